@@ -1,0 +1,510 @@
+"""The HTTP side of the sandbox's Kaltura: the API, the file host, faults, and control for people."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import socket
+import sys
+import threading
+import time
+import traceback
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from .control import Fault, Request
+from .kaltura_records import Content
+from .kaltura_sessions import Session, session_hash
+from .kaltura_wire import (
+    ERRORS,
+    ApiError,
+    Call,
+    MalformedRequest,
+    PostedFile,
+    check_characters,
+    envelope,
+    error_xml,
+    parse_body,
+    split_url,
+    to_xml,
+)
+
+if TYPE_CHECKING:
+    from .kaltura import KalturaServer
+
+_BEFORE_ACTING = ("drop_before", "http_500", "http_503", "empty")
+_UNLOGGED = {"ks", "kalsig", "secret", "tokenHash", "clientTag", "apiVersion", "format", "service", "action", "session"}
+_COMMON = ("ks", "clientTag", "apiVersion", "partnerId", "format")
+_REFERENCE = re.compile(r"\{(\d+):result((?::[^{}:]+)*)\}")
+_HTML = b"<html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
+_DIE = {"X-Kaltura-App": "exiting on error 1 - INTERNAL_ERROR", "X-Kaltura": "error-1"}
+
+
+class Unanswered(Exception):
+    """The request ends here, with a fault that keeps the server from acting."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.kind)
+        self.fault = fault
+
+
+@dataclasses.dataclass
+class Answer:
+    """An answer to send: a part of `content`, or without any body where only the headers were asked for."""
+
+    content: Content
+    status: int = 200
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    start: int = 0
+    end: int = -1
+    only_headers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.end < 0:
+            self.end = self.content.size
+
+
+def text_answer(data: bytes, status: int = 200, content_type: str = "text/xml", **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(Content.of(data), status, {"Content-Type": content_type, **named})
+
+
+def empty_answer(reason: Mapping[str, str] = _DIE) -> Answer:
+    """What Kaltura sends when it «dies»: status 200, no body, the reason in a header."""
+    return Answer(Content.of(b""), 200, {"Content-Type": "text/html", **reason})
+
+
+class Endpoint(ThreadingHTTPServer):
+    """A keep-alive server on a free loopback port that can be stopped at once."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, owner: KalturaServer) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.owner = owner
+        self.stopping = threading.Event()
+        self.file_errors: dict[str, float] = {}
+        self._open: set[socket.socket] = set()
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._open.discard(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news; anything else is a fault of the sandbox, and printed."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+    def close_connections(self) -> None:
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Endpoint
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing on stderr: the control keeps the log."""
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    def do_HEAD(self) -> None:
+        self._handle()
+
+    def do_POST(self) -> None:
+        self._handle()
+
+    def _handle(self) -> None:
+        body = self._read_body()
+        if body is None:
+            self.close_connection = True
+            return
+        path = re.sub("/{2,}", "/", self.path.partition("?")[0])
+        if path.startswith("/api_v3"):
+            self._api(path + self.path[len(self.path.partition("?")[0]) :], body)
+        elif path.startswith("/sandbox/"):
+            self._send(_control(self.server.owner, self.command, path, body))
+        elif self.command in ("GET", "HEAD"):
+            self._file(path)
+        else:
+            self._send(text_answer(_HTML, 404, "text/html"))
+
+    def _read_body(self) -> bytes | None:
+        """The whole body, or None if the client went away before its end: then nothing happens, as under PHP."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return self._read_chunks()
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length) if length else b""
+        return body if len(body) == length else None
+
+    def _read_chunks(self) -> bytes | None:
+        pieces: list[bytes] = []
+        while found := re.match(rb"[0-9a-fA-F]+", self.rfile.readline()):
+            size = int(found.group(), 16)
+            piece = self.rfile.read(size)
+            self.rfile.readline()
+            if size == 0:
+                return b"".join(pieces)
+            if len(piece) < size:
+                break
+            pieces.append(piece)
+        return None
+
+    # The API
+
+    def _api(self, target: str, body: bytes) -> None:
+        started = time.monotonic()
+        service, action, from_url = split_url(target)
+        try:
+            parameters = parse_body(self.headers.get("Content-Type", ""), body) | from_url
+        except MalformedRequest:
+            parameters = from_url
+        fault: Fault | None = None
+        try:
+            if service.lower() == "multirequest":
+                xml, fault = _multirequest(self.server.owner, parameters)
+            else:
+                call = Call(service or str(parameters.get("service", "")), action or str(parameters.get("action", "")))
+                call.parameters = parameters
+                xml, _, fault = _run(self.server.owner, call)
+        except Unanswered as end:
+            self._deliver(text_answer(b""), end.fault)
+            return
+        self._deliver(text_answer(envelope(xml, time.monotonic() - started), X_Me="sandbox"), fault)
+
+    # The file host
+
+    def _file(self, path: str) -> None:
+        pairs = path.strip("/").split("/")
+        names = dict(zip(pairs[::2], pairs[1::2], strict=False))
+        if "serveFlavor" in pairs:
+            rest = pairs[pairs.index("serveFlavor") + 1 :]
+            names = dict(zip(rest[::2], rest[1::2], strict=False))
+        asset_id = names.get("flavorId", "")
+        wanted = self.headers.get("Range", "")
+        request, fault = self.server.owner.control.begin(
+            "file",
+            f"file.{self.command}",
+            subject=asset_id,
+            parameters={"entryId": names.get("entryId", ""), "v": names.get("v", ""), "range": wanted},
+        )
+        if fault and fault.kind == "error":
+            answer = empty_answer({"X-Kaltura-App": f"exiting on error 1 - {fault.code}", "X-Kaltura": "error-1"})
+        else:
+            answer = self._file_answer(path, names, wanted)
+        if fault and fault.after:
+            fault.after(request)
+        answer.only_headers = self.command == "HEAD"
+        self._deliver(answer, fault, flips=True)
+
+    def _file_answer(self, path: str, names: dict[str, str], wanted: str) -> Answer:
+        owner = self.server.owner
+        query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))
+        now = owner.control.clock.now()
+        if self.server.file_errors.get(self.path, 0.0) > now:
+            return _file_error("FILE_NOT_FOUND")
+        if not owner.services.url_token_is_good(path, query.get("__gda__", "")):
+            return text_answer(_HTML, 403, "text/html")
+        content = owner.served(names.get("entryId", ""), names.get("flavorId", ""), names.get("v", ""))
+        if content is None:
+            if owner.settings.file_error_cache_seconds > 0:
+                self.server.file_errors[self.path] = now + owner.settings.file_error_cache_seconds
+            return _file_error("FLAVOR_NOT_FOUND")
+        headers = {
+            "Content-Type": "video/mp4",
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "public, max-age=8640000",
+            "X-Kaltura": "cached-dispatcher",
+        }
+        return _ranged(Answer(content, 200, headers), wanted)
+
+    # Sending, with what can go wrong
+
+    def _deliver(self, answer: Answer, fault: Fault | None, *, flips: bool = False) -> None:
+        kind = fault.kind if fault else "none"
+        if fault and fault.seconds > 0:
+            self.server.stopping.wait(fault.seconds)
+        if kind in ("drop_before", "drop_after"):
+            self._cut_connection()
+        elif kind in ("http_500", "http_503"):
+            self._send(text_answer(_HTML, int(kind[-3:]), "text/html"))
+        elif kind in ("empty", "empty_after"):
+            self._send(empty_answer())
+        elif kind == "garbage":
+            self._send(text_answer(_HTML, 200, "text/html"))
+        elif kind == "cut":
+            answer.end = (answer.start + answer.end) // 2
+            self._send(answer)
+        elif kind == "cut_short":
+            self._send(answer, sent_until=(answer.start + answer.end) // 2)
+            self._cut_connection()
+        elif kind == "flip" and flips:
+            self._send(dataclasses.replace(answer, content=flipped(answer.content, answer.start, answer.end)))
+        else:
+            self._send(answer)
+
+    def _send(self, answer: Answer, *, sent_until: int | None = None) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(answer.end - answer.start))
+        self.send_header("Connection", "keep-alive")
+        pieces: Iterator[memoryview] = iter(())
+        if not answer.only_headers:
+            pieces = answer.content.pieces(answer.start, answer.end if sent_until is None else sent_until)
+        # The first piece goes out with the headers, in one packet where it is small.
+        head: list[bytes] = [*getattr(self, "_headers_buffer", []), b"\r\n"]
+        self._headers_buffer: list[bytes] = []
+        self.wfile.write(b"".join(head) + bytes(next(pieces, b"")))
+        for piece in pieces:
+            self.wfile.write(piece)
+
+    def _cut_connection(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _run(owner: KalturaServer, call: Call) -> tuple[str, Any, Fault | None]:
+    """Do one action: its answer as XML (an error's too), its plain result, and the fault for the way back."""
+    p = call.parameters
+    try:
+        action = owner.services.find(call.service, call.action)
+        name, subject, writes = action.operation, str(p.get(action.subject, "")), action.writes
+        if not subject and isinstance(p.get("filter"), dict):
+            subject = str(p["filter"].get("entryIdEqual") or p["filter"].get("entryIdIn") or "")
+    except ApiError as error:
+        owner.control.begin("kaltura", f"{call.service}.{call.action}", writes=True, parameters=_loggable(p))
+        return error_xml(error), None, None
+    ks = str(p.get("ks") or "")
+    request, fault = owner.control.begin(
+        "kaltura", name, subject=subject, writes=writes, parameters=_loggable(p), session=session_hash(ks)
+    )
+    if fault and fault.kind in _BEFORE_ACTING:
+        raise Unanswered(fault)
+    value: Any = None
+    if fault and fault.kind == "flip" and isinstance(p.get("fileData"), PostedFile):
+        p["fileData"] = PostedFile(p["fileData"].name, flipped_bytes(p["fileData"].data))
+    try:
+        if fault and fault.kind == "error":
+            raise _named_error(fault, request)
+        with owner.library.lock:
+            owner.refresh()
+            for needed in action.needs:
+                if needed not in p:
+                    raise ApiError("MISSING_MANDATORY_PARAMETER", needed)
+            check_characters(p)
+            session = Session("", owner.partner_id, "", 0, 0, ())
+            if not action.public:
+                if not ks:
+                    raise ApiError("SERVICE_FORBIDDEN", f"{call.service}->{call.action}")
+                session = owner.sessions.check(ks)
+                if session.widget and not action.widget:
+                    raise ApiError("SERVICE_FORBIDDEN", f"{call.service}->{call.action}")
+            try:
+                value = action.handler(session, p)
+            finally:
+                owner.index.commit()
+        xml = to_xml(value)
+    except ApiError as error:
+        xml, value = error_xml(error), None
+    except (TypeError, ValueError, KeyError, AttributeError):
+        # As the service answers parameters of a shape it does not expect; printed, for it may be the sandbox's fault.
+        traceback.print_exc(file=sys.stderr)
+        xml, value = error_xml(ApiError("INTERNAL_SERVERL_ERROR")), None
+    if fault and fault.after:
+        fault.after(request)
+    return xml, value, fault
+
+
+def _multirequest(owner: KalturaServer, parameters: dict[str, Any]) -> tuple[str, Fault | None]:
+    """Run the numbered calls in order; a reference to what is not there becomes the empty string (1.3)."""
+    calls: list[Call] = []
+    number = 0 if "0" in parameters else 1
+    while isinstance(parameters.get(str(number)), dict):
+        own = dict(parameters[str(number)])
+        for name in _COMMON:
+            if name in parameters:
+                own.setdefault(name, parameters[name])
+        prefix = f"{number}:"
+        own |= {key[len(prefix) :]: value for key, value in parameters.items() if key.startswith(prefix)}
+        calls.append(Call(str(own.pop("service", "")), str(own.pop("action", "")), own))
+        number += 1
+    names: list[str] = []
+    writes = False
+    for call in calls:
+        try:
+            action = owner.services.find(call.service, call.action)
+            names.append(action.operation)
+            writes = writes or action.writes
+        except ApiError:
+            names.append(f"{call.service}.{call.action}")
+            writes = True
+    request, fault = owner.control.begin(
+        "kaltura",
+        "multirequest",
+        writes=writes,
+        parameters={"calls": names},
+        session=session_hash(str(parameters.get("ks") or (calls[0].parameters.get("ks") if calls else "") or "")),
+    )
+    if fault and fault.kind in _BEFORE_ACTING:
+        raise Unanswered(fault)
+    if fault and fault.kind == "error":
+        return error_xml(_named_error(fault, request)), fault
+    worst = fault
+    results: list[Any] = []
+    items: list[str] = []
+    for call in calls:
+        call.parameters = _resolve(call.parameters, results)
+        xml, value, own_fault = _run(owner, call)
+        results.append(value)
+        items.append(f"<item>{xml}</item>")
+        if own_fault and own_fault.kind not in ("error", "none") and worst is None:
+            worst = own_fault
+    if fault and fault.after:
+        fault.after(request)
+    return "".join(items), worst
+
+
+def _resolve(value: Any, results: list[Any]) -> Any:
+    """Replace references like ``{1:result:objects:0:id}``; the numbers of calls start at 1."""
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda found: _look_up(found, results), value) if "{" in value else value
+    if isinstance(value, dict):
+        return {key: _resolve(item, results) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, results) for item in value]
+    return value
+
+
+def _look_up(found: re.Match[str], results: list[Any]) -> str:
+    number = int(found.group(1)) - 1
+    value: Any = results[number] if 0 <= number < len(results) else None
+    for step in found.group(2).split(":")[1:]:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return ""
+    return "" if value is None or isinstance(value, (dict, list)) else str(value)
+
+
+def _loggable(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: {"name": value.name, "size": len(value.data)} if isinstance(value, PostedFile) else value
+        for key, value in parameters.items()
+        if key not in _UNLOGGED
+    }
+
+
+def _named_error(fault: Fault, request: Request) -> ApiError:
+    """The error a fault names; ``INVALID_KS:LOGOUT`` is a session that was ended, INVALID_KS alone an expired one."""
+    code, _, detail = fault.code.partition(":")
+    if code == "INVALID_KS":
+        return ApiError(code, detail or "EXPIRED", "-1", "INVALID_STR")
+    if code == "ACTION_BLOCKED":
+        service, _, action = request.operation.partition(".")
+        return ApiError(code, action, service)
+    count = len(ERRORS.get(code, ("", ""))[0].split(","))
+    return ApiError(code, *([request.subject] * count))
+
+
+def flipped_bytes(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 0x55]) + data[middle + 1 :] if data else data
+
+
+def flipped(content: Content, start: int, end: int) -> Content:
+    """The content with the byte in the middle of a range changed."""
+    if start >= end:
+        return content
+    data = bytearray(content.read())
+    data[(start + end) // 2] ^= 0x55
+    return Content.of(bytes(data))
+
+
+def _file_error(reason: str) -> Answer:
+    return empty_answer({"X-Kaltura-App": f"exiting on error 1 - {reason}", "X-Kaltura": "error-1"})
+
+
+def _ranged(answer: Answer, wanted: str) -> Answer:
+    """The part that a Range header asks for: 206, or 416 where there is none; anything else is the whole."""
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted.replace(" ", ""))
+    if not found or not (found.group(1) or found.group(2)):
+        return answer
+    size = answer.content.size
+    if found.group(1):
+        start = int(found.group(1))
+        end = min(int(found.group(2)) + 1, size) if found.group(2) else size
+    else:
+        start, end = max(0, size - int(found.group(2))), size
+    if start >= end:
+        return Answer(Content.of(b""), 416, {"Content-Range": f"bytes */{size}"})
+    answer.status, answer.start, answer.end = 206, start, end
+    answer.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return answer
+
+
+# For people who run the sandbox as a process
+
+
+def _control(owner: KalturaServer, method: str, path: str, body: bytes) -> Answer:
+    try:
+        value = _control_value(owner, f"{method} {path}", json.loads(body) if body else {})
+    except (ValueError, TypeError, KeyError, AttributeError, ApiError) as error:
+        return text_answer(json.dumps({"error": str(error)}).encode(), 400, "application/json")
+    if value is None:
+        return text_answer(b'{"error": "not found"}', 404, "application/json")
+    return text_answer(json.dumps(value).encode(), 200, "application/json")
+
+
+def _control_value(owner: KalturaServer, what: str, sent: dict[str, Any]) -> Any:
+    if what == "GET /sandbox/log":
+        return [dataclasses.asdict(request) for request in owner.control]
+    if what == "POST /sandbox/advance":
+        owner.control.clock.advance(float(sent["seconds"]))
+        return {"now": owner.control.clock.now()}
+    if what == "POST /sandbox/faults":
+        owner.control.add_fault(**sent)
+        return {"added": True}
+    if what == "POST /sandbox/edit":
+        entry_id = str(sent.pop("id"))
+        owner.edit(entry_id, **sent)
+        return {"edited": entry_id}
+    if what == "GET /sandbox/entries":
+        return [_summary(owner, entry_id) for entry_id in list(owner.entries)]
+    return None
+
+
+def _summary(owner: KalturaServer, entry_id: str) -> dict[str, Any]:
+    entry, original = owner.entries[entry_id], owner.original(entry_id)
+    content = original.contents.get(original.version) if original else None
+    # Content that is only a size is not hashed: it may be gigabytes.
+    known = content.data if content else None
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "tags": entry.tags,
+        "status": entry.status,
+        "replacement_status": entry.replacement_status,
+        "original": original.id if original else None,
+        "original_status": original.status if original else None,
+        "version": original.version if original else None,
+        "bytes": content.size if content else None,
+        "sha256": None if known is None else hashlib.sha256(known).hexdigest(),
+    }

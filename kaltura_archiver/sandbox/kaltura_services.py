@@ -1,0 +1,502 @@
+"""The services of the sandbox's Kaltura: which actions exist, what they need, and what they answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .kaltura_library import Library, check_media_clip
+from .kaltura_lists import asset_filter, entry_filter, list_page
+from .kaltura_records import (
+    READY,
+    TEMP,
+    Asset,
+    Content,
+    Entry,
+    normalise_admin_tags,
+    normalise_tags,
+)
+from .kaltura_search import Index
+from .kaltura_sessions import ADMIN, Session, Sessions
+from .kaltura_uploads import Uploads
+from .kaltura_wire import ApiError, as_bool, as_int, split_csv
+
+Handler = Callable[[Session, dict[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class Action:
+    """`operation` is the name in the request log; `needs` are the mandatory parameters, `subject` is the id among them.
+
+    A `public` action needs no KS; a `widget` action is open to widget sessions.
+    """
+
+    operation: str
+    handler: Handler
+    needs: tuple[str, ...] = ()
+    subject: str = ""
+    public: bool = False
+    widget: bool = False
+
+    @property
+    def writes(self) -> bool:
+        service, _, action = self.operation.partition(".")
+        return service not in ("session", "appToken") and not re.match("get|list|search|ping|count", action)
+
+
+_READ_ONLY = frozenset(
+    {"id", "partnerId", "type", "version", "createdAt", "updatedAt", "recycledAt", "searchText", "capabilities"}
+    | {"status", "moderationStatus", "moderationCount", "displayInSearch", "rootEntryId", "sourceVersion"}
+    | {"rank", "totalRank", "votes", "plays", "views", "lastPlayedAt", "width", "height", "duration", "durationType"}
+    | {"downloadUrl", "thumbnailUrl", "dataUrl", "replacingEntryId", "replacedEntryId", "replacementStatus"}
+)
+_TEXT_FIELDS = {
+    "name": "name",
+    "description": "description",
+    "userId": "user_id",
+    "referenceId": "reference_id",
+    "partnerData": "partner_data",
+    "parentEntryId": "parent_id",
+    "redirectEntryId": "redirect_entry_id",
+}
+
+
+class Services:
+    """All actions, by lower-case service and action."""
+
+    def __init__(self, library: Library, index: Index, sessions: Sessions, partner_id: int, secret: str) -> None:
+        self._library = library
+        self._index = index
+        self._partner_id = partner_id
+        self._url_key = secret.encode()
+        self.base_url = ""
+        uploads = Uploads(library, partner_id)
+        actions = [
+            Action("session.start", lambda s, p: sessions.start(p), ("secret",), public=True),
+            Action("session.startWidgetSession", lambda s, p: sessions.start_widget(p), ("widgetId",), public=True),
+            Action("session.get", sessions.get, widget=True),
+            Action("session.end", lambda s, p: sessions.end(s), widget=True),
+            Action("appToken.startSession", sessions.start_by_app_token, ("id", "tokenHash"), "id", widget=True),
+            Action("system.ping", lambda s, p: True, public=True),
+            Action("system.getTime", lambda s, p: library.now(), public=True),
+            Action("eSearch.searchEntry", self.search, ("searchParams",)),
+            Action("media.get", self.get_entry, ("entryId",), "entryId"),
+            Action("media.update", self.update_entry, ("entryId", "mediaEntry"), "entryId"),
+            Action("media.list", self.list_entries),
+            Action("media.delete", self.delete_entry, ("entryId",), "entryId"),
+            Action("media.addContent", self.add_content, ("entryId", "resource"), "entryId"),
+            Action("media.updateContent", self.update_content, ("entryId", "resource"), "entryId"),
+            Action("media.approveReplace", self.approve_replace, ("entryId",), "entryId"),
+            Action("media.cancelReplace", self.cancel_replace, ("entryId",), "entryId"),
+            Action("baseEntry.get", self.get_entry, ("entryId",), "entryId"),
+            Action("baseEntry.list", self.list_base_entries),
+            Action("baseEntry.update", self.update_entry, ("entryId", "baseEntry"), "entryId"),
+            Action("baseEntry.delete", self.delete_entry, ("entryId",), "entryId"),
+            Action("baseEntry.recycle", self.recycle, ("entryId",), "entryId"),
+            Action("baseEntry.restoreRecycled", self.restore_recycled, ("entryId",), "entryId"),
+            Action("flavorAsset.get", self.get_asset, ("id",), "id"),
+            Action("flavorAsset.list", self.list_assets),
+            Action("flavorAsset.getByEntryId", self.assets_of_entry, ("entryId",), "entryId"),
+            Action("flavorAsset.getFlavorAssetsWithParams", self.assets_with_params, ("entryId",), "entryId"),
+            Action("flavorAsset.getUrl", self.asset_url, ("id",), "id"),
+            Action("flavorAsset.delete", self.delete_asset, ("id",), "id"),
+            Action("flavorAsset.setContent", self.set_content, ("id", "contentResource"), "id"),
+            Action("uploadToken.add", uploads.add),
+            Action("uploadToken.get", uploads.get, ("uploadTokenId",), "uploadTokenId"),
+            Action("uploadToken.upload", uploads.upload, ("uploadTokenId", "fileData"), "uploadTokenId"),
+            Action("uploadToken.delete", uploads.delete, ("uploadTokenId",), "uploadTokenId"),
+            Action("uploadToken.list", lambda s, p: list_page("KalturaUploadTokenListResponse", uploads.listing(), p)),
+            Action("category.get", self.get_category, ("id",), "id"),
+        ]
+        names = {"esearch": "elasticsearch_esearch"}
+        self._actions: dict[str, dict[str, Action]] = {}
+        for action in actions:
+            service, _, name = action.operation.lower().partition(".")
+            self._actions.setdefault(names.get(service, service), {})[name] = action
+
+    def find(self, service: str, action: str) -> Action:
+        """The action of these names in any case; raises what the server says of an unknown one."""
+        if not service:
+            raise ApiError("SERVICE_NOT_SPECIFIED")
+        known = self._actions.get(service.lower())
+        if known is None:
+            raise ApiError("SERVICE_DOES_NOT_EXISTS", service)
+        if not action:
+            raise ApiError("ACTION_NOT_SPECIFIED")
+        found = known.get(action.lower())
+        if found is None:
+            raise ApiError("ACTION_DOES_NOT_EXISTS", action, service)
+        return found
+
+    # Who may see and change what
+
+    def _visible(self, session: Session, entry: Entry) -> bool:
+        if not self._library.settings.entitlement or session.sees_all:
+            return True
+        if session.user_id and entry.user_id == session.user_id:
+            return True
+        return not any(category.private for category in self._library.categories_of(entry))
+
+    def _entry(self, session: Session, entry_id: Any) -> Entry:
+        entry = self._library.entry(entry_id)
+        if not self._visible(session, entry):
+            raise ApiError("ENTRY_ID_NOT_FOUND", entry_id)
+        return entry
+
+    def _own_entry(self, session: Session, entry_id: Any) -> Entry:
+        """An entry that this session may change: a user's own, or any for an admin."""
+        entry = self._entry(session, entry_id)
+        if session.type != ADMIN and entry.user_id != session.user_id:
+            raise ApiError("INVALID_KS", "", "-4", "INVALID_TYPE")
+        return entry
+
+    def _asset(self, session: Session, asset_id: Any) -> Asset:
+        asset = self._library.asset(asset_id)
+        entry = self._library.entries.get(asset.entry_id)
+        if entry is None or entry.deleted or not self._visible(session, entry):
+            raise ApiError("FLAVOR_ASSET_ID_NOT_FOUND", asset_id)
+        return asset
+
+    # Entries
+
+    def search(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        parameters = p["searchParams"]
+        total, ids = self._index.search(parameters if isinstance(parameters, dict) else {}, p.get("pager"))
+        # Loaded from the records, not from the index: rows may be gone (a short page) or deleted (status 3).
+        entries = [self._library.entries[entry_id] for entry_id in ids if entry_id in self._library.entries]
+        return {
+            "objectType": "KalturaESearchEntryResponse",
+            "totalCount": total,
+            "objects": [
+                {
+                    "objectType": "KalturaESearchEntryResult",
+                    "highlight": [],
+                    "itemsData": [],
+                    "object": self.describe_entry(entry),
+                }
+                for entry in entries
+                if self._visible(session, entry)
+            ],
+            "aggregations": [],
+        }
+
+    def get_entry(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        return self.describe_entry(self._entry(session, p["entryId"]))
+
+    def list_entries(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        wanted = entry_filter(p, self._library.now())
+        found = [e for e in self._library.entries.values() if wanted(e) and self._visible(session, e)]
+        return list_page("KalturaMediaListResponse", found, p, self.describe_entry)
+
+    def list_base_entries(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        return self.list_entries(session, p) | {"objectType": "KalturaBaseEntryListResponse"}
+
+    def update_entry(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        entry = self._own_entry(session, p["entryId"])
+        sent = p["mediaEntry"] if "mediaEntry" in p else p["baseEntry"]
+        fields = {key.removesuffix("__null"): "" if key.endswith("__null") else value for key, value in sent.items()}
+        for name in fields:
+            if name in _READ_ONLY:
+                raise ApiError("PROPERTY_VALIDATION_NOT_UPDATABLE", name)
+        if "adminTags" in fields and session.type != ADMIN and "editadmintags" not in session.privileges:
+            raise ApiError("PROPERTY_VALIDATION_ADMIN_PROPERTY", "adminTags")
+        if fields.get("conversionProfileId") and entry.status != "7":
+            raise ApiError("PROPERTY_VALIDATION_ENTRY_STATUS", "conversionProfileId", entry.status)
+        for name, value in fields.items():
+            self._set(entry, name, value)
+        entry.updated_at = self._library.now()
+        return self.describe_entry(entry)
+
+    def _set(self, entry: Entry, name: str, value: Any) -> None:
+        if name in _TEXT_FIELDS:
+            setattr(entry, _TEXT_FIELDS[name], str(value))
+        elif name == "tags":
+            if not self._library.settings.drop_tag_updates:
+                entry.tags = normalise_tags(str(value))
+        elif name == "adminTags":
+            entry.admin_tags = normalise_admin_tags(str(value))
+        elif name == "conversionProfileId":
+            entry.conversion_profile_id = as_int(value)
+        elif name == "startDate":
+            entry.start_date = as_int(value) or None
+        elif name == "endDate":
+            entry.end_date = as_int(value) or None
+        elif name == "categoriesIds":
+            entry.categories = tuple(as_int(number) for number in split_csv(value))
+
+    def delete_entry(self, session: Session, p: dict[str, Any]) -> None:
+        self._library.delete_entry(self._own_entry(session, p["entryId"]))
+
+    def recycle(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        return self._recycle(session, p["entryId"], -2, self._library.now())
+
+    def restore_recycled(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        return self._recycle(session, p["entryId"], 1, None)
+
+    def _recycle(self, session: Session, entry_id: Any, display: int, recycled_at: int | None) -> dict[str, Any]:
+        entry = self._own_entry(session, entry_id)
+        if not self._library.settings.recycle_bin:
+            raise ApiError("FEATURE_FORBIDDEN", "FEATURE_RECYCLE_BIN")
+        entry.display_in_search = display
+        entry.recycled_at = recycled_at
+        return self.describe_entry(entry)
+
+    # Content
+
+    def _media_clip(self, session: Session, p: dict[str, Any]) -> Entry:
+        entry = self._own_entry(session, p["entryId"])
+        check_media_clip(entry)
+        return entry
+
+    def add_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        entry = self._media_clip(session, p)
+        self._library.add_content(entry, p["resource"])
+        return self.describe_entry(entry)
+
+    def update_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        entry = self._media_clip(session, p)
+        options = p.get("advancedOptions")
+        if isinstance(options, dict):
+            # Stored before anything is checked, and kept (5.3).
+            entry.keep_manual_thumbnails = as_bool(options.get("keepManualThumbnails"))
+        self._library.update_content(entry, p["resource"])
+        return self.describe_entry(entry)
+
+    def approve_replace(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        entry = self._own_entry(session, p["entryId"])
+        self._library.approve_replacement(entry)
+        for child in self._library.children(entry):
+            if child.replacement_status in ("2", "3"):
+                self._library.approve_replacement(child)
+        return self.describe_entry(entry)
+
+    def cancel_replace(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        entry = self._own_entry(session, p["entryId"])
+        for replaced in (entry, *self._library.children(entry)):
+            self._library.cancel_replacement(replaced)
+        return self.describe_entry(entry)
+
+    # Flavor assets
+
+    def get_asset(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        return self.describe_asset(self._asset(session, p["id"]))
+
+    def assets_of_entry(self, session: Session, p: dict[str, Any]) -> list[dict[str, Any]]:
+        entry = self._entry(session, p["entryId"])
+        return [self.describe_asset(a) for a in self._library.live_assets(entry.id) if a.status != TEMP]
+
+    def assets_with_params(self, session: Session, p: dict[str, Any]) -> list[dict[str, Any]]:
+        entry = self._entry(session, p["entryId"])
+        assets = {a.flavor_params_id: a for a in self._library.live_assets(entry.id) if a.status != TEMP}
+        # Flavor parameters of the profile that have no asset are listed too.
+        numbers = [*assets, *(n for n in range(entry.derived + 1) if n not in assets)]
+        return [
+            {
+                "objectType": "KalturaFlavorAssetWithParams",
+                "flavorAsset": self.describe_asset(assets[number]) if number in assets else None,
+                "flavorParams": {
+                    "objectType": "KalturaFlavorParams",
+                    "id": number,
+                    "partnerId": 0,
+                    "name": f"Flavor {number}" if number else "Source",
+                },
+                "entryId": entry.id,
+            }
+            for number in numbers
+        ]
+
+    def list_assets(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        entry_ids, wanted = asset_filter(p)
+        found: list[Asset] = []
+        for entry_id in entry_ids:
+            entry = self._library.entries.get(entry_id)
+            if entry is not None and not entry.deleted and self._visible(session, entry):
+                found += [a for a in self._library.live_assets(entry_id) if wanted(a)]
+        return list_page("KalturaFlavorAssetListResponse", found, p, self.describe_asset)
+
+    def asset_url(self, session: Session, p: dict[str, Any]) -> str:
+        asset = self._asset(session, p["id"])
+        if not asset.locally_ready:
+            raise ApiError("FLAVOR_ASSET_IS_NOT_READY", asset.id)
+        if p.get("storageId"):
+            return ""
+        options = p.get("options")
+        wanted = str(options.get("fileName") or "") if isinstance(options, dict) else ""
+        name = re.sub(r"[^\w.-]+", "_", wanted or self._library.entries[asset.entry_id].name) or "video"
+        path = (
+            f"/p/{self._partner_id}/sp/{self._partner_id}00/serveFlavor/entryId/{asset.entry_id}/v/{asset.version}"
+            f"/flavorId/{asset.id}/fileName/{urllib.parse.quote(name)}.{asset.file_ext}/name/a.{asset.file_ext}"
+        )
+        return self.base_url + path + self._url_token(path)
+
+    def _url_token(self, path: str) -> str:
+        if not self._library.settings.url_token:
+            return ""
+        expiry = int(self._library.clock.now() + self._library.settings.url_token_seconds)
+        return f"?__gda__={expiry}_{self._url_signature(path, expiry)}"
+
+    def _url_signature(self, path: str, expiry: int) -> str:
+        return hmac.new(self._url_key, f"{expiry}{path}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def url_token_is_good(self, path: str, token: str) -> bool:
+        """Whether a download URL may be served: where tokens are in use, only with a right one that has not expired."""
+        if not self._library.settings.url_token:
+            return True
+        expiry = as_int(token.partition("_")[0])
+        return expiry > self._library.clock.now() and token == f"{expiry}_{self._url_signature(path, expiry)}"
+
+    def delete_asset(self, session: Session, p: dict[str, Any]) -> None:
+        asset = self._asset(session, p["id"])
+        self._own_entry(session, asset.entry_id)
+        self._library.delete_asset(asset)
+
+    def set_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        asset = self._asset(session, p["id"])
+        resource = p["contentResource"]
+        self._library.check_resource(resource)
+        token = self._library.take_token(resource)
+        asset.store(Content.of(token), asset.version + 10)
+        asset.status = READY
+        asset.updated_at = self._library.now()
+        return self.describe_asset(asset)
+
+    def get_category(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        category = self._library.categories.get(as_int(p["id"]))
+        if category is None:
+            raise ApiError("CATEGORY_NOT_FOUND", p["id"])
+        inside = [e for e in self._library.entries.values() if category.id in e.categories and not e.deleted]
+        return {
+            "objectType": "KalturaCategory",
+            "id": category.id,
+            "parentId": category.parent or 0,
+            "depth": category.full_ids.count(">"),
+            "partnerId": self._partner_id,
+            "name": category.name,
+            "fullName": category.full_name,
+            "fullIds": category.full_ids,
+            "entriesCount": len(inside),
+            "privacy": 3 if category.private else 1,
+            "directEntriesCount": len(inside),
+            "status": 2,
+        }
+
+    # Objects on the wire; the order of the properties is the server's (4.2, 4.3)
+
+    def describe_entry(self, entry: Entry) -> dict[str, Any]:
+        categories = list(self._library.categories_of(entry))
+        root = f"{self.base_url}/p/{self._partner_id}/sp/{self._partner_id}00"
+        video = entry.media_type == 1
+        return {
+            "objectType": "KalturaMediaEntry",
+            "id": entry.id,
+            "name": entry.name,
+            "description": entry.description,
+            "partnerId": self._partner_id,
+            "userId": entry.user_id,
+            "creatorId": entry.creator_id,
+            "tags": entry.tags,
+            "adminTags": entry.admin_tags,
+            "categories": ",".join(category.full_name for category in categories),
+            "categoriesIds": ",".join(str(category.id) for category in categories),
+            "status": entry.status,
+            "moderationStatus": entry.moderation_status,
+            "moderationCount": 0,
+            "type": entry.entry_type,
+            "createdAt": entry.created_at,
+            "updatedAt": entry.updated_at,
+            "rank": 0,
+            "totalRank": 0,
+            "votes": 0,
+            "groupId": None,
+            "partnerData": entry.partner_data,
+            "downloadUrl": f"{root}/raw/entry_id/{entry.id}/version/0",
+            "searchText": f"_PAR_ONLY_ _{self._partner_id}_ _MEDIA_TYPE_{entry.media_type}| {entry.name}",
+            "licenseType": -1,
+            "version": 0,
+            "thumbnailUrl": f"{root}/thumbnail/entry_id/{entry.id}/version/100001",
+            "accessControlId": 1,
+            "startDate": entry.start_date,
+            "endDate": entry.end_date,
+            "referenceId": entry.reference_id,
+            "replacingEntryId": entry.replacing_entry_id,
+            "replacedEntryId": entry.replaced_entry_id,
+            "replacementStatus": entry.replacement_status,
+            "partnerSortValue": 0,
+            "conversionProfileId": entry.conversion_profile_id,
+            "redirectEntryId": entry.redirect_entry_id,
+            "rootEntryId": entry.root_id or entry.id,
+            "parentEntryId": entry.parent_id,
+            "operationAttributes": [],
+            "entitledUsersEdit": "",
+            "entitledUsersPublish": "",
+            "entitledUsersView": "",
+            "capabilities": "",
+            "templateEntryId": None,
+            "displayInSearch": entry.display_in_search,
+            "application": None,
+            "applicationVersion": None,
+            "blockAutoTranscript": False,
+            "defaultLanguage": None,
+            "responseLanguage": None,
+            "plays": entry.plays,
+            "views": entry.views,
+            "lastPlayedAt": entry.last_played_at,
+            "width": 320 if video else None,
+            "height": 180 if video else None,
+            "duration": entry.duration_ms // 1000,
+            "msDuration": entry.duration_ms,
+            "durationType": "short" if entry.duration_ms < 240_000 else "medium",
+            "mediaType": entry.media_type,
+            "conversionQuality": entry.conversion_profile_id,
+            "sourceType": "1",
+            "sourceVersion": None,
+            "searchProviderType": None,
+            "searchProviderId": None,
+            "creditUserName": None,
+            "creditUrl": None,
+            "mediaDate": None,
+            "dataUrl": f"{root}/playManifest/entryId/{entry.id}/format/url/protocol/http",
+            "flavorParamsIds": ",".join(
+                str(a.flavor_params_id) for a in self._library.live_assets(entry.id) if a.status == READY
+            ),
+            "isTrimDisabled": None,
+            "streams": [],
+        }
+
+    def describe_asset(self, asset: Asset) -> dict[str, Any]:
+        return {
+            "objectType": "KalturaFlavorAsset",
+            "id": asset.id,
+            "entryId": asset.entry_id,
+            "partnerId": self._partner_id,
+            "version": asset.version or None,
+            "size": asset.size_kb,
+            "tags": asset.tags,
+            "fileExt": asset.file_ext,
+            "createdAt": asset.created_at,
+            "updatedAt": asset.updated_at,
+            "deletedAt": asset.deleted_at,
+            "description": "",
+            "partnerData": None,
+            "partnerDescription": None,
+            "actualSourceAssetParamsIds": None,
+            "sizeInBytes": asset.size_in_bytes,
+            "flavorParamsId": asset.flavor_params_id,
+            "width": asset.width,
+            "height": asset.height,
+            "bitrate": asset.bitrate,
+            "frameRate": 25,
+            "isOriginal": asset.is_original,
+            "isWeb": not asset.is_original,
+            "containerFormat": "isom",
+            "videoCodecId": "avc1",
+            "status": asset.status,
+            "language": None,
+            "label": None,
+            "isDefault": None,
+        }

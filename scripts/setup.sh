@@ -1,0 +1,88 @@
+# shellcheck shell=sh
+# Sourced by demo and test, with $root set to the project's folder: makes $root/.venv ready and sets $python in it.
+# A stamp remembers what was installed, so that a second run needs neither time nor network.
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+die() {
+    say "error: $*"
+    exit 2
+}
+
+# Python 3.11 or later: $PYTHON, python3, or one named by its version. In an active environment, the one below it.
+find_python() {
+    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            "$candidate" -c 'import sys; print(sys._base_executable)'
+            return 0
+        fi
+    done
+    return 1
+}
+
+# need_debian MODULE PACKAGE: where Python cannot import the module, install the Debian package that has it.
+need_debian() {
+    if "$base_python" -c "import $1" 2>/dev/null; then
+        return 0
+    fi
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        die "Python's module $1 is missing. On Debian or Ubuntu: sudo apt-get install $2"
+    fi
+    say "installing the Debian package $2"
+    apt_output=$({ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"; } \
+        2>&1) || {
+        say "$apt_output"
+        die "apt-get could not install $2"
+    }
+}
+
+# Of all that the environment depends on. The folder counts, since the installed project points to it.
+wanted_stamp() {
+    "$base_python" - "$root" <<'PYTHON'
+import hashlib, pathlib, sys
+
+root = pathlib.Path(sys.argv[1])
+digest = hashlib.sha256(f"{root} {sys.base_prefix} {sys.version}".encode())
+for name in ("requirements.lock", "pyproject.toml"):
+    digest.update((root / name).read_bytes())
+print(digest.hexdigest())
+PYTHON
+}
+
+# Whether there is an environment at this very place, of this very Python, with pip.
+usable() {
+    "$python" -c 'import pip, sys; sys.exit([sys.prefix, sys.version] != sys.argv[1:])' \
+        "$venv" "$("$base_python" -c 'import sys; print(sys.version)')" 2>/dev/null
+}
+
+quietly() {
+    if ! "$@" >"$venv/setup.log" 2>&1; then
+        cat "$venv/setup.log" >&2
+        die "failed: $*"
+    fi
+}
+
+set_up() {
+    venv=$root/.venv
+    python=$venv/bin/python
+    base_python=$(find_python) || die "Python 3.11 or later is needed; python3 is: $(python3 --version 2>&1 || :)"
+    stamp=$(wanted_stamp)
+    if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] && usable; then
+        return 0
+    fi
+    say "setting up $venv (the first time this takes a minute or two)"
+    if ! usable; then
+        need_debian ensurepip "$("$base_python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+        "$base_python" -m venv --clear "$venv" || die "could not make $venv"
+    fi
+    rm -f "$venv/stamp"
+    quietly "$python" -m pip install --disable-pip-version-check --require-hashes -r "$root/requirements.lock"
+    quietly "$python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e "$root"
+    printf '%s\n' "$stamp" >"$venv/stamp"
+}
+
+# It would put other modules before the ones installed here.
+unset PYTHONPATH
+set_up
