@@ -50,6 +50,7 @@ class Sessions:
         self._partner_id = partner_id
         self._secret = secret
         self._ended: set[str] = set()
+        self.issued: list[str] = []
 
     def check(self, ks: str) -> Session:
         """The session of a KS; raises INVALID_KS, naming EXPIRED, LOGOUT or the KS itself."""
@@ -92,7 +93,9 @@ class Sessions:
             map(str, (self._partner_id, self._partner_id, expiry, session_type, secrets.randbelow(1 << 30), user))
         )
         info += ";" + ",".join(privileges) + ";;"
-        return base64.b64encode(f"{self._sign(info)}|{info}".encode()).decode()
+        ks = base64.b64encode(f"{self._sign(info)}|{info}".encode()).decode()
+        self.issued.append(ks)
+        return ks
 
     def _expiry(self, seconds: Any) -> int:
         wanted = as_int(seconds, _DEFAULT_SECONDS)

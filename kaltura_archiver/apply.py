@@ -1,0 +1,743 @@
+"""The run loop, the gate, and the protocols: the one module whose calls change anything."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from kaltura_archiver import __version__
+from kaltura_archiver.errors import (
+    ArchiverError,
+    Cancelled,
+    Changed,
+    EntryFailed,
+    KalturaError,
+    Refused,
+    ServiceError,
+    Stopped,
+    Waiting,
+)
+from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, READ_BYTES, TOKEN_PREFIX, Kaltura
+from kaltura_archiver.model import (
+    ARCHIVED_TAG,
+    DISPLACED_PREFIX,
+    REPLACED_TAG,
+    Availability,
+    Entry,
+    EntryStatus,
+    Facts,
+    FlavorAsset,
+    FlavorStatus,
+    Identity,
+    Outcome,
+    ReplacementStatus,
+    StoredObject,
+)
+from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
+from kaltura_archiver.states import holds_placeholder, identify
+from kaltura_archiver.store import Store
+from kaltura_archiver.streams import Fingerprint, Fingerprinter, fingerprint
+
+log = logging.getLogger(__name__)
+
+# How often a finished wait may turn out to need another plan (a replacement found in progress, then settled).
+MAX_PLANS = 4
+URL_SECONDS = 6 * 3600
+NO_CONTENT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more."""
+
+    entry_id: str
+    state: str
+    outcome: Outcome
+    detail: str
+    bytes_moved: int = 0
+    bytes_freed: int = 0
+
+
+@dataclass
+class _Work:
+    """One entry in hand: what was known when it was planned, and what the steps have made so far."""
+
+    facts: Facts
+    token: str = ""
+    token_used: bool = False
+    begun: bool = False  # content of the entry may have changed: there is no way back
+    own_tags: set[str] = field(default_factory=set)
+    bytes_moved: int = 0
+    bytes_freed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.facts.entry.id
+
+    @property
+    def original(self) -> FlavorAsset:
+        if self.facts.original is None:
+            raise EntryFailed(f"entry {self.id} has no original flavor")
+        return self.facts.original
+
+    @property
+    def stored(self) -> StoredObject:
+        if self.facts.stored is None:
+            raise EntryFailed(f"there is no stored copy of {self.id}")
+        return self.facts.stored
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """The configured placeholder video."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Placeholder | None:
+        """The placeholder file's size and SHA-256; None if there is no such file."""
+        try:
+            with path.open("rb") as file:
+                return cls(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError:
+            return None
+
+    def pieces(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            while piece := file.read(READ_BYTES):
+                yield piece
+
+
+class Runner:
+    """Brings entries to where a command wants them; safe to be called for many entries at a time."""
+
+    def __init__(
+        self,
+        kaltura: Kaltura,
+        store: Store,
+        command: Command,
+        options: Options,
+        *,
+        placeholder: Placeholder | None,
+        poll_seconds: float,
+        stop: threading.Event,
+    ) -> None:
+        self.kaltura = kaltura
+        self.store = store
+        self.command = command
+        self.options = options
+        self.placeholder = placeholder
+        self._poll_seconds = poll_seconds
+        self._stop = stop
+        self._no_replacement = False  # set once Kaltura says that this account cannot replace content
+
+    # The run
+
+    def run(self, entry_ids: Iterable[str], workers: int) -> Iterator[Result]:
+        """Results as they come, at most `workers` entries in hand; after `stop` is set no further one is begun."""
+        waiting = iter(entry_ids)
+        with ThreadPoolExecutor(workers, thread_name_prefix="entry") as pool:
+            running: set[Future[Result]] = set()
+            try:
+                while True:
+                    while len(running) < workers and not self._stop.is_set():
+                        entry_id = next(waiting, None)
+                        if entry_id is None:
+                            break
+                        running.add(pool.submit(self.one, entry_id))
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            except BaseException:
+                self._stop.set()
+                raise
+
+    def remove_leftovers(self, entry_ids: Iterable[str]) -> None:
+        """Remove what killed runs have left of these entries: multipart uploads, upload tokens never used.
+
+        Only what is older than this run. Anything that fails here is told and does no harm.
+        """
+        ids = frozenset(entry_ids)
+        try:
+            if self.command in (Command.S3COPY, Command.RESTORE):  # restore may keep a displaced copy
+                uploads = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(self.options.now, UTC))
+                if uploads:
+                    log.info("removed %d multipart uploads that an interrupted run had left", uploads)
+            if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
+                for token_id, name in self.kaltura.stale_tokens(self.options.now):
+                    if name.removeprefix(TOKEN_PREFIX).rpartition(".")[0] in ids:
+                        self.kaltura.delete_token(token_id)
+                        log.info("removed the upload token %s that an interrupted run had left", token_id)
+        except ServiceError as error:
+            log.warning("could not look for what interrupted runs have left: %s", error)
+
+    def one(self, entry_id: str) -> Result:
+        """Do the command's work on one entry. Never raises for what is wrong with one entry."""
+        work: _Work | None = None
+        state = ""
+        outcome, detail, settled = Outcome.FAILED, "", False
+        try:
+            for _ in range(MAX_PLANS):
+                facts = self.facts(entry_id)
+                children = self._children(facts)
+                plan = plan_for(self.command, facts, self.options, children=children)
+                state = state or plan.state
+                moved = work.bytes_moved if work else 0
+                work = _Work(facts, bytes_moved=moved)
+                outcome, detail = self._carry_out(plan, work)
+                if Step.SETTLE not in plan.steps or outcome is not Outcome.DONE:
+                    break
+                settled = True
+            if settled and outcome is Outcome.ALREADY:
+                outcome = Outcome.DONE
+        except Stopped:
+            outcome, detail = Outcome.INTERRUPTED, "interrupted; run the command again to go on"
+        except Waiting as error:
+            outcome, detail = Outcome.WAITING, str(error)
+        except Refused as error:
+            outcome, detail = Outcome.REFUSED, str(error)
+        except ArchiverError as error:
+            outcome, detail = Outcome.FAILED, str(error)
+        except Exception as error:
+            # One entry's surprise must not end the run for the others.
+            log.debug("unexpected", exc_info=True)
+            outcome, detail = Outcome.FAILED, f"unexpected {type(error).__name__}: {error}"
+        if work is not None and not self.options.dry_run:
+            self._clean_up(work)
+        level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+        self._line(level, "entry", entry_id, detail if outcome is Outcome.WOULD else f"{outcome}: {detail}")
+        moved, freed = (work.bytes_moved, work.bytes_freed) if work else (0, 0)
+        return Result(entry_id, state, outcome, detail, moved, freed)
+
+    def facts(self, entry_id: str) -> Facts:
+        """Everything about one entry, read now. Raises EntryFailed if there is no such entry."""
+        entry = self.kaltura.entry(entry_id)
+        if entry is None:
+            raise EntryFailed(f"no such entry in this account (or not visible to this user): {entry_id}")
+        return Facts(
+            entry=entry,
+            flavors=self.kaltura.flavors([entry_id])[entry_id],
+            stored=self.store.head(entry_id),
+            placeholder_bytes=self.placeholder.size_bytes if self.placeholder else None,
+        )
+
+    def _children(self, facts: Facts) -> int:
+        """How many further streams the entry has; asked only where the plan would swap content."""
+        plan = plan_for(self.command, facts, self.options)
+        return self.kaltura.children(facts.entry.id) if any(step.destroys for step in plan.steps) else 0
+
+    def _carry_out(self, plan: Plan, work: _Work) -> tuple[Outcome, str]:
+        if not plan.steps:
+            return plan.outcome, plan.reason
+        if self.options.dry_run:  # the gate: nowhere else is this asked
+            return Outcome.WOULD, plan.describe()
+        for step in plan.steps:
+            if self._stop.is_set():
+                raise Stopped("asked to stop")
+            self._line(logging.DEBUG, "step", work.id, step.value)
+            _STEPS[step](self, work)
+        if Step.THAW in plan.steps:
+            return Outcome.WAITING, "; ".join(work.notes)
+        return Outcome.DONE, "; ".join(work.notes)
+
+    def _line(self, level: int, kind: str, entry_id: str, detail: str) -> None:
+        fields = {
+            "mode": "DRYRUN" if self.options.dry_run else "EXEC",
+            "kind": kind,
+            "entry": entry_id,
+            "action": self.command.value,
+        }
+        log.log(level, "%s", detail, extra=fields)
+
+    def _clean_up(self, work: _Work) -> None:
+        """Remove what an entry that did not get through has left: its upload token, and a tag set too early."""
+        with suppress(ArchiverError):
+            if work.token and not work.token_used:
+                self.kaltura.delete_token(work.token)
+        if work.token and REPLACED_TAG in work.own_tags and not work.begun:
+            try:
+                if not self._placeholder_comes(work.id):
+                    self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+            except ArchiverError as error:
+                log.warning("entry %s keeps the tag %s for now: %s", work.id, REPLACED_TAG, error)
+
+    def _placeholder_comes(self, entry_id: str) -> bool:
+        """Whether the placeholder is in place or on its way, by another run: then the tag flavors_deleted is right."""
+        facts = self.facts(entry_id)
+        if not facts.entry.replacing_entry_id:
+            return holds_placeholder(facts) is True
+        source = self._source_of_replacement(facts.entry)
+        return source is not None and source.size_bytes == facts.placeholder_bytes
+
+    def _source_of_replacement(self, entry: Entry) -> FlavorAsset | None:
+        """The new original that a replacement in progress is going to put in."""
+        temporary = entry.replacing_entry_id
+        return Facts(entry, self.kaltura.flavors([temporary])[temporary]).original if temporary else None
+
+    # Steps: tags
+
+    def _add_archived(self, work: _Work) -> None:
+        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG)
+        work.own_tags.add(ARCHIVED_TAG)
+        work.notes.append(f"tagged {ARCHIVED_TAG}")
+
+    def _add_replaced(self, work: _Work) -> None:
+        if work.facts.entry.replaced:
+            return
+        # Set before the swap, so that an interruption after it is not taken for somebody's newer upload. Noted first:
+        # the answer may be lost, and then the tag has to be taken back all the same.
+        work.own_tags.add(REPLACED_TAG)
+        self.kaltura.change_tags(work.id, add=REPLACED_TAG)
+        work.notes.append(f"tagged {REPLACED_TAG}")
+
+    def _remove_replaced(self, work: _Work) -> None:
+        self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+        work.notes.append(f"tag {REPLACED_TAG} removed")
+
+    # Steps: the stored copy
+
+    def _copy(self, work: _Work) -> None:
+        original = work.original
+        size, pieces = self.kaltura.content(original)
+        if original.size_bytes and size != original.size_bytes:
+            raise EntryFailed(f"the download has {size} bytes, Kaltura says {original.size_bytes}; nothing was stored")
+        if self.placeholder and size == self.placeholder.size_bytes:
+            content = b"".join(pieces)
+            if hashlib.sha256(content).hexdigest() == self.placeholder.sha256:
+                raise Refused("the original is the placeholder video: it is not archived as an original")
+            pieces = iter([content])
+        entry = work.facts.entry
+        metadata = {
+            "entry-id": work.id,
+            "file-ext": original.file_ext,
+            "source-bytes": str(size),
+            "source-name": quote(entry.name[:100], safe=" "),
+            "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "tool": f"kaltura-archiver {__version__}",
+        }
+        found = self.store.write(
+            work.id,
+            self._while_current(original, pieces),
+            size,
+            metadata={name: value for name, value in metadata.items() if value},
+            storage_class=self.options.storage_class,
+        )
+        work.bytes_moved += found.size_bytes
+        stored = self.store.head(work.id, with_tags=False)
+        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
+            raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
+        self._record(work, original, found, new=True)
+        work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
+
+    def _while_current(self, original: FlavorAsset, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces, and at their end, before anything is stored, the check that they are still the original."""
+        yield from pieces
+        self._require_current(original)
+
+    def _require_current(self, original: FlavorAsset) -> None:
+        now = Facts(Entry(original.entry_id), self.kaltura.flavors([original.entry_id])[original.entry_id]).original
+        if now is None or now.content_id != original.content_id or not now.status.ready:
+            raise Changed(
+                f"the original of {original.entry_id} was replaced or removed meanwhile "
+                f"({original.content_id}, now {now.content_id if now else 'none'}); run the command again"
+            )
+
+    def _record(
+        self, work: _Work, original: FlavorAsset, found: Fingerprint, *, new: bool = False, **more: str | None
+    ) -> None:
+        """Tag the object with what was proven: this original has these bytes."""
+        self._require_current(original)
+        self.store.set_tags(work.id, new=new, sha256=found.sha256, flavor=original.content_id, **more)
+
+    def _prove(self, work: _Work) -> None:
+        """Read the original once, store nothing, and compare it with the stored copy without thawing that."""
+        original, stored = work.original, work.stored
+        _, pieces = self.kaltura.content(original)
+        found = fingerprint(pieces, part_bytes=self.store.part_bytes(stored))
+        verdict, how = compare(found, stored)
+        accepted = None
+        if verdict is Identity.LIKELY and self.options.accept_size_match:
+            accepted, how = "size", f"{how}; accepted by --accept-size-match"
+        elif verdict is Identity.LIKELY:
+            raise Refused(f"sizes agree but nothing proves more: {how}; --accept-size-match accepts that")
+        elif verdict is not Identity.SAME:
+            raise Refused(
+                f"the stored copy is not this original: {how}; perhaps a newer upload: decide which one is to stay"
+            )
+        self._record(work, original, found, accepted=accepted)
+        work.notes.append(f"stored copy proven to be the original ({how}), sha256 {found.sha256}")
+
+    def _check_copy(self, work: _Work) -> None:
+        planned, stored = work.stored, self.store.head(work.id)
+        if stored is None or (stored.size_bytes, stored.etag) != (planned.size_bytes, planned.etag):
+            raise Changed(f"the stored copy of {work.id} changed meanwhile")
+        original = work.facts.original
+        if original is None or not original.status.ready or holds_placeholder(work.facts):
+            return
+        if identify(original, stored)[0] is not Identity.SAME:
+            raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")
+
+    def _thaw(self, work: _Work) -> None:
+        options, stored = self.options, work.stored
+        if self.store.request_thaw(work.id, tier=options.tier, days=options.days):
+            work.notes.append(
+                f"restore from {stored.storage_class} requested (tier {options.tier}, {options.days} days): "
+                f"run {self.command} again when it is readable"
+            )
+        else:
+            work.notes.append(
+                f"a restore from {stored.storage_class} is running already: run {self.command} again later"
+            )
+
+    def _read_back(self, work: _Work) -> None:
+        """Read the stored copy, compare it with its checksum, and record when that was."""
+        stored = work.stored
+        taken = Fingerprinter(self.store.part_bytes(stored))
+        for piece in self.store.read(stored):
+            taken.update(piece)
+        found = taken.result()
+        work.bytes_moved += found.size_bytes
+        verdict, how = compare(found, stored)
+        now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if verdict is Identity.DIFFERENT:
+            self.store.set_tags(work.id, damaged_at=now, verified_at=None)
+            raise EntryFailed(f"MISMATCH: the stored copy is damaged: {how}")
+        if verdict is not Identity.SAME:
+            raise Refused(f"read, but there is nothing to compare it with: {how}; sha256 {found.sha256}")
+        self.store.set_tags(work.id, verified_at=now, damaged_at=None)
+        work.notes.append(f"verified: {how}, {found.size_bytes} bytes, sha256 {found.sha256}")
+
+    # Steps: the swap
+
+    def _upload_placeholder(self, work: _Work) -> None:
+        if self.placeholder is None:
+            raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
+        self._require_way()
+        name = f"{TOKEN_PREFIX}{work.id}{self.placeholder.path.suffix or '.mp4'}"
+        work.token = self._upload(name, self.placeholder.size_bytes, self.placeholder.pieces())
+
+    def _upload(self, name: str, size_bytes: int, pieces: Iterable[bytes]) -> str:
+        token = self.kaltura.new_token(name, size_bytes)
+        try:
+            self.kaltura.upload(token, name, size_bytes, pieces)
+        except BaseException:
+            with suppress(ArchiverError):
+                self.kaltura.delete_token(token)
+            raise
+        return token
+
+    def _put_placeholder(self, work: _Work) -> None:
+        assert self.placeholder is not None  # noqa: S101 - uploaded by the step before
+        before = work.facts.original
+        new = self._swap(work, work.token, lambda: self._check_copy(work))
+        stored = self.store.head(work.id)
+        if stored is None or stored.size_bytes != work.stored.size_bytes or stored.etag != work.stored.etag:
+            raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
+        if new.size_bytes not in (None, self.placeholder.size_bytes):
+            # Whatever this is, it is not ours: the state is to say `diverged`.
+            self.store.set_tags(work.id, placeholder="superseded")
+            raise Changed(
+                f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
+                f"{self.placeholder.size_bytes}: was another video uploaded meanwhile?"
+            )
+        self.store.set_tags(work.id, placeholder=new.content_id)
+        if before:
+            work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - self.placeholder.size_bytes
+        work.bytes_moved += self.placeholder.size_bytes
+        work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
+
+    def _put_original(self, work: _Work) -> None:
+        stored = self.store.head(work.id)
+        if stored is None or (stored.size_bytes, stored.etag) != (work.stored.size_bytes, work.stored.etag):
+            raise Changed(f"the stored copy of {work.id} changed meanwhile")
+        if stored.availability is not Availability.READABLE:
+            raise Waiting(f"the stored copy is frozen again ({stored.storage_class}): run restore once more")
+        self._require_way()
+        self._keep_displaced(work)
+        if self.options.via == "url":
+            new = self._swap(work, self.store.presign(work.id, URL_SECONDS), lambda: None)
+            found = None
+        else:
+            taken = Fingerprinter(self.store.part_bytes(stored))
+            pieces = self._proven(taken, stored, self.store.read(stored))
+            work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)
+            work.bytes_moved += stored.size_bytes
+            found = taken.result()
+            new = self._swap(work, work.token, lambda: None)
+        if new.size_bytes not in (None, stored.size_bytes):
+            raise EntryFailed(
+                f"the new original has {new.size_bytes} bytes, the stored copy {stored.size_bytes}: Kaltura re-encoded "
+                f"it (see the conversion profile), or another video was uploaded; the stored copy and the tag "
+                f"{REPLACED_TAG} stay"
+            )
+        if found is None:
+            self.store.set_tags(work.id, flavor=new.content_id, placeholder=None)
+            work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
+            return
+        _, pieces = self.kaltura.content(new)
+        if fingerprint(pieces).sha256 != found.sha256:
+            # What we put there is no original: the next restore may replace it.
+            self.store.set_tags(work.id, placeholder=new.content_id)
+            raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
+        self._record(work, new, found, placeholder=None)
+        work.notes.append(
+            f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
+        )
+
+    def _proven(self, taken: Fingerprinter, stored: StoredObject, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces; the last one only once all of them are known to be what was archived."""
+        last = b""
+        for piece in taken.passing(pieces):
+            yield last
+            last = piece
+        verdict, how = compare(taken.result(), stored)
+        if verdict not in (Identity.SAME, Identity.LIKELY):
+            raise EntryFailed(f"what S3 sent is not what was archived: {how}; nothing was changed in Kaltura")
+        yield last
+
+    def _keep_displaced(self, work: _Work) -> None:
+        """Keep a copy of what a restore displaces, unless it is known to be the placeholder.
+
+        Old archives do not record their placeholder, and somebody may have uploaded over it: nothing unproven is lost.
+        """
+        original = work.facts.original
+        if original is None or not original.status.ready or holds_placeholder(work.facts):
+            return
+        key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
+        if self.store.head(key) is None:
+            size, pieces = self.kaltura.content(original)
+            metadata = {"entry-id": work.id, "file-ext": original.file_ext or "mp4", "source-bytes": str(size)}
+            pieces = self._while_current(original, pieces)
+            self.store.write(key, pieces, size, metadata=metadata, storage_class="STANDARD")
+            work.bytes_moved += size
+        work.notes.append(f"what was in its place is kept as {key}")
+
+    def _swap(self, work: _Work, resource: str, last_check: Callable[[], None]) -> FlavorAsset:
+        """Put the content of `resource` in the place of the original; returns the new original, READY.
+
+        The old content plays until the new is ready. Whatever is not certain is read, never repeated (kaltura-api 5.3).
+        """
+        deadline = time.monotonic() + self.options.timeout_seconds
+        entry = self._require_unchanged(work)
+        last_check()
+        original = work.facts.original
+        if entry.status == EntryStatus.NO_CONTENT and (original is None or not original.status.ready):
+            return self._fill(work, resource, deadline)
+        if self._no_replacement:
+            return self._in_place(work, resource, last_check, deadline)
+        work.token_used = work.begun = True
+        try:
+            self.kaltura.update_content(work.id, resource)
+        except KalturaError as error:
+            if error.code == FEATURE_FORBIDDEN:
+                self._no_replacement = True
+                work.token_used = work.begun = False
+                return self._in_place(work, resource, last_check, deadline)
+            now = self.kaltura.entry(work.id) if error.retryable else None
+            if (now is None or not now.replacement_running) and self._new_original(work) is None:
+                work.token_used = work.begun = False
+                raise
+        return self._await_swap(work, deadline)
+
+    def _require_unchanged(self, work: _Work) -> Entry:
+        """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
+        planned = work.facts.entry
+        entry = self.kaltura.entry(work.id)
+        if entry is None or entry.recycled:
+            raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
+        if entry.replacement_running:
+            raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
+        if _normalised(entry.tags) != _normalised([*planned.tags, *work.own_tags]):
+            raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
+        if work.facts.original is not None:
+            if work.facts.original.status.ready:
+                self._require_current(work.facts.original)
+        elif self._new_original(work) is not None:
+            raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
+        return entry
+
+    def _new_original(self, work: _Work) -> FlavorAsset | None:
+        """The entry's original if it is another one than was planned on."""
+        now = Facts(work.facts.entry, self.kaltura.flavors([work.id])[work.id]).original
+        before = work.facts.original
+        if now is None or before is None:
+            return now
+        # An asset that was not READY may be used again for the new content (kaltura-api 10.4).
+        other = now.content_id != before.content_id or (now.status.ready and not before.status.ready)
+        return now if other else None
+
+    def _await_swap(self, work: _Work, deadline: float) -> FlavorAsset:
+        """Wait until a replacement has gone through. Failures of Kaltura's are cancelled: the old content stays."""
+        while True:
+            entry = self.kaltura.entry(work.id)
+            if entry is None:
+                raise Changed(f"entry {work.id} was deleted meanwhile")
+            status = entry.replacement_status
+            if not entry.replacement_running:
+                new = self._new_original(work)
+                if new is None:
+                    work.begun = False
+                    raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
+                if new.status.ready:
+                    return new
+                if not new.status.in_progress:
+                    raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
+            elif status == ReplacementStatus.FAILED or self._temporary_failed(entry):
+                self.kaltura.cancel_replace(work.id)
+                work.begun = False
+                raise Cancelled(f"Kaltura could not convert the new content of {work.id}; the old content is in place")
+            elif status == ReplacementStatus.READY_BUT_NOT_APPROVED:
+                if not self.options.approve:
+                    raise Waiting(f"the replacement of {work.id} waits to be approved in Kaltura, or for --approve")
+                self.kaltura.approve_replace(work.id)
+            elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not self.options.approve:
+                raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
+            self._wait(work, deadline)
+
+    def _wait(self, work: _Work, deadline: float, *, stoppable: bool = True) -> None:
+        if time.monotonic() >= deadline:
+            raise Waiting(f"the conversion of {work.id} is not finished after --timeout; run the command again later")
+        pause = min(self._poll_seconds, max(deadline - time.monotonic(), 0.01))
+        if not stoppable:
+            time.sleep(pause)
+        elif self._stop.wait(pause):
+            raise Stopped("asked to stop")
+
+    def _temporary_failed(self, entry: Entry) -> bool:
+        """Whether a failed import has left the main entry in a replacement that never ends (kaltura-api 10.6)."""
+        if not entry.replacing_entry_id:
+            return False
+        temporary = self.kaltura.entry(entry.replacing_entry_id)
+        return temporary is not None and temporary.status in (
+            EntryStatus.ERROR_IMPORTING,
+            EntryStatus.ERROR_CONVERTING,
+        )
+
+    def _require_way(self) -> None:
+        """Raise Refused where Kaltura has said that it cannot replace content, and deleting it first is not allowed."""
+        if self._no_replacement and not self.options.allow_in_place:
+            raise Refused(
+                "this Kaltura account cannot replace content (FEATURE_ENTRY_REPLACEMENT is off); ask Kaltura to "
+                "switch it on, or use --allow-in-place, which leaves the entry without video while it converts"
+            )
+
+    def _in_place(self, work: _Work, resource: str, last_check: Callable[[], None], deadline: float) -> FlavorAsset:
+        """Delete the flavors, the original last, and add the new content: for accounts without replacement."""
+        self._require_way()
+        original = work.facts.original
+        for flavor in sorted(self.kaltura.flavors([work.id])[work.id], key=lambda f: f.is_original):
+            if flavor.is_original and original is not None and original.status.ready:
+                self._require_unchanged(work)
+                last_check()
+            work.begun = True
+            self.kaltura.delete_flavor(flavor.id)
+        until = min(deadline, time.monotonic() + NO_CONTENT_SECONDS)
+        while (entry := self.kaltura.entry(work.id)) and entry.status != EntryStatus.NO_CONTENT:
+            if time.monotonic() >= until:
+                raise EntryFailed(f"entry {work.id} did not become NO_CONTENT (status {entry.status}); run repair")
+            # An entry without content is not left alone, even when asked to stop.
+            self._wait(work, until, stoppable=False)
+        return self._fill(work, resource, deadline)
+
+    def _fill(self, work: _Work, resource: str, deadline: float) -> FlavorAsset:
+        """Give content to an entry that has none, and wait until its original is READY."""
+        work.token_used = work.begun = True
+        try:
+            self.kaltura.add_content(work.id, resource)
+        except KalturaError as error:
+            now = self.kaltura.entry(work.id)
+            if now is None or (now.status == EntryStatus.NO_CONTENT and self._new_original(work) is None):
+                work.token_used = False
+                raise EntryFailed(f"{error}; the entry has no content now: run repair") from error
+        while True:
+            entry = self.kaltura.entry(work.id)
+            if entry is None:
+                raise Changed(f"entry {work.id} was deleted meanwhile")
+            new = self._new_original(work)
+            if entry.status == EntryStatus.READY and new is not None and new.status.ready:
+                return new
+            failed = entry.status in (EntryStatus.ERROR_CONVERTING, EntryStatus.ERROR_IMPORTING)
+            if failed or (new is not None and new.status is FlavorStatus.ERROR):
+                raise EntryFailed(f"Kaltura could not convert the new content of {work.id}; run repair")
+            self._wait(work, deadline)
+
+    def _settle(self, work: _Work) -> None:
+        """Go on with a replacement that an earlier run of ours began; somebody else's is only waited for."""
+        entry = work.facts.entry
+        source = self._source_of_replacement(entry)
+        known = {work.stored.size_bytes, work.facts.placeholder_bytes}
+        if source is None or source.size_bytes not in known:
+            raise Waiting(
+                f"a replacement of {work.id} is in progress that is not known to be ours "
+                f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
+            )
+        try:
+            new = self._await_swap(work, time.monotonic() + self.options.timeout_seconds)
+        except Cancelled as error:
+            log.warning("%s", error)
+            return
+        if new.size_bytes == work.facts.placeholder_bytes:
+            self.store.set_tags(work.id, placeholder=new.content_id)
+
+
+_STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
+    Step.COPY: Runner._copy,
+    Step.PROVE: Runner._prove,
+    Step.ADD_ARCHIVED: Runner._add_archived,
+    Step.ADD_REPLACED: Runner._add_replaced,
+    Step.REMOVE_REPLACED: Runner._remove_replaced,
+    Step.CHECK_COPY: Runner._check_copy,
+    Step.UPLOAD_PLACEHOLDER: Runner._upload_placeholder,
+    Step.PUT_PLACEHOLDER: Runner._put_placeholder,
+    Step.THAW: Runner._thaw,
+    Step.PUT_ORIGINAL: Runner._put_original,
+    Step.READ_BACK: Runner._read_back,
+    Step.SETTLE: Runner._settle,
+}
+
+
+def compare(found: Fingerprint, stored: StoredObject) -> tuple[Identity, str]:
+    """Whether content just read is what the object holds, by what S3 keeps about it, and by which evidence.
+
+    `found` is made with the object's part size. LIKELY means that only the sizes can be compared.
+    """
+    if found.size_bytes != stored.size_bytes:
+        return Identity.DIFFERENT, f"{found.size_bytes} bytes, the object has {stored.size_bytes}"
+    if stored.sha256:
+        same = found.sha256 == stored.sha256
+        return (Identity.SAME if same else Identity.DIFFERENT), f"SHA-256 {'agrees' if same else 'differs'}"
+    if stored.crc64nvme and found.crc64nvme != stored.crc64nvme:
+        return Identity.DIFFERENT, "CRC64NVME differs"
+    if not stored.encryption.startswith("aws:kms"):
+        if found.etag == stored.etag:
+            return Identity.SAME, "MD5 (ETag) agrees"
+        if found.etag.partition("-")[2] == stored.etag.partition("-")[2]:
+            return Identity.DIFFERENT, "MD5 (ETag) differs"
+    if stored.crc64nvme:
+        return Identity.SAME, "CRC64NVME and size agree"
+    return Identity.LIKELY, "the object's ETag cannot be rebuilt and it has no checksum"
+
+
+def _normalised(tags: Iterable[str]) -> set[str]:
+    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
+    return {short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1}
+
+
+def extension(stored: StoredObject) -> str:
+    """The file name extension of a stored original: Kaltura's own, else mp4 as the old tool assumed."""
+    ext = stored.metadata.get("file-ext", "")
+    return ext if ext.isalnum() and ext != "noex" else "mp4"

@@ -1,0 +1,982 @@
+"""The click group: options in, one call per command, exit code out. Heavy libraries are imported by the commands."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
+
+import click
+
+from kaltura_archiver import __version__
+from kaltura_archiver.config import Settings, check_placeholder, read_settings
+from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
+from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
+from kaltura_archiver.model import MediaType, Outcome
+from kaltura_archiver.plans import Command, Options
+from kaltura_archiver.redact import hide, one_line, redact
+from kaltura_archiver.report import (
+    COUNT_COLUMNS,
+    DOWNLOAD_COLUMNS,
+    FLAVOR_COLUMNS,
+    FORMATS,
+    HEALTH_COLUMNS,
+    LIST_COLUMNS,
+    MORE_FLAVOR_COLUMNS,
+    MORE_HEALTH_COLUMNS,
+    MORE_LIST_COLUMNS,
+    RESULT_COLUMNS,
+    Rows,
+    exit_of,
+    exit_of_health,
+    flavor_row,
+    health_message,
+    health_row,
+    list_row,
+    mark_lines,
+    result_row,
+    set_up_logging,
+    summary_line,
+    tally,
+)
+
+if TYPE_CHECKING:
+    from kaltura_archiver.apply import Runner
+    from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.store import Store
+
+log = logging.getLogger(__name__)
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Old names, and those that people try.
+ALIASES = {"doctor": "config", "restore-from-s3": "restore"}
+STORAGE_CLASSES = (
+    "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
+)  # fmt: skip
+ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class Archiver(click.Group):
+    """A group whose commands and options may be written with - or _, and whose errors are one line each."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        wanted = ALIASES.get(_dashed(cmd_name), _dashed(cmd_name))
+        return next((c for name, c in self.commands.items() if _dashed(name) == wanted), None)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # The name as registered, so that usage lines do not depend on the spelling.
+        _, command, rest = super().resolve_command(ctx, args)
+        return command.name if command else None, command, rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader has gone; nobody wants to hear more. click itself would end with 1.
+            _discard_stdout()
+            return Exit.OK
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and end the process with the documented exit code; never with a traceback."""
+        run: Any = super().main
+        if not kwargs.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **kwargs)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, ValueError):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+        try:
+            code = run(*args, standalone_mode=False, **kwargs)
+            sys.stdout.flush()
+        except click.exceptions.Exit as ended:
+            code = ended.exit_code
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            code = error.exit_code
+        except click.ClickException as error:
+            where = getattr(getattr(error, "ctx", None), "command_path", "") or "kaltura-archiver"
+            code = _complain(f"{error.format_message()} (see {where} --help)", error.exit_code)
+        except BrokenPipeError:
+            # The reader has gone; nobody wants to hear more.
+            _discard_stdout()
+            code = Exit.OK
+        except (KeyboardInterrupt, click.Abort):
+            code = _complain("interrupted", Exit.INTERRUPTED)
+        except Stopped:
+            code = Exit.INTERRUPTED
+        except ArchiverError as error:
+            code = _complain(str(error), error.exit_code)
+        except Exception as error:
+            log.debug("unexpected", exc_info=True)
+            code = _complain(f"unexpected {type(error).__name__}: {error}; run with --log-level DEBUG", Exit.FAILED)
+        sys.exit(int(code or 0))
+
+
+def _discard_stdout() -> None:
+    """Send what is still to be written nowhere; Python would complain again when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _PatientStdout:
+    """Stdout of a run that changes something: when who reads the rows has gone, the work goes on."""
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
+        except BrokenPipeError:
+            _discard_stdout()
+
+    def flush(self) -> None:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _discard_stdout()
+
+
+def _complain(text: str, code: int) -> int:
+    click.echo(f"error: {one_line(redact(' '.join(text.split())))}", err=True)
+    return code
+
+
+@dataclass
+class App:
+    """What the commands share: the settings, read when first needed, and the way to stop."""
+
+    env_file: str | None
+    stop: threading.Event = field(default_factory=threading.Event)
+    signal: int = 0
+    _settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            self._settings = read_settings(self.env_file)
+        return self._settings
+
+    def kaltura(self, *, read_only: bool = True) -> Kaltura:
+        from kaltura_archiver.kaltura import Kaltura
+
+        self.settings.need_kaltura()
+        kaltura = Kaltura(self.settings, read_only=read_only, stop=self.stop)
+        kaltura.sign_in()
+        return kaltura
+
+    def store(self, *, read_only: bool = True) -> Store:
+        from kaltura_archiver.store import Store
+
+        self.settings.need_bucket()
+        store = Store(self.settings, read_only=read_only, stop=self.stop)
+        store.check_bucket()
+        return store
+
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """SIGINT and SIGTERM ask the run to end after the entry in hand; a second SIGINT ends it at once."""
+
+        def stop(number: int, frame: object) -> None:
+            if self.stop.is_set() and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.signal = number
+            self.stop.set()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def exit(self, code: Exit) -> NoReturn:
+        if self.signal:
+            code = Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
+        raise click.exceptions.Exit(int(code))
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+@click.group(cls=Archiver, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashed})
+@click.version_option(__version__, prog_name="kaltura-archiver")
+@click.option("--env-file", metavar="FILE", help="Read settings from FILE instead of .env in this directory.")
+@click.option(
+    "--log-level",
+    "--loglevel",
+    default="INFO",
+    show_default=True,
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    metavar="LEVEL",
+    help="How much to tell on stderr: DEBUG, INFO, WARNING or ERROR.",
+)
+@click.option(
+    "--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]), help="Form of log lines."
+)
+@click.pass_context
+def cli(ctx: click.Context, env_file: str | None, log_level: str, log_format: str) -> None:
+    """Move the originals of rarely played Kaltura videos to your own S3 bucket, and back when somebody plays them.
+
+    Commands and options may be written with - or _. Commands that change something are dry runs unless told
+    --no-dry-run. Data goes to stdout, everything else to stderr.
+
+    \b
+    Exit codes: 0 nothing left to do; 1 an entry failed, or health found a broken one; 2 usage or configuration;
+    3 entries wait for Glacier, a conversion or a person; 4 stopped by a safety limit; 5 another run holds the lock;
+    130/143 interrupted/terminated.
+    """
+    set_up_logging(log_level.upper(), log_format)
+    ctx.obj = App(env_file)
+
+
+# Options that commands share
+
+
+class Years(click.ParamType[float]):
+    """A number of years, fractions allowed."""
+
+    name = "years"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            years = float(value)
+        except ValueError:
+            years = math.nan
+        if not 0 <= years <= 1000:  # also refuses nan
+            self.fail(f"{value!r} is not a number of years (0 or more)", param, ctx)
+        return years
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with s, m, h or d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
+        if not match:
+            self.fail(f"{value!r} is not a duration such as 90s, 30m or 2h", param, ctx)
+        return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
+
+
+class SelectingCommand(click.Command):
+    """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        folded: list[str] = []
+        for arg in args:
+            if re.fullmatch(r"-?\d", arg) and len(folded) > 1 and folded[-2] == "--status":
+                folded += ["--status", arg]
+            elif arg == "--status" and folded and folded[-1] == "--status":
+                continue  # "--status --status", as the old page had it
+            else:
+                folded.append(arg)
+        return super().parse_args(ctx, folded)
+
+
+_SELECTION = (
+    click.option("--id", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
+    click.option("--idfile", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
+    click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
+    click.option("--category", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
+    click.option(
+        "--exclude-category", "without_categories", multiple=True, type=click.IntRange(1), metavar="ID",
+        help="Not in this category or below it.",
+    ),
+    click.option("--plays", type=click.IntRange(0), metavar="N", help="Played fewer than N times; 0: never played."),
+    click.option("--never-played", is_flag=True, help="Never played."),
+    click.option("--status", "statuses", multiple=True, metavar="S", help="Entry statuses, repeated or 2,-1 [all]."),
+    click.option(
+        "--media-type", "-m", default="video", show_default=True, type=click.Choice(["video", "audio", "image"]),
+        help="Kind of media.",
+    ),
+    click.option("--created-within", type=Years(), metavar="Y", help="Created in the last Y years."),
+    click.option("--created-before", type=Years(), metavar="Y", help="Created more than Y years ago."),
+    click.option("--played-within", type=Years(), metavar="Y", help="Last played within Y years."),
+    click.option(
+        "--unplayed-for", type=Years(), metavar="Y", help="Created more than Y years ago and not played since then."
+    ),
+    click.option("--first-page", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
+    click.option(
+        "--page-size", type=click.IntRange(1, 500), default=500, show_default=True, metavar="N",
+        help="Entries per page.",
+    ),
+    click.option(
+        "--max-entries", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
+        help="At most N entries; -1: no limit.",
+    ),
+)  # fmt: skip
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator of several."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def selection_options(function: F) -> F:
+    """The criteria that select entries, gathered into one `query`."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        names = (
+            "ids", "idfile", "tags", "without_tags", "category", "without_categories", "plays", "never_played",
+            "statuses", "media_type", "created_within", "created_before", "played_within", "unplayed_for",
+            "first_page", "page_size", "max_entries",
+        )  # fmt: skip
+        criteria = {name: kwargs.pop(name) for name in names}
+        return function(*args, query=make_query(time.time(), **criteria), **kwargs)
+
+    wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
+    wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    return _options(*_SELECTION)(cast(F, wrapper))
+
+
+def format_option(function: F) -> F:
+    return click.option(
+        "--format", "style", default="tsv", show_default=True, type=click.Choice(FORMATS), help="Form of the rows."
+    )(function)
+
+
+def columns_option(function: F) -> F:
+    return click.option("--columns", metavar="A,B,…", help="Only these; a wrong name lists all.")(function)
+
+
+def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    if asked is None:
+        return default
+    columns = tuple(name.strip() for name in asked.split(","))
+    unknown = [name for name in columns if name not in default + more]
+    if unknown:
+        known = ", ".join(default + more)
+        raise click.UsageError(f"no column {unknown[0]!r}; there are {known}", click.get_current_context())
+    return columns
+
+
+def acting_options(old_flag: str) -> Callable[[F], F]:
+    """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
+
+    return _options(
+        click.option("--dry-run/--no-dry-run", default=True, show_default=True, help="Only tell what would be done."),
+        click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
+        click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion."),
+        click.option(
+            "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
+            help="Entries worked on at a time.",
+        ),
+        click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
+        click.option("--wait-ready", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
+        format_option,
+    )  # fmt: skip
+
+
+_SWAP = (
+    click.option(
+        "--timeout", "timeout_seconds", type=Duration(), default="2h", show_default=True, metavar="TIME",
+        help="Longest wait for one conversion.",
+    ),
+    click.option("--approve", is_flag=True, help="Approve replacements where the account asks for approval."),
+    click.option(
+        "--allow-in-place", is_flag=True,
+        help="Where the account cannot replace content: delete it and add the new, leaving a gap.",
+    ),
+)  # fmt: skip
+_THAW = (
+    click.option(
+        "--tier", type=click.Choice(["bulk", "standard", "expedited"]), default="bulk", show_default=True,
+        help="How fast, and how dear, Glacier thaws.",
+    ),
+    click.option(
+        "--days", type=click.IntRange(1, 365), default=7, show_default=True, metavar="N",
+        help="How long the thawed copy stays readable.",
+    ),
+    click.option(
+        "--via", type=click.Choice(["upload", "url"]), default="upload", show_default=True,
+        help="upload: through us, verified by SHA-256; url: Kaltura fetches it from S3, verified by size.",
+    ),
+)  # fmt: skip
+_COPY = (
+    click.option(
+        "--storage-class", type=click.Choice(STORAGE_CLASSES, case_sensitive=False), default="STANDARD",
+        show_default=True, metavar="CLASS", help=f"Storage class of new objects: {', '.join(STORAGE_CLASSES)}.",
+    ),
+    click.option(
+        "--accept-size-match", is_flag=True,
+        help="Take an old object for the original where only the sizes can be compared.",
+    ),
+)  # fmt: skip
+
+
+def _read_ids(idfile: str) -> tuple[str, ...]:
+    """The ids of a file, one per line, in their order, each once."""
+    try:
+        raw = sys.stdin.buffer.read() if idfile == "-" else Path(idfile).read_bytes()
+    except OSError as error:
+        raise SelectionError(f"cannot read --idfile {idfile}: {error.strerror}") from error
+    ids: dict[str, None] = {}
+    for number, line in enumerate(raw.decode("utf-8-sig", errors="replace").splitlines(), 1):
+        if not (entry_id := line.strip()):
+            continue
+        if not ENTRY_ID.fullmatch(entry_id):
+            raise SelectionError(f"--idfile {idfile}, line {number}: {entry_id[:40]!r} is not an entry id")
+        ids[entry_id] = None
+    if not ids:
+        raise SelectionError(f"--idfile {idfile} holds no entry id")
+    return tuple(ids)
+
+
+def _tag(text: str) -> str:
+    tag = text.strip().lower()
+    if len(tag.encode()) < 2 or "," in tag:
+        raise SelectionError(
+            f"{text!r} cannot be a tag of Kaltura's: two bytes or more, no comma (repeat --tag for several)"
+        )
+    return tag
+
+
+def make_query(
+    now: float,
+    *,
+    ids: tuple[str, ...],
+    idfile: str | None,
+    tags: tuple[str, ...],
+    without_tags: tuple[str, ...],
+    plays: int | None,
+    never_played: bool,
+    statuses: tuple[str, ...],
+    media_type: str,
+    created_within: float | None,
+    created_before: float | None,
+    played_within: float | None,
+    unplayed_for: float | None,
+    max_entries: int,
+    **plain: Any,
+) -> Query:
+    """A checked Query from the options as they were given; SelectionError for what cannot be meant."""
+    if max_entries < 1 and max_entries != -1:
+        raise SelectionError("--max-entries must be 1 or more, or -1 for no limit")
+    wrong = [entry_id for entry_id in ids if not ENTRY_ID.fullmatch(entry_id)]
+    if wrong:
+        raise SelectionError(f"--id: {wrong[0][:40]!r} is not an entry id")
+    named: tuple[str, ...] | None = ids or None
+    if idfile is not None:
+        listed = _read_ids(idfile)
+        named = tuple(i for i in listed if i in set(ids)) if ids else listed
+        if not named:
+            raise SelectionError("contradiction: no --id is in the --idfile")
+    wanted = [_tag(tag) for tag in tags if not tag.startswith("!")]
+    unwanted = [_tag(tag.removeprefix("!")) for tag in tags if tag.startswith("!")] + [_tag(t) for t in without_tags]
+    query = Query(
+        ids=tuple(dict.fromkeys(named)) if named else None,
+        tags=tuple(dict.fromkeys(wanted)),
+        without_tags=tuple(dict.fromkeys(unwanted)),
+        statuses=parse_statuses(statuses),
+        media_type=MediaType[media_type.upper()],
+        plays_below=plays or None,
+        never_played=never_played or plays == 0,
+        created_since=years_ago(now, created_within),
+        created_until=years_ago(now, created_before),
+        played_since=years_ago(now, played_within),
+        unplayed_since=years_ago(now, unplayed_for),
+        max_entries=None if max_entries == -1 else max_entries,
+        **plain,
+    )
+    query.check()
+    return query
+
+
+def _select(kaltura: Kaltura, query: Query) -> Selection:
+    from kaltura_archiver.selection import Selection
+
+    return Selection(kaltura, query)
+
+
+def _limit_was_given() -> bool:
+    source = click.get_current_context().get_parameter_source("max_entries")
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _after_selection(selection: Selection) -> Exit:
+    """Warn of what a selection left out; the exit status that this alone would give."""
+    if not selection.selected and not selection.unknown:
+        log.warning("no entry matches: %s", selection.query)
+    if selection.cut:
+        log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
+    return Exit.FAILED if selection.unknown else Exit.OK
+
+
+# Looking
+
+
+@cli.command("config")
+@format_option
+@pass_app
+def config(app: App, /, style: str) -> None:
+    """Check the settings: sign in to Kaltura, look at the bucket and the placeholder. Also called doctor.
+
+    \b
+    Example:
+      kaltura-archiver config
+    """
+    settings = app.settings
+
+    def sign_in() -> str:
+        kaltura = app.kaltura()
+        kaltura.count(Query())
+        way = "an app token" if settings.app_token_id else "the admin secret"
+        return f"{settings.service_url}, partner {settings.partner_id}, by {way}"
+
+    def bucket() -> str:
+        app.store().head("0_kaltura_archiver_test")
+        return f"bucket {settings.bucket}"
+
+    def placeholder() -> str:
+        check_placeholder(settings.placeholder_path)
+        return f"{settings.placeholder_path}, {settings.placeholder_bytes()} bytes"
+
+    failed = False
+    with Rows(("check", "ok", "detail"), style) as rows:
+        for name, check in (("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder)):
+            try:
+                rows.write({"check": name, "ok": True, "detail": redact(check())})
+            except ArchiverError as error:
+                failed = True
+                rows.write({"check": name, "ok": False})
+                log.error("%s: %s", name, error)
+    app.exit(Exit.USAGE if failed else Exit.OK)
+
+
+@cli.command("list", cls=SelectingCommand)
+@click.option(
+    "--mode", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
+)
+@selection_options
+@columns_option
+@format_option
+@pass_app
+def list_entries(app: App, /, query: Query, mode: str, columns: str | None, style: str) -> None:
+    """List entries, or their flavor assets, one row each.
+
+    \b
+    Examples:
+      kaltura-archiver list --created_before 3 --created_within 4 --plays 0
+      kaltura-archiver list --tag archived_to_s3 --max-entries -1 --format csv > archived.csv
+      kaltura-archiver list --never-played --columns entry_id,name,tags
+      kaltura-archiver list --mode flavor --id 0_abc12345 --format table
+    """
+    if mode == "video":
+        shown = _columns(columns, LIST_COLUMNS, MORE_LIST_COLUMNS)
+    else:
+        shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
+    kaltura = app.kaltura()
+    selection = _select(kaltura, query)
+    with Rows(shown, style) as rows:
+        if mode == "video":
+            for entry in selection:
+                rows.write(list_row(entry))
+        else:
+            for batch in _batches(selection):
+                flavors = kaltura.flavors(entry.id for entry in batch)
+                for entry in batch:
+                    for flavor in flavors[entry.id]:
+                        rows.write(flavor_row(flavor))
+    app.exit(_after_selection(selection))
+
+
+def _batches(selection: Selection) -> Iterator[list[Any]]:
+    from kaltura_archiver.kaltura import FLAVOR_BATCH
+
+    batch = []
+    for entry in selection:
+        batch.append(entry)
+        if len(batch) == FLAVOR_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@cli.command("count", cls=SelectingCommand)
+@selection_options
+@format_option
+@pass_app
+def count(app: App, /, query: Query, style: str) -> None:
+    """Count the entries that match, with the filter that was used; --max-entries does not limit it.
+
+    \b
+    Examples:
+      kaltura-archiver count --tag archived_to_s3
+      kaltura-archiver count --tag '!archived_to_s3' --unplayed-for 3
+      kaltura-archiver count --played_within 3 --unplayed_for 2
+    """
+    selection = _select(app.kaltura(), query)
+    number = selection.count()
+    with Rows(COUNT_COLUMNS, style) as rows:
+        rows.write({"count": number, "filter": str(query)})
+    app.exit(Exit.FAILED if selection.unknown else Exit.OK)
+
+
+@cli.command("health", cls=SelectingCommand)
+@selection_options
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=8, show_default=True, help="Objects looked at at a time."
+)
+@columns_option
+@format_option
+@pass_app
+def health(app: App, /, query: Query, workers: int, columns: str | None, style: str) -> None:
+    """Check each entry against S3: a row each, what is wrong also on stderr; exit 1 if one is broken.
+
+    \b
+    Examples:
+      kaltura-archiver health --tag archived_to_s3 --max-entries -1
+      kaltura-archiver health --id 0_abc12345 --format table
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from kaltura_archiver.model import Facts
+    from kaltura_archiver.states import classify
+
+    shown = _columns(columns, HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
+    kaltura, store = app.kaltura(), app.store()
+    placeholder_bytes = app.settings.placeholder_bytes()
+    selection = _select(kaltura, query)
+    code = Exit.OK
+    with Rows(shown, style) as rows, ThreadPoolExecutor(workers) as pool:
+        for batch in _batches(selection):
+            flavors = kaltura.flavors(entry.id for entry in batch)
+            stored = pool.map(store.head, [entry.id for entry in batch])
+            for entry, found in zip(batch, stored, strict=True):
+                facts = Facts(entry, flavors[entry.id], found, placeholder_bytes)
+                judgement = classify(facts)
+                found_code = exit_of_health(judgement)
+                code = max(code, found_code, key=_severity)
+                rows.write(health_row(facts, judgement))
+                if found_code is not Exit.OK:
+                    log.error("entry %s is %s", entry.id, health_message(facts, judgement))
+    app.exit(max(_after_selection(selection), code, key=_severity))
+
+
+def _severity(code: Exit) -> int:
+    return (Exit.OK, Exit.LIMIT, Exit.WAITING, Exit.FAILED).index(code)
+
+
+@cli.command("explain")
+@click.argument("entry_id", metavar="ID")
+@click.option("--format", "style", default="text", show_default=True, type=click.Choice(["text", "json"]), help="Form.")
+@pass_app
+def explain(app: App, /, entry_id: str, style: str) -> None:
+    """Tell everything about one entry: its state and why, the evidence, and what each command would do now.
+
+    \b
+    Example:
+      kaltura-archiver explain 0_abc12345
+    """
+    from kaltura_archiver.explain import explain_entry, print_explanation
+
+    if not ENTRY_ID.fullmatch(entry_id):
+        raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
+    explanation = explain_entry(_runner(app, Command.S3COPY, Options(now=time.time())), entry_id)
+    print_explanation(explanation, style)
+    app.exit(Exit.OK)
+
+
+@cli.command("download")
+@click.option("--id", "entry_id", required=True, metavar="ID", help="The entry.")
+@click.option("--output", "-o", metavar="FILE", help="File to write [the entry's id and the original's extension].")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["auto", "kaltura", "s3"]),
+    default="auto",
+    show_default=True,
+    help="Where to take it from; auto: S3 for a placeholder, else Kaltura.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@pass_app
+def download(app: App, /, entry_id: str, output: str | None, source: str, force: bool) -> None:
+    """Fetch the original of one entry to a local file; its path, size and SHA-256 are printed.
+
+    \b
+    Examples:
+      kaltura-archiver download --id 0_abc12345
+      kaltura-archiver download --id 0_abc12345 --from s3 -o lecture.mp4
+    """  # fmt: skip
+    from kaltura_archiver.download import download_original
+
+    if not ENTRY_ID.fullmatch(entry_id):
+        raise SelectionError(f"--id: {entry_id[:40]!r} is not an entry id")
+    runner = _runner(app, Command.S3COPY, Options(now=time.time()))
+    with app.stoppable():
+        row = download_original(runner, entry_id, Path(output) if output else None, source=source, force=force)
+    with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
+        rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
+    app.exit(Exit.OK)
+
+
+# Acting
+
+
+def _runner(app: App, command: Command, options: Options) -> Runner:
+    from kaltura_archiver.apply import Placeholder, Runner
+
+    settings = app.settings
+    if command in (Command.REPLACE, Command.REPAIR):
+        check_placeholder(settings.placeholder_path)
+    return Runner(
+        app.kaltura(read_only=options.dry_run),
+        app.store(read_only=options.dry_run),
+        command,
+        options,
+        placeholder=Placeholder.of(settings.placeholder_path),
+        poll_seconds=settings.poll_seconds,
+        stop=app.stop,
+    )
+
+
+def _run(
+    app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
+    style: str, tmp: str | None = None, wait_ready: bool = False,
+    draw: Callable[[list[str]], list[str]] = list, **options: Any,
+) -> NoReturn:  # fmt: skip
+    """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
+    context = click.get_current_context()
+    if acting and dry_run and context.get_parameter_source("dry_run") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--dry-run contradicts the old flag that acts", context)
+    if not query.has_criteria and not everything:
+        raise SelectionError(
+            f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
+        )
+    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+    run = secrets.token_hex(4)
+    mark_lines(run)
+    runner = _runner(app, command, settings)
+    started = time.monotonic()
+    outcomes: list[Outcome] = []
+    moved = freed = 0
+    with app.stoppable():
+        selection = _select(runner.kaltura, query)
+        # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
+        ids = draw([entry.id for entry in selection])
+        code = _after_selection(selection)
+        if selection.cut and not _limit_was_given():
+            code = max(code, Exit.LIMIT, key=_severity)
+        if not settings.dry_run:
+            runner.remove_leftovers(ids)
+        # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
+        asked = context.get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
+        shown = asked or not sys.stdout.isatty()
+        with Rows(RESULT_COLUMNS, style, cast(TextIO, _PatientStdout())) if shown else nullcontext() as rows:
+            for result in runner.run(ids, workers):
+                if rows is not None:
+                    rows.write(result_row(result))
+                outcomes.append(result.outcome)
+                moved += result.bytes_moved
+                freed += result.bytes_freed
+    mode = "DRYRUN" if settings.dry_run else "EXEC"
+    line = summary_line(tally(outcomes), moved=moved, freed=freed, seconds=time.monotonic() - started)
+    if settings.dry_run:
+        line += "; nothing was changed: --no-dry-run acts"
+    if app.signal:
+        line += f"; asked to stop, {len(ids) - len(outcomes)} entries were not begun"
+    log.info("%s", line, extra={"mode": mode, "kind": "run", "action": str(command)})
+    app.exit(max(code, exit_of(outcomes), key=_severity))
+
+
+@cli.command("s3copy", cls=SelectingCommand)
+@selection_options
+@acting_options("--s3copy")
+@_options(*_COPY)
+@pass_app
+def s3copy(app: App, /, query: Query, **options: Any) -> None:
+    """Copy the original of each entry to S3, verify it, and tag the entry archived_to_s3.
+
+    Objects of the old tool are adopted: the original is read once and compared with them.
+
+    \b
+    Examples:
+      kaltura-archiver s3copy --tag '!archived_to_s3' --unplayed-for 3
+      kaltura-archiver s3copy --id 0_abc12345 --no-dry-run
+      kaltura-archiver s3copy --idfile ids.txt --storage-class DEEP_ARCHIVE --no-dry-run
+    """
+    _run(app, Command.S3COPY, query, **options)
+
+
+@cli.command("replace_video", cls=SelectingCommand)
+@selection_options
+@acting_options("--replace")
+@click.option(
+    "--min-age-years",
+    type=Years(),
+    default=3,
+    show_default=True,
+    metavar="Y",
+    help="Leave entries alone that were created less than Y years ago.",
+)
+@_options(*_SWAP)
+@pass_app
+def replace_video(app: App, /, query: Query, **options: Any) -> None:
+    """Replace the originals of archived entries by the placeholder video, and tag the entries flavors_deleted.
+
+    Only where the stored copy is proven to be the original. The original plays until the placeholder is ready.
+
+    \b
+    Examples:
+      kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3
+      kaltura-archiver replace_video --id 0_abc12345 --no-dry-run
+    """  # fmt: skip
+    _run(app, Command.REPLACE, query, **options)
+
+
+@cli.command("restore", cls=SelectingCommand)
+@selection_options
+@acting_options("--restore")
+@_options(*_THAW, *_SWAP)
+@pass_app
+def restore(app: App, /, query: Query, **options: Any) -> None:
+    """Bring originals back from S3 or Glacier and drop the tag flavors_deleted. Also called restore_from_s3.
+
+    A frozen object is first asked to thaw; run the command again when it is readable.
+
+    \b
+    Examples:
+      kaltura-archiver restore --tag flavors_deleted --played_within 1
+      kaltura-archiver restore --id 0_abc12345 --tier standard --no-dry-run
+    """
+    _run(app, Command.RESTORE, query, **options)
+
+
+@cli.command("repair", cls=SelectingCommand)
+@selection_options
+@acting_options("--repair")
+@_options(*_COPY[1:], *_THAW, *_SWAP)
+@pass_app
+def repair(app: App, /, query: Query, **options: Any) -> None:
+    """Go on from interrupted states: put back missing tags, the placeholder, or the original.
+
+    Never touches an entry where a person has to decide (diverged, lost, unbacked, empty): it says so.
+
+    \b
+    Examples:
+      kaltura-archiver repair --tag archived_to_s3
+      kaltura-archiver repair --id 0_abc12345 --no-dry-run
+    """
+    _run(app, Command.REPAIR, query, **options)
+
+
+@cli.command("verify", cls=SelectingCommand)
+@selection_options
+@click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
+@click.option("--request", is_flag=True, help="Ask frozen copies to thaw.")
+@_options(*_THAW[:2])
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
+)
+@format_option
+@pass_app
+def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> None:
+    """Read stored copies back and compare them with their checksums; exit 1 if one is damaged.
+
+    Each copy found whole is tagged verified-at. Frozen copies are not readable now: they are told, and with --request
+    asked to thaw.
+
+    \b
+    Examples:
+      kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --sample 5%
+      kaltura-archiver verify --id 0_abc12345 --request --tier standard
+    """
+    draw = _sampler(sample)
+    _run(app, Command.VERIFY, query, dry_run=False, acting=False, everything=True, draw=draw, **options)
+
+
+def _sampler(sample: str | None) -> Callable[[list[str]], list[str]]:
+    """What draws the sample asked for: `N` ids or `P%` of them (at least one), in their order."""
+    if sample is None:
+        return list
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", sample)
+    number = float(match.group(1)) if match else 0.0
+    if not match or number <= 0 or (match.group(2) and number > 100) or (not match.group(2) and number % 1):
+        raise click.UsageError(f"--sample: {sample!r} is neither a number nor a percentage such as 5%")
+
+    def draw(ids: list[str]) -> list[str]:
+        wanted = math.ceil(len(ids) * number / 100) if match.group(2) else int(number)
+        drawn = set(secrets.SystemRandom().sample(ids, min(wanted, len(ids))))
+        return [entry_id for entry_id in ids if entry_id in drawn]
+
+    return draw
+
+
+# The sandbox
+
+
+def _need_sandbox() -> None:
+    import importlib.util
+
+    missing = [name for name in ("moto", "flask", "av") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"the sandbox needs {', '.join(missing)}: pip install 'kaltura-archiver[sandbox]'")
+
+
+@cli.command("sandbox")
+@click.option(
+    "--thaw-seconds", type=click.FloatRange(0), default=20, show_default=True, help="Time that Glacier takes."
+)
+@pass_app
+def sandbox(app: App, /, thaw_seconds: float) -> None:
+    """Run a Kaltura and an S3 of your own on this machine, with a small library, to try any command on.
+
+    Prints the export lines for another shell, and runs until interrupted.
+
+    \b
+    Example:
+      kaltura-archiver sandbox > sandbox.rc &  sleep 5; . ./sandbox.rc; kaltura-archiver list
+    """
+    _need_sandbox()
+    from kaltura_archiver.sandbox.run import run_sandbox
+
+    with app.stoppable():
+        run_sandbox(app.stop, thaw_seconds=thaw_seconds)
+    app.exit(Exit.OK)
+
+
+@cli.command("demo")
+@click.option("--quick", is_flag=True, help="Without the pauses that let you read along.")
+@pass_app
+def demo(app: App, /, quick: bool) -> None:
+    """Show the whole cycle on the built-in sandbox: archive, replace, thaw, restore. No account is needed.
+
+    \b
+    Example:
+      kaltura-archiver demo
+    """
+    _need_sandbox()
+    from kaltura_archiver.sandbox.demo import run_demo
+
+    app.exit(Exit(run_demo(quick=quick)))
+
+
+def main() -> None:
+    """The console script."""
+    hide(os.environ.get("KALTURA_SECRET"))
+    cli()

@@ -1,0 +1,144 @@
+"""Environment and `.env` to frozen Settings: the sole reader of the environment. Secrets are never in a repr."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.redact import hide
+
+# Every variable that this program itself reads, with its default and meaning; the README's table is made from it.
+VARIABLES: Mapping[str, tuple[str, str]] = {
+    "KALTURA_PARTNERID": ("", "partner id of the Kaltura account (KMC: Settings, Integration Settings)"),
+    "KALTURA_SECRET": ("", "admin secret of the account; or the two variables below"),
+    "KALTURA_APP_TOKEN_ID": ("", "id of an app token with the privilege disableentitlement; preferred over the secret"),
+    "KALTURA_APP_TOKEN": ("", "the app token itself"),
+    "KALTURA_USERID": ("", "Kaltura user that the changes are made as"),
+    "KALTURA_SERVICE_URL": ("https://www.kaltura.com", "address of the Kaltura service"),
+    "KALTURA_POLL_SECONDS": ("10", "pause between looks at a conversion; fractions allowed"),
+    "AWS_BUCKET": ("", "S3 bucket of the stored copies"),
+    "AWS_ENDPOINT_URL": ("", "another S3 service than AWS; this and every other variable of boto3 works"),
+    "PLACEHOLDER_VIDEO": ("placeholder_video.mp4", "video file that takes the place of an archived original"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. `poll_seconds` is the pause between two looks at a conversion."""
+
+    partner_id: str
+    secret: str = field(repr=False)
+    app_token_id: str
+    app_token: str = field(repr=False)
+    user_id: str
+    service_url: str
+    poll_seconds: float
+    bucket: str
+    endpoint_url: str
+    placeholder_path: Path
+
+    def need_kaltura(self) -> None:
+        """Raise ConfigError unless there are credentials for Kaltura and an address."""
+        missing = []
+        if not self.partner_id:
+            missing.append("KALTURA_PARTNERID")
+        if self.app_token_id or self.app_token:
+            missing += [
+                name
+                for name, value in (("KALTURA_APP_TOKEN_ID", self.app_token_id), ("KALTURA_APP_TOKEN", self.app_token))
+                if not value
+            ]
+        elif not self.secret:
+            missing.append("KALTURA_SECRET (or KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN)")
+        if missing:
+            raise ConfigError(f"not set: {', '.join(missing)}; set it in the environment or in a .env file")
+        address = urlsplit(self.service_url)
+        if address.scheme not in ("http", "https") or not address.netloc:
+            raise ConfigError("KALTURA_SERVICE_URL must be an address such as https://www.kaltura.com")
+
+    def need_bucket(self) -> None:
+        """Raise ConfigError unless a bucket is named."""
+        if not self.bucket:
+            raise ConfigError("not set: AWS_BUCKET; set it in the environment or in a .env file")
+
+    def placeholder_bytes(self) -> int | None:
+        """Size of the placeholder file; None if there is no such file."""
+        try:
+            return self.placeholder_path.stat().st_size
+        except OSError:
+            return None
+
+
+def read_settings(env_file: str | None = None) -> Settings:
+    """Settings from the environment, completed from `env_file` or, if that is not given, `.env` in this directory.
+
+    boto3 reads the environment by itself, so what the file says is put there. Raises ConfigError for a file that was
+    named but cannot be read, and for a number that is none.
+    """
+    from dotenv import load_dotenv
+
+    path = Path(env_file or ".env")
+    if env_file and not path.is_file():
+        raise ConfigError(f"--env-file {env_file}: no such file")
+    if path.is_file():
+        try:
+            load_dotenv(path, override=False)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {path}: {error}") from error
+    values = {name: os.environ.get(name, "").strip() or default for name, (default, _) in VARIABLES.items()}
+    for name in ("KALTURA_SECRET", "KALTURA_APP_TOKEN"):
+        hide(values[name])
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LDAP_PWD"):
+        hide(os.environ.get(name))
+    try:
+        poll_seconds = float(values["KALTURA_POLL_SECONDS"])
+    except ValueError:
+        poll_seconds = -1.0
+    if not 0 < poll_seconds <= 3600:
+        raise ConfigError("KALTURA_POLL_SECONDS must be a number of seconds above 0 and at most 3600")
+    return Settings(
+        partner_id=values["KALTURA_PARTNERID"],
+        secret=values["KALTURA_SECRET"],
+        app_token_id=values["KALTURA_APP_TOKEN_ID"],
+        app_token=values["KALTURA_APP_TOKEN"],
+        user_id=values["KALTURA_USERID"],
+        service_url=values["KALTURA_SERVICE_URL"],
+        poll_seconds=poll_seconds,
+        bucket=values["AWS_BUCKET"],
+        endpoint_url=values["AWS_ENDPOINT_URL"],
+        placeholder_path=Path(values["PLACEHOLDER_VIDEO"]),
+    )
+
+
+def check_placeholder(path: Path) -> None:
+    """Raise ConfigError unless `path` is a file that begins like a video (MP4/MOV with a track, Matroska/WebM)."""
+    advice = "set PLACEHOLDER_VIDEO to a short MP4"
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            head = file.read(12)
+            if head[:4] == b"\x1aE\xdf\xa3":
+                return
+            kinds: list[bytes] = []
+            offset = 0
+            while head[4:8] == b"ftyp" or kinds:
+                kinds.append(head[4:8])
+                box = int.from_bytes(head[:4], "big")
+                if box == 1:
+                    file.seek(offset + 8)
+                    box = int.from_bytes(file.read(8), "big")
+                elif box == 0:
+                    box = size - offset
+                offset += box
+                if box < 8 or offset >= size:
+                    break
+                file.seek(offset)
+                head = file.read(12)
+            if offset > size or b"moov" not in kinds:
+                raise ConfigError(f"the placeholder {path} is not a video, or is damaged; {advice}")
+    except OSError as error:
+        raise ConfigError(f"cannot read the placeholder {path}: {error.strerror}; {advice}") from error

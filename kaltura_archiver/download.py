@@ -1,0 +1,90 @@
+"""One original to a local file: complete and verified under its final name, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from kaltura_archiver.apply import Runner, compare, extension
+from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waiting
+from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
+from kaltura_archiver.states import classify
+from kaltura_archiver.streams import Fingerprinter
+
+
+def download_original(
+    runner: Runner, entry_id: str, path: Path | None, *, source: str, force: bool
+) -> tuple[str, str, int, str, str]:
+    """Write the original and return (entry id, kaltura or s3, bytes, sha256, path).
+
+    `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. Raises SelectionError if the
+    file exists (and not `force`) or cannot be written, Waiting for a frozen object, EntryFailed for what is
+    not verified.
+    """
+    facts = runner.facts(entry_id)
+    if source == "auto":
+        elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED)
+        source = "s3" if classify(facts).state in elsewhere else "kaltura"
+    stored = original = None
+    if source == "s3":
+        stored = _readable_copy(facts)
+        ext = extension(stored)
+    else:
+        original = _ready_original(facts)
+        ext = original.file_ext or "mp4"
+    target = path or Path(f"{entry_id}.{ext}")
+    if target.exists() and not force:
+        raise SelectionError(f"{target} exists; name another file with --output, or use --force")
+    if stored:
+        expected_bytes, pieces = stored.size_bytes, runner.store.read(stored)
+        taken = Fingerprinter(runner.store.part_bytes(stored))
+    else:
+        assert original is not None  # noqa: S101 - one of the two is there
+        expected_bytes, pieces = runner.kaltura.content(original)
+        taken = Fingerprinter()
+    try:
+        # Private until it is whole; in the same folder, so that the rename cannot fail half-way.
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise SelectionError(f"cannot write to {target.parent}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for piece in taken.passing(pieces):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        found = taken.result()
+        if found.size_bytes != expected_bytes:
+            raise EntryFailed(f"{found.size_bytes} bytes came instead of {expected_bytes}; no file was written")
+        if stored:
+            verdict, how = compare(found, stored)
+            if verdict is Identity.DIFFERENT:
+                raise EntryFailed(f"what S3 sent is not what was archived: {how}; no file was written")
+        os.replace(name, target)
+    except OSError as error:
+        raise EntryFailed(f"cannot write {target}: {error.strerror}; no file was written") from error
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+    return entry_id, source, found.size_bytes, found.sha256, str(target)
+
+
+def _readable_copy(facts: Facts) -> StoredObject:
+    stored = facts.stored
+    if stored is None:
+        raise EntryFailed(f"there is no stored copy of {facts.entry.id}")
+    if stored.availability is not Availability.READABLE:
+        raise Waiting(
+            f"the stored copy of {facts.entry.id} is {stored.availability} in {stored.storage_class}; "
+            "run restore, or thaw the object, and try again when it is readable"
+        )
+    return stored
+
+
+def _ready_original(facts: Facts) -> FlavorAsset:
+    original = facts.original
+    if original is None or not original.status.ready:
+        raise Refused(f"entry {facts.entry.id} has no READY original flavor in Kaltura; try --from s3")
+    return original

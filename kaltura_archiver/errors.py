@@ -1,0 +1,81 @@
+"""The error families and their exit codes; every text is one line that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the process tells its caller (README, "Exit codes")."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    WAITING = 3
+    LIMIT = 4
+    LOCKED = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class ArchiverError(Exception):
+    """Anything that this program reports as one line; `exit_code` applies when it ends the whole run."""
+
+    exit_code = Exit.FAILED
+
+
+class ConfigError(ArchiverError):
+    """Settings, credentials or the environment are missing or wrong."""
+
+    exit_code = Exit.USAGE
+
+
+class SelectionError(ArchiverError):
+    """The selection criteria are missing, unreadable or contradict each other."""
+
+    exit_code = Exit.USAGE
+
+
+class ServiceError(ArchiverError):
+    """A service answered with an error, or not at all. `retryable` is about the same call made again later."""
+
+    def __init__(self, text: str, *, code: str = "", retryable: bool = False) -> None:
+        super().__init__(text)
+        self.code = code
+        self.retryable = retryable
+
+
+class KalturaError(ServiceError):
+    """Kaltura refused, failed, or could not be reached. `code` is Kaltura's, empty when it never answered."""
+
+
+class StoreError(ServiceError):
+    """S3 refused, failed, or could not be reached. `code` is S3's."""
+
+
+class EntryFailed(ArchiverError):
+    """This entry could not be brought to the goal; it was left in a named state."""
+
+
+class Cancelled(EntryFailed):
+    """Kaltura could not convert the new content; the replacement was cancelled and the old content is in place."""
+
+
+class Changed(EntryFailed):
+    """Somebody else changed the entry while it was being worked on: their change stands."""
+
+
+class Refused(EntryFailed):
+    """A person has to decide about this entry first."""
+
+    exit_code = Exit.WAITING
+
+
+class Waiting(EntryFailed):
+    """Nothing is wrong, but Glacier, a conversion or a person is not finished: run the command again later."""
+
+    exit_code = Exit.WAITING
+
+
+class Stopped(ArchiverError):
+    """The process was asked to end (SIGINT, SIGTERM) and left the entry in a named state."""

@@ -1,0 +1,115 @@
+"""Everything known about one entry, for a person: facts, state, evidence, and what each command would do now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kaltura_archiver.apply import Runner
+from kaltura_archiver.model import Facts, Outcome, iso_date
+from kaltura_archiver.plans import Command, Plan, plan_for
+from kaltura_archiver.redact import one_line
+from kaltura_archiver.report import to_json
+from kaltura_archiver.states import Judgement, classify, holds_placeholder
+
+
+def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
+    """The explanation as plain data. Raises EntryFailed if there is no such entry."""
+    facts = runner.facts(entry_id)
+    judgement = classify(facts)
+    children = runner.kaltura.children(entry_id)
+    plans = {command: plan_for(command, facts, runner.options, children=children) for command in Command}
+    return {
+        "entry": _entry(facts, children),
+        "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
+        "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
+        "placeholder": {True: "yes", False: "no, something newer", None: "not known"}[holds_placeholder(facts)],
+        "flavors": [
+            {
+                "id": flavor.id,
+                "version": flavor.version,
+                "original": flavor.is_original,
+                "status": flavor.status.name,
+                "bytes": flavor.size_bytes,
+                "KB": flavor.size_kb,
+                "extension": flavor.file_ext,
+            }
+            for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)
+        ],
+        "object": _stored(facts),
+        "commands": {command.value: _plan(plan, judgement) for command, plan in plans.items()},
+    }
+
+
+def _entry(facts: Facts, children: int) -> dict[str, Any]:
+    entry = facts.entry
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "status": entry.status,
+        "media_type": entry.media_type,
+        "tags": list(entry.tags),
+        "archived_to_s3": entry.archived,
+        "flavors_deleted": entry.replaced,
+        "created": iso_date(entry.created_at),
+        "plays": entry.plays,
+        "last_played": iso_date(entry.last_played_at) or "never",
+        "creator": entry.creator_id,
+        "categories": entry.categories,
+        "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
+        if entry.replacement_running
+        else "none",
+        "children": children,
+        "recycled": entry.recycled,
+    }
+
+
+def _stored(facts: Facts) -> dict[str, Any] | None:
+    stored = facts.stored
+    if stored is None:
+        return None
+    return {
+        "key": stored.key,
+        "bytes": stored.size_bytes,
+        "storage_class": stored.storage_class,
+        "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),
+        "etag": stored.etag,
+        "crc64nvme": stored.crc64nvme,
+        "written": stored.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if stored.last_modified else "",
+        "metadata": dict(stored.metadata),
+        "tags": dict(stored.tags),
+    }
+
+
+def _plan(plan: Plan, judgement: Judgement) -> str:
+    return plan.describe() if plan.steps or plan.outcome is not Outcome.DONE else judgement.why
+
+
+def print_explanation(explanation: dict[str, Any], style: str) -> None:
+    """To stdout: JSON, or sections of `name: value` lines."""
+    if style == "json":
+        click.echo(to_json(explanation, indent=2))
+        return
+    for section, content in explanation.items():
+        if isinstance(content, list):
+            click.echo(f"{section}:{'' if content else ' none'}")
+            for item in content:
+                click.echo("  " + "  ".join(f"{key}={_text(value)}" for key, value in item.items()))
+        elif isinstance(content, dict):
+            click.echo(f"{section}:")
+            width = max(len(key) for key in content) + 1
+            for key, value in content.items():
+                click.echo(f"  {(key + ':').ljust(width)} {_text(value)}".rstrip())
+        else:
+            click.echo(f"{section}: {_text(content) if content is not None else 'none'}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        value = ", ".join(value) or "-"
+    elif isinstance(value, dict):
+        value = ", ".join(f"{key}={item}" for key, item in value.items()) or "-"
+    return one_line(str(value))

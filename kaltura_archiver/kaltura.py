@@ -1,0 +1,788 @@
+"""KS handling and the entry wrapper: the one module that calls the Kaltura service (facts: kaltura-api, by section)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from KalturaClient.Base import KalturaConfiguration, KalturaObjectFactory, KalturaParams
+from KalturaClient.Client import KalturaClient
+from KalturaClient.exceptions import KalturaClientException, KalturaException
+from KalturaClient.Plugins.Core import (
+    KalturaEntryReplacementOptions,
+    KalturaFilterPager,
+    KalturaFlavorAssetFilter,
+    KalturaMediaEntry,
+    KalturaSessionType,
+    KalturaUploadedFileTokenResource,
+    KalturaUploadToken,
+    KalturaUploadTokenFilter,
+    KalturaUrlResource,
+)
+from lxml import etree
+from requests_toolbelt.multipart.encoder import MultipartEncoder
+
+from kaltura_archiver.config import Settings
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
+from kaltura_archiver.filters import EXACT, Query
+from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
+from kaltura_archiver.redact import hide, redact
+from kaltura_archiver.streams import rechunk
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CONNECT_SECONDS = 10.0
+_NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
+READ_SECONDS = 120.0
+MAX_ANSWER_BYTES = 64 * 2**20
+MAX_TRIES = 5
+SEARCH_WINDOW = 10_000
+MAX_PAGE = 500
+# Elasticsearch bounds the clauses of one query (1,024 by default); more ids of one second are paged within it.
+MAX_EXCLUDED_IDS = 900
+FLAVOR_BATCH = 40
+GET_BATCH = 50
+READ_BYTES = 2**20
+CHUNK_BYTES = 16 * 2**20
+
+# kaltura-api 9. Nothing was done when one of these comes back, so even a write may be made again.
+NOT_ACTED = frozenset({"ACTION_BLOCKED", "LOCK_TIMED_OUT"})
+RETRYABLE = NOT_ACTED | {
+    "INTERNAL_SERVERL_ERROR",
+    "INTERNAL_SERVER_ERROR",
+    "INTERNAL_DATABASE_ERROR",
+    "SEARCH_ENGINE_QUERY_FAILED",
+    "FILE_PENDING",
+    "UPLOAD_TOKEN_CANNOT_MATCH_EXPECTED_SIZE",
+}
+ENTRY_GONE = "ENTRY_ID_NOT_FOUND"
+FEATURE_FORBIDDEN = "FEATURE_FORBIDDEN"
+TOKEN_FULL = 2
+# Marks the file names of our upload tokens, so that those of killed runs can be told from other people's.
+TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
+MAX_TOKEN_PAGES = 20
+
+
+class _Client(KalturaClient):  # type: ignore[misc]
+    """KalturaApiClient over one kept-alive connection, with our timeouts, a bounded answer and a strict parser.
+
+    The original opens a connection per call, gives uploads 10 s, and accepts XML that was cut (kaltura-api 1.4).
+    """
+
+    def __init__(self, configuration: Any) -> None:
+        self._http = requests.Session()
+        self._http.trust_env = True
+        super().__init__(configuration)
+        self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
+
+    def loadPlugins(self) -> None:
+        # Only what is used: all of them are some 200 modules.
+        for plugin in ("Core", "ElasticSearch"):
+            self.loadPlugin(plugin)
+
+    def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
+        headers = {"Accept": "text/xml", "Accept-Encoding": "gzip"}
+        body: Any
+        if files:
+            handle = files["fileData"]
+            body = MultipartEncoder(
+                fields={"json": params.toJson(), "fileData": (handle.name, handle, "application/octet-stream")}
+            )
+            headers["Content-Type"] = body.content_type
+        else:
+            body = params.toJson().encode()
+            headers["Content-Type"] = "application/json"
+        with self._http.post(
+            url,
+            data=body,
+            headers=headers,
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            stream=True,
+            allow_redirects=False,
+        ) as response:
+            self.responseHeaders = response.headers
+            if response.status_code != 200:
+                raise KalturaClientException(f"HTTP status {response.status_code}", -5)
+            pieces, size = [], 0
+            for piece in response.iter_content(READ_BYTES):
+                size += len(piece)
+                if size > MAX_ANSWER_BYTES:
+                    raise KalturaClientException("the answer is unreasonably large", -5)
+                pieces.append(piece)
+            # A character that XML cannot carry, in a name from long ago, must not hide a whole page of entries.
+            return b"".join(pieces).translate(None, _NOT_XML)
+
+
+def _text(value: Any) -> str:
+    """A field of the client as text: absent, null and empty are '', enum wrappers their value."""
+    if value is NotImplemented or value is None:
+        return ""
+    return str(value.getValue() if hasattr(value, "getValue") else value)
+
+
+def _int(value: Any) -> int | None:
+    text = _text(value)
+    try:
+        return int(float(text)) if text else None
+    except ValueError:
+        return None
+
+
+def _entry(raw: Any) -> Entry:
+    entry_id = _text(getattr(raw, "id", None))
+    if not entry_id:
+        raise KalturaError("Kaltura answered with an entry without id", retryable=True)
+    if getattr(raw, "tags", NotImplemented) is NotImplemented or not _text(getattr(raw, "status", None)):
+        raise KalturaError(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
+    return Entry(
+        id=entry_id,
+        name=_text(raw.name),
+        status=_text(raw.status),
+        tags=split_tags(_text(raw.tags)),
+        media_type=_int(getattr(raw, "mediaType", None)),
+        entry_type=_text(raw.type),
+        created_at=_int(raw.createdAt) or 0,
+        plays=_int(getattr(raw, "plays", None)) or 0,
+        last_played_at=_int(getattr(raw, "lastPlayedAt", None)) or None,
+        creator_id=_text(raw.creatorId),
+        category_ids=tuple(part.strip() for part in _text(raw.categoriesIds).split(",") if part.strip()),
+        categories=_text(raw.categories),
+        display_in_search=_int(raw.displayInSearch),
+        replacing_entry_id=_text(raw.replacingEntryId),
+        replaced_entry_id=_text(raw.replacedEntryId),
+        replacement_status=_text(raw.replacementStatus) or "0",
+        parent_entry_id=_text(raw.parentEntryId),
+        duration_seconds=_int(getattr(raw, "duration", None)) or 0,
+    )
+
+
+def _flavor(raw: Any) -> FlavorAsset:
+    flavor_id, entry_id, status = _text(raw.id), _text(raw.entryId), _int(getattr(raw, "status", None))
+    if not flavor_id or not entry_id or status is None:
+        raise KalturaError("Kaltura answered with an incomplete flavor asset", retryable=True)
+    try:
+        known_status = FlavorStatus(status)
+    except ValueError:
+        raise KalturaError(f"flavor asset {flavor_id} has a status that is unknown here: {status}") from None
+    return FlavorAsset(
+        id=flavor_id,
+        entry_id=entry_id,
+        version=_text(raw.version),
+        status=known_status,
+        is_original=_text(raw.isOriginal) in ("1", "True", "true"),
+        size_bytes=_int(raw.sizeInBytes) or None,
+        size_kb=_int(raw.size) or None,
+        file_ext=_text(raw.fileExt),
+        created_at=_int(raw.createdAt),
+        deleted_at=_int(raw.deletedAt),
+    )
+
+
+def _update(entry_id: str, change: Any, client: Any) -> Entry:
+    return _entry(client.media.update(entry_id, change))
+
+
+def _list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
+    answer = client.uploadToken.list(wanted, pager)
+    return answer.objects if isinstance(answer.objects, list) else []
+
+
+def _to_params(value: Any) -> Any:
+    """Plain data as the client posts it: every scalar is a string (kaltura-api 1.1)."""
+    if isinstance(value, Mapping):
+        return {key: _to_params(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_to_params(item) for item in value] or {"-": ""}
+    return str(value)
+
+
+def _translate(error: Exception, what: str) -> KalturaError:
+    if isinstance(error, KalturaException):
+        code = str(error.code)
+        # An ordinary error text names ids only; that of a KS may quote the KS itself (kaltura-api 2).
+        text = redact(" ".join(str(error.message).split()))[:300]
+        return KalturaError(f"{what}: Kaltura says {text} ({code})", code=code, retryable=code in RETRYABLE)
+    error_text = error.message if isinstance(error, KalturaClientException) else error
+    if isinstance(error_text, requests.ConnectionError):
+        shown = "the connection failed"
+    elif isinstance(error_text, requests.Timeout):
+        shown = "no answer in time"
+    else:
+        shown = redact(" ".join(str(error_text).split()))[:200]
+    return KalturaError(f"{what}: no proper answer from Kaltura ({shown})", retryable=True)
+
+
+class _NamedBytes(io.BytesIO):
+    """Bytes with a file name: the extension of a new flavor comes from the posted name (kaltura-api 10.1)."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+class Kaltura:
+    """All that we ask of Kaltura. Safe to use from many threads; every method raises KalturaError.
+
+    `read_only` is the second wall of a dry run: methods that change something then raise AssertionError. Reads are
+    retried with growing pauses; a write is repeated only when Kaltura said that nothing was done, so after any other
+    failure of a write its outcome has to be read.
+    """
+
+    def __init__(self, settings: Settings, *, read_only: bool, stop: threading.Event | None = None) -> None:
+        self._settings = settings
+        self._read_only = read_only
+        self._stop = stop or threading.Event()
+        self._local = threading.local()
+        self._session_lock = threading.Lock()
+        self._ks = ""
+        self._blocked_until = 0.0
+
+    # Sessions
+
+    def sign_in(self) -> None:
+        """Open a session; ConfigError tells what is wrong with the credentials or the address."""
+        with self._session_lock:
+            self._start_session()
+
+    def _start_session(self) -> None:
+        s = self._settings
+        try:
+            partner = int(s.partner_id)
+        except ValueError:
+            raise ConfigError(f"KALTURA_PARTNERID must be a number, not {s.partner_id!r}") from None
+        client = self._client()
+        client.setKs(NotImplemented)
+        try:
+            if s.app_token_id:
+                widget = self._retrying("sign in", lambda: client.session.startWidgetSession(f"_{partner}"))
+                widget_ks = _text(widget.ks)
+                hide(widget_ks)
+                ks = self._app_session(client, widget_ks)
+            else:
+                ks = _text(
+                    self._retrying(
+                        "sign in",
+                        lambda: client.session.start(
+                            s.secret, s.user_id, KalturaSessionType.ADMIN, partner, 86400, "disableentitlement"
+                        ),
+                    )
+                )
+        except KalturaError as error:
+            if error.code == "":
+                raise ConfigError(
+                    f"cannot reach Kaltura at {redact(s.service_url)}: {error}; check KALTURA_SERVICE_URL"
+                ) from error
+            names = "KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN" if s.app_token_id else "KALTURA_SECRET"
+            raise ConfigError(f"cannot {error}; check KALTURA_PARTNERID, {names}") from error
+        if not ks:
+            raise ConfigError("Kaltura gave no session; check the credentials and KALTURA_SERVICE_URL")
+        hide(ks)
+        self._ks = ks
+
+    def _app_session(self, client: Any, widget_ks: str) -> str:
+        """Exchange an app token for a KS. The hash type is not told to us, so the likely ones are tried in turn."""
+        s = self._settings
+        client.setKs(widget_ks)
+        for name in ("sha1", "sha256", "sha512", "md5"):
+            token_hash = hashlib.new(name, (widget_ks + s.app_token).encode()).hexdigest()
+            user = s.user_id or NotImplemented
+            start = partial(
+                client.appToken.startSession, s.app_token_id, token_hash, user, KalturaSessionType.ADMIN, 86400
+            )
+            try:
+                answer: Any = self._retrying("sign in", start)
+            except KalturaError as error:
+                if error.code == "INVALID_APP_TOKEN_HASH" and name != "md5":
+                    continue
+                raise
+            return _text(answer.ks)
+        raise AssertionError("unreachable")
+
+    def _client(self) -> Any:
+        """This thread's client: KalturaApiClient is not thread-safe (kaltura-api 1.4)."""
+        client = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = _Client(KalturaConfiguration(self._settings.service_url.rstrip("/")))
+        return client
+
+    # Calls
+
+    def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
+        """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
+        for attempt in range(1, MAX_TRIES + 1):
+            self._pause(self._blocked_until - time.monotonic())
+            try:
+                return call()
+            except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
+                # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
+                self._local.client = None
+                failure = _translate(error, what)
+            except KalturaError as error:
+                failure = error
+            again = failure.code in NOT_ACTED if writes else failure.retryable
+            if not again or attempt == MAX_TRIES:
+                raise failure
+            pause = min(0.25 * 2**attempt, 15) * (0.5 + random.random())  # noqa: S311 - jitter
+            if failure.code == "ACTION_BLOCKED":
+                # A rate limit is about all our threads together.
+                self._blocked_until = time.monotonic() + pause
+            log.debug("%s; trying again in %.1f s", failure, pause)
+            self._pause(pause)
+        raise AssertionError("unreachable")
+
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0 and self._stop.wait(seconds):
+            raise Stopped("asked to stop")
+
+    def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False) -> T:
+        """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done."""
+        if writes and self._read_only:
+            raise AssertionError(f"a dry run must not {what}")
+        for renewed in (False, True):
+            with self._session_lock:
+                if not self._ks:
+                    self._start_session()
+                ks = self._ks
+
+            def attempt(ks: str = ks) -> T:
+                client = self._client()
+                client.setKs(ks)
+                return call(client)
+
+            try:
+                return self._retrying(what, attempt, writes=writes)
+            except KalturaError as error:
+                ended = error.code == "INVALID_KS" and ('"EXPIRED"' in str(error) or '"LOGOUT"' in str(error))
+                if renewed or not ended:
+                    raise
+                with self._session_lock:
+                    if self._ks == ks:
+                        self._ks = ""
+        raise AssertionError("unreachable")
+
+    # Reading
+
+    def entry(self, entry_id: str) -> Entry | None:
+        """The entry as it is now; None if there is none (never existed, deleted, or not visible to this user)."""
+        try:
+            return self._call(f"read entry {entry_id}", lambda c: _entry(c.media.get(entry_id)))
+        except KalturaError as error:
+            if error.code == ENTRY_GONE:
+                return None
+            raise
+
+    def entries(self, entry_ids: Iterable[str]) -> Iterator[tuple[str, Entry | None]]:
+        """Each id with its entry as it is now, many to a call; None as in `entry`."""
+        ids = list(entry_ids)
+        for start in range(0, len(ids), GET_BATCH):
+            batch = ids[start : start + GET_BATCH]
+
+            def read(client: Any, batch: list[str] = batch) -> list[Any]:
+                client.startMultiRequest()
+                for entry_id in batch:
+                    client.media.get(entry_id)
+                answers: list[Any] = client.doMultiRequest()
+                for answer in answers:
+                    if isinstance(answer, KalturaException) and answer.code != ENTRY_GONE:
+                        raise answer
+                if len(answers) != len(batch):
+                    raise KalturaError("Kaltura answered only some of the calls", retryable=True)
+                return [None if isinstance(answer, KalturaException) else _entry(answer) for answer in answers]
+
+            yield from zip(batch, self._call("read entries", read), strict=True)
+
+    def flavors(self, entry_ids: Iterable[str]) -> dict[str, tuple[FlavorAsset, ...]]:
+        """The flavor assets of each entry, TEMP ones included, DELETED ones not; paged to the end (kaltura-api 4.4)."""
+        ids = list(entry_ids)
+        found: dict[str, list[FlavorAsset]] = {entry_id: [] for entry_id in ids}
+        for start in range(0, len(ids), FLAVOR_BATCH):
+            wanted = KalturaFlavorAssetFilter()
+            wanted.entryIdIn = ",".join(ids[start : start + FLAVOR_BATCH])
+            # Any fixed order will do, so that pages fit together.
+            wanted.orderBy = "+createdAt"
+            seen: set[str] = set()
+            for page in range(1, 1000):
+
+                def read(client: Any, page: int = page, wanted: Any = wanted) -> tuple[list[FlavorAsset], int]:
+                    pager = KalturaFilterPager()
+                    pager.pageSize, pager.pageIndex = 500, page
+                    answer = client.flavorAsset.list(wanted, pager)
+                    total = _int(getattr(answer, "totalCount", None))
+                    if total is None or not isinstance(answer.objects, list):
+                        raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
+                    return [_flavor(raw) for raw in answer.objects], total
+
+                flavors, total = self._call("list flavors", read)
+                for flavor in flavors:
+                    if flavor.id not in seen and flavor.entry_id in found:
+                        seen.add(flavor.id)
+                        found[flavor.entry_id].append(flavor)
+                if page * 500 >= total:
+                    break
+        return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
+
+    def children(self, entry_id: str) -> int:
+        """How many entries are further streams of this one (kaltura-api 3.3, 5.3)."""
+        item = {
+            "objectType": "KalturaESearchEntryItem",
+            "fieldName": "parent_id",
+            "itemType": EXACT,
+            "searchTerm": entry_id,
+        }
+        operator = {"objectType": "KalturaESearchEntryOperator", "operator": 1, "searchItems": [item]}
+        params = {
+            "objectType": "KalturaESearchEntryParams",
+            "objectStatuses": "-2,-1,0,1,2,4,7",
+            "searchOperator": operator,
+        }
+        return self._search(params, page_size=1)[1]
+
+    # Selecting
+
+    def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> tuple[list[Entry], int]:
+        def search(client: Any) -> tuple[list[Entry], int]:
+            body = KalturaParams()
+            body.add("searchParams", _to_params(params))
+            body.add("pager", _to_params({"objectType": "KalturaPager", "pageSize": page_size, "pageIndex": page}))
+            client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", "KalturaESearchEntryResponse", body)
+            answer = KalturaObjectFactory.create(client.doQueue(), "KalturaESearchEntryResponse")
+            total = _int(getattr(answer, "totalCount", None))
+            if total is None:
+                raise KalturaError("Kaltura answered without a count", retryable=True)
+            objects = answer.objects if isinstance(answer.objects, list) else []
+            return [_entry(result.object) for result in objects], total
+
+        return self._call("search", search)
+
+    def count(self, query: Query) -> int:
+        """How many entries the search index says match; one call."""
+        return self._search(query.search_params(), page_size=0)[1]
+
+    def matching(self, query: Query, entry_ids: Sequence[str]) -> set[str]:
+        """Which of these ids the index says match; for criteria that an entry itself does not tell."""
+        found: set[str] = set()
+        for start in range(0, len(entry_ids), GET_BATCH):
+            batch = ",".join(entry_ids[start : start + GET_BATCH])
+            entries, _ = self._search(query.search_params() | {"objectIds": batch}, page_size=GET_BATCH)
+            found |= {entry.id for entry in entries}
+        return found
+
+    def search(self, query: Query) -> Iterator[Entry]:
+        """Every entry that the index says matches, once, oldest first, as it is in the database now.
+
+        The order within a second changes from call to call and the window ends at 10,000 (kaltura-api 3.4), so each
+        page is the first one of a new query: created in or after the last second seen, less the ids of that second.
+        """
+        size = query.page_size
+        cursor: int | None = None
+        seen: set[str] = set()  # ids of the cursor's second
+        page = 1
+        while True:
+            excluded = tuple(sorted(seen))
+            if len(excluded) > MAX_EXCLUDED_IDS and cursor is not None:
+                yield from self._within_second(query, cursor, seen)
+                cursor, seen, page = cursor + 1, set(), 1
+                continue
+            params = query.search_params(created_from=cursor, not_ids=excluded)
+            entries, total = self._search(params, page_size=size, page=page)
+            fresh = [entry for entry in entries if entry.id not in seen]
+            yield from fresh
+            if page * size >= total and (page == 1 or not fresh):
+                return
+            if not fresh:
+                # Hits whose objects are gone: an empty page is not the end. They come in another order each time, so
+                # the fewer pages the better.
+                page = page + 1 if size == MAX_PAGE else 1
+                size = MAX_PAGE
+                if page * size > SEARCH_WINDOW:
+                    raise SelectionError(
+                        "the search index holds too many entries that are gone; select a narrower time"
+                    )
+                continue
+            last = max(entry.created_at for entry in fresh)
+            newest = {entry.id for entry in fresh if entry.created_at == last}
+            if last != cursor:
+                cursor, seen = last, set()
+            seen |= newest
+            page = 1
+
+    def _within_second(self, query: Query, second: int, seen: set[str]) -> Iterator[Entry]:
+        """The rest of a second that more entries share than one query can exclude: paged until all have been seen."""
+        params = query.search_params(created_from=second)
+        bound = {"objectType": "KalturaESearchRange", "lessThanOrEqual": second}
+        params["searchOperator"]["searchItems"].append(
+            {"objectType": "KalturaESearchEntryItem", "fieldName": "created_at", "itemType": 5, "range": bound}
+        )
+        for _ in range(40):  # each pass over pages in random order misses at most about a third of what is left
+            page, total = 1, 1
+            while (page - 1) * 500 < min(total, SEARCH_WINDOW):
+                entries, total = self._search(params, page_size=500, page=page)
+                for entry in entries:
+                    if entry.id not in seen:
+                        seen.add(entry.id)
+                        yield entry
+                if len(seen) >= total:
+                    return
+                page += 1
+        raise SelectionError(
+            f"{total} entries were created in second {second} and only {len(seen)} of them could be listed; "
+            "select them by --idfile"
+        )
+
+    # Content
+
+    def content(self, flavor: FlavorAsset) -> tuple[int, Iterator[bytes]]:
+        """The exact size of a flavor's content, and its bytes, resumed by Range where the connection is cut.
+
+        Raises EntryFailed for an empty answer: the file host's errors are an empty page with status 200 (kaltura-api
+        4.5); Changed where the flavor is replaced on the way.
+        """
+        response, size = self._open(flavor, 0, None)
+        return size, self._stream(flavor, response, size)
+
+    def _open(self, flavor: FlavorAsset, offset: int, size: int | None) -> tuple[requests.Response, int]:
+        what = f"download flavor {flavor.id} of {flavor.entry_id}"
+        failure: KalturaError | None = None
+        for attempt in range(1, MAX_TRIES + 1):
+            if attempt > 1:
+                self._pause(min(0.25 * 2**attempt, 15) * (0.5 + random.random()))  # noqa: S311 - jitter
+            # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
+            url = _text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise KalturaError(f"{what}: Kaltura gave no address to download from")
+            if attempt > 2:
+                url += f"{'&' if '?' in url else '?'}attempt={attempt}"
+            headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+            try:
+                response = requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+            except requests.RequestException as error:
+                failure = _translate(error, what)
+                continue
+            reason = response.headers.get("X-Kaltura-App", "")
+            length = response.headers.get("Content-Length", "")
+            if response.status_code == (206 if offset else 200) and length.isdigit() and int(length) > 0 and not reason:
+                found = offset + int(length)
+                if size is not None and found != size:
+                    response.close()
+                    raise Changed(f"{what}: the content is now {found} bytes, not {size}")
+                return response, found
+            response.close()
+            failure = KalturaError(
+                f"{what}: the file host sent no content (HTTP {response.status_code}, {length or 'no'} bytes"
+                f"{', ' + redact(reason)[:120] if reason else ''})",
+                retryable=True,
+            )
+        raise failure or AssertionError("unreachable")
+
+    def _stream(self, flavor: FlavorAsset, response: requests.Response, size: int) -> Iterator[bytes]:
+        offset, cuts = 0, 0
+        while True:
+            before = offset
+            with response, suppress(OSError, urllib3.exceptions.HTTPError):
+                while piece := response.raw.read(READ_BYTES):
+                    if self._stop.is_set():
+                        break
+                    offset += len(piece)
+                    yield piece
+            if self._stop.is_set():
+                raise Stopped("asked to stop")
+            if offset >= size:
+                break
+            cuts = cuts + 1 if offset == before else 0
+            if cuts >= MAX_TRIES:
+                raise KalturaError(f"download of flavor {flavor.id} was cut {cuts} times at byte {offset} of {size}")
+            # Bytes of two versions must not be put together.
+            now = {f.id: f for f in self.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
+            if now is None or now.content_id != flavor.content_id:
+                raise Changed(f"flavor {flavor.id} of {flavor.entry_id} was replaced while it was read")
+            response, _ = self._open(flavor, offset, size)
+        if offset != size:
+            raise EntryFailed(f"flavor {flavor.id} gave {offset} bytes instead of {size}")
+
+    # Changing
+
+    def change_tags(self, entry_id: str, *, add: str = "", remove: str = "") -> Entry:
+        """Add and remove a tag on a fresh read of the entry, and check the answer (kaltura-api 6).
+
+        Raises KalturaError if the entry is gone or Kaltura did not take the change.
+        """
+        for attempt in range(3):
+            entry = self.entry(entry_id)
+            if entry is None:
+                raise Changed(f"entry {entry_id} is gone")
+            wanted = [tag for tag in entry.tags if tag.lower() != remove]
+            if add and add not in entry.tag_set:
+                wanted.append(add)
+            if tuple(wanted) == entry.tags:
+                return entry
+            change = KalturaMediaEntry()
+            change.tags = ", ".join(wanted)
+            try:
+                update = partial(_update, entry_id, change)
+                entry = self._call(f"set the tags of {entry_id}", update, writes=True)
+            except KalturaError as error:
+                if not error.retryable or attempt == 2:
+                    raise
+                self._pause(0.5)
+                continue  # the answer was lost: the next fresh read tells
+            if (not add or add in entry.tag_set) and remove not in entry.tag_set:
+                return entry
+            break
+        raise KalturaError(
+            f"Kaltura accepted the tags of {entry_id} but did not store them: may this user edit the entry?"
+        )
+
+    def new_token(self, file_name: str, size_bytes: int) -> str:
+        token = KalturaUploadToken()
+        token.fileName, token.fileSize = file_name, float(size_bytes)
+
+        def add(client: Any) -> str:
+            token_id = _text(client.uploadToken.add(token).id)
+            if not token_id:
+                raise KalturaError("Kaltura answered with an upload token without id", retryable=True)
+            return token_id
+
+        return self._call("add an upload token", add, writes=True)
+
+    def stale_tokens(self, before: float) -> list[tuple[str, str]]:
+        """(id, file name) of upload tokens that we made before that time and that were never used."""
+        wanted = KalturaUploadTokenFilter()
+        wanted.statusIn = "0,1,2"
+        found: list[tuple[str, str]] = []
+        for page in range(1, MAX_TOKEN_PAGES + 1):
+            pager = KalturaFilterPager()
+            pager.pageSize, pager.pageIndex = 500, page
+            answer = self._call("list upload tokens", partial(_list_tokens, wanted, pager))
+            found += [
+                (_text(token.id), _text(token.fileName))
+                for token in answer
+                if _text(token.fileName).startswith(TOKEN_PREFIX)
+                and _int(token.status) in (0, 1, 2)
+                and (_int(token.createdAt) or before) < before
+            ]
+            if len(answer) < 500:
+                break
+        return found
+
+    def delete_token(self, token_id: str) -> None:
+        """Delete an upload token that is not needed; one that is gone is fine."""
+        try:
+            self._call("delete an upload token", lambda c: c.uploadToken.delete(token_id), writes=True)
+        except KalturaError as error:
+            if error.code != "UPLOAD_TOKEN_NOT_FOUND":
+                log.warning("upload token %s was left behind: %s", token_id, error)
+
+    def _token_state(self, token_id: str) -> tuple[int, int]:
+        """(status, uploaded bytes) of a token."""
+
+        def get(client: Any) -> tuple[int, int]:
+            token = client.uploadToken.get(token_id)
+            status = _int(getattr(token, "status", None))
+            if status is None:
+                raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
+            return status, _int(token.uploadedFileSize) or 0
+
+        return self._call(f"read upload token {token_id}", get)
+
+    def upload(self, token_id: str, file_name: str, size_bytes: int, pieces: Iterable[bytes]) -> None:
+        """Send content to an upload token in chunks and check that Kaltura has all of it (kaltura-api 5.6).
+
+        A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `pieces`
+        raises; the token is then of no use.
+        """
+        offset = 0
+        for chunk in rechunk(pieces, CHUNK_BYTES):
+            self._send_chunk(token_id, file_name, chunk, offset, final=offset + len(chunk) == size_bytes)
+            offset += len(chunk)
+            if offset > size_bytes:
+                raise EntryFailed(f"more than the expected {size_bytes} bytes came in for upload token {token_id}")
+        if offset != size_bytes:
+            raise EntryFailed(f"only {offset} of {size_bytes} bytes came in for upload token {token_id}")
+        status, uploaded = self._token_state(token_id)
+        if status != TOKEN_FULL or uploaded != size_bytes:
+            raise KalturaError(f"upload token {token_id} has status {status} and {uploaded} of {size_bytes} bytes")
+
+    def _send_chunk(self, token_id: str, file_name: str, chunk: bytes, offset: int, *, final: bool) -> None:
+        resume = offset > 0
+
+        def send(client: Any) -> None:
+            data = _NamedBytes(chunk, file_name)
+            client.uploadToken.upload(token_id, data, resume, final, offset if resume else -1)
+
+        for attempt in range(1, MAX_TRIES + 1):
+            try:
+                self._call(f"upload to token {token_id}", send, writes=True)
+                return
+            except KalturaError as error:
+                if attempt == MAX_TRIES:
+                    raise
+                status, uploaded = self._token_state(token_id)
+                arrived = (
+                    status == TOKEN_FULL if final else status in (1, TOKEN_FULL) and uploaded >= offset + len(chunk)
+                )
+                if arrived:
+                    return
+                if not error.retryable and error.code != "UPLOAD_TOKEN_INVALID_STATUS_FOR_UPLOAD":
+                    raise
+                if status not in (0, 1):
+                    raise
+                self._pause(0.25 * 2**attempt)
+
+    def update_content(self, entry_id: str, resource: str) -> None:
+        """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
+
+        Never repeat it blindly: a second call cancels the first (kaltura-api 5.3).
+        """
+        options = KalturaEntryReplacementOptions()
+        options.keepManualThumbnails = 1
+        self._call(
+            f"replace the content of {entry_id}",
+            lambda c: c.media.updateContent(entry_id, _resource(resource), NotImplemented, options),
+            writes=True,
+        )
+
+    def add_content(self, entry_id: str, resource: str) -> None:
+        """Give content to an entry that has none (NO_CONTENT). Not to be repeated blindly either (kaltura-api 5.1)."""
+        self._call(
+            f"add content to {entry_id}", lambda c: c.media.addContent(entry_id, _resource(resource)), writes=True
+        )
+
+    def approve_replace(self, entry_id: str) -> None:
+        self._call(f"approve the replacement of {entry_id}", lambda c: c.media.approveReplace(entry_id), writes=True)
+
+    def cancel_replace(self, entry_id: str) -> None:
+        self._call(f"cancel the replacement of {entry_id}", lambda c: c.media.cancelReplace(entry_id), writes=True)
+
+    def delete_flavor(self, flavor_id: str) -> None:
+        """Delete a flavor asset, for good; one that is gone is fine."""
+        for attempt in range(3):
+            try:
+                self._call(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True)
+                return
+            except KalturaError as error:
+                if error.code == "FLAVOR_ASSET_ID_NOT_FOUND":
+                    return
+                if not error.retryable or attempt == 2:
+                    raise
+
+
+def _resource(resource: str) -> Any:
+    if resource.startswith(("http://", "https://")):
+        url = KalturaUrlResource()
+        url.url = resource
+        return url
+    token = KalturaUploadedFileTokenResource()
+    token.token = resource
+    return token

@@ -1,0 +1,272 @@
+"""Frozen values: what Kaltura and S3 say of one entry, in the field's words and with units in the names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+
+ARCHIVED_TAG = "archived_to_s3"
+REPLACED_TAG = "flavors_deleted"
+# Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
+DISPLACED_PREFIX = "displaced/"
+
+
+class EntryStatus(StrEnum):
+    """`KalturaEntryStatus`; the client gives strings (kaltura-api 4.1)."""
+
+    ERROR_IMPORTING = "-2"
+    ERROR_CONVERTING = "-1"
+    IMPORT = "0"
+    PRECONVERT = "1"
+    READY = "2"
+    DELETED = "3"
+    PENDING = "4"
+    MODERATE = "5"
+    BLOCKED = "6"
+    NO_CONTENT = "7"
+    INFECTED = "virusScan.Infected"
+    SCAN_FAILURE = "virusScan.ScanFailure"
+
+
+class FlavorStatus(Enum):
+    """`KalturaFlavorAssetStatus` (kaltura-api 4.1)."""
+
+    ERROR = -1
+    QUEUED = 0
+    CONVERTING = 1
+    READY = 2
+    DELETED = 3
+    NOT_APPLICABLE = 4
+    TEMP = 5
+    WAIT_FOR_CONVERT = 6
+    IMPORTING = 7
+    VALIDATING = 8
+    EXPORTING = 9
+
+    @property
+    def ready(self) -> bool:
+        """Whether the content can be read: READY, or READY and being exported."""
+        return self in (FlavorStatus.READY, FlavorStatus.EXPORTING)
+
+    @property
+    def in_progress(self) -> bool:
+        return self in (
+            FlavorStatus.QUEUED,
+            FlavorStatus.CONVERTING,
+            FlavorStatus.WAIT_FOR_CONVERT,
+            FlavorStatus.IMPORTING,
+            FlavorStatus.VALIDATING,
+        )
+
+
+class MediaType(Enum):
+    VIDEO = 1
+    IMAGE = 2
+    AUDIO = 5
+
+
+class ReplacementStatus(StrEnum):
+    """`KalturaEntryReplacementStatus`, a string enum in the client (kaltura-api 5.3, 10.5)."""
+
+    NONE = "0"
+    APPROVED_BUT_NOT_READY = "1"
+    READY_BUT_NOT_APPROVED = "2"
+    NOT_READY_AND_NOT_APPROVED = "3"
+    FAILED = "4"
+
+
+def split_tags(text: str | None) -> tuple[str, ...]:
+    """The whole tags of Kaltura's comma-separated field, as they are written there (kaltura-api 6)."""
+    return tuple(tag for part in (text or "").split(",") if (tag := part.strip()))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0)."""
+
+    id: str
+    name: str = ""
+    status: str = EntryStatus.READY
+    tags: tuple[str, ...] = ()
+    media_type: int | None = MediaType.VIDEO.value
+    entry_type: str = "1"
+    created_at: int = 0
+    plays: int = 0
+    last_played_at: int | None = None
+    creator_id: str = ""
+    category_ids: tuple[str, ...] = ()
+    categories: str = ""
+    display_in_search: int | None = 1
+    replacing_entry_id: str = ""
+    replaced_entry_id: str = ""
+    replacement_status: str = ReplacementStatus.NONE
+    parent_entry_id: str = ""
+    duration_seconds: int = 0
+
+    @property
+    def tag_set(self) -> frozenset[str]:
+        """The tags for comparing, in lower case: Kaltura lowers ASCII letters only."""
+        return frozenset(tag.lower() for tag in self.tags)
+
+    @property
+    def archived(self) -> bool:
+        return ARCHIVED_TAG in self.tag_set
+
+    @property
+    def replaced(self) -> bool:
+        return REPLACED_TAG in self.tag_set
+
+    @property
+    def replacement_running(self) -> bool:
+        return bool(self.replacing_entry_id) or self.replacement_status not in ("", ReplacementStatus.NONE)
+
+    @property
+    def recycled(self) -> bool:
+        return self.display_in_search == -2
+
+    @property
+    def temporary(self) -> bool:
+        """Made by Kaltura for a replacement in progress; gone when that ends (kaltura-api 5.3)."""
+        return bool(self.replaced_entry_id)
+
+
+@dataclass(frozen=True)
+class FlavorAsset:
+    """A flavor asset. `size_bytes` is None where Kaltura never recorded it (assets from before 2020: 4.3)."""
+
+    id: str
+    entry_id: str
+    version: str = ""
+    status: FlavorStatus = FlavorStatus.READY
+    is_original: bool = False
+    size_bytes: int | None = None
+    size_kb: int | None = None
+    file_ext: str = ""
+    created_at: int | None = None
+    deleted_at: int | None = None
+
+    @property
+    def content_id(self) -> str:
+        """What identifies the bytes: the version grows with every replacement (kaltura-api 4.6)."""
+        return f"{self.id}@{self.version}"
+
+
+class Availability(StrEnum):
+    """Whether an object can be read now (restic's four conditions of a Glacier object, less one)."""
+
+    READABLE = "readable"
+    FROZEN = "frozen"
+    THAWING = "thawing"
+
+
+FROZEN_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date)."""
+
+    key: str
+    size_bytes: int
+    etag: str = ""
+    storage_class: str = "STANDARD"
+    availability: Availability = Availability.READABLE
+    thawed_until: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    encryption: str = ""
+    crc64nvme: str = ""
+    last_modified: datetime | None = None
+
+    @property
+    def sha256(self) -> str:
+        return self.tags.get("sha256", "")
+
+    @property
+    def flavor(self) -> str:
+        """The Kaltura original that holds exactly these bytes today: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("flavor", "")
+
+    @property
+    def verified_at(self) -> str:
+        """When `verify` last read the object and found it whole (ISO 8601), or empty."""
+        return self.tags.get("verified-at", "")
+
+    @property
+    def damaged_at(self) -> str:
+        """When `verify` last found the object damaged, or empty."""
+        return self.tags.get("damaged-at", "")
+
+    @property
+    def placeholder(self) -> str:
+        """The placeholder that replaced the original: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("placeholder", "")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known about one entry, freshly read. `placeholder_bytes` is the configured placeholder's size."""
+
+    entry: Entry
+    flavors: tuple[FlavorAsset, ...] = ()
+    stored: StoredObject | None = None
+    placeholder_bytes: int | None = None
+
+    @property
+    def stored_damaged(self) -> bool:
+        return self.stored is not None and bool(self.stored.damaged_at)
+
+    @property
+    def original(self) -> FlavorAsset | None:
+        """The original flavor, READY or not; TEMP and DELETED ones do not count (kaltura-api 4.3)."""
+        gone = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)
+        originals = [f for f in self.flavors if f.is_original and f.status not in gone]
+        return max(originals, key=lambda f: f.status.ready, default=None)
+
+
+class State(StrEnum):
+    """Where an entry stands between Kaltura and S3 (README, "States")."""
+
+    LOST = "lost"
+    BUSY = "busy"
+    NO_ORIGINAL = "no-original"
+    EMPTY = "empty"
+    INITIAL = "initial"
+    UNBACKED = "unbacked"
+    ARCHIVED = "archived"
+    UNTAGGED = "untagged"
+    DIVERGED = "diverged"
+    UNSETTLED = "unsettled"
+    PLACEHOLDER = "placeholder"
+    HALF_TAGGED = "half-tagged"
+
+
+class Identity(StrEnum):
+    """Whether the stored copy holds the bytes of today's original. Nothing irreversible rests on `likely`."""
+
+    SAME = "same"
+    LIKELY = "likely"
+    DIFFERENT = "different"
+    UNKNOWN = "unknown"
+
+
+class Outcome(StrEnum):
+    """How a mutating command ended for one entry."""
+
+    DONE = "done"
+    WOULD = "would"
+    ALREADY = "already"
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+def iso_date(unix_seconds: int | None) -> str:
+    """`2019-03-01` in UTC; empty for a missing time."""
+    if not unix_seconds:
+        return ""
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d")

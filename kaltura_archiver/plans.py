@@ -1,0 +1,288 @@
+"""What a command would do about one entry, as a value: steps, or none and the reason. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.model import (
+    ARCHIVED_TAG,
+    REPLACED_TAG,
+    Availability,
+    EntryStatus,
+    Facts,
+    Identity,
+    MediaType,
+    Outcome,
+    State,
+    iso_date,
+)
+from kaltura_archiver.states import Judgement, classify, holds_placeholder
+
+
+class Command(StrEnum):
+    S3COPY = "s3copy"
+    REPLACE = "replace_video"
+    RESTORE = "restore"
+    REPAIR = "repair"
+    VERIFY = "verify"
+
+
+class Step(StrEnum):
+    """One thing to do; the value completes the sentence "would …"."""
+
+    COPY = "copy the original to S3 and verify it"
+    PROVE = "read the original once and compare it with the stored copy"
+    ADD_ARCHIVED = f"add the tag {ARCHIVED_TAG}"
+    ADD_REPLACED = f"add the tag {REPLACED_TAG}"
+    REMOVE_REPLACED = f"remove the tag {REPLACED_TAG}"
+    CHECK_COPY = "check the stored copy once more"
+    UPLOAD_PLACEHOLDER = "upload the placeholder"
+    PUT_PLACEHOLDER = "replace the original with the placeholder"
+    THAW = "request a restore from Glacier"
+    PUT_ORIGINAL = "bring the original back from S3 and verify it"
+    READ_BACK = "read the stored copy back and compare it with its checksum"
+    SETTLE = "go on with the replacement that is in progress"
+
+    @property
+    def destroys(self) -> bool:
+        """Whether the step removes content from Kaltura."""
+        return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a mutating command was told. `now` is unix seconds; `timeout_seconds` bounds each wait for a conversion."""
+
+    now: float
+    dry_run: bool = True
+    min_age_years: float = 3.0
+    storage_class: str = "STANDARD"
+    accept_size_match: bool = False
+    allow_in_place: bool = False
+    approve: bool = False
+    tier: str = "bulk"
+    days: int = 7
+    via: str = "upload"
+    timeout_seconds: float = 7200.0
+    request: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps to take, or an outcome without any; `reason` says why, in words for the operator."""
+
+    state: State
+    steps: tuple[Step, ...] = ()
+    outcome: Outcome = Outcome.DONE
+    reason: str = ""
+
+    def describe(self) -> str:
+        if self.steps:
+            would = "; ".join(self.steps)
+            return f"would {would} ({self.reason})" if self.reason else f"would {would}"
+        return f"{self.outcome}: {self.reason}"
+
+
+def plan_for(command: Command, facts: Facts, options: Options, *, children: int = 0) -> Plan:
+    """What `command` does about an entry with these facts. `children` counts its further streams (replace, restore)."""
+    judgement = classify(facts)
+    entry = facts.entry
+    if command is Command.VERIFY:
+        return _plan_verify(facts, judgement, options)
+    if entry.recycled:
+        return Plan(judgement.state, (), Outcome.REFUSED, "the entry is in Kaltura's recycle bin")
+    if entry.temporary:
+        reason = f"a temporary entry of the replacement of {entry.replaced_entry_id}"
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
+    make = {
+        Command.S3COPY: _plan_s3copy,
+        Command.REPLACE: _plan_replace,
+        Command.RESTORE: _plan_restore,
+        Command.REPAIR: _plan_repair,
+    }[command]
+    plan = make(facts, judgement, options)
+    if children and any(step.destroys for step in plan.steps):
+        return Plan(judgement.state, (), Outcome.REFUSED, f"the entry has {children} further streams (child entries)")
+    return plan
+
+
+def _stop(judgement: Judgement, outcome: Outcome, reason: str = "") -> Plan:
+    text = reason or "; ".join(filter(None, (judgement.why, judgement.hint)))
+    return Plan(judgement.state, (), outcome, text)
+
+
+def _go(judgement: Judgement, *steps: Step, reason: str = "") -> Plan:
+    return Plan(judgement.state, steps, Outcome.DONE, reason)
+
+
+def _busy(facts: Facts, judgement: Judgement) -> Plan:
+    # Only an entry that we tagged before the swap can be in a replacement of ours.
+    if facts.entry.replaced and facts.entry.replacement_running and facts.stored is not None:
+        return _go(judgement, Step.SETTLE, reason=judgement.why)
+    return _stop(judgement, Outcome.WAITING)
+
+
+def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    match judgement.state:
+        case State.INITIAL:
+            original = facts.original
+            if original and facts.placeholder_bytes and original.size_bytes == facts.placeholder_bytes:
+                # The same size may be chance: apply compares the bytes before anything is stored.
+                return _go(judgement, Step.COPY, Step.ADD_ARCHIVED, reason="unless it is the placeholder: same size")
+            return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)
+        case State.ARCHIVED | State.UNTAGGED:
+            steps: tuple[Step, ...] = () if judgement.identity is Identity.SAME else (Step.PROVE,)
+            steps += () if facts.entry.archived else (Step.ADD_ARCHIVED,)
+            if steps:
+                return _go(judgement, *steps, reason=judgement.identity_why)
+            return _stop(judgement, Outcome.ALREADY, "the original is in S3")
+        case State.PLACEHOLDER:
+            return _stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
+        case State.BUSY:
+            return _stop(judgement, Outcome.WAITING)
+        case _:
+            return _stop(judgement, Outcome.REFUSED)
+
+
+def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    entry = facts.entry
+    match judgement.state:
+        case State.ARCHIVED | State.UNSETTLED:
+            if judgement.identity is not Identity.SAME:
+                command = "s3copy" if judgement.state is State.ARCHIVED else "restore or repair"
+                return _stop(
+                    judgement,
+                    Outcome.REFUSED,
+                    f"it is only likely that the stored copy is this original: {judgement.identity_why}; "
+                    f"run {command} to prove it",
+                )
+            if entry.media_type == MediaType.IMAGE.value:
+                return _stop(judgement, Outcome.REFUSED, "the placeholder is a video: an image is not replaced by it")
+            if entry.status != EntryStatus.READY:
+                return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
+            if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
+                return _stop(
+                    judgement,
+                    Outcome.SKIPPED,
+                    f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
+                    "(--min-age-years)",
+                )
+            archived = () if entry.archived else (Step.ADD_ARCHIVED,)
+            return _go(
+                judgement,
+                Step.CHECK_COPY,
+                Step.UPLOAD_PLACEHOLDER,
+                *archived,
+                Step.ADD_REPLACED,
+                Step.PUT_PLACEHOLDER,
+            )
+        case State.PLACEHOLDER:
+            return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
+        case State.NO_ORIGINAL if entry.replaced:
+            # A replacement in place that was cut: the same command goes on from it.
+            return _plan_repair(facts, judgement, options)
+        case State.BUSY:
+            return _busy(facts, judgement)
+        case State.INITIAL:
+            return _stop(judgement, Outcome.REFUSED, "not archived; run s3copy first")
+        case _:
+            return _stop(judgement, Outcome.REFUSED)
+
+
+def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    match judgement.state:
+        case State.PLACEHOLDER | State.NO_ORIGINAL:
+            return _bring_back(facts, judgement, options)
+        case State.UNSETTLED:
+            return _settle_original(facts, judgement)
+        case State.INITIAL | State.ARCHIVED | State.UNTAGGED | State.UNBACKED:
+            return _stop(judgement, Outcome.ALREADY, "the original is in Kaltura")
+        case State.BUSY:
+            return _busy(facts, judgement)
+        case _:
+            return _stop(judgement, Outcome.REFUSED)
+
+
+def _settle_original(facts: Facts, judgement: Judgement) -> Plan:
+    prove = () if judgement.identity is Identity.SAME else (Step.PROVE,)
+    archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
+    return _go(judgement, *prove, *archived, Step.REMOVE_REPLACED, reason=judgement.why)
+
+
+def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    stored = facts.stored
+    if stored is None:
+        return _stop(judgement, Outcome.REFUSED)
+    if stored.availability is Availability.THAWING:
+        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.storage_class} is still running")
+    if stored.availability is Availability.FROZEN:
+        return _thaw(judgement, stored.storage_class, options)
+    if stored.damaged_at and options.via == "url":
+        return _stop(judgement, Outcome.REFUSED)
+    steps = [Step.PUT_ORIGINAL]
+    if not facts.entry.archived:
+        steps.append(Step.ADD_ARCHIVED)
+    if facts.entry.replaced:
+        steps.append(Step.REMOVE_REPLACED)
+    return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")
+
+
+def _thaw(judgement: Judgement, storage_class: str, options: Options) -> Plan:
+    if options.tier == "expedited" and storage_class == "DEEP_ARCHIVE":
+        return _stop(judgement, Outcome.REFUSED, "DEEP_ARCHIVE has no tier expedited; use standard or bulk")
+    reason = f"{storage_class}, tier {options.tier}, readable for {options.days} days"
+    return _go(judgement, Step.THAW, reason=reason)
+
+
+def _arrived_damaged(facts: Facts) -> bool:
+    """Whether the original is what a restore sent, but not its bytes: of the video's size, and known not to be it."""
+    original, stored = facts.original, facts.stored
+    if original is None or stored is None:
+        return False
+    return original.size_bytes == stored.size_bytes != facts.placeholder_bytes
+
+
+def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    match judgement.state:
+        case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
+            if judgement.healthy:
+                return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
+            if holds_placeholder(facts) and not facts.stored_damaged:
+                return _go(judgement, Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, reason=judgement.why)
+            return _stop(judgement, Outcome.REFUSED)
+        case State.UNTAGGED:
+            return _plan_s3copy(facts, judgement, options)
+        case State.UNSETTLED:
+            return _settle_original(facts, judgement)
+        case State.HALF_TAGGED if not facts.entry.replaced and _arrived_damaged(facts):
+            return _bring_back(facts, judgement, options)
+        case State.HALF_TAGGED:
+            steps: tuple[Step, ...] = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
+            steps += () if facts.entry.replaced else (Step.ADD_REPLACED,)
+            return _go(judgement, *steps, reason=judgement.why)
+        case State.NO_ORIGINAL:
+            if facts.entry.replaced:
+                archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
+                steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, Step.PUT_PLACEHOLDER)
+                return _go(judgement, *steps, reason=judgement.why)
+            return _bring_back(facts, judgement, options)
+        case State.BUSY:
+            return _busy(facts, judgement)
+        case _:
+            return _stop(judgement, Outcome.REFUSED)
+
+
+def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    stored = facts.stored
+    if stored is None:
+        if facts.entry.archived or facts.entry.replaced:
+            return _stop(judgement, Outcome.FAILED)
+        return _stop(judgement, Outcome.SKIPPED, "not archived")
+    if stored.availability is Availability.READABLE:
+        return _go(judgement, Step.READ_BACK)
+    if stored.availability is Availability.FROZEN and options.request:
+        return _thaw(judgement, stored.storage_class, options)
+    how = "thawing" if stored.availability is Availability.THAWING else "frozen (--request asks it to thaw)"
+    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.storage_class}")

@@ -1,0 +1,60 @@
+"""Keeps secrets out of everything that is printed or logged: one function, applied at each way out."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+
+_HIDDEN = "[redacted]"
+_secrets: set[str] = set()
+_lock = threading.Lock()
+
+# Session keys, presigned and tokenised URLs, and the fields of a request that carry secrets.
+_PATTERNS = (
+    re.compile(
+        r"(?i)([?&;/](?:ks|hdnea|hdnts|__token__|token|signature|policy|key-pair-id|awsaccesskeyid"
+        r"|x-amz-(?:signature|credential|security-token))[=/])[^&\s\"'<>/]+"
+    ),
+    re.compile(r"(?i)([\"']?\b(?:ks|secret|adminsecret|tokenhash|password)[\"']?\s*[:=]\s*[\"']?)[^\s\"',}&<>\[]{6,}"),
+    re.compile(r"(?i)(<ks>)[^<]+"),
+    # KS version 2 and 1, as base64: of "v2|", and long runs that a message quotes in place of "EXPIRED".
+    re.compile(r"()\bdjJ8[A-Za-z0-9+/_=-]{16,}"),
+    re.compile(r"(Invalid KS \")(?!EXPIRED|LOGOUT)[^\"]+"),
+)
+
+
+def hide(secret: str | None) -> None:
+    """Never show this text again; short ones are ignored, for they would tear holes into ordinary words."""
+    if secret and len(secret) >= 6:
+        with _lock:
+            _secrets.add(secret)
+
+
+def redact(text: str) -> str:
+    """`text` without the secrets that were hidden, and without whatever looks like one."""
+    with _lock:
+        known = sorted(_secrets, key=len, reverse=True)
+    for secret in known:
+        if secret in text:
+            text = text.replace(secret, _HIDDEN)
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\1{_HIDDEN}", text)
+    return text
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, control characters escaped, so that a name from Kaltura cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class RedactingFilter(logging.Filter):
+    """Redacts whole log records; tracebacks are rendered first, for they may quote a URL."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = one_line(redact(record.getMessage()))
+        record.args = None
+        if record.exc_info:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+        return True

@@ -1,0 +1,293 @@
+"""What people see: rows on stdout in five formats, log lines on stderr, the summary of a run and its exit status."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from kaltura_archiver.errors import Exit
+from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, iso_date
+from kaltura_archiver.redact import RedactingFilter, one_line
+from kaltura_archiver.states import Judgement, sizes_agree
+
+if TYPE_CHECKING:
+    from kaltura_archiver.apply import Result
+
+FORMATS = ("tsv", "csv", "json", "jsonl", "table")
+Cell = str | int | float | bool | None
+
+LIST_COLUMNS = (
+    "last_played_date", "plays", "entry_id", "status", "archived_to_s3", "flavors_deleted", "created_date", "created",
+    "creator_id", "category_ids", "categories",
+)  # fmt: skip
+FLAVOR_COLUMNS = ("entry_id", "flavor_id", "original", "size_KB", "created_date", "deleted_date", "status")
+HEALTH_COLUMNS = (
+    "entry_id", "status-ok", "original", "orig_status", "archived_to_s3", "flavors_deleted", "created_date", "s3-size",
+    "orig_KB", "size_match", "message",
+)  # fmt: skip
+# May be asked for by --columns, beside the default ones.
+MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds")
+MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
+MORE_HEALTH_COLUMNS = (
+    "state",
+    "why",
+    "next",
+    "identity",
+    "evidence",
+    "storage_class",
+    "availability",
+    "verified_at",
+    "name",
+)
+RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
+COUNT_COLUMNS = ("count", "filter")
+DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
+
+
+def _shown(value: Cell) -> str:
+    return "" if value is None else str(value)
+
+
+def escape_tsv(value: Cell) -> str:
+    r"""One cell of a TSV: tab, newline and backslash as ``\t \n \\``, other control characters likewise."""
+    return one_line(_shown(value).replace("\\", "\\\\"))
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON in UTF-8, with what no terminal or line reader should meet (C1 controls, U+2028 …) escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+class Rows:
+    """Writes rows as they come (`table` at the end, when the widths are known). A context manager."""
+
+    def __init__(self, columns: Sequence[str], style: str, stream: TextIO | None = None) -> None:
+        self._columns = columns
+        self._style = style
+        self._stream = stream or sys.stdout
+        self._kept: list[list[str]] = []
+        self._written = 0
+        self._csv = csv.writer(self._stream, lineterminator="\n")
+
+    def __enter__(self) -> Rows:
+        if self._style == "tsv":
+            self._line("\t".join(self._columns))
+        elif self._style == "csv":
+            self._csv.writerow(self._columns)
+        elif self._style == "json":
+            self._stream.write("[")
+        return self
+
+    def _line(self, text: str) -> None:
+        self._stream.write(text + "\n")
+
+    def write(self, cells: Mapping[str, Cell]) -> None:
+        """One row; of `cells` only the columns asked for are written, a missing one is empty."""
+        row = [cells.get(column) for column in self._columns]
+        if self._style == "tsv":
+            self._line("\t".join(escape_tsv(value) for value in row))
+        elif self._style == "csv":
+            self._csv.writerow([_plain(value) for value in row])
+        elif self._style == "table":
+            self._kept.append([one_line(_shown(value)) for value in row])
+        else:
+            text = to_json(dict(zip(self._columns, row, strict=True)))
+            self._stream.write(f"{',' if self._written else ''}\n  {text}" if self._style == "json" else f"{text}\n")
+        self._written += 1
+        if self._style != "table" and (self._written < 100 or self._written % 100 == 0):
+            self._stream.flush()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._style == "json":
+            self._stream.write("\n]\n" if self._written else "]\n")
+        elif self._style == "table":
+            widths = [max(len(row[i]) for row in [list(self._columns), *self._kept]) for i in range(len(self._columns))]
+            for row in [list(self._columns), ["-" * width for width in widths], *self._kept]:
+                self._line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        self._stream.flush()
+
+
+def _plain(value: Cell) -> str:
+    """A CSV cell: line breaks are the quoting's business, other control characters are escaped."""
+    return "".join(c if c.isprintable() or c in "\n\t" else one_line(c) for c in _shown(value))
+
+
+def list_row(entry: Entry) -> dict[str, Cell]:
+    return {
+        "last_played_date": iso_date(entry.last_played_at) or None,
+        "plays": entry.plays,
+        "entry_id": entry.id,
+        "status": entry.status,
+        "archived_to_s3": entry.archived,
+        "flavors_deleted": entry.replaced,
+        "created_date": iso_date(entry.created_at),
+        "created": entry.created_at,
+        "creator_id": entry.creator_id or None,
+        "category_ids": ",".join(entry.category_ids) or None,
+        "categories": entry.categories or None,
+        "name": entry.name or None,
+        "tags": ", ".join(entry.tags) or None,
+        "duration_seconds": entry.duration_seconds,
+    }
+
+
+def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
+    return {
+        "entry_id": flavor.entry_id,
+        "flavor_id": flavor.id,
+        "original": flavor.is_original,
+        "size_KB": flavor.size_kb,
+        "created_date": iso_date(flavor.created_at) or None,
+        "deleted_date": iso_date(flavor.deleted_at) or None,
+        "status": flavor.status.name,
+        "version": flavor.version,
+        "size_bytes": flavor.size_bytes,
+        "file_ext": flavor.file_ext or None,
+    }
+
+
+def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
+    entry, original, stored = facts.entry, facts.original, facts.stored
+    size_kb = original.size_kb if original else None
+    if original and size_kb is None and original.size_bytes:
+        size_kb = round(original.size_bytes / 1024)
+    match = None
+    if original and stored:
+        if original.size_bytes:
+            match = original.size_bytes == stored.size_bytes
+        elif size_kb is not None:
+            match = sizes_agree(size_kb, stored.size_bytes)
+    return {
+        "entry_id": entry.id,
+        "status-ok": judgement.healthy,
+        "original": original is not None,
+        "orig_status": original.status.name if original else None,
+        "archived_to_s3": entry.archived,
+        "flavors_deleted": entry.replaced,
+        "created_date": iso_date(entry.created_at),
+        "s3-size": stored.size_bytes if stored else None,
+        "orig_KB": size_kb,
+        "size_match": match,
+        "message": health_message(facts, judgement),
+        "state": judgement.state.value,
+        "why": judgement.why,
+        "next": judgement.hint or None,
+        "identity": judgement.identity.value,
+        "evidence": judgement.identity_why,
+        "storage_class": stored.storage_class if stored else None,
+        "availability": stored.availability.value if stored else None,
+        "verified_at": (stored.verified_at or None) if stored else None,
+        "name": entry.name or None,
+    }
+
+
+def health_message(facts: Facts, judgement: Judgement) -> str:
+    """The state's name, then HEALTHY, or what is wrong and what to do; of a stored copy also when it was verified."""
+    text = "HEALTHY" if judgement.healthy else f"{judgement.why}; {judgement.hint}"
+    verified = f", {_verified(facts)}" if facts.stored else ""
+    return f"{judgement.state}: {text}{verified}"
+
+
+def _verified(facts: Facts) -> str:
+    if facts.stored and facts.stored.damaged_at:
+        return f"DAMAGED {facts.stored.damaged_at[:10]}"
+    return f"verified {(facts.stored.verified_at if facts.stored else '')[:10] or 'never'}"
+
+
+def result_row(result: Result) -> dict[str, Cell]:
+    return {
+        "entry_id": result.entry_id,
+        "state": result.state or None,
+        "outcome": result.outcome.value,
+        "bytes_moved": result.bytes_moved,
+        "bytes_freed": result.bytes_freed,
+        "detail": result.detail or None,
+    }
+
+
+def exit_of(outcomes: Iterable[Outcome]) -> Exit:
+    """The exit status that these outcomes add up to: the worst one."""
+    found = set(outcomes)
+    if Outcome.FAILED in found:
+        return Exit.FAILED
+    if found & {Outcome.WAITING, Outcome.REFUSED, Outcome.INTERRUPTED}:
+        return Exit.WAITING
+    return Exit.OK
+
+
+def exit_of_health(judgement: Judgement) -> Exit:
+    """What this entry alone makes of the exit status of `health`."""
+    if judgement.healthy:
+        return Exit.OK
+    return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
+
+
+def summary_line(results: Mapping[Outcome, int], *, moved: int, freed: int, seconds: float) -> str:
+    counts = ", ".join(f"{outcome} {results[outcome]}" for outcome in Outcome if results.get(outcome))
+    return (
+        f"summary: {counts or 'nothing to do'}; "
+        f"bytes moved {moved}, bytes freed {freed}; {sum(results.values())} entries in {seconds:.1f} s"
+    )
+
+
+def tally(outcomes: Iterable[Outcome]) -> Counter[Outcome]:
+    return Counter(outcomes)
+
+
+# Log lines
+
+_RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        parts = [time, record.levelname]
+        parts += [f"run={run}"] if (run := getattr(record, "run", "")) else []
+        parts += [str(getattr(record, name)) for name in _RUN_FIELDS[1:] if getattr(record, name, "")]
+        text = " ".join([*parts, record.getMessage()])
+        return f"{text}\n{record.exc_text}" if record.exc_text else text
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields = {"time": time, "level": record.levelname}
+        fields |= {name: getattr(record, name) for name in _RUN_FIELDS if getattr(record, name, "")}
+        fields["message"] = record.getMessage()
+        if record.exc_text:
+            fields["trace"] = record.exc_text
+        return to_json(fields)
+
+
+def mark_lines(run: str) -> None:
+    """Give every log line of this process from now on the id of the run."""
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*args, **kwargs)
+        record.run = run
+        return record
+
+    logging.setLogRecordFactory(factory)
+
+
+def set_up_logging(level: str, style: str) -> None:
+    """Send this program's log lines to stderr, redacted. Libraries are heard from WARNING on, at DEBUG too: their
+    debug lines carry whole requests."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
+    handler.addFilter(RedactingFilter())
+    logging.setLogRecordFactory(logging.LogRecord)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for noisy in ("urllib3", "botocore", "boto3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("kaltura_archiver").setLevel(level)

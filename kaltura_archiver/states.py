@@ -1,0 +1,160 @@
+"""What the facts about one entry mean: its identity with the stored copy, and its state. Pure and total."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kaltura_archiver.model import EntryStatus, Facts, FlavorAsset, Identity, State, StoredObject
+
+HEALTHY = frozenset({State.INITIAL, State.ARCHIVED, State.PLACEHOLDER})
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A state or an identity, and the evidence in words."""
+
+    identity: Identity
+    identity_why: str
+    state: State
+    why: str
+    hint: str
+    sound: bool = True  # False: the stored copy is damaged, or Kaltura says that the entry is in error
+
+    @property
+    def healthy(self) -> bool:
+        return self.state in HEALTHY and self.sound
+
+
+def sizes_agree(size_kb: int, stored_bytes: int, *, tolerance: float = 0.03) -> bool:
+    """Whether a stored object may be an original of which only Kaltura's rounded kilobytes are known.
+
+    `size_kb` is `flavorAsset.size`: of 1024 or of 1000 bytes, from three significant digits (kaltura-api 4.3). The
+    larger is at most ``1 + tolerance`` times the smaller. Raises ValueError on a negative size: a failed look-up is not
+    a size.
+    """
+    if size_kb < 0 or stored_bytes < 0:
+        raise ValueError("a size is never negative")
+    small, large = sorted((size_kb * 1024, stored_bytes))
+    return large <= small * (1 + tolerance)
+
+
+def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str]:
+    """How sure it is that `stored` holds the bytes of `original`, and why."""
+    if stored.damaged_at:
+        return Identity.DIFFERENT, f"verify found the stored copy damaged at {stored.damaged_at}"
+    if stored.placeholder == original.content_id:
+        return Identity.DIFFERENT, f"the object is tagged placeholder={stored.placeholder}: this is what replaced it"
+    named = bool(stored.sha256) and stored.flavor == original.content_id
+    if original.size_bytes:
+        if original.size_bytes != stored.size_bytes:
+            return Identity.DIFFERENT, f"{original.size_bytes} bytes in Kaltura, {stored.size_bytes} in S3"
+        if named:
+            return Identity.SAME, f"the object is tagged flavor={stored.flavor} and has its {stored.size_bytes} bytes"
+        return Identity.LIKELY, f"both have {stored.size_bytes} bytes, but no tag names this version of the original"
+    if original.size_kb:
+        if not sizes_agree(original.size_kb, stored.size_bytes):
+            return Identity.DIFFERENT, f"about {original.size_kb} KB in Kaltura, {stored.size_bytes} bytes in S3"
+        if named:
+            return Identity.SAME, f"the object is tagged flavor={stored.flavor}, and the sizes agree within 3 %"
+        return Identity.LIKELY, f"about {original.size_kb} KB in Kaltura, {stored.size_bytes} bytes in S3: within 3 %"
+    return Identity.UNKNOWN, "Kaltura tells no size for the original"
+
+
+def holds_placeholder(facts: Facts) -> bool | None:
+    """Whether the entry's original is the placeholder video; None where nothing tells.
+
+    True by the `placeholder` tag of the stored copy, or by the exact size of the configured placeholder. False when
+    that tag names another version: somebody uploaded over the placeholder.
+    """
+    original = facts.original
+    if original is None:
+        return None
+    if facts.stored and facts.stored.placeholder == original.content_id:
+        return True
+    if facts.placeholder_bytes and original.size_bytes == facts.placeholder_bytes:
+        return True
+    if facts.stored and facts.stored.placeholder and original.size_bytes:
+        return False
+    return None
+
+
+def classify(facts: Facts) -> Judgement:
+    """The one state that these facts have: the first row of the README's table that fits."""
+    original, stored, entry = facts.original, facts.stored, facts.entry
+    identity, identity_why = Identity.UNKNOWN, "there is no stored copy" if stored is None else "there is no original"
+    if original is not None and stored is not None:
+        identity, identity_why = identify(original, stored)
+
+    def state(state: State, why: str, hint: str = "") -> Judgement:
+        sound = True
+        if stored is not None and facts.stored_damaged:
+            why = f"verify found the stored copy damaged at {stored.damaged_at}"
+            hint = "look for an older version of the object in the bucket; do not replace the original"
+            sound = False
+        elif state in HEALTHY and entry.status in (EntryStatus.ERROR_CONVERTING, EntryStatus.ERROR_IMPORTING):
+            why = f"{why}, but Kaltura says {EntryStatus(entry.status).name} of the entry"
+            hint = (
+                "repair puts the placeholder in again" if state is State.PLACEHOLDER else "convert it again in Kaltura"
+            )
+            sound = False
+        return Judgement(identity, identity_why, state, why, hint, sound)
+
+    if entry.replaced and stored is None:
+        return state(
+            State.LOST,
+            "tagged flavors_deleted, but S3 has no copy of the original",
+            "search the bucket's older versions and Kaltura's backups; do not delete this entry",
+        )
+    if entry.replacement_running:
+        return state(
+            State.BUSY,
+            f"a replacement is in progress (replacementStatus {entry.replacement_status})",
+            "wait for it; if it failed or needs approval, settle it in Kaltura or run repair",
+        )
+    if original is not None and original.status.in_progress:
+        return state(State.BUSY, f"the original flavor is {original.status.name}", "wait for the conversion")
+    if (original is None or not original.status.ready) and entry.status == EntryStatus.IMPORT:
+        # Kaltura fetches content from a URL: there is no asset before it is done (kaltura-api 10.6).
+        return state(State.BUSY, "Kaltura is importing content into the entry", "wait for the import")
+    if original is None or not original.status.ready:
+        why = "there is no original flavor" if original is None else f"the original flavor is {original.status.name}"
+        if stored is None:
+            return state(State.EMPTY, f"{why}, and no copy in S3", "a person has to look: nothing here can be archived")
+        back = "the placeholder" if entry.replaced else "the original from S3"
+        return state(State.NO_ORIGINAL, why, f"repair puts {back} back")
+    if stored is None:
+        if entry.archived:
+            return state(
+                State.UNBACKED,
+                "tagged archived_to_s3, but S3 has no copy",
+                "find out where the copy went; to archive it again, remove the tag in Kaltura and run s3copy",
+            )
+        return state(State.INITIAL, "the original is in Kaltura only", "s3copy archives it")
+    agree = identity in (Identity.SAME, Identity.LIKELY)
+    if entry.replaced:
+        if agree:
+            return state(
+                State.UNSETTLED,
+                "tagged flavors_deleted, but the original is in place: a replacement or a restore was cut short",
+                "restore or repair removes the tag; replace_video goes on",
+            )
+        if holds_placeholder(facts) is False:
+            return state(
+                State.DIVERGED,
+                "somebody uploaded a newer video over the placeholder",
+                "decide which one is to stay; nothing here overwrites it",
+            )
+        if entry.archived:
+            return state(State.PLACEHOLDER, "Kaltura holds the placeholder, S3 the original", "restore brings it back")
+        return state(State.HALF_TAGGED, "a placeholder without the tag archived_to_s3", "repair adds it")
+    if agree:
+        if entry.archived:
+            return state(State.ARCHIVED, "the original is in Kaltura and in S3", "replace_video frees the space")
+        return state(State.UNTAGGED, "the original is in S3 but the tag archived_to_s3 is missing", "s3copy adds it")
+    if holds_placeholder(facts):
+        return state(State.HALF_TAGGED, "a placeholder without the tag flavors_deleted", "repair adds it")
+    return state(
+        State.DIVERGED,
+        f"the original and the stored copy differ: {identity_why}",
+        "perhaps a newer upload: decide which one is to stay; nothing here overwrites either",
+    )

@@ -1,0 +1,395 @@
+"""The bucket: stored copies, their tags, and Glacier. The one module that imports boto3."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+import urllib3
+from awscrt import checksums
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from kaltura_archiver.config import Settings
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
+from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, Availability, StoredObject
+from kaltura_archiver.redact import redact
+from kaltura_archiver.streams import Fingerprint, crc_text, fingerprint, rechunk
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+MIN_PART_BYTES = 8 * 2**20
+MAX_PARTS = 9_000
+# Parts of one object on their way at a time; each holds its bytes in memory.
+PARTS_IN_FLIGHT = 3
+READ_BYTES = 2**20
+MAX_RESUMES = 5
+RETRYABLE = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "InternalError", "ServiceUnavailable", "RequestTimeout",
+     "OperationAborted", "ConditionalRequestConflict", "500", "502", "503", "504"}
+)  # fmt: skip
+
+
+# What an answer must hold to be one: a proxy's page with status 200 parses as an answer without it.
+_NEEDED = {
+    "HeadObject": "ETag",
+    "GetObjectTagging": "TagSet",
+    "UploadPart": "ETag",
+    "CreateMultipartUpload": "UploadId",
+}
+
+
+class _ImproperAnswer(BotoCoreError):
+    fmt = "not a proper answer of S3"
+
+
+def _require_proper(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
+    status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status < 300 and model.name in _NEEDED and _NEEDED[model.name] not in parsed:
+        raise _ImproperAnswer
+
+
+def _availability(head: Mapping[str, Any]) -> tuple[Availability, str]:
+    """(readable now?, until when) from HeadObject. A thawed object keeps its storage class: the header tells."""
+    restore = head.get("Restore", "")
+    if 'ongoing-request="true"' in restore:
+        return Availability.THAWING, ""
+    until = re.search(r'expiry-date="([^"]+)"', restore)
+    if until:
+        return Availability.READABLE, until.group(1)
+    if head.get("StorageClass") in FROZEN_CLASSES or head.get("ArchiveStatus"):
+        return Availability.FROZEN, ""
+    return Availability.READABLE, ""
+
+
+class Store:
+    """The bucket of the stored copies; safe to use from many threads. Every method raises StoreError.
+
+    `read_only` is the second wall of a dry run: methods that change something then raise AssertionError.
+    """
+
+    def __init__(self, settings: Settings, *, read_only: bool, stop: threading.Event | None = None) -> None:
+        self.bucket = settings.bucket
+        self._read_only = read_only
+        self._stop = stop or threading.Event()
+        # An address of one's own rarely has a name per bucket.
+        style = {"addressing_style": "path"} if settings.endpoint_url else {}
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=32,
+            s3=cast(Any, style),
+        )
+        try:
+            session = boto3.Session()
+            region = session.region_name or "us-east-1"
+            self._s3: S3Client = session.client("s3", config=config, region_name=region)
+            self._s3.meta.events.register("after-call.s3", _require_proper)
+            if session.get_credentials() is None:
+                raise ConfigError(
+                    "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
+                )
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
+
+    def _failure(self, what: str, error: Exception) -> StoreError:
+        if isinstance(error, ClientError):
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+            message = redact(" ".join(str(error.response.get("Error", {}).get("Message", "")).split()))[:200]
+            if status == "403" and code in ("403", "AccessDenied"):
+                message = "access denied; the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
+            retryable = code in RETRYABLE or status in ("500", "502", "503", "504")
+            return StoreError(f"{what}: S3 says {message or 'no reason'} ({code})", code=code, retryable=retryable)
+        if isinstance(error, NoCredentialsError | PartialCredentialsError):
+            return StoreError(f"{what}: {error}")
+        return StoreError(f"{what}: no answer from S3 ({redact(type(error).__name__)})", retryable=True)
+
+    def _guard(self, what: str) -> None:
+        if self._read_only:
+            raise AssertionError(f"a dry run must not {what}")
+
+    # Reading
+
+    def check_bucket(self) -> None:
+        """Raise ConfigError unless the bucket is there, in our region, and may be looked into."""
+        name = f"bucket {self.bucket}"
+        try:
+            self._s3.head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            region = headers.get("x-amz-bucket-region", "")
+            if status == 404:
+                raise ConfigError(f"{name} does not exist; check AWS_BUCKET") from error
+            if status in (301, 307, 400) and region and region != self._s3.meta.region_name:
+                raise ConfigError(f"{name} is in region {region}; set AWS_DEFAULT_REGION={region}") from error
+            if status in (301, 307):
+                raise ConfigError(f"{name} is in another region; set AWS_DEFAULT_REGION to it") from error
+            if status == 403:
+                raise ConfigError(
+                    f"access to {name} is forbidden; check AWS_BUCKET, the credentials and their policy"
+                ) from error
+            raise ConfigError(f"{self._failure(f'look at {name}', error)}; check AWS_BUCKET") from error
+        except (BotoCoreError, ValueError) as error:
+            shown = redact(" ".join(str(error).split()))[:200]
+            raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
+
+    def head(self, key: str, *, with_tags: bool = True) -> StoredObject | None:
+        """The stored copy, usually with its tags; None only if S3 says that there is none (404)."""
+        what = f"look at object {key}"
+        try:
+            head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            tags = self._tags(key) if with_tags else {}
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                code = error.response.get("Error", {}).get("Code")
+                if code == "NoSuchBucket":
+                    raise ConfigError(f"bucket {self.bucket} does not exist; check AWS_BUCKET") from error
+                return None
+            raise self._failure(what, error) from error
+        except BotoCoreError as error:
+            raise self._failure(what, error) from error
+        availability, until = _availability(head)
+        return StoredObject(
+            key=key,
+            size_bytes=head["ContentLength"],
+            etag=head["ETag"].strip('"'),
+            storage_class=head.get("StorageClass", "STANDARD"),
+            availability=availability,
+            thawed_until=until,
+            metadata=head.get("Metadata", {}),
+            tags=tags,
+            encryption=head.get("ServerSideEncryption", ""),
+            crc64nvme=head.get("ChecksumCRC64NVME", "") if head.get("ChecksumType") != "COMPOSITE" else "",
+            last_modified=head.get("LastModified"),
+        )
+
+    def part_bytes(self, stored: StoredObject) -> int | None:
+        """The part size that the object was written with; None for one piece. boto3's 8 MiB where S3 does not tell."""
+        parts = re.fullmatch(r"[0-9a-f]{32}-(\d+)", stored.etag)
+        if not parts:
+            return None
+        count = int(parts.group(1))
+        if count == 1:
+            return max(stored.size_bytes, 1)
+        with suppress(ClientError, BotoCoreError):
+            first = self._s3.head_object(Bucket=self.bucket, Key=stored.key, PartNumber=1)
+            size = first["ContentLength"]
+            if first.get("PartsCount") == count and size < stored.size_bytes:
+                return size
+        return MIN_PART_BYTES
+
+    def read(self, stored: StoredObject) -> Iterator[bytes]:
+        """The object's bytes, resumed by Range where the connection is cut; Changed if it is another one by then."""
+        what, offset, cuts = f"read object {stored.key}", 0, 0
+        while offset < stored.size_bytes:
+            if self._stop.is_set():
+                raise Stopped("asked to stop")
+            before = offset
+            try:
+                answer = self._s3.get_object(
+                    Bucket=self.bucket, Key=stored.key, IfMatch=stored.etag, Range=f"bytes={offset}-"
+                )
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
+                    raise Changed(f"{what}: it was changed or removed on the way") from error
+                raise self._failure(what, error) from error
+            except BotoCoreError as error:
+                raise self._failure(what, error) from error
+            with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
+                while not self._stop.is_set() and (piece := body.read(READ_BYTES)):
+                    offset += len(piece)
+                    yield piece
+            cuts = cuts + 1 if offset == before else 0
+            if cuts >= MAX_RESUMES:
+                raise StoreError(f"{what}: cut {cuts} times at byte {offset} of {stored.size_bytes}", retryable=True)
+        if offset != stored.size_bytes:
+            raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
+
+    def presign(self, key: str, seconds: int) -> str:
+        """A URL by which Kaltura can fetch the object for that long."""
+        return self._s3.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
+        )
+
+    # Changing
+
+    def write(
+        self, key: str, pieces: Iterable[bytes], size_bytes: int, *, metadata: Mapping[str, str], storage_class: str
+    ) -> Fingerprint:
+        """Store `pieces` under a key that must not exist, and check what S3 then has.
+
+        Memory holds `PARTS_IN_FLIGHT + 2` parts at most, whatever the size. S3 verifies every part and the whole object
+        by CRC64NVME, and refuses to overwrite (If-None-Match). The ETag of the result is empty. Raises Changed if the
+        key exists by now, EntryFailed if the bytes are not `size_bytes`; nothing is left in the bucket then.
+        """
+        self._guard("write an object")
+        common = {"Bucket": self.bucket, "Key": key}
+        new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class}
+        part_bytes = max(MIN_PART_BYTES, -(-size_bytes // MAX_PARTS // 2**20) * 2**20)
+        try:
+            if size_bytes <= part_bytes:
+                found = self._write_small(new, pieces, size_bytes)
+            else:
+                found = self._write_parts(common, new, pieces, size_bytes, part_bytes)
+        except (ClientError, BotoCoreError) as error:
+            # The answer may have been lost after the object was made.
+            failure = self._failure(f"store object {key}", error)
+            if failure.code in ("PreconditionFailed", "412"):
+                raise Changed(f"object {key} exists already; it is never overwritten") from error
+            raise failure from error
+        return found
+
+    def _write_small(self, new: dict[str, Any], pieces: Iterable[bytes], size_bytes: int) -> Fingerprint:
+        body = bytearray()
+        for piece in pieces:
+            body += piece
+            if len(body) > size_bytes:
+                break
+        found = fingerprint([bytes(body)])
+        self._check_size(new["Key"], found.size_bytes, size_bytes)
+        try:
+            self._s3.put_object(**new, Body=bytes(body), IfNoneMatch="*", ChecksumCRC64NVME=found.crc64nvme)
+        except (ClientError, BotoCoreError):
+            if not self._is_ours(new, found):
+                raise
+        return found
+
+    def _write_parts(
+        self, common: dict[str, Any], new: dict[str, Any], pieces: Iterable[bytes], size_bytes: int, part_bytes: int
+    ) -> Fingerprint:
+        upload_id = self._s3.create_multipart_upload(**new, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT")[
+            "UploadId"
+        ]
+        common = {**common, "UploadId": upload_id}
+        sha, crc, size = hashlib.sha256(), 0, 0
+        parts: list[Future[dict[str, Any]]] = []
+        completed = False
+        room = threading.Semaphore(PARTS_IN_FLIGHT)
+        try:
+            with ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="part") as pool:
+                for number, chunk in enumerate(rechunk(pieces, part_bytes), 1):
+                    sha.update(chunk)
+                    part_crc = checksums.crc64nvme(chunk, 0)
+                    crc = checksums.combine_crc64nvme(crc, part_crc, len(chunk))
+                    size += len(chunk)
+                    if size > size_bytes:
+                        break
+                    while not room.acquire(timeout=1):
+                        if self._stop.is_set():
+                            raise Stopped("asked to stop")
+                    if any(part.done() and part.exception() for part in parts):
+                        break
+                    future = pool.submit(self._send_part, common, number, chunk, crc_text(part_crc))
+                    future.add_done_callback(lambda _: room.release())
+                    parts.append(future)
+            sent = [part.result() for part in parts]
+            self._check_size(common["Key"], size, size_bytes)
+            found = Fingerprint(size, sha.hexdigest(), crc_text(crc), "")
+            try:
+                self._s3.complete_multipart_upload(
+                    **common,
+                    MultipartUpload={"Parts": cast(Any, sent)},
+                    ChecksumCRC64NVME=found.crc64nvme,
+                    ChecksumType="FULL_OBJECT",
+                    MpuObjectSize=size,
+                    IfNoneMatch="*",
+                )
+            except (ClientError, BotoCoreError):
+                if not self._is_ours(new, found):
+                    raise
+            completed = True
+            return found
+        finally:
+            if not completed:
+                try:
+                    self._s3.abort_multipart_upload(**common)
+                except (ClientError, BotoCoreError) as error:
+                    log.warning("%s", self._failure(f"abort the upload of {common['Key']}", error))
+
+    def _send_part(self, common: dict[str, Any], number: int, chunk: bytes, crc: str) -> dict[str, Any]:
+        answer = self._s3.upload_part(**common, PartNumber=number, Body=chunk, ChecksumCRC64NVME=crc)
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC64NVME": crc}
+
+    @staticmethod
+    def _check_size(key: str, size: int, expected: int) -> None:
+        if size != expected or size == 0:
+            raise EntryFailed(f"the original of {key} gave {size} bytes instead of {expected}; nothing was stored")
+
+    def _is_ours(self, new: Mapping[str, Any], found: Fingerprint) -> bool:
+        """Whether the object is there after all, just as we meant to write it: the answer was lost, not the object."""
+        try:
+            stored = self.head(new["Key"])
+        except StoreError:
+            return False
+        return (
+            stored is not None
+            and stored.size_bytes == found.size_bytes
+            and stored.crc64nvme == found.crc64nvme
+            and dict(stored.metadata) == new["Metadata"]
+        )
+
+    def _tags(self, key: str) -> dict[str, str]:
+        tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
+        return {tag["Key"]: tag["Value"] for tag in tags}
+
+    def set_tags(self, key: str, *, new: bool = False, **changes: str | None) -> None:
+        """Set some of an object's tags (None removes one) and keep the others; they may change on a frozen object.
+
+        `new` says that the object was just made, without tags: there are none to keep.
+        """
+        self._guard("tag an object")
+        try:
+            tags = {} if new else self._tags(key)
+            tags |= {name.replace("_", "-"): value for name, value in changes.items() if value is not None}
+            for name, value in changes.items():
+                if value is None:
+                    tags.pop(name.replace("_", "-"), None)
+            tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
+            self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure(f"tag object {key}", error) from error
+
+    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> int:
+        """Abort multipart uploads for these entries that were begun before that time; returns how many."""
+        self._guard("abort an upload")
+        aborted = 0
+        try:
+            for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for upload in page.get("Uploads", []):
+                    entry_id = upload["Key"].removeprefix(DISPLACED_PREFIX).partition("/")[0]
+                    if entry_id in entry_ids and upload["Initiated"] < before:
+                        self._s3.abort_multipart_upload(
+                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        aborted += 1
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure("look for interrupted uploads", error) from error
+        return aborted
+
+    def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
+        """Ask Glacier for a readable copy for `days`; False if such a request is already running."""
+        self._guard("request a restore")
+        request: Any = {"Days": days, "GlacierJobParameters": {"Tier": tier.capitalize()}}
+        try:
+            self._s3.restore_object(Bucket=self.bucket, Key=key, RestoreRequest=request)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "RestoreAlreadyInProgress":
+                return False
+            raise self._failure(f"request a restore of object {key}", error) from error
+        except BotoCoreError as error:
+            raise self._failure(f"request a restore of object {key}", error) from error
+        return True

@@ -1,0 +1,94 @@
+"""Fixtures: a sandbox for each test that wants one, and the command run on it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.loaders import create_loader
+from click.testing import CliRunner
+
+from kaltura_archiver.cli import cli
+from kaltura_archiver.sandbox.world import Sandbox
+
+_OURS = ("KALTURA_", "AWS_", "LDAP_", "PLACEHOLDER_VIDEO", "N_YEARS", "DOIT")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_boto_data() -> Iterator[None]:
+    """boto3's description of S3 is read once, not by every run in this process: it takes a quarter of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", functools.cache(create_loader))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings or files of whoever runs it."""
+    for name in os.environ:
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """Kaltura and S3 on loopback, empty; contents are cheap look-alikes of videos. Glacier takes AWS's hours."""
+    folder = tmp_path / "sandbox"
+    folder.mkdir()
+    with Sandbox(folder, conversion_seconds=0.02, real_videos=False) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed and returned."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The TSV on stdout."""
+        header, *lines = self.out.splitlines()
+        return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """Entry id to outcome, of a command that acts."""
+        return {row["entry_id"]: row["outcome"] for row in self.rows}
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `kaltura-archiver` with these arguments on the sandbox, in this process."""
+    for name, value in {**sandbox.environ(), "KALTURA_POLL_SECONDS": "0.01"}.items():
+        monkeypatch.setenv(name, value)
+
+    def invoke(*arguments: object, stdin: str | bytes | None = None) -> Ran:
+        result = CliRunner().invoke(cli, [str(argument) for argument in arguments], input=stdin)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        leaked = [secret for secret in sandbox.secrets() if secret in result.output]
+        assert not leaked, f"a secret in the output of {arguments}"
+        assert "X-Amz-Signature=" not in result.output.replace("X-Amz-Signature=[redacted]", "")
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return invoke

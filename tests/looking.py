@@ -1,0 +1,111 @@
+"""What tests look at in a sandbox, and what they do to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.sandbox.control import Request
+from kaltura_archiver.sandbox.kaltura import Asset, Token
+from kaltura_archiver.sandbox.world import Sandbox
+
+Run = Callable[..., Any]
+MiB = 2**20
+BOTH = f"{ARCHIVED_TAG}, {REPLACED_TAG}"
+
+# What a command starts from, and what it brings an entry to.
+START = {"s3copy": State.INITIAL, "replace_video": State.ARCHIVED, "restore": State.PLACEHOLDER}
+GOAL = {"s3copy": State.ARCHIVED, "replace_video": State.PLACEHOLDER, "restore": State.ARCHIVED}
+
+
+def original_of(sandbox: Sandbox, entry_id: str) -> Asset:
+    found = sandbox.kaltura.original(entry_id)
+    assert found is not None
+    return found
+
+
+def content_id(sandbox: Sandbox, entry_id: str) -> str:
+    found = original_of(sandbox, entry_id)
+    return f"{found.id}@{found.version}"
+
+
+def shown(sandbox: Sandbox, entry_id: str) -> bytes:
+    """What Kaltura serves as the entry's original."""
+    return sandbox.kaltura.content(original_of(sandbox, entry_id).id)
+
+
+def tags_of(sandbox: Sandbox, entry_id: str) -> str:
+    return sandbox.kaltura.entries[entry_id].tags
+
+
+def state_of(run: Run, entry_id: str) -> str:
+    return str(run("explain", entry_id, "--format", "json").json["state"]["name"])
+
+
+def writes(sandbox: Sandbox, operation: str = "*") -> list[Request]:
+    return [r for r in sandbox.control.requests(operation) if r.writes]
+
+
+def unused_tokens(sandbox: Sandbox) -> list[str]:
+    """Upload tokens that were neither used up (3) nor deleted (5)."""
+    return [token.id for token in sandbox.kaltura.tokens.values() if token.status not in (3, 5)]
+
+
+def big(sandbox: Sandbox, mebibytes: float) -> bytes:
+    """Content whose parts all differ."""
+    seed = sandbox.video()
+    pieces = [hashlib.sha256(seed + n.to_bytes(4, "big")).digest() * 8192 for n in range(int(mebibytes * 4))]
+    return b"".join(pieces) + seed
+
+
+def somebody_replaces(sandbox: Sandbox, entry_id: str, content: bytes) -> None:
+    """Another client's updateContent, its conversion under way."""
+    library = sandbox.kaltura.library
+    with library.lock:
+        token = Token("0_somebody", status=2, file_name="v.mp4", data=bytearray(content), uploaded_size=len(content))
+        library.tokens[token.id] = token
+        resource = {"objectType": "KalturaUploadedFileTokenResource", "token": token.id}
+        library.update_content(library.entries[entry_id], resource)
+
+
+def lose_flavor_tag(sandbox: Sandbox, entry_id: str) -> None:
+    body = sandbox.s3.body(entry_id)
+    assert body is not None
+    sandbox.s3.put(entry_id, body)
+
+
+def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries without their pauses."""
+    monkeypatch.setattr("kaltura_archiver.kaltura.Kaltura._pause", lambda self, seconds: None)
+
+
+def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes) -> None:
+    assert hashlib.sha256(shown(sandbox, entry_id)).digest() == hashlib.sha256(content).digest()
+    assert tags_of(sandbox, entry_id) == ARCHIVED_TAG
+    assert sandbox.s3.body(entry_id) == content
+    assert sandbox.s3.tags(entry_id) == {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "flavor": content_id(sandbox, entry_id),
+    }
+    assert sandbox.s3.keys() == [entry_id]
+    assert state_of(run, entry_id) == "archived"
+    # So certain that the next replace may begin at once.
+    assert run("replace_video", "--id", entry_id).outcomes == {entry_id: "would"}
+
+
+def assert_nothing_left(sandbox: Sandbox, *, lost_tokens: int = 0) -> None:
+    assert sandbox.s3.uploads() == []
+    assert len(unused_tokens(sandbox)) == lost_tokens
+
+
+def assert_goal(sandbox: Sandbox, run: Run, command: str, entry_id: str, video: bytes) -> None:
+    assert state_of(run, entry_id) == GOAL[command]
+    assert shown(sandbox, entry_id) == (sandbox.placeholder if command == "replace_video" else video)
+    assert sandbox.s3.body(entry_id) == video
+    if command != "replace_video":
+        assert sandbox.s3.tags(entry_id)["flavor"] == content_id(sandbox, entry_id)
+    assert run(command, "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "already"}

@@ -1,0 +1,128 @@
+"""Content that is cut, empty, damaged or exchanged on its way: noticed, and never stored or shown as the video."""
+
+from __future__ import annotations
+
+import pytest
+from looking import (
+    Run,
+    assert_goal,
+    assert_nothing_left,
+    big,
+    content_id,
+    do_not_wait,
+    shown,
+    state_of,
+    tags_of,
+)
+
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.sandbox.world import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    do_not_wait(monkeypatch)
+
+
+@pytest.mark.parametrize("size_mebibytes", [3, 9])
+def test_a_download_that_is_cut_is_resumed_where_it_stopped(sandbox: Sandbox, run: Run, size_mebibytes: int) -> None:
+    video = big(sandbox, size_mebibytes)
+    entry_id = sandbox.add(State.INITIAL, content=video)
+    sandbox.control.add_fault("file.GET", "cut_short", times=2)
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "done"}, ran.err
+    ranges = [r.parameters["range"] for r in sandbox.control.requests("file.GET")]
+    assert len(ranges) == 3
+    assert ranges[0] == ""
+    starts = [int(r.removeprefix("bytes=").removesuffix("-")) for r in ranges[1:]]
+    assert 0 < starts[0] < starts[1] < len(video)
+    assert_goal(sandbox, run, "s3copy", entry_id, video)
+
+
+def test_a_video_replaced_between_the_halves_of_a_cut_download_is_not_mixed(sandbox: Sandbox, run: Run) -> None:
+    video = big(sandbox, 3)
+    entry_id = sandbox.add(State.INITIAL, content=video)
+    newer = bytes(reversed(video))
+    sandbox.control.add_fault(
+        "file.GET", "cut_short", after=lambda _: sandbox.kaltura.replace_original(entry_id, newer)
+    )
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert "replaced" in ran.out
+    assert sandbox.s3.keys() == []
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert sandbox.s3.body(entry_id) == newer
+
+
+@pytest.mark.parametrize("kind", ["empty", "error", "http_500", "garbage", "drop_before"])
+def test_a_file_host_that_sends_no_video_fails_the_entry_and_stores_nothing(
+    sandbox: Sandbox, run: Run, kind: str
+) -> None:
+    """Its errors are an empty page with status 200 (kaltura-api 4.5)."""
+    video = sandbox.video()
+    entry_id = sandbox.add(State.INITIAL, content=video)
+    sandbox.control.add_fault("file.GET", kind, times=100, code="FILE_NOT_FOUND")
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"}), ran.err
+    assert sandbox.s3.keys() == []
+    assert ARCHIVED_TAG not in tags_of(sandbox, entry_id)
+    assert_nothing_left(sandbox)
+    sandbox.control.clear_faults()
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert_goal(sandbox, run, "s3copy", entry_id, video)
+
+
+@pytest.mark.parametrize(("call", "mebibytes"), [("s3.PutObject", 0), ("s3.UploadPart", 9)])
+def test_a_byte_flipped_on_the_way_to_s3_is_refused_there(
+    sandbox: Sandbox, run: Run, call: str, mebibytes: int
+) -> None:
+    video = big(sandbox, mebibytes) if mebibytes else sandbox.video()
+    entry_id = sandbox.add(State.INITIAL, content=video)
+    planned = sandbox.control.add_fault(call, "flip", times=10)
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert planned.times < 10
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert sandbox.s3.keys() == []
+    assert tags_of(sandbox, entry_id) == ""
+    assert_nothing_left(sandbox)
+    sandbox.control.clear_faults()
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+
+
+def test_a_byte_flipped_on_the_way_from_s3_never_reaches_kaltura(sandbox: Sandbox, run: Run) -> None:
+    video = big(sandbox, 2)
+    entry_id = sandbox.add(State.PLACEHOLDER, content=video)
+    sandbox.control.add_fault("s3.GetObject", "flip")
+    ran = run("restore", "--id", entry_id, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert "not what was archived" in ran.out
+    assert sandbox.control.requests("media.updateContent") == []
+    assert shown(sandbox, entry_id) == sandbox.placeholder
+    assert state_of(run, entry_id) == "placeholder"
+    assert_nothing_left(sandbox)
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert_goal(sandbox, run, "restore", entry_id, video)
+
+
+def test_a_restored_original_with_other_bytes_is_noticed_and_brought_back_once_more(sandbox: Sandbox, run: Run) -> None:
+    """Damaged on the way to Kaltura, which keeps no checksum: the new original is read back."""
+    video = big(sandbox, 1)
+    entry_id = sandbox.add(State.PLACEHOLDER, content=video)
+    broken = video[:1000] + b"\0" + video[1001:]
+
+    def damage(_: object) -> None:
+        token = next(t for t in sandbox.kaltura.tokens.values() if t.data)
+        token.data[:] = broken
+
+    sandbox.control.add_fault("uploadToken.upload", after=damage)
+    ran = run("restore", "--id", entry_id, "--no-dry-run")
+    assert shown(sandbox, entry_id) == broken
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert REPLACED_TAG in tags_of(sandbox, entry_id)
+    assert sandbox.s3.tags(entry_id)["flavor"] != content_id(sandbox, entry_id)
+    # Never taken for the archived video.
+    assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes != {entry_id: "done"}
+    assert state_of(run, entry_id) != "archived"
+    ran = run("restore", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "done"}, ran.err
+    assert shown(sandbox, entry_id) == video

@@ -1,0 +1,232 @@
+"""Command x state -> steps or an outcome, compared as lists; and what no plan may ever hold (design 3 to 5)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_facts import PLACEHOLDER_BYTES, VIDEO_BYTES, any_facts, facts, original, stored
+
+from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State
+from kaltura_archiver.plans import Command, Options, Step, plan_for
+from kaltura_archiver.states import classify
+
+MUTATING = (Command.S3COPY, Command.REPLACE, Command.RESTORE, Command.REPAIR)
+NOW = 1_700_000_000
+YEAR = 365.25 * 86400
+OPTIONS = Options(now=NOW)
+
+_READY = original()
+_NEWER = original(size_bytes=VIDEO_BYTES + 1)
+_SHOWN = original(size_bytes=PLACEHOLDER_BYTES)
+
+OF_STATE: dict[State, Facts] = {
+    State.LOST: facts(_SHOWN, archived=True, replaced=True),
+    State.BUSY: facts(original(FlavorStatus.CONVERTING), stored(), archived=True),
+    State.NO_ORIGINAL: facts(None, stored(), archived=True),
+    State.EMPTY: facts(None),
+    State.INITIAL: facts(_READY),
+    State.UNBACKED: facts(_READY, archived=True),
+    State.ARCHIVED: facts(_READY, stored(), archived=True),
+    State.UNTAGGED: facts(_READY, stored()),
+    State.DIVERGED: facts(_NEWER, stored(), archived=True),
+    State.UNSETTLED: facts(_READY, stored(), archived=True, replaced=True),
+    State.PLACEHOLDER: facts(_SHOWN, stored(), archived=True, replaced=True),
+    State.HALF_TAGGED: facts(_SHOWN, stored(), replaced=True),
+}
+
+COPY = [Step.COPY, Step.ADD_ARCHIVED]
+REPLACE = [Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, Step.ADD_REPLACED, Step.PUT_PLACEHOLDER]
+NO = Outcome.REFUSED
+WAIT = Outcome.WAITING
+DONE = Outcome.ALREADY
+
+EXPECTED: dict[State, tuple[list[Step] | Outcome, ...]] = {
+    # state: s3copy, replace_video, restore, repair
+    State.LOST: (NO, NO, NO, NO),
+    State.BUSY: (WAIT, WAIT, WAIT, WAIT),
+    State.NO_ORIGINAL: (NO, NO, [Step.PUT_ORIGINAL], [Step.PUT_ORIGINAL]),
+    State.EMPTY: (NO, NO, NO, NO),
+    State.INITIAL: (COPY, NO, DONE, DONE),
+    State.UNBACKED: (NO, NO, DONE, NO),
+    State.ARCHIVED: (DONE, REPLACE, DONE, DONE),
+    State.UNTAGGED: ([Step.ADD_ARCHIVED], NO, DONE, [Step.ADD_ARCHIVED]),
+    State.DIVERGED: (NO, NO, NO, NO),
+    State.UNSETTLED: (NO, REPLACE, [Step.REMOVE_REPLACED], [Step.REMOVE_REPLACED]),
+    State.PLACEHOLDER: (DONE, DONE, [Step.PUT_ORIGINAL, Step.REMOVE_REPLACED], DONE),
+    State.HALF_TAGGED: (NO, NO, NO, [Step.ADD_ARCHIVED]),
+}
+
+
+def _answer(command: Command, known: Facts, options: Options = OPTIONS, *, children: int = 0) -> list[Step] | Outcome:
+    plan = plan_for(command, known, options, children=children)
+    return list(plan.steps) or plan.outcome
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("command", MUTATING)
+def test_each_command_has_its_answer_to_each_state(command: Command, state: State) -> None:
+    assert classify(OF_STATE[state]).state is state
+    plan = plan_for(command, OF_STATE[state], OPTIONS)
+    assert (list(plan.steps) or plan.outcome) == EXPECTED[state][MUTATING.index(command)]
+    assert plan.state is state
+    assert plan.steps or plan.reason
+
+
+LIKELY = stored(flavor="", sha256="")
+
+
+@pytest.mark.parametrize(
+    ("command", "known", "answer"),
+    [
+        # What is only likely is proven first, and nothing destructive rests on it.
+        (Command.S3COPY, facts(_READY, LIKELY), [Step.PROVE, Step.ADD_ARCHIVED]),
+        (Command.S3COPY, facts(_READY, LIKELY, archived=True), [Step.PROVE]),
+        (Command.REPLACE, facts(_READY, LIKELY, archived=True), NO),
+        (Command.REPLACE, facts(_READY, LIKELY, archived=True, replaced=True), NO),
+        (Command.REPAIR, facts(_READY, LIKELY), [Step.PROVE, Step.ADD_ARCHIVED]),
+        (
+            Command.RESTORE,
+            facts(_READY, LIKELY, archived=True, replaced=True),
+            [Step.PROVE, Step.REMOVE_REPLACED],
+        ),
+        # The tags that facts prove are all put back.
+        (Command.REPAIR, facts(_READY, stored(), replaced=True), [Step.ADD_ARCHIVED, Step.REMOVE_REPLACED]),
+        (Command.RESTORE, facts(_READY, stored(), replaced=True), [Step.ADD_ARCHIVED, Step.REMOVE_REPLACED]),
+        (
+            Command.REPLACE,
+            facts(_READY, stored(), replaced=True),
+            [*REPLACE[:2], Step.ADD_ARCHIVED, *REPLACE[2:]],
+        ),
+        (Command.REPAIR, facts(_SHOWN, stored()), [Step.ADD_ARCHIVED, Step.ADD_REPLACED]),
+        (Command.REPAIR, facts(_SHOWN, stored(), archived=True), [Step.ADD_REPLACED]),
+        # The placeholder goes back where it was, the original elsewhere.
+        (
+            Command.REPAIR,
+            facts(None, stored(), archived=True, replaced=True),
+            [Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER],
+        ),
+        (
+            Command.REPAIR,
+            facts(original(FlavorStatus.ERROR), stored(), replaced=True),
+            [Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, Step.ADD_ARCHIVED, Step.PUT_PLACEHOLDER],
+        ),
+        (
+            Command.RESTORE,
+            facts(None, stored(), archived=True, replaced=True),
+            [Step.PUT_ORIGINAL, Step.REMOVE_REPLACED],
+        ),
+        # A replacement of ours is gone on with, somebody else's is waited for.
+        (
+            Command.REPAIR,
+            facts(_READY, stored(), archived=True, replaced=True, replacing_entry_id="0_t", replacement_status="1"),
+            [Step.SETTLE],
+        ),
+        (
+            Command.REPAIR,
+            facts(_READY, stored(), archived=True, replacing_entry_id="0_t", replacement_status="1"),
+            WAIT,
+        ),
+        # What is not READY, or not a video of its own, is left alone.
+        (Command.REPLACE, facts(_READY, stored(), archived=True, status="4"), NO),
+        *[(command, facts(_READY, replaced_entry_id="0_main"), NO) for command in MUTATING],
+        *[(command, facts(_READY, display_in_search=-2), NO) for command in MUTATING],
+    ],
+)
+def test_the_facts_beyond_the_state_decide_too(command: Command, known: Facts, answer: list[Step] | Outcome) -> None:
+    assert _answer(command, known) == answer
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "availability", "tier", "answer"),
+    [
+        ("GLACIER", Availability.FROZEN, "bulk", [Step.THAW]),
+        ("GLACIER", Availability.FROZEN, "expedited", [Step.THAW]),
+        ("DEEP_ARCHIVE", Availability.FROZEN, "standard", [Step.THAW]),
+        ("DEEP_ARCHIVE", Availability.FROZEN, "expedited", NO),
+        ("DEEP_ARCHIVE", Availability.THAWING, "bulk", WAIT),
+        ("GLACIER", Availability.THAWING, "bulk", WAIT),
+        ("GLACIER", Availability.READABLE, "bulk", [Step.PUT_ORIGINAL, Step.REMOVE_REPLACED]),
+        ("GLACIER_IR", Availability.READABLE, "bulk", [Step.PUT_ORIGINAL, Step.REMOVE_REPLACED]),
+    ],
+)
+def test_a_cold_copy_is_thawed_before_anything_else(
+    storage_class: str, availability: Availability, tier: str, answer: list[Step] | Outcome
+) -> None:
+    copy = stored(storage_class=storage_class, availability=availability)
+    options = Options(now=NOW, tier=tier)
+    assert _answer(Command.RESTORE, facts(_SHOWN, copy, archived=True, replaced=True), options) == answer
+    if Step.REMOVE_REPLACED not in (answer if isinstance(answer, list) else []):
+        assert _answer(Command.REPAIR, facts(None, copy, archived=True), options) == answer
+
+
+@pytest.mark.parametrize(
+    ("age_years", "min_age_years", "answer"),
+    [(2.99, 3.0, Outcome.SKIPPED), (3.01, 3.0, REPLACE), (0.001, 0.0, REPLACE), (9.9, 10.0, Outcome.SKIPPED)],
+)
+def test_young_entries_are_not_replaced(age_years: float, min_age_years: float, answer: list[Step] | Outcome) -> None:
+    known = facts(_READY, stored(), archived=True, created_at=int(NOW - age_years * YEAR))
+    assert _answer(Command.REPLACE, known, Options(now=NOW, min_age_years=min_age_years)) == answer
+
+
+def test_entries_with_further_streams_are_not_swapped_but_may_be_copied() -> None:
+    archived = facts(_READY, stored(), archived=True)
+    replaced = facts(_SHOWN, stored(), archived=True, replaced=True)
+    assert _answer(Command.REPLACE, archived, children=1) is Outcome.REFUSED
+    assert _answer(Command.RESTORE, replaced, children=2) is Outcome.REFUSED
+    assert _answer(Command.S3COPY, facts(_READY), children=1) == COPY
+
+
+def test_a_video_of_the_placeholders_size_is_announced_with_the_doubt() -> None:
+    plan = plan_for(Command.S3COPY, facts(_SHOWN), OPTIONS)
+    assert list(plan.steps) == COPY
+    assert "placeholder" in plan.describe()
+
+
+def test_a_plan_describes_its_steps_and_its_reason() -> None:
+    cold = facts(
+        _SHOWN, stored(storage_class="GLACIER", availability=Availability.FROZEN), archived=True, replaced=True
+    )
+    text = plan_for(Command.RESTORE, cold, Options(now=NOW, tier="standard", days=3)).describe()
+    assert text == "would request a restore from Glacier (GLACIER, tier standard, readable for 3 days)"
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    any_facts(),
+    st.sampled_from(MUTATING),
+    st.booleans(),
+    st.sampled_from(["bulk", "standard", "expedited"]),
+    st.sampled_from([0.0, 3.0]),
+)
+def test_no_plan_destroys_what_is_not_safe_elsewhere(
+    known: Facts, command: Command, eager: bool, tier: str, min_age_years: float
+) -> None:
+    """Whatever the options: an original goes only if the stored copy is proven to be it, a placeholder only with a copy
+    that can be read now."""
+    options = Options(
+        now=NOW, accept_size_match=eager, allow_in_place=eager, approve=eager, tier=tier, min_age_years=min_age_years
+    )
+    plan = plan_for(command, known, options)
+    assert plan.steps or plan.reason
+    if not any(step.destroys for step in plan.steps):
+        return
+    entry, flavor, copy = known.entry, known.original, known.stored
+    assert not entry.recycled
+    assert not entry.temporary
+    assert not entry.replacement_running
+    assert copy is not None
+    if Step.PUT_PLACEHOLDER in plan.steps:
+        if flavor is not None and flavor.status.ready:
+            assert classify(known).identity is Identity.SAME
+            assert copy.flavor == f"{flavor.id}@{flavor.version}"
+        # Tagged before the swap, checked before it: an interruption has a name.
+        assert Step.ADD_REPLACED in plan.steps or entry.replaced
+        assert plan.steps.index(Step.CHECK_COPY) < plan.steps.index(Step.PUT_PLACEHOLDER)
+    else:
+        assert copy.availability is Availability.READABLE
+        if flavor is not None and flavor.status.ready:
+            assert entry.replaced
+            assert copy.placeholder in ("", f"{flavor.id}@{flavor.version}") or (
+                flavor.size_bytes in (None, known.placeholder_bytes)
+            )
