@@ -325,7 +325,7 @@ class Runner:
             "entry-id": work.id,
             "file-ext": original.file_ext,
             "source-bytes": str(size),
-            "source-name": quote(entry.name[:100], safe=" "),
+            "source-name": quote(entry.name[:100].strip(" "), safe=" "),
             "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "tool": f"kaltura-archiver {__version__}",
         }
@@ -365,10 +365,8 @@ class Runner:
 
     def _prove(self, work: _Work) -> None:
         """Read the original once, store nothing, and compare it with the stored copy without thawing that."""
-        original, stored = work.original, work.stored
-        _, pieces = self.kaltura.content(original)
-        found = fingerprint(pieces, part_bytes=self.store.part_bytes(stored))
-        verdict, how = compare(found, stored)
+        original = work.original
+        found, verdict, how = self._read_original(work)
         accepted = None
         if verdict is Identity.LIKELY and self.options.accept_size_match:
             accepted, how = "size", f"{how}; accepted by --accept-size-match"
@@ -380,6 +378,38 @@ class Runner:
             )
         self._record(work, original, found, accepted=accepted)
         work.notes.append(f"stored copy proven to be the original ({how}), sha256 {found.sha256}")
+
+    def _read_original(self, work: _Work) -> tuple[Fingerprint, Identity, str]:
+        """Read the original and compare it with the stored copy: fingerprint, verdict, evidence.
+
+        A difference is only believed when a second reading shows it too; it is then recorded, so that nothing rests on
+        sizes that agree by chance.
+        """
+        part_bytes = self.store.part_bytes(work.stored)
+        for _ in range(2):
+            _, pieces = self.kaltura.content(work.original)
+            found = fingerprint(pieces, part_bytes=part_bytes)
+            verdict, how = compare(found, work.stored)
+            if verdict is not Identity.DIFFERENT:
+                return found, verdict, how
+        self.store.set_tags(work.id, flavor=None, differs=work.original.content_id)
+        return found, verdict, how
+
+    def _prove_again(self, work: _Work) -> None:
+        """Before anything irreversible: the original, read once more, has the SHA-256 that the stored copy has.
+
+        Kaltura has no checksums, so a byte that changed on its way to S3 could be seen in no other way.
+        """
+        self._check_copy(work)
+        original = work.facts.original
+        if original is None or not original.status.ready or holds_placeholder(work.facts):
+            return
+        _, verdict, how = self._read_original(work)
+        if verdict is not Identity.SAME:
+            raise EntryFailed(
+                f"the stored copy does not have the original's bytes: {how}; nothing was replaced; move the object "
+                f"away in S3, remove the tag {ARCHIVED_TAG} in Kaltura, and run s3copy"
+            )
 
     def _check_copy(self, work: _Work) -> None:
         planned, stored = work.stored, self.store.head(work.id)
@@ -406,12 +436,13 @@ class Runner:
     def _read_back(self, work: _Work) -> None:
         """Read the stored copy, compare it with its checksum, and record when that was."""
         stored = work.stored
-        taken = Fingerprinter(self.store.part_bytes(stored))
-        for piece in self.store.read(stored):
-            taken.update(piece)
-        found = taken.result()
-        work.bytes_moved += found.size_bytes
-        verdict, how = compare(found, stored)
+        part_bytes = self.store.part_bytes(stored)
+        for _ in range(2):  # a difference may have come about on the way: only one that stays is the object's
+            found = fingerprint(self.store.read(stored), part_bytes=part_bytes)
+            work.bytes_moved += found.size_bytes
+            verdict, how = compare(found, stored)
+            if verdict is not Identity.DIFFERENT:
+                break
         now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if verdict is Identity.DIFFERENT:
             self.store.set_tags(work.id, damaged_at=now, verified_at=None)
@@ -532,8 +563,9 @@ class Runner:
         The old content plays until the new is ready. Whatever is not certain is read, never repeated (kaltura-api 5.3).
         """
         deadline = time.monotonic() + self.options.timeout_seconds
-        entry = self._require_unchanged(work)
         last_check()
+        # The last look of all, so that nobody's change comes between it and the call.
+        entry = self._require_unchanged(work)
         original = work.facts.original
         if entry.status == EntryStatus.NO_CONTENT and (original is None or not original.status.ready):
             return self._fill(work, resource, deadline)
@@ -641,9 +673,10 @@ class Runner:
         original = work.facts.original
         for flavor in sorted(self.kaltura.flavors([work.id])[work.id], key=lambda f: f.is_original):
             if flavor.is_original and original is not None and original.status.ready:
-                self._require_unchanged(work)
                 last_check()
-            work.begun = True
+                self._require_unchanged(work)
+            # Without derived flavors the original still plays: up to its deletion there is a way back.
+            work.begun = work.begun or flavor.is_original
             self.kaltura.delete_flavor(flavor.id)
         until = min(deadline, time.monotonic() + NO_CONTENT_SECONDS)
         while (entry := self.kaltura.entry(work.id)) and entry.status != EntryStatus.NO_CONTENT:
@@ -680,7 +713,9 @@ class Runner:
         entry = work.facts.entry
         source = self._source_of_replacement(entry)
         known = {work.stored.size_bytes, work.facts.placeholder_bytes}
-        if source is None or source.size_bytes not in known:
+        # A failed import has brought nothing, and ends only by being cancelled: see _await_swap.
+        import_failed = source is None and self._temporary_failed(entry)
+        if not import_failed and (source is None or source.size_bytes not in known):
             raise Waiting(
                 f"a replacement of {work.id} is in progress that is not known to be ours "
                 f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
@@ -700,7 +735,7 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.ADD_ARCHIVED: Runner._add_archived,
     Step.ADD_REPLACED: Runner._add_replaced,
     Step.REMOVE_REPLACED: Runner._remove_replaced,
-    Step.CHECK_COPY: Runner._check_copy,
+    Step.CHECK_COPY: Runner._prove_again,
     Step.UPLOAD_PLACEHOLDER: Runner._upload_placeholder,
     Step.PUT_PLACEHOLDER: Runner._put_placeholder,
     Step.THAW: Runner._thaw,

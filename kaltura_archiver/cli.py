@@ -199,6 +199,8 @@ class App:
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
+        except Stopped:
+            self.exit(Exit.INTERRUPTED)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -220,7 +222,7 @@ pass_app = click.make_pass_decorator(App)
     "--loglevel",
     default="INFO",
     show_default=True,
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "WARN", "ERROR"], case_sensitive=False),
     metavar="LEVEL",
     help="How much to tell on stderr: DEBUG, INFO, WARNING or ERROR.",
 )

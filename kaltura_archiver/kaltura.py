@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,9 +45,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
+_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
 READ_SECONDS = 120.0
-MAX_ANSWER_BYTES = 64 * 2**20
+# A page of 500 entries has a few MiB. Parsed, an answer can take thirty times its size.
+MAX_ANSWER_BYTES = 16 * 2**20
+# Of a packed answer, unpacked at a time: at most a thousand times as much.
+ANSWER_PIECE_BYTES = 16 * 2**10
 MAX_TRIES = 5
 SEARCH_WINDOW = 10_000
 MAX_PAGE = 500
@@ -75,6 +80,17 @@ TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
 MAX_TOKEN_PAGES = 20
 
 
+class _Session(requests.Session):
+    """Heeds the environment (proxies, certificates), but gives nobody a password out of ~/.netrc."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = lambda request: request
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """On a redirect; there is nothing to be sent."""
+
+
 class _Client(KalturaClient):  # type: ignore[misc]
     """KalturaApiClient over one kept-alive connection, with our timeouts, a bounded answer and a strict parser.
 
@@ -82,8 +98,7 @@ class _Client(KalturaClient):  # type: ignore[misc]
     """
 
     def __init__(self, configuration: Any) -> None:
-        self._http = requests.Session()
-        self._http.trust_env = True
+        self._http = _Session()
         super().__init__(configuration)
         self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
 
@@ -115,11 +130,13 @@ class _Client(KalturaClient):  # type: ignore[misc]
             self.responseHeaders = response.headers
             if response.status_code != 200:
                 raise KalturaClientException(f"HTTP status {response.status_code}", -5)
+            if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip"):
+                raise KalturaClientException("the answer is packed in a way that was not asked for", -5)
             pieces, size = [], 0
-            for piece in response.iter_content(READ_BYTES):
+            for piece in response.iter_content(ANSWER_PIECE_BYTES):
                 size += len(piece)
                 if size > MAX_ANSWER_BYTES:
-                    raise KalturaClientException("the answer is unreasonably large", -5)
+                    raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
                 pieces.append(piece)
             # A character that XML cannot carry, in a name from long ago, must not hide a whole page of entries.
             return b"".join(pieces).translate(None, _NOT_XML)
@@ -140,8 +157,16 @@ def _int(value: Any) -> int | None:
         return None
 
 
+def _id(value: Any) -> str:
+    """An id, which becomes the key of an object and part of a file name: no other characters than ids have."""
+    text = _text(value)
+    if text and not _ID.fullmatch(text):
+        raise KalturaError(f"Kaltura answered with {text[:40]!r} for an id")
+    return text
+
+
 def _entry(raw: Any) -> Entry:
-    entry_id = _text(getattr(raw, "id", None))
+    entry_id = _id(getattr(raw, "id", None))
     if not entry_id:
         raise KalturaError("Kaltura answered with an entry without id", retryable=True)
     if getattr(raw, "tags", NotImplemented) is NotImplemented or not _text(getattr(raw, "status", None)):
@@ -169,7 +194,7 @@ def _entry(raw: Any) -> Entry:
 
 
 def _flavor(raw: Any) -> FlavorAsset:
-    flavor_id, entry_id, status = _text(raw.id), _text(raw.entryId), _int(getattr(raw, "status", None))
+    flavor_id, entry_id, status = _id(raw.id), _id(raw.entryId), _int(getattr(raw, "status", None))
     if not flavor_id or not entry_id or status is None:
         raise KalturaError("Kaltura answered with an incomplete flavor asset", retryable=True)
     try:
@@ -184,7 +209,7 @@ def _flavor(raw: Any) -> FlavorAsset:
         is_original=_text(raw.isOriginal) in ("1", "True", "true"),
         size_bytes=_int(raw.sizeInBytes) or None,
         size_kb=_int(raw.size) or None,
-        file_ext=_text(raw.fileExt),
+        file_ext=_text(raw.fileExt) if _ID.fullmatch(_text(raw.fileExt)) else "",
         created_at=_int(raw.createdAt),
         deleted_at=_int(raw.deletedAt),
     )
@@ -213,7 +238,9 @@ def _translate(error: Exception, what: str) -> KalturaError:
         code = str(error.code)
         # An ordinary error text names ids only; that of a KS may quote the KS itself (kaltura-api 2).
         text = redact(" ".join(str(error.message).split()))[:300]
-        return KalturaError(f"{what}: Kaltura says {text} ({code})", code=code, retryable=code in RETRYABLE)
+        return KalturaError(
+            f"{what}: Kaltura says {text} ({redact(code)[:60]})", code=code, retryable=code in RETRYABLE
+        )
     error_text = error.message if isinstance(error, KalturaClientException) else error
     if isinstance(error_text, requests.ConnectionError):
         shown = "the connection failed"
@@ -490,6 +517,8 @@ class Kaltura:
         seen: set[str] = set()  # ids of the cursor's second
         page = 1
         while True:
+            if self._stop.is_set():
+                raise Stopped("asked to stop")
             excluded = tuple(sorted(seen))
             if len(excluded) > MAX_EXCLUDED_IDS and cursor is not None:
                 yield from self._within_second(query, cursor, seen)
@@ -566,7 +595,8 @@ class Kaltura:
                 url += f"{'&' if '?' in url else '?'}attempt={attempt}"
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
             try:
-                response = requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+                with _Session() as session:
+                    response = session.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
             except requests.RequestException as error:
                 failure = _translate(error, what)
                 continue

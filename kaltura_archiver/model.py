@@ -200,6 +200,11 @@ class StoredObject:
         return self.tags.get("damaged-at", "")
 
     @property
+    def differs(self) -> str:
+        """The original that was read and found not to be what is stored: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("differs", "")
+
+    @property
     def placeholder(self) -> str:
         """The placeholder that replaced the original: `<flavor asset id>@<version>`, or empty."""
         return self.tags.get("placeholder", "")

@@ -37,7 +37,7 @@ class Step(StrEnum):
     ADD_ARCHIVED = f"add the tag {ARCHIVED_TAG}"
     ADD_REPLACED = f"add the tag {REPLACED_TAG}"
     REMOVE_REPLACED = f"remove the tag {REPLACED_TAG}"
-    CHECK_COPY = "check the stored copy once more"
+    CHECK_COPY = "compare the original with the stored copy once more"
     UPLOAD_PLACEHOLDER = "upload the placeholder"
     PUT_PLACEHOLDER = "replace the original with the placeholder"
     THAW = "request a restore from Glacier"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from urllib.parse import quote
 
 _HIDDEN = "[redacted]"
 _secrets: set[str] = set()
@@ -13,11 +14,12 @@ _lock = threading.Lock()
 # Session keys, presigned and tokenised URLs, and the fields of a request that carry secrets.
 _PATTERNS = (
     re.compile(
-        r"(?i)([?&;/](?:ks|hdnea|hdnts|__token__|token|signature|policy|key-pair-id|awsaccesskeyid"
+        r"(?i)([?&;/](?:ks|hdnea|hdnts|__gda__|__token__|token|signature|policy|key-pair-id|awsaccesskeyid"
         r"|x-amz-(?:signature|credential|security-token))[=/])[^&\s\"'<>/]+"
     ),
     re.compile(r"(?i)([\"']?\b(?:ks|secret|adminsecret|tokenhash|password)[\"']?\s*[:=]\s*[\"']?)[^\s\"',}&<>\[]{6,}"),
     re.compile(r"(?i)(<ks>)[^<]+"),
+    re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"),
     # KS version 2 and 1, as base64: of "v2|", and long runs that a message quotes in place of "EXPIRED".
     re.compile(r"()\bdjJ8[A-Za-z0-9+/_=-]{16,}"),
     re.compile(r"(Invalid KS \")(?!EXPIRED|LOGOUT)[^\"]+"),
@@ -28,7 +30,7 @@ def hide(secret: str | None) -> None:
     """Never show this text again; short ones are ignored, for they would tear holes into ordinary words."""
     if secret and len(secret) >= 6:
         with _lock:
-            _secrets.add(secret)
+            _secrets.update((secret, quote(secret, safe="")))
 
 
 def redact(text: str) -> str:
@@ -55,6 +57,7 @@ class RedactingFilter(logging.Filter):
         record.msg = one_line(redact(record.getMessage()))
         record.args = None
         if record.exc_info:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+            trace = redact(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = "\n".join(one_line(line) for line in trace.split("\n"))
             record.exc_info = None
         return True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, iso_date
-from kaltura_archiver.redact import RedactingFilter, one_line
+from kaltura_archiver.redact import RedactingFilter, one_line, redact
 from kaltura_archiver.states import Judgement, sizes_agree
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def result_row(result: Result) -> dict[str, Cell]:
         "outcome": result.outcome.value,
         "bytes_moved": result.bytes_moved,
         "bytes_freed": result.bytes_freed,
-        "detail": result.detail or None,
+        "detail": redact(result.detail) or None,
     }
 
 

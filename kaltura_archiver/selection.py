@@ -42,7 +42,12 @@ class Selection:
 
     def _found(self) -> Iterator[Entry]:
         dropped = 0
+        seen: set[str] = set()
         for entry in self.kaltura.search(self.query):
+            if entry.id in seen:
+                # Two workers must never have the same entry in hand, whatever the index answers.
+                continue
+            seen.add(entry.id)
             reason = self.query.mismatch(entry)
             if reason:
                 # The index lags, and its tag search is wider than a whole tag (kaltura-api 3.2, 3.4).

@@ -42,6 +42,8 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
     """How sure it is that `stored` holds the bytes of `original`, and why."""
     if stored.damaged_at:
         return Identity.DIFFERENT, f"verify found the stored copy damaged at {stored.damaged_at}"
+    if stored.differs == original.content_id:
+        return Identity.DIFFERENT, "the original was read, and the stored copy does not have its bytes"
     if stored.placeholder == original.content_id:
         return Identity.DIFFERENT, f"the object is tagged placeholder={stored.placeholder}: this is what replaced it"
     named = bool(stored.sha256) and stored.flavor == original.content_id
@@ -63,8 +65,9 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
 def holds_placeholder(facts: Facts) -> bool | None:
     """Whether the entry's original is the placeholder video; None where nothing tells.
 
-    True by the `placeholder` tag of the stored copy, or by the exact size of the configured placeholder. False when
-    that tag names another version: somebody uploaded over the placeholder.
+    True by the `placeholder` tag of the stored copy, or by the exact size of the configured placeholder. False for
+    another size where that tag names another version, or where our own object has no such tag yet (the tag is set
+    as soon as a placeholder is in place): somebody uploaded a video.
     """
     original = facts.original
     if original is None:
@@ -73,7 +76,9 @@ def holds_placeholder(facts: Facts) -> bool | None:
         return True
     if facts.placeholder_bytes and original.size_bytes == facts.placeholder_bytes:
         return True
-    if facts.stored and facts.stored.placeholder and original.size_bytes:
+    if facts.stored is None or not original.size_bytes:
+        return None
+    if facts.stored.placeholder or (facts.stored.flavor and facts.placeholder_bytes):
         return False
     return None
 
@@ -141,7 +146,7 @@ def classify(facts: Facts) -> Judgement:
         if holds_placeholder(facts) is False:
             return state(
                 State.DIVERGED,
-                "somebody uploaded a newer video over the placeholder",
+                "somebody uploaded a newer video",
                 "decide which one is to stay; nothing here overwrites it",
             )
         if entry.archived:

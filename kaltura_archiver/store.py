@@ -359,9 +359,14 @@ class Store:
                 if value is None:
                     tags.pop(name.replace("_", "-"), None)
             tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
-            self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
+            for _ in range(2):
+                self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
+                # An empty answer with status 200 is S3's yes, but a proxy's too.
+                if self._tags(key) == tags:
+                    return
         except (ClientError, BotoCoreError) as error:
             raise self._failure(f"tag object {key}", error) from error
+        raise StoreError(f"tag object {key}: S3 accepted the tags but does not have them", retryable=True)
 
     def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> int:
         """Abort multipart uploads for these entries that were begun before that time; returns how many."""

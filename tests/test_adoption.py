@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from looking import content_id, state_of
 
 from kaltura_archiver.model import ARCHIVED_TAG, State
 from kaltura_archiver.sandbox.control import Request
@@ -110,10 +111,13 @@ def test_an_object_of_the_same_size_with_other_bytes_is_refused_and_not_tagged(
     )
     refused = run("s3copy", "--id", entry_id, "--no-dry-run", "--accept-size-match")
     assert (refused.code, refused.outcomes) == (3, {entry_id: "refused"})
-    assert sandbox.s3.tags(entry_id) == {}
+    # Recorded is only that they differ: from now on the state says so.
+    assert sandbox.s3.tags(entry_id) == {"differs": content_id(sandbox, entry_id)}
+    assert [r.operation for r in sandbox.control.writes()] == ["s3.PutObjectTagging"]
     assert sandbox.s3.body(entry_id) == other
     assert sandbox.kaltura.entries[entry_id].tags == "lecture"
-    assert sandbox.control.writes() == []
+    assert state_of(run, entry_id) == "diverged"
+    assert run("s3copy", "--id", entry_id, "--no-dry-run", "--accept-size-match").outcomes == {entry_id: "refused"}
 
 
 def test_within_three_percent_but_other_bytes_is_refused(sandbox: Sandbox, run: Run) -> None:
@@ -123,7 +127,8 @@ def test_within_three_percent_but_other_bytes_is_refused(sandbox: Sandbox, run: 
     assert run("health", "--id", entry_id).rows[0]["size_match"] == "True"
     refused = run("s3copy", "--id", entry_id, "--no-dry-run", "--accept-size-match")
     assert refused.outcomes == {entry_id: "refused"}
-    assert sandbox.control.writes() == []
+    assert [r.operation for r in sandbox.control.writes()] == ["s3.PutObjectTagging"]
+    assert sandbox.s3.tags(entry_id) == {"differs": content_id(sandbox, entry_id)}
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "refused"}
 
 

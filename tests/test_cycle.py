@@ -292,7 +292,7 @@ def test_in_place_deletes_the_original_last_and_only_after_the_placeholder_is_up
     requests = sandbox.control.requests()
     last_delete = max(r.number for r in requests if r.operation == "flavorAsset.delete")
     looks = [r.number for r in requests if r.operation == "s3.HeadObject" and r.number < last_delete]
-    assert last_delete - max(looks) <= 3
+    assert last_delete - max(looks) <= 4  # between them: the object's tags, and the last look at Kaltura
     assert shown(sandbox, entry_id) == sandbox.placeholder
     assert state_of(run, entry_id) == "placeholder"
     # And back the same way.

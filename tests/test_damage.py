@@ -126,3 +126,32 @@ def test_a_restored_original_with_other_bytes_is_noticed_and_brought_back_once_m
     ran = run("restore", "--id", entry_id, "--no-dry-run")
     assert ran.outcomes == {entry_id: "done"}, ran.err
     assert shown(sandbox, entry_id) == video
+
+
+def test_a_byte_flipped_on_the_way_from_kaltura_is_seen_before_the_original_is_replaced(
+    sandbox: Sandbox, run: Run
+) -> None:
+    """Kaltura has no checksum that could show it to s3copy; the original is read again before it goes."""
+    entry_id = sandbox.add(State.INITIAL)
+    video = shown(sandbox, entry_id)
+    sandbox.control.add_fault("file.GET", "flip")
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert sandbox.s3.body(entry_id) != video
+    sandbox.control.clear_log()
+    ran = run("replace_video", "--id", entry_id, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert "does not have the original's bytes" in ran.out
+    assert [r.operation for r in sandbox.control.writes()] == ["s3.PutObjectTagging"]
+    assert shown(sandbox, entry_id) == video
+    assert state_of(run, entry_id) == State.DIVERGED
+    for command in ("replace_video", "s3copy", "repair"):
+        assert run(command, "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "refused"}
+    assert shown(sandbox, entry_id) == video
+
+
+def test_a_byte_flipped_when_the_original_is_read_again_is_not_believed_at_once(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    video = shown(sandbox, entry_id)
+    sandbox.control.add_fault("file.GET", "flip")
+    assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert_goal(sandbox, run, "replace_video", entry_id, video)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query, parse_statuses, years_ago
+from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Entry, MediaType
+from kaltura_archiver.selection import Selection
 
 T1, T2, T3 = 1_300_000_000, 1_400_000_000, 1_500_000_000
 
@@ -340,3 +344,109 @@ def test_years_are_of_365_days_and_a_quarter() -> None:
     assert years_ago(T3, 2) == T3 - 2 * 31_557_600
     assert years_ago(T3, 0.5) == T3 - 15_778_800
     assert years_ago(T3, None) is None
+
+
+# Selections, of whatever a search may answer
+
+
+@dataclass
+class AnyKaltura:
+    """In Kaltura's place: a search that finds whatever there is, and some of it twice."""
+
+    found: Sequence[Entry]
+    in_categories: frozenset[str] = frozenset()
+
+    def search(self, query: Query) -> Iterator[Entry]:
+        yield from self.found
+
+    def entries(self, ids: Iterable[str]) -> Iterator[tuple[str, Entry | None]]:
+        known = {entry.id: entry for entry in self.found}
+        for entry_id in ids:
+            yield entry_id, known.get(entry_id)
+
+    def matching(self, query: Query, ids: Iterable[str]) -> set[str]:
+        return set(ids) & self.in_categories
+
+
+def some(values: Iterable[Any]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(list(values))
+
+
+def few(most: int, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Values for at most so many of the fields."""
+    names = st.lists(some(fields), max_size=most, unique=True)
+    return names.flatmap(lambda chosen: st.fixed_dictionaries({name: fields[name] for name in chosen}))
+
+
+# Few values and few of them, so that many entries meet all criteria and many fail one by a hair.
+TIMES = (T1 - 1, T1, T1 + 1, T2, T3)
+TAGS = ("lecture", "archived_to_s3", "not_archived_to_s3", "old lecture")
+IDS = tuple(f"0_{n}" for n in range(12))
+ENTRIES = st.builds(
+    lambda entry_id, fields: Entry(entry_id, **({"created_at": T1} | fields)),
+    some(IDS),
+    few(
+        2,
+        status=some(["2", "7", "3", "99"]),
+        tags=st.lists(some([*TAGS, "Lecture"]), min_size=1, max_size=3).map(tuple),
+        media_type=some([5, None]),
+        entry_type=st.just("7"),
+        created_at=some(TIMES),
+        plays=st.integers(0, 3),
+        last_played_at=some([0, *TIMES]),
+        category_ids=st.lists(some(["7", "8"]), max_size=2).map(tuple),
+        display_in_search=st.just(-2),
+        replaced_entry_id=st.just("0_main"),
+    ),
+)
+QUERIES = st.builds(
+    lambda ids, criteria, paging: Query(ids, **criteria, **paging),
+    st.none() | st.lists(some([*IDS, "0_unknown"]), max_size=20).map(tuple),
+    few(
+        2,
+        tags=some(TAGS).map(lambda tag: (tag,)),
+        without_tags=some(TAGS).map(lambda tag: (tag,)),
+        category=st.just(7),
+        without_categories=st.just((8,)),
+        statuses=some([("2",), ("2", "7")]),
+        media_type=st.just(MediaType.AUDIO),
+        plays_below=st.integers(1, 2),
+        never_played=st.just(True),
+        created_since=some(TIMES),
+        created_until=some(TIMES),
+        played_since=some(TIMES),
+        unplayed_since=some(TIMES),
+    ),
+    few(3, page_size=st.integers(1, 4), first_page=st.integers(1, 3), max_entries=st.none() | st.integers(1, 6)),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(query=QUERIES, found=st.lists(ENTRIES, max_size=24), in_categories=st.frozensets(some(IDS)))
+def test_a_selection_yields_each_entry_that_meets_all_criteria_once_and_no_other(
+    query: Query, found: list[Entry], in_categories: frozenset[str]
+) -> None:
+    """design.md 6; kaltura-api 3.2, 3.4: what a search answers is neither exact, nor current, nor without repeats."""
+    everything = Selection(
+        cast(Kaltura, AnyKaltura(found, in_categories)), replace(query, first_page=1, max_entries=None)
+    )
+    matching = list(everything)
+    assert [query.mismatch(entry) for entry in matching if query.mismatch(entry)] == []
+    assert len({entry.id for entry in matching}) == len(matching)
+    assert not everything.cut
+    if query.ids is None:
+        first = {entry.id: entry for entry in reversed(found)}
+        assert {e.id for e in matching} == {e.id for e in first.values() if not query.mismatch(e)}
+        assert all(entry is first[entry.id] for entry in matching)
+    else:
+        assert {entry.id for entry in matching} <= set(query.ids)
+        assert set(everything.unknown) == set(query.ids) - {entry.id for entry in found}
+        if query.category is not None or query.without_categories:
+            assert {entry.id for entry in matching} <= in_categories
+
+    page = Selection(cast(Kaltura, AnyKaltura(found, in_categories)), query)
+    skipped = (query.first_page - 1) * query.page_size
+    end = None if query.max_entries is None else skipped + query.max_entries
+    assert list(page) == matching[skipped:end]
+    assert page.selected == len(matching[skipped:end])
+    assert page.cut == (end is not None and len(matching) > end)

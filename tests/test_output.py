@@ -411,7 +411,10 @@ def test_data_is_utf8_whatever_the_locale(run: Run, odd: str) -> None:
     ("state", "commands"),
     [
         ("initial", {"s3copy": "would copy the original", "replace_video": "refused: ", "restore": "already: "}),
-        ("archived", {"s3copy": "already: ", "replace_video": "would check the stored copy", "repair": "already: "}),
+        (
+            "archived",
+            {"s3copy": "already: ", "replace_video": "would compare the original with", "repair": "already: "},
+        ),
         ("placeholder", {"replace_video": "already: ", "restore": "would bring the original back"}),
         ("diverged", {"s3copy": "refused: ", "replace_video": "refused: ", "repair": "refused: "}),
     ],

@@ -72,14 +72,15 @@ def _cells(known: Facts) -> tuple[str, ...]:
         else:
             agree = "no"
         named = copy.tags.get("placeholder")
-        if named == f"{flavor.id}@{flavor.version}" or copy.tags.get("damaged-at"):
+        here = f"{flavor.id}@{flavor.version}"
+        if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at"):
             # Recorded as what replaced the original, or found to be broken: sizes count for nothing.
             agree = "no"
         if named == f"{flavor.id}@{flavor.version}" or (
             known.placeholder_bytes and flavor.size_bytes == known.placeholder_bytes
         ):
             placeholder = "yes"
-        elif named and flavor.size_bytes:
+        elif flavor.size_bytes and (named or (copy.tags.get("flavor") and known.placeholder_bytes)):
             placeholder = "no"
     return (
         _yes("flavors_deleted" in entry.tags),
@@ -157,7 +158,10 @@ _SHOWN = original(size_bytes=PLACEHOLDER_BYTES)
         (facts(_READY, stored(), replaced=True), State.UNSETTLED),
         (facts(_SHOWN, stored(), archived=True, replaced=True), State.PLACEHOLDER),
         (facts(_NEWER, stored(placeholder=f"{FLAVOR}@2"), archived=True, replaced=True), State.PLACEHOLDER),
-        (facts(_NEWER, stored(), archived=True, replaced=True), State.PLACEHOLDER),
+        # Our own object without the tag of a placeholder: a replacement was cut, and somebody uploaded a video.
+        (facts(_NEWER, stored(), archived=True, replaced=True), State.DIVERGED),
+        (facts(_NEWER, stored(flavor=""), archived=True, replaced=True), State.PLACEHOLDER),
+        (facts(_NEWER, stored(), archived=True, replaced=True, placeholder_bytes=None), State.PLACEHOLDER),
         (facts(_READY, stored(placeholder=f"{FLAVOR}@2"), archived=True, replaced=True), State.PLACEHOLDER),
         (facts(_SHOWN, stored(), replaced=True), State.HALF_TAGGED),
         (facts(_SHOWN, stored(), archived=True), State.HALF_TAGGED),
@@ -225,7 +229,8 @@ def test_same_needs_the_flavor_tag_of_this_version_a_checksum_and_agreeing_sizes
         (facts(_NEWER, stored(placeholder=f"{FLAVOR}@2")), True),
         (facts(original(size_bytes=None, size_kb=39), stored(placeholder=f"{FLAVOR}@2")), True),
         (facts(_NEWER, stored(placeholder=f"{FLAVOR}@12")), False),
-        (facts(_NEWER, stored()), None),
+        (facts(_NEWER, stored()), False),
+        (facts(_NEWER, stored(flavor="")), None),
         (facts(_NEWER, stored(), placeholder_bytes=None), None),
         (facts(original(size_bytes=None, size_kb=39), stored(placeholder=f"{FLAVOR}@12")), None),
         (facts(None, stored()), None),
