@@ -1,0 +1,124 @@
+"""What is walked: for each scenario an entry in some state, and the commands that are to bring it to a goal."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.sandbox.kaltura_records import TOKEN_FULL, Token, new_id
+from kaltura_archiver.sandbox.world import Sandbox
+
+# INTACT is ARCHIVED but for the certainty that s3copy adds: repair reads no original that it need not read.
+ARCHIVED, INTACT, REPLACED = "archived", "intact", "replaced"
+PEOPLE_TAG = "lecture"
+
+SMALL = 50_000
+PARTS = 2_400_000  # three parts and three chunks of 1 MiB
+BIG = 40_000_000  # five parts and three chunks as they are
+
+Make = Callable[[Sandbox, bytes], str]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command, given again until its goal is reached."""
+
+    arguments: tuple[str, ...]
+    goal: str
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    make: Make
+    stages: tuple[Stage, ...]
+    size: int = SMALL
+    patch: dict[str, Any] = field(default_factory=dict)
+    replacement: bool = True
+    app_token: bool = False
+
+    @property
+    def in_place(self) -> bool:
+        return not self.replacement
+
+    def content(self, number: int) -> bytes:
+        """A video that no other case has, and none of the placeholder's size."""
+        return random.Random(number).randbytes(self.size + number % 997)
+
+
+def _in(state: State, *, storage_class: str = "STANDARD", **fields: Any) -> Make:
+    def make(sandbox: Sandbox, content: bytes) -> str:
+        return sandbox.add(state, content=content, storage_class=storage_class, tags=PEOPLE_TAG, **fields)
+
+    return make
+
+
+def _adoptable(part_bytes: int | None) -> Make:
+    """As the old tool left it: an object without metadata and tags, frozen since."""
+
+    def make(sandbox: Sandbox, content: bytes) -> str:
+        entry_id = sandbox.add(State.INITIAL, content=content, tags=PEOPLE_TAG)
+        sandbox.s3.put(entry_id, content, storage_class="GLACIER", part_bytes=part_bytes, checksum=False)
+        return entry_id
+
+    return make
+
+
+def _empty_placeholder(sandbox: Sandbox, content: bytes) -> str:
+    """What a replacement in place leaves that was cut after the deletions."""
+    entry_id = sandbox.add(State.NO_ORIGINAL, content=content, tags=PEOPLE_TAG)
+    sandbox.kaltura.edit(entry_id, tags=f"{PEOPLE_TAG}, {ARCHIVED_TAG}, {REPLACED_TAG}")
+    return entry_id
+
+
+def _replacing(sandbox: Sandbox, content: bytes) -> str:
+    """A replacement of ours in progress: its run was killed just after updateContent."""
+    entry_id = sandbox.add(State.ARCHIVED, content=content, tags=PEOPLE_TAG)
+    kaltura = sandbox.kaltura
+    kaltura.edit(entry_id, tags=f"{PEOPLE_TAG}, {ARCHIVED_TAG}, {REPLACED_TAG}")
+    token = Token(new_id(), posted_name="placeholder.mp4", status=TOKEN_FULL, data=bytearray(sandbox.placeholder))
+    with kaltura.library.lock:
+        kaltura.tokens[token.id] = token
+        resource = {"objectType": "KalturaUploadedFileTokenResource", "token": token.id}
+        kaltura.library.update_content(kaltura.entries[entry_id], resource)
+    return entry_id
+
+
+_S3COPY = Stage(("s3copy",), ARCHIVED)
+_REPLACE = Stage(("replace_video",), REPLACED)
+_IN_PLACE = Stage(("replace_video", "--allow-in-place"), REPLACED)
+_RESTORE = Stage(("restore",), ARCHIVED)
+_RESTORE_IN_PLACE = Stage(("restore", "--allow-in-place"), ARCHIVED)
+_PARTED = {"part_bytes": 1 << 20}
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("s3copy", _in(State.INITIAL), (_S3COPY,), app_token=True),
+        Scenario("s3copy-parts", _in(State.INITIAL), (_S3COPY,), PARTS, _PARTED),
+        Scenario("s3copy-adopt", _adoptable(None), (_S3COPY,)),
+        Scenario("s3copy-adopt-parts", _adoptable(1 << 20), (_S3COPY,), PARTS, _PARTED),
+        Scenario("replace", _in(State.ARCHIVED), (_REPLACE,)),
+        Scenario("replace-in-place", _in(State.ARCHIVED), (_IN_PLACE,), replacement=False),
+        Scenario("restore", _in(State.PLACEHOLDER), (_RESTORE,)),
+        Scenario("restore-parts", _in(State.PLACEHOLDER), (_RESTORE,), PARTS, _PARTED),
+        Scenario("restore-in-place", _in(State.PLACEHOLDER), (_RESTORE_IN_PLACE,), replacement=False),
+        Scenario("restore-glacier", _in(State.PLACEHOLDER, storage_class="GLACIER"), (_RESTORE,)),
+        Scenario("restore-url", _in(State.PLACEHOLDER), (Stage(("restore", "--via", "url"), ARCHIVED),)),
+        Scenario("repair-untagged", _in(State.UNTAGGED), (Stage(("repair",), ARCHIVED),)),
+        Scenario("repair-unsettled", _in(State.UNSETTLED), (Stage(("repair",), ARCHIVED),)),
+        Scenario("repair-half-tagged", _in(State.HALF_TAGGED), (Stage(("repair",), REPLACED),)),
+        Scenario("repair-no-original", _in(State.NO_ORIGINAL), (Stage(("repair",), INTACT),)),
+        Scenario("repair-no-placeholder", _empty_placeholder, (Stage(("repair",), REPLACED),)),
+        Scenario("repair-replacing", _replacing, (Stage(("repair",), REPLACED),)),
+        Scenario(
+            "cycle",
+            _in(State.INITIAL),
+            (Stage(("s3copy", "--storage-class", "GLACIER"), ARCHIVED), _REPLACE, _RESTORE),
+        ),
+        Scenario("cycle-40mb", _in(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE), BIG),
+    )
+}

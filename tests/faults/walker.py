@@ -1,0 +1,558 @@
+"""The fault walker: every request of a scenario, every kind of failure, and then: is the video still there?
+
+A case is one scenario with one fault at its n-th request. It runs the commands as real processes against a sandbox in
+this process, judges every moment between two requests from the servers' records (`truth`), then gives the same commands
+again without faults until they reach their goal or name what a person has to decide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, Scenario, Stage
+from truth import CATEGORIES, GAP, LATENT, RACE, Truth, digest
+from zygote import HANGS_SECONDS, Run, Zygote
+
+from kaltura_archiver.sandbox.control import Request
+from kaltura_archiver.sandbox.world import Sandbox
+
+RERUNS = 4
+CASES_PER_SANDBOX = 40
+LATE_SECONDS = 0.5
+# How many looks at an entry a conversion takes: time goes by requests, so that every run makes the same ones.
+LOOKS_PER_CONVERSION = 3
+ALLOWED = (RACE, GAP, LATENT)
+# Another author's upload between our last look and these calls is replaced by them; Kaltura has no compare-and-swap.
+_UNGUARDED = ("media.updateContent", "media.addContent", "flavorAsset.delete")
+_CONTENT = ("file.GET", "s3.GetObject", "s3.PutObject", "s3.UploadPart", "uploadToken.upload")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One request of a scenario's clean run."""
+
+    index: int
+    operation: str
+    server: str
+    writes: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    scenario: str
+    point: Point
+    kind: str
+
+    def __str__(self) -> str:
+        return f"--scenario {self.scenario} --at {self.point.index} --kind {self.kind}"
+
+
+@dataclass
+class Verdict:
+    case: Case
+    found: dict[str, str]
+    met: bool
+    runs: int
+    seconds: float
+
+    @property
+    def failures(self) -> dict[str, str]:
+        return {category: text for category, text in self.found.items() if category not in ALLOWED}
+
+
+# The kinds of faults: which requests they can befall, and what they do.
+
+
+def _any(point: Point) -> bool:
+    return True
+
+
+def _kaltura(point: Point) -> bool:
+    return point.server == "kaltura"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A fault of the sandbox's, which requests it can befall, and what happens before or after they are acted upon."""
+
+    fault: str = "none"
+    befalls: Callable[[Point], bool] = _any
+    before: str = ""
+    after: str = ""
+    by_person: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+KINDS: dict[str, Kind] = {
+    "kill-before": Kind("drop_before", before="kill"),
+    "kill-after": Kind("drop_after", after="kill"),
+    "term-before": Kind(before="terminate"),
+    "term-after": Kind(after="terminate"),
+    "drop-before": Kind("drop_before"),
+    "drop-after": Kind("drop_after"),
+    "http-500": Kind("http_500"),
+    "http-503": Kind("http_503"),
+    "blocked": Kind("error", _kaltura, details={"code": "ACTION_BLOCKED"}),
+    "expired": Kind("error", _kaltura, details={"code": "INVALID_KS"}),
+    "internal": Kind("error", _kaltura, details={"code": "INTERNAL_SERVERL_ERROR"}),
+    "silence": Kind("delay", details={"seconds": 0.05}),
+    # Acted upon only after the client has given it up.
+    "late": Kind(before="wait", befalls=lambda point: point.writes or point.server == "file"),
+    "garbage": Kind("garbage"),
+    "empty": Kind("empty"),
+    "empty-after": Kind("empty_after"),
+    "cut": Kind("cut"),
+    "cut-short": Kind("cut_short"),
+    "flip": Kind("flip", lambda point: point.operation in _CONTENT),
+    # From here on nothing answers any more, until the command has ended.
+    "outage": Kind("drop_before", details={"times": 10**6}),
+    "author-tags": Kind(before="change_tags", by_person=True),
+    "author-replaces": Kind(before="replace", by_person=True),
+    "author-deletes": Kind(before="delete", by_person=True),
+    "author-recycles": Kind(before="recycle", by_person=True),
+    "author-runs-same": Kind(before="run_same"),
+}
+
+
+class Stuck(Exception):
+    """The commands do not get to their goal."""
+
+
+class Walk:
+    """One case, from set-up to verdict."""
+
+    def __init__(self, walker: Walker, scenario: Scenario, kind: Kind | None, index: int, number: int) -> None:
+        self.sandbox = walker.sandbox()
+        self.zygote = walker.zygote
+        self.scenario = scenario
+        self.kind = kind
+        self.index = index
+        self.folder = walker.folder / f"case-{number}"
+        self.folder.mkdir()
+        self.points: list[Point] = []
+        self.met = False
+        self.runs = 0
+        self.run: Run | None = None
+        self.stage = scenario.stages[0]
+        self._looks = 0
+        self._lock = threading.Lock()
+        self._content = scenario.content(number)
+        self._other = random_upload(number)
+        self._set_up()
+
+    def _set_up(self) -> None:
+        sandbox, kaltura = self.sandbox, self.sandbox.kaltura
+        kaltura.settings.entry_replacement = self.scenario.replacement
+        kaltura.tokens.clear()
+        sandbox.control.clear_faults()
+        sandbox.control.clear_log()
+        entry_id = self.scenario.make(sandbox, self._content)
+        self.truth = Truth(sandbox, entry_id, self.scenario.in_place)
+        self.truth.people_tags.add(PEOPLE_TAG)
+        self.truth.real.add(digest(self._content))
+        self.truth.kept.add(digest(self._content))
+        self.truth.secrets |= {kaltura.secret, kaltura.app_token, sandbox.s3.secret_access_key}
+        make, begin = type(kaltura.sessions)._make, type(sandbox.control).begin
+
+        def make_and_note(*arguments: Any) -> str:
+            ks = make(kaltura.sessions, *arguments)
+            self.truth.secrets.add(ks)
+            return ks
+
+        def begin_and_judge(server: str, operation: str, **details: Any) -> Any:
+            self._on_request(server, operation, details)
+            return begin(sandbox.control, server, operation, **details)
+
+        kaltura.sessions._make = make_and_note  # type: ignore[method-assign]
+        sandbox.control.begin = begin_and_judge  # type: ignore[method-assign]
+        self.environ = {**sandbox.environ(), "KALTURA_POLL_SECONDS": "0.005", "TMPDIR": str(self.folder / "work")}
+        self.environ |= {"PATH": os.environ.get("PATH", ""), "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"}
+        self.environ["AWS_CONFIG_FILE"] = self.environ["AWS_SHARED_CREDENTIALS_FILE"] = "/nowhere"
+        if not self.scenario.app_token:
+            del self.environ["KALTURA_APP_TOKEN_ID"], self.environ["KALTURA_APP_TOKEN"]
+            self.environ["KALTURA_SECRET"] = kaltura.secret
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.kind is None:
+            return
+        kind = self.kind
+        actions = {
+            "kill": self._kill, "terminate": self._terminate, "wait": self._wait, "change_tags": self._change_tags,
+            "replace": self._replace, "delete": self._delete, "recycle": self._recycle, "run_same": self._run_same,
+        }  # fmt: skip
+        before, after = actions.get(kind.before), actions.get(kind.after)
+
+        def held(request: Request) -> None:
+            self.met = True
+            if before:
+                before()
+
+        def acted(request: Request) -> None:
+            if after:
+                after()
+
+        self.sandbox.control.add_fault("*", kind.fault, skip=self.index, before=held, after=acted, **kind.details)
+
+    # What happens at the point
+
+    def _kill(self) -> None:
+        if self.run:
+            self.run.kill()
+
+    def _terminate(self) -> None:
+        if self.run:
+            self.run.signal(signal.SIGTERM)
+            time.sleep(0.005)  # for its handler, which the answer would race
+
+    def _wait(self) -> None:
+        time.sleep(LATE_SECONDS * 1.6)
+
+    def _entry(self) -> Any:
+        return self.sandbox.kaltura.entries[self.truth.entry_id]
+
+    def _change_tags(self) -> None:
+        self.sandbox.kaltura.edit(self.truth.entry_id, tags=f"{self._entry().tags}, keep-me")
+        self.truth.people_tags.add("keep-me")
+
+    def _replace(self) -> None:
+        if not self._entry().deleted:
+            self.truth.upload(self._other)
+            self.sandbox.kaltura.replace_original(self.truth.entry_id, self._other)
+            self.truth.check("the upload", by_person=True)
+
+    def _delete(self) -> None:
+        library = self.sandbox.kaltura.library
+        self.truth.forget_shown()
+        with library.lock:
+            library.delete_entry(self._entry())
+
+    def _recycle(self) -> None:
+        self.sandbox.kaltura.edit(self.truth.entry_id, display_in_search=-2, recycled_at=1)
+
+    def _run_same(self) -> None:
+        second = self._start(self.stage)
+        second.ended.wait(HANGS_SECONDS)
+        self._judge_output(second, "the second process")
+
+    # Judging between requests
+
+    def _on_request(self, server: str, operation: str, details: dict[str, Any]) -> None:
+        with self._lock:
+            index = len(self.points)
+            self.points.append(Point(index, operation, server, bool(details.get("writes"))))
+        subject = details.get("subject", "")
+        if operation == "media.get" and subject == self.truth.entry_id:
+            self._look_at_conversion()
+        if operation == "media.updateContent" and self._entry().replacing_entry_id and not self._second_process():
+            # It cancels the replacement that is running (kaltura-api.md 5.3).
+            self.truth.blame("REPEAT", f"request {index}: updateContent during a replacement")
+        person = self.kind is not None and self.kind.by_person and index == self.index + 1
+        self.truth.check(f"before request {index} {operation}", by_person=person)
+
+    def _second_process(self) -> bool:
+        return self.kind is not None and self.kind.before == "run_same"
+
+    def _look_at_conversion(self) -> None:
+        library = self.sandbox.kaltura.library
+        with library.lock:
+            if not library._jobs:
+                return
+            self._looks += 1
+            if self._looks < LOOKS_PER_CONVERSION:
+                return
+            self._looks = 0
+            library._run_jobs(math.inf)
+
+    # Running
+
+    def _start(self, stage: Stage) -> Run:
+        command, *more = stage.arguments
+        arguments = [command, "--no-dry-run", "--id", self.truth.entry_id, *more]
+        if command != "s3copy":
+            arguments += ["--timeout", "20s"]
+        patch = dict(self.scenario.patch)
+        if self.kind and self.kind.before == "wait" and not self.met:
+            patch["read_seconds"] = LATE_SECONDS
+        return self.zygote.start(["--log-level", "DEBUG", *arguments], self.environ, self.folder, patch)
+
+    def _do(self, stage: Stage) -> Run:
+        self.runs += 1
+        self.run = run = self._start(stage)
+        where = f"run {self.runs}"
+        if not run.ended.wait(HANGS_SECONDS):
+            self.truth.blame("STUCK", f"{where} does not end")
+            run.kill()
+        if self.met:
+            self.sandbox.control.clear_faults()
+        self._judge_output(run, where)
+        if run.code not in (0, 1, 3, 143, -signal.SIGTERM, -signal.SIGKILL) and not (run.code == 2 and self.met):
+            self.truth.blame("CRASH", f"{where} returned {run.code}: {run.err[-200:]}")
+        self.truth.check(f"after {where}")
+        return run
+
+    def _judge_output(self, run: Run, where: str) -> None:
+        self.truth.check_output(run.out + run.err, where)
+        if left := list((self.folder / "work").iterdir()):
+            self.truth.blame("LEFT", f"{where}: files {[path.name for path in left]}")
+
+    def _reached(self, stage: Stage) -> bool:
+        if stage.goal == REPLACED:
+            return self.truth.is_replaced()
+        return self.truth.is_archived(certain=stage.goal == ARCHIVED)
+
+    def _named(self, run: Run) -> str:
+        """What the last run left for a person to decide, in a case with another author; else empty."""
+        entry = self._entry()
+        if not (self.kind and self.kind.by_person and self.met):
+            return ""
+        if entry.deleted:
+            return "deleted"
+        row = run.out.splitlines()[1:]
+        if not row:
+            return "left out" if entry.display_in_search == -2 else ""
+        return "refused" if row[0].split("\t")[2] == "refused" else ""
+
+    def _bring(self, stage: Stage) -> bool:
+        """Run until the goal is reached; False if a person has to decide. Raises Stuck."""
+        self.stage = stage
+        tries: list[str] = []
+        for _ in range(RERUNS + 1):
+            fresh = not self.met
+            run = self._do(stage)
+            if self._reached(stage) and run.code == 0:
+                return True
+            if self.kind is None and run.code not in (0, 3):
+                raise AssertionError(f"the clean run fails: {run.out.splitlines()[1:]} {run.err.splitlines()[-3:]}")
+            tries.append(f"{run.code} {' '.join(run.out.splitlines()[1:2])[-160:]}")
+            if not (fresh and self.met) and self._named(run):
+                return False
+            self._let_time_pass()
+        raise Stuck(" | ".join(tries[-2:]))
+
+    def _let_time_pass(self) -> None:
+        self.sandbox.kaltura.settle()
+        with suppress(ValueError):  # nobody asked for it yet
+            self.sandbox.s3.thaw(self.truth.entry_id)
+
+    def judge(self) -> None:
+        """Go through all stages, then look at what remains."""
+        try:
+            for stage in self.scenario.stages:
+                if not self._bring(stage):
+                    break
+        except Stuck as stuck:
+            self.truth.blame("STUCK", str(stuck))
+        self.sandbox.kaltura.settle()
+        if self.truth.leftovers() and not self._entry().deleted:
+            self._do(self.stage)  # what a killed run left, the next one removes
+            self.sandbox.kaltura.settle()
+        self.truth.check_end()
+        self._excuse()
+
+    def _excuse(self) -> None:
+        """Tell the races that Kaltura's API leaves open from our own mistakes."""
+        if not (self.kind and self.met) or self.index >= len(self.points):
+            return
+        operation, found = self.points[self.index].operation, self.truth.found
+        if self.kind.before == "change_tags" and operation == "media.update" and "TAGLOST" in found:
+            found[RACE] = found.pop("TAGLOST")
+        if self.kind.before == "replace" and operation in _UNGUARDED and "LOST" in found:
+            found[RACE] = found.pop("LOST")
+        if LATENT in found:
+            found.pop("STUCK", None)  # s3copy cannot see it; the copy is not good, and nothing rests on it
+
+    def close(self) -> None:
+        del self.sandbox.control.__dict__["begin"], self.sandbox.kaltura.sessions.__dict__["_make"]
+        self.sandbox.control.clear_faults()
+        self.sandbox.kaltura.settle()
+
+
+def random_upload(number: int) -> bytes:
+    """Another author's video, of another size than any other."""
+    return f"a newer video, number {number}\n".encode() * 900
+
+
+class Walker:
+    """Runs cases on a sandbox of its own."""
+
+    def __init__(self) -> None:
+        # Parts may be small, so that walks of large files need not be large: read when moto is imported.
+        from moto.s3 import models
+
+        models.S3_UPLOAD_PART_MIN_SIZE = 1024
+        self._stack = ExitStack()
+        self.folder = Path(tempfile.mkdtemp(prefix="walk-"))
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.zygote = Zygote()
+        self._stack.callback(self.zygote.close)
+        self._sandbox: Sandbox | None = None
+        self._cases = 0
+
+    def __enter__(self) -> Walker:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._end_sandbox()
+        self._stack.close()
+
+    def _end_sandbox(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.__exit__()
+            self._sandbox = None
+
+    def sandbox(self) -> Sandbox:
+        """A running sandbox, made anew now and then: old cases' records slow it down."""
+        if self._sandbox is None or self._cases % CASES_PER_SANDBOX == 0:
+            self._end_sandbox()
+            folder = self.folder / f"sandbox-{self._cases}"
+            folder.mkdir()
+            # A conversion ends when the walk says so.
+            self._sandbox = Sandbox(folder, conversion_seconds=1e6, real_videos=False)
+            self._sandbox.__enter__()
+        self._cases += 1
+        return self._sandbox
+
+    def _walk(self, scenario: Scenario, kind: Kind | None, index: int) -> Walk:
+        walk = Walk(self, scenario, kind, index, self._cases)
+        try:
+            walk.judge()
+        finally:
+            walk.close()
+            shutil.rmtree(walk.folder, ignore_errors=True)
+        return walk
+
+    def record(self, name: str) -> list[Point]:
+        """The requests of a clean run. Raises AssertionError if even that has something wrong."""
+        walk = self._walk(SCENARIOS[name], None, -1)
+        bad = {category: text for category, text in walk.truth.found.items() if category not in ALLOWED}
+        if bad:
+            raise AssertionError(f"{name} without any fault: {bad}")
+        return walk.points
+
+    def run(self, case: Case) -> Verdict:
+        began = time.monotonic()
+        walk = self._walk(SCENARIOS[case.scenario], KINDS[case.kind], case.point.index)
+        return Verdict(case, walk.truth.found, walk.met, walk.runs, time.monotonic() - began)
+
+
+def cases(name: str, points: Iterable[Point], kinds: Sequence[str]) -> Iterator[Case]:
+    for point in points:
+        for kind in kinds:
+            if KINDS[kind].befalls(point):
+                yield Case(name, point, kind)
+
+
+# The command
+
+
+def _table(verdicts: Sequence[Verdict], names: Sequence[str]) -> str:
+    """Cases per scenario and how many of them each category was found in."""
+    columns = (*CATEGORIES, *ALLOWED)
+    rows = [("scenario", "points", "cases", "not met", *columns)]
+    for name in (*names, "all"):
+        own = [v for v in verdicts if name in (v.case.scenario, "all")]
+        points = {(v.case.scenario, v.case.point.index) for v in own}
+        counts = collections.Counter(category for v in own for category in v.found)
+        missed = sum(not v.met for v in own)
+        rows.append((name, str(len(points)), str(len(own)), str(missed), *(str(counts[c]) for c in columns)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def _say(text: str = "") -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _share(arguments: argparse.Namespace) -> list[Verdict]:
+    """This process's share of the cases."""
+    verdicts = []
+    with Walker() as walker:
+        number = 0
+        for name in arguments.scenario:
+            points = walker.record(name)
+            if arguments.at is not None:
+                points = [point for point in points if point.index == arguments.at]
+            if arguments.list:
+                for point in points:
+                    _say(f"{name} {point.index} {point.operation}{' writes' if point.writes else ''}")
+                continue
+            for case in cases(name, points, arguments.kind):
+                number += 1
+                if number % arguments.every or (number // arguments.every) % arguments.of != arguments.share:
+                    continue
+                verdict = walker.run(case)
+                verdicts.append(verdict)
+                for category, text in verdict.found.items():
+                    if category not in ALLOWED or arguments.at is not None:
+                        _say(f"{category:8} scripts/walk {case}   ({case.point.operation}): {text}")
+    return verdicts
+
+
+def _in_processes(jobs: int, arguments: Sequence[str], results: Path) -> list[Verdict]:
+    """Split the cases over processes of their own; each writes its verdicts to a file."""
+    import pickle
+
+    # One job each: a share is never split again.
+    command = [sys.executable, __file__, *arguments, "--jobs", "1", "--of", str(jobs)]
+    running = [
+        subprocess.Popen([*command, "--share", str(share), "--results", str(results / str(share))])
+        for share in range(jobs)
+    ]
+    failed = [process.wait() for process in running]
+    if any(code not in (0, 1) for code in failed):
+        raise RuntimeError(f"a walker ended with {failed}")
+    shares = [(results / str(share)).read_bytes() for share in range(jobs)]
+    return [verdict for share in shares for verdict in pickle.loads(share)]  # noqa: S301 - written by our children
+
+
+def main(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/walk", description=__doc__.splitlines()[0])
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this scenario (repeatable)")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind of fault (repeatable)")
+    parser.add_argument("--at", type=int, metavar="N", help="only the N-th request")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th case")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, each with its sandbox")
+    parser.add_argument("--list", action="store_true", help="only list the requests of a clean run")
+    parser.add_argument("--of", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--results", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(given)
+    arguments.scenario = arguments.scenario or list(SCENARIOS)
+    arguments.kind = arguments.kind or list(KINDS)
+    began = time.monotonic()
+    if arguments.jobs > 1 and arguments.of == 1 and not arguments.list:
+        with tempfile.TemporaryDirectory(prefix="walk-") as folder:
+            verdicts = _in_processes(arguments.jobs, given, Path(folder))
+    else:
+        verdicts = _share(arguments)
+    if arguments.results:
+        import pickle
+
+        arguments.results.write_bytes(pickle.dumps(verdicts))
+    elif verdicts:
+        _say()
+        _say(_table(verdicts, arguments.scenario))
+        _say(f"{sum(v.runs for v in verdicts)} runs in {time.monotonic() - began:.0f} s")
+    return int(any(verdict.failures for verdict in verdicts))
+
+
+if __name__ == "__main__":
+    sys.modules["walker"] = sys.modules["__main__"]
+    sys.exit(main(sys.argv[1:]))
