@@ -18,7 +18,7 @@ from kaltura_archiver.model import (
     State,
     iso_date,
 )
-from kaltura_archiver.states import Judgement, classify, holds_placeholder
+from kaltura_archiver.states import Judgement, classify
 
 
 class Command(StrEnum):
@@ -249,8 +249,6 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
             if judgement.healthy:
                 return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
-            if holds_placeholder(facts) and not facts.stored_damaged:
-                return _go(judgement, Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, reason=judgement.why)
             return _stop(judgement, Outcome.REFUSED)
         case State.UNTAGGED:
             return _plan_s3copy(facts, judgement, options)

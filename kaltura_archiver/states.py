@@ -98,9 +98,7 @@ def classify(facts: Facts) -> Judgement:
             sound = False
         elif state in HEALTHY and entry.status in (EntryStatus.ERROR_CONVERTING, EntryStatus.ERROR_IMPORTING):
             why = f"{why}, but Kaltura says {EntryStatus(entry.status).name} of the entry"
-            hint = (
-                "repair puts the placeholder in again" if state is State.PLACEHOLDER else "convert it again in Kaltura"
-            )
+            hint = "convert it again in Kaltura"
             sound = False
         return Judgement(identity, identity_why, state, why, hint, sound)
 

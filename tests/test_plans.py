@@ -230,3 +230,13 @@ def test_no_plan_destroys_what_is_not_safe_elsewhere(
             assert copy.placeholder in ("", f"{flavor.id}@{flavor.version}") or (
                 flavor.size_bytes in (None, known.placeholder_bytes)
             )
+
+
+@pytest.mark.parametrize("status", ["-1", "-2"])
+def test_repair_leaves_an_entry_in_error_to_a_person(status: str) -> None:
+    """Also where its original happens to have the placeholder's size: nothing proves that it is one."""
+    for copy in (None, stored()):
+        known = facts(original(size_bytes=PLACEHOLDER_BYTES), copy, status=status, archived=copy is not None)
+        plan = plan_for(Command.REPAIR, known, Options(now=NOW))
+        assert not any(step.destroys for step in plan.steps)
+    assert plan_for(Command.REPAIR, facts(original(), None, status=status), Options(now=NOW)).outcome is Outcome.REFUSED
