@@ -220,10 +220,6 @@ class Facts:
     placeholder_bytes: int | None = None
 
     @property
-    def stored_damaged(self) -> bool:
-        return self.stored is not None and bool(self.stored.damaged_at)
-
-    @property
     def original(self) -> FlavorAsset | None:
         """The original flavor, READY or not; TEMP and DELETED ones do not count (kaltura-api 4.3)."""
         gone = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)

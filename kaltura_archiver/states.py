@@ -92,7 +92,7 @@ def classify(facts: Facts) -> Judgement:
 
     def state(state: State, why: str, hint: str = "") -> Judgement:
         sound = True
-        if stored is not None and facts.stored_damaged:
+        if stored is not None and stored.damaged_at:
             why = f"verify found the stored copy damaged at {stored.damaged_at}"
             hint = "look for an older version of the object in the bucket; do not replace the original"
             sound = False
