@@ -45,7 +45,7 @@ from kaltura_archiver.model import (
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
-from kaltura_archiver.streams import Fingerprint, Fingerprinter, fingerprint
+from kaltura_archiver.streams import Fingerprint, Fingerprinter, fingerprint, first_bytes
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class _Work:
     token_used: bool = False
     begun: bool = False  # content of the entry may have changed: there is no way back
     own_tags: set[str] = field(default_factory=set)
+    tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
     bytes_moved: int = 0
     bytes_freed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -486,6 +487,9 @@ class Runner:
                 f"{self.placeholder.size_bytes}: was another video uploaded meanwhile?"
             )
         self.store.set_tags(work.id, placeholder=new.content_id)
+        if REPLACED_TAG not in work.tags_seen:
+            # A form opened before we set the tag, saved after; or an older write of ours that came late.
+            self.kaltura.change_tags(work.id, add=REPLACED_TAG)
         if before:
             work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - self.placeholder.size_bytes
         work.bytes_moved += self.placeholder.size_bytes
@@ -510,6 +514,13 @@ class Runner:
             found = taken.result()
             new = self._swap(work, work.token, lambda: None)
         if new.size_bytes not in (None, stored.size_bytes):
+            if found is None and self._is_beginning(new, stored):
+                # What we had put there is no original: the next restore may replace it.
+                self.store.set_tags(work.id, placeholder=new.content_id)
+                raise EntryFailed(
+                    f"Kaltura fetched only {new.size_bytes} of {stored.size_bytes} bytes and took them for the whole "
+                    "video; run restore again"
+                )
             raise EntryFailed(
                 f"the new original has {new.size_bytes} bytes, the stored copy {stored.size_bytes}: Kaltura re-encoded "
                 f"it (see the conversion profile), or another video was uploaded; the stored copy and the tag "
@@ -529,6 +540,14 @@ class Runner:
             f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
         )
 
+    def _is_beginning(self, cut: FlavorAsset, stored: StoredObject) -> bool:
+        """Whether the original is the beginning of the stored copy: then it is nobody's newer video."""
+        if not 0 < (cut.size_bytes or 0) < stored.size_bytes:
+            return False
+        read = fingerprint(self.kaltura.content(cut)[1])
+        start = fingerprint(first_bytes(self.store.read(stored), read.size_bytes))
+        return read.sha256 == start.sha256
+
     def _proven(self, taken: Fingerprinter, stored: StoredObject, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces; the last one only once all of them are known to be what was archived."""
         last = b""
@@ -546,7 +565,11 @@ class Runner:
         Old archives do not record their placeholder, and somebody may have uploaded over it: nothing unproven is lost.
         """
         original = work.facts.original
-        if original is None or not original.status.ready or holds_placeholder(work.facts):
+        if original is None or not original.status.ready:
+            return
+        # Without the tag flavors_deleted an equal size alone may be chance.
+        named = work.stored.placeholder == original.content_id
+        if named or (work.facts.entry.replaced and holds_placeholder(work.facts)):
             return
         key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
         if self.store.head(key) is None:
@@ -618,7 +641,7 @@ class Runner:
             entry = self.kaltura.entry(work.id)
             if entry is None:
                 raise Changed(f"entry {work.id} was deleted meanwhile")
-            status = entry.replacement_status
+            status, work.tags_seen = entry.replacement_status, entry.tag_set
             if not entry.replacement_running:
                 new = self._new_original(work)
                 if new is None:
@@ -700,7 +723,7 @@ class Runner:
             entry = self.kaltura.entry(work.id)
             if entry is None:
                 raise Changed(f"entry {work.id} was deleted meanwhile")
-            new = self._new_original(work)
+            new, work.tags_seen = self._new_original(work), entry.tag_set
             if entry.status == EntryStatus.READY and new is not None and new.status.ready:
                 return new
             failed = entry.status in (EntryStatus.ERROR_CONVERTING, EntryStatus.ERROR_IMPORTING)

@@ -180,6 +180,8 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             )
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
+        case State.HALF_TAGGED if entry.replaced or not _arrived_damaged(facts):
+            return _plan_repair(facts, judgement, options)
         case State.NO_ORIGINAL if entry.replaced:
             # A replacement in place that was cut: the same command goes on from it.
             return _plan_repair(facts, judgement, options)
@@ -193,7 +195,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
-        case State.PLACEHOLDER | State.NO_ORIGINAL:
+        case State.PLACEHOLDER | State.NO_ORIGINAL | State.HALF_TAGGED:
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)

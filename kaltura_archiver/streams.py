@@ -22,6 +22,15 @@ def rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
+def first_bytes(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """The first `count` bytes, and no further piece is asked for."""
+    for piece in pieces:
+        yield piece[:count]
+        count -= len(piece)
+        if count <= 0:
+            return
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """What identifies content: its size, SHA-256 and CRC64NVME, and the ETag that parts of `part_bytes` would give it.

@@ -474,6 +474,31 @@ def test_a_url_that_kaltura_cannot_fetch_is_cancelled_and_leaves_the_placeholder
     assert run("restore", "--id", entry_id, "--no-dry-run", "--via", "url").outcomes == {entry_id: "done"}
 
 
+def test_half_of_the_video_taken_for_all_of_it_is_seen_and_restored_again(sandbox: Sandbox, run: Run) -> None:
+    content = sandbox.video()
+    entry_id = sandbox.add(State.PLACEHOLDER, content=content)
+    sandbox.control.add_fault("s3.GetObject", "cut")
+    ran = run("restore", "--id", entry_id, "--no-dry-run", "--via", "url")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert "run restore again" in ran.err
+    assert tags_of(sandbox, entry_id) == BOTH
+    assert state_of(run, entry_id) == "placeholder"
+    assert run("restore", "--id", entry_id, "--no-dry-run", "--via", "url").outcomes == {entry_id: "done"}
+    assert_restored(sandbox, run, entry_id, content)
+
+
+def test_a_tag_that_another_author_saves_away_during_the_swap_is_set_again(sandbox: Sandbox, run: Run) -> None:
+    """A form opened before we tagged the entry and saved after: Kaltura stores its tags as they were."""
+    entry_id = sandbox.add(State.ARCHIVED)
+    kaltura = sandbox.kaltura
+    sandbox.control.add_fault(
+        "media.updateContent", "none", after=lambda _: kaltura.edit(entry_id, tags=f"{ARCHIVED_TAG}, a form's")
+    )
+    assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert tags_of(sandbox, entry_id) == f"{ARCHIVED_TAG}, a form's, {REPLACED_TAG}"
+    assert state_of(run, entry_id) == "placeholder"
+
+
 def test_an_import_into_an_empty_entry_is_waited_for_and_not_begun_twice(sandbox: Sandbox, run: Run) -> None:
     """There is no flavor before Kaltura has fetched the URL (kaltura-api 10.6)."""
     content = sandbox.video()

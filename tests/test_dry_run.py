@@ -40,7 +40,7 @@ ANSWERS: dict[State, dict[str, tuple[str, State]]] = {
         State.DIVERGED: ("refused diverged",) * 4,
         State.UNSETTLED: ("refused unsettled", "done placeholder", "done archived", "done archived"),
         State.PLACEHOLDER: ("already placeholder", "already placeholder", "done archived", "already placeholder"),
-        State.HALF_TAGGED: ("refused half-tagged", "refused half-tagged", "refused half-tagged", "done placeholder"),
+        State.HALF_TAGGED: ("refused half-tagged", "done placeholder", "done archived", "done placeholder"),
     }.items()
 }
 EXIT = {"done": 0, "already": 0, "would": 0, "refused": 3, "waiting": 3}
@@ -53,6 +53,8 @@ SAYS = {
         "restore",
         State.PLACEHOLDER,
     ): "would bring the original back from S3 and verify it; remove the tag flavors_deleted",
+    ("replace_video", State.HALF_TAGGED): "would add the tag archived_to_s3",
+    ("restore", State.HALF_TAGGED): "would bring the original back from S3",
     ("restore", State.NO_ORIGINAL): "would bring the original back from S3",
     ("restore", State.UNSETTLED): "would remove the tag flavors_deleted",
     ("repair", State.NO_ORIGINAL): "would bring the original back from S3",

@@ -54,7 +54,12 @@ EXPECTED: dict[State, tuple[list[Step] | Outcome, ...]] = {
     State.DIVERGED: (NO, NO, NO, NO),
     State.UNSETTLED: (NO, REPLACE, [Step.REMOVE_REPLACED], [Step.REMOVE_REPLACED]),
     State.PLACEHOLDER: (DONE, DONE, [Step.PUT_ORIGINAL, Step.REMOVE_REPLACED], DONE),
-    State.HALF_TAGGED: (NO, NO, NO, [Step.ADD_ARCHIVED]),
+    State.HALF_TAGGED: (
+        NO,
+        [Step.ADD_ARCHIVED],
+        [Step.PUT_ORIGINAL, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED],
+        [Step.ADD_ARCHIVED],
+    ),
 }
 
 
