@@ -978,7 +978,15 @@ def demo(app: App, /, quick: bool) -> None:
     app.exit(Exit(run_demo(quick=quick)))
 
 
+def _crashed(kind: type[BaseException], error: BaseException | None, *_: object) -> None:
+    """What Python would tell with a traceback, which may quote an address with a token in it."""
+    if error is not None and not isinstance(error, SystemExit):
+        _complain(f"unexpected {kind.__name__}: {error}", Exit.FAILED)
+
+
 def main() -> None:
     """The console script."""
+    sys.excepthook = _crashed
+    threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))
     cli()

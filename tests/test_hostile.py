@@ -591,15 +591,27 @@ def test_a_crash_with_a_url_in_its_text_shows_no_token(
         assert ran.outcomes == {entry_id: "failed"}
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "cli.read_settings = crash",
+        "cli.hide = crash",
+        "def elsewhere(*_):\n"
+        "    thread = cli.threading.Thread(target=crash)\n"
+        "    thread.start(); thread.join(); raise cli.click.exceptions.Exit(1)\n"
+        "cli.read_settings = elsewhere",
+    ],
+    ids=["in a command", "before it", "in a thread"],
+)
 def test_a_crash_of_the_module_is_one_redacted_line(
-    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
 ) -> None:
     """`python -m kaltura_archiver`, whatever happens in it."""
     (tmp_path / "sitecustomize.py").write_text(
         "import kaltura_archiver.cli as cli\n"
         "def crash(*_):\n"
         f"    raise RuntimeError('GET {PRESIGNED} and {TOKENISED}')\n"
-        "cli.read_settings = crash\n"
+        f"{place}\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     ended = subprocess.run([sys.executable, "-m", "kaltura_archiver", "list"], capture_output=True, text=True)

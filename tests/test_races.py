@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -109,6 +110,23 @@ def test_a_video_replaced_while_it_is_copied_is_not_archived_under_its_name(sand
     assert sandbox.s3.keys() == []
     assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert sandbox.s3.body(entry_id) == newer
+
+
+def test_a_copy_archived_meanwhile_is_never_overwritten(sandbox: Sandbox, run: Run) -> None:
+    """design.md 3: If-None-Match; somebody (an older tool, another run) was faster."""
+    for mebibytes in (0, 9):
+        entry_id = sandbox.add(State.INITIAL, content=random.Random(mebibytes).randbytes((mebibytes << 20) + 9_999))
+        theirs = b"what somebody else stored under this key"
+        sandbox.control.add_fault(
+            "s3.PutObject" if not mebibytes else "s3.CompleteMultipartUpload",
+            "none",
+            before=lambda _, entry_id=entry_id, theirs=theirs: sandbox.s3.put(entry_id, theirs),
+        )
+        ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+        assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+        assert "exists already; it is never overwritten" in ran.err
+        assert sandbox.s3.body(entry_id) == theirs
+        assert sandbox.s3.uploads() == []
 
 
 def test_a_stored_copy_that_disappears_before_the_swap_keeps_the_original(sandbox: Sandbox, run: Run) -> None:

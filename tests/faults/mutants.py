@@ -1,4 +1,4 @@
-"""Does the walk see what it is for? The tool is broken on purpose, one way at a time, and the walk has to notice."""
+"""Do the proofs see what they are for? The tool is broken on purpose, one way at a time, and they have to notice."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ PACKAGE = HERE.parent.parent / "kaltura_archiver"
 
 @dataclass(frozen=True)
 class Mutant:
-    """Edits of the tool's source, each (file, text that is there once, text instead), and the walk that is to fail."""
+    """Edits of the tool's source, each (file, text that is there once, text instead), and the proof that is to fail."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
-    walk: tuple[str, ...]
+    proof: tuple[str, ...]
 
 
 def _walk(scenario: str, *kinds: str) -> tuple[str, ...]:
-    return ("--scenario", scenario, *(word for kind in kinds for word in ("--kind", kind)))
+    return (str(HERE / "walker.py"), "--scenario", scenario, *(word for kind in kinds for word in ("--kind", kind)))
+
+
+def _test(file: str, name: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-n0", "-q", "--tb=no", str(HERE.parent / file), "-k", name)
 
 
 MUTANTS = (
@@ -159,6 +163,47 @@ MUTANTS = (
         _walk("replace", "drop-after"),
     ),
     Mutant(
+        "skip the HEAD before the swap",
+        (
+            (
+                "apply.py",
+                "        new = self._swap(work, work.token, lambda: self._check_copy(work))",
+                "        new = self._swap(work, work.token, lambda: None)",
+            ),
+        ),
+        _test("test_races.py", "disappears_before_the_swap"),
+    ),
+    Mutant(
+        "skip the HEAD after the upload, and the checks of the tags after it",
+        (
+            (
+                "apply.py",
+                "        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in",
+                "        if False and stored.crc64nvme not in",
+            ),
+            ("apply.py", "        self._record(work, original, found, new=True)\n", ""),
+        ),
+        _walk("s3copy", "empty"),
+    ),
+    Mutant(
+        "drop If-None-Match",
+        (("store.py", 'put_object(**new, Body=bytes(body), IfNoneMatch="*",', "put_object(**new, Body=bytes(body),"),),
+        _test("test_races.py", "archived_meanwhile"),
+    ),
+    Mutant(
+        "delete before the upload",
+        (
+            (
+                "apply.py",
+                "            taken = Fingerprinter(self.store.part_bytes(stored))\n",
+                "            taken = Fingerprinter(self.store.part_bytes(stored))\n"
+                "            for flavor in work.facts.flavors:\n"
+                "                self.kaltura.delete_flavor(flavor.id)\n",
+            ),
+        ),
+        _walk("restore", "kill-after"),
+    ),
+    Mutant(
         "take an incomplete answer of S3 for one",
         (("store.py", "    if status < 300 and model.name in _NEEDED", "    if False and model.name in _NEEDED"),),
         _walk("replace", "garbage"),
@@ -167,7 +212,7 @@ MUTANTS = (
 
 
 def caught(mutant: Mutant) -> tuple[bool, str]:
-    """Whether the walk fails on the broken tool, and what it said first."""
+    """Whether the proof fails on the broken tool, and what it said first."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         broken = Path(folder) / "kaltura_archiver"
         shutil.copytree(PACKAGE, broken, ignore=shutil.ignore_patterns("__pycache__"))
@@ -177,8 +222,9 @@ def caught(mutant: Mutant) -> tuple[bool, str]:
                 raise ValueError(f"{mutant.name}: {name} has {text.count(old)} times {old!r}")
             (broken / name).write_text(text.replace(old, new), encoding="utf-8")
         result = subprocess.run(
-            [sys.executable, str(HERE / "walker.py"), *mutant.walk],
+            [sys.executable, *mutant.proof],
             env={**os.environ, "PYTHONPATH": folder},
+            cwd=folder,
             capture_output=True,
             text=True,
             check=False,
@@ -188,7 +234,9 @@ def caught(mutant: Mutant) -> tuple[bool, str]:
     return result.returncode == 1 and seen.split(" ")[0] in _VERDICTS, seen
 
 
-_VERDICTS = {"LOST", "CORRUPT", "EMPTY", "TAGLOST", "STUCK", "LEFT", "SECRET", "CRASH", "REPEAT", "AssertionError:"}
+_VERDICTS = {
+    "LOST", "CORRUPT", "EMPTY", "TAGLOST", "STUCK", "LEFT", "SECRET", "CRASH", "REPEAT", "AssertionError:", "FAILED",
+}  # fmt: skip
 
 
 def main() -> int:
