@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 import click
 
 from kaltura_archiver import __version__
-from kaltura_archiver.config import Settings, check_placeholder, read_settings
+from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.model import MediaType, Outcome
@@ -324,6 +324,10 @@ _SELECTION = (
         "--max-entries", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
         help="At most N entries; -1: no limit.",
     ),
+    click.option(
+        "--shard", metavar="I/N",
+        help="Only the I-th of N shares, 0/N to N-1/N [in an AWS Batch array job: the job's own].",
+    ),
 )  # fmt: skip
 
 
@@ -345,7 +349,7 @@ def selection_options(function: F) -> F:
         names = (
             "ids", "idfile", "tags", "without_tags", "category", "without_categories", "plays", "never_played",
             "statuses", "media_type", "created_within", "created_before", "played_within", "unplayed_for",
-            "first_page", "page_size", "max_entries",
+            "first_page", "page_size", "max_entries", "shard",
         )  # fmt: skip
         criteria = {name: kwargs.pop(name) for name in names}
         return function(*args, query=make_query(time.time(), **criteria), **kwargs)
@@ -457,6 +461,14 @@ def _tag(text: str) -> str:
     return tag
 
 
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    index, count = (int(number) for number in match.groups()) if match else (0, 0)
+    if not index < count:
+        raise SelectionError(f"--shard: {text!r} is not a share such as 0/4, 1/4, 2/4 or 3/4")
+    return index, count
+
+
 def make_query(
     now: float,
     *,
@@ -473,6 +485,7 @@ def make_query(
     played_within: float | None,
     unplayed_for: float | None,
     max_entries: int,
+    shard: str | None,
     **plain: Any,
 ) -> Query:
     """A checked Query from the options as they were given; SelectionError for what cannot be meant."""
@@ -502,6 +515,7 @@ def make_query(
         played_since=years_ago(now, played_within),
         unplayed_since=years_ago(now, unplayed_for),
         max_entries=None if max_entries == -1 else max_entries,
+        shard=_shard(shard) if shard else batch_shard(),
         **plain,
     )
     query.check()

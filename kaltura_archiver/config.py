@@ -114,6 +114,16 @@ def read_settings(env_file: str | None = None) -> Settings:
     )
 
 
+def batch_shard() -> tuple[int, int] | None:
+    """This job's share in an array job of AWS Batch (index, size), which tells it by two variables; None elsewhere."""
+    index, size = (os.environ.get(f"AWS_BATCH_JOB_ARRAY_{name}", "") for name in ("INDEX", "SIZE"))
+    if not index or not size:
+        return None
+    if not (index.isdecimal() and size.isdecimal() and int(index) < int(size)):
+        raise ConfigError(f"AWS_BATCH_JOB_ARRAY_INDEX {index!r} is no share of AWS_BATCH_JOB_ARRAY_SIZE {size!r}")
+    return int(index), int(size)
+
+
 def check_placeholder(path: Path) -> None:
     """Raise ConfigError unless `path` is a file that begins like a video (MP4/MOV with a track, Matroska/WebM)."""
     advice = "set PLACEHOLDER_VIDEO to a short MP4"

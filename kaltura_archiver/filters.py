@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,7 +57,8 @@ class Query:
     """Selection criteria, all combined with AND. Times are unix seconds, fixed when the query was made.
 
     `played_since` and `unplayed_since` are about the last play; an entry that was never played is unplayed since it was
-    created. `plays_below` counts plays; `never_played` means no play and no date of one.
+    created. `plays_below` counts plays; `never_played` means no play and no date of one. `shard` (i, n) keeps the i-th
+    of n shares, counted from 0.
     """
 
     ids: tuple[str, ...] | None = None
@@ -75,12 +77,13 @@ class Query:
     page_size: int = 500
     first_page: int = 1
     max_entries: int | None = DEFAULT_MAX_ENTRIES
+    shard: tuple[int, int] | None = None
 
     @property
     def has_criteria(self) -> bool:
         """Whether anything but the defaults narrows the selection (media type, status and paging do not)."""
         bare = Query(statuses=self.statuses, media_type=self.media_type)
-        return bare != replace(self, page_size=500, first_page=1, max_entries=DEFAULT_MAX_ENTRIES)
+        return bare != replace(self, page_size=500, first_page=1, max_entries=DEFAULT_MAX_ENTRIES, shard=None)
 
     def check(self) -> None:
         """Raise SelectionError where the criteria contradict each other, so that nothing could match."""
@@ -99,6 +102,13 @@ class Query:
                 raise SelectionError("contradiction: --played-within must reach further back than --unplayed-for")
             if since is not None and since >= self.unplayed_since:
                 raise SelectionError("contradiction: --created-within must reach further back than --unplayed-for")
+
+    def in_shard(self, entry_id: str) -> bool:
+        """Whether it is in the share asked for; by its id alone, so that it stays there while others come and go."""
+        if self.shard is None:
+            return True
+        index, count = self.shard
+        return int.from_bytes(hashlib.sha256(entry_id.encode()).digest()[:8], "big") % count == index
 
     def search_params(self, *, created_from: int | None = None, not_ids: tuple[str, ...] = ()) -> dict[str, Any]:
         """`KalturaESearchEntryParams` as plain data, ordered by created_at.
@@ -192,6 +202,8 @@ class Query:
         ):
             if bound is not None:
                 parts.append(f"{label} {_utc(bound)}")
+        if self.shard is not None:
+            parts.append(f"shard {self.shard[0]} of {self.shard[1]}")
         return " and ".join(parts)
 
 

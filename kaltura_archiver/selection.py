@@ -44,6 +44,8 @@ class Selection:
         dropped = 0
         seen: set[str] = set()
         for entry in self.kaltura.search(self.query):
+            if not self.query.in_shard(entry.id):
+                continue
             if entry.id in seen:
                 # Two workers must never have the same entry in hand, whatever the index answers.
                 continue
@@ -62,11 +64,12 @@ class Selection:
 
     def _named(self) -> Iterator[Entry]:
         query = self.query
+        ids = tuple(entry_id for entry_id in dict.fromkeys(query.ids or ()) if query.in_shard(entry_id))
         in_categories = None
         if query.category is not None or query.without_categories:
             # What is below a category only the index knows.
-            in_categories = self.kaltura.matching(query, query.ids or ())
-        for entry_id, entry in self.kaltura.entries(dict.fromkeys(query.ids or ())):
+            in_categories = self.kaltura.matching(query, ids)
+        for entry_id, entry in self.kaltura.entries(ids):
             if entry is None:
                 self.unknown.append(entry_id)
                 log.warning("entry %s: no such entry in this account (or not visible to this user)", entry_id)
@@ -80,7 +83,9 @@ class Selection:
                 yield entry
 
     def count(self) -> int:
-        """How many entries match: one call, or for named ids a look at each."""
-        if self.query.ids is None:
-            return self.kaltura.count(self.query)
-        return sum(1 for _ in self._named())
+        """How many entries match: one call, or for named ids and a share a look at each."""
+        if self.query.ids is not None:
+            return sum(1 for _ in self._named())
+        if self.query.shard is not None:
+            return sum(1 for _ in self._found())
+        return self.kaltura.count(self.query)
