@@ -54,6 +54,7 @@ from kaltura_archiver.report import (
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
     from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.lock import RunLock
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.store import Store
 
@@ -391,6 +392,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
             "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
             help="Entries worked on at a time.",
         ),
+        click.option("--no-lock", is_flag=True, help="Run beside another run of this command."),
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
         click.option("--wait-ready", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
         format_option,
@@ -773,7 +775,7 @@ def _runner(app: App, command: Command, options: Options) -> Runner:
 
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
-    style: str, tmp: str | None = None, wait_ready: bool = False,
+    style: str, no_lock: bool = True, tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[list[str]], list[str]] = list, **options: Any,
 ) -> NoReturn:  # fmt: skip
     """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
@@ -791,7 +793,8 @@ def _run(
     started = time.monotonic()
     outcomes: list[Outcome] = []
     moved = freed = 0
-    with app.stoppable():
+    lock = None if settings.dry_run or no_lock else _lock(app, runner, command, query, run)
+    with app.stoppable(), lock or nullcontext():
         selection = _select(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         ids = draw([entry.id for entry in selection])
@@ -817,7 +820,15 @@ def _run(
     if app.signal:
         line += f"; asked to stop, {len(ids) - len(outcomes)} entries were not begun"
     log.info("%s", line, extra={"mode": mode, "kind": "run", "action": str(command)})
+    if lock and lock.lost:
+        app.exit(Exit.LOCKED)
     app.exit(max(code, exit_of(outcomes), key=_severity))
+
+
+def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) -> RunLock:
+    from kaltura_archiver.lock import RunLock, lock_key
+
+    return RunLock(runner.store, lock_key(command, query.shard), run=run, stop=app.stop)
 
 
 @cli.command("s3copy", cls=SelectingCommand)
@@ -941,6 +952,28 @@ def _sampler(sample: str | None) -> Callable[[list[str]], list[str]]:
         return [entry_id for entry_id in ids if entry_id in drawn]
 
     return draw
+
+
+@cli.command("unlock")
+@click.argument(
+    "command", type=click.Choice([c.value for c in Command if c is not Command.VERIFY], case_sensitive=False)
+)
+@click.option("--shard", metavar="I/N", help="The lock of this share.")
+@pass_app
+def unlock(app: App, /, command: str, shard: str | None) -> None:
+    """Free the lock of a command whose run was killed; if that run is alive after all, it ends.
+
+    A lock expires by itself two minutes after its run has died.
+
+    \b
+    Example:
+      kaltura-archiver unlock s3copy
+    """
+    from kaltura_archiver.lock import lock_key, unlock
+
+    key = lock_key(command, _shard(shard) if shard else None)
+    click.echo(one_line(unlock(app.store(read_only=False), key)), err=True)
+    app.exit(Exit.OK)
 
 
 # The sandbox

@@ -77,5 +77,11 @@ class Waiting(EntryFailed):
     exit_code = Exit.WAITING
 
 
+class Locked(ArchiverError):
+    """Another run of this command holds the lock."""
+
+    exit_code = Exit.LOCKED
+
+
 class Stopped(ArchiverError):
     """The process was asked to end (SIGINT, SIGTERM) and left the entry in a named state."""

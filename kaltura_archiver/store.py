@@ -398,3 +398,37 @@ class Store:
         except BotoCoreError as error:
             raise self._failure(f"request a restore of object {key}", error) from error
         return True
+
+    # Small texts beside the stored copies: locks
+
+    def get_text(self, key: str) -> tuple[str, str] | None:
+        """(text, ETag) of a small object of ours; None if there is none."""
+        try:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
+            return answer["Body"].read(2**16).decode(errors="replace"), answer["ETag"]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                return None
+            raise self._failure(f"read {key}", error) from error
+        except (BotoCoreError, OSError, urllib3.exceptions.HTTPError) as error:
+            raise self._failure(f"read {key}", error) from error
+
+    def put_text(self, key: str, text: str, *, if_match: str) -> str:
+        """Write a small object: over the one with this ETag, or, with an empty one, where there is none.
+
+        Returns its ETag; empty if the condition did not hold.
+        """
+        self._guard("write an object")
+        condition: Any = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
+        try:
+            answer = self._s3.put_object(
+                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **condition
+            )
+            return answer["ETag"]
+        except ClientError as error:
+            # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
+                return ""
+            raise self._failure(f"write {key}", error) from error
+        except (BotoCoreError, KeyError) as error:
+            raise self._failure(f"write {key}", error) from error

@@ -78,7 +78,11 @@ Run = Callable[..., Ran]
 
 @pytest.fixture
 def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `kaltura-archiver` with these arguments on the sandbox, in this process."""
+    """Run `kaltura-archiver` with these arguments on the sandbox, in this process.
+
+    Without the run lock, which would add two requests and an object to each run: test_lock.py is about it.
+    """
+    monkeypatch.setattr("kaltura_archiver.cli._lock", lambda *_: None)
     for name, value in {**sandbox.environ(), "KALTURA_POLL_SECONDS": "0.01"}.items():
         monkeypatch.setenv(name, value)
 

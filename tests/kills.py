@@ -95,7 +95,16 @@ class Killing:
         return f"{original.id}@{original.version}" if original else "none"
 
     def start(self, *selection: str) -> subprocess.Popen[str]:
-        command = ["s3copy", *selection, "--max-entries", "-1", "--workers", str(self.workers), "--no-dry-run"]
+        command = [
+            "s3copy",
+            *selection,
+            "--max-entries",
+            "-1",
+            "--workers",
+            str(self.workers),
+            "--no-dry-run",
+            "--no-lock",
+        ]
         environ = {"PATH": os.environ["PATH"], "TMPDIR": str(self.work), **self.sandbox.environ()}
         with self.errors.open("a") as errors:
             return subprocess.Popen(
