@@ -7,7 +7,6 @@ Records and rules are in `kaltura_library`, search in `kaltura_search`, actions 
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,23 +68,16 @@ class KalturaServer:
         self._endpoint = Endpoint(self)
         self.url = f"http://127.0.0.1:{self._endpoint.server_address[1]}"
         self.services.base_url = self.url
-        self._thread: threading.Thread | None = None
+        self._started = False
 
     def start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._endpoint.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-            )
-            self._thread.start()
+        if not self._started:
+            self._started = True
+            self._endpoint.start("sandbox-kaltura")
 
     def stop(self) -> None:
         """Stop, and cut the connections that are still open."""
-        self._endpoint.stopping.set()
-        if self._thread is not None:
-            self._endpoint.shutdown()
-            self._thread.join()
-            self._thread = None
-        self._endpoint.server_close()
+        self._endpoint.stop()
         self._endpoint.close_connections()
 
     def __enter__(self) -> KalturaServer:

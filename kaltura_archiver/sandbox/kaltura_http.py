@@ -9,12 +9,11 @@ import json
 import re
 import socket
 import sys
-import threading
 import time
 import traceback
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from .control import Fault, Request
@@ -33,6 +32,7 @@ from .kaltura_wire import (
     split_url,
     to_xml,
 )
+from .serving import PromptServer
 
 if TYPE_CHECKING:
     from .kaltura import KalturaServer
@@ -79,17 +79,15 @@ def empty_answer(reason: Mapping[str, str] = _DIE) -> Answer:
     return Answer(Content.of(b""), 200, {"Content-Type": "text/html", **reason})
 
 
-class Endpoint(ThreadingHTTPServer):
+class Endpoint(PromptServer):
     """A keep-alive server on a free loopback port that can be stopped at once."""
 
-    daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
     def __init__(self, owner: KalturaServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.owner = owner
-        self.stopping = threading.Event()
         self.file_errors: dict[str, float] = {}
         self._open: set[socket.socket] = set()
 

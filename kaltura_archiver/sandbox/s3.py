@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -46,6 +46,7 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 from werkzeug.test import run_wsgi_app
 
 from kaltura_archiver.sandbox.control import Control, Fault
+from kaltura_archiver.sandbox.serving import PromptServer
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -285,7 +286,6 @@ class S3Server:
         self._facts: weakref.WeakKeyDictionary[FakeKey, _Facts] = weakref.WeakKeyDictionary()
         self._initiated: dict[str, float] = {}
         self._http: _Http | None = None
-        self._thread: threading.Thread | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -299,16 +299,13 @@ class S3Server:
         # Not create_bucket: it would refuse a name that another server's account has.
         self._backend.buckets[self.bucket] = FakeBucket(self.bucket, self._account, self.region)  # type: ignore[abstract]
         self._http = _Http(self)
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="sandbox-s3", daemon=True)
-        self._thread.start()
+        self._http.start("sandbox-s3")
 
     def stop(self) -> None:
         """Close the port and all connections, and forget the objects."""
-        if self._http is None or self._thread is None:
+        if self._http is None:
             return
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
+        self._http.stop()
         self._http = None
         with self._lock:
             # moto warns about objects that are collected without this.
@@ -1207,8 +1204,7 @@ class _OldSigner(HmacV1QueryAuth):
         return self._date
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
+class _Http(PromptServer):
     request_queue_size = 64
 
     def __init__(self, s3: S3Server) -> None:

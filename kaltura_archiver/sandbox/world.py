@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import tempfile
 from pathlib import Path
@@ -31,6 +32,12 @@ _WITHOUT_COPY = (State.LOST, State.EMPTY, State.INITIAL, State.UNBACKED)
 _WITH_PLACEHOLDER = (State.LOST, State.PLACEHOLDER, State.HALF_TAGGED)
 
 
+@functools.cache
+def _placeholder() -> bytes:
+    """The same for every sandbox of a process: encoding takes longer than starting the servers."""
+    return make_mp4(seconds=1, seed=404, text="This video is archived. It will be back tomorrow.")
+
+
 class Sandbox:
     """A Kaltura account and a bucket on loopback, with a placeholder video in `directory`. A context manager.
 
@@ -53,7 +60,7 @@ class Sandbox:
         self.s3.settings.thaw_seconds = thaw_seconds
         self._temporary = tempfile.TemporaryDirectory(prefix="kaltura-sandbox-") if directory is None else None
         self.directory = directory or Path(self._temporary.name if self._temporary else ".")
-        self.placeholder = make_mp4(seconds=1, seed=404, text="This video is archived. It will be back tomorrow.")
+        self.placeholder = _placeholder()
         self.placeholder_path = self.directory / PLACEHOLDER_NAME
         self.placeholder_path.write_bytes(self.placeholder)
         self._real_videos = real_videos
