@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.compat import accepts_kwargs
+from botocore.endpoint_provider import EndpointProvider
+from botocore.hooks import EventAliaser
 from botocore.loaders import create_loader
+from botocore.model import ServiceModel
 from click.testing import CliRunner
 
 from kaltura_archiver.cli import cli
@@ -20,11 +24,42 @@ from kaltura_archiver.sandbox.world import Sandbox
 _OURS = ("KALTURA_", "AWS_", "LDAP_", "PLACEHOLDER_VIDEO", "N_YEARS", "DOIT")
 
 
+def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """The same result for the same arguments; boto3's own constants count by identity."""
+    made: dict[tuple[Any, ...], tuple[Any, list[Any]]] = {}
+
+    def make(*arguments: Any, **named: Any) -> Any:
+        given = [*arguments, *named.values()]
+        key = tuple(id(value) if isinstance(value, dict | set) else value for value in given)
+        if key not in made:
+            made[key] = factory(*arguments, **named), given  # kept, so that an id stays theirs
+        return made[key][0]
+
+    return make
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_boto_data() -> Iterator[None]:
-    """boto3's description of S3 is read once, not by every run in this process: it takes a quarter of a second."""
+    """boto3's description of S3 is read and worked out once, not by every run in this process.
+
+    Shared is only what every client of a process has in common: nothing of an account, an address or a connection.
+    """
+
+    def with_shared_aliases(self: EventAliaser, *arguments: Any, **named: Any) -> None:
+        plain_aliaser(self, *arguments, **named)
+        self._alias_name_cache = aliases
+
+    aliases: dict[str, str] = {}
+    plain_aliaser = EventAliaser.__init__
+    takes_keywords = functools.lru_cache(maxsize=1024)(accepts_kwargs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", functools.cache(create_loader))
+        patch.setattr("botocore.client.ServiceModel", _shared(ServiceModel))
+        patch.setattr("botocore.regions.EndpointProvider", _shared(EndpointProvider))
+        patch.setattr(EventAliaser, "__init__", with_shared_aliases)
+        patch.setattr(
+            "botocore.hooks.accepts_kwargs", lambda handler: takes_keywords(getattr(handler, "__func__", handler))
+        )
         yield
 
 
