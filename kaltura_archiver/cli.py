@@ -62,7 +62,7 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Old names, and those that people try.
-ALIASES = {"doctor": "config", "restore-from-s3": "restore"}
+ALIASES = {"doctor": "config", "restore-from-s3": "restore", "add-ldap-status": "enrich"}
 STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
@@ -1023,6 +1023,10 @@ def demo(app: App, /, quick: bool) -> None:
     from kaltura_archiver.sandbox.demo import run_demo
 
     app.exit(Exit(run_demo(quick=quick)))
+
+
+# Commands in modules of their own, which register themselves with `cli`
+import kaltura_archiver.cli_directory  # noqa: E402, F401
 
 
 def _crashed(kind: type[BaseException], error: BaseException | None, *_: object) -> None:

@@ -23,7 +23,40 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "AWS_BUCKET": ("", "S3 bucket of the stored copies"),
     "AWS_ENDPOINT_URL": ("", "another S3 service than AWS; this and every other variable of boto3 works"),
     "PLACEHOLDER_VIDEO": ("placeholder_video.mp4", "video file that takes the place of an archived original"),
+    "LDAP_SERVER": ("", "host of the directory that knows the owners"),
+    "LDAP_PORT": ("", "its port; 636 unless given, 389 where LDAP_TLS is starttls or none"),
+    "LDAP_TLS": ("ldaps", "ldaps, starttls, or none (for anonymous look-ups only: no password goes out unencrypted)"),
+    "LDAP_CA_FILE": ("", "PEM file of the authority that signed the server's certificate; else the system's"),
+    "LDAP_USER": ("", "who signs in to the directory; nobody (anonymous) if not set"),
+    "LDAP_PWD": ("", "the password"),
+    "LDAP_BIND_PATTERN": ("uid={user},{base}", "the name to sign in with; {user} where LDAP_USER is a whole name"),
+    "LDAP_BASE": ("o=princeton university,c=us", "where in the directory to search"),
+    "LDAP_FILTER": (
+        "(|(puresource=authentication=enabled)(puresource=authentication=goingaway))",
+        "what is true of active accounts; (objectClass=*) where every account in the directory is active",
+    ),
+    "LDAP_UID_ATTRIBUTE": ("uid", "attribute that holds the user id"),
+    "LDAP_NAME_ATTRIBUTES": ("displayName,cn", "attributes that may hold a person's name: the first that does"),
+    "LDAP_UNIT_ATTRIBUTES": ("ou", "the same for the organisational unit"),
 }
+
+
+@dataclass(frozen=True)
+class LdapSettings:
+    """How to ask the directory; as text, checked when the directory is asked."""
+
+    server: str
+    port: str
+    tls: str
+    ca_file: str
+    user: str
+    password: str = field(repr=False)
+    bind_pattern: str
+    base: str
+    filter: str
+    uid_attribute: str
+    name_attributes: str
+    unit_attributes: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +73,7 @@ class Settings:
     bucket: str
     endpoint_url: str
     placeholder_path: Path
+    ldap: LdapSettings
 
     def need_kaltura(self) -> None:
         """Raise ConfigError unless there are credentials for Kaltura and an address."""
@@ -111,6 +145,20 @@ def read_settings(env_file: str | None = None) -> Settings:
         bucket=values["AWS_BUCKET"],
         endpoint_url=values["AWS_ENDPOINT_URL"],
         placeholder_path=Path(values["PLACEHOLDER_VIDEO"]),
+        ldap=LdapSettings(
+            server=values["LDAP_SERVER"],
+            port=values["LDAP_PORT"],
+            tls=values["LDAP_TLS"],
+            ca_file=values["LDAP_CA_FILE"],
+            user=values["LDAP_USER"],
+            password=values["LDAP_PWD"],
+            bind_pattern=values["LDAP_BIND_PATTERN"],
+            base=values["LDAP_BASE"],
+            filter=values["LDAP_FILTER"],
+            uid_attribute=values["LDAP_UID_ATTRIBUTE"],
+            name_attributes=values["LDAP_NAME_ATTRIBUTES"],
+            unit_attributes=values["LDAP_UNIT_ATTRIBUTES"],
+        ),
     )
 
 

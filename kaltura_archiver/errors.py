@@ -53,6 +53,16 @@ class StoreError(ServiceError):
     """S3 refused, failed, or could not be reached. `code` is S3's."""
 
 
+class DirectoryError(ServiceError):
+    """The directory failed, or could not be reached. `code` is LDAP's result, empty when it never answered."""
+
+
+class InputError(ArchiverError):
+    """A file or stdin does not hold what the command reads."""
+
+    exit_code = Exit.USAGE
+
+
 class EntryFailed(ArchiverError):
     """This entry could not be brought to the goal; it was left in a named state."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,8 +51,26 @@ COUNT_COLUMNS = ("count", "filter")
 DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
 
 
+_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.|$)", re.DOTALL)
+
+
 def _shown(value: Cell) -> str:
     return "" if value is None else str(value)
+
+
+def unescape_tsv(cell: str) -> str:
+    """The value that `escape_tsv` wrote so; ValueError or OverflowError for an escape that it never writes."""
+    return _ESCAPE.sub(_unescaped, cell) if "\\" in cell else cell
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    escape = match.group(1)
+    if escape in _ESCAPED:
+        return _ESCAPED[escape]
+    if len(escape) < 2:
+        raise ValueError(f"\\{escape}")
+    return chr(int(escape[1:], 16))
 
 
 def escape_tsv(value: Cell) -> str:
@@ -68,8 +87,12 @@ def to_json(value: Any, indent: int | None = None) -> str:
 class Rows:
     """Writes rows as they come (`table` at the end, when the widths are known). A context manager."""
 
-    def __init__(self, columns: Sequence[str], style: str, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, columns: Sequence[str], style: str, stream: TextIO | None = None, *, titles: Sequence[str] | None = None
+    ) -> None:
+        """`titles` are what to show as the names of the columns, where that differs."""
         self._columns = columns
+        self._titles = titles or columns
         self._style = style
         self._stream = stream or sys.stdout
         self._kept: list[list[str]] = []
@@ -78,9 +101,9 @@ class Rows:
 
     def __enter__(self) -> Rows:
         if self._style == "tsv":
-            self._line("\t".join(self._columns))
+            self._line("\t".join(escape_tsv(title) for title in self._titles))
         elif self._style == "csv":
-            self._csv.writerow(self._columns)
+            self._csv.writerow(self._titles)
         elif self._style == "json":
             self._stream.write("[")
         return self
@@ -98,7 +121,7 @@ class Rows:
         elif self._style == "table":
             self._kept.append([one_line(_shown(value)) for value in row])
         else:
-            text = to_json(dict(zip(self._columns, row, strict=True)))
+            text = to_json(dict(zip(self._titles, row, strict=True)))
             self._stream.write(f"{',' if self._written else ''}\n  {text}" if self._style == "json" else f"{text}\n")
         self._written += 1
         if self._style != "table" and (self._written < 100 or self._written % 100 == 0):
@@ -108,8 +131,8 @@ class Rows:
         if self._style == "json":
             self._stream.write("\n]\n" if self._written else "]\n")
         elif self._style == "table":
-            widths = [max(len(row[i]) for row in [list(self._columns), *self._kept]) for i in range(len(self._columns))]
-            for row in [list(self._columns), ["-" * width for width in widths], *self._kept]:
+            widths = [max(len(row[i]) for row in [list(self._titles), *self._kept]) for i in range(len(self._titles))]
+            for row in [list(self._titles), ["-" * width for width in widths], *self._kept]:
                 self._line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         self._stream.flush()
 

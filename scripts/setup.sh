@@ -27,15 +27,43 @@ need_debian() {
     if "$base_python" -c "import $1" 2>/dev/null; then
         return 0
     fi
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        die "Python's module $1 is missing. On Debian or Ubuntu: sudo apt-get install $2"
-    fi
-    say "installing the Debian package $2"
-    apt_output=$({ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"; } \
+    may_install || die "Python's module $1 is missing. On Debian or Ubuntu: sudo apt-get install $2"
+    install_debian "$2"
+}
+
+may_install() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1
+}
+
+install_debian() {
+    say "installing the Debian package $1"
+    apt_output=$({ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; } \
         2>&1) || {
         say "$apt_output"
-        die "apt-get could not install $2"
+        die "apt-get could not install $1"
     }
+}
+
+# need_slapd: the LDAP server that the tests of the directory start. Its package would start one on port 389, too.
+need_slapd() {
+    if PATH="$PATH:/usr/sbin" command -v slapd >/dev/null; then
+        return 0
+    fi
+    if ! may_install; then
+        say "slapd is missing: the tests of the directory will fail. On Debian or Ubuntu: sudo apt-get install slapd"
+        return 0
+    fi
+    policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ]; then
+        install_debian slapd
+    else
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        trap 'rm -f "$policy"' EXIT
+        install_debian slapd
+        rm -f "$policy"
+        trap - EXIT
+    fi
 }
 
 # Of all that the environment depends on. The folder counts, since the installed project points to it.

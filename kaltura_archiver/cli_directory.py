@@ -1,0 +1,165 @@
+"""The commands that ask a directory about owners: enrich and ldapsearch."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from kaltura_archiver.cli import App, F, cli, format_option, pass_app
+from kaltura_archiver.config import LdapSettings
+from kaltura_archiver.errors import DirectoryError, Exit, InputError
+from kaltura_archiver.report import Cell, Rows
+
+log = logging.getLogger(__name__)
+
+# Option, its field of LdapSettings, help.
+_LDAP = (
+    ("--server", "server", "HOST", "Host of the directory [LDAP_SERVER]."),
+    ("--port", "port", "PORT", "Its port [LDAP_PORT, or 636]."),
+    ("--tls", "tls", "KIND", "ldaps, starttls or none [LDAP_TLS, or ldaps]."),
+    ("--ca-file", "ca_file", "FILE", "PEM file of the authority to trust [LDAP_CA_FILE, or the system's]."),
+    ("--bind-pattern", "bind_pattern", "P", "Name to sign in with [LDAP_BIND_PATTERN, or uid={user},{base}]."),
+    ("--base", "base", "DN", "Where to search [LDAP_BASE, or Princeton's]."),
+)
+
+
+def _ldap_options(function: F) -> F:
+    for option, name, metavar, text in reversed(_LDAP):
+        function = click.option(option, name, metavar=metavar, help=text)(function)
+    return function
+
+
+def _settings(app: App, options: dict[str, str | None]) -> LdapSettings:
+    return dataclasses.replace(app.settings.ldap, **{name: value for name, value in options.items() if value})
+
+
+@cli.command("enrich")
+@click.argument("file", default="-", metavar="[FILE]")
+@click.option("--creator-column", default="creator_id", show_default=True, metavar="C", help="Column of the owners.")
+@click.option("--whole-id", is_flag=True, help="Look up whole addresses, not what is before their @.")
+@click.option("--columns", metavar="A,B,…", help="Append these attributes too, such as mail,title.")
+@click.option("--prefix", default="", metavar="P", help="Put before the names of the new columns, such as owner_.")
+@click.option("--legacy-columns", is_flag=True, help="Call the column ldap_status status, as the old tool did.")
+@click.option(
+    "--directory-file", "dump", metavar="DUMP", help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …"
+)
+@_ldap_options
+@click.option("--filter", metavar="F", help="What is true of active accounts [LDAP_FILTER, or Princeton's].")
+@click.option("--uid-attribute", metavar="A", help="Holds the user id [LDAP_UID_ATTRIBUTE, or uid].")
+@click.option("--name-attributes", metavar="A,B", help="First of them is the name [LDAP_NAME_ATTRIBUTES].")
+@click.option("--unit-attributes", metavar="A,B", help="First of them is the unit [LDAP_UNIT_ATTRIBUTES].")
+@format_option
+@pass_app
+def enrich(
+    app: App, /, file: str, creator_column: str, whole_id: bool, columns: str | None, prefix: str,
+    legacy_columns: bool, dump: str | None, style: str, **options: Any,
+) -> None:  # fmt: skip
+    """Append ldap_status (active, inactive, unknown), name and org_unit of each row's owner to a TSV.
+
+    Reads FILE or stdin. Rows keep their order; each owner is asked for once. Owners that the directory could not be
+    asked about are unknown, and the exit status is 1. Also called add_ldap_status.
+
+    \b
+    Examples:
+      kaltura-archiver list --unplayed-for 3 --max-entries -1 | kaltura-archiver enrich > owners.tsv
+      kaltura-archiver enrich --columns mail,title --format csv list.tsv > owners.csv
+      kaltura-archiver enrich --directory-file people.csv list.tsv
+    """  # fmt: skip
+    from kaltura_archiver.owners import (
+        LEGACY_STATUS_COLUMN,
+        OWNER_COLUMNS,
+        UNKNOWN,
+        Attributes,
+        DirectoryFile,
+        LookUp,
+        TsvTable,
+        attribute_names,
+        check_columns,
+        column_index,
+        opened,
+        uid_of,
+        with_owners,
+    )
+
+    settings = _settings(app, options)
+    attributes = Attributes(
+        attribute_names(settings.uid_attribute, "LDAP_UID_ATTRIBUTE")[0],
+        attribute_names(settings.name_attributes, "LDAP_NAME_ATTRIBUTES"),
+        attribute_names(settings.unit_attributes, "LDAP_UNIT_ATTRIBUTES"),
+        attribute_names(columns, "--columns") if columns else (),
+    )
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        table = TsvTable(stack.enter_context(opened(file)), file)
+        where = "the input"
+        creator = column_index(table.columns, creator_column, where)
+        added = [prefix + name for name in (*OWNER_COLUMNS, *attributes.more)]
+        titles = [*table.columns, *added]
+        if taken := set(added) & set(table.columns):
+            raise InputError(f"{where} already has a column {sorted(taken)[0]!r}: give the new ones a --prefix")
+        check_columns(titles, "--columns")
+        if legacy_columns:
+            titles[len(table.columns)] = prefix + LEGACY_STATUS_COLUMN
+            if style.startswith("json"):
+                check_columns(titles, "with --legacy-columns as JSON")
+        look_up: LookUp
+        if dump is not None:
+            look_up = DirectoryFile(dump, attributes).look_up
+        else:
+            from kaltura_archiver.directory import Directory
+
+            directory = stack.enter_context(Directory(settings, attributes))
+            try:
+                directory.open()
+            except DirectoryError as error:
+                log.error("%s", error)
+            look_up = directory.look_up
+        columns_made = [*table.columns, *added]
+        with Rows(columns_made, style, titles=titles) as rows:
+            for row, owner in with_owners(table, lambda row: uid_of(row[creator], whole=whole_id), look_up):
+                cells: list[Cell] = [cell or None for cell in (*row, owner.status, *owner.cells)]
+                # An owner who was not found has no cells.
+                rows.write(dict(zip(columns_made, cells, strict=False)))
+                counts[owner.status or "without owner"] += 1
+        told = ", ".join(f"{status} {number}" for status, number in sorted(counts.items()))
+        searches = "" if dump is not None else f"; {directory.searches} searches"
+        log.info("owners of %d rows: %s%s", sum(counts.values()), told or "none", searches)
+    app.exit(Exit.FAILED if counts[UNKNOWN] else Exit.OK)
+
+
+@cli.command("ldapsearch")
+@click.argument("question", metavar="FILTER")
+@click.argument("names", nargs=-1, metavar="[ATTRIBUTE]...")
+@_ldap_options
+@format_option
+@pass_app
+def ldapsearch(app: App, /, question: str, names: tuple[str, ...], style: str, **options: Any) -> None:
+    """Run one LDAP filter and print the attributes asked for; without any, the names (dn) of what it finds.
+
+    Several values of an attribute are joined by "; ". Exit status 1 if the server does not give everything.
+
+    \b
+    Examples:
+      kaltura-archiver ldapsearch uid=jdoe displayName ou mail
+      kaltura-archiver ldapsearch '(&(uid=*)(!(pususpended=*)))' dn uid puresource
+      kaltura-archiver ldapsearch --server ldap.example.edu --base dc=example,dc=edu '(ou=Library)' uid cn
+    """
+    from kaltura_archiver.directory import Directory, checked_filter
+    from kaltura_archiver.owners import Attributes, attribute_names, check_columns
+
+    shown = tuple(name for word in names for name in attribute_names(word, "ATTRIBUTE")) or ("dn",)
+    check_columns([name.lower() for name in shown], "ATTRIBUTE")
+    question = checked_filter(question, "FILTER")
+    wanted = [name for name in shown if name.lower() != "dn"] or ["1.1"]  # 1.1: no attribute
+    with Directory(_settings(app, options), Attributes("uid", (), ())) as directory:
+        directory.open()
+        with Rows(shown, style) as rows:
+            for found in directory.search(question, wanted):
+                cells = {"dn": found.dn} | {name: "; ".join(values) for name, values in found.attributes.items()}
+                rows.write({name: cells.get(name.lower()) or None for name in shown})
+    app.exit(Exit.OK)
