@@ -47,6 +47,8 @@ def redact(text: str) -> str:
 
 def one_line(text: str) -> str:
     """`text` on one line, control characters escaped, so that a name from Kaltura cannot steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
