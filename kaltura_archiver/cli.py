@@ -551,7 +551,7 @@ def _after_selection(selection: Selection) -> Exit:
 @format_option
 @pass_app
 def config(app: App, /, style: str) -> None:
-    """Check the settings: sign in to Kaltura, look at the bucket and the placeholder. Also called doctor.
+    """Check the settings: sign in to Kaltura, look at the bucket, the placeholder, and LDAP if set. Also doctor.
 
     \b
     Example:
@@ -573,9 +573,17 @@ def config(app: App, /, style: str) -> None:
         check_placeholder(settings.placeholder_path)
         return f"{settings.placeholder_path}, {settings.placeholder_bytes()} bytes"
 
+    def ldap() -> str:
+        from kaltura_archiver.directory import check_directory
+
+        return check_directory(settings.ldap)
+
+    checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder)]
+    if settings.ldap.server:
+        checks.append(("ldap", ldap))
     failed = False
     with Rows(("check", "ok", "detail"), style) as rows:
-        for name, check in (("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder)):
+        for name, check in checks:
             try:
                 rows.write({"check": name, "ok": True, "detail": redact(check())})
             except ArchiverError as error:

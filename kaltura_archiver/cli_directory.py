@@ -74,11 +74,10 @@ def enrich(
         LEGACY_STATUS_COLUMN,
         OWNER_COLUMNS,
         UNKNOWN,
-        Attributes,
         DirectoryFile,
         LookUp,
         TsvTable,
-        attribute_names,
+        attributes_of,
         check_columns,
         column_index,
         opened,
@@ -87,12 +86,7 @@ def enrich(
     )
 
     settings = _settings(app, options)
-    attributes = Attributes(
-        attribute_names(settings.uid_attribute, "LDAP_UID_ATTRIBUTE")[0],
-        attribute_names(settings.name_attributes, "LDAP_NAME_ATTRIBUTES"),
-        attribute_names(settings.unit_attributes, "LDAP_UNIT_ATTRIBUTES"),
-        attribute_names(columns, "--columns") if columns else (),
-    )
+    attributes = attributes_of(settings, columns)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         table = TsvTable(stack.enter_context(opened(file)), file)
@@ -150,13 +144,14 @@ def ldapsearch(app: App, /, question: str, names: tuple[str, ...], style: str, *
       kaltura-archiver ldapsearch --server ldap.example.edu --base dc=example,dc=edu '(ou=Library)' uid cn
     """
     from kaltura_archiver.directory import Directory, checked_filter
-    from kaltura_archiver.owners import Attributes, attribute_names, check_columns
+    from kaltura_archiver.owners import attribute_names, attributes_of, check_columns
 
     shown = tuple(name for word in names for name in attribute_names(word, "ATTRIBUTE")) or ("dn",)
     check_columns([name.lower() for name in shown], "ATTRIBUTE")
     question = checked_filter(question, "FILTER")
     wanted = [name for name in shown if name.lower() != "dn"] or ["1.1"]  # 1.1: no attribute
-    with Directory(_settings(app, options), Attributes("uid", (), ())) as directory:
+    settings = _settings(app, options)
+    with Directory(settings, attributes_of(settings)) as directory:
         directory.open()
         with Rows(shown, style) as rows:
             for found in directory.search(question, wanted):

@@ -20,14 +20,16 @@ from pyasn1.error import PyAsn1Error
 
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ArchiverError, ConfigError, DirectoryError
-from kaltura_archiver.owners import ACTIVE, BATCH, INACTIVE, UNKNOWN, Attributes, Owner, same_uid
+from kaltura_archiver.owners import ACTIVE, BATCH, INACTIVE, UNKNOWN, Attributes, Owner, attributes_of, same_uid
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
 # Before each further attempt: the first at once, for a server that has been restarted.
 PAUSES = (0.0, 1.0, 2.0, 4.0)
+# After all of them have failed the directory is left alone for so long, or for as long as that took.
+REST_SECONDS = 10.0
 PAGE = 500
 
 # LDAP's results (RFC 4511, 4.1.9)
@@ -162,7 +164,7 @@ class Directory:
         self._attributes = attributes
         self._context = _context(settings)
         self._pause = pause
-        self._pauses: tuple[float, ...] = PAUSES
+        self._resting = (0.0, "")
         self._connection: Any = None
         self._batch = BATCH
         self._somebody_seen = False
@@ -223,14 +225,19 @@ class Directory:
         return connection
 
     def _trying(self, attempt: Callable[[], T]) -> T:
-        """Attempt it until it succeeds, with longer and longer pauses; after a whole failed series only once each."""
-        for pause in (*self._pauses, None):
+        """Attempt it until it succeeds, with longer and longer pauses; then give up, and not try again for a while."""
+        began = time.monotonic()
+        until, why = self._resting
+        if began < until:
+            raise DirectoryError(why)
+        for pause in (*(() if why else PAUSES), None):
             try:
                 done = attempt()
             except DirectoryError as error:
                 self._close()
                 if not error.retryable or pause is None:
-                    self._pauses = ()
+                    now = time.monotonic()
+                    self._resting = (now + max(REST_SECONDS, now - began), str(error))
                     raise
                 log.debug("%s; trying again in %.0f s", error, pause)
                 self._pause(pause)
@@ -238,7 +245,7 @@ class Directory:
                 self._close()
                 raise
             else:
-                self._pauses = PAUSES
+                self._resting = (0.0, "")
                 return done
         raise AssertionError("the last attempt returns or raises")
 
@@ -339,13 +346,13 @@ class Directory:
             )  # fmt: skip
             return owners | dict.fromkeys(missing, Owner(UNKNOWN))
         if missing and not self._somebody_seen:
-            self._make_sure_of_somebody()
+            self.make_sure_of_somebody()
         for uid in missing:
             # One entry may answer for two spellings that only the server takes for equal: ask for the odd one alone.
             owners[uid] = Owner(INACTIVE) if alone or uid.isascii() else self._standing([uid])[uid]
         return owners
 
-    def _make_sure_of_somebody(self) -> None:
+    def make_sure_of_somebody(self) -> None:
         """A directory that shows nobody at all, for want of rights or by a wrong base, would make everyone inactive."""
         answer = self._ask(f"(&({self._attributes.uid}=*){self._filter})", ["1.1"], size_limit=1)
         if not answer.found:
@@ -355,6 +362,14 @@ class Directory:
             )
             raise ConfigError(text) if answer.code == _SUCCESS else DirectoryError(f"{text}: {answer.reason}")
         self._somebody_seen = True
+
+
+def check_directory(settings: LdapSettings) -> str:
+    """What `config` tells of a directory that can be asked and shows somebody. Raises ConfigError, DirectoryError."""
+    with Directory(settings, attributes_of(settings)) as directory:
+        directory.open()
+        directory.make_sure_of_somebody()
+    return f"{settings.server}, base {settings.base}, as {settings.user or 'nobody (anonymous)'}"
 
 
 def _found(item: Mapping[str, Any]) -> Found:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.report import unescape_tsv
 
@@ -56,6 +57,16 @@ class Attributes:
         units = next((values for name in self.units if (values := person.get(name.lower()))), ())
         more = (person.get(name.lower(), ()) for name in self.more)
         return (names[0] if names else "", *("; ".join(values) for values in (units, *more)))
+
+
+def attributes_of(settings: LdapSettings, more: str | None = None) -> Attributes:
+    """The attributes that the settings name, and a comma list of further ones. Raises ConfigError."""
+    return Attributes(
+        attribute_names(settings.uid_attribute, "LDAP_UID_ATTRIBUTE")[0],
+        attribute_names(settings.name_attributes, "LDAP_NAME_ATTRIBUTES"),
+        attribute_names(settings.unit_attributes, "LDAP_UNIT_ATTRIBUTES"),
+        attribute_names(more, "--columns") if more else (),
+    )
 
 
 LookUp = Callable[[Sequence[str]], Mapping[str, Owner]]

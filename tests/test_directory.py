@@ -82,6 +82,7 @@ def use(monkeypatch: pytest.MonkeyPatch, server: Slapd) -> None:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kaltura_archiver.directory.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("kaltura_archiver.directory.REST_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -256,6 +257,18 @@ def test_a_server_that_was_restarted_is_asked_again(start: Start) -> None:
         server.stop()
         server.start()
         assert directory.look_up(["rroe", "mmuster"])["rroe"].status == "active"
+
+
+def test_a_server_that_failed_is_left_alone_for_a_while(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = start(PEOPLE)
+    pauses: list[float] = []
+    monkeypatch.setattr("kaltura_archiver.directory.REST_SECONDS", 1e6)
+    with Directory(read_settings().ldap, ATTRIBUTES, pause=pauses.append) as directory:
+        server.stop()
+        assert directory.look_up(["jdoe"])["jdoe"].status == "unknown"
+        server.start()
+        assert directory.look_up(["jdoe"])["jdoe"].status == "unknown"
+    assert len(pauses) == 2
 
 
 def test_a_server_that_comes_back_during_the_pauses_is_waited_for(start: Start) -> None:
@@ -538,6 +551,23 @@ def test_ldapsearch_prints_the_attributes_asked_for(on_campus: Slapd) -> None:
         == f"dn\nemployeeNumber=72726f65,{BASE}\n"
     )
     assert ask("ldapsearch", "(uid=nosuch)", "cn").out == "cn\n"
+
+
+def test_ldapsearch_reads_all_pages(on_campus: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kaltura_archiver.directory.PAGE", 100)
+    assert sorted(row["uid"] for row in ask("ldapsearch", "uid=u0*", "uid").rows) == CROWD
+
+
+def test_config_looks_at_the_directory_where_there_is_one(
+    run: Run, on_campus: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {row["check"]: row for row in run("config").rows}
+    assert rows["ldap"]["ok"] == "True"
+    monkeypatch.setenv("LDAP_PWD", "wrong-one")
+    ran = run("config")
+    assert {row["check"]: row["ok"] for row in ran.rows}["ldap"] == "False"
+    assert ran.code == 2
+    assert "refused the bind" in ran.err
 
 
 def test_ldapsearch_tells_when_the_server_gives_only_a_part(start: Start) -> None:
