@@ -176,7 +176,10 @@ def test_each_owner_is_asked_for_once_and_many_in_one_search(on_campus: Slapd) -
 def test_a_size_limit_smaller_than_the_batch_makes_nobody_inactive(start: Start, limit: int) -> None:
     start(PEOPLE, size_limit=limit)
     uids = CROWD[:120]
-    assert statuses([*uids, "nosuch"]) == ["active"] * 120 + ["inactive"]
+    ran = ask("enrich", stdin=table([*uids, "nosuch"]))
+    assert [row["ldap_status"] for row in ran.rows] == ["active"] * 120 + ["inactive"]
+    # What the server allows is learnt once, by halving.
+    assert int(ran.err.split("; ")[-1].split()[0]) <= 130 // min(limit, 6) + 10
 
 
 def test_a_directory_that_hides_uids_still_tells_who_is_here(start: Start) -> None:
@@ -326,6 +329,9 @@ def test_a_whole_name_may_be_used_to_sign_in(on_campus: Slapd, monkeypatch: pyte
     monkeypatch.setenv("LDAP_USER", f"uid={USER},{BASE}")
     assert statuses(["jdoe"], "--bind-pattern", "{user}") == ["active"]
     assert_refused(ask("enrich", stdin=table(["jdoe"])), "refused the bind")
+    # In any other pattern a user is one value: it cannot name another place.
+    monkeypatch.setenv("LDAP_USER", f"uid={USER},o=princeton university")
+    assert_refused(ask("enrich", "--bind-pattern", "{user},c=us", stdin=table(["jdoe"])), "refused the bind")
 
 
 def test_anonymous_searches_work_where_they_are_allowed(
