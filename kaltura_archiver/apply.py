@@ -74,6 +74,7 @@ class _Work:
     facts: Facts
     token: str = ""
     token_used: bool = False
+    proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     begun: bool = False  # content of the entry may have changed: there is no way back
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
@@ -193,9 +194,7 @@ class Runner:
         outcome, detail, settled = Outcome.FAILED, "", False
         try:
             for _ in range(MAX_PLANS):
-                facts = self.facts(entry_id)
-                children = self._children(facts)
-                plan = plan_for(self.command, facts, self.options, children=children)
+                facts, plan = self._plan(entry_id)
                 state = state or plan.state
                 moved = work.bytes_moved if work else 0
                 work = _Work(facts, bytes_moved=moved)
@@ -226,20 +225,24 @@ class Runner:
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises EntryFailed if there is no such entry."""
-        entry = self.kaltura.entry(entry_id)
+        return self._look(entry_id, children=False)[0]
+
+    def _look(self, entry_id: str, *, children: bool) -> tuple[Facts, int]:
+        """The facts and, where asked for, how many further streams the entry has."""
+        entry, flavors, count = self.kaltura.look(entry_id, children=children)
         if entry is None:
             raise EntryFailed(f"no such entry in this account (or not visible to this user): {entry_id}")
-        return Facts(
-            entry=entry,
-            flavors=self.kaltura.flavors([entry_id])[entry_id],
-            stored=self.store.head(entry_id),
-            placeholder_bytes=self.placeholder.size_bytes if self.placeholder else None,
-        )
+        size = self.placeholder.size_bytes if self.placeholder else None
+        return Facts(entry, flavors, self.store.head(entry_id), size), count
 
-    def _children(self, facts: Facts) -> int:
-        """How many further streams the entry has; asked only where the plan would swap content."""
-        plan = plan_for(self.command, facts, self.options)
-        return self.kaltura.children(facts.entry.id) if any(step.destroys for step in plan.steps) else 0
+    def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
+        # Most entries that these two are given are swapped, few of repair's are.
+        asked = self.command in (Command.REPLACE, Command.RESTORE)
+        facts, children = self._look(entry_id, children=asked)
+        plan = plan_for(self.command, facts, self.options, children=children)
+        if not asked and any(step.destroys for step in plan.steps):
+            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children(entry_id))
+        return facts, plan
 
     def _carry_out(self, plan: Plan, work: _Work) -> tuple[Outcome, str]:
         if not plan.steps:
@@ -292,7 +295,9 @@ class Runner:
     # Steps: tags
 
     def _add_archived(self, work: _Work) -> None:
-        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG)
+        proven = work.proven
+        check = (lambda flavors: self._require_current(proven, flavors)) if proven else None
+        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG, check=check)
         work.own_tags.add(ARCHIVED_TAG)
         work.notes.append(f"tagged {ARCHIVED_TAG}")
 
@@ -349,8 +354,11 @@ class Runner:
         yield from pieces
         self._require_current(original)
 
-    def _require_current(self, original: FlavorAsset) -> None:
-        now = Facts(Entry(original.entry_id), self.kaltura.flavors([original.entry_id])[original.entry_id]).original
+    def _require_current(self, original: FlavorAsset, flavors: tuple[FlavorAsset, ...] | None = None) -> None:
+        """Raise Changed unless this is still the original, among `flavors` if those were read just now."""
+        if flavors is None:
+            flavors = self.kaltura.flavors([original.entry_id])[original.entry_id]
+        now = Facts(Entry(original.entry_id), flavors).original
         if now is None or now.content_id != original.content_id or not now.status.ready:
             raise Changed(
                 f"the original of {original.entry_id} was replaced or removed meanwhile "
@@ -360,9 +368,12 @@ class Runner:
     def _record(
         self, work: _Work, original: FlavorAsset, found: Fingerprint, *, new: bool = False, **more: str | None
     ) -> None:
-        """Tag the object with what was proven: this original has these bytes."""
-        self._require_current(original)
+        """Tag the object with what was proven: this version of the original has these bytes.
+
+        The original must have been looked at after its last byte was read: else they may be another version's.
+        """
         self.store.set_tags(work.id, new=new, sha256=found.sha256, flavor=original.content_id, **more)
+        work.proven = original
 
     def _prove(self, work: _Work) -> None:
         """Read the original once, store nothing, and compare it with the stored copy without thawing that."""
@@ -377,6 +388,7 @@ class Runner:
             raise Refused(
                 f"the stored copy is not this original: {how}; perhaps a newer upload: decide which one is to stay"
             )
+        self._require_current(original)
         self._record(work, original, found, accepted=accepted)
         work.notes.append(f"stored copy proven to be the original ({how}), sha256 {found.sha256}")
 
@@ -401,7 +413,6 @@ class Runner:
 
         Kaltura has no checksums, so a byte that changed on its way to S3 could be seen in no other way.
         """
-        self._check_copy(work)
         original = work.facts.original
         if original is None or not original.status.ready or holds_placeholder(work.facts):
             return
@@ -476,7 +487,7 @@ class Runner:
         assert self.placeholder is not None  # noqa: S101 - uploaded by the step before
         before = work.facts.original
         new = self._swap(work, work.token, lambda: self._check_copy(work))
-        stored = self.store.head(work.id)
+        stored = self.store.head(work.id, with_tags=False)
         if stored is None or stored.size_bytes != work.stored.size_bytes or stored.etag != work.stored.etag:
             raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
         if new.size_bytes not in (None, self.placeholder.size_bytes):
@@ -535,6 +546,7 @@ class Runner:
             # What we put there is no original: the next restore may replace it.
             self.store.set_tags(work.id, placeholder=new.content_id)
             raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
+        self._require_current(new)
         self._record(work, new, found, placeholder=None)
         work.notes.append(
             f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
@@ -611,7 +623,7 @@ class Runner:
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
         planned = work.facts.entry
-        entry = self.kaltura.entry(work.id)
+        entry, flavors, _ = self.kaltura.look(work.id)
         if entry is None or entry.recycled:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
@@ -620,8 +632,8 @@ class Runner:
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
-                self._require_current(work.facts.original)
-        elif self._new_original(work) is not None:
+                self._require_current(work.facts.original, flavors)
+        elif Facts(entry, flavors).original is not None:
             raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
         return entry
 

@@ -215,6 +215,71 @@ def _flavor(raw: Any) -> FlavorAsset:
     )
 
 
+def _together(client: Any, calls: Sequence[Callable[[Any], object]]) -> list[Any]:
+    """Several reads in one request: their answers in order, None for an entry that does not exist."""
+    client.startMultiRequest()
+    for call in calls:
+        call(client)
+    answers: list[Any] = client.doMultiRequest() or []
+    for answer in answers:
+        if isinstance(answer, KalturaException) and answer.code != ENTRY_GONE:
+            raise answer
+    if len(answers) != len(calls):
+        raise KalturaError("Kaltura answered only some of the calls", retryable=True)
+    return [None if isinstance(answer, KalturaException) else answer for answer in answers]
+
+
+def _ask_entry(entry_id: str, client: Any) -> Any:
+    return client.media.get(entry_id)
+
+
+def _ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> Any:
+    wanted, pager = KalturaFlavorAssetFilter(), KalturaFilterPager()
+    wanted.entryIdIn = ",".join(entry_ids)
+    # Any fixed order will do, so that pages fit together.
+    wanted.orderBy = "+createdAt"
+    pager.pageSize, pager.pageIndex = MAX_PAGE, page
+    return client.flavorAsset.list(wanted, pager)
+
+
+def _flavor_page(answer: Any) -> tuple[list[FlavorAsset], int]:
+    """The flavors of one page, and how many there are on all."""
+    total = _int(getattr(answer, "totalCount", None))
+    if total is None or not isinstance(answer.objects, list):
+        raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
+    return [_flavor(raw) for raw in answer.objects], total
+
+
+def _ask_search(params: Mapping[str, Any], page_size: int, page: int, client: Any) -> None:
+    body = KalturaParams()
+    body.add("searchParams", _to_params(params))
+    body.add("pager", _to_params({"objectType": "KalturaPager", "pageSize": page_size, "pageIndex": page}))
+    client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", "KalturaESearchEntryResponse", body)
+
+
+def _total(answer: Any) -> int:
+    total = _int(getattr(answer, "totalCount", None))
+    if total is None:
+        raise KalturaError("Kaltura answered without a count", retryable=True)
+    return total
+
+
+def _children_of(entry_id: str) -> dict[str, Any]:
+    """The search for the entries that are further streams of this one (kaltura-api 3.3, 5.3)."""
+    item = {
+        "objectType": "KalturaESearchEntryItem",
+        "fieldName": "parent_id",
+        "itemType": EXACT,
+        "searchTerm": entry_id,
+    }
+    operator = {"objectType": "KalturaESearchEntryOperator", "operator": 1, "searchItems": [item]}
+    return {
+        "objectType": "KalturaESearchEntryParams",
+        "objectStatuses": "-2,-1,0,1,2,4,7",
+        "searchOperator": operator,
+    }
+
+
 def _update(entry_id: str, change: Any, client: Any) -> Entry:
     return _entry(client.media.update(entry_id, change))
 
@@ -416,17 +481,9 @@ class Kaltura:
         for start in range(0, len(ids), GET_BATCH):
             batch = ids[start : start + GET_BATCH]
 
-            def read(client: Any, batch: list[str] = batch) -> list[Any]:
-                client.startMultiRequest()
-                for entry_id in batch:
-                    client.media.get(entry_id)
-                answers: list[Any] = client.doMultiRequest()
-                for answer in answers:
-                    if isinstance(answer, KalturaException) and answer.code != ENTRY_GONE:
-                        raise answer
-                if len(answers) != len(batch):
-                    raise KalturaError("Kaltura answered only some of the calls", retryable=True)
-                return [None if isinstance(answer, KalturaException) else _entry(answer) for answer in answers]
+            def read(client: Any, batch: list[str] = batch) -> list[Entry | None]:
+                answers = _together(client, [partial(_ask_entry, entry_id) for entry_id in batch])
+                return [None if answer is None else _entry(answer) for answer in answers]
 
             yield from zip(batch, self._call("read entries", read), strict=True)
 
@@ -435,59 +492,51 @@ class Kaltura:
         ids = list(entry_ids)
         found: dict[str, list[FlavorAsset]] = {entry_id: [] for entry_id in ids}
         for start in range(0, len(ids), FLAVOR_BATCH):
-            wanted = KalturaFlavorAssetFilter()
-            wanted.entryIdIn = ",".join(ids[start : start + FLAVOR_BATCH])
-            # Any fixed order will do, so that pages fit together.
-            wanted.orderBy = "+createdAt"
+            batch = ids[start : start + FLAVOR_BATCH]
             seen: set[str] = set()
             for page in range(1, 1000):
 
-                def read(client: Any, page: int = page, wanted: Any = wanted) -> tuple[list[FlavorAsset], int]:
-                    pager = KalturaFilterPager()
-                    pager.pageSize, pager.pageIndex = 500, page
-                    answer = client.flavorAsset.list(wanted, pager)
-                    total = _int(getattr(answer, "totalCount", None))
-                    if total is None or not isinstance(answer.objects, list):
-                        raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
-                    return [_flavor(raw) for raw in answer.objects], total
+                def read(client: Any, page: int = page, batch: list[str] = batch) -> tuple[list[FlavorAsset], int]:
+                    return _flavor_page(_ask_flavors(batch, page, client))
 
                 flavors, total = self._call("list flavors", read)
                 for flavor in flavors:
                     if flavor.id not in seen and flavor.entry_id in found:
                         seen.add(flavor.id)
                         found[flavor.entry_id].append(flavor)
-                if page * 500 >= total:
+                if page * MAX_PAGE >= total:
                     break
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
 
+    def look(self, entry_id: str, *, children: bool = False) -> tuple[Entry | None, tuple[FlavorAsset, ...], int]:
+        """The entry as in `entry`, its flavors, and where asked for how many further streams it has; one request."""
+        calls: list[Callable[[Any], object]] = [partial(_ask_entry, entry_id), partial(_ask_flavors, [entry_id], 1)]
+        if children:
+            calls.append(partial(_ask_search, _children_of(entry_id), 1, 1))
+
+        def read(client: Any) -> tuple[Entry | None, list[FlavorAsset], int, int]:
+            raw, listed, *found = _together(client, calls)
+            if raw is None:
+                return None, [], 0, 0
+            flavors, total = _flavor_page(listed)
+            return _entry(raw), flavors, total, _total(found[0]) if found else 0
+
+        entry, flavors, total, count = self._call(f"look at entry {entry_id}", read)
+        if total > MAX_PAGE:
+            return entry, self.flavors([entry_id])[entry_id], count
+        return entry, tuple(flavor for flavor in flavors if flavor.entry_id == entry_id), count
+
     def children(self, entry_id: str) -> int:
-        """How many entries are further streams of this one (kaltura-api 3.3, 5.3)."""
-        item = {
-            "objectType": "KalturaESearchEntryItem",
-            "fieldName": "parent_id",
-            "itemType": EXACT,
-            "searchTerm": entry_id,
-        }
-        operator = {"objectType": "KalturaESearchEntryOperator", "operator": 1, "searchItems": [item]}
-        params = {
-            "objectType": "KalturaESearchEntryParams",
-            "objectStatuses": "-2,-1,0,1,2,4,7",
-            "searchOperator": operator,
-        }
-        return self._search(params, page_size=1)[1]
+        """How many entries are further streams of this one."""
+        return self._search(_children_of(entry_id), page_size=1)[1]
 
     # Selecting
 
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> tuple[list[Entry], int]:
         def search(client: Any) -> tuple[list[Entry], int]:
-            body = KalturaParams()
-            body.add("searchParams", _to_params(params))
-            body.add("pager", _to_params({"objectType": "KalturaPager", "pageSize": page_size, "pageIndex": page}))
-            client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", "KalturaESearchEntryResponse", body)
+            _ask_search(params, page_size, page, client)
             answer = KalturaObjectFactory.create(client.doQueue(), "KalturaESearchEntryResponse")
-            total = _int(getattr(answer, "totalCount", None))
-            if total is None:
-                raise KalturaError("Kaltura answered without a count", retryable=True)
+            total = _total(answer)
             objects = answer.objects if isinstance(answer.objects, list) else []
             return [_entry(result.object) for result in objects], total
 
@@ -643,15 +692,25 @@ class Kaltura:
 
     # Changing
 
-    def change_tags(self, entry_id: str, *, add: str = "", remove: str = "") -> Entry:
+    def change_tags(
+        self,
+        entry_id: str,
+        *,
+        add: str = "",
+        remove: str = "",
+        check: Callable[[tuple[FlavorAsset, ...]], None] | None = None,
+    ) -> Entry:
         """Add and remove a tag on a fresh read of the entry, and check the answer (kaltura-api 6).
 
-        Raises KalturaError if the entry is gone or Kaltura did not take the change.
+        `check` is given the flavors, read in the same request as the entry, and may raise. Raises Changed if the entry
+        is gone, KalturaError if Kaltura did not take the change.
         """
         for attempt in range(3):
-            entry = self.entry(entry_id)
+            entry, flavors, _ = self.look(entry_id) if check else (self.entry(entry_id), (), 0)
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
+            if check:
+                check(flavors)
             wanted = [tag for tag in entry.tags if tag.lower() != remove]
             if add and add not in entry.tag_set:
                 wanted.append(add)
@@ -770,16 +829,16 @@ class Kaltura:
                     raise
                 self._pause(0.25 * 2**attempt)
 
-    def update_content(self, entry_id: str, resource: str) -> None:
+    def update_content(self, entry_id: str, resource: str) -> Entry:
         """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
 
         Never repeat it blindly: a second call cancels the first (kaltura-api 5.3).
         """
         options = KalturaEntryReplacementOptions()
         options.keepManualThumbnails = 1
-        self._call(
+        return self._call(
             f"replace the content of {entry_id}",
-            lambda c: c.media.updateContent(entry_id, _resource(resource), NotImplemented, options),
+            lambda c: _entry(c.media.updateContent(entry_id, _resource(resource), NotImplemented, options)),
             writes=True,
         )
 

@@ -360,9 +360,9 @@ class Store:
                     tags.pop(name.replace("_", "-"), None)
             tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
             for _ in range(2):
-                self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
-                # An empty answer with status 200 is S3's yes, but a proxy's too.
-                if self._tags(key) == tags:
+                answer = self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
+                # An empty answer with status 200 is S3's yes, but a proxy's too: that has no request id of S3's.
+                if answer["ResponseMetadata"].get("RequestId") or self._tags(key) == tags:
                     return
         except (ClientError, BotoCoreError) as error:
             raise self._failure(f"tag object {key}", error) from error

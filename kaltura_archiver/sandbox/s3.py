@@ -202,6 +202,7 @@ class _Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut_at: int | None = None  # send so many bytes of the body, then cut the connection
+    ours: bool = True  # False: not S3's own, but of something in between
 
 
 class _RefusedError(Exception):
@@ -1148,7 +1149,7 @@ def _instead(fault: Fault) -> _Answer | None:
         case "error":
             return _error(fault.status, fault.code, f"{fault.code} on cue")
         case "empty":
-            return _Answer(200)
+            return _Answer(200, ours=False)
     return None
 
 
@@ -1160,9 +1161,9 @@ def _spoiled(answer: _Answer, kind: str, fault: Fault | None, call: _Call) -> _A
         case "delay" if fault:
             time.sleep(fault.seconds)
         case "empty_after":
-            return _Answer(200)
+            return _Answer(200, ours=False)
         case "garbage":
-            return _Answer(200, {"content-type": "text/html"}, b"<html><body>It works!</body></html>")
+            return _Answer(200, {"content-type": "text/html"}, b"<html><body>It works!</body></html>", ours=False)
         case "cut":
             if call.method != "HEAD":
                 answer.body = answer.body[: len(answer.body) // 2]
@@ -1258,7 +1259,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         if answer.status not in (204, 304):
             self.send_header("Content-Length", str(length))
-        self.send_header("x-amz-request-id", "SANDBOX")
+        if answer.ours:
+            self.send_header("x-amz-request-id", "SANDBOX")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body[: answer.cut_at])
