@@ -7,11 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
@@ -24,6 +26,7 @@ from kaltura_archiver.errors import (
     Refused,
     ServiceError,
     Stopped,
+    StoreError,
     Waiting,
 )
 from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, READ_BYTES, TOKEN_PREFIX, Kaltura
@@ -42,6 +45,7 @@ from kaltura_archiver.model import (
     ReplacementStatus,
     StoredObject,
 )
+from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
@@ -75,6 +79,7 @@ class _Work:
     token: str = ""
     token_used: bool = False
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
+    converting: bool = False  # one of those that Kaltura may convert at a time
     begun: bool = False  # content of the entry may have changed: there is no way back
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
@@ -143,30 +148,45 @@ class Runner:
         self.placeholder = placeholder
         self._poll_seconds = poll_seconds
         self._stop = stop
+        self._room = Room(1, options.max_converting, stop)
+        # Each entry perhaps with the temporary one of its replacement.
+        self._conversions = Conversions(partial(kaltura.entries, size=2 * LOOK_BATCH), poll_seconds, stop)
         self._no_replacement = False  # set once Kaltura says that this account cannot replace content
 
     # The run
 
     def run(self, entry_ids: Iterable[str], workers: int) -> Iterator[Result]:
-        """Results as they come, at most `workers` entries in hand; after `stop` is set no further one is begun."""
+        """Results as they come; after `stop` is set no further entry is begun.
+
+        At most `workers` entries are worked on, and beside them at most `max_converting` wait for a conversion.
+        """
         waiting = iter(entry_ids)
-        with ThreadPoolExecutor(workers, thread_name_prefix="entry") as pool:
-            running: set[Future[Result]] = set()
+        self._room = Room(workers, self.options.max_converting, self._stop)
+        news: SimpleQueue[Future[Result] | None] = SimpleQueue()  # a result, or that a place has become free
+        self._room.on_freed(partial(news.put, None))
+        with ThreadPoolExecutor(2 * workers + self.options.max_converting, thread_name_prefix="entry") as pool:
+            running = 0
             try:
+                entry_id = next(waiting, None)
                 while True:
-                    while len(running) < workers and not self._stop.is_set():
+                    while entry_id is not None and not self._stop.is_set() and self._room.begin():
+                        pool.submit(self._in_its_place, entry_id).add_done_callback(news.put)
+                        running += 1
                         entry_id = next(waiting, None)
-                        if entry_id is None:
-                            break
-                        running.add(pool.submit(self.one, entry_id))
                     if not running:
                         return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
+                    if future := news.get():
+                        running -= 1
                         yield future.result()
             except BaseException:
                 self._stop.set()
                 raise
+
+    def _in_its_place(self, entry_id: str) -> Result:
+        try:
+            return self.one(entry_id)
+        finally:
+            self._room.end()
 
     def remove_leftovers(self, entry_ids: Iterable[str]) -> None:
         """Remove what killed runs have left of these entries: multipart uploads, upload tokens never used.
@@ -198,7 +218,10 @@ class Runner:
                 state = state or plan.state
                 moved = work.bytes_moved if work else 0
                 work = _Work(facts, bytes_moved=moved)
-                outcome, detail = self._carry_out(plan, work)
+                try:
+                    outcome, detail = self._carry_out(plan, work)
+                finally:
+                    self._end_conversion(work)
                 if Step.SETTLE not in plan.steps or outcome is not Outcome.DONE:
                     break
                 settled = True
@@ -423,10 +446,17 @@ class Runner:
                 f"away in S3, remove the tag {ARCHIVED_TAG} in Kaltura, and run s3copy"
             )
 
-    def _check_copy(self, work: _Work) -> None:
-        planned, stored = work.stored, self.store.head(work.id)
+    def _require_stored(self, work: _Work, *, with_tags: bool = False) -> StoredObject:
+        """The stored copy, if it is still what was planned on and readable; Changed or Waiting otherwise."""
+        planned, stored = work.stored, self.store.head(work.id, with_tags=with_tags)
         if stored is None or (stored.size_bytes, stored.etag) != (planned.size_bytes, planned.etag):
             raise Changed(f"the stored copy of {work.id} changed meanwhile")
+        if planned.availability is Availability.READABLE and stored.availability is not Availability.READABLE:
+            raise _frozen_again(stored)
+        return stored
+
+    def _check_copy(self, work: _Work) -> None:
+        stored = self._require_stored(work, with_tags=True)
         original = work.facts.original
         if original is None or not original.status.ready or holds_placeholder(work.facts):
             return
@@ -466,10 +496,22 @@ class Runner:
 
     # Steps: the swap
 
+    def _begin_conversion(self, work: _Work) -> None:
+        """Wait for leave to have Kaltura convert one more; asked for before anything is sent, which would only lie."""
+        if not work.converting:
+            self._room.begin_conversion()
+            work.converting = True
+
+    def _end_conversion(self, work: _Work) -> None:
+        if work.converting:
+            self._room.end_conversion()
+            work.converting = False
+
     def _upload_placeholder(self, work: _Work) -> None:
         if self.placeholder is None:
             raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
         self._require_way()
+        self._begin_conversion(work)
         name = f"{TOKEN_PREFIX}{work.id}{self.placeholder.path.suffix or '.mp4'}"
         work.token = self._upload(name, self.placeholder.size_bytes, self.placeholder.pieces())
 
@@ -507,20 +549,22 @@ class Runner:
         work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
 
     def _put_original(self, work: _Work) -> None:
-        stored = self.store.head(work.id)
-        if stored is None or (stored.size_bytes, stored.etag) != (work.stored.size_bytes, work.stored.etag):
-            raise Changed(f"the stored copy of {work.id} changed meanwhile")
-        if stored.availability is not Availability.READABLE:
-            raise Waiting(f"the stored copy is frozen again ({stored.storage_class}): run restore once more")
+        stored = work.stored
         self._require_way()
+        self._begin_conversion(work)
         self._keep_displaced(work)
         if self.options.via == "url":
-            new = self._swap(work, self.store.presign(work.id, URL_SECONDS), lambda: None)
+            new = self._swap(work, self.store.presign(work.id, URL_SECONDS), lambda: self._require_stored(work))
             found = None
         else:
             taken = Fingerprinter(self.store.part_bytes(stored))
             pieces = self._proven(taken, stored, self.store.read(stored))
-            work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)
+            try:
+                work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)
+            except StoreError as error:
+                if error.code == "InvalidObjectState":
+                    raise _frozen_again(stored) from error
+                raise
             work.bytes_moved += stored.size_bytes
             found = taken.result()
             new = self._swap(work, work.token, lambda: None)
@@ -592,7 +636,7 @@ class Runner:
             work.bytes_moved += size
         work.notes.append(f"what was in its place is kept as {key}")
 
-    def _swap(self, work: _Work, resource: str, last_check: Callable[[], None]) -> FlavorAsset:
+    def _swap(self, work: _Work, resource: str, last_check: Callable[[], object]) -> FlavorAsset:
         """Put the content of `resource` in the place of the original; returns the new original, READY.
 
         The old content plays until the new is ready. Whatever is not certain is read, never repeated (kaltura-api 5.3).
@@ -607,18 +651,19 @@ class Runner:
         if self._no_replacement:
             return self._in_place(work, resource, last_check, deadline)
         work.token_used = work.begun = True
+        seen: Entry | None
         try:
-            self.kaltura.update_content(work.id, resource)
+            seen = self.kaltura.update_content(work.id, resource)
         except KalturaError as error:
             if error.code == FEATURE_FORBIDDEN:
                 self._no_replacement = True
                 work.token_used = work.begun = False
                 return self._in_place(work, resource, last_check, deadline)
-            now = self.kaltura.entry(work.id) if error.retryable else None
-            if (now is None or not now.replacement_running) and self._new_original(work) is None:
+            seen = self.kaltura.entry(work.id) if error.retryable else None
+            if (seen is None or not seen.replacement_running) and self._new_original(work) is None:
                 work.token_used = work.begun = False
                 raise
-        return self._await_swap(work, deadline)
+        return self._await_swap(work, seen, deadline)
 
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
@@ -647,10 +692,15 @@ class Runner:
         other = now.content_id != before.content_id or (now.status.ready and not before.status.ready)
         return now if other else None
 
-    def _await_swap(self, work: _Work, deadline: float) -> FlavorAsset:
-        """Wait until a replacement has gone through. Failures of Kaltura's are cancelled: the old content stays."""
+    def _await_swap(self, work: _Work, entry: Entry | None, deadline: float) -> FlavorAsset:
+        """Wait until a replacement has gone through. Failures of Kaltura's are cancelled: the old content stays.
+
+        `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
+        """
+        temporary: Entry | None = None
+        if entry is None or not entry.replacement_running:
+            entry, temporary = self._next_look(work, entry, deadline)
         while True:
-            entry = self.kaltura.entry(work.id)
             if entry is None:
                 raise Changed(f"entry {work.id} was deleted meanwhile")
             status, work.tags_seen = entry.replacement_status, entry.tag_set
@@ -660,10 +710,11 @@ class Runner:
                     work.begun = False
                     raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
                 if new.status.ready:
+                    self._end_conversion(work)
                     return new
                 if not new.status.in_progress:
                     raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
-            elif status == ReplacementStatus.FAILED or self._temporary_failed(entry):
+            elif status == ReplacementStatus.FAILED or _failed(temporary):
                 self.kaltura.cancel_replace(work.id)
                 work.begun = False
                 raise Cancelled(f"Kaltura could not convert the new content of {work.id}; the old content is in place")
@@ -673,26 +724,16 @@ class Runner:
                 self.kaltura.approve_replace(work.id)
             elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not self.options.approve:
                 raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
-            self._wait(work, deadline)
+            entry, temporary = self._next_look(work, entry, deadline)
 
-    def _wait(self, work: _Work, deadline: float, *, stoppable: bool = True) -> None:
+    def _next_look(self, work: _Work, entry: Entry | None, deadline: float) -> tuple[Entry | None, Entry | None]:
+        """The entry, and the temporary one of its replacement, as they are at the next look at all that convert."""
         if time.monotonic() >= deadline:
             raise Waiting(f"the conversion of {work.id} is not finished after --timeout; run the command again later")
-        pause = min(self._poll_seconds, max(deadline - time.monotonic(), 0.01))
-        if not stoppable:
-            time.sleep(pause)
-        elif self._stop.wait(pause):
-            raise Stopped("asked to stop")
-
-    def _temporary_failed(self, entry: Entry) -> bool:
-        """Whether a failed import has left the main entry in a replacement that never ends (kaltura-api 10.6)."""
-        if not entry.replacing_entry_id:
-            return False
-        temporary = self.kaltura.entry(entry.replacing_entry_id)
-        return temporary is not None and temporary.status in (
-            EntryStatus.ERROR_IMPORTING,
-            EntryStatus.ERROR_CONVERTING,
-        )
+        ids = [work.id, *filter(None, [entry.replacing_entry_id if entry else ""])]
+        with self._room.waiting():
+            found = self._conversions.look(*ids, deadline=deadline)
+        return found[0], found[1] if len(found) > 1 else None
 
     def _require_way(self) -> None:
         """Raise Refused where Kaltura has said that it cannot replace content, and deleting it first is not allowed."""
@@ -702,7 +743,7 @@ class Runner:
                 "switch it on, or use --allow-in-place, which leaves the entry without video while it converts"
             )
 
-    def _in_place(self, work: _Work, resource: str, last_check: Callable[[], None], deadline: float) -> FlavorAsset:
+    def _in_place(self, work: _Work, resource: str, last_check: Callable[[], object], deadline: float) -> FlavorAsset:
         """Delete the flavors, the original last, and add the new content: for accounts without replacement."""
         self._require_way()
         original = work.facts.original
@@ -718,7 +759,7 @@ class Runner:
             if time.monotonic() >= until:
                 raise EntryFailed(f"entry {work.id} did not become NO_CONTENT (status {entry.status}); run repair")
             # An entry without content is not left alone, even when asked to stop.
-            self._wait(work, until, stoppable=False)
+            time.sleep(min(self._poll_seconds, max(until - time.monotonic(), 0.01)))
         return self._fill(work, resource, deadline)
 
     def _fill(self, work: _Work, resource: str, deadline: float) -> FlavorAsset:
@@ -732,16 +773,19 @@ class Runner:
                 work.token_used = False
                 raise EntryFailed(f"{error}; the entry has no content now: run repair") from error
         while True:
-            entry = self.kaltura.entry(work.id)
+            entry, _ = self._next_look(work, None, deadline)
             if entry is None:
                 raise Changed(f"entry {work.id} was deleted meanwhile")
-            new, work.tags_seen = self._new_original(work), entry.tag_set
+            work.tags_seen = entry.tag_set
+            if entry.status in (EntryStatus.IMPORT, EntryStatus.PRECONVERT):
+                continue
+            new = self._new_original(work)
             if entry.status == EntryStatus.READY and new is not None and new.status.ready:
+                self._end_conversion(work)
                 return new
             failed = entry.status in (EntryStatus.ERROR_CONVERTING, EntryStatus.ERROR_IMPORTING)
             if failed or (new is not None and new.status is FlavorStatus.ERROR):
                 raise EntryFailed(f"Kaltura could not convert the new content of {work.id}; run repair")
-            self._wait(work, deadline)
 
     def _settle(self, work: _Work) -> None:
         """Go on with a replacement that an earlier run of ours began; somebody else's is only waited for."""
@@ -749,14 +793,16 @@ class Runner:
         source = self._source_of_replacement(entry)
         known = {work.stored.size_bytes, work.facts.placeholder_bytes}
         # A failed import has brought nothing, and ends only by being cancelled: see _await_swap.
-        import_failed = source is None and self._temporary_failed(entry)
+        temporary = entry.replacing_entry_id
+        import_failed = source is None and bool(temporary) and _failed(self.kaltura.entry(temporary))
         if not import_failed and (source is None or source.size_bytes not in known):
             raise Waiting(
                 f"a replacement of {work.id} is in progress that is not known to be ours "
                 f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
             )
+        self._begin_conversion(work)
         try:
-            new = self._await_swap(work, time.monotonic() + self.options.timeout_seconds)
+            new = self._await_swap(work, entry, time.monotonic() + self.options.timeout_seconds)
         except Cancelled as error:
             log.warning("%s", error)
             return
@@ -780,6 +826,10 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
 }
 
 
+def _frozen_again(stored: StoredObject) -> Waiting:
+    return Waiting(f"the stored copy is frozen again ({stored.storage_class}): run restore once more")
+
+
 def compare(found: Fingerprint, stored: StoredObject) -> tuple[Identity, str]:
     """Whether content just read is what the object holds, by what S3 keeps about it, and by which evidence.
 
@@ -800,6 +850,11 @@ def compare(found: Fingerprint, stored: StoredObject) -> tuple[Identity, str]:
     if stored.crc64nvme:
         return Identity.SAME, "CRC64NVME and size agree"
     return Identity.LIKELY, "the object's ETag cannot be rebuilt and it has no checksum"
+
+
+def _failed(temporary: Entry | None) -> bool:
+    """Whether a failed import has left the main entry in a replacement that never ends (kaltura-api 10.6)."""
+    return temporary is not None and temporary.status in (EntryStatus.ERROR_IMPORTING, EntryStatus.ERROR_CONVERTING)
 
 
 def _normalised(tags: Iterable[str]) -> set[str]:

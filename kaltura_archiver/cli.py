@@ -404,6 +404,10 @@ _SWAP = (
         "--timeout", "timeout_seconds", type=Duration(), default="2h", show_default=True, metavar="TIME",
         help="Longest wait for one conversion.",
     ),
+    click.option(
+        "--max-converting", type=click.IntRange(1, 1000), default=50, show_default=True, metavar="N",
+        help="Entries that Kaltura may be converting at a time, beside the workers' own.",
+    ),
     click.option("--approve", is_flag=True, help="Approve replacements where the account asks for approval."),
     click.option(
         "--allow-in-place", is_flag=True,

@@ -8,7 +8,6 @@ import logging
 import random
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -38,6 +37,7 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import EXACT, Query
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
+from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.streams import rechunk
 
@@ -63,7 +63,8 @@ READ_BYTES = 2**20
 CHUNK_BYTES = 16 * 2**20
 
 # kaltura-api 9. Nothing was done when one of these comes back, so even a write may be made again.
-NOT_ACTED = frozenset({"ACTION_BLOCKED", "LOCK_TIMED_OUT"})
+RATE_LIMIT = "ACTION_BLOCKED"
+NOT_ACTED = frozenset({RATE_LIMIT, "LOCK_TIMED_OUT"})
 RETRYABLE = NOT_ACTED | {
     "INTERNAL_SERVERL_ERROR",
     "INTERNAL_SERVER_ERROR",
@@ -336,10 +337,10 @@ class Kaltura:
         self._settings = settings
         self._read_only = read_only
         self._stop = stop or threading.Event()
-        self._local = threading.local()
+        self._idle: list[Any] = []  # clients, each with its connection, the last one used last
         self._session_lock = threading.Lock()
         self._ks = ""
-        self._blocked_until = 0.0
+        self._pace = Pace(self._pause)
 
     # Sessions
 
@@ -354,7 +355,7 @@ class Kaltura:
             partner = int(s.partner_id)
         except ValueError:
             raise ConfigError(f"KALTURA_PARTNERID must be a number, not {s.partner_id!r}") from None
-        client = self._client()
+        client = self._take_client()
         client.setKs(NotImplemented)
         try:
             if s.app_token_id:
@@ -382,6 +383,7 @@ class Kaltura:
             raise ConfigError("Kaltura gave no session; check the credentials and KALTURA_SERVICE_URL")
         hide(ks)
         self._ks = ks
+        self._idle.append(client)
 
     def _app_session(self, client: Any, widget_ks: str) -> str:
         """Exchange an app token for a KS. The hash type is not told to us, so the likely ones are tried in turn."""
@@ -402,41 +404,51 @@ class Kaltura:
             return _text(answer.ks)
         raise AssertionError("unreachable")
 
-    def _client(self) -> Any:
-        """This thread's client: KalturaApiClient is not thread-safe (kaltura-api 1.4)."""
-        client = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = _Client(KalturaConfiguration(self._settings.service_url.rstrip("/")))
-        return client
+    def _take_client(self) -> Any:
+        """A client that is nobody else's: KalturaApiClient is not thread-safe. To be given back when it did well.
+
+        After an error it is of no more use (kaltura-api 1.4). More threads wait than call, so they have none each.
+        """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Client(KalturaConfiguration(self._settings.service_url.rstrip("/")))
 
     # Calls
 
     def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
-        for attempt in range(1, MAX_TRIES + 1):
-            self._pause(self._blocked_until - time.monotonic())
+        tries = refusals = 0
+        while True:
+            called_at = self._pace.wait()
             try:
-                return call()
+                answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
-                self._local.client = None
                 failure = _translate(error, what)
             except KalturaError as error:
                 failure = error
+            else:
+                self._pace.passed()
+                return answer
+            if failure.code == RATE_LIMIT and refusals < MAX_REFUSALS:
+                # It is about all our threads together.
+                refusals += 1
+                self._pace.refused(called_at)
+                log.debug("%s; all calls pause", failure)
+                continue
+            tries += 1
             again = failure.code in NOT_ACTED if writes else failure.retryable
-            if not again or attempt == MAX_TRIES:
+            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT:
                 raise failure
-            pause = min(0.25 * 2**attempt, 15) * (0.5 + random.random())  # noqa: S311 - jitter
-            if failure.code == "ACTION_BLOCKED":
-                # A rate limit is about all our threads together.
-                self._blocked_until = time.monotonic() + pause
+            pause = min(0.25 * 2**tries, 15) * (0.5 + random.random())  # noqa: S311 - jitter
             log.debug("%s; trying again in %.1f s", failure, pause)
             self._pause(pause)
-        raise AssertionError("unreachable")
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> bool:
         if seconds > 0 and self._stop.wait(seconds):
             raise Stopped("asked to stop")
+        return False
 
     def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False) -> T:
         """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done."""
@@ -449,9 +461,11 @@ class Kaltura:
                 ks = self._ks
 
             def attempt(ks: str = ks) -> T:
-                client = self._client()
+                client = self._take_client()
                 client.setKs(ks)
-                return call(client)
+                answer = call(client)
+                self._idle.append(client)
+                return answer
 
             try:
                 return self._retrying(what, attempt, writes=writes)
@@ -475,11 +489,11 @@ class Kaltura:
                 return None
             raise
 
-    def entries(self, entry_ids: Iterable[str]) -> Iterator[tuple[str, Entry | None]]:
-        """Each id with its entry as it is now, many to a call; None as in `entry`."""
+    def entries(self, entry_ids: Iterable[str], *, size: int = GET_BATCH) -> Iterator[tuple[str, Entry | None]]:
+        """Each id with its entry as it is now, `size` to a call; None as in `entry`."""
         ids = list(entry_ids)
-        for start in range(0, len(ids), GET_BATCH):
-            batch = ids[start : start + GET_BATCH]
+        for start in range(0, len(ids), size):
+            batch = ids[start : start + size]
 
             def read(client: Any, batch: list[str] = batch) -> list[Entry | None]:
                 answers = _together(client, [partial(_ask_entry, entry_id) for entry_id in batch])

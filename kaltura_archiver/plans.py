@@ -66,6 +66,7 @@ class Options:
     days: int = 7
     via: str = "upload"
     timeout_seconds: float = 7200.0
+    max_converting: int = 50
     request: bool = False
 
 

@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
 from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, Availability, StoredObject
+from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
 from kaltura_archiver.streams import Fingerprint, crc_text, fingerprint, rechunk
 
@@ -35,8 +36,9 @@ MAX_PARTS = 9_000
 PARTS_IN_FLIGHT = 3
 READ_BYTES = 2**20
 MAX_RESUMES = 5
-RETRYABLE = frozenset(
-    {"SlowDown", "Throttling", "ThrottlingException", "InternalError", "ServiceUnavailable", "RequestTimeout",
+RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
+RETRYABLE = RATE_LIMITS | frozenset(
+    {"InternalError", "ServiceUnavailable", "RequestTimeout",
      "OperationAborted", "ConditionalRequestConflict", "500", "502", "503", "504"}
 )  # fmt: skip
 
@@ -97,12 +99,33 @@ class Store:
             region = session.region_name or "us-east-1"
             self._s3: S3Client = session.client("s3", config=config, region_name=region)
             self._s3.meta.events.register("after-call.s3", _require_proper)
+            self._pace = Pace(self._stop.wait)
+            # Before the request is signed: it may wait.
+            self._s3.meta.events.register_first("request-created.s3", self._before_call)
+            # Before botocore's own judge, which has each call go on by itself and gives up soon.
+            self._s3.meta.events.register_first("needs-retry.s3", cast(Any, self._after_answer))
             if session.get_credentials() is None:
                 raise ConfigError(
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
                 )
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
+
+    def _before_call(self, request: Any, **_: Any) -> None:
+        request.context["called_at"] = self._pace.wait()
+
+    def _after_answer(
+        self, response: tuple[Any, Mapping[str, Any]] | None, attempts: int, request_dict: Mapping[str, Any], **_: Any
+    ) -> float | None:
+        """Seconds to wait before another try where S3 says that we ask too much: then all pause, and so does this."""
+        if response is None:
+            return None
+        parsed = response[1]
+        if parsed.get("Error", {}).get("Code") not in RATE_LIMITS:
+            self._pace.passed()
+            return None
+        self._pace.refused(request_dict["context"].get("called_at", 0.0))
+        return 0.0 if attempts <= MAX_REFUSALS and not self._stop.is_set() else None
 
     def _failure(self, what: str, error: Exception) -> StoreError:
         if isinstance(error, ClientError):

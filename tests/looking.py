@@ -80,7 +80,8 @@ def lose_flavor_tag(sandbox: Sandbox, entry_id: str) -> None:
 
 def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without their pauses."""
-    monkeypatch.setattr("kaltura_archiver.kaltura.Kaltura._pause", lambda self, seconds: None)
+    monkeypatch.setattr("kaltura_archiver.kaltura.Kaltura._pause", lambda self, seconds: False)
+    monkeypatch.setattr("kaltura_archiver.pacing.FIRST_PAUSE_SECONDS", 0.0)
 
 
 def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes) -> None:

@@ -288,7 +288,8 @@ class Walk:
         # Without the run lock: a run that is killed holds it for two minutes, and here another run comes at once.
         arguments = [command, "--no-dry-run", "--no-lock", "--id", self.truth.entry_id, *more]
         if command != "s3copy":
-            arguments += ["--timeout", "20s"]
+            # While nothing answers, a wait goes on until its deadline.
+            arguments += ["--timeout", "2s" if self.kind and self.kind.details.get("times") else "20s"]
         patch = dict(self.scenario.patch)
         if self.kind and self.kind.before == "wait" and not self.met:
             patch["read_seconds"] = LATE_SECONDS

@@ -120,19 +120,20 @@ def _prepare() -> None:
     from botocore.loaders import create_loader
     from botocore.retries import standard
 
-    from kaltura_archiver import apply, cli, config, download, explain, kaltura, selection, store
+    from kaltura_archiver import apply, cli, config, download, explain, kaltura, pacing, selection, store
 
     loader = functools.cache(create_loader)
     botocore.session.create_loader = loader
     standard.ExponentialBackoff.delay_amount = lambda self, context: 0.001
     pause = kaltura.Kaltura._pause
     kaltura.Kaltura._pause = lambda self, seconds: pause(self, min(seconds, 0.01))
+    pacing.FIRST_PAUSE_SECONDS = pacing.LONGEST_PAUSE_SECONDS = 0.001
     # Fills the caches of boto3, which every run would fill for itself.
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}
     os.environ |= {"AWS_BUCKET": "x", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "KALTURA_PARTNERID": "1"}
     settings = config.read_settings()
     store.Store(settings, read_only=True)
-    kaltura.Kaltura(settings, read_only=True)._client()
+    kaltura.Kaltura(settings, read_only=True)._take_client()
     _ = apply, cli, download, explain, selection
 
 

@@ -1,0 +1,202 @@
+"""Who may work now: entries in hand and conversions are bounded, waits are shared, and all heed a rate limit."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from kaltura_archiver.errors import ServiceError, Stopped
+from kaltura_archiver.model import Entry
+
+# The pause after a service's first word that we ask too often, doubled with each further one, and where that ends.
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+# How often one call may be refused for the sake of a rate limit: Kaltura says the same of what is blocked for good.
+MAX_REFUSALS = 8
+# Entries looked at in one request.
+LOOK_BATCH = 50
+
+
+class Pace:
+    """How fast one service lets all our threads together call it."""
+
+    def __init__(self, sleep: Callable[[float], bool]) -> None:
+        """`sleep` waits so many seconds, or until there is a reason not to: then it returns True, or raises."""
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._seconds = 0.0
+        self._since = self._until = 0.0
+
+    def wait(self) -> float:
+        """Wait while the service is to be left alone; returns the time of the call, for `refused`.
+
+        Threads come back one after the other, so that one of them finds out whether the limit is still there.
+        """
+        while (left := self._until - time.monotonic()) > 0:
+            if self._sleep(left + random.random() * self._seconds):  # noqa: S311 - no secret
+                break  # asked to stop
+        return time.monotonic()
+
+    def refused(self, called_at: float) -> None:
+        """A call was refused for its rate: all pause. Of calls that were under way together only one counts."""
+        with self._lock:
+            if called_at > self._since:
+                self._seconds = min(max(2 * self._seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                self._since = time.monotonic()
+                self._until = self._since + self._seconds
+
+    def passed(self) -> None:
+        """A call went through: the next pause will be shorter."""
+        if self._seconds:
+            with self._lock:
+                self._seconds = self._seconds * 0.8 if self._seconds > FIRST_PAUSE_SECONDS / 2 else 0.0
+
+
+class Room:
+    """Bounds of a run: so many entries are worked on, so many may be in a conversion, and nobody blocks anybody.
+
+    An entry gives its place up while it waits; coming back it goes before entries that are not begun. While one waits
+    for leave to convert, no new one is begun either, so that at most `workers` do.
+    """
+
+    def __init__(self, workers: int, conversions: int, stop: threading.Event) -> None:
+        self._places = workers
+        self._conversions = conversions
+        self._returning = 0
+        self._stop = stop
+        self._changed = threading.Condition()
+        self._freed: Callable[[], object] = lambda: None
+
+    def on_freed(self, call: Callable[[], object]) -> None:
+        """What to call when an entry has given up its place, so that another may be begun."""
+        self._freed = call
+
+    def begin(self) -> bool:
+        """Take a place for a new entry, if there is one that nobody comes back to."""
+        with self._changed:
+            free = self._places > self._returning
+            self._places -= free
+            return free
+
+    def end(self) -> None:
+        """Give a place up."""
+        with self._changed:
+            self._places += 1
+            self._changed.notify_all()
+        self._freed()
+
+    def _come_back(self, *, converting: bool = False) -> None:
+        with self._changed:
+            self._returning += 1
+            self._changed.wait_for(
+                lambda: self._stop.is_set() or (self._places > 0 and (not converting or self._conversions > 0))
+            )
+            self._returning -= 1
+            # Who is to stop needs no place: it only cleans up.
+            self._places -= 1
+            self._conversions -= converting
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """For the time of a wait the place is another's."""
+        self.end()
+        try:
+            yield
+        finally:
+            self._come_back()
+
+    def begin_conversion(self) -> None:
+        """Wait until one more conversion may be begun. Raises Stopped."""
+        with self._changed:
+            if self._conversions > 0:
+                self._conversions -= 1
+                return
+            # Nobody new is begun on this place: only those come back whose conversions have ended.
+            self._places += 1
+            self._changed.notify_all()
+            self._come_back(converting=True)
+        if self._stop.is_set():
+            self.end_conversion()
+            raise Stopped("asked to stop")
+
+    def end_conversion(self) -> None:
+        with self._changed:
+            self._conversions += 1
+            self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One entry, perhaps with the temporary entry of its replacement, that somebody wants to be looked at."""
+
+    ids: tuple[str, ...]
+    deadline: float
+    answer: Future[tuple[Entry | None, ...]] = field(default_factory=Future)
+
+
+class Conversions:
+    """Looks at all the entries that wait for Kaltura in one request per pause, however many there are."""
+
+    def __init__(
+        self,
+        read: Callable[[list[str]], Iterable[tuple[str, Entry | None]]],
+        pause_seconds: float,
+        stop: threading.Event,
+    ) -> None:
+        self._read = read
+        self._pause_seconds = pause_seconds
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._wanted: list[_Look] = []
+        self._served = False
+
+    def look(self, *ids: str, deadline: float) -> tuple[Entry | None, ...]:
+        """The entries as they are at the next common look; ask for one, or for one and what belongs to it.
+
+        Raises Stopped, or the error of a look that failed: at once, or after the deadline if it may pass.
+        """
+        wanted = _Look(ids, deadline)
+        with self._lock:
+            self._wanted.append(wanted)
+            if not self._served:
+                self._served = True
+                threading.Thread(target=self._serve, name="conversions", daemon=True).start()
+        return wanted.answer.result()
+
+    def _serve(self) -> None:
+        """Look until nobody wants to know anything any more."""
+        while True:
+            self._stop.wait(self._pause_seconds)
+            with self._lock:
+                wanted, self._wanted = self._wanted, []
+                if not wanted:
+                    self._served = False
+                    return
+            for start in range(0, len(wanted), LOOK_BATCH):
+                self._answer(wanted[start : start + LOOK_BATCH])
+
+    def _answer(self, looks: list[_Look]) -> None:
+        try:
+            if self._stop.is_set():
+                raise Stopped("asked to stop")
+            found = dict(self._read([entry_id for look in looks for entry_id in look.ids]))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            passing = isinstance(error, ServiceError) and error.retryable
+            if isinstance(error, ServiceError) and not passing and len(looks) > 1:
+                for look in looks:  # whose is it?
+                    self._answer([look])
+                return
+            for look in looks:
+                if passing and time.monotonic() < look.deadline:
+                    with self._lock:
+                        self._wanted.append(look)
+                else:
+                    look.answer.set_exception(error)
+            return
+        for look in looks:
+            look.answer.set_result(tuple(found[entry_id] for entry_id in look.ids))
