@@ -428,6 +428,7 @@ class Runner:
             verdict, how = compare(found, work.stored)
             if verdict is not Identity.DIFFERENT:
                 return found, verdict, how
+        self.store.mark_suspect(work.id)
         self.store.set_tags(work.id, flavor=None, differs=work.original.content_id)
         return found, verdict, how
 
@@ -487,6 +488,7 @@ class Runner:
                 break
         now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if verdict is Identity.DIFFERENT:
+            self.store.mark_suspect(work.id)
             self.store.set_tags(work.id, damaged_at=now, verified_at=None)
             raise EntryFailed(f"MISMATCH: the stored copy is damaged: {how}")
         if verdict is not Identity.SAME:

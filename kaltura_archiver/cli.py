@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.redact import hide, one_line, redact
 from kaltura_archiver.report import (
+    COLUMNS_OF_TAGS,
     COUNT_COLUMNS,
     DOWNLOAD_COLUMNS,
     FLAVOR_COLUMNS,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
-    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.selection import Ids, Selection
     from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -179,12 +180,13 @@ class App:
         kaltura.sign_in()
         return kaltura
 
-    def store(self, *, read_only: bool = True) -> Store:
+    def store(self, *, read_only: bool = True, check: bool = True) -> Store:
         from kaltura_archiver.store import Store
 
         self.settings.need_bucket()
         store = Store(self.settings, read_only=read_only, stop=self.stop)
-        store.check_bucket()
+        if check:
+            store.check_bucket()
         return store
 
     @contextmanager
@@ -626,25 +628,12 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
             for entry in selection:
                 rows.write(list_row(entry))
         else:
-            for batch in _batches(selection):
-                flavors = kaltura.flavors(entry.id for entry in batch)
-                for entry in batch:
-                    for flavor in flavors[entry.id]:
-                        rows.write(flavor_row(flavor))
+            from kaltura_archiver.survey import flavors_of
+
+            for _, flavors in flavors_of(kaltura, selection):
+                for flavor in flavors:
+                    rows.write(flavor_row(flavor))
     app.exit(_after_selection(selection))
-
-
-def _batches(selection: Selection) -> Iterator[list[Any]]:
-    from kaltura_archiver.kaltura import FLAVOR_BATCH
-
-    batch = []
-    for entry in selection:
-        batch.append(entry)
-        if len(batch) == FLAVOR_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 @cli.command("count", cls=SelectingCommand)
@@ -672,39 +661,41 @@ def count(app: App, /, query: Query, style: str) -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=8, show_default=True, help="Objects looked at at a time."
 )
+@click.option("--verified", is_flag=True, help="Look at every stored copy, and tell when it was verified.")
 @columns_option
 @format_option
 @pass_app
-def health(app: App, /, query: Query, workers: int, columns: str | None, style: str) -> None:
+def health(app: App, /, query: Query, workers: int, verified: bool, columns: str | None, style: str) -> None:
     """Check each entry against S3: a row each, what is wrong also on stderr; exit 1 if one is broken.
+
+    Of up to 40 entries each stored copy is looked at, and the message tells when it was last verified. Of more the
+    bucket is listed, which is much faster: sizes are compared, and a copy is looked at only where its tags could change
+    the state. --verified, or one of the columns identity, evidence and verified_at, looks at every copy.
 
     \b
     Examples:
       kaltura-archiver health --tag archived_to_s3 --max-entries -1
       kaltura-archiver health --id 0_abc12345 --format table
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    from kaltura_archiver.model import Facts
     from kaltura_archiver.states import classify
+    from kaltura_archiver.survey import facts_of
 
     shown = _columns(columns, HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
-    kaltura, store = app.kaltura(), app.store()
-    placeholder_bytes = app.settings.placeholder_bytes()
+    kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
+    look = facts_of(
+        kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers,
+        thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
+    )  # fmt: skip
     code = Exit.OK
-    with Rows(shown, style) as rows, ThreadPoolExecutor(workers) as pool:
-        for batch in _batches(selection):
-            flavors = kaltura.flavors(entry.id for entry in batch)
-            stored = pool.map(store.head, [entry.id for entry in batch])
-            for entry, found in zip(batch, stored, strict=True):
-                facts = Facts(entry, flavors[entry.id], found, placeholder_bytes)
-                judgement = classify(facts)
-                found_code = exit_of_health(judgement)
-                code = max(code, found_code, key=_severity)
-                rows.write(health_row(facts, judgement))
-                if found_code is not Exit.OK:
-                    log.error("entry %s is %s", entry.id, health_message(facts, judgement))
+    with look as found, Rows(shown, style) as rows:
+        for facts in found:
+            judgement = classify(facts)
+            found_code = exit_of_health(judgement)
+            code = max(code, found_code, key=_severity)
+            rows.write(health_row(facts, judgement))
+            if found_code is not Exit.OK:
+                log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
     app.exit(max(_after_selection(selection), code, key=_severity))
 
 
@@ -788,7 +779,7 @@ def _runner(app: App, command: Command, options: Options) -> Runner:
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
     style: str, no_lock: bool = True, tmp: str | None = None, wait_ready: bool = False,
-    draw: Callable[[list[str]], list[str]] = list, **options: Any,
+    draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, **options: Any,
 ) -> NoReturn:  # fmt: skip
     """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
     context = click.get_current_context()
@@ -809,7 +800,7 @@ def _run(
     with app.stoppable(), lock or nullcontext():
         selection = _select(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
-        ids = draw([entry.id for entry in selection])
+        ids = draw(selection.read_ids())
         code = _after_selection(selection)
         if selection.cut and not _limit_was_given():
             code = max(code, Exit.LIMIT, key=_severity)
@@ -949,16 +940,16 @@ def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> Non
     _run(app, Command.VERIFY, query, dry_run=False, acting=False, everything=True, draw=draw, **options)
 
 
-def _sampler(sample: str | None) -> Callable[[list[str]], list[str]]:
+def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:
     """What draws the sample asked for: `N` ids or `P%` of them (at least one), in their order."""
     if sample is None:
-        return list
+        return lambda ids: ids
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", sample)
     number = float(match.group(1)) if match else 0.0
     if not match or number <= 0 or (match.group(2) and number > 100) or (not match.group(2) and number % 1):
         raise click.UsageError(f"--sample: {sample!r} is neither a number nor a percentage such as 5%")
 
-    def draw(ids: list[str]) -> list[str]:
+    def draw(ids: Ids) -> Sequence[str]:
         wanted = math.ceil(len(ids) * number / 100) if match.group(2) else int(number)
         drawn = set(secrets.SystemRandom().sample(ids, min(wanted, len(ids))))
         return [entry_id for entry_id in ids if entry_id in drawn]

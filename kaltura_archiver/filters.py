@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -157,26 +156,37 @@ class Query:
 
         Of categories only those the entry itself names can be told: being below one is the server's word.
         """
-        never = not entry.last_played_at
-        created, played = entry.created_at, entry.last_played_at or 0
-        tests: Mapping[str, bool] = {
-            "it is recycled": entry.recycled,
-            "it is a temporary entry of a replacement": entry.temporary,
-            f"its entry type is {entry.entry_type}, not a media clip": entry.entry_type != "1",
-            f"it is not of media type {self.media_type.name.lower()}": entry.media_type != self.media_type.value,
-            f"its status is {_status_name(entry.status)}": entry.status not in self.statuses,
-            f"its tags are {', '.join(entry.tags) or 'none'}": not set(self.tags) <= entry.tag_set
-            or bool(set(self.without_tags) & entry.tag_set),
-            "it is in an excluded category": bool({str(c) for c in self.without_categories} & set(entry.category_ids)),
-            f"it was played {entry.plays} times": self.plays_below is not None and entry.plays >= self.plays_below,
-            "it has been played": self.never_played and not never,
-            "it was created too early": self.created_since is not None and created < self.created_since,
-            "it was created too recently": (self.created_until is not None and created > self.created_until)
-            or (self.unplayed_since is not None and created > self.unplayed_since),
-            "it was not played in that time": self.played_since is not None and played < self.played_since,
-            "it was played more recently": self.unplayed_since is not None and played > self.unplayed_since,
-        }
-        return next((reason for reason, fails in tests.items() if fails), "")
+        reason = ""
+        created, played, tags = entry.created_at, entry.last_played_at or 0, entry.tag_set
+        if entry.recycled:
+            reason = "it is recycled"
+        elif entry.temporary:
+            reason = "it is a temporary entry of a replacement"
+        elif entry.entry_type != "1":
+            reason = f"its entry type is {entry.entry_type}, not a media clip"
+        elif entry.media_type != self.media_type.value:
+            reason = f"it is not of media type {self.media_type.name.lower()}"
+        elif entry.status not in self.statuses:
+            reason = f"its status is {_status_name(entry.status)}"
+        elif not tags.issuperset(self.tags) or not tags.isdisjoint(self.without_tags):
+            reason = f"its tags are {', '.join(entry.tags) or 'none'}"
+        elif self.without_categories and {str(c) for c in self.without_categories} & set(entry.category_ids):
+            reason = "it is in an excluded category"
+        elif self.plays_below is not None and entry.plays >= self.plays_below:
+            reason = f"it was played {entry.plays} times"
+        elif self.never_played and entry.last_played_at:
+            reason = "it has been played"
+        elif self.created_since is not None and created < self.created_since:
+            reason = "it was created too early"
+        elif (self.created_until is not None and created > self.created_until) or (
+            self.unplayed_since is not None and created > self.unplayed_since
+        ):
+            reason = "it was created too recently"
+        elif self.played_since is not None and played < self.played_since:
+            reason = "it was not played in that time"
+        elif self.unplayed_since is not None and played > self.unplayed_since:
+            reason = "it was played more recently"
+        return reason
 
     def __str__(self) -> str:
         """The criteria in one line, as `count` prints them."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from KalturaClient.Base import KalturaConfiguration, KalturaObjectFactory, KalturaParams
+from KalturaClient.Base import KalturaConfiguration, KalturaParams
 from KalturaClient.Client import KalturaClient
 from KalturaClient.exceptions import KalturaClientException, KalturaException
 from KalturaClient.Plugins.Core import (
@@ -51,7 +51,8 @@ READ_SECONDS = 120.0
 # A page of 500 entries has a few MiB. Parsed, an answer can take thirty times its size.
 MAX_ANSWER_BYTES = 16 * 2**20
 # Of a packed answer, unpacked at a time: at most a thousand times as much.
-ANSWER_PIECE_BYTES = 16 * 2**10
+PACKED_PIECE_BYTES = 16 * 2**10
+PIECE_BYTES = 2**18
 MAX_TRIES = 5
 SEARCH_WINDOW = 10_000
 MAX_PAGE = 500
@@ -134,7 +135,8 @@ class _Client(KalturaClient):  # type: ignore[misc]
             if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip"):
                 raise KalturaClientException("the answer is packed in a way that was not asked for", -5)
             pieces, size = [], 0
-            for piece in response.iter_content(ANSWER_PIECE_BYTES):
+            packed = "Content-Encoding" in response.headers
+            for piece in response.iter_content(PACKED_PIECE_BYTES if packed else PIECE_BYTES):
                 size += len(piece)
                 if size > MAX_ANSWER_BYTES:
                     raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
@@ -153,7 +155,7 @@ def _text(value: Any) -> str:
 def _int(value: Any) -> int | None:
     text = _text(value)
     try:
-        return int(float(text)) if text else None
+        return int(text) if text.isdecimal() else int(float(text)) if text else None
     except ValueError:
         return None
 
@@ -166,103 +168,131 @@ def _id(value: Any) -> str:
     return text
 
 
+_ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
+_ENTRY_FIELDS = (
+    "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
+    "lastPlayedAt", "creatorId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
+    "replacedEntryId", "replacementStatus", "parentEntryId", "duration",
+)  # fmt: skip
+_FLAVOR_FIELDS = (
+    "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
+    "deletedAt",
+)  # fmt: skip
+
+
+def _fields(raw: Any, names: Sequence[str]) -> dict[str, str]:
+    """Those of these fields that an object of an answer has, as text.
+
+    Of its XML element, which spares pages of entries the client's objects (all fields, most of them never looked at),
+    or of the client's object.
+    """
+    if isinstance(raw, etree._Element):
+        found = {child.tag: child.text or "" for child in raw.iterchildren(*names)}
+        return found if "objectType" in found else {}
+    values = {name: getattr(raw, name, NotImplemented) for name in names}
+    return {name: _text(value) for name, value in values.items() if value is not NotImplemented}
+
+
 def _entry(raw: Any) -> Entry:
-    entry_id = _id(getattr(raw, "id", None))
+    fields = _fields(raw, _ENTRY_FIELDS)
+    entry_id = _id(fields.get("id"))
     if not entry_id:
         raise KalturaError("Kaltura answered with an entry without id", retryable=True)
-    if getattr(raw, "tags", NotImplemented) is NotImplemented or not _text(getattr(raw, "status", None)):
+    if "tags" not in fields or not fields.get("status"):
         raise KalturaError(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
+    text = fields.get
+    categories = text("categoriesIds", "")
     return Entry(
         id=entry_id,
-        name=_text(raw.name),
-        status=_text(raw.status),
-        tags=split_tags(_text(raw.tags)),
-        media_type=_int(getattr(raw, "mediaType", None)),
-        entry_type=_text(raw.type),
-        created_at=_int(raw.createdAt) or 0,
-        plays=_int(getattr(raw, "plays", None)) or 0,
-        last_played_at=_int(getattr(raw, "lastPlayedAt", None)) or None,
-        creator_id=_text(raw.creatorId),
-        category_ids=tuple(part.strip() for part in _text(raw.categoriesIds).split(",") if part.strip()),
-        categories=_text(raw.categories),
-        display_in_search=_int(raw.displayInSearch),
-        replacing_entry_id=_text(raw.replacingEntryId),
-        replaced_entry_id=_text(raw.replacedEntryId),
-        replacement_status=_text(raw.replacementStatus) or "0",
-        parent_entry_id=_text(raw.parentEntryId),
-        duration_seconds=_int(getattr(raw, "duration", None)) or 0,
+        name=text("name", ""),
+        status=fields["status"],
+        tags=split_tags(fields["tags"]),
+        media_type=_int(text("mediaType")),
+        entry_type=text("type", ""),
+        created_at=_int(text("createdAt")) or 0,
+        updated_at=_int(text("updatedAt")) or 0,
+        plays=_int(text("plays")) or 0,
+        last_played_at=_int(text("lastPlayedAt")) or None,
+        creator_id=text("creatorId", ""),
+        category_ids=tuple(part.strip() for part in categories.split(",") if part.strip()) if categories else (),
+        categories=text("categories", ""),
+        display_in_search=_int(text("displayInSearch")),
+        replacing_entry_id=text("replacingEntryId", ""),
+        replaced_entry_id=text("replacedEntryId", ""),
+        replacement_status=text("replacementStatus") or "0",
+        parent_entry_id=text("parentEntryId", ""),
+        duration_seconds=_int(text("duration")) or 0,
     )
 
 
 def _flavor(raw: Any) -> FlavorAsset:
-    flavor_id, entry_id, status = _id(raw.id), _id(raw.entryId), _int(getattr(raw, "status", None))
+    text = _fields(raw, _FLAVOR_FIELDS).get
+    flavor_id, entry_id, status = _id(text("id")), _id(text("entryId")), _int(text("status"))
     if not flavor_id or not entry_id or status is None:
         raise KalturaError("Kaltura answered with an incomplete flavor asset", retryable=True)
     try:
         known_status = FlavorStatus(status)
     except ValueError:
         raise KalturaError(f"flavor asset {flavor_id} has a status that is unknown here: {status}") from None
+    extension = text("fileExt", "")
     return FlavorAsset(
         id=flavor_id,
         entry_id=entry_id,
-        version=_text(raw.version),
+        version=text("version", ""),
         status=known_status,
-        is_original=_text(raw.isOriginal) in ("1", "True", "true"),
-        size_bytes=_int(raw.sizeInBytes) or None,
-        size_kb=_int(raw.size) or None,
-        file_ext=_text(raw.fileExt) if _ID.fullmatch(_text(raw.fileExt)) else "",
-        created_at=_int(raw.createdAt),
-        deleted_at=_int(raw.deletedAt),
+        is_original=text("isOriginal") in ("1", "True", "true"),
+        size_bytes=_int(text("sizeInBytes")) or None,
+        size_kb=_int(text("size")) or None,
+        file_ext=extension if _ID.fullmatch(extension) else "",
+        created_at=_int(text("createdAt")),
+        deleted_at=_int(text("deletedAt")),
     )
 
 
 def _together(client: Any, calls: Sequence[Callable[[Any], object]]) -> list[Any]:
-    """Several reads in one request: their answers in order, None for an entry that does not exist."""
+    """Several reads in one request: their answers in order as XML, None for an entry that does not exist."""
     client.startMultiRequest()
     for call in calls:
         call(client)
-    answers: list[Any] = client.doMultiRequest() or []
-    for answer in answers:
-        if isinstance(answer, KalturaException) and answer.code != ENTRY_GONE:
-            raise answer
+    answers = list(client.doQueue())
+    client.multiRequestReturnType = None
+    errors = [client.getExceptionIfError(answer) for answer in answers]
+    for error in errors:
+        if error is not None and error.code != ENTRY_GONE:
+            raise error
     if len(answers) != len(calls):
         raise KalturaError("Kaltura answered only some of the calls", retryable=True)
-    return [None if isinstance(answer, KalturaException) else answer for answer in answers]
+    return [answer if error is None else None for answer, error in zip(answers, errors, strict=True)]
 
 
-def _ask_entry(entry_id: str, client: Any) -> Any:
-    return client.media.get(entry_id)
+def _ask_entry(entry_id: str, client: Any) -> None:
+    client.media.get(entry_id)
 
 
-def _ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> Any:
-    wanted, pager = KalturaFlavorAssetFilter(), KalturaFilterPager()
+def _ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> None:
+    wanted, pager, body = KalturaFlavorAssetFilter(), KalturaFilterPager(), KalturaParams()
     wanted.entryIdIn = ",".join(entry_ids)
     # Any fixed order will do, so that pages fit together.
     wanted.orderBy = "+createdAt"
     pager.pageSize, pager.pageIndex = MAX_PAGE, page
-    return client.flavorAsset.list(wanted, pager)
+    body.addObjectIfDefined("filter", wanted)
+    body.addObjectIfDefined("pager", pager)
+    client.queueServiceActionCall("flavorasset", "list", _FLAVORS, body)
 
 
 def _flavor_page(answer: Any) -> tuple[list[FlavorAsset], int]:
     """The flavors of one page, and how many there are on all."""
-    total = _int(getattr(answer, "totalCount", None))
-    if total is None or not isinstance(answer.objects, list):
+    objects, total = _listed(answer, _FLAVORS)
+    if answer.find("objects") is None:
         raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
-    return [_flavor(raw) for raw in answer.objects], total
+    return [_flavor(raw) for raw in objects], total
 
 
 def _ask_search(params: Mapping[str, Any], page_size: int, page: int, client: Any) -> None:
     body = KalturaParams()
     body.add("searchParams", _to_params(params))
     body.add("pager", _to_params({"objectType": "KalturaPager", "pageSize": page_size, "pageIndex": page}))
-    client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", "KalturaESearchEntryResponse", body)
-
-
-def _total(answer: Any) -> int:
-    total = _int(getattr(answer, "totalCount", None))
-    if total is None:
-        raise KalturaError("Kaltura answered without a count", retryable=True)
-    return total
+    client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", _ENTRIES, body)
 
 
 def _children_of(entry_id: str) -> dict[str, Any]:
@@ -279,6 +309,16 @@ def _children_of(entry_id: str) -> dict[str, Any]:
         "objectStatuses": "-2,-1,0,1,2,4,7",
         "searchOperator": operator,
     }
+
+
+def _listed(answer: Any, kind: str) -> tuple[list[Any], int]:
+    """The objects of a list that was answered as XML, and how many there are in all."""
+    if answer.findtext("objectType") != kind:
+        raise KalturaError("Kaltura answered with something else than was asked for", retryable=True)
+    total, objects = _int(answer.findtext("totalCount")), answer.find("objects")
+    if total is None:
+        raise KalturaError("Kaltura answered without a count", retryable=True)
+    return [] if objects is None else list(objects), total
 
 
 def _update(entry_id: str, change: Any, client: Any) -> Entry:
@@ -511,7 +551,8 @@ class Kaltura:
             for page in range(1, 1000):
 
                 def read(client: Any, page: int = page, batch: list[str] = batch) -> tuple[list[FlavorAsset], int]:
-                    return _flavor_page(_ask_flavors(batch, page, client))
+                    _ask_flavors(batch, page, client)
+                    return _flavor_page(client.doQueue())
 
                 flavors, total = self._call("list flavors", read)
                 for flavor in flavors:
@@ -533,7 +574,7 @@ class Kaltura:
             if raw is None:
                 return None, [], 0, 0
             flavors, total = _flavor_page(listed)
-            return _entry(raw), flavors, total, _total(found[0]) if found else 0
+            return _entry(raw), flavors, total, _listed(found[0], _ENTRIES)[1] if found else 0
 
         entry, flavors, total, count = self._call(f"look at entry {entry_id}", read)
         if total > MAX_PAGE:
@@ -549,10 +590,8 @@ class Kaltura:
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> tuple[list[Entry], int]:
         def search(client: Any) -> tuple[list[Entry], int]:
             _ask_search(params, page_size, page, client)
-            answer = KalturaObjectFactory.create(client.doQueue(), "KalturaESearchEntryResponse")
-            total = _total(answer)
-            objects = answer.objects if isinstance(answer.objects, list) else []
-            return [_entry(result.object) for result in objects], total
+            results, total = _listed(client.doQueue(), _ENTRIES)
+            return [_entry(result.find("object")) for result in results], total
 
         return self._call("search", search)
 
@@ -569,11 +608,13 @@ class Kaltura:
             found |= {entry.id for entry in entries}
         return found
 
-    def search(self, query: Query) -> Iterator[Entry]:
-        """Every entry that the index says matches, once, oldest first, as it is in the database now.
+    def pages(self, query: Query) -> Iterator[tuple[list[Entry], int]]:
+        """Every entry that the index says matches, once, oldest first, as it is in the database now: page by page,
+        each with how many match from it on.
 
         The order within a second changes from call to call and the window ends at 10,000 (kaltura-api 3.4), so each
         page is the first one of a new query: created in or after the last second seen, less the ids of that second.
+        An answer that does not keep to that is cut to what does, so that no entry comes twice.
         """
         size = query.page_size
         cursor: int | None = None
@@ -589,8 +630,9 @@ class Kaltura:
                 continue
             params = query.search_params(created_from=cursor, not_ids=excluded)
             entries, total = self._search(params, page_size=size, page=page)
-            fresh = [entry for entry in entries if entry.id not in seen]
-            yield from fresh
+            new = {e.id: e for e in entries if e.id not in seen and (cursor is None or e.created_at >= cursor)}
+            fresh = list(new.values())
+            yield fresh, total
             if page * size >= total and (page == 1 or not fresh):
                 return
             if not fresh:
@@ -610,7 +652,7 @@ class Kaltura:
             seen |= newest
             page = 1
 
-    def _within_second(self, query: Query, second: int, seen: set[str]) -> Iterator[Entry]:
+    def _within_second(self, query: Query, second: int, seen: set[str]) -> Iterator[tuple[list[Entry], int]]:
         """The rest of a second that more entries share than one query can exclude: paged until all have been seen."""
         params = query.search_params(created_from=second)
         bound = {"objectType": "KalturaESearchRange", "lessThanOrEqual": second}
@@ -621,10 +663,9 @@ class Kaltura:
             page, total = 1, 1
             while (page - 1) * 500 < min(total, SEARCH_WINDOW):
                 entries, total = self._search(params, page_size=500, page=page)
-                for entry in entries:
-                    if entry.id not in seen:
-                        seen.add(entry.id)
-                        yield entry
+                new = {entry.id: entry for entry in entries if entry.id not in seen}
+                seen.update(new)
+                yield [entry for entry in new.values() if entry.created_at == second], total
                 if len(seen) >= total:
                     return
                 page += 1

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
+from functools import cached_property, lru_cache
 
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
+# Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
+# listing does not. They are never removed: all that one costs is a look at the tags.
+SUSPECT_PREFIX = "suspect/"
 
 
 class EntryStatus(StrEnum):
@@ -93,6 +97,7 @@ class Entry:
     media_type: int | None = MediaType.VIDEO.value
     entry_type: str = "1"
     created_at: int = 0
+    updated_at: int = 0
     plays: int = 0
     last_played_at: int | None = None
     creator_id: str = ""
@@ -105,7 +110,7 @@ class Entry:
     parent_entry_id: str = ""
     duration_seconds: int = 0
 
-    @property
+    @cached_property
     def tag_set(self) -> frozenset[str]:
         """The tags for comparing, in lower case: Kaltura lowers ASCII letters only."""
         return frozenset(tag.lower() for tag in self.tags)
@@ -166,7 +171,10 @@ FROZEN_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 
 @dataclass(frozen=True)
 class StoredObject:
-    """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date)."""
+    """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
+
+    Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
+    """
 
     key: str
     size_bytes: int
@@ -179,6 +187,7 @@ class StoredObject:
     encryption: str = ""
     crc64nvme: str = ""
     last_modified: datetime | None = None
+    complete: bool = True
 
     @property
     def sha256(self) -> str:
@@ -270,4 +279,9 @@ def iso_date(unix_seconds: int | None) -> str:
     """`2019-03-01` in UTC; empty for a missing time."""
     if not unix_seconds:
         return ""
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d")
+    return _iso_day(unix_seconds // 86400)
+
+
+@lru_cache(maxsize=4096)
+def _iso_day(days: int) -> str:
+    return datetime.fromtimestamp(days * 86400, UTC).strftime("%Y-%m-%d")

@@ -46,6 +46,8 @@ MORE_HEALTH_COLUMNS = (
     "verified_at",
     "name",
 )
+# What of these only the tags of a stored copy tell.
+COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
 COUNT_COLUMNS = ("count", "filter")
 DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
@@ -212,9 +214,10 @@ def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
 
 
 def health_message(facts: Facts, judgement: Judgement) -> str:
-    """The state's name, then HEALTHY, or what is wrong and what to do; of a stored copy also when it was verified."""
+    """The state's name, then HEALTHY, or what is wrong and what to do; of a stored copy also when it was verified,
+    if its tags were read."""
     text = "HEALTHY" if judgement.healthy else f"{judgement.why}; {judgement.hint}"
-    verified = f", {_verified(facts)}" if facts.stored else ""
+    verified = f", {_verified(facts)}" if facts.stored and facts.stored.complete else ""
     return f"{judgement.state}: {text}{verified}"
 
 

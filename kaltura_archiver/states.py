@@ -83,6 +83,25 @@ def holds_placeholder(facts: Facts) -> bool | None:
     return None
 
 
+def needs_tags(facts: Facts) -> bool:
+    """Whether the tags of the stored copy, which `facts` lack, could change the state that sizes alone tell.
+
+    Left aside: that it was found damaged or different, which marks the copy as suspect; and an object that has by
+    chance the bytes of a placeholder other than the configured one, for sizes that agree are `likely`.
+    """
+    original, stored = facts.original, facts.stored
+    if original is None or stored is None or classify(facts).state in (State.BUSY, State.NO_ORIGINAL):
+        return False
+    exact = bool(facts.placeholder_bytes) and original.size_bytes == facts.placeholder_bytes
+    if identify(original, stored)[0] is Identity.LIKELY:
+        about = not original.size_bytes and sizes_agree(original.size_kb or 0, facts.placeholder_bytes or 0)
+        return exact or about
+    if facts.entry.replaced:
+        # Another size than the placeholder's is a newer video, unless a tag says that it is a placeholder.
+        return bool(original.size_bytes) and not exact
+    return not exact
+
+
 def classify(facts: Facts) -> Judgement:
     """The one state that these facts have: the first row of the README's table that fits."""
     original, stored, entry = facts.original, facts.stored, facts.entry

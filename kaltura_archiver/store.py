@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
-from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, Availability, StoredObject
+from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
 from kaltura_archiver.streams import Fingerprint, crc_text, fingerprint, rechunk
@@ -49,6 +49,7 @@ _NEEDED = {
     "GetObjectTagging": "TagSet",
     "UploadPart": "ETag",
     "CreateMultipartUpload": "UploadId",
+    "ListObjectsV2": "IsTruncated",
 }
 
 
@@ -73,6 +74,20 @@ def _availability(head: Mapping[str, Any]) -> tuple[Availability, str]:
     if head.get("StorageClass") in FROZEN_CLASSES or head.get("ArchiveStatus"):
         return Availability.FROZEN, ""
     return Availability.READABLE, ""
+
+
+# Key, bytes, storage class, and whether it can be read now.
+ListedObject = tuple[str, int, str, Availability]
+
+
+def _listed(item: Mapping[str, Any]) -> ListedObject:
+    storage_class, status = item.get("StorageClass", "STANDARD"), item.get("RestoreStatus", {})
+    availability = Availability.FROZEN if storage_class in FROZEN_CLASSES else Availability.READABLE
+    if status.get("IsRestoreInProgress"):
+        availability = Availability.THAWING
+    elif status.get("RestoreExpiryDate"):
+        availability = Availability.READABLE
+    return item["Key"], item["Size"], storage_class, availability
 
 
 class Store:
@@ -148,9 +163,14 @@ class Store:
 
     def check_bucket(self) -> None:
         """Raise ConfigError unless the bucket is there, in our region, and may be looked into."""
+        with self._checking_bucket():
+            self._s3.head_bucket(Bucket=self.bucket)
+
+    @contextmanager
+    def _checking_bucket(self) -> Iterator[None]:
         name = f"bucket {self.bucket}"
         try:
-            self._s3.head_bucket(Bucket=self.bucket)
+            yield
         except ClientError as error:
             headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -169,6 +189,26 @@ class Store:
         except (BotoCoreError, ValueError) as error:
             shown = redact(" ".join(str(error).split()))[:200]
             raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
+
+    def pages(self) -> Iterator[list[ListedObject]]:
+        """All keys of the bucket, up to 1,000 at a time, in S3's order. The first page fails like `check_bucket`."""
+        token: dict[str, str] = {}
+        first = True
+        while True:
+            try:
+                with self._checking_bucket() if first else nullcontext():
+                    answer = self._s3.list_objects_v2(
+                        Bucket=self.bucket, OptionalObjectAttributes=["RestoreStatus"], **cast(Any, token)
+                    )
+            except (ClientError, BotoCoreError) as error:
+                raise self._failure("list the bucket", error) from error
+            first = False
+            yield [_listed(item) for item in answer.get("Contents", [])]
+            if not answer["IsTruncated"]:
+                return
+            if not answer.get("NextContinuationToken"):
+                raise StoreError("list the bucket: S3 says that there is more, but not how to get it")
+            token = {"ContinuationToken": answer["NextContinuationToken"]}
 
     def head(self, key: str, *, with_tags: bool = True) -> StoredObject | None:
         """The stored copy, usually with its tags; None only if S3 says that there is none (404)."""
@@ -407,6 +447,14 @@ class Store:
         except (ClientError, BotoCoreError) as error:
             raise self._failure("look for interrupted uploads", error) from error
         return aborted
+
+    def mark_suspect(self, key: str) -> None:
+        """Let a listing tell that the tags of this stored copy have to be looked at; to be done before they say so."""
+        self._guard("mark an object")
+        try:
+            self._s3.put_object(Bucket=self.bucket, Key=f"{SUSPECT_PREFIX}{key}", Body=b"")
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure(f"mark object {key} as suspect", error) from error
 
     def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
         """Ask Glacier for a readable copy for `days`; False if such a request is already running."""

@@ -1,0 +1,123 @@
+"""Facts about many entries with few requests: flavors for 40 entries at a time, the stored copies by listing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
+
+from kaltura_archiver.ahead import in_order
+from kaltura_archiver.inventory import Inventory
+from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
+from kaltura_archiver.model import Entry, Facts, FlavorAsset
+from kaltura_archiver.selection import Selection
+from kaltura_archiver.states import needs_tags
+from kaltura_archiver.store import ListedObject, Store
+
+log = logging.getLogger(__name__)
+
+# Lists of flavors asked for at a time, and how many may be there ahead of their use.
+THREADS, ROOM = 4, 8
+# Of so many entries each stored copy is looked at; of more only where a listing of the bucket is not enough.
+FEW = FLAVOR_BATCH
+# An entry that changed after the listing began may have a copy that it missed. Clocks may differ by so much.
+CLOCK_SECONDS = 3600
+
+
+def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, tuple[FlavorAsset, ...]]]:
+    """Each entry of a selection with its flavor assets."""
+
+    def read(batch: list[Entry]) -> list[tuple[Entry, tuple[FlavorAsset, ...]]]:
+        found = kaltura.flavors(entry.id for entry in batch)
+        return [(entry, found[entry.id]) for entry in batch]
+
+    return chain.from_iterable(in_order(read, selection.batches(FLAVOR_BATCH), threads=THREADS, room=ROOM))
+
+
+@contextmanager
+def facts_of(
+    kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
+    thorough: bool, availability: bool,
+) -> Iterator[Iterator[Facts]]:  # fmt: skip
+    """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
+
+    Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
+    looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
+    does not tell that. Raises ConfigError at once if the bucket cannot be
+    read.
+    """
+    batches = selection.batches(FLAVOR_BATCH)
+    first = next(batches, [])
+    expected = selection.expected or 0
+    began = time.time()
+    ended = threading.Event()
+
+    def read(batch: list[Entry]) -> list[Facts]:
+        flavors = kaltura.flavors(entry.id for entry in batch)
+        inventory = listing.result()
+        facts = [
+            Facts(entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placeholder_bytes)
+            for entry in batch
+        ]
+        looked = {
+            f.entry.id: pool.submit(store.head, f.entry.id)
+            for f in facts
+            if inventory is None or _not_enough(f, inventory, began, availability=availability)
+        }
+        return [
+            Facts(f.entry, f.flavors, looked[f.entry.id].result(), placeholder_bytes) if f.entry.id in looked else f
+            for f in facts
+        ]
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
+    listing: Future[Inventory | None] = Future()
+    try:
+        if thorough or expected <= FEW:
+            store.check_bucket()
+            listing.set_result(None)
+        else:
+            # The first page also tells whether the bucket can be read.
+            pages = store.pages()
+            inventory = Inventory()
+            goes_on = inventory.add(next(pages))
+            listing = pool.submit(_list, inventory, pages, goes_on, expected, ended)
+        yield chain.from_iterable(in_order(read, chain([first], batches), threads=THREADS, room=ROOM))
+    finally:
+        ended.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _list(
+    inventory: Inventory, pages: Iterator[list[ListedObject]], goes_on: bool, expected: int, ended: threading.Event
+) -> Inventory | None:
+    """The inventory of the whole bucket; None if looking at each copy is cheaper, or the bucket lists in no order."""
+    while goes_on and not ended.is_set():
+        # Two requests for each entry to look at: HeadObject and GetObjectTagging.
+        if inventory.pages_left() > 2 * expected or inventory.pages > 2 * expected:
+            log.debug("the bucket is large for %d entries: each stored copy is looked at", expected)
+            return None
+        page = next(pages, None)
+        if page is None:
+            log.info(
+                "stored copies were looked up in a listing of %d keys; --verified also tells when each was verified",
+                inventory.keys,
+            )
+            return inventory
+        goes_on = inventory.add(page)
+    if not goes_on:
+        log.warning("the bucket does not list its keys in order: each stored copy is looked at")
+    return None
+
+
+def _not_enough(facts: Facts, inventory: Inventory, began: float, *, availability: bool) -> bool:
+    """Whether a look at the stored copy could tell another state than the listing does."""
+    if availability and facts.stored and facts.stored.storage_class == "INTELLIGENT_TIERING":
+        return True  # its archive tiers are not listed
+    entry = facts.entry
+    if facts.stored is None:
+        return (entry.archived or entry.replaced) and entry.updated_at > began - CLOCK_SECONDS
+    return entry.id in inventory.suspects or needs_tags(facts)
