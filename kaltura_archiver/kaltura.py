@@ -147,15 +147,18 @@ class _Client(KalturaClient):  # type: ignore[misc]
 
 def _text(value: Any) -> str:
     """A field of the client as text: absent, null and empty are '', enum wrappers their value."""
+    if isinstance(value, str):
+        return value
     if value is NotImplemented or value is None:
         return ""
     return str(value.getValue() if hasattr(value, "getValue") else value)
 
 
 def _int(value: Any) -> int | None:
-    text = _text(value)
+    if not (text := _text(value)):
+        return None
     try:
-        return int(text) if text.isdecimal() else int(float(text)) if text else None
+        return int(text) if text.isdecimal() else int(float(text))
     except ValueError:
         return None
 

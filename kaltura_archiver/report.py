@@ -77,7 +77,8 @@ def _unescaped(match: re.Match[str]) -> str:
 
 def escape_tsv(value: Cell) -> str:
     r"""One cell of a TSV: tab, newline and backslash as ``\t \n \\``, other control characters likewise."""
-    return one_line(_shown(value).replace("\\", "\\\\"))
+    text = _shown(value)
+    return text if text.isprintable() and "\\" not in text else one_line(text.replace("\\", "\\\\"))
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
