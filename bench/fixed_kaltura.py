@@ -1,0 +1,120 @@
+"""A Kaltura of fixed answers, for where the sandbox would be the limit: `fixed_kaltura.py ENTRIES`.
+
+It has that many archived entries, one created each second, with three flavors each, in the very XML of the sandbox. It
+knows the calls of `list`, `count` and `health`, and of a search only the cursor. Prints its address; ends with stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from kaltura_archiver.sandbox.world import Sandbox
+
+BEGAN = 1_400_000_000
+ORIGINAL_BYTES = 4096
+
+
+def entry_id(number: int) -> str:
+    """Ids that are spread as Kaltura's are, and tell their number."""
+    return f"0_{number * 2654435761 % 2**32:08x}"
+
+
+def number_of(name: str) -> int:
+    return int(name[2:], 16) * pow(2654435761, -1, 2**32) % 2**32
+
+
+def _templates() -> tuple[str, str]:
+    """An entry and its flavors as the sandbox answers them, %-formats of (id, created) and (entry id, number)."""
+
+    def post(url: str, **fields: Any) -> str:
+        body = json.dumps(fields | {"format": 2}).encode()
+        request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
+        with urlopen(request) as answer:  # noqa: S310
+            return str(answer.read().decode())
+
+    with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder), real_videos=False) as sandbox:
+        made = sandbox.add("archived", name="Lecture 12: an introduction", creator_id="lecturer", plays=3)
+        kaltura = sandbox.kaltura
+        service = f"{kaltura.url}/api_v3/service/"
+        session = {"secret": kaltura.secret, "userId": "u", "type": 2, "partnerId": kaltura.partner_id}
+        ks = re.findall("<result>(.*)</result>", post(service + "session/action/start", **session))[0]
+        entry = post(service + "media/action/get", ks=ks, entryId=made)
+        flavors = post(service + "flavorasset/action/list", ks=ks, filter={"entryIdIn": made})
+    (result,) = re.findall("<result>(.*)</result>", entry)
+    result = re.sub("<createdAt>.*?<", "<createdAt>%(at)d<", result.replace("%", "%%").replace(made, "%(id)s"))
+    (items,) = re.findall("<objects>(.*)</objects>", flavors)
+    items = items.replace(made, "%(id)s")
+    for number, flavor in enumerate(re.findall("<item>.*?<id>(.*?)</id>", items)):
+        items = items.replace(flavor, f"%(id)s{number}")
+    items = re.sub("<sizeInBytes>.*?<", f"<sizeInBytes>{ORIGINAL_BYTES}<", items)
+    return f"<item><objectType>KalturaESearchEntryResult</objectType><object>{result}</object></item>", items
+
+
+def _xml(result: str) -> bytes:
+    return f'<?xml version="1.0" encoding="utf-8"?><xml><result>{result}</result></xml>'.encode()
+
+
+def make_handler(entries: int) -> type[BaseHTTPRequestHandler]:
+    entry, flavors = _templates()
+
+    def search(body: bytes) -> str:
+        asked = json.loads(body)
+        items = asked["searchParams"]["searchOperator"]["searchItems"]
+        since = [i["range"]["greaterThanOrEqual"] for i in items if i.get("fieldName") == "created_at"]
+        first = int(since[0]) - BEGAN + 1 if since else 0
+        numbers = range(first, min(first + int(asked["pager"]["pageSize"]), entries))
+        found = "".join([entry % {"id": entry_id(n), "at": BEGAN + n} for n in numbers])
+        return (
+            f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{entries - first}</totalCount>"
+            f"<objects>{found}</objects>"
+        )
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if "searchEntry" in self.path:
+                answer = _xml(search(body))
+            elif "flavorasset" in self.path:
+                ids = json.loads(body)["filter"]["entryIdIn"].split(",")
+                found = "".join([flavors % {"id": name} for name in ids])
+                answer = _xml(
+                    f"<objectType>KalturaFlavorAssetListResponse</objectType><objects>{found}</objects>"
+                    f"<totalCount>{3 * len(ids)}</totalCount>"
+                )
+            else:
+                answer = _xml("a-session-that-nobody-checks")
+            self.send_response(200)
+            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    return Handler
+
+
+def main() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), make_handler(int(sys.argv[1])))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"http://127.0.0.1:{server.server_address[1]}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
