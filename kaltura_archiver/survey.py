@@ -119,5 +119,6 @@ def _not_enough(facts: Facts, inventory: Inventory, began: float, *, availabilit
         return True  # its archive tiers are not listed
     entry = facts.entry
     if facts.stored is None:
-        return (entry.archived or entry.replaced) and entry.updated_at > began - CLOCK_SECONDS
+        changed_lately = not entry.updated_at or entry.updated_at > began - CLOCK_SECONDS
+        return (entry.archived or entry.replaced) and changed_lately
     return entry.id in inventory.suspects or needs_tags(facts)
