@@ -16,6 +16,8 @@ from kaltura_archiver.model import Entry
 # The pause after a service's first word that we ask too often, doubled with each further one, and where that ends.
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+# After a pause the threads come back one by one within this time: the first finds out whether the limit is still there.
+SPREAD_SECONDS = 1.0
 # How often one call may be refused for the sake of a rate limit: Kaltura says the same of what is blocked for good.
 MAX_REFUSALS = 8
 # Entries looked at in one request.
@@ -33,12 +35,9 @@ class Pace:
         self._since = self._until = 0.0
 
     def wait(self) -> float:
-        """Wait while the service is to be left alone; returns the time of the call, for `refused`.
-
-        Threads come back one after the other, so that one of them finds out whether the limit is still there.
-        """
+        """Wait while the service is to be left alone; returns the time of the call, for `refused`."""
         while (left := self._until - time.monotonic()) > 0:
-            if self._sleep(left + random.random() * self._seconds):  # noqa: S311 - no secret
+            if self._sleep(left + random.random() * min(self._seconds, SPREAD_SECONDS)):  # noqa: S311 - no secret
                 break  # asked to stop
         return time.monotonic()
 
