@@ -1,0 +1,99 @@
+# shellcheck shell=sh
+# Sourced by the jobs and by entry: runs commands so that SIGTERM and SIGINT reach them, and keeps the worst exit status.
+# A shell that is process 1 of a container would neither die of a signal nor pass it on by itself; nor would Python.
+
+stopped=
+child=
+worst=0
+# Commands in the background have no stdin unless they are lent this one.
+exec 3<&0
+trap 'stop 143' TERM
+trap 'stop 130' INT
+
+stop() {
+    stopped=$1
+    # Always SIGTERM: a background command of a shell may ignore SIGINT.
+    kill -TERM "$child" 2>/dev/null || :
+}
+
+say() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+    say "error: $*"
+    exit 2
+}
+
+# Run a command to its end, signal or not; $status is what it returned. A signal ends the job after it.
+run() {
+    [ -z "$stopped" ] || exit "$stopped"
+    status=0
+    "$@" <&3 &
+    child=$!
+    # A signal between the check above and the start of the command went to nobody.
+    [ -z "$stopped" ] || stop "$stopped"
+    wait "$child" || status=$?
+    # The signal ended that wait, not the command: it finishes the entry in hand.
+    while [ -n "$stopped" ] && kill -0 "$child" 2>/dev/null; do
+        status=0
+        wait "$child" || status=$?
+    done
+    child=
+    [ -z "$stopped" ] || exit "$stopped"
+}
+
+# One step of a job; the next one follows though entries failed in this one.
+# step COMMAND [ARGUMENT ...]: $SELECTION stands before our own arguments, of which each wins over one given twice: it can
+# narrow what the job takes, not widen it.
+step() {
+    command=$1
+    shift
+    # shellcheck disable=SC2086 # words of options, by design
+    set -- kaltura-archiver "$command" ${SELECTION-} "$@"
+    say "$*"
+    run "$@"
+    case $status:$worst in
+        0:*) ;;
+        3:0) [ "$STRICT" != true ] || worst=3 ;;
+        4:[03]) worst=4 ;;
+        1:*) worst=1 ;;
+        [34]:*) ;;
+        # Settings, a lock, a kill: the next command would end no better.
+        *) exit "$status" ;;
+    esac
+}
+
+# A step that changes something; without DOIT=true it only tells what it would do with one entry.
+act() {
+    if [ "$DOIT" = true ]; then
+        set -- "$@" --max-entries "${MAX_ENTRIES:--1}" --no-dry-run
+    else
+        set -- "$@" --max-entries 1 --dry-run
+    fi
+    step "$@" ${WORKERS:+--workers "$WORKERS"}
+}
+
+true_or_false() {
+    case $2 in
+        true | false) ;;
+        *) die "$1 must be true or false, not '$2'" ;;
+    esac
+}
+
+# What archive and restore need of the environment.
+check_settings() {
+    DOIT=${DOIT:-false}
+    STRICT=${STRICT:-false}
+    true_or_false DOIT "$DOIT"
+    true_or_false STRICT "$STRICT"
+    case ${N_YEARS-} in
+        '') die "N_YEARS is not set: a number of years, such as 3" ;;
+        *[!0-9.]* | *.*.* | *.) die "N_YEARS must be a number of years, not '$N_YEARS'" ;;
+        *[1-9]*) ;;
+        *) die "N_YEARS must be more than 0" ;; # archive would take everything
+    esac
+}
+
+# Words of SELECTION are not file names.
+set -f

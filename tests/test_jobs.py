@@ -1,0 +1,319 @@
+"""The scheduled jobs: what they run in which order, what ends them, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import Ran, Run
+
+from kaltura_archiver.sandbox.world import Sandbox
+
+JOBS = Path(__file__).parent.parent / "jobs"
+
+ARCHIVE = ["count", "count", "count", "s3copy", "replace_video", "count", "count", "count"]
+RESTORE = ["count", "count", "restore", "count", "count"]
+
+# Stands for kaltura-archiver: notes its arguments, and ends with the code that the file CODES has for its command.
+STUB = """#!/bin/sh
+printf '%s\\n' "$*" >>"$CALLS"
+[ -z "${SLOW-}" ] || [ "$1" != "$SLOW" ] || {
+    trap 'echo "entry finished" >>"$CALLS"; exit 143' TERM
+    : >"$CALLS.slow"
+    while :; do sleep 0.02; done
+}
+code=$(sed -n "s/^$1=//p" "$CODES")
+exit "${code:-0}"
+"""
+
+# Stands for it too: has the test run the real one, here.
+RELAY = """#!{python} -ISE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as call:
+    call.connect(os.environ["RELAY"])
+    call.sendall(json.dumps(sys.argv[1:]).encode() + b"\\n")
+    code, out, err = json.loads(call.makefile().read())
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(code)
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job returned, printed and ran."""
+
+    code: int
+    out: str
+    err: str
+    calls: list[list[str]]
+
+    @property
+    def commands(self) -> list[str]:
+        return [call[0] for call in self.calls]
+
+
+def _program(folder: Path, text: str) -> dict[str, str]:
+    """Put a `kaltura-archiver` before the real one; the environment in which it is found."""
+    folder.mkdir(exist_ok=True)
+    program = folder / "kaltura-archiver"
+    program.write_text(text)
+    program.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+Stubbed = Callable[..., Job]
+
+
+@pytest.fixture
+def stubbed(tmp_path: Path) -> Stubbed:
+    """Run a job with a stub for the tool; `codes` are what its commands end with."""
+    environ = _program(tmp_path / "bin", STUB)
+    calls, codes = tmp_path / "calls", tmp_path / "codes"
+
+    def run_job(*job: str, codes_of: Mapping[str, int] | None = None, stdin: str = "", **variables: str) -> Job:
+        calls.write_text("")
+        codes.write_text("".join(f"{command}={code}\n" for command, code in (codes_of or {}).items()))
+        ended = subprocess.run(
+            [JOBS / job[0], *job[1:]],
+            env=environ | {"CALLS": str(calls), "CODES": str(codes)} | variables,
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        lines = calls.read_text().splitlines()
+        return Job(ended.returncode, ended.stdout, ended.stderr, [line.split(" ") for line in lines])
+
+    return run_job
+
+
+@pytest.fixture
+def real(tmp_path: Path, run: Run) -> Callable[..., tuple[Job, list[Ran]]]:
+    """Run a job whose commands are real ones on the sandbox, run by this process."""
+    environ = _program(tmp_path / "relay", RELAY.format(python=sys.executable))
+    address = str(tmp_path / "relay.socket")
+
+    def run_job(job: str, **variables: str) -> tuple[Job, list[Ran]]:
+        calls: list[list[str]] = []
+        ran: list[Ran] = []
+        with socket.socket(socket.AF_UNIX) as server, Path(tmp_path / "out").open("w+b") as out:
+            server.bind(address)
+            server.listen()
+            server.settimeout(0.02)
+            running = subprocess.Popen(
+                [JOBS / job], env=environ | {"RELAY": address} | variables, stdout=out, stderr=subprocess.STDOUT
+            )
+            while running.poll() is None:
+                try:
+                    call, _ = server.accept()
+                except TimeoutError:
+                    continue
+                with call, call.makefile() as lines:
+                    call.settimeout(60)
+                    arguments = json.loads(lines.readline())
+                    result = run(*arguments)
+                    calls.append(arguments)
+                    ran.append(result)
+                    call.sendall(json.dumps([result.code, result.out, result.err]).encode())
+            out.seek(0)
+            text = out.read().decode()
+        os.unlink(address)
+        return Job(running.returncode, text, "", calls), ran
+
+    return run_job
+
+
+@pytest.mark.parametrize(
+    ("job", "variables", "says"),
+    [
+        ("archive", {}, "N_YEARS is not set"),
+        ("restore", {"DOIT": "true"}, "N_YEARS is not set"),
+        ("archive", {"N_YEARS": ""}, "N_YEARS is not set"),
+        ("archive", {"N_YEARS": "three"}, "not 'three'"),
+        ("archive", {"N_YEARS": "3 --all"}, "not '3 --all'"),
+        ("archive", {"N_YEARS": "-3"}, "not '-3'"),
+        ("restore", {"N_YEARS": "1.2.3"}, "not '1.2.3'"),
+        ("restore", {"N_YEARS": "1."}, "not '1.'"),
+        ("archive", {"N_YEARS": "0", "DOIT": "true"}, "more than 0"),
+        ("archive", {"N_YEARS": "0.0", "DOIT": "true"}, "more than 0"),
+        ("archive", {"N_YEARS": "3", "DOIT": "yes"}, "DOIT must be true or false, not 'yes'"),
+        ("restore", {"N_YEARS": "3", "DOIT": "True"}, "DOIT must be true or false, not 'True'"),
+        ("archive", {"N_YEARS": "3", "STRICT": "1"}, "STRICT must be true or false, not '1'"),
+        ("health", {"STRICT": "on"}, "STRICT must be true or false, not 'on'"),
+    ],
+)
+def test_wrong_settings_are_one_line_and_start_nothing(
+    stubbed: Stubbed, job: str, variables: dict[str, str], says: str
+) -> None:
+    ended = stubbed(job, **variables)
+    assert (ended.code, ended.calls, ended.out) == (2, [], "")
+    assert says in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected", "strict"),
+    [
+        ({}, 0, 0),
+        ({"s3copy": 3}, 0, 3),
+        ({"s3copy": 1}, 1, 1),
+        ({"s3copy": 1, "replace_video": 3}, 1, 1),
+        ({"s3copy": 4, "replace_video": 3}, 4, 4),
+        ({"s3copy": 3, "replace_video": 4}, 4, 4),
+        ({"s3copy": 4, "replace_video": 1}, 1, 1),
+        ({"s3copy": 1, "replace_video": 4}, 1, 1),
+        ({"count": 1}, 1, 1),
+    ],
+)
+def test_failing_entries_do_not_end_the_job_and_the_worst_status_counts(
+    stubbed: Stubbed, codes: dict[str, int], expected: int, strict: int
+) -> None:
+    for variables, code in (({}, expected), ({"STRICT": "true"}, strict)):
+        ended = stubbed("archive", codes_of=codes, N_YEARS="3", DOIT="true", **variables)
+        assert ended.code == code
+        assert ended.commands == ARCHIVE
+
+
+@pytest.mark.parametrize("code", [2, 5, 137])
+def test_what_no_later_command_can_mend_ends_the_job_at_once(stubbed: Stubbed, code: int) -> None:
+    ended = stubbed("archive", codes_of={"s3copy": code, "count": 1}, N_YEARS="3", DOIT="true")
+    assert ended.code == code
+    assert ended.commands == ARCHIVE[:4]
+
+
+@pytest.mark.parametrize("variables", [{}, {"DOIT": ""}, {"DOIT": "false"}, {"DOIT": "false", "MAX_ENTRIES": "50"}])
+def test_without_doit_every_acting_command_is_a_dry_run_of_one_entry(
+    stubbed: Stubbed, variables: dict[str, str]
+) -> None:
+    for job, commands in (("archive", ARCHIVE), ("restore", RESTORE)):
+        ended = stubbed(job, N_YEARS="2.5", **variables)
+        assert ended.code == 0
+        assert ended.commands == commands
+        for call in ended.calls:
+            if call[0] != "count":
+                assert call[-3:] == ["--max-entries", "1", "--dry-run"]
+
+
+def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed) -> None:
+    shared = {"N_YEARS": "3", "DOIT": "true", "WORKERS": "9", "SELECTION": "--category 7  --exclude-tag keep*"}
+    Path("keepsake").touch()  # which the shell must not find
+    ended = stubbed("archive", STORAGE_CLASS="DEEP_ARCHIVE", MIN_AGE_YEARS="4", MAX_ENTRIES="50", **shared)
+    selection = "--category 7 --exclude-tag keep*"
+    calls = [" ".join(call) for call in ended.calls]
+    assert calls[3:5] == [
+        f"s3copy {selection} --tag !archived_to_s3 --unplayed-for 3 --storage-class DEEP_ARCHIVE "
+        "--max-entries 50 --no-dry-run --workers 9",
+        f"replace_video {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --min-age-years 4 "
+        "--max-entries 50 --no-dry-run --workers 9",
+    ]
+    assert calls[:3] == calls[5:]
+    assert all(call.startswith(f"count {selection} --tag ") for call in calls[:3])
+
+    ended = stubbed("restore", TIER="standard", DAYS="3", **shared)
+    assert " ".join(ended.calls[2]) == (
+        f"restore {selection} --tag flavors_deleted --played-within 3 --tier standard --days 3 "
+        "--max-entries -1 --no-dry-run --workers 9"
+    )
+    ended = stubbed("health", **shared)
+    assert [" ".join(call) for call in ended.calls] == [f"health {selection} --max-entries -1 --workers 9"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("job", [("archive",), ("entry", "s3copy"), ("entry", "jobs/archive")])
+def test_a_signal_reaches_the_command_whose_end_is_awaited(
+    tmp_path: Path, job: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
+    calls = tmp_path / "calls"
+    environ = _program(tmp_path / "bin", STUB) | {"CALLS": str(calls), "CODES": os.devnull, "SLOW": "s3copy"}
+    running = subprocess.Popen([JOBS / job[0], *job[1:]], env=environ | {"N_YEARS": "3", "DOIT": "true"})
+    until = time.monotonic() + 60
+    while not Path(f"{calls}.slow").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    running.send_signal(number)
+    assert running.wait(60) == code
+    last = [line.split()[0] for line in calls.read_text().splitlines()][-2:]
+    assert last == ["s3copy", "entry"]
+
+
+def test_the_entry_point_runs_jobs_and_hands_all_else_to_the_tool(stubbed: Stubbed, tmp_path: Path) -> None:
+    assert stubbed("entry", "jobs/restore", N_YEARS="1").commands == RESTORE
+    ended = stubbed("entry", "list", "--id", "0_a", codes_of={"list": 4}, DOIT="nonsense")
+    assert (ended.code, ended.calls) == (4, [["list", "--id", "0_a"]])
+    assert stubbed("entry", "jobs/common.sh").calls == [["jobs/common.sh"]]
+    # stdin is the tool's: `--idfile -`.
+    echo = _program(tmp_path / "echo", "#!/bin/sh\nexec cat\n")
+    read = subprocess.run([JOBS / "entry", "s3copy"], env=echo, input=b"0_a\n", capture_output=True, check=False)
+    assert read.stdout == b"0_a\n"
+
+
+def test_the_archive_job_archives_all_but_the_entry_that_fails(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    good = [sandbox.add("initial"), sandbox.add("archived")]
+    young, other = sandbox.add("initial", age_years=1), sandbox.add("initial", tags="keep")
+    bad = sandbox.add("initial")
+    sandbox.control.add_fault("file.GET", "http_500", subject=f"*{sandbox.kaltura.original(bad).id}*", times=99)
+
+    before = len(sandbox.control.writes())
+    job, ran = real("archive", N_YEARS="3", SELECTION="--tag !keep")
+    assert job.code == 0
+    assert [len(r.rows) for r in ran] == [1] * 8, "one entry at most in each step"
+    job, _ = real("archive", N_YEARS="3", SELECTION="--no-dry-run")
+    assert (job.code, job.commands) == (2, ["count"])
+    assert len(sandbox.control.writes()) == before
+
+    job, ran = real("archive", N_YEARS="3", SELECTION="--tag !keep", DOIT="true")
+    assert job.code == 1
+    assert ran[3].outcomes == {good[0]: "done", bad: "failed"}
+    assert set(ran[4].outcomes.values()) == {"done"}
+    assert set(ran[4].outcomes) == set(good)
+    assert [r.rows[0]["count"] for r in ran if "count" in r.rows[0]] == ["2", "1", "0", "1", "0", "2"]
+    assert not {young, other, bad} & set(sandbox.s3.keys())
+
+
+def test_the_restore_job_waits_without_failing_then_restores_and_health_is_one_table(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    wanted = sandbox.add("placeholder", storage_class="GLACIER")
+    sandbox.kaltura.edit(wanted, plays=1, last_played_at=int(sandbox.control.clock.now()))
+    others = [sandbox.add("placeholder", storage_class="GLACIER", last_played_at=None), sandbox.add("archived")]
+
+    job, ran = real("restore", N_YEARS="1", DOIT="true")
+    assert (job.code, ran[2].outcomes) == (0, {wanted: "waiting"})
+    job, ran = real("restore", N_YEARS="1", DOIT="true", STRICT="true")
+    assert (job.code, ran[2].outcomes) == (3, {wanted: "waiting"})
+    sandbox.control.clock.advance(13 * 3600)
+    job, ran = real("restore", N_YEARS="1", DOIT="true")
+    assert (job.code, ran[2].outcomes) == (0, {wanted: "done"})
+    assert [r.rows[0]["count"] for r in ran if "count" in r.rows[0]] == ["1", "2", "0", "1"]
+
+    job, ran = real("health")
+    assert (job.code, job.commands) == (0, ["health"])
+    assert sorted(row["entry_id"] for row in ran[0].rows) == sorted([wanted, *others])
+    assert ran[0].out in job.out
+    assert job.out.count("entry_id\t") == 1
+
+
+def test_the_health_job_finds_the_installed_program(sandbox: Sandbox) -> None:
+    broken, whole = sandbox.add("lost"), sandbox.add("archived")
+    installed = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ended = subprocess.run(
+        [JOBS / "health"], env=sandbox.environ() | installed, capture_output=True, encoding="utf-8", check=False
+    )
+    assert ended.returncode == 1
+    header, *rows = ended.stdout.splitlines()
+    assert header.startswith("entry_id\t")
+    assert sorted(row.split("\t")[0] for row in rows) == sorted([broken, whole])
+    assert shlex.join(["kaltura-archiver", "health", "--max-entries", "-1"]) in ended.stderr
