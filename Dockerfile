@@ -1,0 +1,50 @@
+# The image of kaltura-archiver: one Python environment, no compiler, no pip of our own, nothing to write to but /tmp.
+# `--target demo` adds the sandbox, for scripts/image-test and for trying it out. README-AWS.md says how to build it.
+
+FROM python:3.13-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY image/ image/
+RUN python -m venv --without-pip /opt/builder \
+    && pip --python /opt/builder/bin/python install --require-hashes --only-binary :all: -r image/build.lock \
+    && python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --no-compile --require-hashes --only-binary :all: -r image/run.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY kaltura_archiver/ kaltura_archiver/
+# The root file system is read-only at run time: byte code is made here, and never compared with its source again.
+# Of AWS's services, those stay that are called, or that boto3 may ask for credentials; all of them are 20 MB.
+RUN pip --python /opt/builder/bin/python wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && pip --python /opt/venv/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
+    && find /opt/venv/lib/python3.13/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
+        ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin ! -name ecs ! -name logs ! -name cloudformation \
+        -exec rm -r {} + \
+    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
+FROM build AS build-demo
+RUN pip --python /opt/venv/bin/python install --no-compile --require-hashes --only-binary :all: -r image/demo.lock \
+    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
+FROM python:3.13-slim AS common
+# HOME is where boto3 and .env are looked for in vain; /tmp is the one place that can be written.
+ENV PATH=/opt/venv/bin:$PATH HOME=/tmp LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin archiver
+WORKDIR /app
+COPY jobs/ jobs/
+# The video that takes the place of archived ones, if it lies beside this file (PLACEHOLDER_VIDEO names another).
+COPY LICENSE placeholder_video.mp[4] ./
+USER 10001:10001
+ENTRYPOINT ["/app/jobs/entry"]
+CMD ["--help"]
+
+FROM common AS demo
+COPY --from=build-demo /opt/venv /opt/venv
+
+FROM common AS run
+COPY --from=build /opt/venv /opt/venv
+# Last, since they change with every commit.
+ARG VERSION=unknown
+ARG COMMIT=unknown
+LABEL org.opencontainers.image.title="kaltura-archiver" \
+      org.opencontainers.image.licenses="AGPL-3.0-or-later" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$COMMIT"
