@@ -5,8 +5,8 @@
 stopped=
 child=
 worst=0
-# Commands in the background have no stdin unless they are lent this one.
-exec 3<&0
+# Commands in the background have no stdin unless they are lent this one, if there is one.
+if (: 3<&0) 2>/dev/null; then exec 3<&0; else exec 3</dev/null; fi
 trap 'stop 143' TERM
 trap 'stop 130' INT
 

@@ -257,6 +257,8 @@ def test_the_entry_point_runs_jobs_and_hands_all_else_to_the_tool(stubbed: Stubb
     echo = _program(tmp_path / "echo", "#!/bin/sh\nexec cat\n")
     read = subprocess.run([JOBS / "entry", "s3copy"], env=echo, input=b"0_a\n", capture_output=True, check=False)
     assert read.stdout == b"0_a\n"
+    closed = ["sh", "-c", 'exec "$0" s3copy <&-', JOBS / "entry"]
+    assert subprocess.run(closed, env=echo, capture_output=True, check=False).returncode == 0
 
 
 def test_the_archive_job_archives_all_but_the_entry_that_fails(
