@@ -576,7 +576,7 @@ def test_a_crash_with_a_url_in_its_text_shows_no_token(
         except OSError as error:
             raise RuntimeError(f"GET {PRESIGNED} failed, not {TOKENISED} \x1b[31m") from error
 
-    where = {"entry": (Runner, "facts"), "part": (Store, "_send_part"), "start": (Store, "check_bucket")}[place]
+    where = {"entry": (Runner, "_plan"), "part": (Store, "_send_part"), "start": (Store, "check_bucket")}[place]
     monkeypatch.setattr(*where, crash)
     entry_id = sandbox.add("initial", content=big(sandbox, 9) if place == "part" else None)
     ran = run("--log-level", "DEBUG", "--log-format", log_format, "s3copy", "--id", entry_id, "--no-dry-run")
