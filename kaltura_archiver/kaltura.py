@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -324,6 +325,29 @@ def _listed(answer: Any, kind: str) -> tuple[list[Any], int]:
     return [] if objects is None else list(objects), total
 
 
+@dataclass(frozen=True)
+class Page:
+    """Entries that the index found, still as XML: whoever uses them builds them, while the next page is fetched.
+
+    `total` is how many match from this page on.
+    """
+
+    found: list[Any]
+    total: int
+
+    def entries(self) -> Iterator[Entry]:
+        return map(_entry, self.found)
+
+
+def _outline(result: Any) -> tuple[str, int, Any]:
+    """(id, created at, XML) of an entry in a search's answer; KalturaError if it is not complete."""
+    raw = result.find("object")
+    fields = _fields(raw, ("objectType", "id", "createdAt", "tags", "status"))
+    if not fields.get("status") or "tags" not in fields:
+        _entry(raw)  # says what is wrong
+    return _id(fields.get("id")), _int(fields.get("createdAt")) or 0, raw
+
+
 def _update(entry_id: str, change: Any, client: Any) -> Entry:
     return _entry(client.media.update(entry_id, change))
 
@@ -590,11 +614,15 @@ class Kaltura:
 
     # Selecting
 
-    def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> tuple[list[Entry], int]:
-        def search(client: Any) -> tuple[list[Entry], int]:
+    def _search(
+        self, params: Mapping[str, Any], *, page_size: int, page: int = 1
+    ) -> tuple[list[tuple[str, int, Any]], int]:
+        """(id, created at, XML) of each entry of a page, and how many match."""
+
+        def search(client: Any) -> tuple[list[tuple[str, int, Any]], int]:
             _ask_search(params, page_size, page, client)
             results, total = _listed(client.doQueue(), _ENTRIES)
-            return [_entry(result.find("object")) for result in results], total
+            return [_outline(result) for result in results], total
 
         return self._call("search", search)
 
@@ -608,12 +636,11 @@ class Kaltura:
         for start in range(0, len(entry_ids), GET_BATCH):
             batch = ",".join(entry_ids[start : start + GET_BATCH])
             entries, _ = self._search(query.search_params() | {"objectIds": batch}, page_size=GET_BATCH)
-            found |= {entry.id for entry in entries}
+            found |= {entry_id for entry_id, *_ in entries}
         return found
 
-    def pages(self, query: Query) -> Iterator[tuple[list[Entry], int]]:
-        """Every entry that the index says matches, once, oldest first, as it is in the database now: page by page,
-        each with how many match from it on.
+    def pages(self, query: Query) -> Iterator[Page]:
+        """Every entry that the index says matches, once, oldest first, as it is in the database now: page by page.
 
         The order within a second changes from call to call and the window ends at 10,000 (kaltura-api 3.4), so each
         page is the first one of a new query: created in or after the last second seen, less the ids of that second.
@@ -633,9 +660,12 @@ class Kaltura:
                 continue
             params = query.search_params(created_from=cursor, not_ids=excluded)
             entries, total = self._search(params, page_size=size, page=page)
-            new = {e.id: e for e in entries if e.id not in seen and (cursor is None or e.created_at >= cursor)}
-            fresh = list(new.values())
-            yield fresh, total
+            fresh = {
+                entry_id: (created_at, raw)
+                for entry_id, created_at, raw in entries
+                if entry_id not in seen and (cursor is None or created_at >= cursor)
+            }
+            yield Page([raw for _, raw in fresh.values()], total)
             if page * size >= total and (page == 1 or not fresh):
                 return
             if not fresh:
@@ -648,14 +678,14 @@ class Kaltura:
                         "the search index holds too many entries that are gone; select a narrower time"
                     )
                 continue
-            last = max(entry.created_at for entry in fresh)
-            newest = {entry.id for entry in fresh if entry.created_at == last}
+            last = max(created_at for created_at, _ in fresh.values())
+            newest = {entry_id for entry_id, (created_at, _) in fresh.items() if created_at == last}
             if last != cursor:
                 cursor, seen = last, set()
             seen |= newest
             page = 1
 
-    def _within_second(self, query: Query, second: int, seen: set[str]) -> Iterator[tuple[list[Entry], int]]:
+    def _within_second(self, query: Query, second: int, seen: set[str]) -> Iterator[Page]:
         """The rest of a second that more entries share than one query can exclude: paged until all have been seen."""
         params = query.search_params(created_from=second)
         bound = {"objectType": "KalturaESearchRange", "lessThanOrEqual": second}
@@ -666,9 +696,9 @@ class Kaltura:
             page, total = 1, 1
             while (page - 1) * 500 < min(total, SEARCH_WINDOW):
                 entries, total = self._search(params, page_size=500, page=page)
-                new = {entry.id: entry for entry in entries if entry.id not in seen}
+                new = {entry_id: (created_at, raw) for entry_id, created_at, raw in entries if entry_id not in seen}
                 seen.update(new)
-                yield [entry for entry in new.values() if entry.created_at == second], total
+                yield Page([raw for created_at, raw in new.values() if created_at == second], total)
                 if len(seen) >= total:
                     return
                 page += 1

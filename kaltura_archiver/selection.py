@@ -82,14 +82,14 @@ class Selection:
 
     def _found(self) -> Iterator[Entry]:
         query, dropped = self.query, 0
-        pages: Iterator[tuple[list[Entry], int]] = self.kaltura.pages(query)
+        pages = self.kaltura.pages(query)
         if query.max_entries is None or query.first_page > 1 or query.max_entries >= query.page_size:
             # The next page is fetched while this one is used; where one page is enough there is none to fetch.
             pages = in_order(lambda page: page, pages)
-        for page, total in pages:
+        for page in pages:
             if self.expected is None:
-                self.expected = total if query.max_entries is None else min(total, query.max_entries)
-            for entry in page:
+                self.expected = page.total if query.max_entries is None else min(page.total, query.max_entries)
+            for entry in page.entries():
                 if not query.in_shard(entry.id):
                     continue
                 reason = query.mismatch(entry)

@@ -350,15 +350,24 @@ def test_years_are_of_365_days_and_a_quarter() -> None:
 
 
 @dataclass
+class AnyPage:
+    found: Sequence[Entry]
+    total: int
+
+    def entries(self) -> Iterator[Entry]:
+        return iter(self.found)
+
+
+@dataclass
 class AnyKaltura:
     """In Kaltura's place: a search that finds whatever there is, in pages of any size."""
 
     found: Sequence[Entry]
     in_categories: frozenset[str] = frozenset()
 
-    def pages(self, query: Query) -> Iterator[tuple[list[Entry], int]]:
-        yield [], len(self.found)
-        yield list({entry.id: entry for entry in reversed(self.found)}.values()), len(self.found)
+    def pages(self, query: Query) -> Iterator[AnyPage]:
+        yield AnyPage([], len(self.found))
+        yield AnyPage(list({entry.id: entry for entry in reversed(self.found)}.values()), len(self.found))
 
     def entries(self, ids: Iterable[str]) -> Iterator[tuple[str, Entry | None]]:
         known = {entry.id: entry for entry in self.found}

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from conftest import Run
+from lxml import etree
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.filters import Query
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Availability, Entry, State
+from kaltura_archiver.model import Availability, State
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.selection import Ids, Selection
 from kaltura_archiver.store import Store
@@ -230,6 +231,12 @@ def test_whoever_stops_does_not_wait_for_work_ahead() -> None:
 # Memory, and no entry twice
 
 
+def entry_xml(entry_id: str, created_at: int) -> Any:
+    fields = {"objectType": "KalturaMediaEntry", "id": entry_id, "status": "2", "tags": "", "type": "1"}
+    fields |= {"mediaType": "1", "createdAt": str(created_at), "displayInSearch": "1"}
+    return etree.fromstring("".join(["<object>", *(f"<{k}>{v}</{k}>" for k, v in fields.items()), "</object>"]))
+
+
 class EndlessKaltura(Kaltura):
     """Answers searches itself: `n` entries, one per second, or the same page whatever is asked."""
 
@@ -237,13 +244,15 @@ class EndlessKaltura(Kaltura):
         super().__init__(read_settings(None), read_only=True)
         self._n, self._stuck = n, stuck
 
-    def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> tuple[list[Entry], int]:
+    def _search(
+        self, params: Mapping[str, Any], *, page_size: int, page: int = 1
+    ) -> tuple[list[tuple[str, int, Any]], int]:
         items = params["searchOperator"]["searchItems"]
         bounds = [i["range"]["greaterThanOrEqual"] for i in items if i.get("fieldName") == "created_at"]
         known = sum(len(i["searchItems"]) for i in items if i.get("operator") == 3)
         first = bounds[0] - LONG_AGO + known if bounds and not self._stuck else 0
         numbers = range(first, min(first + page_size, self._n))
-        return [Entry(f"0_{n:08}", created_at=LONG_AGO + n) for n in numbers], self._n - first
+        return [(f"0_{n:08}", LONG_AGO + n, entry_xml(f"0_{n:08}", LONG_AGO + n)) for n in numbers], self._n - first
 
 
 def peak_of(n: int) -> int:
