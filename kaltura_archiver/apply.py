@@ -29,7 +29,7 @@ from kaltura_archiver.errors import (
     StoreError,
     Waiting,
 )
-from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, READ_BYTES, TOKEN_PREFIX, Kaltura
+from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
@@ -49,7 +49,7 @@ from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
-from kaltura_archiver.streams import Fingerprint, Fingerprinter, fingerprint, first_bytes
+from kaltura_archiver.streams import READ_BYTES, Fingerprint, Fingerprinter, fingerprint, first_bytes
 
 log = logging.getLogger(__name__)
 
@@ -421,10 +421,9 @@ class Runner:
         A difference is only believed when a second reading shows it too; it is then recorded, so that nothing rests on
         sizes that agree by chance.
         """
-        part_bytes = self.store.part_bytes(work.stored)
         for _ in range(2):
             _, pieces = self.kaltura.content(work.original)
-            found = fingerprint(pieces, part_bytes=part_bytes)
+            found = fingerprint(pieces, self.store.fingerprinter(work.stored))
             verdict, how = compare(found, work.stored)
             if verdict is not Identity.DIFFERENT:
                 return found, verdict, how
@@ -479,9 +478,8 @@ class Runner:
     def _read_back(self, work: _Work) -> None:
         """Read the stored copy, compare it with its checksum, and record when that was."""
         stored = work.stored
-        part_bytes = self.store.part_bytes(stored)
         for _ in range(2):  # a difference may have come about on the way: only one that stays is the object's
-            found = fingerprint(self.store.read(stored), part_bytes=part_bytes)
+            found = fingerprint(self.store.read(stored), self.store.fingerprinter(stored))
             work.bytes_moved += found.size_bytes
             verdict, how = compare(found, stored)
             if verdict is not Identity.DIFFERENT:
@@ -515,7 +513,8 @@ class Runner:
         self._require_way()
         self._begin_conversion(work)
         name = f"{TOKEN_PREFIX}{work.id}{self.placeholder.path.suffix or '.mp4'}"
-        work.token = self._upload(name, self.placeholder.size_bytes, self.placeholder.pieces())
+        pieces = self.kaltura.paced(self.placeholder.pieces())
+        work.token = self._upload(name, self.placeholder.size_bytes, pieces)
 
     def _upload(self, name: str, size_bytes: int, pieces: Iterable[bytes]) -> str:
         token = self.kaltura.new_token(name, size_bytes)
@@ -559,7 +558,7 @@ class Runner:
             new = self._swap(work, self.store.presign(work.id, URL_SECONDS), lambda: self._require_stored(work))
             found = None
         else:
-            taken = Fingerprinter(self.store.part_bytes(stored))
+            taken = self.store.fingerprinter(stored)
             pieces = self._proven(taken, stored, self.store.read(stored))
             try:
                 work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)

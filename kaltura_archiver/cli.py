@@ -54,6 +54,7 @@ from kaltura_archiver.report import (
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
+    from kaltura_archiver.bandwidth import Bandwidth
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
     from kaltura_archiver.selection import Ids, Selection
@@ -164,6 +165,7 @@ class App:
     env_file: str | None
     stop: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
+    bandwidth: Bandwidth | None = None
     _settings: Settings | None = None
 
     @property
@@ -176,7 +178,7 @@ class App:
         from kaltura_archiver.kaltura import Kaltura
 
         self.settings.need_kaltura()
-        kaltura = Kaltura(self.settings, read_only=read_only, stop=self.stop)
+        kaltura = Kaltura(self.settings, read_only=read_only, stop=self.stop, bandwidth=self.bandwidth)
         kaltura.sign_in()
         return kaltura
 
@@ -184,7 +186,7 @@ class App:
         from kaltura_archiver.store import Store
 
         self.settings.need_bucket()
-        store = Store(self.settings, read_only=read_only, stop=self.stop)
+        store = Store(self.settings, read_only=read_only, stop=self.stop, bandwidth=self.bandwidth)
         if check:
             store.check_bucket()
         return store
@@ -383,6 +385,23 @@ def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...])
     return columns
 
 
+def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    from kaltura_archiver.bandwidth import Bandwidth, Timetable
+
+    if value is not None:
+        app = ctx.ensure_object(App)
+        try:
+            app.bandwidth = Bandwidth(Timetable(value), app.stop)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+
+bandwidth_option = click.option(
+    "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
+    help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
+)  # fmt: skip
+
+
 def acting_options(old_flag: str) -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
 
@@ -395,6 +414,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
             help="Entries worked on at a time.",
         ),
         click.option("--no-lock", is_flag=True, help="Run beside another run of this command."),
+        bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
         click.option("--wait-ready", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
         format_option,
@@ -923,6 +943,7 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
 )
+@bandwidth_option
 @format_option
 @pass_app
 def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> None:

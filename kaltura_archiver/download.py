@@ -39,11 +39,11 @@ def download_original(
         raise SelectionError(f"{target} exists; name another file with --output, or use --force")
     if stored:
         expected_bytes, pieces = stored.size_bytes, runner.store.read(stored)
-        taken = Fingerprinter(runner.store.part_bytes(stored))
+        taken = runner.store.fingerprinter(stored)
     else:
         assert original is not None  # noqa: S101 - one of the two is there
         expected_bytes, pieces = runner.kaltura.content(original)
-        taken = Fingerprinter()
+        taken = Fingerprinter(md5=False)
     try:
         # Private until it is whole; in the same folder, so that the rename cannot fail half-way.
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

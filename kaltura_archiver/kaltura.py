@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import random
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,15 +33,16 @@ from KalturaClient.Plugins.Core import (
     KalturaUrlResource,
 )
 from lxml import etree
-from requests_toolbelt.multipart.encoder import MultipartEncoder
+from urllib3.filepost import encode_multipart_formdata
 
+from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import EXACT, Query
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import hide, redact
-from kaltura_archiver.streams import rechunk
+from kaltura_archiver.streams import CHUNK_BYTES, READ_BYTES, Chunk, chunked, exactly
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,8 +63,6 @@ MAX_PAGE = 500
 MAX_EXCLUDED_IDS = 900
 FLAVOR_BATCH = 40
 GET_BATCH = 50
-READ_BYTES = 2**20
-CHUNK_BYTES = 16 * 2**20
 
 # kaltura-api 9. Nothing was done when one of these comes back, so even a write may be made again.
 RATE_LIMIT = "ACTION_BLOCKED"
@@ -94,6 +94,33 @@ class _Session(requests.Session):
         """On a redirect; there is nothing to be sent."""
 
 
+@dataclass(frozen=True)
+class _File:
+    """A chunk with a file name: the extension of a new flavor comes from the posted name (kaltura-api 10.1)."""
+
+    name: str
+    chunk: Chunk
+
+
+class _Form:
+    """The body of a call with a file, as often as it is iterated over; the chunk's pieces are sent as they are."""
+
+    def __init__(self, json: str, file: _File) -> None:
+        empty, self.content_type = encode_multipart_formdata(
+            {"json": json, "fileData": (file.name, b"", "application/octet-stream")}
+        )
+        end = empty.rindex(b"\r\n--")
+        self._start, self._end, self._chunk = empty[:end], empty[end:], file.chunk
+
+    def __len__(self) -> int:
+        return len(self._start) + len(self._chunk) + len(self._end)
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        yield self._start
+        yield from self._chunk
+        yield self._end
+
+
 class _Client(KalturaClient):  # type: ignore[misc]
     """KalturaApiClient over one kept-alive connection, with our timeouts, a bounded answer and a strict parser.
 
@@ -114,10 +141,7 @@ class _Client(KalturaClient):  # type: ignore[misc]
         headers = {"Accept": "text/xml", "Accept-Encoding": "gzip"}
         body: Any
         if files:
-            handle = files["fileData"]
-            body = MultipartEncoder(
-                fields={"json": params.toJson(), "fileData": (handle.name, handle, "application/octet-stream")}
-            )
+            body = _Form(params.toJson(), files["fileData"])
             headers["Content-Type"] = body.content_type
         else:
             body = params.toJson().encode()
@@ -384,14 +408,6 @@ def _translate(error: Exception, what: str) -> KalturaError:
     return KalturaError(f"{what}: no proper answer from Kaltura ({shown})", retryable=True)
 
 
-class _NamedBytes(io.BytesIO):
-    """Bytes with a file name: the extension of a new flavor comes from the posted name (kaltura-api 10.1)."""
-
-    def __init__(self, data: bytes, name: str) -> None:
-        super().__init__(data)
-        self.name = name
-
-
 class Kaltura:
     """All that we ask of Kaltura. Safe to use from many threads; every method raises KalturaError.
 
@@ -400,11 +416,20 @@ class Kaltura:
     failure of a write its outcome has to be read.
     """
 
-    def __init__(self, settings: Settings, *, read_only: bool, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read_only: bool,
+        stop: threading.Event | None = None,
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
         self._settings = settings
         self._read_only = read_only
         self._stop = stop or threading.Event()
         self._idle: list[Any] = []  # clients, each with its connection, the last one used last
+        self._bandwidth = bandwidth
+        self._local = threading.local()
         self._session_lock = threading.Lock()
         self._ks = ""
         self._pace = Pace(self._pause)
@@ -716,7 +741,19 @@ class Kaltura:
         4.5); Changed where the flavor is replaced on the way.
         """
         response, size = self._open(flavor, 0, None)
-        return size, self._stream(flavor, response, size)
+        return size, self.paced(self._stream(flavor, response, size))
+
+    def paced(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same pieces, no faster than --bandwidth allows; for what is moved from elsewhere, too."""
+        return self._bandwidth.passing(pieces) if self._bandwidth else pieces
+
+    def _files(self) -> requests.Session:
+        """This thread's connections to file hosts, kept alive; they are told no cookies back."""
+        session: requests.Session | None = getattr(self._local, "files", None)
+        if session is None:
+            session = self._local.files = _Session()
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
 
     def _open(self, flavor: FlavorAsset, offset: int, size: int | None) -> tuple[requests.Response, int]:
         what = f"download flavor {flavor.id} of {flavor.entry_id}"
@@ -732,8 +769,7 @@ class Kaltura:
                 url += f"{'&' if '?' in url else '?'}attempt={attempt}"
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
             try:
-                with _Session() as session:
-                    response = session.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+                response = self._files().get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
             except requests.RequestException as error:
                 failure = _translate(error, what)
                 continue
@@ -879,24 +915,39 @@ class Kaltura:
         A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `pieces`
         raises; the token is then of no use.
         """
+        chunks = chunked(
+            exactly(pieces, size_bytes, f"for upload token {token_id} came"), CHUNK_BYTES, size_bytes, self._stop
+        )
         offset = 0
-        for chunk in rechunk(pieces, CHUNK_BYTES):
-            self._send_chunk(token_id, file_name, chunk, offset, final=offset + len(chunk) == size_bytes)
-            offset += len(chunk)
-            if offset > size_bytes:
-                raise EntryFailed(f"more than the expected {size_bytes} bytes came in for upload token {token_id}")
-        if offset != size_bytes:
-            raise EntryFailed(f"only {offset} of {size_bytes} bytes came in for upload token {token_id}")
+        # One chunk is read while the one before is sent.
+        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
+            coming: Future[Chunk | None] = reader.submit(next, chunks, None)
+            try:
+                while chunk := coming.result():
+                    try:
+                        coming = reader.submit(next, chunks, None)
+                        final = offset + len(chunk) == size_bytes
+                        if final:
+                            # Whether the last one may be sent is known at the very end of the pieces.
+                            coming.result()
+                        self._send_chunk(token_id, file_name, chunk, offset, final=final)
+                        offset += len(chunk)
+                    finally:
+                        chunk.release()
+            finally:
+                with suppress(Exception):
+                    if unsent := coming.result():
+                        unsent.release()
+                chunks.close()
         status, uploaded = self._token_state(token_id)
         if status != TOKEN_FULL or uploaded != size_bytes:
             raise KalturaError(f"upload token {token_id} has status {status} and {uploaded} of {size_bytes} bytes")
 
-    def _send_chunk(self, token_id: str, file_name: str, chunk: bytes, offset: int, *, final: bool) -> None:
+    def _send_chunk(self, token_id: str, file_name: str, chunk: Chunk, offset: int, *, final: bool) -> None:
         resume = offset > 0
 
         def send(client: Any) -> None:
-            data = _NamedBytes(chunk, file_name)
-            client.uploadToken.upload(token_id, data, resume, final, offset if resume else -1)
+            client.uploadToken.upload(token_id, _File(file_name, chunk), resume, final, offset if resume else -1)
 
         for attempt in range(1, MAX_TRIES + 1):
             try:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
@@ -18,23 +19,36 @@ from awscrt import checksums
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
 from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
-from kaltura_archiver.streams import Fingerprint, crc_text, fingerprint, rechunk
+from kaltura_archiver.streams import (
+    CHUNK_BYTES,
+    READ_BYTES,
+    Chunk,
+    Fingerprint,
+    Fingerprinter,
+    chunked,
+    crc_text,
+    exactly,
+    hashed,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
-MIN_PART_BYTES = 8 * 2**20
+# boto3's part size, which the old tool used.
+OLD_PART_BYTES = 8 * 2**20
+# Up to here one request instead of four.
+MAX_PUT_BYTES = 16 * 2**20
 MAX_PARTS = 9_000
-# Parts of one object on their way at a time; each holds its bytes in memory.
+# Parts of one object on their way at a time; what they hold is counted in streams.BUDGET.
 PARTS_IN_FLIGHT = 3
-READ_BYTES = 2**20
 MAX_RESUMES = 5
 RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
 RETRYABLE = RATE_LIMITS | frozenset(
@@ -90,24 +104,38 @@ def _listed(item: Mapping[str, Any]) -> ListedObject:
     return item["Key"], item["Size"], storage_class, availability
 
 
+def _part_done(chunk: Chunk, room: threading.Semaphore, _: Future[Any]) -> None:
+    chunk.release()
+    room.release()
+
+
 class Store:
     """The bucket of the stored copies; safe to use from many threads. Every method raises StoreError.
 
     `read_only` is the second wall of a dry run: methods that change something then raise AssertionError.
     """
 
-    def __init__(self, settings: Settings, *, read_only: bool, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read_only: bool,
+        stop: threading.Event | None = None,
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
         self.bucket = settings.bucket
         self._read_only = read_only
         self._stop = stop or threading.Event()
+        self._bandwidth = bandwidth
         # An address of one's own rarely has a name per bucket.
-        style = {"addressing_style": "path"} if settings.endpoint_url else {}
+        style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
             read_timeout=60,
             max_pool_connections=32,
-            s3=cast(Any, style),
+            # TLS protects bodies, and S3 checks every one against a CRC64NVME in a signed header.
+            s3=cast(Any, {**style, "payload_signing_enabled": False}),
         )
         try:
             session = boto3.Session()
@@ -253,10 +281,18 @@ class Store:
             size = first["ContentLength"]
             if first.get("PartsCount") == count and size < stored.size_bytes:
                 return size
-        return MIN_PART_BYTES
+        return OLD_PART_BYTES
+
+    def fingerprinter(self, stored: StoredObject) -> Fingerprinter:
+        """What takes in content that is to be compared with the object: MD5s only where nothing better is known."""
+        return Fingerprinter(md5=False) if stored.sha256 else Fingerprinter(self.part_bytes(stored))
 
     def read(self, stored: StoredObject) -> Iterator[bytes]:
         """The object's bytes, resumed by Range where the connection is cut; Changed if it is another one by then."""
+        pieces = self._read(stored)
+        return self._bandwidth.passing(pieces) if self._bandwidth else pieces
+
+    def _read(self, stored: StoredObject) -> Iterator[bytes]:
         what, offset, cuts = f"read object {stored.key}", 0, 0
         while offset < stored.size_bytes:
             if self._stop.is_set():
@@ -295,19 +331,19 @@ class Store:
     ) -> Fingerprint:
         """Store `pieces` under a key that must not exist, and check what S3 then has.
 
-        Memory holds `PARTS_IN_FLIGHT + 2` parts at most, whatever the size. S3 verifies every part and the whole object
-        by CRC64NVME, and refuses to overwrite (If-None-Match). The ETag of the result is empty. Raises Changed if the
-        key exists by now, EntryFailed if the bytes are not `size_bytes`; nothing is left in the bucket then.
+        Memory is bounded by streams.BUDGET, whatever the size. S3 verifies every part and the whole object by
+        CRC64NVME, and refuses to overwrite (If-None-Match). The ETag of the result is empty. Raises Changed if the key
+        exists by now, EntryFailed if the bytes are not `size_bytes`; nothing is left in the bucket then.
         """
         self._guard("write an object")
         common = {"Bucket": self.bucket, "Key": key}
         new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class}
-        part_bytes = max(MIN_PART_BYTES, -(-size_bytes // MAX_PARTS // 2**20) * 2**20)
+        pieces = exactly(pieces, size_bytes, f"nothing was stored: the original of {key} gave")
         try:
-            if size_bytes <= part_bytes:
+            if size_bytes <= MAX_PUT_BYTES:
                 found = self._write_small(new, pieces, size_bytes)
             else:
-                found = self._write_parts(common, new, pieces, size_bytes, part_bytes)
+                found = self._write_parts(common, new, pieces, size_bytes)
         except (ClientError, BotoCoreError) as error:
             # The answer may have been lost after the object was made.
             failure = self._failure(f"store object {key}", error)
@@ -317,58 +353,60 @@ class Store:
         return found
 
     def _write_small(self, new: dict[str, Any], pieces: Iterable[bytes], size_bytes: int) -> Fingerprint:
-        body = bytearray()
-        for piece in pieces:
-            body += piece
-            if len(body) > size_bytes:
-                break
-        found = fingerprint([bytes(body)])
-        self._check_size(new["Key"], found.size_bytes, size_bytes)
+        sha = hashlib.sha256()
+        chunks = chunked(hashed(pieces, sha), size_bytes, size_bytes, self._stop)
+        body = next(chunks)
         try:
-            self._s3.put_object(**new, Body=bytes(body), IfNoneMatch="*", ChecksumCRC64NVME=found.crc64nvme)
-        except (ClientError, BotoCoreError):
-            if not self._is_ours(new, found):
-                raise
-        return found
+            # There is no other; but only at their very end do the pieces tell whether they are to be stored.
+            for _ in chunks:
+                raise AssertionError("unreachable")
+            found = Fingerprint(size_bytes, sha.hexdigest(), crc_text(body.crc64nvme()), "")
+            try:
+                self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", ChecksumCRC64NVME=found.crc64nvme)
+            except (ClientError, BotoCoreError):
+                if not self._is_ours(new, found):
+                    raise
+            return found
+        finally:
+            body.release()
 
     def _write_parts(
-        self, common: dict[str, Any], new: dict[str, Any], pieces: Iterable[bytes], size_bytes: int, part_bytes: int
+        self, common: dict[str, Any], new: dict[str, Any], pieces: Iterable[bytes], size_bytes: int
     ) -> Fingerprint:
         upload_id = self._s3.create_multipart_upload(**new, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT")[
             "UploadId"
         ]
         common = {**common, "UploadId": upload_id}
-        sha, crc, size = hashlib.sha256(), 0, 0
-        parts: list[Future[dict[str, Any]]] = []
+        part_bytes = max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))
+        sha = hashlib.sha256()
+        parts: list[Future[tuple[dict[str, Any], int, int]]] = []
         completed = False
         room = threading.Semaphore(PARTS_IN_FLIGHT)
         try:
             with ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="part") as pool:
-                for number, chunk in enumerate(rechunk(pieces, part_bytes), 1):
-                    sha.update(chunk)
-                    part_crc = checksums.crc64nvme(chunk, 0)
-                    crc = checksums.combine_crc64nvme(crc, part_crc, len(chunk))
-                    size += len(chunk)
-                    if size > size_bytes:
-                        break
+                for chunk in chunked(hashed(pieces, sha), part_bytes, size_bytes, self._stop):
                     while not room.acquire(timeout=1):
                         if self._stop.is_set():
+                            chunk.release()
                             raise Stopped("asked to stop")
                     if any(part.done() and part.exception() for part in parts):
+                        chunk.release()
                         break
-                    future = pool.submit(self._send_part, common, number, chunk, crc_text(part_crc))
-                    future.add_done_callback(lambda _: room.release())
-                    parts.append(future)
-            sent = [part.result() for part in parts]
-            self._check_size(common["Key"], size, size_bytes)
-            found = Fingerprint(size, sha.hexdigest(), crc_text(crc), "")
+                    parts.append(pool.submit(self._send_part, common, len(parts) + 1, chunk))
+                    parts[-1].add_done_callback(partial(_part_done, chunk, room))
+            sent, crc = [], 0
+            for part in parts:
+                answer, part_crc, size = part.result()
+                crc = checksums.combine_crc64nvme(crc, part_crc, size)
+                sent.append(answer)
+            found = Fingerprint(size_bytes, sha.hexdigest(), crc_text(crc), "")
             try:
                 self._s3.complete_multipart_upload(
                     **common,
                     MultipartUpload={"Parts": cast(Any, sent)},
                     ChecksumCRC64NVME=found.crc64nvme,
                     ChecksumType="FULL_OBJECT",
-                    MpuObjectSize=size,
+                    MpuObjectSize=size_bytes,
                     IfNoneMatch="*",
                 )
             except (ClientError, BotoCoreError):
@@ -383,14 +421,13 @@ class Store:
                 except (ClientError, BotoCoreError) as error:
                     log.warning("%s", self._failure(f"abort the upload of {common['Key']}", error))
 
-    def _send_part(self, common: dict[str, Any], number: int, chunk: bytes, crc: str) -> dict[str, Any]:
-        answer = self._s3.upload_part(**common, PartNumber=number, Body=chunk, ChecksumCRC64NVME=crc)
-        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC64NVME": crc}
-
-    @staticmethod
-    def _check_size(key: str, size: int, expected: int) -> None:
-        if size != expected or size == 0:
-            raise EntryFailed(f"the original of {key} gave {size} bytes instead of {expected}; nothing was stored")
+    def _send_part(self, common: dict[str, Any], number: int, chunk: Chunk) -> tuple[dict[str, Any], int, int]:
+        """Send a part; returns what Complete wants of it, its CRC and its size."""
+        size, crc = len(chunk), chunk.crc64nvme()
+        answer = self._s3.upload_part(
+            **common, PartNumber=number, Body=cast(Any, chunk), ChecksumCRC64NVME=crc_text(crc)
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC64NVME": crc_text(crc)}, crc, size
 
     def _is_ours(self, new: Mapping[str, Any], found: Fingerprint) -> bool:
         """Whether the object is there after all, just as we meant to write it: the answer was lost, not the object."""

@@ -1,25 +1,172 @@
-"""Bytes on their way: cut into chunks, and fingerprinted."""
+"""Bytes on their way: counted, cut into chunks within a budget of memory, and fingerprinted."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+import io
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from awscrt import checksums
 
+from kaltura_archiver.errors import EntryFailed, Stopped
 
-def rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in chunks of exactly `size`, the last one shorter; nothing for no bytes."""
-    buffer = bytearray()
+# A chunk is a part of a multipart upload to S3 (5 MiB at least) and one POST to Kaltura.
+CHUNK_BYTES = 8 * 2**20
+BLOCK_BYTES = 2**20
+# So much is read, hashed and copied while the processor has it at hand.
+READ_BYTES = 2**18
+
+
+def exactly(pieces: Iterable[bytes], size_bytes: int, what: str) -> Iterator[bytes]:
+    """The same pieces; EntryFailed ("<what> N bytes instead of M") before one goes beyond, or at the end."""
+    found = 0
     for piece in pieces:
-        buffer += piece
-        while len(buffer) >= size:
-            yield bytes(buffer[:size])
-            del buffer[:size]
-    if buffer:
-        yield bytes(buffer)
+        found += len(piece)
+        if found > size_bytes:
+            break
+        yield piece
+    if found != size_bytes or not found:
+        raise EntryFailed(f"{what} {found} bytes instead of {size_bytes}")
+
+
+def hashed(pieces: Iterable[bytes], sha: hashlib._Hash) -> Iterator[bytes]:
+    """The same pieces, hashed while the processor still has them at hand."""
+    for piece in pieces:
+        sha.update(piece)
+        yield piece
+
+
+class Budget:
+    """Blocks of memory that all transfers of the process share: who asks when none are left waits, in order of coming.
+
+    Nobody waits while holding what only he could give back: a transfer takes a chunk's blocks before it reads the
+    chunk, and a chunk that is read needs no more to be sent. So there is always one that goes on. Blocks are used
+    again: fresh memory costs more time than copying does, and malloc would hold on to more of it than is in use.
+    """
+
+    def __init__(self, blocks: int, block_bytes: int = BLOCK_BYTES) -> None:
+        self.blocks, self.block_bytes = blocks, block_bytes
+        self.taken = 0
+        self._spare: list[bytearray] = []
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
+
+    def take(self, size_bytes: int, stop: threading.Event) -> list[bytearray]:
+        """Wait for blocks of that many bytes and take them; more than all there are, when nobody else has any."""
+        count, ticket = -(-size_bytes // self.block_bytes), object()
+        with self._changed:
+            self._queue.append(ticket)
+            try:
+                while self._queue[0] is not ticket or (self.taken and self.taken + count > self.blocks):
+                    if stop.is_set():
+                        raise Stopped("asked to stop")
+                    self._changed.wait(1)
+                self.taken += count
+                found, self._spare = self._spare[:count], self._spare[count:]
+            finally:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+        return found + [bytearray(self.block_bytes) for _ in range(count - len(found))]
+
+    def give(self, blocks: list[bytearray]) -> None:
+        with self._changed:
+            self.taken -= len(blocks)
+            self._spare = (blocks + self._spare)[: self.blocks]
+            self._changed.notify_all()
+
+
+class Chunk:
+    """Bytes in blocks of a budget, sent from there as they are; `release` gives the blocks back.
+
+    A body to `requests` (which iterates) and to boto3 (which reads).
+    """
+
+    def __init__(self, budget: Budget, size_bytes: int, stop: threading.Event) -> None:
+        self._budget, self._blocks = budget, budget.take(size_bytes, stop)
+        self._size, self._next = 0, 0
+
+    def append(self, piece: memoryview) -> None:
+        """Copy the piece in; there must be room."""
+        while piece:
+            block, at = divmod(self._size, self._budget.block_bytes)
+            part = piece[: self._budget.block_bytes - at]
+            self._blocks[block][at : at + len(part)] = part
+            self._size += len(part)
+            piece = piece[len(part) :]
+
+    def release(self) -> None:
+        blocks, self._blocks, self._size = self._blocks, [], 0
+        self._budget.give(blocks)
+
+    def crc64nvme(self) -> int:
+        crc = 0
+        for piece in self:
+            crc = checksums.crc64nvme(piece, crc)
+        return crc
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for n, block in enumerate(self._blocks):
+            if left := self._size - n * len(block):
+                yield memoryview(block)[:left]
+
+    def read(self, size: int = -1) -> bytes | memoryview:
+        """The next block, whatever its size: the connection takes as much at a time as it is given."""
+        left = self._size - self._next * self._budget.block_bytes
+        if left <= 0:
+            return b""
+        self._next += 1
+        return memoryview(self._blocks[self._next - 1])[:left]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Back to the beginning, to be sent once more; nobody asks for anything else."""
+        if (offset, whence) != (0, 0):
+            raise io.UnsupportedOperation("only back to the beginning")
+        self._next = 0
+        return 0
+
+    def tell(self) -> int:
+        return min(self._size, self._next * self._budget.block_bytes)
+
+
+# Ten chunks.
+BUDGET = Budget(80)
+
+
+def chunked(
+    pieces: Iterable[bytes], size: int, total: int, stop: threading.Event, *, budget: Budget = BUDGET
+) -> Generator[Chunk, None, None]:
+    """The same `total` bytes in chunks of exactly `size`, the last one shorter; nothing for no bytes.
+
+    Each chunk is to be released by who takes it. Raises Stopped while it waits for room.
+    """
+    chunk: Chunk | None = None
+    left = total
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                if chunk is None:
+                    chunk = Chunk(budget, min(size, left), stop)
+                room = size - len(chunk)
+                chunk.append(view[:room])
+                left -= min(room, len(view))
+                view = view[room:]
+                if len(chunk) == size:
+                    full, chunk = chunk, None
+                    yield full
+        if chunk is not None:
+            last, chunk = chunk, None
+            yield last
+    finally:
+        if chunk is not None:
+            chunk.release()
 
 
 def first_bytes(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
@@ -46,10 +193,13 @@ class Fingerprint:
 
 
 class Fingerprinter:
-    """Takes content piece by piece; `part_bytes` None means an object written in one piece."""
+    """Takes content piece by piece; `part_bytes` None means an object written in one piece.
 
-    def __init__(self, part_bytes: int | None = None) -> None:
-        self._part_bytes = part_bytes
+    Without `md5` the ETag is empty: MD5 takes longer than all the rest, and SHA-256 proves more.
+    """
+
+    def __init__(self, part_bytes: int | None = None, *, md5: bool = True) -> None:
+        self._part_bytes, self._with_md5 = part_bytes, md5
         self._size, self._crc, self._sha = 0, 0, hashlib.sha256()
         self._md5, self._in_part = hashlib.md5(usedforsecurity=False), 0
         self._parts: list[bytes] = []
@@ -58,6 +208,8 @@ class Fingerprinter:
         self._sha.update(piece)
         self._crc = checksums.crc64nvme(piece, self._crc)
         self._size += len(piece)
+        if not self._with_md5:
+            return
         view = memoryview(piece)
         while self._part_bytes and self._in_part + len(view) > self._part_bytes:
             room = self._part_bytes - self._in_part
@@ -74,16 +226,16 @@ class Fingerprinter:
             yield piece
 
     def result(self) -> Fingerprint:
-        etag = self._md5.hexdigest()
-        if self._part_bytes:
+        etag = self._md5.hexdigest() if self._with_md5 else ""
+        if self._with_md5 and self._part_bytes:
             digests = b"".join([*self._parts, self._md5.digest()])
             etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(self._parts) + 1}"
         return Fingerprint(self._size, self._sha.hexdigest(), crc_text(self._crc), etag)
 
 
-def fingerprint(pieces: Iterable[bytes], *, part_bytes: int | None = None) -> Fingerprint:
-    """Read all of `pieces` and tell its fingerprint."""
-    taken = Fingerprinter(part_bytes)
+def fingerprint(pieces: Iterable[bytes], taken: Fingerprinter | None = None) -> Fingerprint:
+    """Read all of `pieces` and tell its fingerprint, without ETag unless `taken` makes one."""
+    taken = taken or Fingerprinter(md5=False)
     for piece in pieces:
         taken.update(piece)
     return taken.result()

@@ -83,7 +83,7 @@ def test_s3copy_tags_the_entry_last(sandbox: Sandbox, run: Run) -> None:
 
 
 def test_a_large_original_goes_up_in_parts_and_comes_back_in_chunks(sandbox: Sandbox, run: Run) -> None:
-    content = big(sandbox, 20)
+    content = big(sandbox, 20)  # more than goes up by one PutObject
     entry_id = sandbox.add(State.INITIAL, content=content)
     assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert len(sandbox.control.requests("s3.UploadPart")) == 3
@@ -95,6 +95,7 @@ def test_a_large_original_goes_up_in_parts_and_comes_back_in_chunks(sandbox: San
     chunks = sandbox.control.requests("uploadToken.upload")
     assert [(c.parameters["resume"], c.parameters["finalChunk"], c.parameters["resumeAt"]) for c in chunks] == [
         ("False", "False", "-1"),
+        ("True", "False", str(8 * MiB)),
         ("True", "True", str(16 * MiB)),
     ]
     assert shown(sandbox, entry_id) == content

@@ -18,6 +18,7 @@ from kaltura_archiver.sandbox.world import Sandbox
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     do_not_wait(monkeypatch)
+    monkeypatch.setattr("kaltura_archiver.store.MAX_PUT_BYTES", 8 * 2**20)
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "drop_before", "http_500", "error"])

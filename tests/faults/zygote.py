@@ -143,7 +143,7 @@ def _patch(patch: Mapping[str, Any]) -> None:
     if "file_bytes" in patch:  # as if the disk were full after so many
         resource.setrlimit(resource.RLIMIT_FSIZE, (patch["file_bytes"], resource.RLIM_INFINITY))
     if "part_bytes" in patch:
-        store.MIN_PART_BYTES = patch["part_bytes"]
+        store.MAX_PUT_BYTES = store.CHUNK_BYTES = patch["part_bytes"]
         kaltura.CHUNK_BYTES = patch["part_bytes"]
         store.READ_BYTES = kaltura.READ_BYTES = patch["part_bytes"] // 2
     if "read_seconds" in patch:
