@@ -24,7 +24,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,7 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
         stored = store.head(file_name, with_tags=False)
         if stored is None:
             raise RuntimeError(f"{file_name} is not there")
-        taken = store.fingerprinter(stored)
+        taken = store.fingerprinter(replace(stored, tags={"sha256": "as s3copy leaves it"}))
         kaltura.upload("t", file_name, stored.size_bytes, taken.passing(store.read(stored)))
         taken.result()
 
@@ -298,7 +298,7 @@ def contenders(name: str, work: Work, where: Servers, tools: Path, *, restore: b
         pipe = f"curl -s {' '.join(verify)} {where.source}{name}/{{}} | "
         listing = "seq -f '%05.0f.mp4' 0 " + str(work.count - 1)
         for peer, command in (
-            ("curl | s5cmd", f"{tools}/s5cmd pipe s3://{BUCKET}/{{}}"),
+            ("curl | s5cmd", f"{tools}/s5cmd --endpoint-url {where.sink} pipe s3://{BUCKET}/{{}}"),
             ("curl | aws", f"{tools}/aws s3 cp - s3://{BUCKET}/{{}} --expected-size {work.size_bytes}"),
         ):
             if work.count <= 200 and (tools / command.split()[0]).exists():
