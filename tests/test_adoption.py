@@ -113,7 +113,10 @@ def test_an_object_of_the_same_size_with_other_bytes_is_refused_and_not_tagged(
     assert (refused.code, refused.outcomes) == (3, {entry_id: "refused"})
     # Recorded is only that they differ: from now on the state says so.
     assert sandbox.s3.tags(entry_id) == {"differs": content_id(sandbox, entry_id)}
-    assert [r.operation for r in sandbox.control.writes()] == ["s3.PutObjectTagging"]
+    assert [(r.operation, r.subject) for r in sandbox.control.writes()] == [
+        ("s3.PutObject", f"suspect/{entry_id}"),
+        ("s3.PutObjectTagging", entry_id),
+    ]
     assert sandbox.s3.body(entry_id) == other
     assert sandbox.kaltura.entries[entry_id].tags == "lecture"
     assert state_of(run, entry_id) == "diverged"
@@ -127,7 +130,10 @@ def test_within_three_percent_but_other_bytes_is_refused(sandbox: Sandbox, run: 
     assert run("health", "--id", entry_id).rows[0]["size_match"] == "True"
     refused = run("s3copy", "--id", entry_id, "--no-dry-run", "--accept-size-match")
     assert refused.outcomes == {entry_id: "refused"}
-    assert [r.operation for r in sandbox.control.writes()] == ["s3.PutObjectTagging"]
+    assert [(r.operation, r.subject) for r in sandbox.control.writes()] == [
+        ("s3.PutObject", f"suspect/{entry_id}"),
+        ("s3.PutObjectTagging", entry_id),
+    ]
     assert sandbox.s3.tags(entry_id) == {"differs": content_id(sandbox, entry_id)}
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "refused"}
 
