@@ -114,7 +114,7 @@ def test_a_video_replaced_while_it_is_copied_is_not_archived_under_its_name(sand
 
 def test_a_copy_archived_meanwhile_is_never_overwritten(sandbox: Sandbox, run: Run) -> None:
     """design.md 3: If-None-Match; somebody (an older tool, another run) was faster."""
-    for mebibytes in (0, 9):
+    for mebibytes in (0, 17):
         entry_id = sandbox.add(State.INITIAL, content=random.Random(mebibytes).randbytes((mebibytes << 20) + 9_999))
         theirs = b"what somebody else stored under this key"
         sandbox.control.add_fault(
