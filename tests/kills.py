@@ -29,7 +29,7 @@ from kaltura_archiver.sandbox.world import Sandbox
 
 OTHER_TAG = "lecture"
 PART_EVERY = 16  # each so many entries one has an original of several parts
-PART_MEBIBYTES = 9
+PART_MEBIBYTES = 17
 # A kill comes after at most so many requests times its share of the entries. An entry takes some ten of them.
 REQUESTS_PER_ENTRY = 15
 BY_THE_CLOCK, IN_PARTS = 0, 1  # of each five kills, the first and the second

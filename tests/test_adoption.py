@@ -213,7 +213,7 @@ def test_a_video_that_has_only_the_placeholders_size_is_archived(sandbox: Sandbo
     assert run("health", "--id", entry.id).rows[0]["message"].startswith("archived")
 
 
-@pytest.mark.parametrize("size", [4000, 9 * MiB])
+@pytest.mark.parametrize("size", [4000, 17 * MiB])
 def test_an_object_that_appears_meanwhile_is_not_overwritten(
     sandbox: Sandbox, run: Run, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
