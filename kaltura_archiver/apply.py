@@ -6,9 +6,9 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -358,13 +358,14 @@ class Runner:
             "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "tool": f"kaltura-archiver {__version__}",
         }
-        found = self.store.write(
-            work.id,
-            self._while_current(original, pieces),
-            size,
-            metadata={name: value for name, value in metadata.items() if value},
-            storage_class=self.options.storage_class,
-        )
+        with closing(self._while_current(original, pieces)) as current:
+            found = self.store.write(
+                work.id,
+                current,
+                size,
+                metadata={name: value for name, value in metadata.items() if value},
+                storage_class=self.options.storage_class,
+            )
         work.bytes_moved += found.size_bytes
         stored = self.store.head(work.id, with_tags=False)
         if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
@@ -372,7 +373,7 @@ class Runner:
         self._record(work, original, found, new=True)
         work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
 
-    def _while_current(self, original: FlavorAsset, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def _while_current(self, original: FlavorAsset, pieces: Iterable[bytes]) -> Generator[bytes, None, None]:
         """The pieces, and at their end, before anything is stored, the check that they are still the original."""
         yield from pieces
         self._require_current(original)
@@ -632,8 +633,8 @@ class Runner:
         if self.store.head(key) is None:
             size, pieces = self.kaltura.content(original)
             metadata = {"entry-id": work.id, "file-ext": original.file_ext or "mp4", "source-bytes": str(size)}
-            pieces = self._while_current(original, pieces)
-            self.store.write(key, pieces, size, metadata=metadata, storage_class="STANDARD")
+            with closing(self._while_current(original, pieces)) as current:
+                self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
             work.bytes_moved += size
         work.notes.append(f"what was in its place is kept as {key}")
 

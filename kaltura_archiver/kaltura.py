@@ -616,13 +616,17 @@ class Kaltura:
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
 
     def look(self, entry_id: str, *, children: bool = False) -> tuple[Entry | None, tuple[FlavorAsset, ...], int]:
-        """The entry as in `entry`, its flavors, and where asked for how many further streams it has; one request."""
-        calls: list[Callable[[Any], object]] = [partial(_ask_entry, entry_id), partial(_ask_flavors, [entry_id], 1)]
+        """The entry as in `entry`, its flavors, and where asked for how many further streams it has; one request.
+
+        The entry is read last: what is written after this look are its tags, which others change more often.
+        """
+        calls: list[Callable[[Any], object]] = [partial(_ask_flavors, [entry_id], 1)]
         if children:
             calls.append(partial(_ask_search, _children_of(entry_id), 1, 1))
+        calls.append(partial(_ask_entry, entry_id))
 
         def read(client: Any) -> tuple[Entry | None, list[FlavorAsset], int, int]:
-            raw, listed, *found = _together(client, calls)
+            listed, *found, raw = _together(client, calls)
             if raw is None:
                 return None, [], 0, 0
             flavors, total = _flavor_page(listed)
