@@ -38,6 +38,7 @@ from kaltura_archiver.report import (
     MORE_HEALTH_COLUMNS,
     MORE_LIST_COLUMNS,
     RESULT_COLUMNS,
+    TASK_COLUMNS,
     Rows,
     exit_of,
     exit_of_health,
@@ -998,6 +999,54 @@ def unlock(app: App, /, command: str, shard: str | None) -> None:
     key = lock_key(command, _shard(shard) if shard else None)
     click.echo(one_line(unlock(app.store(read_only=False), key)), err=True)
     app.exit(Exit.OK)
+
+
+# On AWS
+
+
+@cli.command("run_task")
+@click.argument("task", type=click.Choice(["archive", "restore", "health"]))
+@click.option(
+    "--stack", default="kaltura-archiver", show_default=True, metavar="NAME", help="The stack of aws/template.yaml."
+)
+@click.option("--revision", type=click.IntRange(1), metavar="N", help="This revision of the task [the latest].")
+@click.option("--env", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a variable of the job; may be repeated.")
+@click.option("--command", "words", default="", metavar="WORDS", help="Run this in place of the job.")
+@click.option("--wait", is_flag=True, help="Print its log lines, and end with its exit status.")
+@format_option
+@pass_app
+def run_task(
+    app: App, /, task: str, stack: str, revision: int | None, pairs: tuple[str, ...], words: str, wait: bool,
+    style: str,
+) -> None:  # fmt: skip
+    """Start a job on AWS now, in the tasks that aws/template.yaml has made.
+
+    With --wait, the task's log lines go to stdout, and the exit status is the task's. Interrupted, it ends; the task
+    goes on.
+
+    \b
+    Examples:
+      kaltura-archiver run_task archive --wait
+      kaltura-archiver run_task restore --env DOIT=true --env N_YEARS=1
+      kaltura-archiver run_task restore --wait --command "restore --id 0_abc12345"
+    """
+    from kaltura_archiver.run_task import Tasks, check_environment, parse_command, parse_environment
+
+    environment, command = parse_environment(pairs), parse_command(words)
+    check_environment(environment)
+    _ = app.settings  # what .env says to boto3, and which secrets it may not show
+    tasks = Tasks(stack)
+    with app.stoppable():
+        started = tasks.start(task, revision=revision, environment=environment, command=command)
+        if not wait:
+            with Rows(TASK_COLUMNS, style) as rows:
+                rows.write({name: getattr(started, name) for name in TASK_COLUMNS})
+            app.exit(Exit.OK)
+        log.info("started %s", started.task)
+        for said in tasks.follow(started, app.stop):
+            if isinstance(said, int):
+                raise click.exceptions.Exit(said)
+            click.echo(said)
 
 
 # The sandbox

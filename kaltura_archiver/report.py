@@ -51,6 +51,7 @@ COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
 COUNT_COLUMNS = ("count", "filter")
 DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
+TASK_COLUMNS = ("task", "definition", "cluster", "log_group", "log_stream")
 
 
 _ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
