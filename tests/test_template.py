@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from cloudformation import STACK, Stack, allows, load, matching
+from click.testing import CliRunner
+from cloudformation import STACK, TEMPLATE, Stack, allows, load, matching
 from conftest import Run
 
+from kaltura_archiver import cli as cli_module
+from kaltura_archiver import run_task
 from kaltura_archiver.cli import STORAGE_CLASSES
 from kaltura_archiver.config import VARIABLES
-from kaltura_archiver.errors import Exit
+from kaltura_archiver.errors import ConfigError, Exit
 from kaltura_archiver.sandbox.world import Sandbox
 
+ROOT = TEMPLATE.parent.parent
 JOBS = ("Archive", "Restore", "Health")
-# What jobs/* read, beside the tool's own variables and boto3's.
-JOB_VARIABLES = {"N_YEARS", "DOIT", "SELECTION", "WORKERS", "STORAGE_CLASS", "TIER", "STRICT"}
-LOCKS = {"Archive": ("s3copy", "replace_video"), "Restore": ("restore",)}
+# The fixture `run` does without it.
+LOCK = cli_module._lock
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +55,9 @@ Calls = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
-    """Every call that boto3 makes, as (operation, parameters)."""
+def calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    """Every call that boto3 makes, as (operation, parameters); the run lock's too."""
+    monkeypatch.setattr(cli_module, "_lock", LOCK)
     made: Calls = []
     really = BaseClient._make_api_call
 
@@ -65,7 +70,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     # What the bucket policy insists on, whoever writes.
     for operation, parameters in made:
         if operation in ("PutObject", "CompleteMultipartUpload"):
-            assert parameters["IfNoneMatch"] == "*", parameters["Key"]
+            assert parameters.get("IfNoneMatch") == "*" or parameters["Key"].startswith(("locks/", "suspect/"))
 
 
 def _archive(sandbox: Sandbox, run: Run) -> None:
@@ -94,6 +99,13 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     ran = run("restore", "--id", frozen, "--id", plain, "--id", unknown.id, "--no-dry-run")
     assert ran.outcomes == {frozen: "waiting", plain: "done", unknown.id: "done"}, ran.err
     assert run("restore", "--id", by_url, "--via", "url", "--no-dry-run").code == 0
+    damaged, half = sandbox.add("archived"), sandbox.add("half-tagged")
+    sandbox.s3.put(damaged, b"?" * 4000, tags=sandbox.s3.tags(damaged))
+    assert run("verify", "--id", damaged).outcomes == {damaged: "failed"}
+    assert run("repair", "--id", half, "--no-dry-run").outcomes == {half: "done"}
+    # A second run meets the lock of the first.
+    sandbox.s3.put("locks/restore.json", b'{"expires": 1}')
+    assert run("restore", "--id", plain, "--no-dry-run").code == 0
 
 
 def _health(sandbox: Sandbox, run: Run) -> None:
@@ -114,9 +126,6 @@ def test_a_job_may_do_what_it_does_and_does_all_it_may(
         (PERMISSIONS[operation], f"{bucket}/{parameters['Key']}" if "Key" in parameters else bucket)
         for operation, parameters in calls
     }
-    # The run lock, taken and renewed by PutObject.
-    for name in LOCKS.get(job, ()):
-        made |= {(f"s3:{action}", f"{bucket}/locks/{name}.json") for action in ("GetObject", "PutObject")}
     forbidden = {call for call in made if not allows(statements, *call)}
     assert not forbidden
     used = {(s["Sid"], action) for action, at in made for s in matching(statements, action, at)}
@@ -216,7 +225,7 @@ def test_the_bucket_policy_forbids_plain_http_deletion_and_overwriting(stack: St
         "Null": {"s3:if-none-match": True},
         "Bool": {"s3:ObjectCreationOperation": True},
     }
-    assert statements["NobodyOverwritesCopies"]["NotResource"] == "arn:Bucket/locks/*"
+    assert statements["NobodyOverwritesCopies"]["NotResource"] == ["arn:Bucket/locks/*", "arn:Bucket/suspect/*"]
 
 
 def test_a_bucket_that_exists_is_used_and_left_alone() -> None:
@@ -251,19 +260,20 @@ def test_a_task_runs_its_job_with_time_to_end_and_nothing_to_write_to(job: str, 
     assert task["TaskRoleArn"] == f"arn:{job}Role"
     assert container["StopTimeout"] == 120
     assert container["Command"] == [f"jobs/{job.lower()}"]
+    assert (ROOT / container["Command"][0]).is_file()
     assert container["LogConfiguration"]["Options"]["awslogs-group"] == f"/{STACK}/{job.lower()}"
     assert stack.resources[f"{job}Log"]["Properties"]["RetentionInDays"] == 365
 
 
 def test_containers_get_settings_by_name_and_no_secret_by_value(stack: Stack) -> None:
-    known = JOB_VARIABLES | set(VARIABLES) | {"AWS_DEFAULT_REGION"}
+    jobs = "".join(path.read_text() for path in (ROOT / "jobs").iterdir())
+    known = {*re.findall(r"\$\{?([A-Z_]+)", jobs), *VARIABLES, "AWS_DEFAULT_REGION"}
     for container in _containers(stack):
         environment = _environment(container)
         assert set(environment) <= known
         assert not set(environment) & {"KALTURA_SECRET", "KALTURA_APP_TOKEN", "AWS_SECRET_ACCESS_KEY"}
         assert container["ReadonlyRootFilesystem"] is True
         assert container["User"] == "10001"
-        assert {m["ContainerPath"] for m in container["MountPoints"]} == {"/tmp"}  # noqa: S108 - the container's
     archive, restore, health, array = (_environment(container) for container in _containers(stack))
     assert archive == array
     assert archive["DOIT"] == restore["DOIT"] == "false"
@@ -462,6 +472,11 @@ def test_real_log_lines_are_counted(form: str, sandbox: Sandbox, run: Run, stack
         for job, ran in (("archive", copied), ("restore", restored))
     ]
     assert counted == [["EntriesFailed"], ["EntriesWaiting"]]
+    if form == "text":
+        page = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
+        [query] = re.findall(r"^parse @message /(.+)/$", page, re.MULTILINE)
+        parsed = [m.groupdict() for m in re.finditer(query.replace("(?<", "(?P<"), restored.err)]
+        assert parsed == [{"entry": frozen, "outcome": "waiting"}]
     dry = run("--log-format", form, "restore", "--id", frozen)
     assert not any(_counted(stack, f"/{STACK}/restore", line) for line in dry.err.splitlines())
 
@@ -512,3 +527,52 @@ def test_array_jobs_are_tried_again_by_exit_status(stack: Stack) -> None:
     assert stack.resources["JobQueue"]["Properties"]["ComputeEnvironmentOrder"][0]["ComputeEnvironment"] == (
         "ComputeEnvironment"
     )
+
+
+def test_the_template_can_be_deployed_from_a_file() -> None:
+    assert TEMPLATE.stat().st_size <= 51_200  # what CloudFormation takes without a bucket of its own
+
+
+def test_the_aws_page_names_what_there_is(stack: Stack) -> None:
+    page = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
+    commands = [
+        line.strip()
+        for line in page.replace("\\\n", " ").splitlines()
+        if re.match(r" {4,}(aws|kaltura-archiver) ", line)
+    ]
+    deploys = [line for line in commands if "cloudformation deploy" in line]
+    given = [re.findall(r"(\w+)=", line.split("--parameter-overrides")[1]) for line in deploys]
+    assert len(given) == 3
+    assert {name for names in given for name in names} <= set(stack.parameters)
+    required = {name for name, parameter in stack.template["Parameters"].items() if "Default" not in parameter}
+    assert required <= set(given[0])
+    for name in ("RepositoryUri", "RunTaskPolicyArn", "DeadLettersUrl"):
+        assert f"`{name}`" in page
+        assert name in stack.outputs
+    submit = shlex.split(next(line for line in commands if "submit-job" in line))
+    assert submit[submit.index("--job-queue") + 1] == run_task.DEFAULT_STACK
+    assert stack.resources["JobQueue"]["Properties"]["JobQueueName"] == STACK
+    assert submit[submit.index("--job-definition") + 1] == f"{run_task.DEFAULT_STACK}-archive"
+    assert stack.resources["ArchiveJob"]["Properties"]["JobDefinitionName"] == f"{STACK}-archive"
+
+
+def test_the_run_task_commands_of_the_aws_page_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^ +kaltura-archiver (run_task .*)$", page, re.MULTILINE)
+    assert len(lines) >= 6
+    asked: list[str] = []
+
+    def refuse(stack: str) -> None:
+        asked.append(stack)
+        raise ConfigError("understood")
+
+    monkeypatch.setattr(run_task, "Tasks", refuse)
+    for line in lines:
+        words = shlex.split(line)
+        result = CliRunner().invoke(cli_module.cli, words)
+        assert "understood" in result.stderr, line
+        if "--command" in words:
+            command = shlex.split(words[words.index("--command") + 1])
+            found = cli_module.cli.commands[command[0]]
+            assert found.make_context(command[0], command[1:])
+    assert asked == [run_task.DEFAULT_STACK] * len(lines)
