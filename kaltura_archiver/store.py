@@ -1,4 +1,4 @@
-"""The bucket: stored copies, their tags, and Glacier. The one module that imports boto3."""
+"""The bucket: stored copies, their tags, and Glacier. The one module that speaks to S3."""
 
 from __future__ import annotations
 

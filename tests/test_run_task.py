@@ -28,7 +28,8 @@ class Aws:
     """CloudFormation, ECS and CloudWatch Logs on loopback: one stack, made from the template, and at most one task.
 
     Each look at the task takes the next of `looks`, (status, exit code or None); the last one stays. `lines` has the
-    log lines that are there after so many looks. `errors` maps an operation to the errors it gives first.
+    log lines that are there after so many looks, `late` those that come when all of them were read after the task's
+    end. `errors` maps an operation to the errors it gives first.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,8 @@ class Aws:
         self.inactive = {1}
         self.looks: list[tuple[str, int | None]] = [("PROVISIONING", None), ("RUNNING", None), ("STOPPED", 0)]
         self.lines: list[tuple[int, str]] = []
+        self.late: list[str] = []
+        self.drained = False
         self.looked = 0
         self.errors: dict[str, list[tuple[int, str, str]]] = {}
         self.failures: list[dict[str, str]] = []
@@ -98,9 +101,10 @@ class Aws:
         if parameters["logStreamName"] != f"{self._prefix()}/kaltura-archiver/0123456789abcdef" or self.looked < 2:
             return 400, {"__type": "ResourceNotFoundException", "message": "The specified log stream does not exist."}
         # Pages of two, as CloudWatch may give them; at the end the same token again.
-        there = [line for looks, line in self.lines if looks <= self.looked]
+        there = [line for looks, line in self.lines if looks <= self.looked] + (self.late if self.drained else [])
         begin = int(parameters.get("nextToken", "f/0").removeprefix("f/"))
         page = there[begin : begin + 2]
+        self.drained = self.drained or (self.looked >= len(self.looks) and not page)
         events = [{"timestamp": 1, "ingestionTime": 1, "message": line} for line in page]
         return 200, {"events": events, "nextForwardToken": f"f/{begin + len(page)}", "nextBackwardToken": "b/0"}
 
@@ -236,8 +240,7 @@ def test_revision_variables_and_command_are_the_operators(aws: Aws) -> None:
 def test_wait_tells_the_log_lines_once_and_ends_as_the_task_did(aws: Aws, code: int) -> None:
     aws.looks = [("PROVISIONING", None), ("PENDING", None), ("RUNNING", None), ("STOPPED", code)]
     aws.lines = [(2, "entry_id\tmessage"), (2, "0_a\tgut \x1b[31m"), (3, f"key {SECRET} of https://x/?ks=abcdefgh")]
-    # What the container says last comes after its end.
-    aws.lines += [(4, "last\twords")]
+    aws.late = ["last\twords"]
     ran = start("health", "--wait")
     assert ran.code == code
     assert ran.out.splitlines() == [

@@ -217,13 +217,13 @@ def test_the_bucket_policy_forbids_plain_http_deletion_and_overwriting(stack: St
     assert stack.resources["BucketPolicy"]["DeletionPolicy"] == "Retain"
     statements = {statement["Sid"]: statement for statement in stack.statements("BucketPolicy")}
     assert {(s["Effect"], s["Principal"]) for s in statements.values()} == {("Deny", "*")}
-    assert statements["TlsOnly"]["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+    assert statements["TlsOnly"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert set(statements["TlsOnly"]["Resource"]) == {"arn:Bucket", "arn:Bucket/*"}
     assert statements["NobodyDeletesCopies"]["Action"] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
     # Parts of a multipart upload carry no If-None-Match; its completion does.
     assert statements["NobodyOverwritesCopies"]["Condition"] == {
-        "Null": {"s3:if-none-match": True},
-        "Bool": {"s3:ObjectCreationOperation": True},
+        "Null": {"s3:if-none-match": "true"},
+        "Bool": {"s3:ObjectCreationOperation": "true"},
     }
     assert statements["NobodyOverwritesCopies"]["NotResource"] == ["arn:Bucket/locks/*", "arn:Bucket/suspect/*"]
 
