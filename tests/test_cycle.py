@@ -160,9 +160,10 @@ def test_the_old_video_plays_until_the_placeholder_is_ready(sandbox: Sandbox, ru
     seen: list[tuple[bytes, str]] = []
 
     def look(_: Request) -> None:
-        entry = sandbox.kaltura.entries[entry_id]
-        if entry.replacing_entry_id:
-            seen.append((shown(sandbox, entry_id), entry.status))
+        with sandbox.kaltura.library.lock:  # no conversion ends between the two looks
+            entry = sandbox.kaltura.entries[entry_id]
+            if entry.replacing_entry_id:
+                seen.append((shown(sandbox, entry_id), entry.status))
 
     for call in ("media.updateContent", "media.get"):
         sandbox.control.add_fault(call, subject=entry_id, times=1000, after=look)
