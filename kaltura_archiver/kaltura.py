@@ -615,18 +615,22 @@ class Kaltura:
                     break
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
 
-    def look(self, entry_id: str, *, children: bool = False) -> tuple[Entry | None, tuple[FlavorAsset, ...], int]:
+    def look(
+        self, entry_id: str, *, children: bool = False, entry_last: bool = False
+    ) -> tuple[Entry | None, tuple[FlavorAsset, ...], int]:
         """The entry as in `entry`, its flavors, and where asked for how many further streams it has; one request.
 
-        The entry is read last: what is written after this look are its tags, which others change more often.
+        What is about to be overwritten is read last: the flavors, or with `entry_last` the entry.
         """
-        calls: list[Callable[[Any], object]] = [partial(_ask_flavors, [entry_id], 1)]
+        calls: list[Callable[[Any], object]] = [partial(_ask_entry, entry_id), partial(_ask_flavors, [entry_id], 1)]
         if children:
             calls.append(partial(_ask_search, _children_of(entry_id), 1, 1))
-        calls.append(partial(_ask_entry, entry_id))
+        if entry_last:
+            calls.reverse()
 
         def read(client: Any) -> tuple[Entry | None, list[FlavorAsset], int, int]:
-            listed, *found, raw = _together(client, calls)
+            answers = _together(client, calls)
+            raw, listed, *found = reversed(answers) if entry_last else answers
             if raw is None:
                 return None, [], 0, 0
             flavors, total = _flavor_page(listed)
@@ -834,7 +838,7 @@ class Kaltura:
         is gone, KalturaError if Kaltura did not take the change.
         """
         for attempt in range(3):
-            entry, flavors, _ = self.look(entry_id) if check else (self.entry(entry_id), (), 0)
+            entry, flavors, _ = self.look(entry_id, entry_last=True) if check else (self.entry(entry_id), (), 0)
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
             if check:

@@ -60,9 +60,7 @@ def test_an_entry_costs_as_many_requests_as_the_page_says(
     looks = [n for n, (server, calls) in enumerate(requests) if calls == ["media.get", "media.get"]]
     requests = [request for n, request in enumerate(requests) if n not in looks[1:]]
     # Before the first look at an entry come those of a run: signing in, the bucket, the selection, what is left over.
-    first = next(
-        n for n, (_, calls) in enumerate(requests) if calls[0] == "flavorAsset.list" and calls[-1] == "media.get"
-    )
+    first = next(n for n, (_, calls) in enumerate(requests) if calls[:2] == ["media.get", "flavorAsset.list"])
     # Kaltura itself fetches what is restored by URL: HEAD and GET without our signature, after updateContent.
     fetched = 2 if options else 0
     count = collections.Counter(server for server, _ in requests[first:])
