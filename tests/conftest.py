@@ -110,6 +110,13 @@ class Ran:
 
 Run = Callable[..., Ran]
 
+# Files with a test of half a minute or more: begun first, so that no process is left alone with one at the end.
+LONG_FILES = ("test_selection.py", "test_demo.py", "test_kills.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
 
 @pytest.fixture
 def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Run:
