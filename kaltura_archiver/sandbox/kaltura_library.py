@@ -267,6 +267,8 @@ class Library:
         fails = self.settings.fail_next_conversions > 0
         if fails:
             self.settings.fail_next_conversions -= 1
+        if content.data is not None and content.data[:6].lower() == b"<html>":
+            fails = True  # what a proxy says in place of a video converts no more than there
         if content.size == 0:
             asset.status = ERROR
             self._conversion_failed(entry)
