@@ -87,7 +87,7 @@ MUTANTS = (
                 "                Step.PUT_PLACEHOLDER,\n                Step.ADD_REPLACED,",
             ),
         ),
-        _walk("replace", "kill-after"),
+        _test("test_plans.py", "each_command_has_its_answer"),
     ),
     Mutant(
         "leave multipart uploads behind",
