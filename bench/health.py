@@ -23,7 +23,7 @@ from urllib.request import urlopen
 
 from fixed_kaltura import ORIGINAL_BYTES, entry_id
 from listing import fixed_kaltura
-from measure import in_turns, median, run, table
+from measure import against, in_turns, run
 
 BUCKET = "archive"
 
@@ -82,14 +82,7 @@ def main() -> None:
         took = in_turns({n: lambda c=c: run(c, environ=environ) for n, c in commands.items()}, rounds)  # type: ignore[misc]
         with urlopen(f"{url}/_stats") as answer:  # noqa: S310 - our own server
             stats = answer.read().decode()
-    base = median(took["HEAD in 16 threads"])
-    rows = [["", "seconds", "CPU seconds", "peak MiB", "speed, of HEAD in 16 threads"]]
-    for name, runs in took.items():
-        m = median(runs)
-        rows.append(
-            [name, f"{m.seconds:.2f}", f"{m.cpu_seconds:.2f}", f"{m.peak_mib:.0f}", f"{base.seconds / m.seconds:.2f}"]
-        )
-    print(f"{entries} entries, medians of {rounds}; S3 in all: {stats}\n{table(rows)}")  # noqa: T201
+    print(f"{entries} entries, medians of {rounds}; S3 in all: {stats}\n{against(took, 'HEAD in 16 threads')}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from measure import in_turns, median, run, table
+from measure import against, in_turns, run
 
 HERE = Path(__file__).parent
 
@@ -60,14 +60,7 @@ def main() -> None:
         took = in_turns(
             {"list": lambda: run(ours, environ=environ), "bare client": lambda: run(peer, environ=environ)}, rounds
         )
-    rows = [["", "seconds", "CPU seconds", "peak MiB", "speed, of the bare client"]]
-    base = median(took["bare client"])
-    for name, runs in took.items():
-        m = median(runs)
-        rows.append(
-            [name, f"{m.seconds:.2f}", f"{m.cpu_seconds:.2f}", f"{m.peak_mib:.0f}", f"{base.seconds / m.seconds:.2f}"]
-        )
-    print(f"{entries} entries, medians of {rounds}\n\n{table(rows)}")  # noqa: T201
+    print(f"{entries} entries, medians of {rounds}\n\n{against(took, 'bare client')}")  # noqa: T201
 
 
 if __name__ == "__main__":

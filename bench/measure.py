@@ -86,3 +86,14 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def against(took: Mapping[str, Sequence[Took]], base: str) -> str:
+    """A table of medians, and how fast each contender is beside that one."""
+    rows = [["", "seconds", "CPU seconds", "peak MiB", f"speed, of {base}"]]
+    base_seconds = median(took[base]).seconds
+    for name, runs in took.items():
+        m = median(runs)
+        figures = (f"{m.seconds:.2f}", f"{m.cpu_seconds:.2f}", f"{m.peak_mib:.0f}", f"{base_seconds / m.seconds:.2f}")
+        rows.append([name, *figures])
+    return table(rows)
