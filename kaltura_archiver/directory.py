@@ -154,8 +154,9 @@ class Directory:
     """
 
     def __init__(
-        self, settings: LdapSettings, attributes: Attributes, *, pause: Callable[[float], object] = time.sleep
-    ) -> None:
+        self, settings: LdapSettings, attributes: Attributes, *, pause: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._host, self._port, self._tls = _address(settings)
         self._where = f"the directory at {self._host}:{self._port}"
         self._login = _login(settings, self._tls)
@@ -163,7 +164,7 @@ class Directory:
         self._filter = checked_filter(settings.filter, "LDAP_FILTER")
         self._attributes = attributes
         self._context = _context(settings)
-        self._pause = pause
+        self._pause, self._clock = pause, clock
         self._resting = (0.0, "")
         self._connection: Any = None
         self._batch = BATCH
@@ -226,7 +227,7 @@ class Directory:
 
     def _trying(self, attempt: Callable[[], T]) -> T:
         """Attempt it until it succeeds, with longer and longer pauses; then give up, and not try again for a while."""
-        began = time.monotonic()
+        began = self._clock()
         until, why = self._resting
         if began < until:
             raise DirectoryError(why)
@@ -236,7 +237,7 @@ class Directory:
             except DirectoryError as error:
                 self._close()
                 if not error.retryable or pause is None:
-                    now = time.monotonic()
+                    now = self._clock()
                     self._resting = (now + max(REST_SECONDS, now - began), str(error))
                     raise
                 log.debug("%s; trying again in %.0f s", error, pause)
