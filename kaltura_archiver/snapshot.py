@@ -1,0 +1,59 @@
+"""What stats and the report know about each entry: one flat record, made from facts read for many entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kaltura_archiver.model import Facts
+from kaltura_archiver.states import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a snapshot. Times are unix seconds, `last_played_at` None for never; sizes are bytes.
+
+    `kaltura_bytes` are all READY flavor assets, the original included. `stored_bytes` is None without a stored copy.
+    `why` and `hint` say what is wrong and what to do where the entry is not `healthy`. `verified_at` is empty where it
+    was never verified, or where the tags of the copy were not read.
+    """
+
+    entry_id: str
+    name: str
+    creator_id: str
+    categories: str
+    created_at: int
+    last_played_at: int | None
+    plays: int
+    state: str
+    healthy: bool
+    why: str
+    hint: str
+    original_bytes: int
+    kaltura_bytes: int
+    stored_bytes: int | None
+    storage_class: str
+    verified_at: str
+
+
+def item_of(facts: Facts, judgement: Judgement) -> Item:
+    """The record of one entry. Where only Kaltura's rounded KB are known (assets from before 2020), they count."""
+    entry, original, stored = facts.entry, facts.original, facts.stored
+    sizes = {flavor.id: flavor.size_bytes or (flavor.size_kb or 0) * 1024 for flavor in facts.flavors}
+    return Item(
+        entry_id=entry.id,
+        name=entry.name,
+        creator_id=entry.creator_id,
+        categories=entry.categories,
+        created_at=entry.created_at,
+        last_played_at=entry.last_played_at,
+        plays=entry.plays,
+        state=judgement.state.value,
+        healthy=judgement.healthy,
+        why=judgement.why,
+        hint=judgement.hint,
+        original_bytes=sizes[original.id] if original and original.status.ready else 0,
+        kaltura_bytes=sum(sizes[flavor.id] for flavor in facts.flavors if flavor.status.ready),
+        stored_bytes=stored.size_bytes if stored else None,
+        storage_class=stored.storage_class if stored else "",
+        verified_at=stored.verified_at if stored else "",
+    )
