@@ -220,7 +220,7 @@ def _year(unix_seconds: int | None) -> str:
 def units_of(path: str) -> Callable[[Item], str]:
     """What tells an entry's unit, from a TSV of `enrich`: by its column creator_id or, without one, by entry_id.
 
-    An owner without a unit goes by what the directory said of him, in brackets. Raises InputError.
+    An owner without a unit is counted by the owner's standing, in brackets. Raises InputError.
     """
     with opened(path) as file:
         table = TsvTable(file, path)
