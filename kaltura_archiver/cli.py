@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.bandwidth import Bandwidth
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
+    from kaltura_archiver.prices import Prices
     from kaltura_archiver.selection import Ids, Selection
     from kaltura_archiver.store import Store
 
@@ -191,6 +192,16 @@ class App:
         if check:
             store.check_bucket()
         return store
+
+    def prices(self, kaltura_price: float | None = None, price_table: Path | None = None) -> Prices:
+        """The prices of these options, or else of the settings; an old table is warned of."""
+        from kaltura_archiver.prices import Prices
+
+        kaltura_price = self.settings.kaltura_price if kaltura_price is None else kaltura_price
+        prices = Prices.load(kaltura_price, price_table or self.settings.price_table)
+        if prices.stale:
+            log.warning("the prices are of %s: look for newer ones (--price-table, PRICE_TABLE)", prices.as_of)
+        return prices
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -369,6 +380,20 @@ def format_option(function: F) -> F:
     return click.option(
         "--format", "style", default="tsv", show_default=True, type=click.Choice(FORMATS), help="Form of the rows."
     )(function)
+
+
+def price_options(function: F) -> F:
+    """The options `kaltura_price` and `price_table`, for App.prices."""
+    return _options(
+        click.option(
+            "--kaltura-price", type=click.FloatRange(0), metavar="P",
+            help="What Kaltura asks for a GB and month [KALTURA_PRICE].",
+        ),
+        click.option(
+            "--price-table", type=click.Path(path_type=Path), metavar="FILE",
+            help="Prices of your own [PRICE_TABLE, or AWS's in us-east-1].",
+        ),
+    )(function)  # fmt: skip
 
 
 def columns_option(function: F) -> F:
