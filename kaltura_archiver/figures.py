@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from kaltura_archiver.history import History, Kind
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.owners import Owner
+from kaltura_archiver.prices import Prices
 from kaltura_archiver.snapshot import Item
 
 # How far back months are shown, this one included.
@@ -28,17 +29,6 @@ LISTED = 100
 TIER, DAYS = "bulk", 7
 
 Cell = str | int | float | None
-
-
-class Prices(Protocol):
-    """What things cost, as prices.py knows it."""
-
-    currency: str
-
-    def kaltura_month(self, bytes: int) -> float | None: ...
-    def s3_month(self, storage_class: str, bytes: int, objects: int = 1) -> float: ...
-    def put(self, storage_class: str, bytes: int, objects: int) -> float: ...
-    def retrieval(self, storage_class: str, tier: str, bytes: int, objects: int, days: int) -> float: ...
 
 
 class Unit(StrEnum):
