@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 import click
 
 from kaltura_archiver import __version__
+from kaltura_archiver.bill import Bill
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
+from kaltura_archiver.prices import Prices
 from kaltura_archiver.redact import hide, one_line, redact
 from kaltura_archiver.report import (
     COLUMNS_OF_TAGS,
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
     from kaltura_archiver.bandwidth import Bandwidth
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
-    from kaltura_archiver.prices import Prices
     from kaltura_archiver.selection import Ids, Selection
     from kaltura_archiver.store import Store
 
@@ -195,8 +196,6 @@ class App:
 
     def prices(self, kaltura_price: float | None = None, price_table: Path | None = None) -> Prices:
         """The prices of these options, or else of the settings; an old table is warned of."""
-        from kaltura_archiver.prices import Prices
-
         kaltura_price = self.settings.kaltura_price if kaltura_price is None else kaltura_price
         prices = Prices.load(kaltura_price, price_table or self.settings.price_table)
         if prices.stale:
@@ -842,6 +841,7 @@ def _run(
     started = time.monotonic()
     outcomes: list[Outcome] = []
     moved = freed = 0
+    bill = Bill(app.prices(), settings) if settings.dry_run else None
     lock = None if settings.dry_run or no_lock else _lock(app, runner, command, query, run)
     with app.stoppable(), lock or nullcontext():
         selection = _select(runner.kaltura, query)
@@ -859,12 +859,15 @@ def _run(
             for result in runner.run(ids, workers):
                 if rows is not None:
                     rows.write(result_row(result))
+                if bill and result.facts and result.outcome is Outcome.WOULD:
+                    bill.add(result.facts, result.steps)
                 outcomes.append(result.outcome)
                 moved += result.bytes_moved
                 freed += result.bytes_freed
     mode = "DRYRUN" if settings.dry_run else "EXEC"
     line = summary_line(tally(outcomes), moved=moved, freed=freed, seconds=time.monotonic() - started)
-    if settings.dry_run:
+    if bill:
+        line += f"; {bill}" if str(bill) else ""
         line += "; nothing was changed: --no-dry-run acts"
     if app.signal:
         line += f"; asked to stop, {len(ids) - len(outcomes)} entries were not begun"
