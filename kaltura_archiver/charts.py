@@ -28,13 +28,14 @@ _TEXT = {"labelColor": "var(--soft)", "titleColor": "var(--soft)", "labelFontSiz
 _CONFIG: dict[str, Any] = {
     "aria": False,  # the page describes the chart, and has its table
     "background": None,
-    "font": "sans-serif",
+    "font": "Liberation Sans",  # its widths are Arial's and Helvetica's
     "view": {"stroke": None},
     "axis": _TEXT | {
         "gridColor": "var(--grid)", "domainColor": "var(--line)", "ticks": False, "labelPadding": 6, "domain": False,
     },
     "legend": _TEXT | {
         "orient": "top", "title": None, "symbolType": "square", "symbolSize": 120, "labelLimit": 0, "columnPadding": 16,
+        "offset": 20,
         "labelColor": "var(--ink)", "symbolStrokeWidth": 0,
     },
     "text": {"color": "var(--ink)", "fontSize": 12},
@@ -108,7 +109,7 @@ def places(table: Table) -> Draw:
                       "scale": {"paddingInner": 0.15}},
                 "y": {"field": "size", "type": "quantitative", "axis": _values(unit_name)},
                 "color": colour | {"legend": {"columns": 4 if width == WIDE else 1}},
-                "order": {"field": "n", "sort": "descending"},
+                "order": {"field": "n"},
             },
         }  # fmt: skip
 
@@ -126,8 +127,8 @@ def growth(table: Table) -> Draw:
         if isinstance(cell, int | float)
     ]
     domain = [row[0] for row in table.rows]
-    dashes = [[1, 0], [1, 0], [6, 3]]
-    colours = ["var(--soft)", "var(--kaltura)", "var(--s3)"]
+    dashes = [[2, 3], [1, 0], [7, 3]]
+    colours = ["var(--soft)", "var(--both)", "var(--s3)"]
 
     def spec(width: int) -> dict[str, Any]:
         return {
@@ -186,7 +187,7 @@ def columns_by_month(table: Table, cell: int) -> Draw:
     def spec(width: int) -> dict[str, Any]:
         return {
             "data": {"values": rows},
-            "mark": {"type": "bar", "color": "var(--kaltura)"},
+            "mark": {"type": "bar", "color": "var(--both)"},
             "encoding": {
                 "x": {"field": "month", "type": "ordinal", "axis": _months(width), "scale": {"paddingInner": 0.2}},
                 "y": {
@@ -217,7 +218,7 @@ def regrets(table: Table) -> Draw:
                       "axis": _axis(labelAngle=0, labelExpr=expression, labelOverlap=width < WIDE)},
                 "y": {"field": "share", "type": "quantitative", "axis": _values("restored", format=".1~%")},
                 "color": {"field": "over", "type": "nominal",
-                          "scale": _palette(list(names.values()), ["var(--kaltura)", "var(--both)"])},
+                          "scale": _palette(list(names.values()), ["var(--both)", "var(--kaltura)"])},
             },
         }  # fmt: skip
 
@@ -263,7 +264,12 @@ def _horizontal(rows: list[dict[str, Any]], width: int, colour: dict[str, Any]) 
          "axis": _axis(labelLimit=width // 2, labelColor="var(--ink)")}  # fmt: skip
     largest = max((sum(r["number"] for r in rows if r["label"] == label) for label in labels), default=0)
     # Room for what is written at the end of the longest bar.
-    x = {"field": "number", "type": "quantitative", "axis": None, "scale": {"domain": [0, (largest or 1) * 1.25]}}
+    x = {
+        "field": "number",
+        "type": "quantitative",
+        "axis": None,
+        "scale": {"domain": [0, (largest or 1) * (1.25 if width == WIDE else 1.5)]},
+    }
     bar = {
         "mark": {"type": "bar", "stroke": "var(--paper)", "strokeWidth": 1},
         "encoding": {"y": y, "x": x, "color": colour, "order": {"field": "n"}},

@@ -61,8 +61,8 @@ class Place(StrEnum):
     """Where the video of an entry is, in a director's words."""
 
     KALTURA = "in Kaltura only"
-    BOTH = "in Kaltura and S3"
-    S3 = "in S3, freed in Kaltura"
+    BOTH = "in both"
+    S3 = "in S3 only"
     TROUBLE = "needs attention"
 
 
@@ -131,7 +131,8 @@ class Figures:
     has_units: bool = False
     avoided_month: float | None = None
     storage_month: float = 0.0
-    handling_month: float = 0.0
+    copying_month: float = 0.0
+    bringing_month: float = 0.0
     restores_year: int = 0
     waits: list[int] = field(default_factory=list)
     ripe_replaced: int = 0
@@ -139,6 +140,7 @@ class Figures:
     last_verified: int | None = None
     places: Table | None = None
     growth: Table | None = None
+    monthly: Table | None = None
     money: Table | None = None
     restores: Table | None = None
     waiting: Table | None = None
@@ -149,6 +151,10 @@ class Figures:
     trouble: Table | None = None
     troubled: Table | None = None
     rows: list[Row] = field(default_factory=list)
+
+    @property
+    def handling_month(self) -> float:
+        return self.copying_month + self.bringing_month
 
     @property
     def net_month(self) -> float | None:
@@ -293,6 +299,10 @@ class Collector:
 
     # What comes of it
 
+    @property
+    def entries(self) -> int:
+        return self._figures.entries
+
     def figures(self) -> Figures:
         figures, prices = self._figures, self._prices
         figures.avoided_month = prices.kaltura_month(figures.freed_bytes)
@@ -304,6 +314,7 @@ class Collector:
         figures.storage_month = _total(now_stored, prices.s3_month)
         figures.places = self._places()
         figures.growth, figures.money = self._growth_and_money()
+        figures.monthly = self._monthly()
         figures.restores = self._restores_table()
         figures.waiting = self._waiting()
         figures.regrets = self._regret()
@@ -333,7 +344,6 @@ class Collector:
         held: defaultdict[str, _Held] = defaultdict(_Held)
         growth: list[list[Cell]] = []
         money: list[list[Cell]] = []
-        handling: list[float] = []
         prices = self._prices
 
         def retrieval(storage_class: str, size: int, objects: int) -> float:
@@ -355,12 +365,8 @@ class Collector:
                 avoided, storage = prices.kaltura_month(freed), _total(held, prices.s3_month)
                 copying = _total(self._copied.get(month, {}), prices.put)
                 bringing = _total(self._restored.get(month, {}), retrieval)
-                handling.append(copying + bringing)
                 net = None if avoided is None else avoided - storage - copying - bringing
                 money.append([_month_name(month), avoided, storage, copying, bringing, net])
-        if handling and self._history.first_at is not None:
-            figures = self._figures
-            figures.handling_month = statistics.mean(handling[-12:])
         growth_table = Table(
             "Size of the library at the end of each month",
             (
@@ -375,7 +381,20 @@ class Collector:
             Column("Month"), Column("Kaltura storage avoided", Unit.MONEY), Column("S3 storage", Unit.MONEY),
             Column("copying to S3", Unit.MONEY), Column("bringing back", Unit.MONEY), Column("net", Unit.MONEY),
         )  # fmt: skip
+        year = money[-12:]
+        self._figures.copying_month = statistics.mean(float(row[3] or 0) for row in year)
+        self._figures.bringing_month = statistics.mean(float(row[4] or 0) for row in year)
         return growth_table, _with_total("Money by month", columns, money)
+
+    def _monthly(self) -> Table:
+        f = self._figures
+        rows: list[list[Cell]] = [
+            ["Kaltura storage avoided", f.avoided_month],
+            ["S3 storage", -f.storage_month],
+            ["copying to S3", -f.copying_month],
+            ["bringing back", -f.bringing_month],
+        ]
+        return Table("Per month, as it is now", (Column(""), Column("sum", Unit.MONEY)), rows, ["Net", f.net_month])
 
     def _months_of_log(self) -> range:
         return range(max(self._since, self._log_month), self._month + 1)

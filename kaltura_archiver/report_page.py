@@ -24,7 +24,18 @@ from markupsafe import Markup
 
 from kaltura_archiver import __version__, charts
 from kaltura_archiver.figures import (
-    DAYS, MONTHS, NEVER_VERIFIED, TIER, TOP, Cell, Column, Figures, Place, Row, Table, Unit,
+    DAYS,
+    MONTHS,
+    NEVER_VERIFIED,
+    TIER,
+    TOP,
+    Cell,
+    Column,
+    Figures,
+    Place,
+    Row,
+    Table,
+    Unit,
 )  # fmt: skip
 from kaltura_archiver.model import iso_date
 from kaltura_archiver.redact import one_line
@@ -63,6 +74,7 @@ def make_page(figures: Figures, *, selection: str, prices_of: str) -> str:
         intro=_intros(figures),
         charts=_charts(figures),
         saves=figures.avoided_month is not None,
+        monthly=figures.monthly,
         trouble=figures.trouble,
         troubled=figures.troubled,
         troubled_summary=_troubled_summary(figures),
@@ -87,8 +99,8 @@ _SECTIONS = (
     ("health", "Health"), ("list", "Entries"), ("notes", "How these figures are made"),
 )  # fmt: skip
 _HEADS = (
-    ("name", "Video", False), ("owner", "Owner", False), ("category", "Category", False), ("created", "Created", True),
-    ("played", "Last played", True), ("plays", "Plays", True), ("state", "State", False), ("size", "Size", True),
+    ("name", "Video", False), ("state", "State", False), ("size", "Size", True), ("played", "Last played", True),
+    ("plays", "Plays", True), ("created", "Created", True), ("owner", "Owner", False), ("category", "Category", False),
     ("verified", "Verified", True),
 )  # fmt: skip
 _PROSE = frozenset({"what to do", "what is wrong"})
@@ -133,9 +145,8 @@ def byte_text(size: float) -> str:
     step = 0
     while abs(size) >= 999.5 and step < 4:
         size, step = size / 1000, step + 1
-    if not step:
-        return f"{size:,.0f} bytes"
-    return f"{size:,.0f} {units[step]}" if abs(size) >= 99.95 else f"{size:.3g} {units[step]}"
+    digits = 0 if not step or abs(size) >= 99.95 else 1 if abs(size) >= 9.995 else 2
+    return f"{size:,.{digits}f} {units[step]}"
 
 
 def money_text(sum_: float, currency: str) -> str:
@@ -325,7 +336,7 @@ def _charts(figures: Figures) -> Mapping[str, Chart]:
 
 
 def _bars(table: Table, cell: int, text: Any) -> charts.Draw:
-    colours = ["var(--trouble)" if row[0] == NEVER_VERIFIED else "var(--both)" for row in table.rows]
+    colours = ["var(--kaltura)" if row[0] == NEVER_VERIFIED else "var(--both)" for row in table.rows]
     labels = [str(row[0]) for row in table.rows]
     numbers = [float(row[cell] or 0) for row in table.rows]
     return charts.bars(labels, numbers, [text(row) for row in table.rows], colours)
@@ -334,9 +345,10 @@ def _bars(table: Table, cell: int, text: Any) -> charts.Draw:
 def _says_places(table: Table | None) -> str:
     if table is None or table.total is None:
         return ""
-    sums = dict(zip(Place, table.total[-len(Place) :], strict=True))
-    told = [f"{byte_text(_number(sums[place]))} {place}" for place in Place if sums[place]]
-    return f"{', '.join(told) or 'Nothing'}."
+    sums = {place: _number(cell) for place, cell in zip(Place, table.total[-len(Place) :], strict=True)}
+    told = [f"{byte_text(size)} {place}" for place, size in sums.items() if size and place is not Place.TROUBLE]
+    trouble = f"; {byte_text(sums[Place.TROUBLE])} need attention" if sums[Place.TROUBLE] else ""
+    return f"{', '.join(told) or 'No video'}{trouble}."
 
 
 def _number(cell: Cell) -> float:

@@ -4,21 +4,22 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const { pools, rows } = data;
   const [ID, NAME, OWNER, UNIT, CATEGORY, CREATED, PLAYED, PLAYS, STATE, PLACE, SIZE, VERIFIED, HINT] = Array(13).keys();
-  const PAGE = 100;
+  const PAGE = 50;
   const section = document.getElementById("entries");
   const body = section.querySelector("tbody");
   const [search, place, state, unit] = ["search", "place", "state", "unit"].map((id) => document.getElementById(id));
   const status = document.getElementById("shown");
   const [back, on] = [document.getElementById("back"), document.getElementById("on")];
+  const number = new Intl.NumberFormat("en");
   const collator = new Intl.Collator(undefined, { numeric: true });
   let shown = rows, first = 0, column = null, falling = false;
 
-  const day = (number) => (number === null ? "" : new Date(number * 864e5).toISOString().slice(0, 10));
+  const day = (days) => (days === null ? "" : new Date(days * 864e5).toISOString().slice(0, 10));
   const size = (bytes) => {
     const units = ["bytes", "kB", "MB", "GB", "TB"];
     let at = 0;
     while (bytes >= 999.5 && at < 4) { bytes /= 1000; at += 1; }
-    return `${at ? Number(bytes.toPrecision(3)) : bytes} ${units[at]}`;
+    return `${bytes.toFixed(!at || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2)} ${units[at]}`;
   };
 
   // What each row is searched for, made when first needed.
@@ -79,16 +80,16 @@
       dot.className = "dot";
       dot.dataset.place = row[PLACE];
       where.prepend(dot);
-      line.append(name, cell("td", pools.owner[row[OWNER]], pools.unit[row[UNIT]]), cell("td", pools.category[row[CATEGORY]]),
-        cell("td", day(row[CREATED]), "", "number"), cell("td", day(row[PLAYED]) || "never", "", "number"),
-        cell("td", row[PLAYS].toLocaleString("en"), "", "number"), where, cell("td", size(row[SIZE]), "", "number"),
-        cell("td", day(row[VERIFIED]), "", "number"));
+      line.append(name, where, cell("td", size(row[SIZE]), "", "number"),
+        cell("td", day(row[PLAYED]) || "never", "", "number"), cell("td", number.format(row[PLAYS]), "", "number"),
+        cell("td", day(row[CREATED]), "", "number"), cell("td", pools.owner[row[OWNER]], pools.unit[row[UNIT]]),
+        cell("td", pools.category[row[CATEGORY]]), cell("td", day(row[VERIFIED]), "", "number"));
       return line;
     }));
     const last = Math.min(first + PAGE, shown.length);
-    const all = rows.length.toLocaleString("en");
+    const all = number.format(rows.length);
     status.textContent = shown.length
-      ? `${(first + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${shown.length.toLocaleString("en")} entries` +
+      ? `${number.format(first + 1)} to ${number.format(last)} of ${number.format(shown.length)} entries` +
         (shown.length < rows.length ? ` that match, of ${all}` : "")
       : `None of ${all} entries matches.`;
     back.disabled = first === 0;
