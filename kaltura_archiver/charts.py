@@ -18,7 +18,7 @@ BARS = 10
 PLACE_COLOURS = {
     Place.KALTURA: "var(--kaltura)", Place.BOTH: "var(--both)", Place.S3: "var(--s3)", Place.TROUBLE: "var(--trouble)",
 }  # fmt: skip
-_BYTE_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "bytes"))
+_BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
 # A chart's Vega-Lite of a width, without what all have in common.
 Draw = Callable[[int], dict[str, Any]]
@@ -35,7 +35,7 @@ _CONFIG: dict[str, Any] = {
     },
     "legend": _TEXT | {
         "orient": "top", "title": None, "symbolType": "square", "symbolSize": 120, "labelLimit": 0, "columnPadding": 16,
-        "offset": 20,
+        "offset": 26, "labelOffset": 8,
         "labelColor": "var(--ink)", "symbolStrokeWidth": 0,
     },
     "text": {"color": "var(--ink)", "fontSize": 12},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,15 +16,17 @@ from kaltura_archiver.cli import (
     App,
     SelectingCommand,
     _after_selection,
-    _limit_was_given,
-    _select,
     cli,
     pass_app,
     price_options,
     selection_options,
 )
+from kaltura_archiver.cli_stats import with_progress
 from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.filters import Query
+
+if TYPE_CHECKING:
+    from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -67,28 +70,21 @@ def report(
       kaltura-archiver report --enriched owners.tsv --category 123 -o category.html
     """  # fmt: skip
     _need_report()
-    from kaltura_archiver.figures import Collector
+    from kaltura_archiver.figures import Collector, owners_of
     from kaltura_archiver.history import History
     from kaltura_archiver.report_page import make_page
+    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.stats import items
 
-    if not _limit_was_given():
-        query = dataclasses.replace(query, max_entries=None)
     prices = app.prices(kaltura_price, price_table)
-    owners = _owners(enriched) if enriched else None
+    owner_of = owners_of(enriched) if enriched else None
+    placeholder_bytes = app.settings.placeholder_bytes()
     kaltura, store = app.kaltura(), app.store()
-    selection = _select(kaltura, query)
-    collector = Collector(
-        History(_lines(store)),
-        prices,
-        now=int(time.time()),
-        rows=rows,
-        owner_of=owners.get if owners is not None else None,
-    )
-    with app.stoppable():
-        for item in _items(
-            kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers
-        ):
-            collector.add(item)
+    selection = Selection(kaltura, query)
+    collector = Collector(History(_read_log(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
+    found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
+    for item in with_progress(found, lambda: selection.expected):
+        collector.add(item)
     code = _after_selection(selection)
     page = make_page(
         collector.figures(),
@@ -105,6 +101,10 @@ def report(
     app.exit(code)
 
 
+# Nobody wants a report about the first 500 entries.
+next(option for option in report.params if option.name == "max_entries").default = -1
+
+
 def _write(path: Path, content: bytes) -> None:
     """Write the file whole or not at all."""
     part = path.with_name(path.name + ".part")
@@ -116,44 +116,12 @@ def _write(path: Path, content: bytes) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
-# What other branches bring
-
-from collections.abc import Iterator
-from typing import Any
-
-
-def _lines(store: Any) -> Iterator[Any]:
+def _read_log(store: Store) -> Iterator[Any]:
+    # TODO: runlog.read
     import json
 
     for page in store.pages():
         for key, *_ in page:
             if key.startswith("log/runs/"):
-                for line in store.get_text(key)[0].splitlines():
+                for line in (store.get_text(key) or ("",))[0].splitlines():
                     yield json.loads(line)
-
-
-def _items(kaltura: Any, store: Any, selection: Any, *, placeholder_bytes: int | None, workers: int) -> Iterator[Any]:
-    from kaltura_archiver.snapshot import item_of
-    from kaltura_archiver.states import classify
-    from kaltura_archiver.survey import facts_of
-
-    with facts_of(
-        kaltura,
-        store,
-        selection,
-        placeholder_bytes=placeholder_bytes,
-        workers=workers,
-        thorough=False,
-        availability=False,
-    ) as found:
-        for facts in found:
-            yield item_of(facts, classify(facts))
-
-
-def _owners(path: str) -> Any:
-    from kaltura_archiver.owners import Owner, TsvTable, column_index, opened
-
-    with opened(path) as file:
-        table = TsvTable(file, path)
-        at = [column_index(table.columns, name, path) for name in ("creator_id", "ldap_status", "name", "org_unit")]
-        return {row[at[0]]: Owner(row[at[1]], (row[at[2]], row[at[3]])) for row in table}

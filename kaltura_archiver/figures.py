@@ -14,9 +14,10 @@ from typing import Any
 
 from kaltura_archiver.history import History, Kind
 from kaltura_archiver.model import State, iso_date
-from kaltura_archiver.owners import Owner
+from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, opened
 from kaltura_archiver.prices import Prices
 from kaltura_archiver.snapshot import Item
+from kaltura_archiver.stats import DAYS, TIER
 
 # How far back months are shown, this one included.
 MONTHS = 36
@@ -25,9 +26,6 @@ YEAR_SECONDS = 365 * 86400
 TOP = 50
 # Unhealthy entries that are listed by name.
 LISTED = 100
-# What the prices of a restore are taken for: the log does not tell the tier.
-TIER, DAYS = "bulk", 7
-
 Cell = str | int | float | None
 
 
@@ -130,6 +128,7 @@ class Figures:
     runs: int = 0
     has_units: bool = False
     avoided_month: float | None = None
+    pays_from: float | None = None
     storage_month: float = 0.0
     copying_month: float = 0.0
     bringing_month: float = 0.0
@@ -189,7 +188,7 @@ class Collector:
     """Takes the items of a snapshot one by one and keeps sums of them, and the rows of the page's table."""
 
     def __init__(
-        self, history: History, prices: Prices, *, now: int, rows: int, owner_of: Callable[[str], Owner | None] | None
+        self, history: History, prices: Prices, *, now: int, rows: int, owner_of: Callable[[Item], Owner] | None
     ) -> None:
         """At most `rows` entries are kept for the table: the unhealthy ones, then the largest."""
         self._history = history
@@ -231,11 +230,9 @@ class Collector:
         self._created[self._shown(_month_of(item.created_at))] += size
         self._add_times_away(item, state)
         verified = self._add_copy(item)
-        owner = self._owner_of(item.creator_id) if self._owner_of else None
-        name = item.creator_id
-        if owner and owner.cells and owner.cells[0]:
-            name = f"{owner.cells[0]} ({item.creator_id})"
-        unit = owner.cells[1] if owner and len(owner.cells) > 1 else ""
+        owner = self._owner_of(item) if self._owner_of else None
+        name, unit = owner.cells if owner else ("", "")
+        name = f"{name} ({item.creator_id})" if name else item.creator_id
         self._accounts[name] = owner.status if owner else ""
         for table, key in ((self._owners, name), (self._units, unit)):
             table[key].update(entries=1, **{"freed" if place is Place.S3 else "kaltura": size})
@@ -256,7 +253,7 @@ class Collector:
         stored = item.stored_bytes or 0
         freed_now = state in _AWAY and item.stored_bytes is not None
         for away in self._history.away(item.entry_id, now_away=freed_now):
-            size = max(stored - item.original_bytes, 0) if away.until is None else stored
+            size = max(stored - item.kaltura_bytes, 0) if away.until is None else stored
             self._freed[self._since - 1 if away.since is None else self._shown(_month_of(away.since))] += size
             if away.until is None:
                 figures.freed_entries += 1
@@ -315,12 +312,13 @@ class Collector:
         figures.places = self._places()
         figures.growth, figures.money = self._growth_and_money()
         figures.monthly = self._monthly()
+        figures.pays_from = prices.break_even(figures.storage_month + figures.handling_month, figures.freed_bytes)
         figures.restores = self._restores_table()
         figures.waiting = self._waiting()
         figures.regrets = self._regret()
-        figures.owners = _top(self._owners, "Owner", "no owner", self._accounts if self._owner_of else None)
+        figures.owners = _top(self._owners, "Owner", "(no owner)", self._accounts if self._owner_of else None)
         if self._owner_of:
-            figures.units = _top(self._units, "Unit", "unit not known")
+            figures.units = _top(self._units, "Unit", "(no unit)")
         figures.verification = self._verification()
         figures.trouble, figures.troubled = self._trouble_tables()
         figures.rows = [row for *_, row in sorted(self._heap, key=lambda kept: kept[:3], reverse=True)]
@@ -346,8 +344,8 @@ class Collector:
         money: list[list[Cell]] = []
         prices = self._prices
 
-        def retrieval(storage_class: str, size: int, objects: int) -> float:
-            return prices.retrieval(storage_class, TIER, size, objects, DAYS)
+        def bring(storage_class: str, size: int, objects: int) -> float:
+            return prices.retrieval(storage_class, TIER, size, objects, DAYS) + prices.transfer_out(size)
 
         for month in range(self._since - 1, self._month + 1):
             if month >= self._since:
@@ -364,7 +362,7 @@ class Collector:
             if known:
                 avoided, storage = prices.kaltura_month(freed), _total(held, prices.s3_month)
                 copying = _total(self._copied.get(month, {}), prices.put)
-                bringing = _total(self._restored.get(month, {}), retrieval)
+                bringing = _total(self._restored.get(month, {}), bring)
                 net = None if avoided is None else avoided - storage - copying - bringing
                 money.append([_month_name(month), avoided, storage, copying, bringing, net])
         growth_table = Table(
@@ -464,6 +462,26 @@ class Collector:
                 listed,
             ),
         )
+
+
+def owners_of(path: str) -> Callable[[Item], Owner]:
+    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column creator_id or,
+    without one, by entry_id. Without a unit, it is the status in brackets. Raises InputError.
+    """
+    with opened(path) as file:
+        table = TsvTable(file, path)
+        where = "stdin" if path == "-" else path
+        by_creator = "creator_id" in table.columns
+        key = column_index(table.columns, "creator_id" if by_creator else "entry_id", where)
+        status, name, unit = (
+            column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
+        )
+        owners = {
+            row[key]: Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
+            for row in table
+        }
+    not_listed = Owner("", ("", "(not listed)"))
+    return lambda item: owners.get(item.creator_id if by_creator else item.entry_id, not_listed)
 
 
 def _push(heap: list[Any], kept: Any, most: int) -> None:

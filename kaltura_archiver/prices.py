@@ -26,7 +26,7 @@ _PRICES = ("gb_month", "monitoring_per_1000", "put_per_1000", "get_per_1000", "g
 class Prices:
     """Prices per figure (`storage.GLACIER.gb_month`), all sums in `currency`. Make one with `load`.
 
-    `as_of` is the date of the newest figure, of the user's own table where there is one; `stale` if that is more than
+    `as_of` is the date of the newest price, of the user's own table where that has any; `stale` if that is more than
     18 months ago. A storage class without a price is counted as STANDARD.
     """
 
@@ -45,9 +45,8 @@ class Prices:
             raise ConfigError(f"the Kaltura price must be 0 or more per GB and month, not {kaltura_per_gb_month}")
         table = dict(_flat(tomllib.loads(BUILT_IN.read_text(encoding="utf-8"))))
         own = dict(_read_own(path, table)) if path else {}
-        dates = [value for value in (own or table).values() if isinstance(value, date)]
+        as_of = max(_dates_of_prices(own) or _dates_of_prices(table))
         table |= own
-        as_of = max(dates)
         return cls(
             currency=table["currency"],
             as_of=as_of,
@@ -61,6 +60,10 @@ class Prices:
         if self.kaltura_per_gb_month is None:
             return None
         return size_bytes / self.figures["units.kaltura_gb_bytes"] * self.kaltura_per_gb_month
+
+    def break_even(self, cost_month: float, freed_bytes: int) -> float | None:
+        """The Kaltura price per GB and month from which on freeing so many bytes at this cost saves money."""
+        return cost_month / (freed_bytes / self.figures["units.kaltura_gb_bytes"]) if freed_bytes > 0 else None
 
     def s3_month(self, storage_class: str, size_bytes: int, objects: int = 1) -> float:
         """Storage in S3 for a month, with what AWS adds to each object (32 KB + 8 KB in GLACIER and DEEP_ARCHIVE)."""
@@ -133,6 +136,11 @@ class Prices:
     def _request(self, storage_class: str, figure: str) -> float:
         name = f"requests.{storage_class}.{figure}"
         return self.figures.get(name, self.figures[f"requests.STANDARD.{figure}"]) / 1000
+
+
+def _dates_of_prices(table: Mapping[str, Any]) -> list[date]:
+    sections = {name.rpartition(".")[0] for name in table if name.rpartition(".")[2] in _PRICES}
+    return [table[f"{section}.as_of"] for section in sections]
 
 
 def _is_number(value: Any) -> bool:

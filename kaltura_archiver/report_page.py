@@ -23,22 +23,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kaltura_archiver import __version__, charts
-from kaltura_archiver.figures import (
-    DAYS,
-    MONTHS,
-    NEVER_VERIFIED,
-    TIER,
-    TOP,
-    Cell,
-    Column,
-    Figures,
-    Place,
-    Row,
-    Table,
-    Unit,
-)  # fmt: skip
+from kaltura_archiver.figures import MONTHS, NEVER_VERIFIED, TOP, Cell, Column, Figures, Place, Row, Table, Unit
 from kaltura_archiver.model import iso_date
 from kaltura_archiver.redact import one_line
+from kaltura_archiver.report import readable_bytes
+from kaltura_archiver.stats import DAYS, TIER
 
 ASSETS = Path(__file__).with_name("page")
 TITLE = "Kaltura archive"
@@ -131,7 +120,7 @@ def shown(cell: Cell, unit: Unit, currency: str) -> str:
     if isinstance(cell, str):
         return one_line(cell)
     if unit is Unit.BYTES:
-        return byte_text(cell)
+        return _bytes(cell)
     if unit is Unit.MONEY:
         return money_text(cell, currency)
     if unit is Unit.SHARE:
@@ -139,20 +128,14 @@ def shown(cell: Cell, unit: Unit, currency: str) -> str:
     return f"{cell:,}"
 
 
-def byte_text(size: float) -> str:
-    """`41.2 TB`: three digits, in steps of 1000."""
-    units = ("bytes", "kB", "MB", "GB", "TB")
-    step = 0
-    while abs(size) >= 999.5 and step < 4:
-        size, step = size / 1000, step + 1
-    digits = 0 if not step or abs(size) >= 99.95 else 1 if abs(size) >= 9.995 else 2
-    return f"{size:,.{digits}f} {units[step]}"
+def _bytes(size: float) -> str:
+    return readable_bytes(round(size))
 
 
 def money_text(sum_: float, currency: str) -> str:
-    """`USD 1,235`, small sums with cents."""
-    text = f"{abs(sum_):,.0f}" if abs(sum_) >= 99.5 or not sum_ else f"{abs(sum_):,.2f}"
-    return f"{'-' if sum_ < 0 else ''}{currency} {text}"
+    """`1,235 USD`, sums below 100 with cents."""
+    rounded = round(sum_, 2) + 0.0  # not -0.0
+    return f"{rounded:,.0f} {currency}" if abs(rounded) >= 100 or not rounded else f"{rounded:,.2f} {currency}"
 
 
 def duration_text(seconds: float) -> str:
@@ -235,21 +218,19 @@ def _big_figures(figures: Figures) -> list[_Figure]:
     f, currency = figures, figures.currency
     archived = _Figure(
         "Archived in S3",
-        byte_text(f.stored_bytes),
-        f"{_count(f.stored_entries, 'entry')} of {f.entries:,}; {byte_text(f.freed_bytes)} of it freed in Kaltura "
+        _bytes(f.stored_bytes),
+        f"{_count(f.stored_entries, 'entry')} of {f.entries:,}; {_bytes(f.freed_bytes)} of it freed in Kaltura "
         f"({_count(f.freed_entries, 'entry')})",
     )
     costs = f"{money_text(f.storage_month, currency)} for S3"
     if f.handling_month:
         costs += f" and {money_text(f.handling_month, currency)} for copying and bringing back"
     if f.net_month is None:
-        saved = _Figure("Cost per month", money_text(f.storage_month + f.handling_month, currency),
-                        f"{costs}. Give --kaltura-price to see what is saved.")  # fmt: skip
-    else:
-        avoided = f"{money_text(f.avoided_month or 0, currency)} of Kaltura storage avoided"
-        saved = _Figure("Saved per month, net", money_text(f.net_month, currency), f"{avoided}, less {costs}")
-    if f.log_since is None:
-        restored = _Figure("Brought back, last 12 months", "not known", "There is no run log yet.")
+        saved = _Figure(
+            "Cost per month",
+            money_text(f.storage_month + f.handling_month, currency),
+            f"{costs}. {_pays_from(f)}",
+        )
     else:
         restored = _Figure("Brought back, last 12 months", f"{f.restores_year:,}", _waits_text(f))
     healthy = _Figure(
@@ -263,6 +244,12 @@ def _big_figures(figures: Figures) -> list[_Figure]:
         ),
     )
     return [archived, saved, restored, healthy]
+
+
+def _pays_from(figures: Figures) -> str:
+    if figures.pays_from is None:
+        return "Nothing is freed in Kaltura yet."
+    return f"It pays from a Kaltura price of {figures.pays_from:.3g} {figures.currency} per GB and month on."
 
 
 def _waits_text(figures: Figures) -> str:
@@ -330,7 +317,7 @@ def _charts(figures: Figures) -> Mapping[str, Chart]:
     add("units", f.units, _says_top(f.units), charts.owners)
     add("owners", f.owners, _says_top(f.owners), charts.owners)
     add("verification", f.verification, _says_verification(f.verification), lambda table: _bars(
-        table, 2, lambda row: byte_text(row[2])
+        table, 2, lambda row: _bytes(row[2])
     ))  # fmt: skip
     return made
 
@@ -346,8 +333,8 @@ def _says_places(table: Table | None) -> str:
     if table is None or table.total is None:
         return ""
     sums = {place: _number(cell) for place, cell in zip(Place, table.total[-len(Place) :], strict=True)}
-    told = [f"{byte_text(size)} {place}" for place, size in sums.items() if size and place is not Place.TROUBLE]
-    trouble = f"; {byte_text(sums[Place.TROUBLE])} need attention" if sums[Place.TROUBLE] else ""
+    told = [f"{_bytes(size)} {place}" for place, size in sums.items() if size and place is not Place.TROUBLE]
+    trouble = f"; {_bytes(sums[Place.TROUBLE])} need attention" if sums[Place.TROUBLE] else ""
     return f"{', '.join(told) or 'No video'}{trouble}."
 
 
@@ -358,7 +345,7 @@ def _number(cell: Cell) -> float:
 def _says_growth(table: Table | None, log_since: int | None) -> str:
     if table is None:
         return ""
-    library, held, stored = (byte_text(_number(cell)) for cell in table.rows[-1][1:])
+    library, held, stored = (_bytes(_number(cell)) for cell in table.rows[-1][1:])
     text = f"All videos: {library}; Kaltura holds {held} of them, S3 {stored}."
     return text + ("" if log_since is None else f" What is where is known since {iso_date(log_since)[:7]}.")
 
@@ -381,7 +368,7 @@ def _says_restores(figures: Figures) -> str:
     if figures.restores is None or figures.restores.total is None:
         return ""
     _, entries, after_play, size = figures.restores.total
-    came = f"{_count(int(_number(entries)), 'original')} ({byte_text(_number(size))})"
+    came = f"{_count(int(_number(entries)), 'original')} ({_bytes(_number(size))})"
     since = figures.restores.rows[0][0]
     return f"{came} since {since}, {_number(after_play):,} of them after a viewer had played the placeholder."
 
@@ -400,7 +387,7 @@ def _says_top(table: Table | None) -> str:
         return ""
     top, total = sum(_number(row[-1]) for row in table.rows[: charts.BARS]), _number(table.total[-1])
     many = min(charts.BARS, len(table.rows))
-    return f"The {many} largest have {_share(int(top), int(total))} of all {byte_text(total)}." if many > 1 else ""
+    return f"The {many} largest have {_share(int(top), int(total))} of all {_bytes(total)}." if many > 1 else ""
 
 
 def _says_verification(table: Table | None) -> str:
@@ -408,7 +395,7 @@ def _says_verification(table: Table | None) -> str:
         return ""
     total, never = _number(table.total[2]), _number(table.rows[-1][2])
     part = _share(int(total - never), int(total))
-    return f"{part} of {byte_text(total)} in S3 was read back and found whole at some time."
+    return f"{part} of {_bytes(total)} in S3 was read back and found whole at some time."
 
 
 def _troubled_summary(figures: Figures) -> str:

@@ -64,7 +64,7 @@ def fill(sandbox: Sandbox, entries: int, *, now: int, seed: int = 1) -> Library:
         unplayed = now - (played or created)
         if unplayed > 2 * YEAR and created < now - 3.2 * YEAR and chance.random() < 0.8:
             state = "archived" if chance.random() < 0.12 else "placeholder"
-        if chance.random() < 0.002:
+        if created < now - 3.2 * YEAR and chance.random() < 0.004:
             state = chance.choice(["lost", "unbacked", "untagged", "unsettled", "diverged", "no-original"])
         _add(sandbox, state, size, fields, began, now, chance, log, library)
         library.states[state] += 1

@@ -48,6 +48,13 @@ def test_a_month_in_kaltura_costs_its_price_or_is_unknown(prices: Prices) -> Non
     assert Prices.load().kaltura_month(5 * GB) is None
 
 
+def test_freeing_pays_from_the_kaltura_price_on_that_equals_its_cost(prices: Prices) -> None:
+    price = prices.break_even(3.0, 100 * GB)
+    assert price == pytest.approx(0.03)
+    assert Prices.load(price).kaltura_month(100 * GB) == pytest.approx(3.0)
+    assert prices.break_even(3.0, 0) is None
+
+
 def test_a_month_in_s3_counts_gigabytes_of_1024(prices: Prices) -> None:
     assert prices.s3_month("STANDARD", 1000 * GB) == pytest.approx(23.0)
     assert prices.s3_month("INTELLIGENT_TIERING", 1000 * GB, 2000) == pytest.approx(4.0 + 2 * 0.0025)
@@ -110,9 +117,10 @@ def test_a_class_without_a_price_counts_as_standard(prices: Prices) -> None:
 
 def test_a_table_is_stale_when_its_newest_figure_is_18_months_old() -> None:
     fresh = Prices.load(today=TODAY)
+    assert fresh.as_of == date(2026, 6, 5)
     assert not fresh.stale
-    assert not Prices.load(today=date(2028, 4, 1)).stale
-    assert Prices.load(today=date(2028, 7, 1)).stale
+    assert not Prices.load(today=date(2027, 12, 5)).stale
+    assert Prices.load(today=date(2027, 12, 6)).stale
 
 
 OWN = """

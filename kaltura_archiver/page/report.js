@@ -16,10 +16,10 @@
 
   const day = (days) => (days === null ? "" : new Date(days * 864e5).toISOString().slice(0, 10));
   const size = (bytes) => {
-    const units = ["bytes", "kB", "MB", "GB", "TB"];
+    const units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let at = 0;
-    while (bytes >= 999.5 && at < 4) { bytes /= 1000; at += 1; }
-    return `${bytes.toFixed(!at || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2)} ${units[at]}`;
+    while (bytes >= 999.5 && at < 4) { bytes /= 1024; at += 1; }
+    return `${Number(bytes.toPrecision(3))} ${units[at]}`;
   };
 
   // What each row is searched for, made when first needed.
