@@ -45,7 +45,7 @@ from kaltura_archiver.model import (
     ReplacementStatus,
     StoredObject,
 )
-from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room
+from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
@@ -61,7 +61,10 @@ NO_CONTENT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more."""
+    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more.
+
+    Times are unix seconds; `last_played_at` is None for never, or where the entry could not be read.
+    """
 
     entry_id: str
     state: str
@@ -69,6 +72,8 @@ class Result:
     detail: str
     bytes_moved: int = 0
     bytes_freed: int = 0
+    ended_at: float = 0.0
+    last_played_at: int | None = None
 
 
 @dataclass
@@ -242,9 +247,16 @@ class Runner:
         if work is not None and not self.options.dry_run:
             self._clean_up(work)
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        self._line(level, "entry", entry_id, detail if outcome is Outcome.WOULD else f"{outcome}: {detail}")
+        text = detail if outcome is Outcome.WOULD else f"{outcome}: {detail}"
+        self._line(level, "entry", entry_id, text, outcome=outcome.value)
         moved, freed = (work.bytes_moved, work.bytes_freed) if work else (0, 0)
-        return Result(entry_id, state, outcome, detail, moved, freed)
+        played = work.facts.entry.last_played_at if work else None
+        return Result(entry_id, state, outcome, detail, moved, freed, time.time(), played)
+
+    def traffic(self) -> Traffic:
+        """What was asked of the services so far."""
+        kaltura, store = self.kaltura.pace, self.store.pace
+        return Traffic(kaltura.calls, store.calls, kaltura.retries + store.retries)
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises EntryFailed if there is no such entry."""
@@ -281,12 +293,13 @@ class Runner:
             return Outcome.WAITING, "; ".join(work.notes)
         return Outcome.DONE, "; ".join(work.notes)
 
-    def _line(self, level: int, kind: str, entry_id: str, detail: str) -> None:
+    def _line(self, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
         fields = {
             "mode": "DRYRUN" if self.options.dry_run else "EXEC",
             "kind": kind,
             "entry": entry_id,
             "action": self.command.value,
+            **more,
         }
         log.log(level, "%s", detail, extra=fields)
 
