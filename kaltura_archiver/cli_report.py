@@ -6,9 +6,8 @@ import importlib.util
 import logging
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
 
 import click
 
@@ -25,8 +24,6 @@ from kaltura_archiver.cli_stats import with_progress
 from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.filters import Query
 
-if TYPE_CHECKING:
-    from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +67,7 @@ def report(
       kaltura-archiver report --enriched owners.tsv --category 123 -o category.html
     """  # fmt: skip
     _need_report()
+    from kaltura_archiver import runlog
     from kaltura_archiver.figures import Collector, owners_of
     from kaltura_archiver.history import History
     from kaltura_archiver.report_page import make_page
@@ -81,7 +79,7 @@ def report(
     placeholder_bytes = app.settings.placeholder_bytes()
     kaltura, store = app.kaltura(), app.store()
     selection = Selection(kaltura, query)
-    collector = Collector(History(_read_log(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
+    collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
     found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
     for item in with_progress(found, lambda: selection.expected):
         collector.add(item)
@@ -114,14 +112,3 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _read_log(store: Store) -> Iterator[Any]:
-    # TODO: runlog.read
-    import json
-
-    for page in store.pages():
-        for key, *_ in page:
-            if key.startswith("log/runs/"):
-                for line in (store.get_text(key) or ("",))[0].splitlines():
-                    yield json.loads(line)

@@ -232,6 +232,11 @@ def _big_figures(figures: Figures) -> list[_Figure]:
             f"{costs}. {_pays_from(f)}",
         )
     else:
+        avoided = f"{money_text(f.avoided_month or 0, currency)} of Kaltura storage avoided"
+        saved = _Figure("Saved per month, net", money_text(f.net_month, currency), f"{avoided}, less {costs}")
+    if f.log_since is None:
+        restored = _Figure("Brought back, last 12 months", "not known", "There is no run log yet.")
+    else:
         restored = _Figure("Brought back, last 12 months", f"{f.restores_year:,}", _waits_text(f))
     healthy = _Figure(
         "Healthy",
