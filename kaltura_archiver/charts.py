@@ -34,7 +34,7 @@ _CONFIG: dict[str, Any] = {
         "gridColor": "var(--grid)", "domainColor": "var(--line)", "ticks": False, "labelPadding": 6, "domain": False,
     },
     "legend": _TEXT | {
-        "orient": "top", "title": None, "symbolType": "square", "symbolSize": 120, "labelLimit": 0, "columnPadding": 16,
+        "orient": "top", "title": None, "symbolType": "square", "symbolSize": 120, "labelLimit": 0, "columnPadding": 24,
         "offset": 26, "labelOffset": 8,
         "labelColor": "var(--ink)", "symbolStrokeWidth": 0,
     },

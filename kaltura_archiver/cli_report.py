@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-
 import click
 
 from kaltura_archiver.cli import (
@@ -23,7 +22,6 @@ from kaltura_archiver.cli import (
 from kaltura_archiver.cli_stats import with_progress
 from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.filters import Query
-
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +82,7 @@ def report(
     for item in with_progress(found, lambda: selection.expected):
         collector.add(item)
     code = _after_selection(selection)
+    selected = str(query) if query.has_criteria else f"all of media type {query.media_type.name.lower()}"
     page = make_page(
         collector.figures(),
         selection=str(query) if query.has_criteria else f"all of kind {query.media_type.name.lower()}",

@@ -203,8 +203,7 @@ def _about(figures: Figures, selection: str) -> str:
         if figures.log_since is not None
         else "There is no run log yet: what happened over time is not known."
     )
-    entries = f"{_count(figures.entries, 'entry')} as they were on {_time(figures.now)}"
-    return f"{entries}; selected: {one_line(selection)}. {log}"
+    return f"{_count(figures.entries, 'entry')} ({one_line(selection)}) as they were on {_time(figures.now)}. {log}"
 
 
 @dataclass(frozen=True)
