@@ -85,7 +85,7 @@ def report(
     selected = str(query) if query.has_criteria else f"all of media type {query.media_type.name.lower()}"
     page = make_page(
         collector.figures(),
-        selection=str(query) if query.has_criteria else f"all of kind {query.media_type.name.lower()}",
+        selection=selected,
         prices_of=str(prices.as_of),
     )
     content = page.encode("utf-8", errors="replace")

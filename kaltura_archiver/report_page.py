@@ -145,7 +145,7 @@ def duration_text(seconds: float) -> str:
             number = seconds / size
             text = f"{number:.0f}" if number >= 10 or name == "minute" else f"{number:.1f}".removesuffix(".0")
             return f"{text} {name}{'' if text == '1' else 's'}"
-    return "less than a minute"
+    return "a minute"
 
 
 def _time(at: int) -> str:

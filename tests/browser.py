@@ -1,4 +1,4 @@
-"""Debian's Chromium without a screen, driven through a pipe by the DevTools protocol: no driver, no port, no library."""
+"""Chromium without a screen, driven through a pipe by the DevTools protocol: no driver, no port, no library."""
 
 from __future__ import annotations
 
@@ -7,17 +7,29 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 # Nothing but pages that it is given: it talks to no service of its maker's.
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-default-apps", "--hide-scrollbars",
-    "--remote-debugging-pipe",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
+    "--disable-default-apps", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
+# Chromium reads commands from descriptor 3 and writes to 4; each message ends with a zero byte.
+_LAUNCH = """
+import os, sys
+into, out = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]))
+os.dup2(into, 3)
+os.dup2(out, 4)
+os.set_inheritable(3, True)
+os.set_inheritable(4, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -30,40 +42,45 @@ class Browser:
         self.events: list[dict[str, Any]] = []
         self._number = 0
         self._folder = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
-        # It reads commands from descriptor 3 and writes to 4; each message ends with a zero byte.
         their_in, our_out = os.pipe()
         our_in, their_out = os.pipe()
         command = [program, *_FLAGS, f"--user-data-dir={self._folder.name}", "about:blank"]
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{their_in} 4>&{their_out}', "sh", *command], pass_fds=(their_in, their_out),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": self._folder.name},
+            [sys.executable, "-ISc", _LAUNCH, str(their_in), str(their_out), *command],
+            pass_fds=(their_in, their_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": self._folder.name},
         )  # fmt: skip
         os.close(their_in)
         os.close(their_out)
         self._out, self._in = os.fdopen(our_out, "wb"), os.fdopen(our_in, "rb")
         self._buffer = b""
         self._session = ""
-        target = next(t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        attached = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self._call(f"{domain}.enable")
+        try:
+            targets = self._call("Target.getTargets")["targetInfos"]
+            target = next(target["targetId"] for target in targets if target["type"] == "page")
+            self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                self._call(f"{domain}.enable")
+        except BaseException:
+            self._end()
+            raise
 
     def __enter__(self) -> Browser:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._session = ""
-        try:
+        with suppress(EOFError, BrokenPipeError):
             self._call("Browser.close")
-        except EOFError:
-            pass
-        finally:
-            self._process.kill()
-            self._process.wait()
+        self._end()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._in.close()
+        with suppress(BrokenPipeError):
             self._out.close()
-            self._in.close()
-            self._folder.cleanup()
+        self._folder.cleanup()
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -113,13 +130,15 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"].get("exception", {}).get("description", "exception"))
         return answer["result"].get("value")
 
-    def look(self, *, width: int = 1280, height: int = 900, dark: bool = False, scale: float = 1) -> None:
-        """Set the size of the window and the colour scheme that its user prefers."""
+    def look(
+        self, *, width: int = 1280, height: int = 900, dark: bool = False, scale: float = 1, media: str = ""
+    ) -> None:
+        """Set the size of the window, the colour scheme that its user prefers, and the medium (screen or print)."""
         self._call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self._call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
     def press(self, key: str) -> None:
         """Press and release a key such as Tab or Enter."""

@@ -24,8 +24,14 @@ _UNITS = (
     "Computer Science", "Law and Public Affairs", "Music", "Psychology", "Physics", "Anthropology", "Library",
     "Media Services", "Molecular Biology",
 )  # fmt: skip
-_NAMES = "Ada Ben Chloe Dana Eli Femi Grace Hugo Iris Jonas Kira Liam Mina Noor Otto Priya Quinn Rosa Sven Tara".split()
-_SURNAMES = "Abel Brandt Costa Diaz Evans Fischer Gupta Haddad Ito Jansen Kim Lopez Meyer Novak Okafor Petrov".split()
+_NAMES = (
+    "Ada", "Ben", "Chloe", "Dana", "Eli", "Femi", "Grace", "Hugo", "Iris", "Jonas", "Kira", "Liam", "Mina", "Noor",
+    "Otto", "Priya", "Quinn", "Rosa", "Sven", "Tara",
+)  # fmt: skip
+_SURNAMES = (
+    "Abel", "Brandt", "Costa", "Diaz", "Evans", "Fischer", "Gupta", "Haddad", "Ito", "Jansen", "Kim", "Lopez", "Meyer",
+    "Novak", "Okafor", "Petrov",
+)  # fmt: skip
 
 
 @dataclass
@@ -49,8 +55,8 @@ def fill(sandbox: Sandbox, entries: int, *, now: int, seed: int = 1) -> Library:
     library = Library()
     log = _Log()
     began = now - int(2.5 * YEAR)
-    for number in range(entries):
-        uid, _, unit, _ = chance.choices(people, weights)[0]
+    for _ in range(entries):
+        uid = chance.choices(people, weights)[0][0]
         created = now - int(chance.betavariate(1.2, 1.5) * 11 * YEAR) - 3600
         plays = int(chance.paretovariate(0.7)) - 1
         played = created + int(chance.betavariate(1, 4) * (now - created)) if plays else None
@@ -130,7 +136,8 @@ class _Log:
         week = f"{when.isocalendar().year}{when.isocalendar().week:02}"
         self._runs[week, command].append(
             {"kind": "entry", "command": command, "entry": entry, "outcome": outcome, "state": state,
-             "at": when.strftime("%Y-%m-%dT%H:%M:%SZ"), "bytes_moved": moved, "bytes_freed": 0, "last_played_at": played}
+             "at": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+             "bytes_moved": moved, "bytes_freed": 0, "last_played_at": played}
         )  # fmt: skip
 
     def put(self, sandbox: Sandbox) -> None:
