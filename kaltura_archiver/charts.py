@@ -245,7 +245,7 @@ def owners(table: Table) -> Draw:
     names = ["in Kaltura", "freed in Kaltura"]
 
     def spec(width: int) -> dict[str, Any]:
-        labels = unique_labels([str(row[0]) for row in top], 34 if width == WIDE else 20)
+        labels = unique_labels([str(row[0]) for row in top], 34 if width == WIDE else 26)
         rows = [
             {"label": label, "what": name, "n": number, "number": _numbers([cell])[0] / unit,
              "shown": f"{_numbers(row[-1:])[0] / unit:.3g} {unit_name}" if number else ""}

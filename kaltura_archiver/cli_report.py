@@ -82,7 +82,7 @@ def report(
     for item in with_progress(found, lambda: selection.expected):
         collector.add(item)
     code = _after_selection(selection)
-    selected = str(query) if query.has_criteria else f"all of media type {query.media_type.name.lower()}"
+    selected = f"entries ({query})" if query.has_criteria else f"{query.media_type.name.lower()} entries"
     page = make_page(
         collector.figures(),
         selection=selected,

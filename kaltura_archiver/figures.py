@@ -15,15 +15,17 @@ from typing import Any
 from kaltura_archiver.history import History, Kind
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, opened
+from kaltura_archiver.plans import Options
 from kaltura_archiver.prices import Prices
 from kaltura_archiver.snapshot import Item
-from kaltura_archiver.stats import DAYS, TIER
 
 # How far back months are shown, this one included.
 MONTHS = 36
 YEAR_SECONDS = 365 * 86400
 # Of owners and units so many are named; the others are one row.
 TOP = 50
+# What bringing back is reckoned as: the log does not tell the tier.
+TIER, DAYS = Options.tier, Options.days
 # Unhealthy entries that are listed by name.
 LISTED = 100
 Cell = str | int | float | None

@@ -23,11 +23,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kaltura_archiver import __version__, charts
-from kaltura_archiver.figures import MONTHS, NEVER_VERIFIED, TOP, Cell, Column, Figures, Place, Row, Table, Unit
+from kaltura_archiver.figures import (
+    DAYS,
+    MONTHS,
+    NEVER_VERIFIED,
+    TIER,
+    TOP,
+    Cell,
+    Column,
+    Figures,
+    Place,
+    Row,
+    Table,
+    Unit,
+)
 from kaltura_archiver.model import iso_date
 from kaltura_archiver.redact import one_line
 from kaltura_archiver.report import readable_bytes
-from kaltura_archiver.stats import DAYS, TIER
 
 ASSETS = Path(__file__).with_name("page")
 TITLE = "Kaltura archive"
@@ -44,7 +56,7 @@ class Chart:
 
 
 def make_page(figures: Figures, *, selection: str, prices_of: str) -> str:
-    """The whole page. `selection` tells in words what was looked at, `prices_of` the date of the prices."""
+    """The whole page. `selection` says what was looked at, `prices_of` the date of the prices."""
     environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
     css, script = _asset("report.css"), _asset("report.js")
@@ -203,7 +215,7 @@ def _about(figures: Figures, selection: str) -> str:
         if figures.log_since is not None
         else "There is no run log yet: what happened over time is not known."
     )
-    return f"{_count(figures.entries, 'entry')} ({one_line(selection)}) as they were on {_time(figures.now)}. {log}"
+    return f"{figures.entries:,} {one_line(selection)} as they were on {_time(figures.now)}. {log}"
 
 
 @dataclass(frozen=True)

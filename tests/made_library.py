@@ -53,6 +53,9 @@ def fill(sandbox: Sandbox, entries: int, *, now: int, seed: int = 1) -> Library:
     people = people[: max(12, entries // 80)]
     weights = [1 / (rank + 3) for rank in range(len(people))]
     library = Library()
+    categories = {course: 1000 + number for number, course in enumerate(_COURSES)}
+    for course, number in categories.items():
+        sandbox.kaltura.add_category(number, course)
     log = _Log()
     began = now - int(2.5 * YEAR)
     for _ in range(entries):
@@ -64,7 +67,7 @@ def fill(sandbox: Sandbox, entries: int, *, now: int, seed: int = 1) -> Library:
         course = chance.choice(_COURSES)
         fields: dict[str, Any] = {
             "name": f"{course}, lecture {chance.randint(1, 26)}", "creator_id": uid, "plays": plays,
-            "last_played_at": played, "created_at": created,
+            "last_played_at": played, "created_at": created, "categories": [categories[course]],
         }  # fmt: skip
         state = "initial"
         unplayed = now - (played or created)
