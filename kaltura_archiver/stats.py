@@ -56,7 +56,7 @@ class Sums:
     minimum_cost: float = 0.0
 
     def cells(self, section: str, key: str, prices: Prices) -> dict[str, Cell]:
-        """A row. What is saved, and from which Kaltura price on, only where something is freed or stored."""
+        """A row of the table (docs/money.md). What needs a Kaltura price is None without one."""
         kaltura_cost = prices.kaltura_month(self.kaltura_bytes)
         freed_cost = prices.kaltura_month(self.freed_bytes)
         cost = self.s3_cost + self.restores_cost
@@ -220,7 +220,7 @@ def _year(unix_seconds: int | None) -> str:
 def units_of(path: str) -> Callable[[Item], str]:
     """What tells an entry's unit, from a TSV of `enrich`: by its column creator_id or, without one, by entry_id.
 
-    An owner without a unit goes by what the directory said of him, in brackets. Raises InputError.
+    An owner without a unit is counted by the owner's standing, in brackets. Raises InputError.
     """
     with opened(path) as file:
         table = TsvTable(file, path)

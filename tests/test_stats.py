@@ -5,6 +5,7 @@ STATS_ENTRIES=20000 tries a larger library than is made by default.
 
 from __future__ import annotations
 
+import io
 import os
 import random
 from collections import defaultdict
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import Ran, Run
 
+from kaltura_archiver.cli_stats import with_progress
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.model import State
 from kaltura_archiver.prices import Prices
@@ -213,6 +215,19 @@ def test_units_are_joined_by_entry_where_the_table_has_no_owners(sandbox: Sandbo
     }  # fmt: skip
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stderr, drawn in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr("sys.stderr", stderr)
+        assert list(with_progress(iter("abc"), lambda: 3)) == ["a", "b", "c"]
+        assert ("3/3" in stderr.getvalue()) is drawn
+        assert bool(stderr.getvalue()) is drawn
+
+
 # The sums, by hand
 
 NOW = 1_800_000_000
@@ -245,17 +260,17 @@ def played(years_ago: float, plays: int = 1, *, created_years_ago: float = 8) ->
 
 
 def test_a_threshold_saves_what_kaltura_asks_less_s3_and_restores() -> None:
-    prices = Prices.load(0.1)
-    row = row_of(sums_of(OLD), "threshold", "3")
+    prices = Prices.load()
+    row = row_of(sums_of(OLD, kaltura_price=0.002), "threshold", "3")
     month = prices.s3_month("DEEP_ARCHIVE", 100 * GB)
     put = prices.put("DEEP_ARCHIVE", 100 * GB)
     assert (row["entries"], row["freed_bytes"]) == (1, 149 * GB)
     assert row["s3_month"] == round(month, 4)
-    assert row["saved_month"] == round(14.9 - month, 4)
+    assert row["saved_month"] == round(0.298 - month, 4)
     assert row["pays_from"] == round(month / 149, 4)
     assert row["upload_cost"] == round(put, 4)
     # Six months in DEEP_ARCHIVE are paid in any case.
-    assert row["paid_back_months"] == round((put + 6 * month) / 14.9, 1)
+    assert row["paid_back_months"] == round((put + 6 * month) / 0.298, 1) == 2.2
 
 
 def test_without_a_kaltura_price_it_still_tells_from_which_price_on_it_pays() -> None:
