@@ -46,8 +46,9 @@ def _need_report() -> None:
 )
 @price_options
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=8, show_default=True, help="Objects looked at at a time."
-)
+    "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
+    help="Copies looked at at a time.",
+)  # fmt: skip
 @pass_app
 def report(
     app: App, /, query: Query, output: str, enriched: str | None, rows: int, kaltura_price: float | None,
@@ -56,7 +57,8 @@ def report(
     """Write a page about the library: one HTML file that needs nothing else, to look at, print and send.
 
     What is where, growth and savings, restores and how long viewers waited, owners, what needs attention, and a table
-    of entries to filter and sort. What happened over time is taken from the run log in the bucket.
+    of entries to filter and sort. What happened over time is taken from the run log in the bucket; docs/report.md
+    tells how each figure is made.
 
     \b
     Examples:
