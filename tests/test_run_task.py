@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import pytest
 from click.testing import CliRunner
 from cloudformation import PSEUDO, STACK, Stack, allows, matching
-from conftest import Ran
+from conftest import Ran, Run
 
 from kaltura_archiver import run_task
 from kaltura_archiver.cli import cli
@@ -366,6 +366,14 @@ def test_a_stack_that_is_not_there_and_credentials_that_are_not(aws: Aws, monkey
         assert (ran.code, ran.out) == (2, "")
         assert says in ran.err
     assert not aws.started()
+
+
+def test_a_service_that_only_knows_s3_is_told_apart(run: Run) -> None:
+    ran = run("run_task", "archive")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: look at stack kaltura-archiver: what answered is not AWS; leave AWS_ENDPOINT_URL out for this\n"
+    )
 
 
 def test_a_task_that_never_ran_is_a_failure(aws: Aws) -> None:
