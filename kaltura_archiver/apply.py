@@ -72,8 +72,8 @@ class Result:
     detail: str
     bytes_moved: int = 0
     bytes_freed: int = 0
-    ended_at: float = 0.0
     last_played_at: int | None = None
+    ended_at: float = field(default_factory=time.time)
 
 
 @dataclass
@@ -251,7 +251,7 @@ class Runner:
         self._line(level, "entry", entry_id, text, outcome=outcome.value)
         moved, freed = (work.bytes_moved, work.bytes_freed) if work else (0, 0)
         played = work.facts.entry.last_played_at if work else None
-        return Result(entry_id, state, outcome, detail, moved, freed, time.time(), played)
+        return Result(entry_id, state, outcome, detail, moved, freed, played)
 
     def traffic(self) -> Traffic:
         """What was asked of the services so far."""
