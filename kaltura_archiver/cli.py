@@ -230,6 +230,7 @@ class App:
 
     @contextmanager
     def exit_when_stopped(self) -> Iterator[None]:
+        """Within it, what was asked to stop ends the program with the signal's exit code."""
         try:
             yield
         except Stopped:

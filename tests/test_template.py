@@ -480,11 +480,6 @@ def test_real_log_lines_are_counted(form: str, sandbox: Sandbox, run: Run, stack
         for job, ran in (("archive", copied), ("restore", restored))
     ]
     assert counted == [["EntriesFailed"], ["EntriesWaiting"]]
-    if form == "text":
-        page = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
-        [query] = re.findall(r"^parse @message /(.+)/$", page, re.MULTILINE)
-        parsed = [m.groupdict() for m in re.finditer(query.replace("(?<", "(?P<"), restored.err)]
-        assert parsed == [{"entry": frozen, "outcome": "waiting"}]
     dry = run("--log-format", form, "restore", "--id", frozen)
     assert not any(_counted(stack, f"/{STACK}/restore", line) for line in dry.err.splitlines())
 
