@@ -127,13 +127,15 @@ def growth(table: Table) -> Draw:
         if isinstance(cell, int | float)
     ]
     domain = [row[0] for row in table.rows]
+    # A line of one month would not be seen.
+    point = {"size": 30} if sum(row[2] is not None for row in table.rows) < 2 else False
     dashes = [[2, 3], [1, 0], [7, 3]]
     colours = ["var(--soft)", "var(--both)", "var(--s3)"]
 
     def spec(width: int) -> dict[str, Any]:
         return {
             "data": {"values": rows},
-            "mark": {"type": "line", "strokeWidth": 2.5, "point": {"size": 18} if len(rows) < 6 else False},
+            "mark": {"type": "line", "strokeWidth": 2.5, "point": point},
             "encoding": {
                 "x": {"field": "month", "type": "ordinal", "axis": _months(width), "scale": {"domain": domain}},
                 "y": {"field": "size", "type": "quantitative", "axis": _values(unit_name)},
@@ -204,7 +206,8 @@ def columns_by_month(table: Table, cell: int) -> Draw:
 def regrets(table: Table) -> Draw:
     """Columns: the share of each quarter's replacements that was wanted back; paler where the year is not over."""
     rows = [
-        {"quarter": row[0], "share": row[3], "label": f"{row[2]} of {row[1]}", "over": not row[4]} for row in table.rows
+        {"quarter": row[0], "share": row[3], "label": f"{row[2]} of {row[1]}", "over": row[4] == "yes"}
+        for row in table.rows
     ]
     names = {"true": "12 months are over", "false": "so far"}
 

@@ -6,7 +6,10 @@ import importlib.util
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -22,6 +25,10 @@ from kaltura_archiver.cli import (
 from kaltura_archiver.cli_stats import with_progress
 from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.filters import Query
+
+if TYPE_CHECKING:
+    from kaltura_archiver.owners import Owner
+    from kaltura_archiver.snapshot import Item
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +75,7 @@ def report(
     """  # fmt: skip
     _need_report()
     from kaltura_archiver import runlog
-    from kaltura_archiver.figures import Collector, owners_of
+    from kaltura_archiver.figures import Collector
     from kaltura_archiver.history import History
     from kaltura_archiver.report_page import make_page
     from kaltura_archiver.selection import Selection
@@ -77,26 +84,19 @@ def report(
     prices = app.prices(kaltura_price, price_table)
     owner_of = owners_of(enriched) if enriched else None
     placeholder_bytes = app.settings.placeholder_bytes()
-    kaltura, store = app.kaltura(), app.store()
-    selection = Selection(kaltura, query)
-    collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
-    found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
-    for item in with_progress(found, lambda: selection.expected):
-        collector.add(item)
-    code = _after_selection(selection)
-    selected = f"entries ({query})" if query.has_criteria else f"{query.media_type.name.lower()} entries"
-    page = make_page(
-        collector.figures(),
-        selection=selected,
-        prices_of=str(prices.as_of),
-    )
-    content = page.encode("utf-8", errors="replace")
-    if output == "-":
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
-    else:
-        _write(Path(output), content)
-        log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, len(content))
+    with _written_whole(output) as file:
+        kaltura, store = app.kaltura(), app.store()
+        selection = Selection(kaltura, query)
+        collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
+        found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
+        for item in with_progress(found, lambda: selection.expected):
+            collector.add(item)
+        code = _after_selection(selection)
+        selected = f"entries ({query})" if query.has_criteria else f"{query.media_type.name.lower()} entries"
+        page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
+        size = file.write(page.encode("utf-8", errors="replace"))
+    if output != "-":
+        log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, size)
     app.exit(code)
 
 
@@ -104,12 +104,40 @@ def report(
 next(option for option in report.params if option.name == "max_entries").default = -1
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all."""
-    part = path.with_name(path.name + ".part")
+@contextmanager
+def _written_whole(path: str) -> Iterator[BinaryIO]:
+    """What is written here becomes the file, or stdout for `-`; the file as it was stays there until all is written."""
+    if path == "-":
+        yield sys.stdout.buffer
+        return
+    part = Path(f"{path}.part")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            yield file
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def owners_of(path: str) -> Callable[[Item], Owner]:
+    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column creator_id or,
+    without one, by entry_id. Without a unit, it is the status in brackets. Raises InputError.
+    """
+    from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, opened
+
+    with opened(path) as file:
+        table = TsvTable(file, path)
+        where = "stdin" if path == "-" else path
+        by_creator = "creator_id" in table.columns
+        key = column_index(table.columns, "creator_id" if by_creator else "entry_id", where)
+        status, name, unit = (
+            column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
+        )
+        owners = {
+            row[key]: Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
+            for row in table
+        }
+    not_listed = Owner("", ("", "(not listed)"))
+    return lambda item: owners.get(item.creator_id if by_creator else item.entry_id, not_listed)

@@ -12,16 +12,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from kaltura_archiver.history import History, Kind
+from kaltura_archiver.history import History, Kind, unix_seconds
 from kaltura_archiver.model import State, iso_date
-from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, opened
+from kaltura_archiver.owners import Owner
 from kaltura_archiver.plans import Options
 from kaltura_archiver.prices import Prices
 from kaltura_archiver.snapshot import Item
 
 # How far back months are shown, this one included.
 MONTHS = 36
-YEAR_SECONDS = 365 * 86400
+DAY_SECONDS = 86400
+YEAR_SECONDS = 365 * DAY_SECONDS
 # Of owners and units so many are named; the others are one row.
 TOP = 50
 # What bringing back is reckoned as: the log does not tell the tier.
@@ -111,7 +112,7 @@ class Row:
     unit: str
     place: Place
     bytes: int
-    verified: str
+    verified_at: int | None
 
 
 @dataclass
@@ -277,10 +278,10 @@ class Collector:
                     figures.ripe_replaced += 1
                     figures.ripe_restored += wanted
 
-    def _add_copy(self, item: Item) -> str:
-        """Count the stored copy, if there is one; the day on which it was last verified."""
+    def _add_copy(self, item: Item) -> int | None:
+        """Count the stored copy, if there is one; when it was last verified."""
         if item.stored_bytes is None:
-            return ""
+            return None
         figures, history = self._figures, self._history
         figures.stored_entries += 1
         figures.stored_bytes += item.stored_bytes
@@ -289,12 +290,13 @@ class Collector:
         self._stored[month][item.storage_class].add(item.stored_bytes)
         if copied is not None:
             self._copied[month][item.storage_class].add(item.stored_bytes)
-        day = max(item.verified_at[:10], iso_date(history.last(item.entry_id, Kind.VERIFIED)))
-        self._verified[_age(day, self._now)].add(item.stored_bytes)
-        if day:
-            at = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
-            figures.last_verified = max(at, figures.last_verified or 0)
-        return day
+        times = (unix_seconds(item.verified_at), history.last(item.entry_id, Kind.VERIFIED))
+        verified = max((at for at in times if at is not None), default=None)
+        age = NEVER_VERIFIED if verified is None else _band((self._now - verified) / DAY_SECONDS, AGES)
+        self._verified[age].add(item.stored_bytes)
+        if verified is not None:
+            figures.last_verified = max(verified, figures.last_verified or 0)
+        return verified
 
     # What comes of it
 
@@ -388,13 +390,12 @@ class Collector:
 
     def _monthly(self) -> Table:
         f = self._figures
-        rows: list[list[Cell]] = [
-            ["Kaltura storage avoided", f.avoided_month],
-            ["S3 storage", -f.storage_month],
-            ["copying to S3", -f.copying_month],
-            ["bringing back", -f.bringing_month],
-        ]
-        return Table("Per month, as it is now", (Column(""), Column("sum", Unit.MONEY)), rows, ["Net", f.net_month])
+        costs = {"S3 storage": f.storage_month, "copying to S3": f.copying_month, "bringing back": f.bringing_month}
+        rows: list[list[Cell]] = [[name, -cost] for name, cost in costs.items()]
+        if f.avoided_month is not None:
+            rows.insert(0, ["Kaltura storage avoided", f.avoided_month])
+        columns = (Column(""), Column("sum", Unit.MONEY))
+        return _with_total("Per month, as it is now", columns, rows)
 
     def _months_of_log(self) -> range:
         return range(max(self._since, self._log_month), self._month + 1)
@@ -427,13 +428,13 @@ class Collector:
         ripe = _quarter_of(self._now - YEAR_SECONDS)  # quarters before it are more than a year ago
         rows: list[list[Cell]] = [
             [_quarter_name(quarter), counts["replaced"], counts["restored"], counts["restored"] / counts["replaced"],
-             "" if quarter < ripe else "so far"]
+             "yes" if quarter < ripe else "not yet"]
             for quarter, counts in sorted(self._quarters.items())
             if quarter > last - MONTHS // 3
         ]  # fmt: skip
         columns = (
             Column("Replaced in"), Column("replaced", Unit.COUNT), Column("restored within 12 months", Unit.COUNT),
-            Column("share", Unit.SHARE), Column("12 months are over"),
+            Column("share", Unit.SHARE), Column("12 months over"),
         )  # fmt: skip
         return Table("Replaced, and wanted back within 12 months", columns, rows) if rows else None
 
@@ -464,26 +465,6 @@ class Collector:
                 listed,
             ),
         )
-
-
-def owners_of(path: str) -> Callable[[Item], Owner]:
-    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column creator_id or,
-    without one, by entry_id. Without a unit, it is the status in brackets. Raises InputError.
-    """
-    with opened(path) as file:
-        table = TsvTable(file, path)
-        where = "stdin" if path == "-" else path
-        by_creator = "creator_id" in table.columns
-        key = column_index(table.columns, "creator_id" if by_creator else "entry_id", where)
-        status, name, unit = (
-            column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
-        )
-        owners = {
-            row[key]: Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
-            for row in table
-        }
-    not_listed = Owner("", ("", "(not listed)"))
-    return lambda item: owners.get(item.creator_id if by_creator else item.entry_id, not_listed)
 
 
 def _push(heap: list[Any], kept: Any, most: int) -> None:
@@ -530,13 +511,6 @@ def _top(sums: Mapping[str, Counter[str]], what: str, nobody: str, accounts: Map
 
 def _band(number: float, bands: Sequence[tuple[int | None, str]]) -> str:
     return next(name for limit, name in bands if limit is None or number < limit)
-
-
-def _age(day: str, now: int) -> str:
-    if not day:
-        return NEVER_VERIFIED
-    then = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
-    return _band((now - then) / 86400, AGES)
 
 
 def _month_of(at: int) -> int:

@@ -66,7 +66,7 @@ class History:
             events.sort(key=lambda event: event.at)
 
     def _add(self, line: Mapping[str, Any]) -> None:
-        at = _seconds(line.get("started" if line.get("kind") == "run" else "at"))
+        at = unix_seconds(line.get("started" if line.get("kind") == "run" else "at"))
         if at is None:
             return
         self.runs += line.get("kind") == "run"
@@ -113,7 +113,8 @@ class History:
         return times
 
 
-def _seconds(text: Any) -> int | None:
+def unix_seconds(text: Any) -> int | None:
+    """The time that an ISO 8601 text tells; None if it is no such text."""
     try:
         at = datetime.fromisoformat(text)
         return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())

@@ -429,6 +429,11 @@ def _selects(figures: Figures, pools: _Pools) -> Iterable[tuple[str, str, Sequen
         yield "unit", "Unit", pools.sorted("unit")
 
 
+def _day(at: int | None) -> int | None:
+    """Days since 1970, which is how the page keeps dates."""
+    return None if at is None else at // 86400
+
+
 class _Pools:
     """The texts that many rows share, each kept once."""
 
@@ -437,9 +442,9 @@ class _Pools:
         self.rows = [
             [
                 row.item.entry_id, one_line(row.item.name), self._at("owner", row.owner), self._at("unit", row.unit),
-                self._at("category", row.item.categories), row.item.created_at // 86400,
-                None if row.item.last_played_at is None else row.item.last_played_at // 86400, row.item.plays,
-                self._at("state", row.item.state), list(Place).index(row.place), row.bytes, _day(row.verified),
+                self._at("category", row.item.categories), _day(row.item.created_at),
+                _day(row.item.last_played_at), row.item.plays,
+                self._at("state", row.item.state), list(Place).index(row.place), row.bytes, _day(row.verified_at),
                 self._at("hint", "" if row.item.healthy else row.item.hint or row.item.why),
             ]
             for row in rows
@@ -455,7 +460,3 @@ class _Pools:
     def data(self) -> Mapping[str, Any]:
         names = ("owner", "unit", "category", "state", "hint")
         return {"pools": {name: list(self.values.get(name, {})) for name in names}, "rows": self.rows}
-
-
-def _day(date: str) -> int | None:
-    return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) // 86400 if date else None

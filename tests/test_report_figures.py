@@ -11,10 +11,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from kaltura_archiver.cli_report import owners_of
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.figures import MONTHS, Collector, Figures, Place, Table, owners_of
+from kaltura_archiver.figures import MONTHS, Collector, Figures, Place, Table
 from kaltura_archiver.history import Away, History, Kind
-from kaltura_archiver.model import State
+from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.prices import Prices
 from kaltura_archiver.report_page import csv_link, csv_text
 from kaltura_archiver.snapshot import Item
@@ -205,9 +206,9 @@ def test_regret_counts_what_was_back_within_a_year_of_its_replacement() -> None:
     # Back after 300 days; after 500, which is too late; not at all. The last two have not had their year.
     assert (found.ripe_replaced, found.ripe_restored) == (3, 1)
     assert [list(row) for row in found.regrets.rows] == [  # type: ignore[union-attr]
-        ["2024 Q3", 2, 1, 0.5, ""],
-        ["2024 Q4", 1, 0, 0.0, ""],
-        ["2026 Q3", 2, 1, 0.5, "so far"],
+        ["2024 Q3", 2, 1, 0.5, "yes"],
+        ["2024 Q4", 1, 0, 0.0, "yes"],
+        ["2026 Q3", 2, 1, 0.5, "not yet"],
     ]
 
 
@@ -228,12 +229,12 @@ def test_a_copy_was_verified_when_its_tag_or_the_log_tells_last() -> None:
     items = [
         item(entry="0_a", verified_at="2024-11-01T00:00:00Z"),
         item(entry="0_b", verified_at="2026-11-01T00:00:00Z"),
-        item(entry="0_c"),
+        item(entry="0_c", verified_at="nobody knows"),
     ]
     found = figures(items, [line("verify", NOW - 200 * DAY, "0_a"), line("verify", NOW - 800 * DAY, "0_b")])
     assert column(found.verification, "copies") == [1, 1, 0, 0, 1]
     assert found.last_verified == int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
-    assert [row.verified for row in sorted(found.rows, key=lambda row: row.item.entry_id)] == [
+    assert [iso_date(row.verified_at) for row in sorted(found.rows, key=lambda row: row.item.entry_id)] == [
         "2026-05-09",
         "2026-11-01",
         "",
