@@ -470,7 +470,7 @@ class Store:
         """The ETag of what the quick way has stored; empty if it has to be stored by boto3."""
         if self._puts is None:
             return ""
-        self._pace.wait()
+        self.pace.wait()
         return self._puts.put(key, body, headers, **query)
 
     def _is_ours(self, new: Mapping[str, Any], found: Fingerprint) -> bool:
