@@ -470,7 +470,7 @@ def test_how_a_task_ended_is_counted(ended: dict[str, Any], metrics: set[str], s
 def test_real_log_lines_are_counted(form: str, sandbox: Sandbox, run: Run, stack: Stack) -> None:
     good, frozen = sandbox.add("initial"), sandbox.add("placeholder", storage_class="GLACIER")
     failing = sandbox.add("initial")
-    sandbox.control.add_fault("s3.PutObject", "error", subject=failing, code="AccessDenied", status=403)
+    sandbox.control.add_fault("s3.PutObject", "error", times=9, subject=failing, code="AccessDenied", status=403)
     copied = run("--log-format", form, "s3copy", "--id", good, "--id", failing, "--no-dry-run")
     restored = run("--log-format", form, "restore", "--id", frozen, "--no-dry-run")
     assert (copied.code, copied.outcomes) == (1, {good: "done", failing: "failed"}), copied.err
