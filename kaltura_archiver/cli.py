@@ -283,6 +283,17 @@ class Duration(click.ParamType[float]):
         return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
 
 
+class Days(Duration):
+    """A number of days, as seconds; the unit has to be said, for a bare number would mean seconds elsewhere."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not re.fullmatch(r"[1-9]\d{0,3}d", str(value)):
+            self.fail(f"{value!r} is not a number of days such as 30d", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class SelectingCommand(click.Command):
     """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
 
@@ -885,6 +896,13 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
     metavar="Y",
     help="Leave entries alone that were created less than Y years ago.",
 )
+@click.option(
+    "--noticed-before",
+    "noticed_before_seconds",
+    type=Days(),
+    metavar="TIME",
+    help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
+)
 @_options(*_SWAP)
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:
@@ -896,6 +914,7 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
     Examples:
       kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3
       kaltura-archiver replace_video --id 0_abc12345 --no-dry-run
+      kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3 --noticed-before 30d --no-dry-run
     """  # fmt: skip
     _run(app, Command.REPLACE, query, **options)
 
