@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -33,6 +33,7 @@ from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
+    NOTICE_PREFIX,
     REPLACED_TAG,
     Availability,
     Entry,
@@ -810,6 +811,24 @@ class Runner:
             return
         if new.size_bytes == work.facts.placeholder_bytes:
             self.store.set_tags(work.id, placeholder=new.content_id)
+
+
+def add_notice(kaltura: Kaltura, entry_id: str, day: date, *, dry_run: bool) -> Result:
+    """Tag an entry with the day on which its owner was told that it will be replaced. Never raises for one entry."""
+    tag = f"{NOTICE_PREFIX}{day.isoformat()}"
+    outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
+    if not dry_run:
+        try:
+            kaltura.change_tags(entry_id, add=tag)
+            outcome, detail = Outcome.DONE, f"done: tagged {tag}"
+        except Changed as error:
+            outcome, detail = Outcome.SKIPPED, f"skipped: {error}"
+        except ArchiverError as error:
+            outcome, detail = Outcome.FAILED, f"failed: {error}"
+    mode = "DRYRUN" if dry_run else "EXEC"
+    level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+    log.log(level, "%s", detail, extra={"mode": mode, "kind": "entry", "entry": entry_id, "action": "notify"})
+    return Result(entry_id, "", outcome, detail)
 
 
 _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {

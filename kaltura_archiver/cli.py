@@ -1118,7 +1118,8 @@ def demo(app: App, /, quick: bool) -> None:
 
 
 # Commands in modules of their own, which register themselves with `cli`
-import kaltura_archiver.cli_directory  # noqa: E402, F401
+import kaltura_archiver.cli_directory  # noqa: E402
+import kaltura_archiver.cli_owners  # noqa: E402, F401
 
 
 def _crashed(kind: type[BaseException], error: BaseException | None, *_: object) -> None:

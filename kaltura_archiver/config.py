@@ -38,6 +38,13 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "LDAP_UID_ATTRIBUTE": ("uid", "attribute that holds the user id"),
     "LDAP_NAME_ATTRIBUTES": ("displayName,cn", "attributes that may hold a person's name: the first that does"),
     "LDAP_UNIT_ATTRIBUTES": ("ou", "the same for the organisational unit"),
+    "NOTIFY_FROM": ("", "who writes to owners: an address, or Name <address>"),
+    "SMTP_SERVER": ("", "host of the mail server for notify --send"),
+    "SMTP_PORT": ("", "its port; 587 unless given, 465 where SMTP_TLS is tls, 25 where it is none"),
+    "SMTP_TLS": ("starttls", "starttls, tls, or none (without a password only)"),
+    "SMTP_CA_FILE": ("", "PEM file of the authority that signed the mail server's certificate; else the system's"),
+    "SMTP_USER": ("", "who signs in to the mail server; nobody if not set"),
+    "SMTP_PWD": ("", "the password"),
 }
 
 
@@ -60,6 +67,18 @@ class LdapSettings:
 
 
 @dataclass(frozen=True)
+class SmtpSettings:
+    """How to hand messages to the mail server; as text, checked when that is asked for."""
+
+    server: str
+    port: str
+    tls: str
+    ca_file: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the environment says. `poll_seconds` is the pause between two looks at a conversion."""
 
@@ -74,6 +93,8 @@ class Settings:
     endpoint_url: str
     placeholder_path: Path
     ldap: LdapSettings
+    smtp: SmtpSettings
+    notify_from: str
 
     def need_kaltura(self) -> None:
         """Raise ConfigError unless there are credentials for Kaltura and an address."""
@@ -126,7 +147,7 @@ def read_settings(env_file: str | None = None) -> Settings:
     values = {name: os.environ.get(name, "").strip() or default for name, (default, _) in VARIABLES.items()}
     for name in ("KALTURA_SECRET", "KALTURA_APP_TOKEN"):
         hide(values[name])
-    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LDAP_PWD"):
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LDAP_PWD", "SMTP_PWD"):
         hide(os.environ.get(name))
     try:
         poll_seconds = float(values["KALTURA_POLL_SECONDS"])
@@ -159,6 +180,15 @@ def read_settings(env_file: str | None = None) -> Settings:
             name_attributes=values["LDAP_NAME_ATTRIBUTES"],
             unit_attributes=values["LDAP_UNIT_ATTRIBUTES"],
         ),
+        smtp=SmtpSettings(
+            server=values["SMTP_SERVER"],
+            port=values["SMTP_PORT"],
+            tls=values["SMTP_TLS"],
+            ca_file=values["SMTP_CA_FILE"],
+            user=values["SMTP_USER"],
+            password=values["SMTP_PWD"],
+        ),
+        notify_from=values["NOTIFY_FROM"],
     )
 
 
@@ -174,7 +204,7 @@ def batch_shard() -> tuple[int, int] | None:
 
 def check_placeholder(path: Path) -> None:
     """Raise ConfigError unless `path` is a file that begins like a video (MP4/MOV with a track, Matroska/WebM)."""
-    advice = "set PLACEHOLDER_VIDEO to a short MP4"
+    advice = "set PLACEHOLDER_VIDEO to a short MP4, or make one: kaltura-archiver placeholder"
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
