@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
@@ -408,6 +408,16 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> Non
             raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _map(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        app = ctx.ensure_object(App)
+        app._settings = replace(app.settings, placeholder_map=value)
+
+
+placeholder_map_option = click.option(
+    "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
+    help="Other placeholders by category or language [PLACEHOLDER_MAP].",
+)  # fmt: skip
 bandwidth_option = click.option(
     "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
     help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
@@ -608,8 +618,10 @@ def config(app: App, /, style: str) -> None:
         return f"bucket {settings.bucket}"
 
     def placeholder() -> str:
-        check_placeholder(settings.placeholder_path)
-        return f"{settings.placeholder_path}, {settings.placeholder_bytes()} bytes"
+        files = settings.placeholders().all()
+        for path in files:
+            check_placeholder(path)
+        return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
 
     def ldap() -> str:
         from kaltura_archiver.directory import check_directory
@@ -718,6 +730,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     look = facts_of(
         kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
+        more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
     code = Exit.OK
     with look as found, Rows(shown, style) as rows:
@@ -792,17 +805,19 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 
 
 def _runner(app: App, command: Command, options: Options) -> Runner:
-    from kaltura_archiver.apply import Placeholder, Runner
+    from kaltura_archiver.apply import Placeholders, Runner
 
     settings = app.settings
+    files = settings.placeholders()
     if command in (Command.REPLACE, Command.REPAIR):
-        check_placeholder(settings.placeholder_path)
+        for path in files.all():
+            check_placeholder(path)
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
         command,
         options,
-        placeholder=Placeholder.of(settings.placeholder_path),
+        placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
         stop=app.stop,
     )
@@ -903,6 +918,7 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
     metavar="TIME",
     help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
 )
+@placeholder_map_option
 @_options(*_SWAP)
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:
@@ -940,6 +956,7 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
 @cli.command("repair", cls=SelectingCommand)
 @selection_options
 @acting_options("--repair")
+@placeholder_map_option
 @_options(*_COPY[1:], *_THAW, *_SWAP)
 @pass_app
 def repair(app: App, /, query: Query, **options: Any) -> None:

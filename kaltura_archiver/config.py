@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "AWS_BUCKET": ("", "S3 bucket of the stored copies"),
     "AWS_ENDPOINT_URL": ("", "another S3 service than AWS; this and every other variable of boto3 works"),
     "PLACEHOLDER_VIDEO": ("placeholder_video.mp4", "video file that takes the place of an archived original"),
+    "PLACEHOLDER_MAP": ("", "TOML file that names other placeholders by category or language"),
     "LDAP_SERVER": ("", "host of the directory that knows the owners"),
     "LDAP_PORT": ("", "its port; 636 unless given, 389 where LDAP_TLS is starttls or none"),
     "LDAP_TLS": ("ldaps", "ldaps, starttls, or none (for anonymous look-ups only: no password goes out unencrypted)"),
@@ -46,6 +48,34 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "SMTP_USER": ("", "who signs in to the mail server; nobody if not set"),
     "SMTP_PWD": ("", "the password"),
 }
+
+
+@dataclass(frozen=True)
+class PlaceholderFiles:
+    """Which files take an original's place: `default`, unless its category (an id) or its language has another."""
+
+    default: Path
+    of_categories: Mapping[str, Path] = field(default_factory=dict)
+    of_languages: Mapping[str, Path] = field(default_factory=dict)
+
+    def chosen(self, category_ids: Collection[str], language: str) -> Path:
+        """Of an entry in several of these categories, the one that the file names first; categories before language."""
+        first = next((path for category, path in self.of_categories.items() if category in category_ids), None)
+        return first or self.of_languages.get(language.casefold(), self.default)
+
+    def all(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys((self.default, *self.of_categories.values(), *self.of_languages.values())))
+
+    def sizes(self) -> frozenset[int]:
+        """The sizes of those files that there are."""
+        return frozenset(size for path in self.all() if (size := _size(path)))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -92,6 +122,7 @@ class Settings:
     bucket: str
     endpoint_url: str
     placeholder_path: Path
+    placeholder_map: str
     ldap: LdapSettings
     smtp: SmtpSettings
     notify_from: str
@@ -122,10 +153,11 @@ class Settings:
 
     def placeholder_bytes(self) -> int | None:
         """Size of the placeholder file; None if there is no such file."""
-        try:
-            return self.placeholder_path.stat().st_size
-        except OSError:
-            return None
+        return _size(self.placeholder_path)
+
+    def placeholders(self) -> PlaceholderFiles:
+        """The placeholder and those of PLACEHOLDER_MAP. Raises ConfigError where that cannot be read."""
+        return read_placeholder_map(self.placeholder_map, self.placeholder_path)
 
 
 def read_settings(env_file: str | None = None) -> Settings:
@@ -166,6 +198,7 @@ def read_settings(env_file: str | None = None) -> Settings:
         bucket=values["AWS_BUCKET"],
         endpoint_url=values["AWS_ENDPOINT_URL"],
         placeholder_path=Path(values["PLACEHOLDER_VIDEO"]),
+        placeholder_map=values["PLACEHOLDER_MAP"],
         ldap=LdapSettings(
             server=values["LDAP_SERVER"],
             port=values["LDAP_PORT"],
@@ -200,6 +233,32 @@ def batch_shard() -> tuple[int, int] | None:
     if not (index.isdecimal() and size.isdecimal() and int(index) < int(size)):
         raise ConfigError(f"AWS_BATCH_JOB_ARRAY_INDEX {index!r} is no share of AWS_BATCH_JOB_ARRAY_SIZE {size!r}")
     return int(index), int(size)
+
+
+def read_placeholder_map(file: str, default: Path) -> PlaceholderFiles:
+    """The placeholders that a TOML file names, relative to its own folder; without a file, the default alone."""
+    if not file:
+        return PlaceholderFiles(default)
+    where, folder = f"PLACEHOLDER_MAP {file}", Path(file).parent
+    try:
+        tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {where}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{where} is not TOML: {error}") from error
+    if unknown := tables.keys() - {"category", "language"}:
+        raise ConfigError(f"{where}: there is no {min(unknown)!r}; there are the tables [category] and [language]")
+    found: dict[str, dict[str, Path]] = {"category": {}, "language": {}}
+    for kind, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: {kind} is not a table: write [{kind}] above its lines")
+        for key, name in table.items():
+            if not isinstance(name, str) or not name:
+                raise ConfigError(f"{where}: {key} = … must be the name of a video file")
+            if kind == "category" and not (key.isascii() and key.isdigit()):
+                raise ConfigError(f"{where}: {key!r} is not the id of a category, a number")
+            found[kind][key.casefold()] = folder / name
+    return PlaceholderFiles(default, found["category"], found["language"])
 
 
 def check_placeholder(path: Path) -> None:

@@ -160,6 +160,7 @@ class FlavorAsset:
     file_ext: str = ""
     created_at: int | None = None
     deleted_at: int | None = None
+    language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
 
     @property
     def content_id(self) -> str:
@@ -230,12 +231,21 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known about one entry, freshly read. `placeholder_bytes` is the configured placeholder's size."""
+    """All that is known about one entry, freshly read.
+
+    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
+    """
 
     entry: Entry
     flavors: tuple[FlavorAsset, ...] = ()
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
+    more_placeholder_bytes: frozenset[int] = frozenset()
+
+    @property
+    def placeholder_sizes(self) -> frozenset[int]:
+        """The exact sizes of all configured placeholders; none of them is 0."""
+        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0}) - {0}
 
     @property
     def original(self) -> FlavorAsset | None:

@@ -134,7 +134,7 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL:
             original = facts.original
-            if original and facts.placeholder_bytes and original.size_bytes == facts.placeholder_bytes:
+            if original and original.size_bytes in facts.placeholder_sizes:
                 # The same size may be chance: apply compares the bytes before anything is stored.
                 return _go(judgement, Step.COPY, Step.ADD_ARCHIVED, reason="unless it is the placeholder: same size")
             return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)
@@ -269,7 +269,7 @@ def _arrived_damaged(facts: Facts) -> bool:
     original, stored = facts.original, facts.stored
     if original is None or stored is None:
         return False
-    return original.size_bytes == stored.size_bytes != facts.placeholder_bytes
+    return original.size_bytes == stored.size_bytes and original.size_bytes not in facts.placeholder_sizes
 
 
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
