@@ -138,7 +138,7 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _PatientStdout:
+class PatientStdout:
     """Stdout of a run that changes something: when who reads the rows has gone, the work goes on."""
 
     def write(self, text: str) -> None:
@@ -599,7 +599,7 @@ def _after_selection(selection: Selection) -> Exit:
 @format_option
 @pass_app
 def config(app: App, /, style: str) -> None:
-    """Check the settings: sign in to Kaltura, look at the bucket, the placeholder, and LDAP if set. Also doctor.
+    """Check the settings: sign in to Kaltura, look at the bucket, the placeholder; LDAP and mail if set. Also doctor.
 
     \b
     Example:
@@ -628,9 +628,16 @@ def config(app: App, /, style: str) -> None:
 
         return check_directory(settings.ldap)
 
+    def mail() -> str:
+        from kaltura_archiver.mailer import check_mail_server
+
+        return check_mail_server(settings.smtp)
+
     checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder)]
     if settings.ldap.server:
         checks.append(("ldap", ldap))
+    if settings.smtp.server:
+        checks.append(("mail", mail))
     failed = False
     with Rows(("check", "ok", "detail"), style) as rows:
         for name, check in checks:
@@ -856,7 +863,7 @@ def _run(
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = context.get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
-        with Rows(RESULT_COLUMNS, style, cast(TextIO, _PatientStdout())) if shown else nullcontext() as rows:
+        with Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows:
             for result in runner.run(ids, workers):
                 if rows is not None:
                     rows.write(result_row(result))

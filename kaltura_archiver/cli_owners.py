@@ -14,10 +14,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TextIO, cast
 
 import click
 
-from kaltura_archiver.cli import App, Days, cli, format_option, pass_app
+from kaltura_archiver.cli import App, Days, PatientStdout, cli, format_option, pass_app
 from kaltura_archiver.errors import ConfigError, Exit, InputError
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.redact import redact
@@ -153,7 +154,9 @@ def notify(
             link=link, dry_run=dry_run, deliver=mailer.send if mailer else None,
             mark=mark_entry,
         )  # fmt: skip
-        rows = stack.enter_context(Rows(NOTICE_COLUMNS, style)) if shown or not sys.stdout.isatty() else None
+        rows: Rows | None = None
+        if shown or not sys.stdout.isatty():
+            rows = stack.enter_context(Rows(NOTICE_COLUMNS, style, cast(TextIO, PatientStdout())))
         try:
             for notice in notices:
                 if app.stop.is_set():

@@ -27,6 +27,7 @@ class Mailer:
         self._host, self._port, self._tls = _address(settings)
         self._context = _context(settings)
         self._login = _login(settings, self._tls)
+        self.where = f"{self._host}:{self._port}, {self._tls}"
         self._sender = sender
         self._pause_seconds = 60.0 / per_minute
         self._stop = stop
@@ -132,6 +133,12 @@ class Mailer:
             pass
         finally:
             smtp.close()
+
+
+def check_mail_server(settings: SmtpSettings) -> str:
+    """Connect and sign in, and say where; ConfigError or MailError if that fails."""
+    with Mailer(settings, sender="", per_minute=1, stop=threading.Event()) as mailer:
+        return mailer.where
 
 
 def _said(code: int, text: bytes | str) -> str:

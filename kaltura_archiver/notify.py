@@ -68,7 +68,8 @@ class Item:
 class Notice:
     """A message to be: to an owner, or (`fallback`) to whoever is asked in the place of several.
 
-    `key` names the recipient within a plan. Without an `address` nobody can be told: `why`.
+    `key` names the recipient within a plan; no owner's begins with an @. Without an `address` nobody can be told:
+    `why`.
     """
 
     key: str
@@ -153,19 +154,19 @@ def _recipient(cells: Mapping[str, str], fallback: str, of_units: Mapping[str, s
     owner = cells["creator_id"] or "nobody"
     if status == UNKNOWN:
         why = "the directory could not be asked about this owner: run enrich again"
-        return Notice(f"unknown {uid}", owner=owner, unknown=True, why=why)
+        return Notice(f"@unknown {uid}", owner=owner, unknown=True, why=why)
     mail = checked_address(cells["mail"])
     if status == ACTIVE and mail:
         # Also by the address: jane@a.edu and jane@b.edu, looked up whole, are two people.
         return Notice(f"{uid} {mail.lower()}", mail, owner, cells.get("name") or owner, unit)
     for name in (unit, *unit.split(";")):
         if address := of_units.get(same_uid(name)):
-            return Notice(f"unit {address.lower()}", address, unit=unit, fallback=True)
+            return Notice(f"@unit {address.lower()}", address, unit=unit, fallback=True)
     if fallback:
-        return Notice(f"fallback {fallback.lower()}", fallback, fallback=True)
+        return Notice(f"@fallback {fallback.lower()}", fallback, fallback=True)
     gone = "has no mail address" if status == ACTIVE else "has left" if status else "is not known"
     why = f"the owner {gone}, and there is no address in their place (--fallback, --unit-file)"
-    return Notice(f"nobody {uid}", owner=owner, why=why)
+    return Notice(f"@nobody {uid}", owner=owner, why=why)
 
 
 def read_units(path: str) -> dict[str, str]:
@@ -357,7 +358,7 @@ class Ledger:
                 self.sent[key] = sent
 
     def record(self, kind: str, notice: Notice, sent: Sent) -> None:
-        """Write down, to stay, that a message was `written` or `sent`, or that its entries are `marked`."""
+        """Write down that a message was `written` or `sent`, or that its entries are `marked`."""
         line = {
             "plan": self._plan,
             "kind": kind,
@@ -366,15 +367,17 @@ class Ledger:
             "entries": sent.entries,
             "at": sent.at.isoformat(timespec="seconds"),
         }
-        self._write(json.dumps(line).encode() + b"\n")
+        # A file that was written may be written again; a message that was sent may not.
+        self._write(json.dumps(line).encode() + b"\n", to_stay=kind != "written")
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, *, to_stay: bool = True) -> None:
         if self._file is None:
             return
         try:
             while data:
                 data = data[os.write(self._file, data) :]
-            os.fsync(self._file)
+            if to_stay:
+                os.fsync(self._file)
         except OSError as error:
             raise InputError(f"cannot write {self._path}: {error.strerror}; no further message is sent") from error
 
@@ -392,8 +395,6 @@ def write_file(path: Path, message: EmailMessage) -> None:
         part.unlink(missing_ok=True)
         with open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(message.as_bytes())
-            file.flush()
-            os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error

@@ -510,6 +510,17 @@ def test_a_run_that_is_told_to_end_does_so_between_two_messages(sink: MailSink) 
     assert [r["outcome"] for r in send("owners.tsv").rows] == ["already", "done", "done"]
 
 
+def test_who_stops_reading_the_rows_does_not_stop_the_messages(sink: MailSink) -> None:
+    write([row(f"0_{n}", f"u{n}") for n in range(3)])
+    command = [sys.executable, "-m", "kaltura_archiver", "notify", "--prefix", "owner_", "--send", "--no-dry-run"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([*command, "--per-minute", "9999", "owners.tsv"], stdout=writer, timeout=60, check=False)
+    os.close(writer)
+    assert ended.returncode == 0
+    assert len(sink.mail) == 3
+
+
 def test_two_runs_do_not_use_a_folder_at_a_time(sink: MailSink) -> None:
     codes: list[Ran] = []
 
@@ -578,6 +589,15 @@ def test_mail_goes_out_encrypted_and_signed_in(tls: str, authority: Authority, m
             assert told in ran.err
             assert "wrong-password" not in ran.err
         assert len(sink.mail) == 2
+
+
+def test_config_looks_at_the_mail_server(run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    (detail,) = [line["detail"] for line in run("config").rows if line["check"] == "mail"]
+    assert detail == f"localhost:{sink.port}, none"
+    monkeypatch.setenv("SMTP_TLS", "starttls")
+    ran = run("config")
+    assert ran.code == 2
+    assert "does not offer STARTTLS" in ran.err
 
 
 def test_a_certificate_of_another_name_is_refused(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
