@@ -437,7 +437,9 @@ class Post:
         if sent is not None:
             outcome, told = Outcome.ALREADY, f"sent on {sent.at:%Y-%m-%d}"
             if more := len(notice.items.keys() - set(sent.entries)):
-                told += f"; {more} entries were not in it: another --plan-id tells them"
+                told += f"; {more} more entries were not in it: another --plan-id tells of them"
+            if not self.dry_run:
+                path.unlink(missing_ok=True)  # a run that was killed may have left it
         elif notice.key in self.ledger.written and not path.exists():
             return Outcome.ALREADY, f"written, and taken from {self.folder}"
         elif self.dry_run:

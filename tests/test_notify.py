@@ -389,7 +389,7 @@ def test_a_list_made_anew_is_the_same_plan_by_its_id(sink: MailSink) -> None:
         ("ben", "already"),
         ("carl", "done"),
     ]
-    assert "1 entries were not in it" in more.rows[0]["detail"]
+    assert "1 more entries were not in it" in more.rows[0]["detail"]
     assert Counter(to for to, _ in sink.mail) == {"anna@example.edu": 1, "ben@example.edu": 1, "carl@example.edu": 1}
     assert {r["outcome"] for r in send("owners.tsv").rows} == {"done"}  # by its content it is another plan
 
