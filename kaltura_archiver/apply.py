@@ -290,6 +290,11 @@ class Runner:
         kaltura, store = self.kaltura.pace, self.store.pace
         return Traffic(kaltura.calls, store.calls, kaltura.retries + store.retries)
 
+    @property
+    def converting(self) -> int:
+        """How many entries Kaltura is converting for this run."""
+        return self._room.converting
+
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises EntryFailed if there is no such entry."""
         return self._look(entry_id, children=False)[0]

@@ -72,11 +72,14 @@ class Bandwidth:
         self._clock, self._today, self._wait = clock, today, wait or stop.wait
         self._lock = threading.Lock()
         self._owed, self._at = 0.0, clock()
+        self.moved = 0  # bytes, until now
 
     def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The same pieces, each when its time has come."""
         for piece in pieces:
             self.spend(len(piece))
+            with self._lock:
+                self.moved += len(piece)
             yield piece
 
     def spend(self, count: int) -> None:

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
 import click
 
 from kaltura_archiver import __version__
+from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.bill import Bill
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
@@ -28,6 +30,7 @@ from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses,
 from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.prices import Prices
+from kaltura_archiver.progress import bytes_progress, progress
 from kaltura_archiver.redact import hide, one_line, redact
 from kaltura_archiver.report import (
     COLUMNS_OF_TAGS,
@@ -60,7 +63,6 @@ from kaltura_archiver.report import (
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
-    from kaltura_archiver.bandwidth import Bandwidth
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
     from kaltura_archiver.runlog import RunLog
@@ -78,16 +80,23 @@ STORAGE_CLASSES = (
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
-def _dashed(name: str) -> str:
+def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
 class Archiver(click.Group):
     """A group whose commands and options may be written with - or _, and whose errors are one line each."""
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Register a command; of what it calls a file or a folder, shells complete the names."""
+        for param in cmd.params:
+            if param.type is click.STRING and re.fullmatch(r"\[?(FILE|DIR|DUMP|PLAN)\]?", param.metavar or ""):
+                param.type = click.Path(readable=False)
+        super().add_command(cmd, name)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        wanted = ALIASES.get(_dashed(cmd_name), _dashed(cmd_name))
-        return next((c for name, c in self.commands.items() if _dashed(name) == wanted), None)
+        wanted = ALIASES.get(dashed(cmd_name), dashed(cmd_name))
+        return next((c for name, c in self.commands.items() if dashed(name) == wanted), None)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -177,8 +186,11 @@ class App:
     env_file: str | None
     stop: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
-    bandwidth: Bandwidth | None = None
+    bandwidth: Bandwidth = field(init=False)
     _settings: Settings | None = None
+
+    def __post_init__(self) -> None:
+        self.bandwidth = Bandwidth(Timetable("off"), self.stop)
 
     @property
     def settings(self) -> Settings:
@@ -247,9 +259,14 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
-@click.group(cls=Archiver, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashed})
+@click.group(cls=Archiver, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": dashed})
 @click.version_option(__version__, prog_name="kaltura-archiver")
-@click.option("--env-file", metavar="FILE", help="Read settings from FILE instead of .env in this directory.")
+@click.option(
+    "--env-file",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Read settings from FILE instead of .env in this directory.",
+)
 @click.option(
     "--log-level",
     "--loglevel",
@@ -439,8 +456,6 @@ def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...])
 
 
 def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    from kaltura_archiver.bandwidth import Bandwidth, Timetable
-
     if value is not None:
         app = ctx.ensure_object(App)
         try:
@@ -719,16 +734,19 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
         shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
     kaltura = app.kaltura()
     selection = _select(kaltura, query)
+    bar = partial(progress, "list", expected=lambda: selection.expected, streamed=style != "table")
     with Rows(shown, style) as rows:
         if mode == "video":
-            for entry in selection:
-                rows.write(list_row(entry))
+            with bar(selection) as entries:
+                for entry in entries:
+                    rows.write(list_row(entry))
         else:
             from kaltura_archiver.survey import flavors_of
 
-            for _, flavors in flavors_of(kaltura, selection):
-                for flavor in flavors:
-                    rows.write(flavor_row(flavor))
+            with bar(flavors_of(kaltura, selection)) as found:
+                for _, flavors in found:
+                    for flavor in flavors:
+                        rows.write(flavor_row(flavor))
     app.exit(_after_selection(selection))
 
 
@@ -785,7 +803,11 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
         more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
     code = Exit.OK
-    with look as found, Rows(shown, style) as rows:
+    with (
+        look as looked,
+        Rows(shown, style) as rows,
+        progress("health", looked, lambda: selection.expected, streamed=style != "table") as found,
+    ):
         for facts in found:
             judgement = classify(facts)
             found_code = exit_of_health(judgement)
@@ -846,8 +868,14 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"--id: {entry_id[:40]!r} is not an entry id")
     runner = _runner(app, Command.S3COPY, Options(now=time.time()))
-    with app.stoppable():
-        row = download_original(runner, entry_id, Path(output) if output else None, source=source, force=force)
+    size: list[int] = []
+    with (
+        app.stoppable(),
+        bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
+    ):
+        row = download_original(
+            runner, entry_id, Path(output) if output else None, source=source, force=force, begun=size.append
+        )
     with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
         rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
     app.exit(Exit.OK)
@@ -888,6 +916,8 @@ def _run(
         raise SelectionError(
             f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
         )
+    from kaltura_archiver.selection import Ids
+
     settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
     run = secrets.token_hex(4)
     mark_lines(run)
@@ -900,7 +930,8 @@ def _run(
     with app.stoppable(), lock or nullcontext(), run_log or nullcontext(), app.exit_when_stopped():
         selection = _select(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
-        ids = draw(selection.read_ids())
+        with progress("selecting", selection, lambda: selection.expected) as entries:
+            ids = draw(Ids(entry.id for entry in entries))
         code = _after_selection(selection)
         if selection.cut and not _limit_was_given():
             code = max(code, Exit.LIMIT, key=_severity)
@@ -909,8 +940,14 @@ def _run(
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = context.get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
-        with Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows:
-            for result in runner.run(ids, workers):
+        with (
+            Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows,
+            progress(
+                str(command), runner.run(ids, workers), lambda: len(ids), streamed=shown and style != "table",
+                moved=lambda: app.bandwidth.moved, told=lambda: _under_way(runner, totals, app.stop),
+            ) as results,
+        ):  # fmt: skip
+            for result in results:
                 if rows is not None:
                     rows.write(result_row(result))
                 if run_log is not None:
@@ -929,6 +966,15 @@ def _run(
             fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
         log.info("%s", line, extra=fields)
         app.exit(Exit.LOCKED if lock and lock.lost else max(code, exit_of(totals.outcomes), key=_severity))
+
+
+def _under_way(runner: Runner, totals: Totals, stop: threading.Event) -> Iterator[str]:
+    """What is said of a run while it goes on."""
+    if runner.converting:
+        yield f"{runner.converting} converting"
+    yield totals.counts()
+    if stop.is_set():
+        yield "stopping as soon as that is safe"
 
 
 def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) -> RunLock:
@@ -1198,6 +1244,7 @@ def demo(app: App, /, quick: bool) -> None:
 
 
 # Commands in modules of their own, which register themselves with `cli`
+import kaltura_archiver.cli_completion  # noqa: E402
 import kaltura_archiver.cli_directory  # noqa: E402
 import kaltura_archiver.cli_owners  # noqa: E402
 import kaltura_archiver.cli_report  # noqa: E402

@@ -13,6 +13,7 @@ import click
 from kaltura_archiver.cli import App, F, cli, format_option, pass_app
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
+from kaltura_archiver.progress import progress
 from kaltura_archiver.report import Cell, Rows
 
 log = logging.getLogger(__name__)
@@ -114,8 +115,12 @@ def enrich(
                 log.error("%s", error)
             look_up = directory.look_up
         columns_made = [*table.columns, *added]
-        with Rows(columns_made, style, titles=titles) as rows:
-            for row, owner in with_owners(table, lambda row: uid_of(row[creator], whole=whole_id), look_up):
+        owned = with_owners(table, lambda row: uid_of(row[creator], whole=whole_id), look_up)
+        with (
+            Rows(columns_made, style, titles=titles) as rows,
+            progress("enrich", owned, streamed=style != "table") as found,
+        ):
+            for row, owner in found:
                 cells: list[Cell] = [cell or None for cell in (*row, owner.status, *owner.cells)]
                 # An owner who was not found has no cells.
                 rows.write(dict(zip(columns_made, cells, strict=False)))

@@ -22,6 +22,7 @@ import click
 from kaltura_archiver.cli import App, Days, PatientStdout, cli, format_option, pass_app
 from kaltura_archiver.errors import ConfigError, Exit, InputError
 from kaltura_archiver.model import Outcome
+from kaltura_archiver.progress import progress
 from kaltura_archiver.redact import redact
 from kaltura_archiver.report import Rows, exit_of, mark_lines
 
@@ -136,6 +137,9 @@ def notify(
         log.log(level, "%s", detail if outcome is Outcome.WOULD else f"{outcome}: {detail}", extra=fields)
         outcomes.append(outcome)
 
+    def counts() -> str:
+        return ", ".join(f"{outcome} {number}" for outcome, number in Counter(outcomes).items())
+
     shown = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
     with ExitStack() as stack:
         # What can go wrong with the settings does so before the first message.
@@ -159,22 +163,24 @@ def notify(
         if shown or not sys.stdout.isatty():
             rows = stack.enter_context(Rows(NOTICE_COLUMNS, style, cast(TextIO, PatientStdout())))
         try:
-            for notice in notices:
-                if app.stop.is_set():
-                    break
-                outcome, detail = post.one(notice)
-                tell(notice, outcome, detail)
-                if rows:
-                    rows.write({
-                        "owner": notice.owner or None, "address": notice.address or None, "entries": len(notice.items),
-                        "outcome": outcome.value, "detail": redact(detail),
-                    })  # fmt: skip
+            streamed = rows is not None and style != "table"
+            bar = progress("notify", notices, lambda: len(notices), streamed=streamed, told=lambda: [counts()])
+            with bar as begun:
+                for notice in begun:
+                    if app.stop.is_set():
+                        break
+                    outcome, detail = post.one(notice)
+                    tell(notice, outcome, detail)
+                    if rows:
+                        rows.write({
+                            "owner": notice.owner or None, "address": notice.address or None,
+                            "entries": len(notice.items), "outcome": outcome.value, "detail": redact(detail),
+                        })  # fmt: skip
         finally:
-            counts = ", ".join(f"{outcome} {number}" for outcome, number in Counter(outcomes).items())
             left = f"; {len(notices) - len(outcomes)} were not begun" if len(outcomes) < len(notices) else ""
             hint = "; nothing was sent: --no-dry-run sends" if dry_run and send else ""
             log.info(
-                "summary: %s; plan %s%s%s", counts or "nothing to do", plan[:40], left, hint,
+                "summary: %s; plan %s%s%s", counts() or "nothing to do", plan[:40], left, hint,
                 extra={"mode": mode, "kind": "run", "action": "notify"},
             )  # fmt: skip
     app.exit(exit_of(outcomes))

@@ -22,9 +22,9 @@ from kaltura_archiver.cli import (
     price_options,
     selection_options,
 )
-from kaltura_archiver.cli_stats import with_progress
 from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.filters import Query
+from kaltura_archiver.progress import progress
 
 if TYPE_CHECKING:
     from kaltura_archiver.owners import Owner
@@ -92,8 +92,9 @@ def report(
             kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers,
             more_placeholder_bytes=app.settings.placeholders().sizes(),
         )  # fmt: skip
-        for item in with_progress(found, lambda: selection.expected):
-            collector.add(item)
+        with progress("report", found, lambda: selection.expected) as counted:
+            for item in counted:
+                collector.add(item)
         code = _after_selection(selection)
         selected = f"entries ({query})" if query.has_criteria else f"{query.media_type.name.lower()} entries"
         page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))

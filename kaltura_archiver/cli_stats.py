@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,13 +25,13 @@ from kaltura_archiver.cli import (
 )
 from kaltura_archiver.filters import Query
 from kaltura_archiver.prices import Prices
+from kaltura_archiver.progress import progress
 from kaltura_archiver.report import MORE_STATS_COLUMNS, STATS_COLUMNS, Cell, Rows, readable_bytes
 
 if TYPE_CHECKING:
     from kaltura_archiver.stats import Sums
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @cli.command("stats", cls=SelectingCommand)
@@ -91,8 +89,9 @@ def stats(
         kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers,
         more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
-    for item in with_progress(found, lambda: selection.expected):
-        sums.add(item)
+    with progress("stats", found, lambda: selection.expected) as counted:
+        for item in counted:
+            sums.add(item)
     with Rows(shown, style) as rows:
         for row in sums.rows():
             rows.write(_for_people(row) if style == "table" else row)
@@ -125,15 +124,3 @@ def _summary(total: Sums, prices: Prices) -> str:
     else:
         text += f", which costs {money(total.s3_cost - freed, prices.currency)} a month more than it saves"
     return f"{text}; prices of {prices.as_of}"
-
-
-def with_progress(found: Iterator[T], expected: Callable[[], int | None]) -> Iterator[T]:
-    """The same, with a bar on stderr where that is a terminal. How many are `expected` is asked when one has come."""
-    if not sys.stderr.isatty():
-        yield from found
-        return
-    with click.progressbar(length=1, label="entries", file=sys.stderr, update_min_steps=40, show_pos=True) as bar:
-        for one in found:
-            bar.length = max(expected() or 0, bar.pos + 1)
-            bar.update(1)
-            yield one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,13 +16,13 @@ from kaltura_archiver.streams import Fingerprinter
 
 
 def download_original(
-    runner: Runner, entry_id: str, path: Path | None, *, source: str, force: bool
+    runner: Runner, entry_id: str, path: Path | None, *, source: str, force: bool, begun: Callable[[int], object]
 ) -> tuple[str, str, int, str, str]:
     """Write the original and return (entry id, kaltura or s3, bytes, sha256, path).
 
-    `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. Raises SelectionError if the
-    file exists (and not `force`) or cannot be written, Waiting for a frozen object, EntryFailed for what is
-    not verified.
+    `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `begun` is told the size.
+    Raises SelectionError if the file exists (and not `force`) or cannot be written, Waiting for a frozen object,
+    EntryFailed for what is not verified.
     """
     facts = runner.facts(entry_id)
     if source == "auto":
@@ -44,6 +45,7 @@ def download_original(
         assert original is not None  # noqa: S101 - one of the two is there
         expected_bytes, pieces = runner.kaltura.content(original)
         taken = Fingerprinter(md5=False)
+    begun(expected_bytes)
     try:
         # Private until it is whole; in the same folder, so that the rename cannot fail half-way.
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

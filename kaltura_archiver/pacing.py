@@ -81,7 +81,7 @@ class Room:
 
     def __init__(self, workers: int, conversions: int, stop: threading.Event) -> None:
         self._places = workers
-        self._conversions = conversions
+        self._conversions = self._most_conversions = conversions
         self._returning = 0
         self._stop = stop
         self._changed = threading.Condition()
@@ -90,6 +90,11 @@ class Room:
     def on_freed(self, call: Callable[[], object]) -> None:
         """What to call when an entry has given up its place, so that another may be begun."""
         self._freed = call
+
+    @property
+    def converting(self) -> int:
+        """How many conversions are running."""
+        return self._most_conversions - self._conversions
 
     def begin(self) -> bool:
         """Take a place for a new entry, if there is one that nobody comes back to."""

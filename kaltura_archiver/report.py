@@ -298,13 +298,16 @@ class Totals:
         moved = {"bytes_moved": self.bytes_moved, "bytes_freed": self.bytes_freed}
         return {"seconds": seconds, **moved, **asdict(self._traffic())}
 
+    def counts(self) -> str:
+        """`done 12, failed 1`"""
+        return ", ".join(f"{outcome} {self.outcomes[outcome]}" for outcome in Outcome if self.outcomes[outcome])
+
     def __str__(self) -> str:
         """The summary of the run."""
-        counts = ", ".join(f"{outcome} {self.outcomes[outcome]}" for outcome in Outcome if self.outcomes[outcome])
         figures = self.figures()
         return (
-            f"summary: {counts or 'nothing to do'}; bytes moved {self.bytes_moved}, bytes freed {self.bytes_freed}; "
-            f"{self.outcomes.total()} entries in {figures['seconds']} s"
+            f"summary: {self.counts() or 'nothing to do'}; bytes moved {self.bytes_moved}, "
+            f"bytes freed {self.bytes_freed}; {self.outcomes.total()} entries in {figures['seconds']} s"
         )
 
 

@@ -70,10 +70,6 @@ class Selection:
             self.selected += 1
             yield entry
 
-    def read_ids(self) -> Ids:
-        """The ids of all entries, for what has to know them before it begins."""
-        return Ids(entry.id for entry in self)
-
     def batches(self, size: int) -> Iterator[list[Entry]]:
         """The entries, that many at a time."""
         entries = iter(self)
@@ -88,7 +84,7 @@ class Selection:
             pages = in_order(lambda page: page, pages)
         for page in pages:
             if self.expected is None:
-                self.expected = page.total if query.max_entries is None else min(page.total, query.max_entries)
+                self.expected = self._expected(page.total)
             for entry in page.entries():
                 if not query.in_shard(entry.id):
                     continue
@@ -103,6 +99,13 @@ class Selection:
             log.warning(
                 "left out %d entries that the search index named but that do not match as they are now", dropped
             )
+
+    def _expected(self, found: int) -> int:
+        """About how many of so many entries found will be selected."""
+        query = self.query
+        shares = query.shard[1] if query.shard else 1
+        left = max(0, found // shares - (query.first_page - 1) * query.page_size)
+        return left if query.max_entries is None else min(left, query.max_entries)
 
     def _named(self) -> Iterator[Entry]:
         query = self.query

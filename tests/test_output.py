@@ -357,7 +357,7 @@ def test_help_imports_none_of_the_heavy_libraries(arguments: list[str]) -> None:
         "from kaltura_archiver.cli import main\n"
         f"sys.argv = ['kaltura-archiver', *{arguments!r}]\n"
         "try:\n    main()\nfinally:\n"
-        "    heavy = ('KalturaClient', 'boto3', 'botocore', 'lxml', 'requests', 'moto', 'av', 'ldap3')\n"
+        "    heavy = ('KalturaClient', 'boto3', 'botocore', 'lxml', 'requests', 'moto', 'av', 'ldap3', 'rich')\n"
         "    print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
     )
     ended = python("-c", program)

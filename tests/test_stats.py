@@ -5,7 +5,6 @@ STATS_ENTRIES=20000 tries a larger library than is made by default.
 
 from __future__ import annotations
 
-import io
 import os
 import random
 from collections import defaultdict
@@ -16,7 +15,6 @@ from pathlib import Path
 import pytest
 from conftest import Ran, Run
 
-from kaltura_archiver.cli_stats import with_progress
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.model import State
 from kaltura_archiver.prices import Prices
@@ -213,19 +211,6 @@ def test_units_are_joined_by_entry_where_the_table_has_no_owners(sandbox: Sandbo
     assert {key: row["entries"] for key, row in units.items()} == {
         "Library": "1", "(inactive)": "1", "(active)": "1", "(not listed)": "1",
     }  # fmt: skip
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    for stderr, drawn in ((Terminal(), True), (io.StringIO(), False)):
-        monkeypatch.setattr("sys.stderr", stderr)
-        assert list(with_progress(iter("abc"), lambda: 3)) == ["a", "b", "c"]
-        assert ("3/3" in stderr.getvalue()) is drawn
-        assert bool(stderr.getvalue()) is drawn
 
 
 # The sums, by hand
