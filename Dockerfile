@@ -10,6 +10,7 @@ RUN python -m venv --without-pip /opt/builder \
     && python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --no-compile --require-hashes --only-binary :all: -r image/run.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY docs/ docs/
 COPY kaltura_archiver/ kaltura_archiver/
 # The root file system is read-only at run time: byte code is made here, and never compared with its source again.
 # Of AWS's services, those stay that are called, or that boto3 may ask for credentials; all of them are 20 MB.

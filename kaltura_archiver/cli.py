@@ -662,8 +662,10 @@ def config(app: App, /, style: str) -> None:
     """Check the settings: sign in to Kaltura, look at the bucket, the placeholder; LDAP and mail if set. Also doctor.
 
     \b
-    Example:
+    Examples:
       kaltura-archiver config
+      kaltura-archiver --env-file production.env config
+      kaltura-archiver config --format json
     """
     settings = app.settings
 
@@ -790,6 +792,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     Examples:
       kaltura-archiver health --tag archived_to_s3 --max-entries -1
       kaltura-archiver health --id 0_abc12345 --format table
+      kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
@@ -830,8 +833,10 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
     """Tell everything about one entry: its state and why, the evidence, and what each command would do now.
 
     \b
-    Example:
+    Examples:
       kaltura-archiver explain 0_abc12345
+      kaltura-archiver explain 0_abc12345 --format json
+      kaltura-archiver --log-level DEBUG explain 0_abc12345
     """
     from kaltura_archiver.explain import explain_entry, print_explanation
 
@@ -862,6 +867,7 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
     Examples:
       kaltura-archiver download --id 0_abc12345
       kaltura-archiver download --id 0_abc12345 --from s3 -o lecture.mp4
+      kaltura-archiver download --id 0_abc12345 --from kaltura --force
     """  # fmt: skip
     from kaltura_archiver.download import download_original
 
@@ -1038,7 +1044,7 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
     Examples:
       kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3
       kaltura-archiver replace_video --id 0_abc12345 --no-dry-run
-      kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3 --noticed-before 30d --no-dry-run
+      kaltura-archiver replace_video --unplayed-for 3 --noticed-before 30d --no-dry-run
     """  # fmt: skip
     _run(app, Command.REPLACE, query, **options)
 
@@ -1057,6 +1063,7 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
     Examples:
       kaltura-archiver restore --tag flavors_deleted --played_within 1
       kaltura-archiver restore --id 0_abc12345 --tier standard --no-dry-run
+      kaltura-archiver restore --idfile requests.txt --tier expedited --days 3 --no-dry-run
     """
     _run(app, Command.RESTORE, query, **options)
 
@@ -1076,6 +1083,7 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
     Examples:
       kaltura-archiver repair --tag archived_to_s3
       kaltura-archiver repair --id 0_abc12345 --no-dry-run
+      kaltura-archiver repair --tag flavors_deleted --max-entries -1 --no-dry-run
     """
     _run(app, Command.REPAIR, query, **options)
 
@@ -1102,6 +1110,7 @@ def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> Non
     Examples:
       kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --sample 5%
       kaltura-archiver verify --id 0_abc12345 --request --tier standard
+      kaltura-archiver verify --tag flavors_deleted --max-entries -1 --bandwidth 20M
     """
     draw = _sampler(sample)
     _run(app, Command.VERIFY, query, dry_run=False, acting=False, everything=True, draw=draw, **options)
@@ -1136,8 +1145,10 @@ def unlock(app: App, /, command: str, shard: str | None) -> None:
     A lock expires by itself two minutes after its run has died.
 
     \b
-    Example:
+    Examples:
       kaltura-archiver unlock s3copy
+      kaltura-archiver unlock restore
+      kaltura-archiver unlock s3copy --shard 2/8
     """
     from kaltura_archiver.lock import lock_key, unlock
 
@@ -1216,8 +1227,10 @@ def sandbox(app: App, /, thaw_seconds: float) -> None:
     Prints the export lines for another shell, and runs until interrupted.
 
     \b
-    Example:
+    Examples:
+      kaltura-archiver sandbox
       kaltura-archiver sandbox > sandbox.rc &  sleep 5; . ./sandbox.rc; kaltura-archiver list
+      kaltura-archiver sandbox --thaw-seconds 3600
     """
     _need_sandbox()
     from kaltura_archiver.sandbox.run import run_sandbox
@@ -1234,8 +1247,10 @@ def demo(app: App, /, quick: bool) -> None:
     """Show the whole cycle on the built-in sandbox: archive, replace, thaw, restore. No account is needed.
 
     \b
-    Example:
+    Examples:
       kaltura-archiver demo
+      kaltura-archiver demo --quick
+      kaltura-archiver demo --quick > demo.txt
     """
     _need_sandbox()
     from kaltura_archiver.sandbox.demo import run_demo

@@ -146,7 +146,7 @@ def ldapsearch(app: App, /, question: str, names: tuple[str, ...], style: str, *
     Examples:
       kaltura-archiver ldapsearch uid=jdoe displayName ou mail
       kaltura-archiver ldapsearch '(&(uid=*)(!(pususpended=*)))' dn uid puresource
-      kaltura-archiver ldapsearch --server ldap.example.edu --base dc=example,dc=edu '(ou=Library)' uid cn
+      kaltura-archiver ldapsearch --server ldap.example.edu --base dc=example,dc=edu '(ou=Library)' uid
     """
     from kaltura_archiver.directory import Directory, checked_filter
     from kaltura_archiver.owners import attribute_names, attributes_of, check_columns

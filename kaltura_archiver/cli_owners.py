@@ -219,8 +219,8 @@ def placeholder(
     \b
     Examples:
       kaltura-archiver placeholder --logo logo.png
-      kaltura-archiver placeholder --text 'Archived.\\nPlay it, and it is back tomorrow.' --seconds 8 -o library.mp4
-      kaltura-archiver placeholder --language de --font /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf -o de.mp4
+      kaltura-archiver placeholder --text 'Archived.\\nPlay it, and it is back tomorrow.' -o library.mp4
+      kaltura-archiver placeholder --language de --font DejaVuSans.ttf -o de.mp4
     """  # fmt: skip
     if missing := [name for name in ("av", "PIL") if importlib.util.find_spec(name) is None]:
         names = " and ".join({"av": "PyAV", "PIL": "Pillow"}[name] for name in missing)

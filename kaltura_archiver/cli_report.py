@@ -72,6 +72,7 @@ def report(
       kaltura-archiver report --kaltura-price 0.12
       kaltura-archiver list --max-entries -1 | kaltura-archiver enrich > owners.tsv
       kaltura-archiver report --enriched owners.tsv --category 123 -o category.html
+      kaltura-archiver report --created-within 5 --rows 1000 -o five-years.html
     """  # fmt: skip
     _need_report()
     from kaltura_archiver import runlog

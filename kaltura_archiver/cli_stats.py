@@ -71,7 +71,7 @@ def stats(
     Examples:
       kaltura-archiver stats --format table
       kaltura-archiver stats --kaltura-price 0.12 --enriched owners.tsv > stats.tsv
-      kaltura-archiver stats --category 4711 --created-before 5 --columns section,key,freed_bytes,pays_from
+      kaltura-archiver stats --category 4711 --created-before 5 --columns section,key,freed_bytes
     """
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.stats import Stats, items, units_of

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
+from conftest import Run
 
 from kaltura_archiver.cli import ALIASES, cli
 from kaltura_archiver.config import VARIABLES
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import State
+from kaltura_archiver.sandbox.world import Sandbox
 
 ROOT = Path(__file__).parent.parent
+MANUAL = ROOT / "docs" / "man" / "kaltura-archiver.1"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -39,22 +46,108 @@ def test_the_readme_names_every_exit_code() -> None:
     assert shown == set(Exit)
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_command_explains_itself_with_an_example(name: str) -> None:
-    text = cli.commands[name].help or ""
-    assert re.search(r"Examples?:\n", text), "no example"
-    for line in re.findall(r"^ +(kaltura-archiver .*)$", text, re.MULTILINE):
-        words = shlex.split(line.split(" > ")[0].split(";")[0])[1:]
-        command = cli.get_command(click.Context(cli), words[0])
-        assert command is not None
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        for word in words[1:]:
-            if word.startswith("--"):
-                assert word.replace("_", "-") in known, f"{line}: {word}"
+def test_the_manual_page_is_current() -> None:
+    ended = subprocess.run([sys.executable, ROOT / "scripts" / "man", "--check"], check=False)
+    assert ended.returncode == 0, "run .venv/bin/python scripts/man"
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
+def test_the_manual_page_is_read_without_a_warning() -> None:
+    command = ["groff", "-man", "-Tascii", "-ww", MANUAL]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+    shown = re.sub(".\b", "", re.sub(r"\x1b\[\d*m", "", ended.stdout))
+    for words, command in COMMANDS.items():
+        assert f"kaltura-archiver {words} [" in shown
+        for line in _examples(command):
+            assert line in shown
+
+
+def test_the_manual_page_is_installed_where_man_looks() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert shared == {str(MANUAL.relative_to(ROOT)): "share/man/man1/kaltura-archiver.1"}
+
+
+def _walk(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield " ".join((*words, name)), command
+        if isinstance(command, click.Group):
+            yield from _walk(command, *words, name)
+
+
+# Every command, and every one of a group, by its words.
+COMMANDS = dict(_walk(cli))
+
+
+def _examples(command: click.Command) -> list[str]:
+    block = (command.help or "").partition("Examples:\n")[2].partition("\n\n")[0]
+    return [line.strip() for line in block.splitlines() if line.strip()]
+
+
+def _programs(line: str) -> list[list[str]]:
+    """The words of each program of ours in a line of shell, without what is the shell's."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&<>")
+    lexer.whitespace_split = True
+    found: list[list[str]] = [[]]
+    words = iter(lexer)
+    for word in words:
+        if word in ("|", ";", "&", "&&", "||"):
+            found.append([])
+        elif word in (">", ">>", "<"):
+            next(words)
+        else:
+            found[-1].append(word)
+    return [words[1:] for words in found if words[:1] == ["kaltura-archiver"]]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_three_examples_that_can_be_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    for words, command in COMMANDS.items():
+        monkeypatch.setattr(command, "callback", lambda *_, own_=words, **__: ran.append(own_))
+    lines = _examples(COMMANDS[name])
+    for line in lines:
+        assert len(f"  {line}") <= 100, "wider than the README"
+        programs = _programs(line)
+        assert programs, line
+        for program in programs:
+            ended = CliRunner().invoke(cli, program)
+            assert ended.exit_code == 0, f"{line}: {ended.output}"
+    own = [words for words in ran if words == name or words.startswith(f"{name} ")]
+    assert len(own) >= 3
+
+
+LOOKING = ("config", "list", "count", "health", "explain", "download", "stats")
+DRY = ("s3copy", "replace_video", "restore", "repair")
+
+
+def test_examples_that_only_look_do_so_on_the_sandbox(sandbox: Sandbox, run: Run, tmp_path: Path) -> None:
+    for category in (123, 4711):
+        sandbox.kaltura.add_category(category, f"Category {category}")
+    entry_id = sandbox.add("archived", categories=(4711,), last_played_at=1_500_000_000)
+    sandbox.add("placeholder", last_played_at=int(sandbox.control.clock.now()) - 86400)
+    sandbox.add("initial")
+    for name in ("ids.txt", "requests.txt"):
+        (tmp_path / name).write_text(f"{entry_id}\n")
+    (tmp_path / "production.env").touch()
+    (tmp_path / "owners.tsv").write_text(f"entry_id\tldap_status\tname\torg_unit\n{entry_id}\tactive\tAnn\tLibrary\n")
+    done = 0
+    for name in (*LOOKING, *DRY):
+        for line in _examples(COMMANDS[name]):
+            if "--no-dry-run" in line:
+                continue
+            (program,) = _programs(line)
+            ran = run(*(word.replace("0_abc12345", entry_id) for word in program))
+            assert ran.code in (0, 3), f"{line}: {ran.err}"
+            assert ran.out
+            done += 1
+    assert done > 25
+    assert sandbox.control.writes() == []
 
 
 def test_commands_of_the_readme_exist() -> None:
-    for words in re.findall(r"^    kaltura-archiver (\S+)", README, re.MULTILINE):
+    for words in re.findall(r"^    kaltura-archiver (?:--\S+ \S+ )*(\S+)", README, re.MULTILINE):
         assert cli.get_command(click.Context(cli), words), words
 
 
