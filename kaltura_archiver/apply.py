@@ -22,6 +22,7 @@ from kaltura_archiver.errors import (
     Cancelled,
     Changed,
     EntryFailed,
+    Gone,
     KalturaError,
     Refused,
     ServiceError,
@@ -71,6 +72,10 @@ class Result:
     bytes_freed: int = 0
 
 
+# May turn a plan into none, on the very facts that it was made from.
+Review = Callable[[Facts, Plan], Plan]
+
+
 @dataclass
 class _Work:
     """One entry in hand: what was known when it was planned, and what the steps have made so far."""
@@ -80,6 +85,7 @@ class _Work:
     token_used: bool = False
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
+    hides: bool = False  # it is the placeholder that takes the original's place
     begun: bool = False  # content of the entry may have changed: there is no way back
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
@@ -140,6 +146,7 @@ class Runner:
         placeholder: Placeholder | None,
         poll_seconds: float,
         stop: threading.Event,
+        review: Review | None = None,
     ) -> None:
         self.kaltura = kaltura
         self.store = store
@@ -148,6 +155,8 @@ class Runner:
         self.placeholder = placeholder
         self._poll_seconds = poll_seconds
         self._stop = stop
+        self._review = review
+        self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
         self._room = Room(1, options.max_converting, stop)
         # Each entry perhaps with the temporary one of its replacement.
         self._conversions = Conversions(partial(kaltura.entries, size=2 * LOOK_BATCH), poll_seconds, stop)
@@ -227,6 +236,8 @@ class Runner:
                 settled = True
             if settled and outcome is Outcome.ALREADY:
                 outcome = Outcome.DONE
+        except Gone as error:
+            outcome, detail = Outcome.DRIFTED if self._review else Outcome.FAILED, str(error)
         except Stopped:
             outcome, detail = Outcome.INTERRUPTED, "interrupted; run the command again to go on"
         except Waiting as error:
@@ -247,16 +258,16 @@ class Runner:
         return Result(entry_id, state, outcome, detail, moved, freed)
 
     def facts(self, entry_id: str) -> Facts:
-        """Everything about one entry, read now. Raises EntryFailed if there is no such entry."""
+        """Everything about one entry, read now. Raises Gone if there is no such entry."""
         return self._look(entry_id, children=False)[0]
 
     def _look(self, entry_id: str, *, children: bool) -> tuple[Facts, int]:
         """The facts and, where asked for, how many further streams the entry has."""
-        entry, flavors, count = self.kaltura.look(entry_id, children=children)
+        entry, flavors, count, inside = self.kaltura.look(entry_id, children=children, categories=self._kept_categories)
         if entry is None:
-            raise EntryFailed(f"no such entry in this account (or not visible to this user): {entry_id}")
+            raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
         size = self.placeholder.size_bytes if self.placeholder else None
-        return Facts(entry, flavors, self.store.head(entry_id), size), count
+        return Facts(entry, flavors, self.store.head(entry_id), size, inside), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
@@ -264,8 +275,8 @@ class Runner:
         facts, children = self._look(entry_id, children=asked)
         plan = plan_for(self.command, facts, self.options, children=children)
         if not asked and any(step.destroys for step in plan.steps):
-            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children(entry_id))
-        return facts, plan
+            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children([entry_id])[entry_id])
+        return facts, self._review(facts, plan) if self._review else plan
 
     def _carry_out(self, plan: Plan, work: _Work) -> tuple[Outcome, str]:
         if not plan.steps:
@@ -529,7 +540,7 @@ class Runner:
 
     def _put_placeholder(self, work: _Work) -> None:
         assert self.placeholder is not None  # noqa: S101 - uploaded by the step before
-        before = work.facts.original
+        before, work.hides = work.facts.original, True
         new = self._swap(work, work.token, lambda: self._check_copy(work))
         stored = self.store.head(work.id, with_tags=False)
         if stored is None or stored.size_bytes != work.stored.size_bytes or stored.etag != work.stored.etag:
@@ -670,13 +681,15 @@ class Runner:
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
         planned = work.facts.entry
-        entry, flavors, _ = self.kaltura.look(work.id)
+        entry, flavors, _, inside = self.kaltura.look(work.id, categories=self._kept_categories)
         if entry is None or entry.recycled:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
             raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
         if _normalised(entry.tags) != _normalised([*planned.tags, *work.own_tags]):
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
+        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
+            raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
                 self._require_current(work.facts.original, flavors)

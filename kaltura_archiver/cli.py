@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
@@ -23,6 +24,7 @@ from kaltura_archiver import __version__
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
+from kaltura_archiver.keep import Keep, owner_rules
 from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.redact import hide, one_line, redact
@@ -54,7 +56,7 @@ from kaltura_archiver.report import (
 )
 
 if TYPE_CHECKING:
-    from kaltura_archiver.apply import Runner
+    from kaltura_archiver.apply import Result, Review, Runner
     from kaltura_archiver.bandwidth import Bandwidth
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
@@ -463,6 +465,54 @@ _COPY = (
 )  # fmt: skip
 
 
+keep_options = _options(
+    click.option(
+        "--keep-tag", "keep_tags", multiple=True, metavar="TAG",
+        help="Leave alone what has this tag, too; beside KEEP_TAGS [keep].",
+    ),
+    click.option(
+        "--keep-category", "keep_categories", multiple=True, type=click.IntRange(1), metavar="ID",
+        help="And what is in this category or below it; beside KEEP_CATEGORIES.",
+    ),
+    click.option(
+        "--keep-owner", "keep_owners", multiple=True, metavar="USER|@FILE",
+        help="And what this user owns, or those in FILE, one per line; beside KEEP_OWNERS.",
+    ),
+)  # fmt: skip
+
+
+def keep_list(
+    settings: Settings, tags: Sequence[str] = (), categories: Sequence[int] = (), owners: Sequence[str] = ()
+) -> Keep:
+    """What the environment keeps, and these: an option adds a rule, none takes one away. Raises ConfigError."""
+
+    def said(text: str) -> Iterator[str]:
+        return filter(None, (part.strip() for part in text.split(",")))
+
+    wrong = [word for word in said(settings.keep_categories) if not re.fullmatch(r"[1-9]\d{0,18}", word)]
+    if wrong:
+        raise ConfigError(f"KEEP_CATEGORIES: {wrong[0][:40]!r} is not the id of a category")
+    users: list[str] = []
+    for word in (*said(settings.keep_owners), *owners):
+        users += _lines_of(word[1:], "the kept owners") if word.startswith("@") else [word]
+    return Keep(
+        frozenset(_tag(tag) for tag in (*said(settings.keep_tags), *tags)),
+        frozenset((*map(int, said(settings.keep_categories)), *categories)),
+        owner_rules(users),
+    )
+
+
+def _lines_of(path: str, what: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"cannot read {what}, {path or '(no name)'}: {reason}") from error
+    if not any(line.strip() for line in lines):
+        raise ConfigError(f"{what}, {path}: nobody is in it")
+    return lines
+
+
 def _read_ids(idfile: str) -> tuple[str, ...]:
     """The ids of a file, one per line, in their order, each once."""
     try:
@@ -557,18 +607,20 @@ def _select(kaltura: Kaltura, query: Query) -> Selection:
     return Selection(kaltura, query)
 
 
-def _limit_was_given() -> bool:
-    source = click.get_current_context().get_parameter_source("max_entries")
-    return source is click.core.ParameterSource.COMMANDLINE
+def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
+    """Warn of what a selection left out; the exit status that this alone would give.
 
-
-def _after_selection(selection: Selection) -> Exit:
-    """Warn of what a selection left out; the exit status that this alone would give."""
+    `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
+    """
     if not selection.selected and not selection.unknown:
         log.warning("no entry matches: %s", selection.query)
+    code = Exit.FAILED if selection.unknown else Exit.OK
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
-    return Exit.FAILED if selection.unknown else Exit.OK
+        source = click.get_current_context().get_parameter_source("max_entries")
+        if limited and source is not click.core.ParameterSource.COMMANDLINE:
+            code = max(code, Exit.LIMIT, key=_severity)
+    return code
 
 
 # Looking
@@ -605,7 +657,15 @@ def config(app: App, /, style: str) -> None:
 
         return check_directory(settings.ldap)
 
-    checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder)]
+    def keep() -> str:
+        rules = keep_list(settings)
+        counts = [
+            f"{app.kaltura().count(Query(category=number))} videos in category {number}"
+            for number in sorted(rules.categories)
+        ]
+        return "; ".join([str(rules), *counts])
+
+    checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder), ("keep", keep)]
     if settings.ldap.server:
         checks.append(("ldap", ldap))
     failed = False
@@ -739,7 +799,8 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
-    explanation = explain_entry(_runner(app, Command.S3COPY, Options(now=time.time())), entry_id)
+    options = Options(now=time.time(), keep=keep_list(app.settings))
+    explanation = explain_entry(_runner(app, Command.S3COPY, options), entry_id)
     print_explanation(explanation, style)
     app.exit(Exit.OK)
 
@@ -780,7 +841,7 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 # Acting
 
 
-def _runner(app: App, command: Command, options: Options) -> Runner:
+def _runner(app: App, command: Command, options: Options, review: Review | None = None) -> Runner:
     from kaltura_archiver.apply import Placeholder, Runner
 
     settings = app.settings
@@ -794,59 +855,100 @@ def _runner(app: App, command: Command, options: Options) -> Runner:
         placeholder=Placeholder.of(settings.placeholder_path),
         poll_seconds=settings.poll_seconds,
         stop=app.stop,
+        review=review,
     )
+
+
+class Work:
+    """What a run is to do: `ids` in their order, and what is known of some entries already.
+
+    `code` is the exit status that this alone would give. `stopped` is set by `saw`, which is told every result: then no
+    further entry is begun, and the run ends as at a safety limit.
+    """
+
+    def __init__(self, ids: Sequence[str], code: Exit = Exit.OK, known: Sequence[Result] = ()) -> None:
+        self.ids = ids
+        self.code = code
+        self.known = known
+        self.stopped = ""
+
+    def saw(self, result: Result) -> None:
+        """A result; of `known`, too."""
 
 
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
     style: str, no_lock: bool = True, tmp: str | None = None, wait_ready: bool = False,
-    draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, **options: Any,
+    draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
+    keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
 ) -> NoReturn:  # fmt: skip
     """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
     context = click.get_current_context()
     if acting and dry_run and context.get_parameter_source("dry_run") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--dry-run contradicts the old flag that acts", context)
+    need_criteria(str(command), query, everything=everything)
+    if command.heeds_keep:
+        options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+
+    def choose(runner: Runner) -> Work:
+        selection = _select(runner.kaltura, query)
+        # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
+        ids = draw(selection.read_ids())
+        return Work(ids, _after_selection(selection, limited=True))
+
+    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+    perform(app, command, settings, choose, query=query, workers=workers, style=style, no_lock=no_lock)
+
+
+def need_criteria(command: str, query: Query, *, everything: bool) -> None:
+    """Raise SelectionError unless something narrows the selection, or --all was given."""
     if not query.has_criteria and not everything:
         raise SelectionError(
             f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
         )
-    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+
+
+def perform(
+    app: App, command: Command, options: Options, choose: Callable[[Runner], Work], *, query: Query, workers: int,
+    style: str, no_lock: bool, review: Review | None = None,
+) -> NoReturn:  # fmt: skip
+    """Do a command's work on what `choose` finds, under the lock: the one way in which anything is changed."""
     run = secrets.token_hex(4)
     mark_lines(run)
-    runner = _runner(app, command, settings)
+    runner = _runner(app, command, options, review)
     started = time.monotonic()
     outcomes: list[Outcome] = []
     moved = freed = 0
-    lock = None if settings.dry_run or no_lock else _lock(app, runner, command, query, run)
+    lock = None if options.dry_run or no_lock else _lock(app, runner, command, query, run)
     with app.stoppable(), lock or nullcontext():
-        selection = _select(runner.kaltura, query)
-        # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
-        ids = draw(selection.read_ids())
-        code = _after_selection(selection)
-        if selection.cut and not _limit_was_given():
-            code = max(code, Exit.LIMIT, key=_severity)
-        if not settings.dry_run:
-            runner.remove_leftovers(ids)
+        work = choose(runner)
+        if not options.dry_run and work.ids:
+            runner.remove_leftovers(work.ids)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
-        asked = context.get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
+        asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
+        begun = takewhile(lambda _: not work.stopped, work.ids)
         with Rows(RESULT_COLUMNS, style, cast(TextIO, _PatientStdout())) if shown else nullcontext() as rows:
-            for result in runner.run(ids, workers):
+            for result in chain(work.known, runner.run(begun, workers)):
+                work.saw(result)
                 if rows is not None:
                     rows.write(result_row(result))
                 outcomes.append(result.outcome)
                 moved += result.bytes_moved
                 freed += result.bytes_freed
-    mode = "DRYRUN" if settings.dry_run else "EXEC"
+    mode = "DRYRUN" if options.dry_run else "EXEC"
     line = summary_line(tally(outcomes), moved=moved, freed=freed, seconds=time.monotonic() - started)
-    if settings.dry_run:
+    if options.dry_run:
         line += "; nothing was changed: --no-dry-run acts"
+    left = len(work.ids) + len(work.known) - len(outcomes)
     if app.signal:
-        line += f"; asked to stop, {len(ids) - len(outcomes)} entries were not begun"
+        line += f"; asked to stop, {left} entries were not begun"
+    if work.stopped:
+        line += f"; stopped, {left} entries were not begun: {work.stopped}"
     log.info("%s", line, extra={"mode": mode, "kind": "run", "action": str(command)})
     if lock and lock.lost:
         app.exit(Exit.LOCKED)
-    app.exit(max(code, exit_of(outcomes), key=_severity))
+    app.exit(Exit.LIMIT if work.stopped else max(work.code, exit_of(outcomes), key=_severity))
 
 
 def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) -> RunLock:
@@ -859,6 +961,7 @@ def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) ->
 @selection_options
 @acting_options("--s3copy")
 @_options(*_COPY)
+@keep_options
 @pass_app
 def s3copy(app: App, /, query: Query, **options: Any) -> None:
     """Copy the original of each entry to S3, verify it, and tag the entry archived_to_s3.
@@ -886,6 +989,7 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
     help="Leave entries alone that were created less than Y years ago.",
 )
 @_options(*_SWAP)
+@keep_options
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:
     """Replace the originals of archived entries by the placeholder video, and tag the entries flavors_deleted.
@@ -922,6 +1026,7 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
 @selection_options
 @acting_options("--repair")
 @_options(*_COPY[1:], *_THAW, *_SWAP)
+@keep_options
 @pass_app
 def repair(app: App, /, query: Query, **options: Any) -> None:
     """Go on from interrupted states: put back missing tags, the placeholder, or the original.

@@ -23,6 +23,9 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "AWS_BUCKET": ("", "S3 bucket of the stored copies"),
     "AWS_ENDPOINT_URL": ("", "another S3 service than AWS; this and every other variable of boto3 works"),
     "PLACEHOLDER_VIDEO": ("placeholder_video.mp4", "video file that takes the place of an archived original"),
+    "KEEP_TAGS": ("keep", "entries with one of these tags are never archived nor replaced (comma list)"),
+    "KEEP_CATEGORIES": ("", "ids of categories: nor what is in them or below them"),
+    "KEEP_OWNERS": ("", "Kaltura users: nor what they own; @FILE: those in FILE, one per line"),
     "LDAP_SERVER": ("", "host of the directory that knows the owners"),
     "LDAP_PORT": ("", "its port; 636 unless given, 389 where LDAP_TLS is starttls or none"),
     "LDAP_TLS": ("ldaps", "ldaps, starttls, or none (for anonymous look-ups only: no password goes out unencrypted)"),
@@ -61,7 +64,10 @@ class LdapSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. `poll_seconds` is the pause between two looks at a conversion."""
+    """What the environment says. `poll_seconds` is the pause between two looks at a conversion.
+
+    The keep list is text, checked by the commands that heed it: no mistake in it stands in the way of a restore.
+    """
 
     partner_id: str
     secret: str = field(repr=False)
@@ -73,6 +79,9 @@ class Settings:
     bucket: str
     endpoint_url: str
     placeholder_path: Path
+    keep_tags: str
+    keep_categories: str
+    keep_owners: str
     ldap: LdapSettings
 
     def need_kaltura(self) -> None:
@@ -145,6 +154,9 @@ def read_settings(env_file: str | None = None) -> Settings:
         bucket=values["AWS_BUCKET"],
         endpoint_url=values["AWS_ENDPOINT_URL"],
         placeholder_path=Path(values["PLACEHOLDER_VIDEO"]),
+        keep_tags=values["KEEP_TAGS"],
+        keep_categories=values["KEEP_CATEGORIES"],
+        keep_owners=values["KEEP_OWNERS"],
         ldap=LdapSettings(
             server=values["LDAP_SERVER"],
             port=values["LDAP_PORT"],

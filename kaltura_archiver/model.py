@@ -101,6 +101,7 @@ class Entry:
     plays: int = 0
     last_played_at: int | None = None
     creator_id: str = ""
+    owner_id: str = ""
     category_ids: tuple[str, ...] = ()
     categories: str = ""
     display_in_search: int | None = 1
@@ -221,12 +222,16 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known about one entry, freshly read. `placeholder_bytes` is the configured placeholder's size."""
+    """All that is known about one entry, freshly read. `placeholder_bytes` is the configured placeholder's size.
+
+    `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
+    """
 
     entry: Entry
     flavors: tuple[FlavorAsset, ...] = ()
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
+    in_kept_category: bool | None = None
 
     @property
     def original(self) -> FlavorAsset | None:
@@ -263,7 +268,7 @@ class Identity(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a mutating command ended for one entry."""
+    """How a mutating command ended for one entry. `drifted`: it is not any more what the plan was made for."""
 
     DONE = "done"
     WOULD = "would"
@@ -271,6 +276,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"
     SKIPPED = "skipped"
     REFUSED = "refused"
+    DRIFTED = "drifted"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
 
