@@ -62,7 +62,10 @@ NO_CONTENT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more."""
+    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more.
+
+    `facts` and `steps` are what the last plan rested on and what it was; None and none where it did not come to one.
+    """
 
     entry_id: str
     state: str
@@ -70,6 +73,8 @@ class Result:
     detail: str
     bytes_moved: int = 0
     bytes_freed: int = 0
+    facts: Facts | None = None
+    steps: tuple[Step, ...] = ()
 
 
 # May turn a plan into none, on the very facts that it was made from.
@@ -81,6 +86,7 @@ class _Work:
     """One entry in hand: what was known when it was planned, and what the steps have made so far."""
 
     facts: Facts
+    steps: tuple[Step, ...] = ()
     token: str = ""
     token_used: bool = False
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
@@ -226,7 +232,7 @@ class Runner:
                 facts, plan = self._plan(entry_id)
                 state = state or plan.state
                 moved = work.bytes_moved if work else 0
-                work = _Work(facts, bytes_moved=moved)
+                work = _Work(facts, plan.steps, bytes_moved=moved)
                 try:
                     outcome, detail = self._carry_out(plan, work)
                 finally:
@@ -254,8 +260,9 @@ class Runner:
             self._clean_up(work)
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
         self._line(level, "entry", entry_id, detail if outcome is Outcome.WOULD else f"{outcome}: {detail}")
-        moved, freed = (work.bytes_moved, work.bytes_freed) if work else (0, 0)
-        return Result(entry_id, state, outcome, detail, moved, freed)
+        if work is None:
+            return Result(entry_id, state, outcome, detail)
+        return Result(entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps)
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises Gone if there is no such entry."""

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 import click
 
 from kaltura_archiver import __version__
+from kaltura_archiver.bill import Bill
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, owner_rules
 from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
+from kaltura_archiver.prices import Prices
 from kaltura_archiver.redact import hide, one_line, redact
 from kaltura_archiver.report import (
     COLUMNS_OF_TAGS,
@@ -193,6 +195,14 @@ class App:
         if check:
             store.check_bucket()
         return store
+
+    def prices(self, kaltura_price: float | None = None, price_table: Path | None = None) -> Prices:
+        """The prices of these options, or else of the settings; an old table is warned of."""
+        kaltura_price = self.settings.kaltura_price if kaltura_price is None else kaltura_price
+        prices = Prices.load(kaltura_price, price_table or self.settings.price_table)
+        if prices.stale:
+            log.warning("the prices are of %s: look for newer ones (--price-table, PRICE_TABLE)", prices.as_of)
+        return prices
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -371,6 +381,20 @@ def format_option(function: F) -> F:
     return click.option(
         "--format", "style", default="tsv", show_default=True, type=click.Choice(FORMATS), help="Form of the rows."
     )(function)
+
+
+def price_options(function: F) -> F:
+    """The options `kaltura_price` and `price_table`, for App.prices."""
+    return _options(
+        click.option(
+            "--kaltura-price", type=click.FloatRange(0), metavar="P",
+            help="What Kaltura asks for a GB and month [KALTURA_PRICE].",
+        ),
+        click.option(
+            "--price-table", type=click.Path(path_type=Path), metavar="FILE",
+            help="Prices of your own [PRICE_TABLE, or AWS's in us-east-1].",
+        ),
+    )(function)  # fmt: skip
 
 
 def columns_option(function: F) -> F:
@@ -919,6 +943,7 @@ def perform(
     started = time.monotonic()
     outcomes: list[Outcome] = []
     moved = freed = 0
+    bill = Bill(app.prices(), options) if options.dry_run else None
     lock = None if options.dry_run or no_lock else _lock(app, runner, command, query, run)
     with app.stoppable(), lock or nullcontext():
         work = choose(runner)
@@ -933,12 +958,15 @@ def perform(
                 work.saw(result)
                 if rows is not None:
                     rows.write(result_row(result))
+                if bill and result.facts and result.outcome is Outcome.WOULD:
+                    bill.add(result.facts, result.steps)
                 outcomes.append(result.outcome)
                 moved += result.bytes_moved
                 freed += result.bytes_freed
     mode = "DRYRUN" if options.dry_run else "EXEC"
     line = summary_line(tally(outcomes), moved=moved, freed=freed, seconds=time.monotonic() - started)
-    if options.dry_run:
+    if bill:
+        line += f"; {bill}" if str(bill) else ""
         line += "; nothing was changed: --no-dry-run acts"
     left = len(work.ids) + len(work.known) - len(outcomes)
     if app.signal:
@@ -1204,7 +1232,8 @@ def demo(app: App, /, quick: bool) -> None:
 
 
 # Commands in modules of their own, which register themselves with `cli`
-import kaltura_archiver.cli_directory  # noqa: E402, F401
+import kaltura_archiver.cli_directory  # noqa: E402
+import kaltura_archiver.cli_stats  # noqa: E402, F401
 
 
 def _crashed(kind: type[BaseException], error: BaseException | None, *_: object) -> None:

@@ -26,6 +26,8 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "KEEP_TAGS": ("keep", "entries with one of these tags are never archived nor replaced (comma list)"),
     "KEEP_CATEGORIES": ("", "ids of categories: nor what is in them or below them"),
     "KEEP_OWNERS": ("", "Kaltura users: nor what they own; @FILE: those in FILE, one per line"),
+    "KALTURA_PRICE": ("", "what Kaltura asks for a GB and month, for estimates; in the currency of the price table"),
+    "PRICE_TABLE": ("", "a price table of your own (docs/money.md); else AWS's in us-east-1"),
     "LDAP_SERVER": ("", "host of the directory that knows the owners"),
     "LDAP_PORT": ("", "its port; 636 unless given, 389 where LDAP_TLS is starttls or none"),
     "LDAP_TLS": ("ldaps", "ldaps, starttls, or none (for anonymous look-ups only: no password goes out unencrypted)"),
@@ -82,6 +84,8 @@ class Settings:
     keep_tags: str
     keep_categories: str
     keep_owners: str
+    kaltura_price: float | None
+    price_table: Path | None
     ldap: LdapSettings
 
     def need_kaltura(self) -> None:
@@ -157,6 +161,8 @@ def read_settings(env_file: str | None = None) -> Settings:
         keep_tags=values["KEEP_TAGS"],
         keep_categories=values["KEEP_CATEGORIES"],
         keep_owners=values["KEEP_OWNERS"],
+        kaltura_price=_price(values["KALTURA_PRICE"]),
+        price_table=Path(values["PRICE_TABLE"]) if values["PRICE_TABLE"] else None,
         ldap=LdapSettings(
             server=values["LDAP_SERVER"],
             port=values["LDAP_PORT"],
@@ -172,6 +178,13 @@ def read_settings(env_file: str | None = None) -> Settings:
             unit_attributes=values["LDAP_UNIT_ATTRIBUTES"],
         ),
     )
+
+
+def _price(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise ConfigError(f"KALTURA_PRICE: {text[:40]!r} is not a price per GB and month, such as 0.12") from None
 
 
 def batch_shard() -> tuple[int, int] | None:

@@ -51,6 +51,13 @@ COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
 COUNT_COLUMNS = ("count", "filter")
 DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
+STATS_COLUMNS = (
+    "section", "key", "entries", "kaltura_bytes", "stored_bytes", "freed_bytes", "restores_month", "s3_month",
+    "saved_month", "pays_from",
+)  # fmt: skip
+MORE_STATS_COLUMNS = (
+    "restores_month_most", "kaltura_month", "restores_cost_month", "upload_cost", "paid_back_months",
+)  # fmt: skip
 TASK_COLUMNS = ("task", "definition", "cluster", "log_group", "log_stream")
 
 
@@ -139,6 +146,16 @@ class Rows:
             for row in [list(self._titles), ["-" * width for width in widths], *self._kept]:
                 self._line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         self._stream.flush()
+
+
+def readable_bytes(size: int) -> str:
+    """`1.2 TiB`, for people; units of 1024."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(amount) < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} PiB"
 
 
 def _plain(value: Cell) -> str:

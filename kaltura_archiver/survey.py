@@ -103,7 +103,7 @@ def _list(
         page = next(pages, None)
         if page is None:
             log.info(
-                "stored copies were looked up in a listing of %d keys; --verified also tells when each was verified",
+                "stored copies were looked up in a listing of %d keys",
                 inventory.keys,
             )
             return inventory

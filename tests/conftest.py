@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import Sandbox
 
-_OURS = ("KALTURA_", "AWS_", "LDAP_", "KEEP_", "PLACEHOLDER_VIDEO", "N_YEARS", "DOIT")
+_OURS = ("KALTURA_", "AWS_", "LDAP_", "KEEP_", "PLACEHOLDER_VIDEO", "PRICE_TABLE", "N_YEARS", "DOIT")
 
 
 def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:
