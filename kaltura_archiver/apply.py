@@ -46,7 +46,7 @@ from kaltura_archiver.model import (
     ReplacementStatus,
     StoredObject,
 )
-from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room
+from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
@@ -65,6 +65,7 @@ class Result:
     """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more.
 
     `facts` and `steps` are what the last plan rested on and what it was; None and none where it did not come to one.
+    `ended_at` is unix seconds.
     """
 
     entry_id: str
@@ -75,6 +76,12 @@ class Result:
     bytes_freed: int = 0
     facts: Facts | None = None
     steps: tuple[Step, ...] = ()
+    ended_at: float = 0.0
+
+    @property
+    def last_played_at(self) -> int | None:
+        """Unix seconds; None for never, or where the entry could not be read."""
+        return self.facts.entry.last_played_at if self.facts else None
 
 
 # May turn a plan into none, on the very facts that it was made from.
@@ -259,10 +266,18 @@ class Runner:
         if work is not None and not self.options.dry_run:
             self._clean_up(work)
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        self._line(level, "entry", entry_id, detail if outcome is Outcome.WOULD else f"{outcome}: {detail}")
+        text = detail if outcome is Outcome.WOULD else f"{outcome}: {detail}"
+        self._line(level, "entry", entry_id, text, outcome=outcome.value)
         if work is None:
-            return Result(entry_id, state, outcome, detail)
-        return Result(entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps)
+            return Result(entry_id, state, outcome, detail, ended_at=time.time())
+        return Result(
+            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time()
+        )
+
+    def traffic(self) -> Traffic:
+        """What was asked of the services so far."""
+        kaltura, store = self.kaltura.pace, self.store.pace
+        return Traffic(kaltura.calls, store.calls, kaltura.retries + store.retries)
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises Gone if there is no such entry."""
@@ -299,12 +314,13 @@ class Runner:
             return Outcome.WAITING, "; ".join(work.notes)
         return Outcome.DONE, "; ".join(work.notes)
 
-    def _line(self, level: int, kind: str, entry_id: str, detail: str) -> None:
+    def _line(self, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
         fields = {
             "mode": "DRYRUN" if self.options.dry_run else "EXEC",
             "kind": kind,
             "entry": entry_id,
             "action": self.command.value,
+            **more,
         }
         log.log(level, "%s", detail, extra=fields)
 

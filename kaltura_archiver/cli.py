@@ -44,17 +44,19 @@ from kaltura_archiver.report import (
     RESULT_COLUMNS,
     TASK_COLUMNS,
     Rows,
+    Totals,
     exit_of,
     exit_of_health,
     flavor_row,
     health_message,
     health_row,
     list_row,
+    logs_json,
     mark_lines,
+    metrics,
+    readable,
     result_row,
     set_up_logging,
-    summary_line,
-    tally,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.bandwidth import Bandwidth
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
+    from kaltura_archiver.runlog import RunLog
     from kaltura_archiver.selection import Ids, Selection
     from kaltura_archiver.store import Store
 
@@ -107,6 +110,7 @@ class Archiver(click.Group):
         run: Any = super().main
         if not kwargs.pop("standalone_mode", True):
             return run(*args, standalone_mode=False, **kwargs)
+        set_up_logging("INFO", "text")  # until the options are known
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError, ValueError):
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
@@ -159,7 +163,11 @@ class _PatientStdout:
 
 
 def _complain(text: str, code: int) -> int:
-    click.echo(f"error: {one_line(redact(' '.join(text.split())))}", err=True)
+    line = one_line(redact(" ".join(text.split())))
+    if logs_json():
+        log.error("%s", line)
+    else:
+        click.echo(f"error: {line}", err=True)
     return code
 
 
@@ -216,12 +224,18 @@ class App:
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            yield
-        except Stopped:
-            self.exit(Exit.INTERRUPTED)
+            with self.exit_when_stopped():
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def exit_when_stopped(self) -> Iterator[None]:
+        try:
+            yield
+        except Stopped:
+            self.exit(Exit.INTERRUPTED)
 
     def exit(self, code: Exit) -> NoReturn:
         if self.signal:
@@ -429,6 +443,9 @@ bandwidth_option = click.option(
 )  # fmt: skip
 
 
+run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log of this run in the bucket.")
+
+
 def acting_options(old_flag: str) -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
 
@@ -441,6 +458,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
             help="Entries worked on at a time.",
         ),
         click.option("--no-lock", is_flag=True, help="Run beside another run of this command."),
+        run_log_option,
         bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
         click.option("--wait-ready", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
@@ -902,7 +920,7 @@ class Work:
 
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
-    style: str, no_lock: bool = True, tmp: str | None = None, wait_ready: bool = False,
+    style: str, no_lock: bool = True, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
     keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
 ) -> NoReturn:  # fmt: skip
@@ -921,7 +939,17 @@ def _run(
         return Work(ids, _after_selection(selection, limited=True))
 
     settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
-    perform(app, command, settings, choose, query=query, workers=workers, style=style, no_lock=no_lock)
+    perform(
+        app,
+        command,
+        settings,
+        choose,
+        query=query,
+        workers=workers,
+        style=style,
+        no_lock=no_lock,
+        no_run_log=no_run_log,
+    )
 
 
 def need_criteria(command: str, query: Query, *, everything: bool) -> None:
@@ -934,18 +962,18 @@ def need_criteria(command: str, query: Query, *, everything: bool) -> None:
 
 def perform(
     app: App, command: Command, options: Options, choose: Callable[[Runner], Work], *, query: Query, workers: int,
-    style: str, no_lock: bool, review: Review | None = None,
+    style: str, no_lock: bool, no_run_log: bool, review: Review | None = None,
 ) -> NoReturn:  # fmt: skip
     """Do a command's work on what `choose` finds, under the lock: the one way in which anything is changed."""
     run = secrets.token_hex(4)
     mark_lines(run)
     runner = _runner(app, command, options, review)
-    started = time.monotonic()
-    outcomes: list[Outcome] = []
-    moved = freed = 0
+    totals = Totals(runner.traffic)
+    mode = "DRYRUN" if options.dry_run else "EXEC"
     bill = Bill(app.prices(), options) if options.dry_run else None
     lock = None if options.dry_run or no_lock else _lock(app, runner, command, query, run)
-    with app.stoppable(), lock or nullcontext():
+    run_log = None if options.dry_run or no_run_log else _run_log(runner, command, query, run, totals)
+    with app.stoppable(), lock or nullcontext(), run_log or nullcontext(), app.exit_when_stopped():
         work = choose(runner)
         if not options.dry_run and work.ids:
             runner.remove_leftovers(work.ids)
@@ -958,31 +986,39 @@ def perform(
                 work.saw(result)
                 if rows is not None:
                     rows.write(result_row(result))
+                if run_log is not None:
+                    run_log.add(result)
                 if bill and result.facts and result.outcome is Outcome.WOULD:
                     bill.add(result.facts, result.steps)
-                outcomes.append(result.outcome)
-                moved += result.bytes_moved
-                freed += result.bytes_freed
-    mode = "DRYRUN" if options.dry_run else "EXEC"
-    line = summary_line(tally(outcomes), moved=moved, freed=freed, seconds=time.monotonic() - started)
-    if bill:
-        line += f"; {bill}" if str(bill) else ""
-        line += "; nothing was changed: --no-dry-run acts"
-    left = len(work.ids) + len(work.known) - len(outcomes)
-    if app.signal:
-        line += f"; asked to stop, {left} entries were not begun"
-    if work.stopped:
-        line += f"; stopped, {left} entries were not begun: {work.stopped}"
-    log.info("%s", line, extra={"mode": mode, "kind": "run", "action": str(command)})
-    if lock and lock.lost:
-        app.exit(Exit.LOCKED)
-    app.exit(Exit.LIMIT if work.stopped else max(work.code, exit_of(outcomes), key=_severity))
+                totals.add(result)
+        line = str(totals)
+        if bill:
+            line += f"; {bill}" if str(bill) else ""
+            line += "; nothing was changed: --no-dry-run acts"
+        left = len(work.ids) + len(work.known) - totals.outcomes.total()
+        if app.signal:
+            line += f"; asked to stop, {left} entries were not begun"
+        if work.stopped:
+            line += f"; stopped, {left} entries were not begun: {work.stopped}"
+        fields: dict[str, Any] = {"mode": mode, "kind": "run", "action": str(command)}
+        if not options.dry_run:
+            fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
+        log.info("%s", line, extra=fields)
+        if lock and lock.lost:
+            app.exit(Exit.LOCKED)
+        app.exit(Exit.LIMIT if work.stopped else max(work.code, exit_of(totals.outcomes), key=_severity))
 
 
 def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) -> RunLock:
     from kaltura_archiver.lock import RunLock, lock_key
 
     return RunLock(runner.store, lock_key(command, query.shard), run=run, stop=app.stop)
+
+
+def _run_log(runner: Runner, command: Command, query: Query, run: str, totals: Totals) -> RunLog:
+    from kaltura_archiver.runlog import RunLog
+
+    return RunLog(runner.store, str(command), run=run, selection=str(query), totals=totals)
 
 
 @cli.command("s3copy", cls=SelectingCommand)
@@ -1077,6 +1113,7 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
 )
+@run_log_option
 @bandwidth_option
 @format_option
 @pass_app
@@ -1179,7 +1216,7 @@ def run_task(
         for said in tasks.follow(started, app.stop):
             if isinstance(said, int):
                 raise click.exceptions.Exit(said)
-            click.echo(said)
+            click.echo(readable(said))
 
 
 # The sandbox

@@ -428,7 +428,7 @@ class Kaltura:
         self._local = threading.local()
         self._session_lock = threading.Lock()
         self._ks = ""
-        self._pace = Pace(self._pause)
+        self.pace = Pace(self._pause)
 
     # Sessions
 
@@ -508,7 +508,7 @@ class Kaltura:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
         tries = refusals = 0
         while True:
-            called_at = self._pace.wait()
+            called_at = self.pace.wait(again=tries + refusals > 0)
             try:
                 answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
@@ -517,12 +517,12 @@ class Kaltura:
             except KalturaError as error:
                 failure = error
             else:
-                self._pace.passed()
+                self.pace.passed()
                 return answer
             if failure.code == RATE_LIMIT and refusals < MAX_REFUSALS:
                 # It is about all our threads together.
                 refusals += 1
-                self._pace.refused(called_at)
+                self.pace.refused(called_at)
                 log.debug("%s; all calls pause", failure)
                 continue
             tries += 1

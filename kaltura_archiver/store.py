@@ -142,7 +142,7 @@ class Store:
             region = session.region_name or "us-east-1"
             self._s3: S3Client = session.client("s3", config=config, region_name=region)
             self._s3.meta.events.register("after-call.s3", _require_proper)
-            self._pace = Pace(self._stop.wait)
+            self.pace = Pace(self._stop.wait)
             # Before the request is signed: it may wait.
             self._s3.meta.events.register_first("request-created.s3", self._before_call)
             # Before botocore's own judge, which has each call go on by itself and gives up soon.
@@ -155,7 +155,8 @@ class Store:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
 
     def _before_call(self, request: Any, **_: Any) -> None:
-        request.context["called_at"] = self._pace.wait()
+        again = request.context.get("retries", {}).get("attempt", 1) > 1
+        request.context["called_at"] = self.pace.wait(again=again)
 
     def _after_answer(
         self, response: tuple[Any, Mapping[str, Any]] | None, attempts: int, request_dict: Mapping[str, Any], **_: Any
@@ -165,9 +166,9 @@ class Store:
             return None
         parsed = response[1]
         if parsed.get("Error", {}).get("Code") not in RATE_LIMITS:
-            self._pace.passed()
+            self.pace.passed()
             return None
-        self._pace.refused(request_dict["context"].get("called_at", 0.0))
+        self.pace.refused(request_dict["context"].get("called_at", 0.0))
         return 0.0 if attempts <= MAX_REFUSALS and not self._stop.is_set() else None
 
     def _failure(self, what: str, error: Exception) -> StoreError:
@@ -218,15 +219,15 @@ class Store:
             shown = redact(" ".join(str(error).split()))[:200]
             raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
 
-    def pages(self) -> Iterator[list[ListedObject]]:
-        """All keys of the bucket, up to 1,000 at a time, in S3's order. The first page fails like `check_bucket`."""
-        token: dict[str, str] = {}
+    def pages(self, prefix: str = "") -> Iterator[list[ListedObject]]:
+        """All keys that begin so, up to 1,000 at a time, in S3's order. The first page fails like `check_bucket`."""
+        where = {"Prefix": prefix} if prefix else {}
         first = True
         while True:
             try:
                 with self._checking_bucket() if first else nullcontext():
                     answer = self._s3.list_objects_v2(
-                        Bucket=self.bucket, OptionalObjectAttributes=["RestoreStatus"], **cast(Any, token)
+                        Bucket=self.bucket, OptionalObjectAttributes=["RestoreStatus"], **cast(Any, where)
                     )
             except (ClientError, BotoCoreError) as error:
                 raise self._failure("list the bucket", error) from error
@@ -236,7 +237,7 @@ class Store:
                 return
             if not answer.get("NextContinuationToken"):
                 raise StoreError("list the bucket: S3 says that there is more, but not how to get it")
-            token = {"ContinuationToken": answer["NextContinuationToken"]}
+            where["ContinuationToken"] = answer["NextContinuationToken"]
 
     def head(self, key: str, *, with_tags: bool = True) -> StoredObject | None:
         """The stored copy, usually with its tags; None only if S3 says that there is none (404)."""
@@ -507,13 +508,13 @@ class Store:
             raise self._failure(f"request a restore of object {key}", error) from error
         return True
 
-    # Small texts beside the stored copies: locks
+    # Small texts beside the stored copies: locks, logs of runs
 
-    def get_text(self, key: str) -> tuple[str, str] | None:
-        """(text, ETag) of a small object of ours; None if there is none."""
+    def get_text(self, key: str, max_bytes: int = 2**16) -> tuple[str, str] | None:
+        """(text, ETag) of a small object of ours, no more of it than that; None if there is none."""
         try:
             answer = self._s3.get_object(Bucket=self.bucket, Key=key)
-            return answer["Body"].read(2**16).decode(errors="replace"), answer["ETag"]
+            return answer["Body"].read(max_bytes).decode(errors="replace"), answer["ETag"]
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "NoSuchKey":
                 return None

@@ -122,9 +122,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `kaltura-archiver` with these arguments on the sandbox, in this process.
 
-    Without the run lock, which would add two requests and an object to each run: test_lock.py is about it.
+    Without the run lock and the run log, which would add requests and objects to each run: test_lock.py and
+    test_runlog.py are about them.
     """
     monkeypatch.setattr("kaltura_archiver.cli._lock", lambda *_: None)
+    monkeypatch.setattr("kaltura_archiver.cli._run_log", lambda *_: None)
     for name, value in {**sandbox.environ(), "KALTURA_POLL_SECONDS": "0.01"}.items():
         monkeypatch.setenv(name, value)
 

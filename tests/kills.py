@@ -104,6 +104,7 @@ class Killing:
             str(self.workers),
             "--no-dry-run",
             "--no-lock",
+            "--no-run-log",
         ]
         environ = {"PATH": os.environ["PATH"], "TMPDIR": str(self.work), **self.sandbox.environ()}
         with self.errors.open("a") as errors:

@@ -381,7 +381,7 @@ def test_a_run_whose_reader_has_gone_still_does_its_work(
     entries = [sandbox.add("initial") for _ in range(20)]
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "kaltura_archiver", "s3copy", "--all", "--no-dry-run"]
+    command = [sys.executable, "-m", "kaltura_archiver", "s3copy", "--all", "--no-dry-run", "--no-run-log"]
     with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
         os.close(writer)
         _, told = process.communicate(timeout=60)
