@@ -214,7 +214,7 @@ def test_requests_and_retries_are_counted(sandbox: Sandbox, run: Run, monkeypatc
 
 
 def result(number: int) -> Result:
-    return Result(f"0_{number:08d}", "initial", Outcome.DONE, "copied", 5, 0, 1_760_000_000.0 + number, None)
+    return Result(f"0_{number:08d}", "initial", Outcome.DONE, "copied", 5, 0, ended_at=1_760_000_000.0 + number)
 
 
 @pytest.fixture
