@@ -45,6 +45,7 @@ from kaltura_archiver.model import (
     Outcome,
     ReplacementStatus,
     StoredObject,
+    normalised_tags,
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
@@ -273,6 +274,11 @@ class Runner:
         return Result(
             entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time()
         )
+
+    def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
+        """Tell of an entry that is not begun, since it is not what the plan was made for."""
+        self._line(logging.WARNING, "entry", entry_id, f"drifted: {why}", outcome=Outcome.DRIFTED.value)
+        return Result(entry_id, state, Outcome.DRIFTED, why, facts=facts, ended_at=time.time())
 
     def traffic(self) -> Traffic:
         """What was asked of the services so far."""
@@ -709,7 +715,7 @@ class Runner:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
             raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
-        if _normalised(entry.tags) != _normalised([*planned.tags, *work.own_tags]):
+        if normalised_tags(entry.tags) != normalised_tags([*planned.tags, *work.own_tags]):
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
         if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
@@ -893,11 +899,6 @@ def compare(found: Fingerprint, stored: StoredObject) -> tuple[Identity, str]:
 def _failed(temporary: Entry | None) -> bool:
     """Whether a failed import has left the main entry in a replacement that never ends (kaltura-api 10.6)."""
     return temporary is not None and temporary.status in (EntryStatus.ERROR_IMPORTING, EntryStatus.ERROR_CONVERTING)
-
-
-def _normalised(tags: Iterable[str]) -> set[str]:
-    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
-    return {short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1}
 
 
 def extension(stored: StoredObject) -> str:

@@ -443,6 +443,14 @@ bandwidth_option = click.option(
 )  # fmt: skip
 
 
+dry_run_option = click.option(
+    "--dry-run/--no-dry-run", default=True, show_default=True, help="Only tell what would be done."
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
+    help="Entries worked on at a time.",
+)  # fmt: skip
+no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
 run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log of this run in the bucket.")
 
 
@@ -450,14 +458,11 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
 
     return _options(
-        click.option("--dry-run/--no-dry-run", default=True, show_default=True, help="Only tell what would be done."),
+        dry_run_option,
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
         click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion."),
-        click.option(
-            "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
-            help="Entries worked on at a time.",
-        ),
-        click.option("--no-lock", is_flag=True, help="Run beside another run of this command."),
+        workers_option,
+        no_lock_option,
         run_log_option,
         bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
@@ -494,6 +499,10 @@ _THAW = (
         "--via", type=click.Choice(["upload", "url"]), default="upload", show_default=True,
         help="upload: through us, verified by SHA-256; url: Kaltura fetches it from S3, verified by size.",
     ),
+)  # fmt: skip
+min_age_option = click.option(
+    "--min-age-years", type=Years(), default=3, show_default=True, metavar="Y",
+    help="Leave entries alone that were created less than Y years ago.",
 )  # fmt: skip
 _COPY = (
     click.option(
@@ -902,9 +911,9 @@ def _runner(app: App, command: Command, options: Options, review: Review | None 
 
 
 class Work:
-    """What a run is to do: `ids` in their order, and what is known of some entries already.
+    """What a run is to do: `ids` in their order; of other entries it is `known` already how they end.
 
-    `code` is the exit status that this alone would give. `stopped` is set by `saw`, which is told every result: then no
+    `code` is the exit status that this alone would give. `saw` is told every result, and may set `stopped`: then no
     further entry is begun, and the run ends as at a safety limit.
     """
 
@@ -912,10 +921,10 @@ class Work:
         self.ids = ids
         self.code = code
         self.known = known
-        self.stopped = ""
+        self.stopped = False
 
     def saw(self, result: Result) -> None:
-        """A result; of `known`, too."""
+        """Hear of a result."""
 
 
 def _run(
@@ -940,16 +949,9 @@ def _run(
 
     settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
     perform(
-        app,
-        command,
-        settings,
-        choose,
-        query=query,
-        workers=workers,
-        style=style,
-        no_lock=no_lock,
-        no_run_log=no_run_log,
-    )
+        app, command, settings, choose, selection=str(query), shard=query.shard, workers=workers, style=style,
+        no_lock=no_lock, no_run_log=no_run_log,
+    )  # fmt: skip
 
 
 def need_criteria(command: str, query: Query, *, everything: bool) -> None:
@@ -961,8 +963,9 @@ def need_criteria(command: str, query: Query, *, everything: bool) -> None:
 
 
 def perform(
-    app: App, command: Command, options: Options, choose: Callable[[Runner], Work], *, query: Query, workers: int,
-    style: str, no_lock: bool, no_run_log: bool, review: Review | None = None,
+    app: App, command: Command, options: Options, choose: Callable[[Runner], Work], *, selection: str,
+    shard: tuple[int, int] | None, workers: int, style: str, no_lock: bool, no_run_log: bool,
+    review: Review | None = None,
 ) -> NoReturn:  # fmt: skip
     """Do a command's work on what `choose` finds, under the lock: the one way in which anything is changed."""
     run = secrets.token_hex(4)
@@ -971,11 +974,11 @@ def perform(
     totals = Totals(runner.traffic)
     mode = "DRYRUN" if options.dry_run else "EXEC"
     bill = Bill(app.prices(), options) if options.dry_run else None
-    lock = None if options.dry_run or no_lock else _lock(app, runner, command, query, run)
-    run_log = None if options.dry_run or no_run_log else _run_log(runner, command, query, run, totals)
+    lock = None if options.dry_run or no_lock else _lock(app, runner, command, shard, run)
+    run_log = None if options.dry_run or no_run_log else _run_log(runner, command, selection, run, totals)
     with app.stoppable(), lock or nullcontext(), run_log or nullcontext(), app.exit_when_stopped():
         work = choose(runner)
-        if not options.dry_run and work.ids:
+        if work.ids and not options.dry_run and not work.stopped:
             runner.remove_leftovers(work.ids)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
@@ -999,7 +1002,7 @@ def perform(
         if app.signal:
             line += f"; asked to stop, {left} entries were not begun"
         if work.stopped:
-            line += f"; stopped, {left} entries were not begun: {work.stopped}"
+            line += f"; stopped, {left} entries were not begun"
         fields: dict[str, Any] = {"mode": mode, "kind": "run", "action": str(command)}
         if not options.dry_run:
             fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
@@ -1009,16 +1012,16 @@ def perform(
         app.exit(Exit.LIMIT if work.stopped else max(work.code, exit_of(totals.outcomes), key=_severity))
 
 
-def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) -> RunLock:
+def _lock(app: App, runner: Runner, command: Command, shard: tuple[int, int] | None, run: str) -> RunLock:
     from kaltura_archiver.lock import RunLock, lock_key
 
-    return RunLock(runner.store, lock_key(command, query.shard), run=run, stop=app.stop)
+    return RunLock(runner.store, lock_key(command, shard), run=run, stop=app.stop)
 
 
-def _run_log(runner: Runner, command: Command, query: Query, run: str, totals: Totals) -> RunLog:
+def _run_log(runner: Runner, command: Command, selection: str, run: str, totals: Totals) -> RunLog:
     from kaltura_archiver.runlog import RunLog
 
-    return RunLog(runner.store, str(command), run=run, selection=str(query), totals=totals)
+    return RunLog(runner.store, str(command), run=run, selection=selection, totals=totals)
 
 
 @cli.command("s3copy", cls=SelectingCommand)
@@ -1044,14 +1047,7 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
 @cli.command("replace_video", cls=SelectingCommand)
 @selection_options
 @acting_options("--replace")
-@click.option(
-    "--min-age-years",
-    type=Years(),
-    default=3,
-    show_default=True,
-    metavar="Y",
-    help="Leave entries alone that were created less than Y years ago.",
-)
+@min_age_option
 @_options(*_SWAP)
 @keep_options
 @pass_app
@@ -1270,6 +1266,7 @@ def demo(app: App, /, quick: bool) -> None:
 
 # Commands in modules of their own, which register themselves with `cli`
 import kaltura_archiver.cli_directory  # noqa: E402
+import kaltura_archiver.cli_plan  # noqa: E402
 import kaltura_archiver.cli_stats  # noqa: E402, F401
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
@@ -84,6 +84,11 @@ class ReplacementStatus(StrEnum):
 def split_tags(text: str | None) -> tuple[str, ...]:
     """The whole tags of Kaltura's comma-separated field, as they are written there (kaltura-api 6)."""
     return tuple(tag for part in (text or "").split(",") if (tag := part.strip()))
+
+
+def normalised_tags(tags: Iterable[str]) -> frozenset[str]:
+    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
+    return frozenset(short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1)
 
 
 @dataclass(frozen=True)
