@@ -155,7 +155,7 @@ def readable_bytes(size: int) -> str:
     """`1.2 TiB`, for people; units of 1024."""
     amount = float(size)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(amount) < 1000:
+        if abs(amount) < 999.5:
             return f"{amount:.3g} {unit}"
         amount /= 1024
     return f"{amount:,.1f} PiB"

@@ -50,7 +50,7 @@ class RunLog:
 
     S3 cannot append, so the lines go into objects of at most `PART_BYTES`, each written once. The first begins with the
     run's totals and is written last; of the others one at a time is held in memory. A process that is killed (SIGKILL)
-    leaves those it has written. Where one cannot be written, that is a warning and the end of the log, not of the run.
+    leaves those it has written. Where one cannot be written, that is a warning, and no more is logged but the totals.
     """
 
     def __init__(self, store: Store, command: str, *, run: str, selection: str, totals: Totals) -> None:
@@ -62,15 +62,17 @@ class RunLog:
         started = iso_time(totals.started_at)
         compact = started.replace("-", "").replace(":", "")
         self._key = f"{PREFIX}{started[:4]}/{started[5:7]}/{compact}-{command}-{run}"
-        self._parts: list[list[str]] = [[]]  # those that were written are empty
+        self._first: list[str] = []
+        self._part = self._first  # the one in hand
+        self._number = 1
         self._bytes = 0
-        self._ended = False
+        self._failed = False
 
     def __enter__(self) -> RunLog:
         return self
 
     def add(self, result: Result) -> None:
-        if result.outcome not in LOGGED or self._ended:
+        if result.outcome not in LOGGED or self._failed:
             return
         line = _json(
             kind="entry", run=self._run, command=self._command, entry=result.entry_id, outcome=result.outcome.value,
@@ -79,15 +81,17 @@ class RunLog:
         )  # fmt: skip
         if self._bytes + len(line) > PART_BYTES:
             self._write_part()
-            self._parts.append([])
+            self._part = []
+            self._number += 1
             self._bytes = 0
-        self._parts[-1].append(line)
+        self._part.append(line)
         self._bytes += len(line)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._write_part()
+        if not self._failed:
+            self._write_part()
         code = Exit.OK if error is None else getattr(error, "exit_code", Exit.FAILED)
         if isinstance(error, KeyboardInterrupt):
             code = Exit.INTERRUPTED
@@ -96,25 +100,22 @@ class RunLog:
             ended=iso_time(time.time()), outcomes={o.value: n for o, n in self._totals.outcomes.items()},
             **self._totals.figures(), exit=int(code), filter=self._selection, version=__version__,
         )  # fmt: skip
-        self._write("", [line, *self._parts[0]])
+        self._write("", [line, *self._first])
 
     def _write_part(self) -> None:
-        """Write the part in hand, unless it is the first one."""
-        number = len(self._parts)
-        if number > 1:
-            # Sorts behind the first.
-            self._write(f".part{number:05d}", self._parts[-1])
-            self._parts[-1] = []
+        """Write the part in hand, unless it is the first."""
+        if self._number > 1:
+            # The key sorts behind the first one's.
+            self._write(f".part{self._number:05d}", self._part)
 
     def _write(self, part: str, lines: list[str]) -> None:
-        if self._ended:
-            return
         try:
             # Where there is one already it is ours: the answer was lost.
             self._store.put_text(f"{self._key}{part}.jsonl", "".join(lines), if_match="")
         except StoreError as error:
-            self._ended = True
-            log.warning("the log of this run is not whole: %s", error)
+            if not self._failed:
+                log.warning("the log of this run is not whole: %s", error)
+            self._failed = True
 
 
 def _json(**fields: Any) -> str:

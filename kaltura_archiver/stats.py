@@ -56,7 +56,7 @@ class Sums:
     minimum_cost: float = 0.0
 
     def cells(self, section: str, key: str, prices: Prices) -> dict[str, Cell]:
-        """A row. What is saved, and from which Kaltura price on, only where something is freed or stored."""
+        """A row of the table (docs/money.md). What needs a Kaltura price is None without one."""
         kaltura_cost = prices.kaltura_month(self.kaltura_bytes)
         freed_cost = prices.kaltura_month(self.freed_bytes)
         cost = self.s3_cost + self.restores_cost

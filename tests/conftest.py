@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from click.testing import CliRunner
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import Sandbox
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would all processes that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OURS = ("KALTURA_", "AWS_", "LDAP_", "KEEP_", "PLACEHOLDER_VIDEO", "PRICE_TABLE", "N_YEARS", "DOIT")
 

@@ -233,7 +233,7 @@ def test_a_long_log_comes_in_small_parts_that_no_lifecycle_rule_freezes(
         for number in range(2000):
             run_log.add(result(number))
             # What is held does not grow with the run.
-            assert sum(map(len, run_log._parts)) < 1300
+            assert len(run_log._first) + len(run_log._part) < 1300
     sizes = {key: len(sandbox.s3.body(key) or b"") for key in logs(sandbox)}
     assert [key.partition("ab12cd34")[2] for key in sizes] == [
         ".jsonl", ".part00002.jsonl", ".part00003.jsonl", ".part00004.jsonl",
@@ -281,7 +281,9 @@ def test_a_log_that_cannot_be_written_is_one_warning_and_no_failure(
     assert len(warnings) == 1
     assert "the log of this run is not whole: write log/runs/20" in warnings[0]
     assert "access denied" in warnings[0]
-    assert len([r for r in sandbox.control.requests("s3.PutObject") if r.subject.startswith("log/")]) == 1
+    # Nothing is said in vain six times; what matters most is tried again.
+    tried = [r.subject for r in sandbox.control.requests("s3.PutObject") if r.subject.startswith("log/")]
+    assert [".part00002." in key for key in tried] == [True, False]
 
 
 def test_an_answer_that_was_lost_is_no_trouble(sandbox: Sandbox, run: Run) -> None:
