@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
@@ -147,7 +147,7 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _PatientStdout:
+class PatientStdout:
     """Stdout of a run that changes something: when who reads the rows has gone, the work goes on."""
 
     def write(self, text: str) -> None:
@@ -312,6 +312,17 @@ class Duration(click.ParamType[float]):
         return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
 
 
+class Days(Duration):
+    """A number of days, as seconds; the unit has to be said, for a bare number would mean seconds elsewhere."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not re.fullmatch(r"[1-9]\d{0,3}d", str(value)):
+            self.fail(f"{value!r} is not a number of days such as 30d", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class SelectingCommand(click.Command):
     """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
 
@@ -440,6 +451,16 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> Non
             raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _map(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        app = ctx.ensure_object(App)
+        app._settings = replace(app.settings, placeholder_map=value)
+
+
+placeholder_map_option = click.option(
+    "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
+    help="Other placeholders by category or language [PLACEHOLDER_MAP].",
+)  # fmt: skip
 bandwidth_option = click.option(
     "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
     help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
@@ -506,6 +527,10 @@ _THAW = (
 min_age_option = click.option(
     "--min-age-years", type=Years(), default=3, show_default=True, metavar="Y",
     help="Leave entries alone that were created less than Y years ago.",
+)  # fmt: skip
+noticed_option = click.option(
+    "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
+    help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
 )  # fmt: skip
 _COPY = (
     click.option(
@@ -684,7 +709,7 @@ def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
 @format_option
 @pass_app
 def config(app: App, /, style: str) -> None:
-    """Check the settings: sign in to Kaltura, look at the bucket, the placeholder, and LDAP if set. Also doctor.
+    """Check the settings: sign in to Kaltura, look at the bucket, the placeholder; LDAP and mail if set. Also doctor.
 
     \b
     Example:
@@ -703,8 +728,10 @@ def config(app: App, /, style: str) -> None:
         return f"bucket {settings.bucket}"
 
     def placeholder() -> str:
-        check_placeholder(settings.placeholder_path)
-        return f"{settings.placeholder_path}, {settings.placeholder_bytes()} bytes"
+        files = settings.placeholders().all()
+        for path in files:
+            check_placeholder(path)
+        return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
 
     def ldap() -> str:
         from kaltura_archiver.directory import check_directory
@@ -719,9 +746,16 @@ def config(app: App, /, style: str) -> None:
         ]
         return "; ".join([str(rules), *counts])
 
+    def mail() -> str:
+        from kaltura_archiver.mailer import check_mail_server
+
+        return check_mail_server(settings.smtp)
+
     checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder), ("keep", keep)]
     if settings.ldap.server:
         checks.append(("ldap", ldap))
+    if settings.smtp.server:
+        checks.append(("mail", mail))
     failed = False
     with Rows(("check", "ok", "detail"), style) as rows:
         for name, check in checks:
@@ -821,6 +855,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     look = facts_of(
         kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
+        more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
     code = Exit.OK
     with look as found, Rows(shown, style) as rows:
@@ -896,17 +931,19 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 
 
 def _runner(app: App, command: Command, options: Options, review: Review | None = None) -> Runner:
-    from kaltura_archiver.apply import Placeholder, Runner
+    from kaltura_archiver.apply import Placeholders, Runner
 
     settings = app.settings
+    files = settings.placeholders()
     if command in (Command.REPLACE, Command.REPAIR):
-        check_placeholder(settings.placeholder_path)
+        for path in files.all():
+            check_placeholder(path)
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
         command,
         options,
-        placeholder=Placeholder.of(settings.placeholder_path),
+        placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
         stop=app.stop,
         review=review,
@@ -987,7 +1024,7 @@ def perform(
         asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
         begun = takewhile(lambda _: not work.stopped, work.ids)
-        with Rows(RESULT_COLUMNS, style, cast(TextIO, _PatientStdout())) if shown else nullcontext() as rows:
+        with Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows:
             for result in chain(work.known, runner.run(begun, workers)):
                 work.saw(result)
                 if rows is not None:
@@ -1050,8 +1087,7 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
 @cli.command("replace_video", cls=SelectingCommand)
 @selection_options
 @acting_options("--replace")
-@min_age_option
-@_options(*_SWAP)
+@_options(min_age_option, noticed_option, placeholder_map_option, *_SWAP)
 @keep_options
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:
@@ -1063,6 +1099,7 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
     Examples:
       kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3
       kaltura-archiver replace_video --id 0_abc12345 --no-dry-run
+      kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3 --noticed-before 30d --no-dry-run
     """  # fmt: skip
     _run(app, Command.REPLACE, query, **options)
 
@@ -1088,6 +1125,7 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
 @cli.command("repair", cls=SelectingCommand)
 @selection_options
 @acting_options("--repair")
+@placeholder_map_option
 @_options(*_COPY[1:], *_THAW, *_SWAP)
 @keep_options
 @pass_app
@@ -1269,6 +1307,7 @@ def demo(app: App, /, quick: bool) -> None:
 
 # Commands in modules of their own, which register themselves with `cli`
 import kaltura_archiver.cli_directory  # noqa: E402
+import kaltura_archiver.cli_owners  # noqa: E402
 import kaltura_archiver.cli_plan  # noqa: E402
 import kaltura_archiver.cli_report  # noqa: E402
 import kaltura_archiver.cli_stats  # noqa: E402, F401

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -38,8 +37,10 @@ from kaltura_archiver.cli import (
     min_age_option,
     need_criteria,
     no_lock_option,
+    noticed_option,
     pass_app,
     perform,
+    placeholder_map_option,
     price_options,
     run_log_option,
     selection_options,
@@ -55,23 +56,29 @@ from kaltura_archiver.plans import Command, Options, Plan
 from kaltura_archiver.report import exit_of
 
 if TYPE_CHECKING:
-    from kaltura_archiver.apply import Result, Runner
+    from kaltura_archiver.apply import Placeholders, Result, Runner
     from kaltura_archiver.planfile import Line, Terms
 
 log = logging.getLogger(__name__)
 
 
-def _account(app: App, command: Command) -> dict[str, str]:
+def _placeholders(app: App, command: Command) -> Placeholders:
+    from kaltura_archiver.apply import Placeholders
+
+    files = app.settings.placeholders()
+    if command is Command.REPLACE:
+        for path in files.all():
+            check_placeholder(path)
+    return Placeholders(files)
+
+
+def _account(app: App, command: Command, placeholders: Placeholders) -> dict[str, str]:
     """Whose library and bucket these settings are for, and what takes an original's place."""
     settings = app.settings
     settings.need_kaltura()
     settings.need_bucket()
     account = {"partner": settings.partner_id, "service": settings.service_url.rstrip("/"), "bucket": settings.bucket}
-    if command is Command.REPLACE:
-        check_placeholder(settings.placeholder_path)
-        with settings.placeholder_path.open("rb") as file:
-            account["placeholder"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return account
+    return account | ({"placeholder": placeholders.fingerprint} if command is Command.REPLACE else {})
 
 
 # plan
@@ -93,7 +100,7 @@ def _account(app: App, command: Command) -> dict[str, str]:
     metavar="N",
     help="Copies looked at at a time.",
 )
-@_options(*_COPY, min_age_option, *_THAW, *_SWAP[2:])
+@_options(*_COPY, min_age_option, noticed_option, placeholder_map_option, *_THAW, *_SWAP[2:])
 @keep_options
 @price_options
 @pass_app
@@ -107,8 +114,8 @@ def plan(
     JSON Lines: what the plan is and its totals; then each entry with what would be done, why, bytes and cost, or why it
     is left out; a last line. Delete lines to leave entries out. Nothing is changed before `apply`.
 
-    --storage-class and --accept-size-match are for archive, --min-age-years for replace, --tier, --days and --via for
-    restore, --approve and --allow-in-place for both of these: they become part of the plan.
+    --storage-class and --accept-size-match are for archive, --min-age-years and --noticed-before for replace, --tier,
+    --days and --via for restore, --approve and --allow-in-place for both of these: they become part of the plan.
 
     \b
     Examples:
@@ -128,15 +135,14 @@ def plan(
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
     options["keep"] = kept
     settings = Options(now=time.time(), **options)
-    writer = Writer(
-        terms_of(command, settings, query, _account(app, command)), settings, app.prices(kaltura_price, price_table)
-    )
+    placeholders = _placeholders(app, command)
+    terms = terms_of(command, settings, query, _account(app, command, placeholders))
+    writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
     with app.stoppable(), _written_at_once(output) as (body, finish):
         kaltura, store = app.kaltura(), app.store(check=False)
         selection = Selection(kaltura, query)
         planned = plans_of(
-            kaltura, store, selection, command, settings, placeholder_bytes=app.settings.placeholder_bytes(),
-            workers=workers,
+            kaltura, store, selection, command, settings, placeholders=placeholders, workers=workers
         )  # fmt: skip
         with planned as found:
             for facts, what in with_progress(found, lambda: selection.expected):
@@ -213,11 +219,10 @@ class Applying(Work):
         from kaltura_archiver.selection import Named
         from kaltura_archiver.survey import plans_of
 
-        placeholder_bytes = runner.placeholder.size_bytes if runner.placeholder else None
         entries = Named(runner.kaltura, self.ids)
         planned = plans_of(
             runner.kaltura, runner.store, entries, self._terms.command, runner.options,
-            placeholder_bytes=placeholder_bytes, workers=2 * workers,
+            placeholders=runner.placeholders, workers=2 * workers,
         )  # fmt: skip
         known = {}
         with planned as found:
@@ -281,7 +286,9 @@ class Part(click.ParamType[tuple[float, str]]):
     "--max-drift", type=Part(), default="1%", show_default=True, metavar="N|P%",
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
-@_options(workers_option, no_lock_option, run_log_option, bandwidth_option, format_option, *_SWAP[:2])
+@_options(
+    workers_option, no_lock_option, run_log_option, bandwidth_option, placeholder_map_option, format_option, *_SWAP[:2]
+)
 @keep_options
 @pass_app
 def apply(
@@ -306,7 +313,7 @@ def apply(
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
         terms, lines, left_out = read_plan(numbered_lines(stream, where), where)
-    for name, here in _account(app, terms.command).items():
+    for name, here in _account(app, terms.command, _placeholders(app, terms.command)).items():
         if (there := terms.account.get(name)) != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep
@@ -320,8 +327,8 @@ def apply(
     work = Applying(terms, lines, len(lines) * number / 100 if percent else number, f"{number:g}{percent}")
     told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(left_out.items()))
     log.info(
-        "plan %s of %s: %s %d entries%s", terms.plan, terms.made, terms.command, len(lines),
-        f", and leave out what was {told}" if told else "",
+        "plan %s of %s: %s of %d entries%s", terms.plan, terms.made, terms.command, len(lines),
+        f"; left out: {told}" if told else "",
     )  # fmt: skip
     perform(
         app, terms.command, options, lambda runner: work.choose(runner, workers), workers=workers, review=work.review,

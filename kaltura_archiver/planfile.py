@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kaltura_archiver import __version__
-from kaltura_archiver.bill import Bill
+from kaltura_archiver.bill import Bill, money
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
+    NOTICE_PREFIX,
     REPLACED_TAG,
     Availability,
     Entry,
@@ -42,7 +43,7 @@ ACTIONS = {"archive": Command.S3COPY, "replace": Command.REPLACE, "restore": Com
 # What of a command's options decides what is done, and so is part of the plan; the others belong to the run.
 OPTIONS = {
     Command.S3COPY: ("storage_class", "accept_size_match"),
-    Command.REPLACE: ("min_age_years", "approve", "allow_in_place"),
+    Command.REPLACE: ("min_age_years", "noticed_before_seconds", "approve", "allow_in_place"),
     Command.RESTORE: ("tier", "days", "via", "approve", "allow_in_place"),
 }
 # Criteria of a selection that a play since then can break.
@@ -185,8 +186,12 @@ class Writer:
     def __str__(self) -> str:
         """The totals in one clause."""
         counts = ", ".join(f"{outcome} {self.outcomes[outcome]}" for outcome in Outcome if self.outcomes[outcome])
-        text = f"{counts or 'no entry'}; bytes to move {self.bytes_moved}, bytes to free {self.bytes_freed}"
-        return f"{text}; {self._bill}" if str(self._bill) else text
+        parts = [f"{counts or 'no entry'}; bytes to move {self.bytes_moved}, bytes to free {self.bytes_freed}"]
+        if str(self._bill):
+            parts.append(str(self._bill))
+        if saved := self._prices.kaltura_month(self.bytes_freed):
+            parts.append(f"saves {money(saved, self._prices.currency)} a month in Kaltura")
+        return "; ".join(parts)
 
     def first(self) -> str:
         terms = self._terms
@@ -195,6 +200,7 @@ class Writer:
             "format": FORMAT,
             "plan": terms.plan,
             "action": next(name for name, command in ACTIONS.items() if command is terms.command),
+            "command": terms.command.value,
             "made": terms.made,
             "tool": __version__,
             "filter": terms.filter,
@@ -319,6 +325,8 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
 
 
 def _same_kind(value: Any, like: Any) -> Any:
+    if like is None:
+        return None if value is None else float(value)
     return type(like)(value) if isinstance(like, int | float) else str(value)
 
 
@@ -387,7 +395,11 @@ def _may_be_ours(line: Line, facts: Facts) -> bool:
 
 
 def _changed_tags(line: Line, facts: Facts, command: Command) -> Iterator[str]:
-    before, now = set(line.tags), normalised_tags(facts.entry.tags)
+    # That its owner was told is no change of the entry.
+    before, now = (
+        {tag for tag in tags if not tag.startswith(NOTICE_PREFIX)}
+        for tags in (line.tags, normalised_tags(facts.entry.tags))
+    )
     changes = [f"+{tag}" for tag in sorted(now - before - _ADDS[command])]
     changes += [f"-{tag}" for tag in sorted(before - now - _REMOVES.get(command, set()))]
     if changes:

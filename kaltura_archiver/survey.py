@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.inventory import Inventory
@@ -19,6 +20,9 @@ from kaltura_archiver.plans import Command, Options, Plan, plan_for
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.states import needs_tags
 from kaltura_archiver.store import ListedObject, Store
+
+if TYPE_CHECKING:
+    from kaltura_archiver.apply import Placeholders
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
-    thorough: bool, availability: bool, copies: bool = False,
+    thorough: bool, availability: bool, more_placeholder_bytes: frozenset[int] = frozenset(), copies: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
 
@@ -62,18 +66,18 @@ def facts_of(
         flavors = kaltura.flavors(entry.id for entry in batch)
         inventory = listing.result()
         facts = [
-            Facts(entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placeholder_bytes)
+            Facts(
+                entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placeholder_bytes,
+                more_placeholder_bytes,
+            )
             for entry in batch
-        ]
+        ]  # fmt: skip
         looked = {
             f.entry.id: pool.submit(store.head, f.entry.id)
             for f in facts
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
-        return [
-            Facts(f.entry, f.flavors, looked[f.entry.id].result(), placeholder_bytes) if f.entry.id in looked else f
-            for f in facts
-        ]
+        return [replace(f, stored=looked[f.entry.id].result()) if f.entry.id in looked else f for f in facts]
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
     listing: Future[Inventory | None] = Future()
@@ -96,14 +100,19 @@ def facts_of(
 @contextmanager
 def plans_of(
     kaltura: Kaltura, store: Store, selection: Selection, command: Command, options: Options, *,
-    placeholder_bytes: int | None, workers: int,
+    placeholders: Placeholders, workers: int,
 ) -> Iterator[Iterator[tuple[Facts, Plan]]]:  # fmt: skip
     """What a command would do about each entry of a selection, in its order, with the facts that this rests on.
 
     They are as complete as those on which the command itself acts: of every stored copy the tags are read.
     """
 
+    def with_placeholder(facts: Facts) -> Facts:
+        chosen = placeholders.chosen(facts.entry, facts.original)
+        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None)
+
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
+        batch = [with_placeholder(facts) for facts in batch]
         if options.keep.categories and command.heeds_keep:
             inside = kaltura.inside(options.keep.categories, [facts.entry.id for facts in batch])
             batch = [replace(facts, in_kept_category=facts.entry.id in inside) for facts in batch]
@@ -119,8 +128,8 @@ def plans_of(
         ]
 
     with facts_of(
-        kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers, thorough=False,
-        availability=True, copies=True,
+        kaltura, store, selection, placeholder_bytes=None, more_placeholder_bytes=placeholders.sizes,
+        workers=workers, thorough=False, availability=True, copies=True,
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

@@ -198,7 +198,7 @@ def test_apply_is_dry_unless_told_otherwise_and_then_does_what_the_plan_says(
     assert "nothing was changed: --no-dry-run acts" in dry.err
     ran = apply(run)
     assert (ran.code, ran.outcomes) == (0, dict.fromkeys(ids, "done")), ran.err
-    assert f"{ACTIONS[action]} 3 entries, and leave out what was" in ran.err
+    assert f"{ACTIONS[action]} of 3 entries; left out: " in ran.err
     assert [state_of(run, entry_id) for entry_id in ids] == [GOAL[action]] * 3
     assert [request for request in writes(sandbox) if request.subject == other] == []
     again = apply(run)
@@ -355,6 +355,24 @@ def test_apply_takes_the_options_of_the_plan(sandbox: Sandbox, run: Run) -> None
     assert apply(run).code == 0
     head = sandbox.s3.client().head_object(Bucket=sandbox.s3.bucket, Key=entry_id)
     assert head["StorageClass"] == "DEEP_ARCHIVE"
+
+
+def test_each_entry_gets_the_placeholder_that_the_plan_was_made_with(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.kaltura.add_category(10, "Chemistry")
+    ours, theirs = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED, categories=(10,))
+    chemistry = sandbox.placeholder + b"\0\0\0\x08free"
+    Path("chemistry.mp4").write_bytes(chemistry)
+    Path("map.toml").write_text('[category]\n10 = "chemistry.mp4"\n')
+    planned(run, "replace", "--placeholder-map", "map.toml")
+    refused = apply(run)
+    assert (refused.code, "the plan is for placeholder " in refused.err) == (2, True)
+    monkeypatch.setenv("PLACEHOLDER_MAP", "map.toml")
+    assert apply(run).code == 0
+    assert (shown(sandbox, ours), shown(sandbox, theirs)) == (sandbox.placeholder, chemistry)
+    assert entries_of()[theirs]["bytes_moved"] == len(chemistry)
+    assert apply(run).outcomes == {ours: "already", theirs: "already"}
 
 
 def test_apply_leaves_a_log_that_names_the_plan(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

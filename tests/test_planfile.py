@@ -60,11 +60,17 @@ def test_what_is_written_is_read_again() -> None:
     keep = Keep(frozenset({"keep", "gold"}), frozenset({3, 12}), frozenset({"ann"}))
     query = Query(tags=("a1",), unplayed_since=NOW, plays_below=3, shard=(1, 4))
     known = facts(original(), stored(), archived=True)
-    known = dataclasses.replace(known, in_kept_category=False)
-    lines = written(Command.REPLACE, [known], query, keep=keep, approve=True)
+    entry = dataclasses.replace(known.entry, tags=(*known.entry.tags, "notice_2020-01-01"))
+    known = dataclasses.replace(known, entry=entry, in_kept_category=False)
+    lines = written(Command.REPLACE, [known], query, keep=keep, approve=True, noticed_before_seconds=86400)
     terms, (line,), left_out = read(lines)
     assert terms.command is Command.REPLACE
-    assert terms.options == {"min_age_years": 0.0, "approve": True, "allow_in_place": False}
+    assert terms.options == {
+        "min_age_years": 0.0,
+        "noticed_before_seconds": 86400.0,
+        "approve": True,
+        "allow_in_place": False,
+    }
     assert terms.keep == keep
     assert terms.plays == {"unplayed_since": NOW, "plays_below": 3}
     assert (terms.account, terms.filter, terms.shard) == (ACCOUNT, str(query), (1, 4))
@@ -72,7 +78,7 @@ def test_what_is_written_is_read_again() -> None:
     assert line.entry_id == ID
     assert line.steps == (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, Step.ADD_REPLACED, Step.PUT_PLACEHOLDER)
     assert (line.original, line.original_bytes) == ("0_source01@2", VIDEO_BYTES)
-    assert line.tags == (ARCHIVED_TAG, "lecture")
+    assert line.tags == (ARCHIVED_TAG, "lecture", "notice_2020-01-01")
     assert (line.stored_bytes, line.etag, line.sha256) == (VIDEO_BYTES, "e" * 32, "ab" * 32)
     assert left_out == {}
 
@@ -271,6 +277,14 @@ def test_a_plan_by_plays_minds_plays_and_another_one_does_not() -> None:
     ):
         terms, (line,), _ = read(written(Command.S3COPY, [facts(original())], query))
         assert drift(terms, line, played, plan) == words
+
+
+def test_a_notice_to_the_owner_is_no_drift() -> None:
+    terms, (line,), _ = read(written(Command.REPLACE, [ARCHIVED]))
+    for tags, words in ((["notice_2023-10-10"], ""), (["notice_2023-10-10", "notes"], "tags +notes")):
+        entry = dataclasses.replace(ARCHIVED.entry, tags=(*ARCHIVED.entry.tags, *tags))
+        now = dataclasses.replace(ARCHIVED, entry=entry)
+        assert drift(terms, line, now, plan_for(Command.REPLACE, now, Options(now=NOW, min_age_years=0))) == words
 
 
 def test_an_entry_that_is_where_the_plan_wanted_it_has_not_drifted() -> None:
