@@ -130,8 +130,8 @@ def plan(
     command = ACTIONS[action]
     _refuse_options_of_others(action, set(OPTIONS[command]), {name for names in OPTIONS.values() for name in names})
     need_criteria(f"plan {action}", query, everything=everything)
-    if output != "-" and Path(output).exists() and not force:
-        raise SelectionError(f"{output} exists; name another file with --output, or use --force")
+    if output != "-" and Path(output).exists() and not (force and Path(output).is_file()):
+        raise SelectionError(f"{output} exists; name another file with --output, or use --force to overwrite a file")
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
     options["keep"] = kept
     settings = Options(now=time.time(), **options)
