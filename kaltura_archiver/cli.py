@@ -56,6 +56,7 @@ from kaltura_archiver.report import (
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
     from kaltura_archiver.bandwidth import Bandwidth
+    from kaltura_archiver.cluster import Fleet
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
     from kaltura_archiver.selection import Ids, Selection
@@ -403,6 +404,26 @@ bandwidth_option = click.option(
 )  # fmt: skip
 
 
+cluster_options = _options(
+    click.option(
+        "--cluster", metavar="WHERE",
+        help="Share the work among processes or machines: local:N, fargate:N, or the address of a scheduler.",
+    ),
+    click.option(
+        "--cluster-tls", metavar="DIR",
+        help="Folder of the certificates of a scheduler's fleet [CLUSTER_TLS].",
+    ),
+    click.option(
+        "--max-calls", type=click.IntRange(1), default=64, show_default=True, metavar="N",
+        help="With --cluster: calls to Kaltura at a time, all workers together.",
+    ),
+    click.option(
+        "--max-transfers", type=click.IntRange(1), default=64, show_default=True, metavar="N",
+        help="With --cluster: videos on their way at a time, all workers together.",
+    ),
+)  # fmt: skip
+
+
 def acting_options(old_flag: str) -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
 
@@ -414,6 +435,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
             "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
             help="Entries worked on at a time.",
         ),
+        cluster_options,
         click.option("--no-lock", is_flag=True, help="Run beside another run of this command."),
         bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
@@ -799,7 +821,8 @@ def _runner(app: App, command: Command, options: Options) -> Runner:
 
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
-    style: str, no_lock: bool = True, tmp: str | None = None, wait_ready: bool = False,
+    style: str, cluster: str | None, cluster_tls: str | None, max_calls: int, max_transfers: int,
+    no_lock: bool = True, tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, **options: Any,
 ) -> NoReturn:  # fmt: skip
     """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
@@ -813,12 +836,15 @@ def _run(
     settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
     run = secrets.token_hex(4)
     mark_lines(run)
+    fleet = None
+    if cluster:
+        fleet = _fleet(app, cluster, cluster_tls, run, command, settings, (workers, max_calls, max_transfers))
     runner = _runner(app, command, settings)
     started = time.monotonic()
     outcomes: list[Outcome] = []
     moved = freed = 0
     lock = None if settings.dry_run or no_lock else _lock(app, runner, command, query, run)
-    with app.stoppable(), lock or nullcontext():
+    with app.stoppable(), fleet or nullcontext(), lock or nullcontext():
         selection = _select(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         ids = draw(selection.read_ids())
@@ -831,22 +857,60 @@ def _run(
         asked = context.get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
         with Rows(RESULT_COLUMNS, style, cast(TextIO, _PatientStdout())) if shown else nullcontext() as rows:
-            for result in runner.run(ids, workers):
+            for result in fleet.run(ids) if fleet else runner.run(ids, workers):
                 if rows is not None:
                     rows.write(result_row(result))
                 outcomes.append(result.outcome)
                 moved += result.bytes_moved
                 freed += result.bytes_freed
+        if fleet and fleet.losses and not settings.dry_run:
+            runner.remove_leftovers(ids, before=time.time())
     mode = "DRYRUN" if settings.dry_run else "EXEC"
     line = summary_line(tally(outcomes), moved=moved, freed=freed, seconds=time.monotonic() - started)
     if settings.dry_run:
         line += "; nothing was changed: --no-dry-run acts"
     if app.signal:
         line += f"; asked to stop, {len(ids) - len(outcomes)} entries were not begun"
+    if fleet and fleet.lost:
+        log.error("not finished: %s; run the command again", fleet.lost)
+        line += f"; not finished, {len(ids) - len(outcomes)} entries were not begun"
+        code = Exit.FAILED
     log.info("%s", line, extra={"mode": mode, "kind": "run", "action": str(command)})
     if lock and lock.lost:
         app.exit(Exit.LOCKED)
     app.exit(max(code, exit_of(outcomes), key=_severity))
+
+
+def _fleet(
+    app: App, cluster: str, cluster_tls: str | None, run: str, command: Command, options: Options,
+    numbers: tuple[int, int, int],
+) -> Fleet:  # fmt: skip
+    try:
+        from kaltura_archiver.certificates import Certificates
+        from kaltura_archiver.cluster import CERTIFICATE_DAYS, Bounds, Fleet, Job, parse_cluster
+    except ModuleNotFoundError as error:
+        raise no_cluster(error) from error
+    where, settings = parse_cluster(cluster), app.settings
+    settings.need_kaltura()
+    if where.kind == "address":
+        context = click.get_current_context()
+        if context.get_parameter_source("workers") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("--workers is told to the workers of a running scheduler when they start", context)
+        certificates = Certificates.read(tls_folder(settings, cluster_tls))
+    else:
+        certificates = Certificates.make(CERTIFICATE_DAYS)
+    job = Job.of(settings, run, command, options, app.bandwidth)
+    return Fleet(where, job, certificates, Bounds(*numbers), app.stop, settings.app_token or settings.secret)
+
+
+def tls_folder(settings: Settings, option: str | None) -> Path:
+    if folder := option or settings.cluster_tls:
+        return Path(folder)
+    raise ConfigError("a fleet needs TLS: name the folder of its certificates in --cluster-tls or CLUSTER_TLS")
+
+
+def no_cluster(error: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(f"a fleet needs {error.name}: pip install 'kaltura-archiver[cluster]'")
 
 
 def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) -> RunLock:
@@ -944,6 +1008,7 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
 )
+@cluster_options
 @bandwidth_option
 @format_option
 @pass_app
@@ -1099,6 +1164,7 @@ def demo(app: App, /, quick: bool) -> None:
 
 
 # Commands in modules of their own, which register themselves with `cli`
+import kaltura_archiver.cli_cluster  # noqa: E402
 import kaltura_archiver.cli_directory  # noqa: E402, F401
 
 

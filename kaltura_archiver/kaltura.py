@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -423,12 +423,15 @@ class Kaltura:
         read_only: bool,
         stop: threading.Event | None = None,
         bandwidth: Bandwidth | None = None,
+        calls: AbstractContextManager[object] | None = None,
     ) -> None:
+        """`calls` is entered for the time of each call."""
         self._settings = settings
         self._read_only = read_only
         self._stop = stop or threading.Event()
         self._idle: list[Any] = []  # clients, each with its connection, the last one used last
         self._bandwidth = bandwidth
+        self._calls = calls or nullcontext()
         self._local = threading.local()
         self._session_lock = threading.Lock()
         self._ks = ""
@@ -514,7 +517,8 @@ class Kaltura:
         while True:
             called_at = self._pace.wait()
             try:
-                answer = call()
+                with self._calls:
+                    answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
                 failure = _translate(error, what)
