@@ -58,10 +58,14 @@ FARGATE_PORTS = (8788, 8789)
 CONNECT_SECONDS = 10.0
 NO_WORKERS_SECONDS = 60.0
 FARGATE_SECONDS = 600.0
+# Between two looks at those tasks.
+TASK_SECONDS = 10.0
 # Between two looks at who is there.
 LOOK_SECONDS = 2.0
 # How long entries in hand may take to end after SIGTERM; a service manager kills some time after that.
 STOP_SECONDS = 15.0
+# How long a task may take to end when its work is done.
+LEAVE_SECONDS = 3.0
 # So many runs at a time may share the workers of a running scheduler.
 MAX_RUNS = 8
 CERTIFICATE_DAYS = 30.0
@@ -450,6 +454,8 @@ class FargateWorker(ProcessInterface):
 
     async def close(self) -> None:
         if self.started is not None and self.status == Status.running:
+            # Retired, it ends by itself with status 0 (see Fleet); that of a task that is stopped would be an alarm.
+            await asyncio.sleep(LEAVE_SECONDS)
             try:
                 await asyncio.to_thread(self._tasks.stop, self.started)
             except ArchiverError as error:
@@ -579,9 +585,13 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(OSError, RuntimeError, AttributeError):
+            if self.where.kind == "fargate":
+                workers = list(self._threads)
+                self._client.retire_workers(workers, close_workers=True, callback_timeout=CONNECT_SECONDS)
         for part, seconds in ((self._client, 3), (self._cluster, 30)):
             if part is not None:
-                with suppress(OSError, RuntimeError, TimeoutError):
+                with suppress(OSError, RuntimeError):
                     part.close(timeout=seconds)
 
     # Beginning
@@ -643,7 +653,7 @@ class Fleet:
                     f"no worker has come to the scheduler in {seconds:.0f} s; nothing was started: "
                     + ("start some (cluster worker --help)" if self.where.kind == "address" else "see the workers' log")
                 )
-            if self.where.kind == "fargate" and time.monotonic() > looked + CONNECT_SECONDS:
+            if self.where.kind == "fargate" and time.monotonic() > looked + TASK_SECONDS:
                 looked = time.monotonic()
                 self._require_tasks()
         unfit = self._client.run(_fit, self.job, on_error="return")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -14,11 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from cloudformation import STACK, Stack
 from conftest import Ran, Run
 from looking import shown, tags_of
+from test_run_task import Aws
+from test_run_task import aws as aws
 
 from kaltura_archiver import cluster
 from kaltura_archiver.certificates import NAMES, Certificates
@@ -162,6 +167,85 @@ def test_local_workers_take_every_entry_through_the_cycle(sandbox: Sandbox, run:
     assert len({r.session for r in sandbox.control.requests("media.update") if r.subject in videos}) == 2
 
 
+class Fargate(Aws):
+    """Whose tasks are processes on this machine, with the settings of the sandbox in place of the task definition's."""
+
+    environ: dict[str, str]
+    tasks: list[subprocess.Popen[bytes]]
+
+    def _RunTask(self, parameters: dict[str, Any]) -> tuple[int, Any]:
+        [override] = parameters["overrides"]["containerOverrides"]
+        command = [sys.executable, "-m", "kaltura_archiver", *override["command"]]
+        self.tasks.append(subprocess.Popen(command, env=self.environ, stderr=subprocess.DEVNULL))
+        return super()._RunTask(parameters)
+
+    def _StopTask(self, parameters: dict[str, Any]) -> tuple[int, Any]:
+        wait_for(lambda: self.tasks[0].poll() is not None)
+        return super()._StopTask(parameters)
+
+
+@pytest.fixture
+def fargate(aws: Aws, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fargate]:
+    aws.__class__ = Fargate
+    assert isinstance(aws, Fargate)
+    aws.environ, aws.tasks = {**os.environ, **sandbox.environ()}, []
+    for service in ("ECS", "CLOUDFORMATION"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", os.environ["AWS_ENDPOINT_URL"])
+    for name, value in {"PORT": 0, "FARGATE_PORTS": (0, 0), "LEAVE_SECONDS": 0.0}.items():
+        monkeypatch.setattr(cluster, name, value)
+    yield aws
+    for task in aws.tasks:
+        task.kill()
+        task.wait()
+
+
+def test_tasks_on_fargate_do_the_work_and_end_with_the_run(fargate: Fargate, sandbox: Sandbox, run: Run) -> None:
+    videos = add(sandbox, 3)
+    words = [word for entry in videos for word in ("--id", entry)]
+    ran = run("s3copy", *words, "--no-dry-run", "--cluster", f"fargate:1/{STACK}")
+    assert (ran.code, set(ran.outcomes.values())) == (0, {"done"}), ran.err
+    assert_archived(sandbox, videos)
+    [asked] = fargate.started()
+    assert f"task-definition/{STACK}-archive:2" in asked["taskDefinition"]
+    [override] = asked["overrides"]["containerOverrides"]
+    command = override["command"]
+    assert command[:2] == ["cluster", "worker"]
+    assert len(json.dumps(asked["overrides"])) < 8192  # ECS takes no more
+    # The key of the fleet is among the words, but only for who knows Kaltura's.
+    ticket = command[command.index("--ticket") + 1]
+    assert "PRIVATE KEY" in Certificates.opened(ticket, sandbox.kaltura.app_token).key
+    assert [task.returncode for task in fargate.tasks] == [0]
+    assert [operation for operation, _ in fargate.asked].count("StopTask") == 1
+
+
+def test_tasks_that_end_before_they_work_end_the_run(
+    fargate: Fargate, sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here: another app token than ours, so that they cannot open their ticket."""
+    monkeypatch.setattr(cluster, "TASK_SECONDS", 0.0)
+    fargate.environ["KALTURA_APP_TOKEN"] = "another-token-than-ours"
+    ran = run("restore", "--id", sandbox.add("placeholder"), "--no-dry-run", "--cluster", f"fargate:1/{STACK}")
+    assert (ran.code, ran.rows) == (2, [])
+    assert "error: the tasks ended before they could work (it ended): read their log" in ran.err
+    assert [task.wait() for task in fargate.tasks] == [2]
+
+
+def test_a_stack_that_is_none_starts_nothing(fargate: Fargate, sandbox: Sandbox, run: Run) -> None:
+    ran = run("s3copy", "--id", sandbox.add("initial"), "--cluster", "fargate:3/another")
+    assert (ran.code, ran.rows, fargate.tasks) == (2, [], [])
+    assert "Stack with id another does not exist" in ran.err
+
+
+def test_the_stack_lets_a_fleet_s_members_reach_one_another_only_where_asked() -> None:
+    assert not {"FleetIn", "FleetOut"} & set(Stack().resources)
+    resources = Stack(Fleet="true").resources
+    for name, peer in (("FleetIn", "SourceSecurityGroupId"), ("FleetOut", "DestinationSecurityGroupId")):
+        rule = resources[name]["Properties"]
+        assert rule["GroupId"] == rule[peer] == "SecurityGroup"
+        assert (rule["FromPort"], rule["ToPort"]) == (cluster.PORT, max(cluster.FARGATE_PORTS))
+        assert min(cluster.FARGATE_PORTS) > cluster.PORT
+
+
 def test_entries_that_convert_leave_their_place_to_others(sandbox: Sandbox, fleet: Callable[..., Ran]) -> None:
     """Four threads, nine entries, and no conversion ends before all have begun."""
     videos = add(sandbox, 9)
@@ -201,9 +285,10 @@ def test_an_entry_that_kills_its_worker_fails_and_no_other_is_lost(
     assert "is lost; what it had in hand is begun again by another" in ran.err
     assert f"{deadly} s3copy failed: a worker process died each time that it worked on this entry" in ran.err
     assert len(ran.rows) == 12
-    assert ran.outcomes.pop(deadly) == "failed"
-    assert set(ran.outcomes.values()) <= {"done", "already"}  # already: done, but its worker died before it said so
     videos.pop(deadly)
+    assert ran.outcomes[deadly] == "failed"
+    # already: it had been done when its worker died, but that had not said so.
+    assert {ran.outcomes[entry_id] for entry_id in videos} <= {"done", "already"}
     assert_archived(sandbox, videos)
     assert sandbox.s3.uploads() == []
 
