@@ -265,6 +265,18 @@ def faults(fleet: Fleet, count: int) -> list[str]:
     finish("kill -9 of a worker", process, 0, {"done", "already"})
     wrong += fleet.judge(entries, "killed")
 
+    entries, process = third("asked")
+    fleet.running["host2"].terminate()
+    finish("SIGTERM to a worker", process, 0, {"done", "already"})
+    say(f"  it ended with {fleet.running['host2'].wait(60)}")
+    wrong += fleet.judge(entries, "asked")
+
+    entries, process = third("ended")
+    process.terminate()
+    finish("SIGTERM to the client", process, 143, {"done", "interrupted", "already"})
+    finish("… and its rerun", fleet.s3copy("ended"), 0, {"done", "already"})
+    wrong += fleet.judge(entries, "ended")
+
     entries, process = third("cut")
     cut(2)
     finish("a host cut off the network", process, 0, {"done", "already"})

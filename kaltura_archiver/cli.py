@@ -837,6 +837,9 @@ def _run(
     run = secrets.token_hex(4)
     mark_lines(run)
     fleet = None
+    for name in ("cluster_tls", "max_calls", "max_transfers"):
+        if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{_dashed(name)} is for --cluster", context)
     if cluster:
         fleet = _fleet(app, cluster, cluster_tls, run, command, settings, (workers, max_calls, max_transfers))
     runner = _runner(app, command, settings)
@@ -863,7 +866,7 @@ def _run(
                 outcomes.append(result.outcome)
                 moved += result.bytes_moved
                 freed += result.bytes_freed
-        if fleet and fleet.losses and not settings.dry_run:
+        if fleet and fleet.has_losses() and not settings.dry_run:
             runner.remove_leftovers(ids, before=time.time())
     mode = "DRYRUN" if settings.dry_run else "EXEC"
     line = summary_line(tally(outcomes), moved=moved, freed=freed, seconds=time.monotonic() - started)

@@ -17,7 +17,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -369,6 +369,10 @@ async def _stop(run: str) -> None:
     _crew.stop(run)
 
 
+async def _go(dask_worker: Any) -> None:
+    dask_worker.loop.add_callback(dask_worker.close, reason="the run has ended")
+
+
 def _work(job: Job, share: Share, entry_id: str) -> None:
     """Bring one entry to its goal, and tell the client how that ended."""
     worker = get_worker()
@@ -384,9 +388,7 @@ def _work(job: Job, share: Share, entry_id: str) -> None:
     with _crew.lines.keeping() as lines, _crew.in_hand():
         if not post.stop.is_set():
             result = post.runner.one(entry_id)
-        if _crew.leaving and (result is None or result.outcome is Outcome.INTERRUPTED):
-            raise Reschedule
-        told: dict[str, Any] = {"entry": entry_id, "lines": lines}
+        told: dict[str, Any] = {"entry": entry_id, "lines": lines, "leaving": _crew.leaving}
         if result is not None:
             fields = dataclasses.asdict(result) | {"outcome": result.outcome.value, "detail": redact(result.detail)}
             told["result"] = fields
@@ -454,7 +456,7 @@ class FargateWorker(ProcessInterface):
 
     async def close(self) -> None:
         if self.started is not None and self.status == Status.running:
-            # Retired, it ends by itself with status 0 (see Fleet); that of a task that is stopped would be an alarm.
+            # Told to go, it ends by itself with status 0; that of a task that is stopped would be an alarm.
             await asyncio.sleep(LEAVE_SECONDS)
             try:
                 await asyncio.to_thread(self._tasks.stop, self.started)
@@ -557,7 +559,7 @@ class Fleet:
     """The run's side of a fleet. A context manager: a running scheduler is reached, and its workers looked at, when it
     is entered; own workers are started when there is something to do. Raises ConfigError where nothing was begun.
 
-    `lost` tells at the end why the run is not finished; `losses` how many workers have gone.
+    `lost` tells at the end why the run is not finished.
     """
 
     where: Where
@@ -567,7 +569,6 @@ class Fleet:
     stop: threading.Event
     secret: str = field(repr=False)  # of Kaltura: seals what tasks on Fargate are told
     lost: str = ""
-    losses: int = 0
 
     def __post_init__(self) -> None:
         self._client: Any = None
@@ -575,7 +576,10 @@ class Fleet:
         self._news: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._threads: dict[str, int] = {}
         self._looked_at = self._seen_at = 0.0
-        self._shares = 0
+        self._shares = self._trials = self._losses = 0
+        self._in_hand: dict[str, Future[None]] = {}
+        self._suspects: list[str] = []
+        self._alone = False  # the suspects are at work
 
     def __enter__(self) -> Fleet:
         hush()
@@ -585,10 +589,8 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError, RuntimeError, AttributeError):
-            if self.where.kind == "fargate":
-                workers = list(self._threads)
-                self._client.retire_workers(workers, close_workers=True, callback_timeout=CONNECT_SECONDS)
+        if self.where.kind == "fargate":
+            self._tell(_go).join(CONNECT_SECONDS)
         for part, seconds in ((self._client, 3), (self._cluster, 30)):
             if part is not None:
                 with suppress(OSError, RuntimeError):
@@ -690,7 +692,7 @@ class Fleet:
         self._looked_at = now
         gone, come = self._threads.keys() - found.keys(), found.keys() - self._threads.keys()
         for address in gone:
-            self.losses += 1
+            self._losses += 1
             log.warning("worker %s is lost; what it had in hand is begun again by another", address)
         if come and self._seen_at:
             log.info("%s joined", _count(len(come), "worker process"))
@@ -723,12 +725,12 @@ class Fleet:
         converts = self.job.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR)
         return 2 * sum(self._threads.values()) + (self.job.options.max_converting if converts else 0)
 
-    def _submit(self, entry_id: str, trial: int = 0) -> Future[None]:
-        future: Future[None] = self._client.submit(
-            _work, self.job, self._share(), entry_id, key=(self.job.topic, entry_id, trial), pure=False
-        )
+    def _submit(self, entry_id: str) -> None:
+        self._trials += 1
+        key = (self.job.topic, entry_id, self._trials)
+        future = self._client.submit(_work, self.job, self._share(), entry_id, key=key, pure=False)
+        self._in_hand[entry_id] = future
         future.add_done_callback(lambda future: self._news.put(("ended", (entry_id, future))))
-        return future
 
     def run(self, entry_ids: Sequence[str]) -> Iterator[Result]:
         """Results as they come; after `stop` is set no further entry is begun. See `lost` afterwards.
@@ -740,45 +742,31 @@ class Fleet:
             return
         if self._client is None:
             self._start(len(entry_ids))
-        waiting, suspects = iter(entry_ids), list[str]()
-        in_hand: dict[str, Future[None]] = {}
-        alone, deadline = False, math.inf
+        waiting, deadline = iter(entry_ids), math.inf
         try:
             while not self.lost:
                 self._look()
                 if self.stop.is_set() and deadline == math.inf:
                     deadline = time.monotonic() + STOP_SECONDS
-                    threading.Thread(target=self._tell_to_stop, daemon=True).start()
-                while not self.stop.is_set() and len(in_hand) < (1 if alone else self._window):
+                    self._tell(_stop, self.job.run)
+                while not self.stop.is_set() and len(self._in_hand) < (1 if self._alone else self._window):
                     if (entry_id := next(waiting, None)) is None:
                         break
-                    in_hand[entry_id] = self._submit(entry_id, trial=int(alone))
-                if not in_hand:
-                    if alone or not suspects or self.stop.is_set():
+                    self._submit(entry_id)
+                if not self._in_hand:
+                    if self._alone or not self._suspects or self.stop.is_set():
                         break
-                    alone, waiting = True, iter(suspects)
+                    self._alone, waiting = True, iter(self._suspects)
                     continue
                 if time.monotonic() > deadline or (self.stop.is_set() and not self._threads):
                     break
                 for kind, news in self._hear():
-                    if kind == "told":
-                        if known := in_hand.pop(news["entry"], None):
-                            known.release()
-                            yield from self._result(news)
-                        continue
-                    future: Future[None] = news[1]
-                    entry_id = news[0]
-                    if in_hand.get(entry_id) is not future:
-                        continue
-                    yield from self._ended(entry_id, future, in_hand, None if alone else suspects)
-            self._looked_at = 0.0
-            if self.losses and not self.lost:
-                self._look()
+                    yield from self._told(news) if kind == "told" else self._ended(*news)
             why = self.lost or "its worker did not tell in time how it ended"
-            for entry_id in (*in_hand, *(() if alone else suspects)):
+            for entry_id in (*self._in_hand, *(() if self._alone else self._suspects)):
                 yield self._own_result(entry_id, Outcome.INTERRUPTED, f"{why}; run the command again to go on")
         except BaseException:
-            self._tell_to_stop()
+            self._tell(_stop, self.job.run).join(CONNECT_SECONDS)
             raise
 
     def _hear(self) -> Iterator[tuple[str, Any]]:
@@ -788,26 +776,34 @@ class Fleet:
             while True:
                 yield self._news.get_nowait()
 
-    def _result(self, news: dict[str, Any]) -> Iterator[Result]:
+    def _told(self, news: dict[str, Any]) -> Iterator[Result]:
+        """A worker says how an entry ended."""
+        entry_id, result = news["entry"], news.get("result")  # none: it was not begun
+        if not (future := self._in_hand.pop(entry_id, None)):
+            return
+        future.release()
+        if news["leaving"] and not self.stop.is_set() and (not result or result["outcome"] == Outcome.INTERRUPTED):
+            self._submit(entry_id)
+            return
         for line in news["lines"]:
             logger = logging.getLogger(line["name"])
             if logger.isEnabledFor(line["levelno"]):
                 logger.handle(logging.makeLogRecord(line))
-        if "result" in news:  # else it was not begun
-            yield Result(**{**news["result"], "outcome": Outcome(news["result"]["outcome"])})
+        if result:
+            yield Result(**{**result, "outcome": Outcome(result["outcome"])})
 
-    def _ended(
-        self, entry_id: str, future: Future[None], in_hand: dict[str, Future[None]], suspects: list[str] | None
-    ) -> Iterator[Result]:
-        """A future has ended before its entry's result came: then something is wrong."""
+    def _ended(self, entry_id: str, future: Future[None]) -> Iterator[Result]:
+        """A future has ended; if that was before its entry's result came, something is wrong."""
+        if self._in_hand.get(entry_id) is not future:
+            return
         if future.status in ("cancelled", "lost"):
             self.lost = self.lost or "the scheduler is lost"
             return
-        del in_hand[entry_id]
+        del self._in_hand[entry_id]
         error = future.exception() if future.status == "error" else None
-        if isinstance(error, KilledWorker) and suspects is not None:
+        if isinstance(error, KilledWorker) and not self._alone:
             log.warning("entry %s was in hand when workers died; it is tried once more, alone, at the end", entry_id)
-            suspects.append(entry_id)
+            self._suspects.append(entry_id)
         elif isinstance(error, KilledWorker):
             text = (
                 "a worker process died each time that it worked on this entry: see the workers' log, and their memory"
@@ -824,9 +820,25 @@ class Fleet:
         log.log(level, "%s: %s", outcome, detail, extra=fields)
         return Result(entry_id, "", outcome, detail)
 
-    def _tell_to_stop(self) -> None:
-        with suppress(OSError, RuntimeError, AttributeError, TimeoutError):
-            self._client.run(_stop, self.job.run, wait=False, on_error="ignore")
+    def has_losses(self) -> bool:
+        """Whether workers have gone, and may have left something of entries that others have finished since."""
+        if self._client is None or self.lost:
+            return False
+        self._looked_at = 0.0
+        self._look()
+        self.lost = ""  # not before the end
+        return self._losses > 0
+
+    def _tell(self, what: Callable[..., Any], *words: str) -> threading.Thread:
+        """Have every worker process do this now; one that is cut off keeps nobody but the thread waiting."""
+
+        def tell() -> None:
+            with suppress(OSError, RuntimeError, AttributeError, ValueError):
+                self._client.run(what, *words, wait=False, on_error="ignore")
+
+        thread = threading.Thread(target=tell, daemon=True)
+        thread.start()
+        return thread
 
 
 def _count(number: int, what: str) -> str:

@@ -453,6 +453,24 @@ def test_a_scheduler_out_of_reach_starts_nothing(
     assert not sandbox.control.writes()
 
 
+def test_what_is_for_a_fleet_is_not_ignored_without_one(run: Run) -> None:
+    for option in ("--max-calls", "--max-transfers", "--cluster-tls"):
+        ran = run("verify", "--tag", "archived_to_s3", option, "1")
+        assert (ran.code, ran.out) == (2, "")
+        assert f"{option} is for --cluster" in ran.err
+
+
+def test_the_pages_name_clusters_that_can_be() -> None:
+    root = Path(__file__).parent.parent
+    pages = [root / "README.md", root / "README-AWS.md", root / "docs" / "cluster.md"]
+    named = {
+        w for page in pages for w in re.findall(r"--cluster ([a-z]+:[^\s`]+)", page.read_text()) if "HOST" not in w
+    }
+    assert {"local:4", "fargate:20", "tls://10.0.0.5:8786"} <= named
+    for text in named - {"local:N,", "fargate:N"}:
+        cluster.parse_cluster(text)
+
+
 def test_the_workers_of_a_running_scheduler_have_their_own_number(run: Run, processes: Processes) -> None:
     ran = run("s3copy", "--all", "--cluster", "tls://127.0.0.1:1", "--cluster-tls", processes.tls, "--workers", 8)
     assert ran.code == 2
