@@ -33,20 +33,18 @@ from distributed.core import Status
 from distributed.deploy.spec import ProcessInterface
 
 from kaltura_archiver import __version__
-from kaltura_archiver.apply import Placeholder, Result, Runner
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.certificates import Certificates
 from kaltura_archiver.config import Settings, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, ServiceError, Stopped
-from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.pacing import Limit, Room
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.redact import RedactingFilter, redact
 from kaltura_archiver.report import set_up_logging
-from kaltura_archiver.store import Store
 
 if TYPE_CHECKING:
+    from kaltura_archiver.apply import Result
     from kaltura_archiver.run_task import Started, Tasks
 
 log = logging.getLogger(__name__)
@@ -156,6 +154,8 @@ class Job:
 
 
 def _place(settings: Settings) -> tuple[tuple[str, str], ...]:
+    from kaltura_archiver.apply import Placeholder
+
     placeholder = Placeholder.of(settings.placeholder_path)
     return (
         ("version", __version__),
@@ -232,6 +232,11 @@ class _Post:
     """What a worker process keeps of one run: the runner, and its share of what is bounded."""
 
     def __init__(self, job: Job) -> None:
+        # Neither schedulers nor the parents of worker processes need these.
+        from kaltura_archiver.apply import Placeholder, Runner
+        from kaltura_archiver.kaltura import Kaltura
+        from kaltura_archiver.store import Store
+
         settings = read_settings()
         settings.need_kaltura()
         settings.need_bucket()
@@ -778,6 +783,8 @@ class Fleet:
 
     def _told(self, news: dict[str, Any]) -> Iterator[Result]:
         """A worker says how an entry ended."""
+        from kaltura_archiver.apply import Result
+
         entry_id, result = news["entry"], news.get("result")  # none: it was not begun
         if not (future := self._in_hand.pop(entry_id, None)):
             return
@@ -814,6 +821,8 @@ class Fleet:
             yield self._own_result(entry_id, Outcome.FAILED, redact(text)[:300])
 
     def _own_result(self, entry_id: str, outcome: Outcome, detail: str) -> Result:
+        from kaltura_archiver.apply import Result
+
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
         mode = "DRYRUN" if self.job.options.dry_run else "EXEC"
         fields = {"mode": mode, "kind": "entry", "entry": entry_id, "action": self.job.command.value}

@@ -247,15 +247,15 @@ def test_the_stack_lets_a_fleet_s_members_reach_one_another_only_where_asked() -
 
 
 def test_entries_that_convert_leave_their_place_to_others(sandbox: Sandbox, fleet: Callable[..., Ran]) -> None:
-    """Four threads, nine entries, and no conversion ends before all have begun."""
-    videos = add(sandbox, 9)
+    """Four threads, six entries, and no conversion ends before all have begun."""
+    videos = add(sandbox, 6)
     assert fleet("s3copy", list(videos), "--no-dry-run").code == 0
     settings, begun = sandbox.kaltura.settings, threading.Event()
     settings.conversion_seconds = 3600.0
 
     def convert() -> None:
         with suppress(AssertionError):
-            wait_for(lambda: len(sandbox.control.requests("media.updateContent")) == 9)
+            wait_for(lambda: len(sandbox.control.requests("media.updateContent")) == 6)
             begun.set()
         sandbox.control.clock.advance(3600)
 
@@ -277,14 +277,14 @@ def test_entries_that_convert_leave_their_place_to_others(sandbox: Sandbox, flee
 def test_an_entry_that_kills_its_worker_fails_and_no_other_is_lost(
     sandbox: Sandbox, fleet: Callable[..., Ran], processes: Processes
 ) -> None:
-    videos = add(sandbox, 12)
-    deadly = list(videos)[5]
+    videos = add(sandbox, 8)
+    deadly = list(videos)[3]
     sandbox.control.add_fault("media.get", subject=deadly, times=99, before=processes.kill_worker)
     ran = fleet("s3copy", list(videos), "--no-dry-run")
     assert ran.code == 1
     assert "is lost; what it had in hand is begun again by another" in ran.err
     assert f"{deadly} s3copy failed: a worker process died each time that it worked on this entry" in ran.err
-    assert len(ran.rows) == 12
+    assert len(ran.rows) == 8
     videos.pop(deadly)
     assert ran.outcomes[deadly] == "failed"
     # already: it had been done when its worker died, but that had not said so.
@@ -296,15 +296,15 @@ def test_an_entry_that_kills_its_worker_fails_and_no_other_is_lost(
 def test_sigterm_ends_the_fleet_s_run_with_143(
     sandbox: Sandbox, fleet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    videos = add(sandbox, 20)
+    videos = add(sandbox, 14)
     monkeypatch.setattr("kaltura_archiver.store.Store.abort_stale_uploads", lambda *_: 0)
     sandbox.control.add_fault("s3.PutObject", skip=4, after=lambda _: os.kill(os.getpid(), signal.SIGTERM))
     sandbox.control.add_fault("s3.PutObject", "delay", seconds=0.1, times=99)
     ran = fleet("s3copy", list(videos), "--no-dry-run")
     assert ran.code == 143
-    assert 0 < len(ran.rows) < 20
+    assert 0 < len(ran.rows) < 14
     assert set(ran.outcomes.values()) <= {"done", "interrupted"}
-    assert f"asked to stop, {20 - len(ran.rows)} entries were not begun" in ran.err
+    assert f"asked to stop, {14 - len(ran.rows)} entries were not begun" in ran.err
     sandbox.control.clear_faults()
     ran = fleet("s3copy", list(videos), "--no-dry-run")
     assert ran.code == 0
@@ -480,14 +480,14 @@ def test_the_workers_of_a_running_scheduler_have_their_own_number(run: Run, proc
 def test_a_scheduler_that_is_lost_leaves_the_run_unfinished_and_the_next_one_finishes_it(
     sandbox: Sandbox, fleet: Callable[..., Ran], processes: Processes, run: Run
 ) -> None:
-    videos = add(sandbox, 20)
+    videos = add(sandbox, 14)
     scheduler, worker = processes.running["scheduler"], processes.running["worker"]
     sandbox.control.add_fault("s3.PutObject", skip=4, before=lambda _: scheduler.kill())
     ran = fleet("s3copy", list(videos), "--no-dry-run")
     assert ran.code == 1
     assert "not finished: the scheduler is lost; run the command again" in ran.err
     assert set(ran.outcomes.values()) <= {"done", "interrupted"}
-    assert f"not finished, {20 - len(ran.rows)} entries were not begun" in ran.err
+    assert f"not finished, {14 - len(ran.rows)} entries were not begun" in ran.err
     # Workers end by themselves.
     assert worker.wait(120) == 0
     assert "the scheduler has gone" in processes.log("worker")
