@@ -50,7 +50,7 @@ step() {
     command=$1
     shift
     # shellcheck disable=SC2086 # words of options, by design
-    set -- kaltura-archiver "$command" ${SELECTION-} "$@"
+    set -- kaltura-archiver ${LOG_FORMAT:+--log-format "$LOG_FORMAT"} "$command" ${SELECTION-} "$@"
     say "$*"
     run "$@"
     case $status:$worst in

@@ -45,7 +45,7 @@ from kaltura_archiver.model import (
     ReplacementStatus,
     StoredObject,
 )
-from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room
+from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
@@ -61,7 +61,11 @@ NO_CONTENT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more."""
+    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more.
+
+    `facts` and `steps` are what the last plan rested on and what it was; None and none where it did not come to one.
+    `ended_at` is unix seconds.
+    """
 
     entry_id: str
     state: str
@@ -69,6 +73,14 @@ class Result:
     detail: str
     bytes_moved: int = 0
     bytes_freed: int = 0
+    facts: Facts | None = None
+    steps: tuple[Step, ...] = ()
+    ended_at: float = 0.0
+
+    @property
+    def last_played_at(self) -> int | None:
+        """Unix seconds; None for never, or where the entry could not be read."""
+        return self.facts.entry.last_played_at if self.facts else None
 
 
 @dataclass
@@ -76,6 +88,7 @@ class _Work:
     """One entry in hand: what was known when it was planned, and what the steps have made so far."""
 
     facts: Facts
+    steps: tuple[Step, ...] = ()
     token: str = ""
     token_used: bool = False
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
@@ -222,7 +235,7 @@ class Runner:
                 facts, plan = self._plan(entry_id)
                 state = state or plan.state
                 moved = work.bytes_moved if work else 0
-                work = _Work(facts, bytes_moved=moved)
+                work = _Work(facts, plan.steps, bytes_moved=moved)
                 try:
                     outcome, detail = self._carry_out(plan, work)
                 finally:
@@ -247,9 +260,18 @@ class Runner:
         if work is not None and not self.options.dry_run:
             self._clean_up(work)
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        self._line(level, "entry", entry_id, detail if outcome is Outcome.WOULD else f"{outcome}: {detail}")
-        moved, freed = (work.bytes_moved, work.bytes_freed) if work else (0, 0)
-        return Result(entry_id, state, outcome, detail, moved, freed)
+        text = detail if outcome is Outcome.WOULD else f"{outcome}: {detail}"
+        self._line(level, "entry", entry_id, text, outcome=outcome.value)
+        if work is None:
+            return Result(entry_id, state, outcome, detail, ended_at=time.time())
+        return Result(
+            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time()
+        )
+
+    def traffic(self) -> Traffic:
+        """What was asked of the services so far."""
+        kaltura, store = self.kaltura.pace, self.store.pace
+        return Traffic(kaltura.calls, store.calls, kaltura.retries + store.retries)
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises EntryFailed if there is no such entry."""
@@ -286,12 +308,13 @@ class Runner:
             return Outcome.WAITING, "; ".join(work.notes)
         return Outcome.DONE, "; ".join(work.notes)
 
-    def _line(self, level: int, kind: str, entry_id: str, detail: str) -> None:
+    def _line(self, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
         fields = {
             "mode": "DRYRUN" if self.options.dry_run else "EXEC",
             "kind": kind,
             "entry": entry_id,
             "action": self.command.value,
+            **more,
         }
         log.log(level, "%s", detail, extra=fields)
 

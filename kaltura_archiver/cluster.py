@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import logging
 import math
 import os
+import pickle
 import re
 import signal
 import tempfile
@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -37,11 +37,11 @@ from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.certificates import Certificates
 from kaltura_archiver.config import Settings, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, ServiceError, Stopped
-from kaltura_archiver.model import Outcome
-from kaltura_archiver.pacing import Limit, Room
+from kaltura_archiver.model import Facts, Outcome
+from kaltura_archiver.pacing import Limit, Room, Traffic
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.redact import RedactingFilter, redact
-from kaltura_archiver.report import set_up_logging
+from kaltura_archiver.report import logs_json, set_up_logging
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Result
@@ -214,7 +214,7 @@ class _Lines(logging.Handler):
         if lines is not None:
             names = (
                 "name", "levelno", "levelname", "msg", "created", "msecs", "exc_text",
-                "mode", "kind", "entry", "action",
+                "mode", "kind", "entry", "action", "outcome",
             )  # fmt: skip
             lines.append({name: value for name in names if (value := getattr(record, name, None))})
             record.kept = True
@@ -378,6 +378,21 @@ async def _go(dask_worker: Any) -> None:
     dask_worker.loop.add_callback(dask_worker.close, reason="the run has ended")
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What a worker says of an entry that it is done with; no `result`: it was not begun.
+
+    `lines` were logged about it. `leaving`: the worker is, so that it may have been left before its end.
+    """
+
+    entry_id: str
+    result: Result | None
+    lines: tuple[dict[str, Any], ...]
+    leaving: bool
+    worker: str
+    traffic: Traffic
+
+
 def _work(job: Job, share: Share, entry_id: str) -> None:
     """Bring one entry to its goal, and tell the client how that ended."""
     worker = get_worker()
@@ -393,11 +408,12 @@ def _work(job: Job, share: Share, entry_id: str) -> None:
     with _crew.lines.keeping() as lines, _crew.in_hand():
         if not post.stop.is_set():
             result = post.runner.one(entry_id)
-        told: dict[str, Any] = {"entry": entry_id, "lines": lines, "leaving": _crew.leaving}
         if result is not None:
-            fields = dataclasses.asdict(result) | {"outcome": result.outcome.value, "detail": redact(result.detail)}
-            told["result"] = fields
-        worker.log_event(job.topic, json.dumps(told))
+            result = dataclasses.replace(result, detail=redact(result.detail))
+            if result.facts and not job.options.dry_run:  # a dry run's bill is made from them
+                result = dataclasses.replace(result, facts=Facts(result.facts.entry, ()), steps=())
+        told = _Told(entry_id, result, tuple(lines), _crew.leaving, worker.address, post.runner.traffic())
+        worker.log_event(job.topic, pickle.dumps(told))
 
 
 # Starting workers and schedulers
@@ -584,6 +600,7 @@ class Fleet:
         self._shares = self._trials = self._losses = 0
         self._in_hand: dict[str, Future[None]] = {}
         self._suspects: list[str] = []
+        self._traffic: dict[str, Traffic] = {}  # of each worker
         self._alone = False  # the suspects are at work
 
     def __enter__(self) -> Fleet:
@@ -610,7 +627,11 @@ class Fleet:
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise _unreachable(self.where.address, error) from error
-        self._client.subscribe_topic(self.job.topic, lambda event: self._news.put(("told", json.loads(event[1]))))
+        # Only who has the fleet's key can have written this, and runs code on all its members anyway.
+        self._client.subscribe_topic(
+            self.job.topic,
+            lambda event: self._news.put(("told", (pickle.loads(event[1]),))),  # noqa: S301
+        )
 
     def _start(self, entries: int) -> None:
         """Have this machine, or Fargate, run workers."""
@@ -626,7 +647,7 @@ class Fleet:
             worker = {"cls": FargateWorker, "options": self._fargate_options()}
         level = logging.getLevelName(self.job.log_level)
         try:
-            with dask.config.set({"kaltura-archiver.logging": [level, "text"]}):
+            with dask.config.set({"kaltura-archiver.logging": [level, "json" if logs_json() else "text"]}):
                 self._cluster = SpecCluster(
                     {f"worker-{number}": worker for number in range(count)},
                     {"cls": Scheduler, "options": options},
@@ -766,7 +787,7 @@ class Fleet:
                 if time.monotonic() > deadline or (self.stop.is_set() and not self._threads):
                     break
                 for kind, news in self._hear():
-                    yield from self._told(news) if kind == "told" else self._ended(*news)
+                    yield from self._told(*news) if kind == "told" else self._ended(*news)
             why = self.lost or "its worker did not tell in time how it ended"
             for entry_id in (*self._in_hand, *(() if self._alone else self._suspects)):
                 yield self._own_result(entry_id, Outcome.INTERRUPTED, f"{why}; run the command again to go on")
@@ -781,23 +802,22 @@ class Fleet:
             while True:
                 yield self._news.get_nowait()
 
-    def _told(self, news: dict[str, Any]) -> Iterator[Result]:
+    def _told(self, told: _Told) -> Iterator[Result]:
         """A worker says how an entry ended."""
-        from kaltura_archiver.apply import Result
-
-        entry_id, result = news["entry"], news.get("result")  # none: it was not begun
-        if not (future := self._in_hand.pop(entry_id, None)):
+        self._traffic[told.worker] = max(told.traffic, self._traffic.get(told.worker, told.traffic), key=astuple)
+        if not (future := self._in_hand.pop(told.entry_id, None)):
             return
         future.release()
-        if news["leaving"] and not self.stop.is_set() and (not result or result["outcome"] == Outcome.INTERRUPTED):
-            self._submit(entry_id)
+        result = told.result
+        if told.leaving and not self.stop.is_set() and (not result or result.outcome is Outcome.INTERRUPTED):
+            self._submit(told.entry_id)
             return
-        for line in news["lines"]:
+        for line in told.lines:
             logger = logging.getLogger(line["name"])
             if logger.isEnabledFor(line["levelno"]):
                 logger.handle(logging.makeLogRecord(line))
         if result:
-            yield Result(**{**result, "outcome": Outcome(result["outcome"])})
+            yield result
 
     def _ended(self, entry_id: str, future: Future[None]) -> Iterator[Result]:
         """A future has ended; if that was before its entry's result came, something is wrong."""
@@ -826,8 +846,12 @@ class Fleet:
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
         mode = "DRYRUN" if self.job.options.dry_run else "EXEC"
         fields = {"mode": mode, "kind": "entry", "entry": entry_id, "action": self.job.command.value}
-        log.log(level, "%s: %s", outcome, detail, extra=fields)
-        return Result(entry_id, "", outcome, detail)
+        log.log(level, "%s: %s", outcome, detail, extra=fields | {"outcome": outcome.value})
+        return Result(entry_id, "", outcome, detail, ended_at=time.time())
+
+    def traffic(self) -> Traffic:
+        """What the workers have asked of the services so far, by what they said."""
+        return sum(self._traffic.values(), Traffic(0, 0, 0))
 
     def has_losses(self) -> bool:
         """Whether workers have gone, and may have left something of entries that others have finished since."""

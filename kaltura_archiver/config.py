@@ -24,6 +24,8 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "AWS_ENDPOINT_URL": ("", "another S3 service than AWS; this and every other variable of boto3 works"),
     "PLACEHOLDER_VIDEO": ("placeholder_video.mp4", "video file that takes the place of an archived original"),
     "CLUSTER_TLS": ("", "folder of a fleet's ca.pem, cert.pem and key.pem (kaltura-archiver cluster certificates)"),
+    "KALTURA_PRICE": ("", "what Kaltura asks for a GB and month, for estimates; in the currency of the price table"),
+    "PRICE_TABLE": ("", "a price table of your own (docs/money.md); else AWS's in us-east-1"),
     "LDAP_SERVER": ("", "host of the directory that knows the owners"),
     "LDAP_PORT": ("", "its port; 636 unless given, 389 where LDAP_TLS is starttls or none"),
     "LDAP_TLS": ("ldaps", "ldaps, starttls, or none (for anonymous look-ups only: no password goes out unencrypted)"),
@@ -75,6 +77,8 @@ class Settings:
     endpoint_url: str
     placeholder_path: Path
     cluster_tls: str
+    kaltura_price: float | None
+    price_table: Path | None
     ldap: LdapSettings
 
     def need_kaltura(self) -> None:
@@ -148,6 +152,8 @@ def read_settings(env_file: str | None = None) -> Settings:
         endpoint_url=values["AWS_ENDPOINT_URL"],
         placeholder_path=Path(values["PLACEHOLDER_VIDEO"]),
         cluster_tls=values["CLUSTER_TLS"],
+        kaltura_price=_price(values["KALTURA_PRICE"]),
+        price_table=Path(values["PRICE_TABLE"]) if values["PRICE_TABLE"] else None,
         ldap=LdapSettings(
             server=values["LDAP_SERVER"],
             port=values["LDAP_PORT"],
@@ -163,6 +169,13 @@ def read_settings(env_file: str | None = None) -> Settings:
             unit_attributes=values["LDAP_UNIT_ATTRIBUTES"],
         ),
     )
+
+
+def _price(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise ConfigError(f"KALTURA_PRICE: {text[:40]!r} is not a price per GB and month, such as 0.12") from None
 
 
 def batch_shard() -> tuple[int, int] | None:

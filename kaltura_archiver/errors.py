@@ -95,3 +95,5 @@ class Locked(ArchiverError):
 
 class Stopped(ArchiverError):
     """The process was asked to end (SIGINT, SIGTERM) and left the entry in a named state."""
+
+    exit_code = Exit.INTERRUPTED

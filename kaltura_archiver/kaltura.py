@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
 import random
 import re
@@ -16,6 +17,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import certifi
 import requests
 import urllib3
 from KalturaClient.Base import KalturaConfiguration, KalturaParams
@@ -37,6 +39,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
+from kaltura_archiver.direct import Host
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import EXACT, Query
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
@@ -89,6 +92,14 @@ class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = lambda request: request
+        self._surroundings: dict[str, Any] = {}
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, *_: Any) -> Any:
+        """What the environment says of this host, read once: for every request it would be a third of the work."""
+        host = urlsplit(str(url))._replace(path="", query="", fragment="").geturl()
+        if host not in self._surroundings:
+            self._surroundings[host] = super().merge_environment_settings(host, {}, None, None, None)
+        return {**self._surroundings[host], "stream": stream}
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """On a redirect; there is nothing to be sent."""
@@ -168,6 +179,23 @@ class _Client(KalturaClient):  # type: ignore[misc]
                 pieces.append(piece)
             # A character that XML cannot carry, in a name from long ago, must not hide a whole page of entries.
             return b"".join(pieces).translate(None, _NOT_XML)
+
+    def parsePostResult(self, postResult: bytes) -> Any:
+        """The result's element, or the error it holds as a KalturaException.
+
+        The original writes every answer into a log line first, whether or not there is a log: for a page of entries
+        that takes as long as parsing it.
+        """
+        try:
+            result = etree.fromstring(postResult, self.parser).find("result")
+        except etree.ParseError as error:
+            code = KalturaClientException.ERROR_INVALID_XML
+            raise KalturaClientException(f"Failed to parse XML: {error}", code) from error
+        if result is None:
+            code = KalturaClientException.ERROR_RESULT_NOT_FOUND
+            raise KalturaClientException("Could not find result node in response xml", code)
+        self.throwExceptionIfError(result)
+        return result
 
 
 def _text(value: Any) -> str:
@@ -399,10 +427,10 @@ def _translate(error: Exception, what: str) -> KalturaError:
             f"{what}: Kaltura says {text} ({redact(code)[:60]})", code=code, retryable=code in RETRYABLE
         )
     error_text = error.message if isinstance(error, KalturaClientException) else error
-    if isinstance(error_text, requests.ConnectionError):
-        shown = "the connection failed"
-    elif isinstance(error_text, requests.Timeout):
+    if isinstance(error_text, requests.Timeout | TimeoutError):
         shown = "no answer in time"
+    elif isinstance(error_text, requests.ConnectionError | ConnectionError):
+        shown = "the connection failed"
     else:
         shown = redact(" ".join(str(error_text).split()))[:200]
     return KalturaError(f"{what}: no proper answer from Kaltura ({shown})", retryable=True)
@@ -433,9 +461,10 @@ class Kaltura:
         self._bandwidth = bandwidth
         self._calls = calls or nullcontext()
         self._local = threading.local()
+        self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
         self._session_lock = threading.Lock()
         self._ks = ""
-        self._pace = Pace(self._pause)
+        self.pace = Pace(self._pause)
 
     # Sessions
 
@@ -515,9 +544,9 @@ class Kaltura:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
         tries = refusals = 0
         while True:
-            called_at = self._pace.wait()
             try:
                 with self._calls:
+                    called_at = self.pace.wait(again=tries + refusals > 0)
                     answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
@@ -525,12 +554,12 @@ class Kaltura:
             except KalturaError as error:
                 failure = error
             else:
-                self._pace.passed()
+                self.pace.passed()
                 return answer
             if failure.code == RATE_LIMIT and refusals < MAX_REFUSALS:
                 # It is about all our threads together.
                 refusals += 1
-                self._pace.refused(called_at)
+                self.pace.refused(called_at)
                 log.debug("%s; all calls pause", failure)
                 continue
             tries += 1
@@ -767,7 +796,28 @@ class Kaltura:
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
-    def _open(self, flavor: FlavorAsset, offset: int, size: int | None) -> tuple[requests.Response, int]:
+    def _get(self, url: str, headers: Mapping[str, str]) -> Any:
+        """The answer of a file host, to be read: straight from it, or by requests where it redirects or a proxy is set.
+
+        Raises OSError or HTTPException.
+        """
+        address = urlsplit(url)
+        place = (address.scheme, address.netloc)
+        if place not in self._hosts:
+            told = self._files().merge_environment_settings(url, {}, True, None, None)
+            trust = told["verify"] if isinstance(told["verify"], str) else certifi.where()
+            plain = address.hostname and "@" not in address.netloc and not told["proxies"]
+            self._hosts[place] = Host(address, trust=trust, seconds=READ_SECONDS) if plain else None
+        if host := self._hosts[place]:
+            with suppress(http.client.InvalidURL, UnicodeError):  # requests knows how to write such an address
+                answer = host.get(address._replace(scheme="", netloc="", fragment="").geturl() or "/", headers)
+                if not 300 <= answer.status < 400:
+                    return answer
+                answer.close()
+                self._hosts[place] = None
+        return self._files().get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)).raw
+
+    def _open(self, flavor: FlavorAsset, offset: int, size: int | None) -> tuple[Any, int]:
         what = f"download flavor {flavor.id} of {flavor.entry_id}"
         failure: KalturaError | None = None
         for attempt in range(1, MAX_TRIES + 1):
@@ -781,13 +831,13 @@ class Kaltura:
                 url += f"{'&' if '?' in url else '?'}attempt={attempt}"
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
             try:
-                response = self._files().get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
-            except requests.RequestException as error:
+                response = self._get(url, headers)
+            except (OSError, http.client.HTTPException) as error:
                 failure = _translate(error, what)
                 continue
             reason = response.headers.get("X-Kaltura-App", "")
             length = response.headers.get("Content-Length", "")
-            if response.status_code == (206 if offset else 200) and length.isdigit() and int(length) > 0 and not reason:
+            if response.status == (206 if offset else 200) and length.isdigit() and int(length) > 0 and not reason:
                 found = offset + int(length)
                 if size is not None and found != size:
                     response.close()
@@ -795,18 +845,18 @@ class Kaltura:
                 return response, found
             response.close()
             failure = KalturaError(
-                f"{what}: the file host sent no content (HTTP {response.status_code}, {length or 'no'} bytes"
+                f"{what}: the file host sent no content (HTTP {response.status}, {length or 'no'} bytes"
                 f"{', ' + redact(reason)[:120] if reason else ''})",
                 retryable=True,
             )
         raise failure or AssertionError("unreachable")
 
-    def _stream(self, flavor: FlavorAsset, response: requests.Response, size: int) -> Iterator[bytes]:
+    def _stream(self, flavor: FlavorAsset, response: Any, size: int) -> Iterator[bytes]:
         offset, cuts = 0, 0
         while True:
             before = offset
-            with response, suppress(OSError, urllib3.exceptions.HTTPError):
-                while piece := response.raw.read(READ_BYTES):
+            with response, suppress(OSError, urllib3.exceptions.HTTPError, http.client.HTTPException):
+                while piece := response.read(READ_BYTES):
                     if self._stop.is_set():
                         break
                     offset += len(piece)

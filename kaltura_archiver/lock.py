@@ -9,10 +9,10 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import TracebackType
 
 from kaltura_archiver.errors import Locked, ServiceError
+from kaltura_archiver.model import iso_time
 from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -25,10 +25,6 @@ def lock_key(command: str, shard: tuple[int, int] | None = None) -> str:
     """The key of the lock of a command; each share of a selection has its own, so that a fleet can run."""
     share = f".{shard[0]}-of-{shard[1]}" if shard else ""
     return f"{PREFIX}{command}{share}.json"
-
-
-def _time(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class RunLock:
@@ -73,9 +69,9 @@ class RunLock:
         record = {
             "owner": f"{socket.gethostname()} (process {os.getpid()})",
             "run": self._run,
-            "started": _time(self._started),
+            "started": iso_time(self._started),
             "expires": expires,
-            "until": _time(expires),
+            "until": iso_time(expires),
             "released": released,
         }
         return json.dumps(record)

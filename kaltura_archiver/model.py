@@ -282,6 +282,11 @@ def iso_date(unix_seconds: int | None) -> str:
     return _iso_day(unix_seconds // 86400)
 
 
+def iso_time(unix_seconds: float) -> str:
+    """`2019-03-01T12:30:00Z`."""
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @lru_cache(maxsize=4096)
 def _iso_day(days: int) -> str:
     return datetime.fromtimestamp(days * 86400, UTC).strftime("%Y-%m-%d")

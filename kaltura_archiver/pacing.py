@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from kaltura_archiver.errors import ServiceError, Stopped
 from kaltura_archiver.model import Entry
@@ -24,8 +24,20 @@ MAX_REFUSALS = 8
 LOOK_BATCH = 50
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """Requests made so far of Kaltura's API and of S3; `retries` of them were made once more after a failure."""
+
+    kaltura_calls: int
+    s3_calls: int
+    retries: int
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
 class Pace:
-    """How fast one service lets all our threads together call it."""
+    """How fast one service lets all our threads together call it, and how often they did."""
 
     def __init__(self, sleep: Callable[[float], bool]) -> None:
         """`sleep` waits so many seconds, or until there is a reason not to: then it returns True, or raises."""
@@ -33,12 +45,19 @@ class Pace:
         self._lock = threading.Lock()
         self._seconds = 0.0
         self._since = self._until = 0.0
+        self.calls = self.retries = 0
 
-    def wait(self) -> float:
-        """Wait while the service is to be left alone; returns the time of the call, for `refused`."""
+    def wait(self, *, again: bool = False) -> float:
+        """Wait while the service is to be left alone; returns the time of the call, for `refused`.
+
+        `again` says that this call was made before, and failed.
+        """
         while (left := self._until - time.monotonic()) > 0:
             if self._sleep(left + random.random() * min(self._seconds, SPREAD_SECONDS)):  # noqa: S311 - no secret
                 break  # asked to stop
+        with self._lock:
+            self.calls += 1
+            self.retries += again
         return time.monotonic()
 
     def refused(self, called_at: float) -> None:

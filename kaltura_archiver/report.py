@@ -7,18 +7,21 @@ import json
 import logging
 import re
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kaltura_archiver.errors import Exit
-from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, iso_date
+from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
 from kaltura_archiver.redact import RedactingFilter, one_line, redact
 from kaltura_archiver.states import Judgement, sizes_agree
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Result
+    from kaltura_archiver.pacing import Traffic
 
 FORMATS = ("tsv", "csv", "json", "jsonl", "table")
 Cell = str | int | float | bool | None
@@ -51,6 +54,13 @@ COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
 COUNT_COLUMNS = ("count", "filter")
 DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
+STATS_COLUMNS = (
+    "section", "key", "entries", "kaltura_bytes", "stored_bytes", "freed_bytes", "restores_month", "s3_month",
+    "saved_month", "pays_from",
+)  # fmt: skip
+MORE_STATS_COLUMNS = (
+    "restores_month_most", "kaltura_month", "restores_cost_month", "upload_cost", "paid_back_months",
+)  # fmt: skip
 TASK_COLUMNS = ("task", "definition", "cluster", "log_group", "log_stream")
 
 
@@ -139,6 +149,16 @@ class Rows:
             for row in [list(self._titles), ["-" * width for width in widths], *self._kept]:
                 self._line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         self._stream.flush()
+
+
+def readable_bytes(size: int) -> str:
+    """`1.2 TiB`, for people; units of 1024."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(amount) < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} PiB"
 
 
 def _plain(value: Cell) -> str:
@@ -257,16 +277,63 @@ def exit_of_health(judgement: Judgement) -> Exit:
     return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
 
 
-def summary_line(results: Mapping[Outcome, int], *, moved: int, freed: int, seconds: float) -> str:
-    counts = ", ".join(f"{outcome} {results[outcome]}" for outcome in Outcome if results.get(outcome))
-    return (
-        f"summary: {counts or 'nothing to do'}; "
-        f"bytes moved {moved}, bytes freed {freed}; {sum(results.values())} entries in {seconds:.1f} s"
-    )
+class Totals:
+    """What a run has done so far. `traffic` tells how many requests it has made."""
+
+    def __init__(self, traffic: Callable[[], Traffic]) -> None:
+        self.started_at = time.time()
+        self._began = time.monotonic()
+        self._traffic = traffic
+        self.outcomes: Counter[Outcome] = Counter()
+        self.bytes_moved = self.bytes_freed = 0
+
+    def add(self, result: Result) -> None:
+        self.outcomes[result.outcome] += 1
+        self.bytes_moved += result.bytes_moved
+        self.bytes_freed += result.bytes_freed
+
+    def figures(self) -> dict[str, int | float]:
+        """The figures of the run until now, beside its outcomes."""
+        seconds = round(time.monotonic() - self._began, 1)
+        moved = {"bytes_moved": self.bytes_moved, "bytes_freed": self.bytes_freed}
+        return {"seconds": seconds, **moved, **asdict(self._traffic())}
+
+    def __str__(self) -> str:
+        """The summary of the run."""
+        counts = ", ".join(f"{outcome} {self.outcomes[outcome]}" for outcome in Outcome if self.outcomes[outcome])
+        figures = self.figures()
+        return (
+            f"summary: {counts or 'nothing to do'}; bytes moved {self.bytes_moved}, bytes freed {self.bytes_freed}; "
+            f"{self.outcomes.total()} entries in {figures['seconds']} s"
+        )
 
 
-def tally(outcomes: Iterable[Outcome]) -> Counter[Outcome]:
-    return Counter(outcomes)
+NAMESPACE = "KalturaArchiver"
+# What CloudWatch makes of a run: the name of the metric, its unit, and whose figure it is.
+METRICS = (
+    ("Done", "Count", Outcome.DONE), ("Failed", "Count", Outcome.FAILED), ("Waiting", "Count", Outcome.WAITING),
+    ("BytesMoved", "Bytes", "bytes_moved"), ("BytesFreed", "Bytes", "bytes_freed"), ("Seconds", "Seconds", "seconds"),
+    ("KalturaCalls", "Count", "kaltura_calls"), ("S3Calls", "Count", "s3_calls"), ("Retries", "Count", "retries"),
+)  # fmt: skip
+
+
+def metrics(totals: Totals, *, bucket: str, command: str) -> dict[str, Any]:
+    """The members of a JSON log line by which CloudWatch Logs takes the run's figures for metrics.
+
+    Source: CloudWatch's "Embedded metric format" specification.
+    """
+    figures: dict[str, int | float] = {**{str(o): n for o, n in totals.outcomes.items()}, **totals.figures()}
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["Bucket", "Command"]],
+        "Metrics": [{"Name": name, "Unit": unit} for name, unit, _ in METRICS],
+    }
+    return {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+        "Bucket": bucket,
+        "Command": command,
+        **{name: figures.get(figure, 0) for name, _, figure in METRICS},
+    }
 
 
 # Log lines
@@ -274,25 +341,39 @@ def tally(outcomes: Iterable[Outcome]) -> Counter[Outcome]:
 _RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
 
 
+def _text(at: str, fields: Mapping[str, Any], message: str) -> str:
+    run = [f"run={fields['run']}"] if fields.get("run") else []
+    told = [str(fields[name]) for name in _RUN_FIELDS[1:] if fields.get(name)]
+    return " ".join([at, fields["level"], *run, *told, message])
+
+
+def readable(line: str) -> str:
+    """A log line of ours, in either form, as text; anything else as it is."""
+    if not line.startswith("{"):
+        return line
+    try:
+        fields = json.loads(line)
+        return _text(f"{fields['time'][:19]}Z", fields, fields["message"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return line
+
+
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        parts = [time, record.levelname]
-        parts += [f"run={run}"] if (run := getattr(record, "run", "")) else []
-        parts += [str(getattr(record, name)) for name in _RUN_FIELDS[1:] if getattr(record, name, "")]
-        text = " ".join([*parts, record.getMessage()])
+        fields = {**vars(record), "level": record.levelname}
+        text = _text(iso_time(record.created), fields, record.getMessage())
         return f"{text}\n{record.exc_text}" if record.exc_text else text
 
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        fields = {"time": time, "level": record.levelname}
-        fields |= {name: getattr(record, name) for name in _RUN_FIELDS if getattr(record, name, "")}
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, Any] = {"time": at, "level": record.levelname}
+        fields |= {n: getattr(record, n) for n in (*_RUN_FIELDS, "outcome") if getattr(record, n, "")}
         fields["message"] = record.getMessage()
         if record.exc_text:
             fields["trace"] = record.exc_text
-        return to_json(fields)
+        return to_json(fields | getattr(record, "metrics", {}))
 
 
 def mark_lines(run: str) -> None:
@@ -304,6 +385,11 @@ def mark_lines(run: str) -> None:
         return record
 
     logging.setLogRecordFactory(factory)
+
+
+def logs_json() -> bool:
+    """Whether log lines are JSON."""
+    return any(isinstance(handler.formatter, _JsonFormatter) for handler in logging.getLogger().handlers)
 
 
 def set_up_logging(level: str, style: str) -> None:

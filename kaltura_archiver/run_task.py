@@ -259,6 +259,8 @@ def _told(what: str) -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         text = redact(" ".join(str(error.response.get("Error", {}).get("Message", "")).split()))[:300]
+        if not code:
+            raise ConfigError(f"{what}: what answered is not AWS; leave AWS_ENDPOINT_URL out for this") from error
         if code.startswith(_REFUSALS):
             raise ConfigError(f"{what}: AWS says {text or 'no reason'} ({code})") from error
         raise ServiceError(f"{what}: AWS says {text or 'no reason'} ({code})", code=code, retryable=True) from error

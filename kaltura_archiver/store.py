@@ -10,17 +10,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import boto3
 import urllib3
 from awscrt import checksums
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.utils import get_environ_proxies, parse_timestamp
 
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
+from kaltura_archiver.direct import Host, Puts
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
 from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
@@ -50,12 +53,15 @@ MAX_PARTS = 9_000
 # Parts of one object on their way at a time; what they hold is counted in streams.BUDGET.
 PARTS_IN_FLIGHT = 3
 MAX_RESUMES = 5
+READ_SECONDS = 60
 RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
 RETRYABLE = RATE_LIMITS | frozenset(
     {"InternalError", "ServiceUnavailable", "RequestTimeout",
      "OperationAborted", "ConditionalRequestConflict", "500", "502", "503", "504"}
 )  # fmt: skip
 
+
+_CRC = "x-amz-checksum-crc64nvme"
 
 # What an answer must hold to be one: a proxy's page with status 200 parses as an answer without it.
 _NEEDED = {
@@ -65,6 +71,14 @@ _NEEDED = {
     "CreateMultipartUpload": "UploadId",
     "ListObjectsV2": "IsTruncated",
 }
+
+
+def _parse_time(value: Any) -> datetime:
+    """As botocore does, and fifty times as fast for what listings have: a third of their time went there."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return parse_timestamp(value)
 
 
 class _ImproperAnswer(BotoCoreError):
@@ -132,17 +146,19 @@ class Store:
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
-            read_timeout=60,
+            read_timeout=READ_SECONDS,
             max_pool_connections=32,
             # TLS protects bodies, and S3 checks every one against a CRC64NVME in a signed header.
             s3=cast(Any, {**style, "payload_signing_enabled": False}),
         )
         try:
             session = boto3.Session()
+            parsers = session._session.get_component("response_parser_factory")
+            parsers.set_parser_defaults(timestamp_parser=_parse_time)
             region = session.region_name or "us-east-1"
             self._s3: S3Client = session.client("s3", config=config, region_name=region)
             self._s3.meta.events.register("after-call.s3", _require_proper)
-            self._pace = Pace(self._stop.wait)
+            self.pace = Pace(self._stop.wait)
             # Before the request is signed: it may wait.
             self._s3.meta.events.register_first("request-created.s3", self._before_call)
             # Before botocore's own judge, which has each call go on by itself and gives up soon.
@@ -151,11 +167,13 @@ class Store:
                 raise ConfigError(
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
                 )
+            self._session = session
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
 
     def _before_call(self, request: Any, **_: Any) -> None:
-        request.context["called_at"] = self._pace.wait()
+        again = request.context.get("retries", {}).get("attempt", 1) > 1
+        request.context["called_at"] = self.pace.wait(again=again)
 
     def _after_answer(
         self, response: tuple[Any, Mapping[str, Any]] | None, attempts: int, request_dict: Mapping[str, Any], **_: Any
@@ -165,9 +183,9 @@ class Store:
             return None
         parsed = response[1]
         if parsed.get("Error", {}).get("Code") not in RATE_LIMITS:
-            self._pace.passed()
+            self.pace.passed()
             return None
-        self._pace.refused(request_dict["context"].get("called_at", 0.0))
+        self.pace.refused(request_dict["context"].get("called_at", 0.0))
         return 0.0 if attempts <= MAX_REFUSALS and not self._stop.is_set() else None
 
     def _failure(self, what: str, error: Exception) -> StoreError:
@@ -218,15 +236,15 @@ class Store:
             shown = redact(" ".join(str(error).split()))[:200]
             raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
 
-    def pages(self) -> Iterator[list[ListedObject]]:
-        """All keys of the bucket, up to 1,000 at a time, in S3's order. The first page fails like `check_bucket`."""
-        token: dict[str, str] = {}
+    def pages(self, prefix: str = "") -> Iterator[list[ListedObject]]:
+        """All keys that begin so, up to 1,000 at a time, in S3's order. The first page fails like `check_bucket`."""
+        where = {"Prefix": prefix} if prefix else {}
         first = True
         while True:
             try:
                 with self._checking_bucket() if first else nullcontext():
                     answer = self._s3.list_objects_v2(
-                        Bucket=self.bucket, OptionalObjectAttributes=["RestoreStatus"], **cast(Any, token)
+                        Bucket=self.bucket, OptionalObjectAttributes=["RestoreStatus"], **cast(Any, where)
                     )
             except (ClientError, BotoCoreError) as error:
                 raise self._failure("list the bucket", error) from error
@@ -236,7 +254,7 @@ class Store:
                 return
             if not answer.get("NextContinuationToken"):
                 raise StoreError("list the bucket: S3 says that there is more, but not how to get it")
-            token = {"ContinuationToken": answer["NextContinuationToken"]}
+            where["ContinuationToken"] = answer["NextContinuationToken"]
 
     def head(self, key: str, *, with_tags: bool = True) -> StoredObject | None:
         """The stored copy, usually with its tags; None only if S3 says that there is none (404)."""
@@ -361,6 +379,10 @@ class Store:
             for _ in chunks:
                 raise AssertionError("unreachable")
             found = Fingerprint(size_bytes, sha.hexdigest(), crc_text(body.crc64nvme()), "")
+            headers = {f"x-amz-meta-{name}": value for name, value in new["Metadata"].items()}
+            headers |= {"x-amz-storage-class": new["StorageClass"], "if-none-match": "*", _CRC: found.crc64nvme}
+            if self._put(new["Key"], body, headers):
+                return found
             try:
                 self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", ChecksumCRC64NVME=found.crc64nvme)
             except (ClientError, BotoCoreError):
@@ -424,10 +446,32 @@ class Store:
     def _send_part(self, common: dict[str, Any], number: int, chunk: Chunk) -> tuple[dict[str, Any], int, int]:
         """Send a part; returns what Complete wants of it, its CRC and its size."""
         size, crc = len(chunk), chunk.crc64nvme()
-        answer = self._s3.upload_part(
-            **common, PartNumber=number, Body=cast(Any, chunk), ChecksumCRC64NVME=crc_text(crc)
+        text = crc_text(crc)
+        etag = (
+            self._put(common["Key"], chunk, {_CRC: text}, partNumber=str(number), uploadId=common["UploadId"])
+            or self._s3.upload_part(**common, PartNumber=number, Body=cast(Any, chunk), ChecksumCRC64NVME=text)["ETag"]
         )
-        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC64NVME": crc_text(crc)}, crc, size
+        return {"PartNumber": number, "ETag": etag, "ChecksumCRC64NVME": text}, crc, size
+
+    @cached_property
+    def _puts(self) -> Puts | None:
+        """The quick way to write; None where only boto3 knows the way: by a proxy, to an access point named by ARN."""
+        known = {"Bucket": self.bucket, "Key": "key"}
+        address = self._s3.generate_presigned_url("put_object", Params=known).partition("?")[0]
+        credentials = self._session.get_credentials()
+        if credentials is None or self.bucket.startswith("arn:") or get_environ_proxies(address):
+            return None
+        url = urlsplit(address.removesuffix("key"))
+        trust = self._session._session.get_config_variable("ca_bundle") or None
+        host = Host(url, trust=trust, seconds=READ_SECONDS)
+        return Puts(host, url.path, self._s3.meta.region_name, credentials.get_frozen_credentials)
+
+    def _put(self, key: str, body: Chunk, headers: Mapping[str, str], **query: str) -> str:
+        """The ETag of what the quick way has stored; empty if it has to be stored by boto3."""
+        if self._puts is None:
+            return ""
+        self.pace.wait()
+        return self._puts.put(key, body, headers, **query)
 
     def _is_ours(self, new: Mapping[str, Any], found: Fingerprint) -> bool:
         """Whether the object is there after all, just as we meant to write it: the answer was lost, not the object."""
@@ -507,13 +551,13 @@ class Store:
             raise self._failure(f"request a restore of object {key}", error) from error
         return True
 
-    # Small texts beside the stored copies: locks
+    # Small texts beside the stored copies: locks, logs of runs
 
-    def get_text(self, key: str) -> tuple[str, str] | None:
-        """(text, ETag) of a small object of ours; None if there is none."""
+    def get_text(self, key: str, max_bytes: int = 2**16) -> tuple[str, str] | None:
+        """(text, ETag) of a small object of ours, no more of it than that; None if there is none."""
         try:
             answer = self._s3.get_object(Bucket=self.bucket, Key=key)
-            return answer["Body"].read(2**16).decode(errors="replace"), answer["ETag"]
+            return answer["Body"].read(max_bytes).decode(errors="replace"), answer["ETag"]
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "NoSuchKey":
                 return None

@@ -66,6 +66,18 @@ need_slapd() {
     fi
 }
 
+# need_chromium: the browser in which the tests look at the report.
+need_chromium() {
+    if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then
+        return 0
+    fi
+    if ! may_install; then
+        say "Chromium is missing: the tests of the report will fail. On Debian or Ubuntu: sudo apt-get install chromium"
+        return 0
+    fi
+    install_debian chromium
+}
+
 # Of all that the environment depends on. The folder counts, since the installed project points to it.
 wanted_stamp() {
     "$base_python" - "$root" <<'PYTHON'

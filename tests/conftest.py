@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,10 @@ from click.testing import CliRunner
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import Sandbox
 
-_OURS = ("KALTURA_", "AWS_", "LDAP_", "PLACEHOLDER_VIDEO", "N_YEARS", "DOIT")
+# A shell ignores Ctrl-C for what it starts in the background, and so would all processes that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_OURS = ("KALTURA_", "AWS_", "LDAP_", "PLACEHOLDER_VIDEO", "PRICE_TABLE", "N_YEARS", "DOIT")
 
 
 def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,9 +126,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `kaltura-archiver` with these arguments on the sandbox, in this process.
 
-    Without the run lock, which would add two requests and an object to each run: test_lock.py is about it.
+    Without the run lock and the run log, which would add requests and objects to each run: test_lock.py and
+    test_runlog.py are about them.
     """
     monkeypatch.setattr("kaltura_archiver.cli._lock", lambda *_: None)
+    monkeypatch.setattr("kaltura_archiver.cli._run_log", lambda *_: None)
     for name, value in {**sandbox.environ(), "KALTURA_POLL_SECONDS": "0.01"}.items():
         monkeypatch.setenv(name, value)
 

@@ -104,6 +104,7 @@ class Killing:
             str(self.workers),
             "--no-dry-run",
             "--no-lock",
+            "--no-run-log",
         ]
         environ = {"PATH": os.environ["PATH"], "TMPDIR": str(self.work), **self.sandbox.environ()}
         with self.errors.open("a") as errors:
@@ -118,26 +119,26 @@ class Killing:
             )
 
     def kill_one(self, number: int, kills: int) -> None:
-        """Start a run, and kill it at a random moment."""
+        """Start a run, and kill it at a random request, before or after that is acted upon; or at a random time."""
         control = self.sandbox.control
         control.clear_log()
         process = self.start("--tag", f"!{ARCHIVED_TAG}")
-        most = max(REQUESTS_PER_ENTRY * len(self.videos) // kills, 10)
-        operation, requests, pause = "*", self.random.randint(1, most), self.random.uniform(0, 0.02)
         if number % 5 == BY_THE_CLOCK:
-            requests, pause = 0, pause * 100
-        elif number % 5 == IN_PARTS:
-            operation, requests = "s3.UploadPart", 1
-        deadline = time.monotonic() + HANGS_SECONDS
-        while len(control.requests(operation)) < requests and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(pause)
-        if process.poll() is None:
+            time.sleep(self.random.uniform(0, 2))
+        else:
+            most = max(REQUESTS_PER_ENTRY * len(self.videos) // kills, 10)
+            operation, request = ("s3.UploadPart", 1) if number % 5 == IN_PARTS else ("*", self.random.randint(1, most))
+            when = self.random.choice(["before", "after"])
+            # Made while Python starts, long before the first request.
+            control.add_fault(operation, "none", skip=request - 1, **{when: lambda _: process.kill()})
+            process.wait(HANGS_SECONDS)
+            control.clear_faults()
+        process.kill()
+        process.communicate()
+        if process.returncode == -signal.SIGKILL:
             self.report.kills += 1
         else:
             self.report.ended_early += 1
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
         seen = control.requests()
         self.report.at[seen[-1].operation if seen else "none yet"] += 1
         self.report.uploads_left_by_killed += len(self.sandbox.s3.uploads())

@@ -161,7 +161,8 @@ Use = Callable[[Evil], Run]
 
 
 def one_complaint(text: str) -> str:
-    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    """The line that says what was wrong, in either form."""
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ") or '"level": "ERROR"' in line]
     return line
 
 

@@ -229,6 +229,10 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
     )
     ended = stubbed("health", **shared)
     assert [" ".join(call) for call in ended.calls] == [f"health {selection} --max-entries -1 --workers 9"]
+    for job in (["restore"], ["entry", "jobs/restore"], ["entry", "restore"]):
+        ended = stubbed(*job, LOG_FORMAT="json", **shared)
+        assert ended.calls
+        assert all(call[:2] == ["--log-format", "json"] for call in ended.calls)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

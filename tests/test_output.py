@@ -315,6 +315,18 @@ def test_json_log_lines_carry_run_entry_action_and_mode(sandbox: Sandbox, run: R
     assert {line["run"] for line in other}.isdisjoint({line["run"] for line in lines})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["list", "--plays", "x"], "'x'"), (["s3copy"], "--all"), (["count", "--id", "?"], "'?'")]
+)
+def test_an_error_is_one_line_in_the_form_of_log_lines(run: Run, arguments: list[str], says: str) -> None:
+    plain, json_line = run(*arguments), run("--log-format", "json", *arguments)
+    assert plain.code == json_line.code == 2
+    assert plain.err.startswith("error: ")
+    line = json.loads(json_line.err)
+    assert (line["level"], plain.err) == ("ERROR", f"error: {line['message']}\n")
+    assert says in line["message"]
+
+
 # Processes of their own
 
 
@@ -381,7 +393,7 @@ def test_a_run_whose_reader_has_gone_still_does_its_work(
     entries = [sandbox.add("initial") for _ in range(20)]
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "kaltura_archiver", "s3copy", "--all", "--no-dry-run"]
+    command = [sys.executable, "-m", "kaltura_archiver", "s3copy", "--all", "--no-dry-run", "--no-run-log"]
     with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
         os.close(writer)
         _, told = process.communicate(timeout=60)

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import pytest
 from click.testing import CliRunner
 from cloudformation import PSEUDO, STACK, Stack, allows, matching
-from conftest import Ran
+from conftest import Ran, Run
 
 from kaltura_archiver import run_task
 from kaltura_archiver.cli import cli
@@ -240,6 +240,23 @@ def test_revision_variables_and_command_are_the_operators(aws: Aws) -> None:
     ]
 
 
+def test_log_lines_in_json_are_shown_as_text(aws: Aws) -> None:
+    whole = {
+        "time": "2026-11-25T18:12:03.123+00:00",
+        "level": "INFO",
+        "run": "ab12cd34",
+        "mode": "EXEC",
+        "kind": "entry",
+    }
+    entry = {**whole, "entry": "0_a", "action": "s3copy", "outcome": "done", "message": "done: copied 5 bytes"}
+    others = ['{"no": "log line"}', '{"time": 1, "level": "INFO", "message": "x"}', "{cut", "plain"]
+    aws.lines = [(2, json.dumps(entry)), *((2, line) for line in others)]
+    assert start("archive", "--wait").out.splitlines() == [
+        "2026-11-25T18:12:03Z INFO run=ab12cd34 EXEC entry 0_a s3copy done: copied 5 bytes",
+        *others,
+    ]
+
+
 @pytest.mark.parametrize("code", [0, 3, 137])
 def test_wait_tells_the_log_lines_once_and_ends_as_the_task_did(aws: Aws, code: int) -> None:
     aws.looks = [("PROVISIONING", None), ("PENDING", None), ("RUNNING", None), ("STOPPED", code)]
@@ -356,6 +373,14 @@ def test_a_stack_that_is_not_there_and_credentials_that_are_not(aws: Aws, monkey
         assert (ran.code, ran.out) == (2, "")
         assert says in ran.err
     assert not aws.started()
+
+
+def test_a_service_that_only_knows_s3_is_told_apart(run: Run) -> None:
+    ran = run("run_task", "archive")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: look at stack kaltura-archiver: what answered is not AWS; leave AWS_ENDPOINT_URL out for this\n"
+    )
 
 
 def test_a_task_that_never_ran_is_a_failure(aws: Aws) -> None:

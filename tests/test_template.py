@@ -16,16 +16,19 @@ from cloudformation import STACK, TEMPLATE, Stack, allows, load, matching
 from conftest import Run
 
 from kaltura_archiver import cli as cli_module
-from kaltura_archiver import run_task
+from kaltura_archiver import run_task, runlog
 from kaltura_archiver.cli import STORAGE_CLASSES
-from kaltura_archiver.config import VARIABLES
+from kaltura_archiver.config import VARIABLES, read_settings
 from kaltura_archiver.errors import ConfigError, Exit
+from kaltura_archiver.plans import Command
+from kaltura_archiver.report import METRICS, NAMESPACE
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store import Store
 
 ROOT = TEMPLATE.parent.parent
 JOBS = ("Archive", "Restore", "Health")
-# The fixture `run` does without it.
-LOCK = cli_module._lock
+# The fixture `run` does without them.
+LOCK, RUN_LOG = cli_module._lock, cli_module._run_log
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +59,9 @@ Calls = list[tuple[str, dict[str, Any]]]
 
 @pytest.fixture
 def calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
-    """Every call that boto3 makes, as (operation, parameters); the run lock's too."""
+    """Every call that boto3 makes, as (operation, parameters); the run lock's and the run log's too."""
     monkeypatch.setattr(cli_module, "_lock", LOCK)
+    monkeypatch.setattr(cli_module, "_run_log", RUN_LOG)
     made: Calls = []
     really = BaseClient._make_api_call
 
@@ -112,6 +116,9 @@ def _health(sandbox: Sandbox, run: Run) -> None:
     for state in ("archived", "placeholder", "initial"):
         sandbox.add(state)
     assert run("health", "--max-entries", "-1").code == 0
+    # Who may look may read what runs have left, for a report.
+    sandbox.s3.put("log/runs/2026/11/a.jsonl", b"{}")
+    assert not list(runlog.read(Store(read_settings(), read_only=True)))
 
 
 @pytest.mark.parametrize(("job", "work"), [("Archive", _archive), ("Restore", _restore), ("Health", _health)])
@@ -147,6 +154,7 @@ def test_the_roles_refuse_what_is_not_their_job() -> None:
     assert not allows(archive, "s3:GetObject", "arn:aws:s3:::b/displaced/0_x/1")
     assert not allows(archive, "s3:RestoreObject", "arn:aws:s3:::b/0_x")
     assert not allows(restore, "s3:PutObject", "arn:aws:s3:::b/0_x")
+    assert not allows(restore, "s3:PutObject", "arn:aws:s3:::b/log/2019.txt")
     assert not {action for statement in health for action in statement["Action"]} & {"s3:PutObject", "s3:RestoreObject"}
 
 
@@ -462,7 +470,7 @@ def test_how_a_task_ended_is_counted(ended: dict[str, Any], metrics: set[str], s
 def test_real_log_lines_are_counted(form: str, sandbox: Sandbox, run: Run, stack: Stack) -> None:
     good, frozen = sandbox.add("initial"), sandbox.add("placeholder", storage_class="GLACIER")
     failing = sandbox.add("initial")
-    sandbox.control.add_fault("s3.PutObject", "error", subject=failing, code="AccessDenied", status=403)
+    sandbox.control.add_fault("s3.PutObject", "error", times=9, subject=failing, code="AccessDenied", status=403)
     copied = run("--log-format", form, "s3copy", "--id", good, "--id", failing, "--no-dry-run")
     restored = run("--log-format", form, "restore", "--id", frozen, "--no-dry-run")
     assert (copied.code, copied.outcomes) == (1, {good: "done", failing: "failed"}), copied.err
@@ -472,11 +480,6 @@ def test_real_log_lines_are_counted(form: str, sandbox: Sandbox, run: Run, stack
         for job, ran in (("archive", copied), ("restore", restored))
     ]
     assert counted == [["EntriesFailed"], ["EntriesWaiting"]]
-    if form == "text":
-        page = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
-        [query] = re.findall(r"^parse @message /(.+)/$", page, re.MULTILINE)
-        parsed = [m.groupdict() for m in re.finditer(query.replace("(?<", "(?P<"), restored.err)]
-        assert parsed == [{"entry": frozen, "outcome": "waiting"}]
     dry = run("--log-format", form, "restore", "--id", frozen)
     assert not any(_counted(stack, f"/{STACK}/restore", line) for line in dry.err.splitlines())
 
@@ -498,12 +501,30 @@ def test_every_metric_has_an_alarm_and_every_alarm_a_metric() -> None:
     assert {tuple(a["AlarmActions"]) for a in Stack().of_type("AWS::CloudWatch::Alarm").values()} == {()}
 
 
-def test_the_dashboard_is_json_and_shows_what_there_is(stack: Stack) -> None:
+def _written_out(metrics: list[Any]) -> Iterator[list[str]]:
+    """The metrics of a widget without their shorthand: `.` and `...` stand for what is above."""
+    above: list[str] = []
+    for metric in metrics:
+        names = [name for name in metric if isinstance(name, str)]
+        if names[0] == "...":
+            names = [*above[: 1 - len(names)], *names[1:]]
+        above = [above[n] if name == "." else name for n, name in enumerate(names)]
+        yield above
+
+
+def test_the_dashboard_is_json_and_shows_what_there_is() -> None:
+    stack = Stack(ExistingBucket="lectures")
     widgets = json.loads(stack.resources["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
     filters = stack.of_type("AWS::Logs::MetricFilter").values()
     counted = {t["MetricName"] for f in filters for t in f["MetricTransformations"]}
-    shown = {metric[1] for widget in widgets for metric in widget["properties"].get("metrics", ())}
-    assert shown == counted
+    shown = [m for widget in widgets for m in _written_out(widget["properties"].get("metrics", []))]
+    assert {name for namespace, name, *_ in shown if namespace == f"{NAMESPACE}/{STACK}"} == counted
+    embedded = [metric for metric in shown if metric[0] == NAMESPACE]
+    # The dimensions of a run's last line.
+    assert {(metric[2], metric[3], metric[4]) for metric in embedded} == {("Bucket", "lectures", "Command")}
+    assert {metric[5] for metric in embedded} <= {*map(str, Command)}
+    assert {metric[1] for metric in embedded} <= {name for name, *_ in METRICS}
+    assert len(shown) == len(embedded) + len(counted)
     alarms = {f"arn:{name}" for name in stack.of_type("AWS::CloudWatch::Alarm")}
     assert {a for widget in widgets for a in widget["properties"].get("alarms", ())} == alarms
 

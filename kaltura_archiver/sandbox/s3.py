@@ -351,10 +351,12 @@ class S3Server:
         tags: Mapping[str, str] | None = None,
         part_bytes: int | None = None,
         checksum: bool = True,
+        listed_bytes: int | None = None,
     ) -> None:
         """Store an object. With `part_bytes` it looks uploaded in parts of that size (any size, even small).
 
-        Without `checksum` S3 knows none of it, as of many objects written before 2025.
+        Without `checksum` S3 knows none of it, as of many objects written before 2025. `listed_bytes` is the size that
+        listings tell, of a large object that nobody is going to read.
         """
         with self._lock:
             parts: list[bytes] = []
@@ -366,6 +368,8 @@ class S3Server:
             stored.set_metadata({f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()})
             self._backend.put_object_tagging(stored, dict(tags or {}))
             self._facts[stored] = _Facts("CRC64NVME" if checksum else "", part_sizes=tuple(map(len, parts)))
+            if listed_bytes is not None:
+                stored.contentsize = listed_bytes
             if self.settings.kms:
                 self._encrypt(stored)
 

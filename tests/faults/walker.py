@@ -285,8 +285,9 @@ class Walk:
 
     def _start(self, stage: Stage) -> Run:
         command, *more = stage.arguments
-        # Without the run lock: a run that is killed holds it for two minutes, and here another run comes at once.
-        arguments = [command, "--no-dry-run", "--no-lock", "--id", self.truth.entry_id, *more]
+        # Without the run lock: a run that is killed holds it for two minutes, and here another run comes at once. Nor
+        # with the run log, whose one request is made when all is done.
+        arguments = [command, "--no-dry-run", "--no-lock", "--no-run-log", "--id", self.truth.entry_id, *more]
         if command != "s3copy":
             # While nothing answers, a wait goes on until its deadline.
             arguments += ["--timeout", "2s" if self.kind and self.kind.details.get("times") else "20s"]

@@ -1,0 +1,143 @@
+"""The command that writes a page for people: report."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from kaltura_archiver.cli import (
+    App,
+    SelectingCommand,
+    _after_selection,
+    cli,
+    pass_app,
+    price_options,
+    selection_options,
+)
+from kaltura_archiver.cli_stats import with_progress
+from kaltura_archiver.errors import ConfigError, InputError
+from kaltura_archiver.filters import Query
+
+if TYPE_CHECKING:
+    from kaltura_archiver.owners import Owner
+    from kaltura_archiver.snapshot import Item
+
+log = logging.getLogger(__name__)
+
+
+def _need_report() -> None:
+    missing = [name for name in ("jinja2", "vl_convert") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"the report needs {', '.join(missing)}: pip install 'kaltura-archiver[report]'")
+
+
+@cli.command("report", cls=SelectingCommand)
+@selection_options
+@click.option("--output", "-o", default="report.html", show_default=True, metavar="FILE", help="The page; - is stdout.")
+@click.option("--enriched", metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
+@click.option(
+    "--rows",
+    type=click.IntRange(0),
+    default=20_000,
+    show_default=True,
+    metavar="N",
+    help="At most N entries in the page's table; the figures are of all.",
+)
+@price_options
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
+    help="Copies looked at at a time.",
+)  # fmt: skip
+@pass_app
+def report(
+    app: App, /, query: Query, output: str, enriched: str | None, rows: int, kaltura_price: float | None,
+    price_table: Path | None, workers: int,
+) -> None:  # fmt: skip
+    """Write a page about the library: one HTML file that needs nothing else, to look at, print and send.
+
+    What is where, growth and savings, restores and how long viewers waited, owners, what needs attention, and a table
+    of entries to filter and sort. What happened over time is taken from the run log in the bucket; docs/report.md
+    tells how each figure is made.
+
+    \b
+    Examples:
+      kaltura-archiver report --kaltura-price 0.12
+      kaltura-archiver list --max-entries -1 | kaltura-archiver enrich > owners.tsv
+      kaltura-archiver report --enriched owners.tsv --category 123 -o category.html
+    """  # fmt: skip
+    _need_report()
+    from kaltura_archiver import runlog
+    from kaltura_archiver.figures import Collector
+    from kaltura_archiver.history import History
+    from kaltura_archiver.report_page import make_page
+    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.stats import items
+
+    prices = app.prices(kaltura_price, price_table)
+    owner_of = owners_of(enriched) if enriched else None
+    placeholder_bytes = app.settings.placeholder_bytes()
+    with _written_whole(output) as file:
+        kaltura, store = app.kaltura(), app.store()
+        selection = Selection(kaltura, query)
+        collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
+        found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
+        for item in with_progress(found, lambda: selection.expected):
+            collector.add(item)
+        code = _after_selection(selection)
+        selected = f"entries ({query})" if query.has_criteria else f"{query.media_type.name.lower()} entries"
+        page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
+        size = file.write(page.encode("utf-8", errors="replace"))
+    if output != "-":
+        log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, size)
+    app.exit(code)
+
+
+# Nobody wants a report about the first 500 entries.
+next(option for option in report.params if option.name == "max_entries").default = -1
+
+
+@contextmanager
+def _written_whole(path: str) -> Iterator[BinaryIO]:
+    """What is written here becomes the file, or stdout for `-`; the file as it was stays there until all is written."""
+    if path == "-":
+        yield sys.stdout.buffer
+        return
+    part = Path(f"{path}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def owners_of(path: str) -> Callable[[Item], Owner]:
+    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column creator_id or,
+    without one, by entry_id. Without a unit, it is the status in brackets. Raises InputError.
+    """
+    from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, opened
+
+    with opened(path) as file:
+        table = TsvTable(file, path)
+        where = "stdin" if path == "-" else path
+        by_creator = "creator_id" in table.columns
+        key = column_index(table.columns, "creator_id" if by_creator else "entry_id", where)
+        status, name, unit = (
+            column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
+        )
+        owners = {
+            row[key]: Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
+            for row in table
+        }
+    not_listed = Owner("", ("", "(not listed)"))
+    return lambda item: owners.get(item.creator_id if by_creator else item.entry_id, not_listed)

@@ -1,0 +1,136 @@
+"""The command that adds a library up: stats."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from kaltura_archiver.bill import money
+from kaltura_archiver.cli import (
+    STORAGE_CLASSES,
+    App,
+    SelectingCommand,
+    _after_selection,
+    _columns,
+    cli,
+    columns_option,
+    format_option,
+    pass_app,
+    price_options,
+    selection_options,
+)
+from kaltura_archiver.filters import Query
+from kaltura_archiver.prices import Prices
+from kaltura_archiver.report import MORE_STATS_COLUMNS, STATS_COLUMNS, Cell, Rows, readable_bytes
+
+if TYPE_CHECKING:
+    from kaltura_archiver.stats import Sums
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@cli.command("stats", cls=SelectingCommand)
+@selection_options
+@click.option("--enriched", metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
+@price_options
+@click.option(
+    "--storage-class",
+    type=click.Choice(STORAGE_CLASSES, case_sensitive=False),
+    default="DEEP_ARCHIVE",
+    show_default=True,
+    metavar="CLASS",
+    help="Where copies would go that are not there yet.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Copies looked at at a time.",
+)
+@columns_option
+@format_option
+@pass_app
+def stats(
+    app: App, /, query: Query, enriched: str | None, kaltura_price: float | None, price_table: Path | None,
+    storage_class: str, workers: int, columns: str | None, style: str,
+) -> None:  # fmt: skip
+    """Add entries and bytes up: by state, storage class, year created and played, category, owner's unit.
+
+    Each section adds up to the total. Rows `threshold` tell what replacing all that was not played for 1 to 5 years
+    would free and save, and how many restores a month to expect; docs/money.md tells how. Nothing is read entry by
+    entry: 100,000 entries take some 2,800 requests.
+
+    \b
+    Examples:
+      kaltura-archiver stats --format table
+      kaltura-archiver stats --kaltura-price 0.12 --enriched owners.tsv > stats.tsv
+      kaltura-archiver stats --category 4711 --created-before 5 --columns section,key,freed_bytes,pays_from
+    """
+    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.stats import Stats, items, units_of
+
+    shown = _columns(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
+    prices = app.prices(kaltura_price, price_table)
+    unit_of = units_of(enriched) if enriched else None
+    placeholder_bytes = app.settings.placeholder_bytes()
+    kaltura, store = app.kaltura(), app.store(check=False)
+    selection = Selection(kaltura, query)
+    sums = Stats(
+        prices, now=time.time(), storage_class=storage_class, placeholder_bytes=placeholder_bytes, unit_of=unit_of
+    )
+    found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
+    for item in with_progress(found, lambda: selection.expected):
+        sums.add(item)
+    with Rows(shown, style) as rows:
+        for row in sums.rows():
+            rows.write(_for_people(row) if style == "table" else row)
+    log.info("%s", _summary(sums.total, prices))
+    app.exit(_after_selection(selection))
+
+
+# Nobody wants the figures of the first 500 entries.
+next(option for option in stats.params if option.name == "max_entries").default = -1
+
+
+def _for_people(row: dict[str, Cell]) -> dict[str, Cell]:
+    return {
+        name: readable_bytes(value) if name.endswith("_bytes") and isinstance(value, int) else value
+        for name, value in row.items()
+    }
+
+
+def _summary(total: Sums, prices: Prices) -> str:
+    text = (
+        f"{total.entries} entries: {readable_bytes(total.kaltura_bytes)} in Kaltura, "
+        f"{readable_bytes(total.stored_bytes)} in S3 for {money(total.s3_cost, prices.currency)} a month; "
+        f"placeholders free {readable_bytes(total.freed_bytes)}"
+    )
+    freed = prices.kaltura_month(total.freed_bytes)
+    if freed is None:
+        text += " (--kaltura-price tells what that saves)"
+    elif freed >= total.s3_cost:
+        text += f", which saves {money(freed - total.s3_cost, prices.currency)} a month in all"
+    else:
+        text += f", which costs {money(total.s3_cost - freed, prices.currency)} a month more than it saves"
+    return f"{text}; prices of {prices.as_of}"
+
+
+def with_progress(found: Iterator[T], expected: Callable[[], int | None]) -> Iterator[T]:
+    """The same, with a bar on stderr where that is a terminal. How many are `expected` is asked when one has come."""
+    if not sys.stderr.isatty():
+        yield from found
+        return
+    with click.progressbar(length=1, label="entries", file=sys.stderr, update_min_steps=40, show_pos=True) as bar:
+        for one in found:
+            bar.length = max(expected() or 0, bar.pos + 1)
+            bar.update(1)
+            yield one
