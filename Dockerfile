@@ -35,8 +35,8 @@ ENV PATH=/opt/venv/bin:$PATH HOME=/tmp LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PY
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin archiver
 WORKDIR /app
 COPY jobs/ jobs/
-# The video that takes the place of archived ones, if it lies beside this file (PLACEHOLDER_VIDEO names another).
-COPY LICENSE placeholder_video.mp[4] ./
+# The video that takes the place of archived ones (PLACEHOLDER_VIDEO names another).
+COPY LICENSE placeholder_video.mp4 ./
 USER 10001:10001
 ENTRYPOINT ["/app/jobs/entry"]
 CMD ["--help"]

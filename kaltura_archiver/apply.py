@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
+from kaltura_archiver.config import PlaceholderFiles
 from kaltura_archiver.errors import (
     ArchiverError,
     Cancelled,
@@ -33,6 +34,7 @@ from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
+    NOTICE_PREFIX,
     REPLACED_TAG,
     Availability,
     Entry,
@@ -91,6 +93,7 @@ class _Work:
     steps: tuple[Step, ...] = ()
     token: str = ""
     token_used: bool = False
+    placeholder: Placeholder | None = None  # the one that was uploaded
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
     begun: bool = False  # content of the entry may have changed: there is no way back
@@ -119,7 +122,7 @@ class _Work:
 
 @dataclass(frozen=True)
 class Placeholder:
-    """The configured placeholder video."""
+    """A configured placeholder video."""
 
     path: Path
     size_bytes: int
@@ -140,6 +143,25 @@ class Placeholder:
                 yield piece
 
 
+class Placeholders:
+    """The placeholder videos: which one an entry gets, and which there are. Files that are missing are left out."""
+
+    def __init__(self, files: PlaceholderFiles) -> None:
+        self._files = files
+        self._made = {path: made for path in files.all() if (made := Placeholder.of(path))}
+
+    def chosen(self, entry: Entry, original: FlavorAsset | None) -> Placeholder | None:
+        path = self._files.chosen(entry.category_ids, original.language if original else "")
+        return self._made.get(path)
+
+    def of_size(self, size_bytes: int) -> list[Placeholder]:
+        return [placeholder for placeholder in self._made.values() if placeholder.size_bytes == size_bytes]
+
+    @property
+    def sizes(self) -> frozenset[int]:
+        return frozenset(placeholder.size_bytes for placeholder in self._made.values())
+
+
 class Runner:
     """Brings entries to where a command wants them; safe to be called for many entries at a time."""
 
@@ -150,7 +172,7 @@ class Runner:
         command: Command,
         options: Options,
         *,
-        placeholder: Placeholder | None,
+        placeholders: Placeholders,
         poll_seconds: float,
         stop: threading.Event,
         room: Room | None = None,
@@ -161,7 +183,7 @@ class Runner:
         self.store = store
         self.command = command
         self.options = options
-        self.placeholder = placeholder
+        self.placeholders = placeholders
         self._poll_seconds = poll_seconds
         self._stop = stop
         self._room = room or Room(1, options.max_converting, stop)
@@ -282,8 +304,9 @@ class Runner:
         entry, flavors, count = self.kaltura.look(entry_id, children=children)
         if entry is None:
             raise EntryFailed(f"no such entry in this account (or not visible to this user): {entry_id}")
-        size = self.placeholder.size_bytes if self.placeholder else None
-        return Facts(entry, flavors, self.store.head(entry_id), size), count
+        facts = Facts(entry, flavors, self.store.head(entry_id), None, self.placeholders.sizes)
+        chosen = self.placeholders.chosen(entry, facts.original)
+        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
@@ -336,7 +359,7 @@ class Runner:
         if not facts.entry.replacing_entry_id:
             return holds_placeholder(facts) is True
         source = self._source_of_replacement(facts.entry)
-        return source is not None and source.size_bytes == facts.placeholder_bytes
+        return source is not None and source.size_bytes in facts.placeholder_sizes
 
     def _source_of_replacement(self, entry: Entry) -> FlavorAsset | None:
         """The new original that a replacement in progress is going to put in."""
@@ -382,9 +405,9 @@ class Runner:
         size, pieces = self.kaltura.content(original)
         if original.size_bytes and size != original.size_bytes:
             raise EntryFailed(f"the download has {size} bytes, Kaltura says {original.size_bytes}; nothing was stored")
-        if self.placeholder and size == self.placeholder.size_bytes:
+        if alike := self.placeholders.of_size(size):
             content = b"".join(pieces)
-            if hashlib.sha256(content).hexdigest() == self.placeholder.sha256:
+            if hashlib.sha256(content).hexdigest() in {placeholder.sha256 for placeholder in alike}:
                 raise Refused("the original is the placeholder video: it is not archived as an original")
             pieces = iter([content])
         entry = work.facts.entry
@@ -543,13 +566,15 @@ class Runner:
             work.converting = False
 
     def _upload_placeholder(self, work: _Work) -> None:
-        if self.placeholder is None:
+        placeholder = self.placeholders.chosen(work.facts.entry, work.facts.original)
+        if placeholder is None:
             raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
         self._require_way()
         self._begin_conversion(work)
-        name = f"{TOKEN_PREFIX}{work.id}{self.placeholder.path.suffix or '.mp4'}"
-        pieces = self.kaltura.paced(self.placeholder.pieces())
-        work.token = self._upload(name, self.placeholder.size_bytes, pieces)
+        name = f"{TOKEN_PREFIX}{work.id}{placeholder.path.suffix or '.mp4'}"
+        pieces = self.kaltura.paced(placeholder.pieces())
+        work.placeholder = placeholder
+        work.token = self._upload(name, placeholder.size_bytes, pieces)
 
     def _upload(self, name: str, size_bytes: int, pieces: Iterable[bytes]) -> str:
         token = self.kaltura.new_token(name, size_bytes)
@@ -563,26 +588,27 @@ class Runner:
         return token
 
     def _put_placeholder(self, work: _Work) -> None:
-        assert self.placeholder is not None  # noqa: S101 - uploaded by the step before
+        placeholder = work.placeholder
+        assert placeholder is not None  # noqa: S101 - uploaded by the step before
         before = work.facts.original
         new = self._swap(work, work.token, lambda: self._check_copy(work))
         stored = self.store.head(work.id, with_tags=False)
         if stored is None or stored.size_bytes != work.stored.size_bytes or stored.etag != work.stored.etag:
             raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
-        if new.size_bytes not in (None, self.placeholder.size_bytes):
+        if new.size_bytes not in (None, placeholder.size_bytes):
             # Whatever this is, it is not ours: the state is to say `diverged`.
             self.store.set_tags(work.id, placeholder="superseded")
             raise Changed(
                 f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
-                f"{self.placeholder.size_bytes}: was another video uploaded meanwhile?"
+                f"{placeholder.size_bytes}: was another video uploaded meanwhile?"
             )
         self.store.set_tags(work.id, placeholder=new.content_id)
         if REPLACED_TAG not in work.tags_seen:
             # A form opened before we set the tag, saved after; or an older write of ours that came late.
             self.kaltura.change_tags(work.id, add=REPLACED_TAG)
         if before:
-            work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - self.placeholder.size_bytes
-        work.bytes_moved += self.placeholder.size_bytes
+            work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - placeholder.size_bytes
+        work.bytes_moved += placeholder.size_bytes
         work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
 
     def _put_original(self, work: _Work) -> None:
@@ -832,7 +858,7 @@ class Runner:
         """Go on with a replacement that an earlier run of ours began; somebody else's is only waited for."""
         entry = work.facts.entry
         source = self._source_of_replacement(entry)
-        known = {work.stored.size_bytes, work.facts.placeholder_bytes}
+        known = {work.stored.size_bytes, *work.facts.placeholder_sizes}
         # A failed import has brought nothing, and ends only by being cancelled: see _await_swap.
         temporary = entry.replacing_entry_id
         import_failed = source is None and bool(temporary) and _failed(self.kaltura.entry(temporary))
@@ -847,8 +873,26 @@ class Runner:
         except Cancelled as error:
             log.warning("%s", error)
             return
-        if new.size_bytes == work.facts.placeholder_bytes:
+        if new.size_bytes in work.facts.placeholder_sizes:
             self.store.set_tags(work.id, placeholder=new.content_id)
+
+
+def add_notice(kaltura: Kaltura, entry_id: str, day: date, *, dry_run: bool) -> Result:
+    """Tag an entry with the day on which its owner was told that it will be replaced. Never raises for one entry."""
+    tag = f"{NOTICE_PREFIX}{day.isoformat()}"
+    outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
+    if not dry_run:
+        try:
+            kaltura.change_tags(entry_id, add=tag)
+            outcome, detail = Outcome.DONE, f"done: tagged {tag}"
+        except Changed as error:
+            outcome, detail = Outcome.SKIPPED, f"skipped: {error}"
+        except ArchiverError as error:
+            outcome, detail = Outcome.FAILED, f"failed: {error}"
+    mode = "DRYRUN" if dry_run else "EXEC"
+    level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+    log.log(level, "%s", detail, extra={"mode": mode, "kind": "entry", "entry": entry_id, "action": "notify"})
+    return Result(entry_id, "", outcome, detail)
 
 
 _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {

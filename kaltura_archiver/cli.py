@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
@@ -146,7 +146,7 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _PatientStdout:
+class PatientStdout:
     """Stdout of a run that changes something: when who reads the rows has gone, the work goes on."""
 
     def write(self, text: str) -> None:
@@ -179,6 +179,7 @@ class App:
     stop: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
     bandwidth: Bandwidth | None = None
+    calls: AbstractContextManager[object] | None = None  # entered for the time of each call to Kaltura
     _settings: Settings | None = None
 
     @property
@@ -192,7 +193,9 @@ class App:
 
         gc.freeze()  # what was imported stays: the collector need not look at it again and again
         self.settings.need_kaltura()
-        kaltura = Kaltura(self.settings, read_only=read_only, stop=self.stop, bandwidth=self.bandwidth)
+        kaltura = Kaltura(
+            self.settings, read_only=read_only, stop=self.stop, bandwidth=self.bandwidth, calls=self.calls
+        )
         kaltura.sign_in()
         return kaltura
 
@@ -309,6 +312,17 @@ class Duration(click.ParamType[float]):
         if not match:
             self.fail(f"{value!r} is not a duration such as 90s, 30m or 2h", param, ctx)
         return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
+
+
+class Days(Duration):
+    """A number of days, as seconds; the unit has to be said, for a bare number would mean seconds elsewhere."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not re.fullmatch(r"[1-9]\d{0,3}d", str(value)):
+            self.fail(f"{value!r} is not a number of days such as 30d", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class SelectingCommand(click.Command):
@@ -439,6 +453,16 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> Non
             raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _map(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        app = ctx.ensure_object(App)
+        app._settings = replace(app.settings, placeholder_map=value)
+
+
+placeholder_map_option = click.option(
+    "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
+    help="Other placeholders by category or language [PLACEHOLDER_MAP].",
+)  # fmt: skip
 bandwidth_option = click.option(
     "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
     help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
@@ -643,7 +667,7 @@ def _after_selection(selection: Selection) -> Exit:
 @format_option
 @pass_app
 def config(app: App, /, style: str) -> None:
-    """Check the settings: sign in to Kaltura, look at the bucket, the placeholder, and LDAP if set. Also doctor.
+    """Check the settings: sign in to Kaltura, look at the bucket, the placeholder; LDAP and mail if set. Also doctor.
 
     \b
     Example:
@@ -662,17 +686,26 @@ def config(app: App, /, style: str) -> None:
         return f"bucket {settings.bucket}"
 
     def placeholder() -> str:
-        check_placeholder(settings.placeholder_path)
-        return f"{settings.placeholder_path}, {settings.placeholder_bytes()} bytes"
+        files = settings.placeholders().all()
+        for path in files:
+            check_placeholder(path)
+        return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
 
     def ldap() -> str:
         from kaltura_archiver.directory import check_directory
 
         return check_directory(settings.ldap)
 
+    def mail() -> str:
+        from kaltura_archiver.mailer import check_mail_server
+
+        return check_mail_server(settings.smtp)
+
     checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder)]
     if settings.ldap.server:
         checks.append(("ldap", ldap))
+    if settings.smtp.server:
+        checks.append(("mail", mail))
     failed = False
     with Rows(("check", "ok", "detail"), style) as rows:
         for name, check in checks:
@@ -772,6 +805,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     look = facts_of(
         kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
+        more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
     code = Exit.OK
     with look as found, Rows(shown, style) as rows:
@@ -804,7 +838,7 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
-    explanation = explain_entry(_runner(app, Command.S3COPY, Options(now=time.time())), entry_id)
+    explanation = explain_entry(make_runner(app, Command.S3COPY, Options(now=time.time())), entry_id)
     print_explanation(explanation, style)
     app.exit(Exit.OK)
 
@@ -834,7 +868,7 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"--id: {entry_id[:40]!r} is not an entry id")
-    runner = _runner(app, Command.S3COPY, Options(now=time.time()))
+    runner = make_runner(app, Command.S3COPY, Options(now=time.time()))
     with app.stoppable():
         row = download_original(runner, entry_id, Path(output) if output else None, source=source, force=force)
     with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
@@ -845,20 +879,24 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 # Acting
 
 
-def _runner(app: App, command: Command, options: Options) -> Runner:
-    from kaltura_archiver.apply import Placeholder, Runner
+def make_runner(app: App, command: Command, options: Options, **bounds: Any) -> Runner:
+    """A runner with what the settings say; `bounds` are those of a fleet."""
+    from kaltura_archiver.apply import Placeholders, Runner
 
     settings = app.settings
+    files = settings.placeholders()
     if command in (Command.REPLACE, Command.REPAIR):
-        check_placeholder(settings.placeholder_path)
+        for path in files.all():
+            check_placeholder(path)
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
         command,
         options,
-        placeholder=Placeholder.of(settings.placeholder_path),
+        placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
         stop=app.stop,
+        **bounds,
     )
 
 
@@ -885,7 +923,7 @@ def _run(
             raise click.UsageError(f"--{_dashed(name)} is for --cluster", context)
     if cluster:
         fleet = _fleet(app, cluster, cluster_tls, run, command, settings, (workers, max_calls, max_transfers))
-    runner = _runner(app, command, settings)
+    runner = make_runner(app, command, settings)
     totals = Totals((lambda: runner.traffic() + fleet.traffic()) if fleet else runner.traffic)
     mode = "DRYRUN" if settings.dry_run else "EXEC"
     bill = Bill(app.prices(), settings) if settings.dry_run else None
@@ -906,7 +944,7 @@ def _run(
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = context.get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
-        with Rows(RESULT_COLUMNS, style, cast(TextIO, _PatientStdout())) if shown else nullcontext() as rows:
+        with Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows:
             for result in fleet.run(ids) if fleet else runner.run(ids, workers):
                 if rows is not None:
                     rows.write(result_row(result))
@@ -1008,6 +1046,14 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
     metavar="Y",
     help="Leave entries alone that were created less than Y years ago.",
 )
+@click.option(
+    "--noticed-before",
+    "noticed_before_seconds",
+    type=Days(),
+    metavar="TIME",
+    help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
+)
+@placeholder_map_option
 @_options(*_SWAP)
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:
@@ -1019,6 +1065,7 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
     Examples:
       kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3
       kaltura-archiver replace_video --id 0_abc12345 --no-dry-run
+      kaltura-archiver replace_video --tag archived_to_s3 --unplayed-for 3 --noticed-before 30d --no-dry-run
     """  # fmt: skip
     _run(app, Command.REPLACE, query, **options)
 
@@ -1044,6 +1091,7 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
 @cli.command("repair", cls=SelectingCommand)
 @selection_options
 @acting_options("--repair")
+@placeholder_map_option
 @_options(*_COPY[1:], *_THAW, *_SWAP)
 @pass_app
 def repair(app: App, /, query: Query, **options: Any) -> None:
@@ -1226,6 +1274,7 @@ def demo(app: App, /, quick: bool) -> None:
 # Commands in modules of their own, which register themselves with `cli`
 import kaltura_archiver.cli_cluster  # noqa: E402
 import kaltura_archiver.cli_directory  # noqa: E402
+import kaltura_archiver.cli_owners  # noqa: E402
 import kaltura_archiver.cli_report  # noqa: E402
 import kaltura_archiver.cli_stats  # noqa: E402, F401
 

@@ -88,7 +88,10 @@ def report(
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
-        found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
+        found = items(
+            kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers,
+            more_placeholder_bytes=app.settings.placeholders().sizes(),
+        )  # fmt: skip
         for item in with_progress(found, lambda: selection.expected):
             collector.add(item)
         code = _after_selection(selection)

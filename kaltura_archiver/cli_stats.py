@@ -87,7 +87,10 @@ def stats(
     sums = Stats(
         prices, now=time.time(), storage_class=storage_class, placeholder_bytes=placeholder_bytes, unit_of=unit_of
     )
-    found = items(kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers)
+    found = items(
+        kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers,
+        more_placeholder_bytes=app.settings.placeholders().sizes(),
+    )  # fmt: skip
     for item in with_progress(found, lambda: selection.expected):
         sums.add(item)
     with Rows(shown, style) as rows:

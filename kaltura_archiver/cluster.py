@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import logging
 import math
 import os
@@ -35,7 +36,7 @@ from distributed.deploy.spec import ProcessInterface
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.certificates import Certificates
-from kaltura_archiver.config import Settings, check_placeholder, read_settings
+from kaltura_archiver.config import PlaceholderFiles, Settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, ServiceError, Stopped
 from kaltura_archiver.model import Facts, Outcome
 from kaltura_archiver.pacing import Limit, Room, Traffic
@@ -154,9 +155,6 @@ class Job:
 
 
 def _place(settings: Settings) -> tuple[tuple[str, str], ...]:
-    from kaltura_archiver.apply import Placeholder
-
-    placeholder = Placeholder.of(settings.placeholder_path)
     return (
         ("version", __version__),
         ("KALTURA_PARTNERID", settings.partner_id),
@@ -164,8 +162,18 @@ def _place(settings: Settings) -> tuple[tuple[str, str], ...]:
         ("KALTURA_USERID", settings.user_id),
         ("AWS_BUCKET", settings.bucket),
         ("AWS_ENDPOINT_URL", settings.endpoint_url),
-        ("the video PLACEHOLDER_VIDEO", placeholder.sha256[:12] if placeholder else ""),
+        ("the content of PLACEHOLDER_VIDEO and PLACEHOLDER_MAP", _digest(settings.placeholders())),
     )
+
+
+def _digest(files: PlaceholderFiles) -> str:
+    """Of which placeholder an entry gets, and of those videos themselves."""
+    digest = hashlib.sha256()
+    for kind, paths in (("", {"": files.default}), ("category", files.of_categories), ("language", files.of_languages)):
+        for name, path in paths.items():
+            content = path.read_bytes() if path.is_file() else b""
+            digest.update(f"{kind} {name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -232,45 +240,23 @@ class _Post:
     """What a worker process keeps of one run: the runner, and its share of what is bounded."""
 
     def __init__(self, job: Job) -> None:
-        # Neither schedulers nor the parents of worker processes need these.
-        from kaltura_archiver.apply import Placeholder, Runner
-        from kaltura_archiver.kaltura import Kaltura
-        from kaltura_archiver.store import Store
+        from kaltura_archiver.cli import App, make_runner
 
-        settings = read_settings()
-        settings.need_kaltura()
-        settings.need_bucket()
-        for (name, wanted), (_, here) in zip(job.place, _place(settings), strict=True):
-            if wanted != here:
-                raise ConfigError(
-                    f"{name} is {here or 'not set'} here, {wanted or 'not set'} where the run was started"
-                )
-        if job.command in (Command.REPLACE, Command.REPAIR):
-            check_placeholder(settings.placeholder_path)
         self.stop = threading.Event()
+        self._share = -1
         self._calls, self._transfers = Limit(1, self.stop), Limit(1, self.stop)
         self.room = _Room(self.stop)
-        self._share = -1
         self._bandwidth = None
         if job.timetable:
             today = partial(datetime.now, timezone(job.utc_offset))
             self._bandwidth = Bandwidth(job.timetable, self.stop, today=today)
-        dry = job.options.dry_run
-        kaltura = Kaltura(settings, read_only=dry, stop=self.stop, bandwidth=self._bandwidth, calls=self._calls)
-        kaltura.sign_in()
-        store = Store(settings, read_only=dry, stop=self.stop, bandwidth=self._bandwidth)
-        store.check_bucket()
-        self.runner = Runner(
-            kaltura,
-            store,
-            job.command,
-            job.options,
-            placeholder=Placeholder.of(settings.placeholder_path),
-            poll_seconds=settings.poll_seconds,
-            stop=self.stop,
-            room=self.room,
-            transfers=self._transfers,
-        )
+        app = App(None, stop=self.stop, bandwidth=self._bandwidth, calls=self._calls)
+        for (name, wanted), (_, here) in zip(job.place, _place(app.settings), strict=True):
+            if wanted != here:
+                raise ConfigError(
+                    f"{name} is {here or 'not set'} here, {wanted or 'not set'} where the run was started"
+                )
+        self.runner = make_runner(app, job.command, job.options, room=self.room, transfers=self._transfers)
 
     def take(self, share: Share) -> None:
         if share.number <= self._share:

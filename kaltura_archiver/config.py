@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "CLUSTER_TLS": ("", "folder of a fleet's ca.pem, cert.pem and key.pem (kaltura-archiver cluster certificates)"),
     "KALTURA_PRICE": ("", "what Kaltura asks for a GB and month, for estimates; in the currency of the price table"),
     "PRICE_TABLE": ("", "a price table of your own (docs/money.md); else AWS's in us-east-1"),
+    "PLACEHOLDER_MAP": ("", "TOML file that names other placeholders by category or language"),
     "LDAP_SERVER": ("", "host of the directory that knows the owners"),
     "LDAP_PORT": ("", "its port; 636 unless given, 389 where LDAP_TLS is starttls or none"),
     "LDAP_TLS": ("ldaps", "ldaps, starttls, or none (for anonymous look-ups only: no password goes out unencrypted)"),
@@ -41,7 +43,42 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "LDAP_UID_ATTRIBUTE": ("uid", "attribute that holds the user id"),
     "LDAP_NAME_ATTRIBUTES": ("displayName,cn", "attributes that may hold a person's name: the first that does"),
     "LDAP_UNIT_ATTRIBUTES": ("ou", "the same for the organisational unit"),
+    "NOTIFY_FROM": ("", "who writes to owners: an address, or Name <address>"),
+    "SMTP_SERVER": ("", "host of the mail server for notify --send"),
+    "SMTP_PORT": ("", "its port; 587 unless given, 465 where SMTP_TLS is tls, 25 where it is none"),
+    "SMTP_TLS": ("starttls", "starttls, tls, or none (without a password only)"),
+    "SMTP_CA_FILE": ("", "PEM file of the authority that signed the mail server's certificate; else the system's"),
+    "SMTP_USER": ("", "who signs in to the mail server; nobody if not set"),
+    "SMTP_PWD": ("", "the password"),
 }
+
+
+@dataclass(frozen=True)
+class PlaceholderFiles:
+    """Which files take an original's place: `default`, unless its category (an id) or its language has another."""
+
+    default: Path
+    of_categories: Mapping[str, Path] = field(default_factory=dict)
+    of_languages: Mapping[str, Path] = field(default_factory=dict)
+
+    def chosen(self, category_ids: Collection[str], language: str) -> Path:
+        """Of an entry in several of these categories, the one that the file names first; categories before language."""
+        first = next((path for category, path in self.of_categories.items() if category in category_ids), None)
+        return first or self.of_languages.get(language.casefold(), self.default)
+
+    def all(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys((self.default, *self.of_categories.values(), *self.of_languages.values())))
+
+    def sizes(self) -> frozenset[int]:
+        """The sizes of those files that there are."""
+        return frozenset(size for path in self.all() if (size := _size(path)))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -63,6 +100,18 @@ class LdapSettings:
 
 
 @dataclass(frozen=True)
+class SmtpSettings:
+    """How to hand messages to the mail server; as text, checked when that is asked for."""
+
+    server: str
+    port: str
+    tls: str
+    ca_file: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the environment says. `poll_seconds` is the pause between two looks at a conversion."""
 
@@ -79,7 +128,10 @@ class Settings:
     cluster_tls: str
     kaltura_price: float | None
     price_table: Path | None
+    placeholder_map: str
     ldap: LdapSettings
+    smtp: SmtpSettings
+    notify_from: str
 
     def need_kaltura(self) -> None:
         """Raise ConfigError unless there are credentials for Kaltura and an address."""
@@ -107,10 +159,11 @@ class Settings:
 
     def placeholder_bytes(self) -> int | None:
         """Size of the placeholder file; None if there is no such file."""
-        try:
-            return self.placeholder_path.stat().st_size
-        except OSError:
-            return None
+        return _size(self.placeholder_path)
+
+    def placeholders(self) -> PlaceholderFiles:
+        """The placeholder and those of PLACEHOLDER_MAP. Raises ConfigError where that cannot be read."""
+        return read_placeholder_map(self.placeholder_map, self.placeholder_path)
 
 
 def read_settings(env_file: str | None = None) -> Settings:
@@ -132,7 +185,7 @@ def read_settings(env_file: str | None = None) -> Settings:
     values = {name: os.environ.get(name, "").strip() or default for name, (default, _) in VARIABLES.items()}
     for name in ("KALTURA_SECRET", "KALTURA_APP_TOKEN"):
         hide(values[name])
-    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LDAP_PWD"):
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LDAP_PWD", "SMTP_PWD"):
         hide(os.environ.get(name))
     try:
         poll_seconds = float(values["KALTURA_POLL_SECONDS"])
@@ -154,6 +207,7 @@ def read_settings(env_file: str | None = None) -> Settings:
         cluster_tls=values["CLUSTER_TLS"],
         kaltura_price=_price(values["KALTURA_PRICE"]),
         price_table=Path(values["PRICE_TABLE"]) if values["PRICE_TABLE"] else None,
+        placeholder_map=values["PLACEHOLDER_MAP"],
         ldap=LdapSettings(
             server=values["LDAP_SERVER"],
             port=values["LDAP_PORT"],
@@ -168,6 +222,15 @@ def read_settings(env_file: str | None = None) -> Settings:
             name_attributes=values["LDAP_NAME_ATTRIBUTES"],
             unit_attributes=values["LDAP_UNIT_ATTRIBUTES"],
         ),
+        smtp=SmtpSettings(
+            server=values["SMTP_SERVER"],
+            port=values["SMTP_PORT"],
+            tls=values["SMTP_TLS"],
+            ca_file=values["SMTP_CA_FILE"],
+            user=values["SMTP_USER"],
+            password=values["SMTP_PWD"],
+        ),
+        notify_from=values["NOTIFY_FROM"],
     )
 
 
@@ -188,9 +251,35 @@ def batch_shard() -> tuple[int, int] | None:
     return int(index), int(size)
 
 
+def read_placeholder_map(file: str, default: Path) -> PlaceholderFiles:
+    """The placeholders that a TOML file names, relative to its own folder; without a file, the default alone."""
+    if not file:
+        return PlaceholderFiles(default)
+    where, folder = f"PLACEHOLDER_MAP {file}", Path(file).parent
+    try:
+        tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {where}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{where} is not TOML: {error}") from error
+    if unknown := tables.keys() - {"category", "language"}:
+        raise ConfigError(f"{where}: there is no {min(unknown)!r}; there are the tables [category] and [language]")
+    found: dict[str, dict[str, Path]] = {"category": {}, "language": {}}
+    for kind, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: {kind} is not a table: write [{kind}] above its lines")
+        for key, name in table.items():
+            if not isinstance(name, str) or not name:
+                raise ConfigError(f"{where}: {key} = … must be the name of a video file")
+            if kind == "category" and not (key.isascii() and key.isdigit()):
+                raise ConfigError(f"{where}: {key!r} is not the id of a category, a number")
+            found[kind][key.casefold()] = folder / name
+    return PlaceholderFiles(default, found["category"], found["language"])
+
+
 def check_placeholder(path: Path) -> None:
     """Raise ConfigError unless `path` is a file that begins like a video (MP4/MOV with a track, Matroska/WebM)."""
-    advice = "set PLACEHOLDER_VIDEO to a short MP4"
+    advice = "set PLACEHOLDER_VIDEO to a short MP4, or make one: kaltura-archiver placeholder"
     try:
         with path.open("rb") as file:
             size = path.stat().st_size

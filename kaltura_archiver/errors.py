@@ -57,6 +57,10 @@ class DirectoryError(ServiceError):
     """The directory failed, or could not be reached. `code` is LDAP's result, empty when it never answered."""
 
 
+class MailError(ServiceError):
+    """The mail server failed, or could not be reached, for whatever message. `code` is SMTP's, if it answered."""
+
+
 class InputError(ArchiverError):
     """A file or stdin does not hold what the command reads."""
 

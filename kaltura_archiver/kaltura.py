@@ -232,7 +232,7 @@ _ENTRY_FIELDS = (
 )  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
-    "deletedAt",
+    "deletedAt", "language",
 )  # fmt: skip
 
 
@@ -302,6 +302,7 @@ def _flavor(raw: Any) -> FlavorAsset:
         file_ext=extension if _ID.fullmatch(extension) else "",
         created_at=_int(text("createdAt")),
         deleted_at=_int(text("deletedAt")),
+        language=text("language", ""),
     )
 
 

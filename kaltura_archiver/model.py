@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
 from functools import cached_property, lru_cache
 
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
+# And the day on which the owner was told that the original will be replaced: notice_2026-11-25.
+NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
@@ -124,6 +127,12 @@ class Entry:
         return REPLACED_TAG in self.tag_set
 
     @property
+    def noticed_on(self) -> date | None:
+        """The day (UTC) of the newest notice to the owner, by its tag: each one made a promise that is to be kept."""
+        days = [day for tag in self.tag_set if (day := _day_of_notice(tag))]
+        return max(days, default=None)
+
+    @property
     def replacement_running(self) -> bool:
         return bool(self.replacing_entry_id) or self.replacement_status not in ("", ReplacementStatus.NONE)
 
@@ -151,6 +160,7 @@ class FlavorAsset:
     file_ext: str = ""
     created_at: int | None = None
     deleted_at: int | None = None
+    language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
 
     @property
     def content_id(self) -> str:
@@ -221,12 +231,21 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known about one entry, freshly read. `placeholder_bytes` is the configured placeholder's size."""
+    """All that is known about one entry, freshly read.
+
+    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
+    """
 
     entry: Entry
     flavors: tuple[FlavorAsset, ...] = ()
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
+    more_placeholder_bytes: frozenset[int] = frozenset()
+
+    @property
+    def placeholder_sizes(self) -> frozenset[int]:
+        """The exact sizes of all configured placeholders; none of them is 0."""
+        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0}) - {0}
 
     @property
     def original(self) -> FlavorAsset | None:
@@ -273,6 +292,16 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+
+
+def _day_of_notice(tag: str) -> date | None:
+    """The day that this whole tag tells of; None for any other tag."""
+    text = tag.removeprefix(NOTICE_PREFIX)
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        # Python also reads 20261125 and 2026-W48-3.
+        return day if tag == f"{NOTICE_PREFIX}{day.isoformat()}" else None
+    return None
 
 
 def iso_date(unix_seconds: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from enum import StrEnum
 
 from kaltura_archiver.filters import YEAR_SECONDS
@@ -10,6 +11,7 @@ from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
     Availability,
+    Entry,
     EntryStatus,
     Facts,
     Identity,
@@ -19,6 +21,8 @@ from kaltura_archiver.model import (
     iso_date,
 )
 from kaltura_archiver.states import Judgement, classify
+
+DAY_SECONDS = 86400
 
 
 class Command(StrEnum):
@@ -68,6 +72,7 @@ class Options:
     timeout_seconds: float = 7200.0
     max_converting: int = 50
     request: bool = False
+    noticed_before_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL:
             original = facts.original
-            if original and facts.placeholder_bytes and original.size_bytes == facts.placeholder_bytes:
+            if original and original.size_bytes in facts.placeholder_sizes:
                 # The same size may be chance: apply compares the bytes before anything is stored.
                 return _go(judgement, Step.COPY, Step.ADD_ARCHIVED, reason="unless it is the placeholder: same size")
             return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)
@@ -170,6 +175,8 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
                 )
+            if reason := _unnoticed(entry, options):
+                return _stop(judgement, Outcome.SKIPPED, reason)
             archived = () if entry.archived else (Step.ADD_ARCHIVED,)
             return _go(
                 judgement,
@@ -192,6 +199,24 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.REFUSED, "not archived; run s3copy first")
         case _:
             return _stop(judgement, Outcome.REFUSED)
+
+
+def _unnoticed(entry: Entry, options: Options) -> str:
+    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have."""
+    if options.noticed_before_seconds is None:
+        return ""
+    day = entry.noticed_on
+    if day is None:
+        return "the owner has had no notice (--noticed-before): run notify --send --mark"
+    noticed = datetime.combine(day, time.min, UTC).timestamp()
+    if entry.last_played_at and entry.last_played_at >= noticed:
+        # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
+        return f"played since the notice of {day} (--noticed-before)"
+    # From the end of that day: so the date that the owner was told is kept in every time zone.
+    if options.now < noticed + DAY_SECONDS + options.noticed_before_seconds:
+        days = options.noticed_before_seconds / DAY_SECONDS
+        return f"the notice of {day} is not {days:g} days old (--noticed-before)"
+    return ""
 
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
@@ -244,7 +269,7 @@ def _arrived_damaged(facts: Facts) -> bool:
     original, stored = facts.original, facts.stored
     if original is None or stored is None:
         return False
-    return original.size_bytes == stored.size_bytes != facts.placeholder_bytes
+    return original.size_bytes == stored.size_bytes and original.size_bytes not in facts.placeholder_sizes
 
 
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:

@@ -65,7 +65,7 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
 def holds_placeholder(facts: Facts) -> bool | None:
     """Whether the entry's original is the placeholder video; None where nothing tells.
 
-    True by the `placeholder` tag of the stored copy, or by the exact size of the configured placeholder. False for
+    True by the `placeholder` tag of the stored copy, or by the exact size of a configured placeholder. False for
     another size where that tag names another version, or where our own object has no such tag yet (the tag is set
     as soon as a placeholder is in place): somebody uploaded a video.
     """
@@ -74,11 +74,11 @@ def holds_placeholder(facts: Facts) -> bool | None:
         return None
     if facts.stored and facts.stored.placeholder == original.content_id:
         return True
-    if facts.placeholder_bytes and original.size_bytes == facts.placeholder_bytes:
+    if original.size_bytes in facts.placeholder_sizes:
         return True
     if facts.stored is None or not original.size_bytes:
         return None
-    if facts.stored.placeholder or (facts.stored.flavor and facts.placeholder_bytes):
+    if facts.stored.placeholder or (facts.stored.flavor and facts.placeholder_sizes):
         return False
     return None
 
@@ -87,15 +87,15 @@ def needs_tags(facts: Facts) -> bool:
     """Whether the tags of the stored copy, which `facts` lack, could change the state that sizes alone tell.
 
     Left aside: that it was found damaged or different, which marks the copy as suspect; and an object that has by
-    chance the bytes of a placeholder other than the configured one, for sizes that agree are `likely`.
+    chance the bytes of a placeholder other than the configured ones, for sizes that agree are `likely`.
     """
     original, stored = facts.original, facts.stored
     if original is None or stored is None or classify(facts).state in (State.BUSY, State.NO_ORIGINAL):
         return False
-    exact = bool(facts.placeholder_bytes) and original.size_bytes == facts.placeholder_bytes
+    exact = original.size_bytes in facts.placeholder_sizes
     if identify(original, stored)[0] is Identity.LIKELY:
-        about = not original.size_bytes and sizes_agree(original.size_kb or 0, facts.placeholder_bytes or 0)
-        return exact or about
+        about = any(sizes_agree(original.size_kb or 0, size) for size in facts.placeholder_sizes)
+        return exact or (about and not original.size_bytes)
     if facts.entry.replaced:
         # Another size than the placeholder's is a newer video, unless a tag says that it is a placeholder.
         return bool(original.size_bytes) and not exact

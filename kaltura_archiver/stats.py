@@ -27,12 +27,13 @@ _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
 
 
 def items(
-    kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int
-) -> Iterator[Item]:
+    kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
+    more_placeholder_bytes: frozenset[int] = frozenset(),
+) -> Iterator[Item]:  # fmt: skip
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
         kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers, thorough=False,
-        availability=False,
+        availability=False, more_placeholder_bytes=more_placeholder_bytes,
     )  # fmt: skip
     with look as found:
         for facts in found:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 
 from kaltura_archiver.ahead import in_order
@@ -41,7 +42,7 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
-    thorough: bool, availability: bool,
+    thorough: bool, availability: bool, more_placeholder_bytes: frozenset[int] = frozenset(),
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
 
@@ -60,18 +61,18 @@ def facts_of(
         flavors = kaltura.flavors(entry.id for entry in batch)
         inventory = listing.result()
         facts = [
-            Facts(entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placeholder_bytes)
+            Facts(
+                entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placeholder_bytes,
+                more_placeholder_bytes,
+            )
             for entry in batch
-        ]
+        ]  # fmt: skip
         looked = {
             f.entry.id: pool.submit(store.head, f.entry.id)
             for f in facts
             if inventory is None or _not_enough(f, inventory, began, availability=availability)
         }
-        return [
-            Facts(f.entry, f.flavors, looked[f.entry.id].result(), placeholder_bytes) if f.entry.id in looked else f
-            for f in facts
-        ]
+        return [replace(f, stored=looked[f.entry.id].result()) if f.entry.id in looked else f for f in facts]
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
     listing: Future[Inventory | None] = Future()

@@ -114,4 +114,6 @@ def any_facts(draw: st.DrawFn) -> Facts:
         replaced_entry_id=draw(st.sampled_from(["", "", "", "0_main00001"])),
         replacement_status=draw(st.sampled_from(ReplacementStatus)) if running else ReplacementStatus.NONE,
     )
-    return Facts(entry, tuple(flavors), copy, draw(st.sampled_from([None, PLACEHOLDER_BYTES, VIDEO_BYTES])))
+    configured = draw(st.sampled_from([None, PLACEHOLDER_BYTES, VIDEO_BYTES]))
+    more = draw(st.sampled_from([frozenset(), frozenset({PLACEHOLDER_BYTES}), frozenset({1024, VIDEO_BYTES + 1})]))
+    return Facts(entry, tuple(flavors), copy, configured, more)

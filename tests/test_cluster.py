@@ -25,6 +25,7 @@ from looking import shown, tags_of
 from test_run_task import Aws
 from test_run_task import aws as aws
 
+from kaltura_archiver import cli as cli_module
 from kaltura_archiver import cluster
 from kaltura_archiver.certificates import NAMES, Certificates
 from kaltura_archiver.config import read_settings
@@ -32,6 +33,10 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.world import Sandbox
+
+# The fixture `run` does without them.
+LOCK, RUN_LOG = cli_module._lock, cli_module._run_log
+PLAYED_AT = 1_600_000_000
 
 
 @dataclass
@@ -139,7 +144,7 @@ def assert_archived(sandbox: Sandbox, videos: dict[str, bytes]) -> None:
 
 def add(sandbox: Sandbox, count: int) -> dict[str, bytes]:
     videos = [sandbox.video() for _ in range(count)]
-    return {sandbox.add("initial", content=video): video for video in videos}
+    return {sandbox.add("initial", content=video, last_played_at=PLAYED_AT): video for video in videos}
 
 
 def test_a_fleet_says_what_one_process_says(sandbox: Sandbox, fleet: Callable[..., Ran], run: Run) -> None:
@@ -153,8 +158,11 @@ def test_a_fleet_says_what_one_process_says(sandbox: Sandbox, fleet: Callable[..
     assert not sandbox.control.writes()
 
 
-def test_local_workers_take_every_entry_through_the_cycle(sandbox: Sandbox, run: Run) -> None:
-    """The whole way on a fleet of this machine: what each command needs reaches the workers, and their TLS is made."""
+def test_local_workers_share_the_run_with_its_lock_and_its_log(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_module, "_lock", LOCK)
+    monkeypatch.setattr(cli_module, "_run_log", RUN_LOG)
     videos = add(sandbox, 9)
     words = [word for entry in videos for word in ("--id", entry)]
     options = ("--no-dry-run", "--workers", 2, "--cluster", "local:2")
@@ -165,6 +173,13 @@ def test_local_workers_take_every_entry_through_the_cycle(sandbox: Sandbox, run:
     assert re.search(rf"summary: done 9; bytes moved {sum(map(len, videos.values()))},", ran.err)
     assert_archived(sandbox, videos)
     assert len({r.session for r in sandbox.control.requests("media.update") if r.subject in videos}) == 2
+    assert json.loads(sandbox.s3.body("locks/s3copy.json") or b"{}")["released"] is True
+    [key] = [key for key in sandbox.s3.keys() if key.startswith("log/runs/")]  # noqa: SIM118 - not a dict
+    logged, *entries = [json.loads(line) for line in (sandbox.s3.body(key) or b"").splitlines()]
+    assert (logged["outcomes"], logged["exit"]) == ({"done": 9}, 0)
+    assert logged["kaltura_calls"] > 4 * 9  # what the workers asked, too
+    assert {entry["entry"] for entry in entries} == set(videos)
+    assert all(entry["last_played_at"] == PLAYED_AT and entry["at"] >= logged["started"] for entry in entries)
 
 
 class Fargate(Aws):

@@ -210,14 +210,16 @@ def test_without_doit_every_acting_command_is_a_dry_run_of_one_entry(
 def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed) -> None:
     shared = {"N_YEARS": "3", "DOIT": "true", "WORKERS": "9", "SELECTION": "--category 7  --exclude-tag keep*"}
     Path("keepsake").touch()  # which the shell must not find
-    ended = stubbed("archive", STORAGE_CLASS="DEEP_ARCHIVE", MIN_AGE_YEARS="4", MAX_ENTRIES="50", **shared)
+    ended = stubbed(
+        "archive", STORAGE_CLASS="DEEP_ARCHIVE", MIN_AGE_YEARS="4", NOTICED_BEFORE="30d", MAX_ENTRIES="50", **shared
+    )
     selection = "--category 7 --exclude-tag keep*"
     calls = [" ".join(call) for call in ended.calls]
     assert calls[3:5] == [
         f"s3copy {selection} --tag !archived_to_s3 --unplayed-for 3 --storage-class DEEP_ARCHIVE "
         "--max-entries 50 --no-dry-run --workers 9",
         f"replace_video {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --min-age-years 4 "
-        "--max-entries 50 --no-dry-run --workers 9",
+        "--noticed-before 30d --max-entries 50 --no-dry-run --workers 9",
     ]
     assert calls[:3] == calls[5:]
     assert all(call.startswith(f"count {selection} --tag ") for call in calls[:3])

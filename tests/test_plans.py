@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,6 +176,69 @@ def test_young_entries_are_not_replaced(age_years: float, min_age_years: float, 
     assert _answer(Command.REPLACE, known, Options(now=NOW, min_age_years=min_age_years)) == answer
 
 
+NOTICE_DAY = 1_698_019_200  # 2023-10-23 00:00 UTC, 22 days and some hours before NOW
+GRACE = Options(now=NOW, noticed_before_seconds=20 * 86400)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ((), "no notice"),
+        (("notice_2023-10-23",), ""),
+        (("Notice_2023-10-23",), ""),
+        # Its day is over for less than twenty days, or has not come.
+        (("notice_2023-10-25",), "2023-10-25 is not 20 days old"),
+        (("notice_2999-01-01",), "2999-01-01 is not 20 days old"),
+        # A second notice counts from its own day.
+        (("notice_2023-01-01", "notice_2023-10-30"), "2023-10-30 is not 20 days old"),
+        (("notice_2023-10-30", "notice_2023-01-01"), "2023-10-30 is not 20 days old"),
+        (("notice_2023-10-22", "notice_2023-10-23"), ""),
+        # Whole tags, and days as we write them.
+        (("my notice_2023-10-23",), "no notice"),
+        (("notice_2023-10-23 or so",), "no notice"),
+        (("notice_20231023",), "no notice"),
+        (("notice_2023-W43-1",), "no notice"),
+        (("notice_2023-13-45",), "no notice"),
+        (("notice_",), "no notice"),
+        (("2023-10-23",), "no notice"),
+        (("notice_2023-13-45", "notice_2023-10-23"), ""),
+    ],
+)
+@pytest.mark.parametrize("replaced", [False, True])
+def test_with_noticed_before_only_entries_of_owners_told_long_ago_are_replaced(
+    tags: tuple[str, ...], reason: str, replaced: bool
+) -> None:
+    plain = facts(_READY, stored(), archived=True, replaced=replaced)
+    known = dataclasses.replace(plain, entry=dataclasses.replace(plain.entry, tags=(*plain.entry.tags, *tags)))
+    plan = plan_for(Command.REPLACE, known, GRACE)
+    assert (list(plan.steps) or plan.outcome) == (Outcome.SKIPPED if reason else REPLACE)
+    assert reason in plan.reason
+    assert _answer(Command.REPLACE, known) == REPLACE
+
+
+@pytest.mark.parametrize(
+    ("last_played_at", "answer"),
+    [
+        (None, REPLACE),
+        (NOTICE_DAY - 1, REPLACE),
+        (NOTICE_DAY, Outcome.SKIPPED),
+        (NOW, Outcome.SKIPPED),
+    ],
+)
+def test_who_plays_a_video_after_the_notice_keeps_it(last_played_at: int | None, answer: list[Step] | Outcome) -> None:
+    plain = facts(_READY, stored(), archived=True, last_played_at=last_played_at)
+    known = dataclasses.replace(
+        plain, entry=dataclasses.replace(plain.entry, tags=("notice_2023-10-23", *plain.entry.tags))
+    )
+    assert _answer(Command.REPLACE, known, GRACE) == answer
+
+
+def test_a_notice_is_no_matter_to_the_other_commands() -> None:
+    for command in (Command.S3COPY, Command.RESTORE, Command.REPAIR):
+        for known in OF_STATE.values():
+            assert plan_for(command, known, GRACE) == plan_for(command, known, OPTIONS)
+
+
 def test_entries_with_further_streams_are_not_swapped_but_may_be_copied() -> None:
     archived = facts(_READY, stored(), archived=True)
     replaced = facts(_SHOWN, stored(), archived=True, replaced=True)
@@ -234,7 +299,7 @@ def test_no_plan_destroys_what_is_not_safe_elsewhere(
             # A swap of ours: by the tag before it, or by what the copy says of it after it.
             assert entry.replaced or copy.placeholder == f"{flavor.id}@{flavor.version}"
             assert copy.placeholder in ("", f"{flavor.id}@{flavor.version}") or (
-                flavor.size_bytes in (None, known.placeholder_bytes)
+                flavor.size_bytes in (None, known.placeholder_bytes, *known.more_placeholder_bytes)
             )
 
 

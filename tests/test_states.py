@@ -63,6 +63,7 @@ def _cells(known: Facts) -> tuple[str, ...]:
     else:
         kind = "busy" if flavor.status.name in BUSY else "ready"
     agree, placeholder = "*", "*"
+    configured = [size for size in (known.placeholder_bytes, *known.more_placeholder_bytes) if size]
     if flavor and copy:
         if flavor.size_bytes:
             agree = _yes(flavor.size_bytes == copy.size_bytes)
@@ -76,11 +77,9 @@ def _cells(known: Facts) -> tuple[str, ...]:
         if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at"):
             # Recorded as what replaced the original, or found to be broken: sizes count for nothing.
             agree = "no"
-        if named == f"{flavor.id}@{flavor.version}" or (
-            known.placeholder_bytes and flavor.size_bytes == known.placeholder_bytes
-        ):
+        if named == f"{flavor.id}@{flavor.version}" or flavor.size_bytes in configured:
             placeholder = "yes"
-        elif flavor.size_bytes and (named or (copy.tags.get("flavor") and known.placeholder_bytes)):
+        elif flavor.size_bytes and (named or (copy.tags.get("flavor") and configured)):
             placeholder = "no"
     return (
         _yes("flavors_deleted" in entry.tags),

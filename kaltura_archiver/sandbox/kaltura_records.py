@@ -209,6 +209,7 @@ class Asset:
     width: int = 320
     height: int = 180
     bitrate: int = 400
+    language: str = ""
     contents: dict[int, Content] = field(default_factory=dict, repr=False)
     ready_at: float = 0.0
 

@@ -496,7 +496,7 @@ class Services:
             "containerFormat": "isom",
             "videoCodecId": "avc1",
             "status": asset.status,
-            "language": None,
+            "language": asset.language or None,
             "label": None,
             "isDefault": None,
         }
