@@ -778,7 +778,7 @@ class Fleet:
             for entry_id in (*self._in_hand, *(() if self._alone else self._suspects)):
                 yield self._own_result(entry_id, Outcome.INTERRUPTED, f"{why}; run the command again to go on")
         except BaseException:
-            self._tell(_stop, self.job.run).join(CONNECT_SECONDS)
+            self._tell(_stop, self.job.run).join(1)
             raise
 
     def _hear(self) -> Iterator[tuple[str, Any]]:
