@@ -24,7 +24,7 @@ from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from queue import Empty, SimpleQueue
-from ssl import TLSVersion
+from ssl import SSLError, TLSVersion
 from typing import TYPE_CHECKING, Any
 
 import dask.config
@@ -480,10 +480,10 @@ def serve_scheduler(host: str | None, port: int, certificates: Certificates, sto
             scheduler = await Scheduler(
                 host=host, port=port, protocol="tls", security=_security(certificates), **_QUIET
             )
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host or 'any address'}, port {port}: {error.strerror or error}"
-            ) from error
+        except (OSError, RuntimeError) as error:
+            *_, first = _causes(error)
+            why = getattr(first, "strerror", None) or first
+            raise ConfigError(f"cannot listen on {host or 'any address'}, port {port}: {why}") from error
         async with scheduler:
             log.info("the scheduler is at %s", scheduler.address)
             while not stop.is_set() and scheduler.status == Status.running:
@@ -538,15 +538,18 @@ def serve_worker(
 
 
 def _unreachable(address: str, error: BaseException) -> ConfigError:
-    cause: BaseException | None = error
-    while cause is not None and "SSL" not in str(cause) and "CERTIFICATE" not in str(cause).upper():
-        cause = cause.__cause__ or cause.__context__
-    why = (
-        "it does not accept our certificate, or we do not accept its own: both sides need the same files"
-        if cause
-        else ("nothing answers there")
-    )
+    if any(isinstance(cause, SSLError) for cause in _causes(error)):
+        why = "it does not accept our certificate, or we do not accept its own: both sides need the same files"
+    else:
+        why = "nothing answers there"
     return ConfigError(f"cannot reach the scheduler at {address}: {why}; nothing was started")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 # The client

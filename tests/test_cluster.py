@@ -468,6 +468,19 @@ def test_a_scheduler_out_of_reach_starts_nothing(
     assert not sandbox.control.writes()
 
 
+def test_a_scheduler_that_cannot_listen_says_so(processes: Processes) -> None:
+    words = ["cluster", "scheduler", "--host", "203.0.113.9", "--cluster-tls", "tls"]  # nobody's address
+    ended = subprocess.run(
+        [sys.executable, "-m", "kaltura_archiver", *words],
+        cwd=processes.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: cannot listen on 203.0.113.9, port 8786: Cannot assign requested address\n"
+
+
 def test_what_is_for_a_fleet_is_not_ignored_without_one(run: Run) -> None:
     for option in ("--max-calls", "--max-transfers", "--cluster-tls"):
         ran = run("verify", "--tag", "archived_to_s3", option, "1")
