@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -193,7 +193,10 @@ class Runner:
         poll_seconds: float,
         stop: threading.Event,
         review: Review | None = None,
+        room: Room | None = None,
+        transfers: AbstractContextManager[object] | None = None,
     ) -> None:
+        """`transfers` is entered for the time of each transfer; `room` is for who calls `one` instead of `run`."""
         self.kaltura = kaltura
         self.store = store
         self.command = command
@@ -203,7 +206,8 @@ class Runner:
         self._stop = stop
         self._review = review
         self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
-        self._room = Room(1, options.max_converting, stop)
+        self._room = room or Room(1, options.max_converting, stop)
+        self._transfers = transfers or nullcontext()
         # Each entry perhaps with the temporary one of its replacement.
         self._conversions = Conversions(partial(kaltura.entries, size=2 * LOOK_BATCH), poll_seconds, stop)
         self._no_replacement = False  # set once Kaltura says that this account cannot replace content
@@ -243,19 +247,20 @@ class Runner:
         finally:
             self._room.end()
 
-    def remove_leftovers(self, entry_ids: Iterable[str]) -> None:
+    def remove_leftovers(self, entry_ids: Iterable[str], before: float | None = None) -> None:
         """Remove what killed runs have left of these entries: multipart uploads, upload tokens never used.
 
-        Only what is older than this run. Anything that fails here is told and does no harm.
+        Only what is older than this run, or than `before` (unix seconds). Anything that fails here is told and does no
+        harm.
         """
-        ids = frozenset(entry_ids)
+        ids, before = frozenset(entry_ids), before or self.options.now
         try:
             if self.command in (Command.S3COPY, Command.RESTORE):  # restore may keep a displaced copy
-                uploads = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(self.options.now, UTC))
+                uploads = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(before, UTC))
                 if uploads:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
             if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
-                for token_id, name in self.kaltura.stale_tokens(self.options.now):
+                for token_id, name in self.kaltura.stale_tokens(before):
                     if name.removeprefix(TOKEN_PREFIX).rpartition(".")[0] in ids:
                         self.kaltura.delete_token(token_id)
                         log.info("removed the upload token %s that an interrupted run had left", token_id)
@@ -413,6 +418,16 @@ class Runner:
     # Steps: the stored copy
 
     def _copy(self, work: _Work) -> None:
+        with self._transfers:
+            found = self._copied(work)
+        work.bytes_moved += found.size_bytes
+        stored = self.store.head(work.id, with_tags=False)
+        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
+            raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
+        self._record(work, work.original, found, new=True)
+        work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
+
+    def _copied(self, work: _Work) -> Fingerprint:
         original = work.original
         size, pieces = self.kaltura.content(original)
         if original.size_bytes and size != original.size_bytes:
@@ -432,19 +447,13 @@ class Runner:
             "tool": f"kaltura-archiver {__version__}",
         }
         with closing(self._while_current(original, pieces)) as current:
-            found = self.store.write(
+            return self.store.write(
                 work.id,
                 current,
                 size,
                 metadata={name: value for name, value in metadata.items() if value},
                 storage_class=self.options.storage_class,
             )
-        work.bytes_moved += found.size_bytes
-        stored = self.store.head(work.id, with_tags=False)
-        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
-            raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
-        self._record(work, original, found, new=True)
-        work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
 
     def _while_current(self, original: FlavorAsset, pieces: Iterable[bytes]) -> Generator[bytes, None, None]:
         """The pieces, and at their end, before anything is stored, the check that they are still the original."""
@@ -496,8 +505,9 @@ class Runner:
         sizes that agree by chance.
         """
         for _ in range(2):
-            _, pieces = self.kaltura.content(work.original)
-            found = fingerprint(pieces, self.store.fingerprinter(work.stored))
+            with self._transfers:
+                _, pieces = self.kaltura.content(work.original)
+                found = fingerprint(pieces, self.store.fingerprinter(work.stored))
             verdict, how = compare(found, work.stored)
             if verdict is not Identity.DIFFERENT:
                 return found, verdict, how
@@ -553,7 +563,8 @@ class Runner:
         """Read the stored copy, compare it with its checksum, and record when that was."""
         stored = work.stored
         for _ in range(2):  # a difference may have come about on the way: only one that stays is the object's
-            found = fingerprint(self.store.read(stored), self.store.fingerprinter(stored))
+            with self._transfers:
+                found = fingerprint(self.store.read(stored), self.store.fingerprinter(stored))
             work.bytes_moved += found.size_bytes
             verdict, how = compare(found, stored)
             if verdict is not Identity.DIFFERENT:
@@ -595,7 +606,8 @@ class Runner:
     def _upload(self, name: str, size_bytes: int, pieces: Iterable[bytes]) -> str:
         token = self.kaltura.new_token(name, size_bytes)
         try:
-            self.kaltura.upload(token, name, size_bytes, pieces)
+            with self._transfers:
+                self.kaltura.upload(token, name, size_bytes, pieces)
         except BaseException:
             with suppress(ArchiverError):
                 self.kaltura.delete_token(token)
@@ -663,8 +675,10 @@ class Runner:
             self.store.set_tags(work.id, flavor=new.content_id, placeholder=None)
             work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
             return
-        _, pieces = self.kaltura.content(new)
-        if fingerprint(pieces).sha256 != found.sha256:
+        with self._transfers:
+            _, pieces = self.kaltura.content(new)
+            in_kaltura = fingerprint(pieces)
+        if in_kaltura.sha256 != found.sha256:
             # What we put there is no original: the next restore may replace it.
             self.store.set_tags(work.id, placeholder=new.content_id)
             raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
@@ -678,8 +692,9 @@ class Runner:
         """Whether the original is the beginning of the stored copy: then it is nobody's newer video."""
         if not 0 < (cut.size_bytes or 0) < stored.size_bytes:
             return False
-        read = fingerprint(self.kaltura.content(cut)[1])
-        start = fingerprint(first_bytes(self.store.read(stored), read.size_bytes))
+        with self._transfers:
+            read = fingerprint(self.kaltura.content(cut)[1])
+            start = fingerprint(first_bytes(self.store.read(stored), read.size_bytes))
         return read.sha256 == start.sha256
 
     def _proven(self, taken: Fingerprinter, stored: StoredObject, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -707,10 +722,11 @@ class Runner:
             return
         key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
         if self.store.head(key) is None:
-            size, pieces = self.kaltura.content(original)
-            metadata = {"entry-id": work.id, "file-ext": original.file_ext or "mp4", "source-bytes": str(size)}
-            with closing(self._while_current(original, pieces)) as current:
-                self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
+            with self._transfers:
+                size, pieces = self.kaltura.content(original)
+                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "mp4", "source-bytes": str(size)}
+                with closing(self._while_current(original, pieces)) as current:
+                    self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
             work.bytes_moved += size
         work.notes.append(f"what was in its place is kept as {key}")
 

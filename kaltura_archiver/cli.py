@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
@@ -63,6 +64,7 @@ from kaltura_archiver.report import (
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Result, Review, Runner
     from kaltura_archiver.bandwidth import Bandwidth
+    from kaltura_archiver.cluster import Fleet
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
     from kaltura_archiver.runlog import RunLog
@@ -180,6 +182,7 @@ class App:
     stop: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
     bandwidth: Bandwidth | None = None
+    calls: AbstractContextManager[object] | None = None  # entered for the time of each call to Kaltura
     _settings: Settings | None = None
 
     @property
@@ -193,7 +196,9 @@ class App:
 
         gc.freeze()  # what was imported stays: the collector need not look at it again and again
         self.settings.need_kaltura()
-        kaltura = Kaltura(self.settings, read_only=read_only, stop=self.stop, bandwidth=self.bandwidth)
+        kaltura = Kaltura(
+            self.settings, read_only=read_only, stop=self.stop, bandwidth=self.bandwidth, calls=self.calls
+        )
         kaltura.sign_in()
         return kaltura
 
@@ -475,6 +480,24 @@ workers_option = click.option(
     help="Entries worked on at a time.",
 )  # fmt: skip
 no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
+cluster_options = _options(
+    click.option(
+        "--cluster", metavar="WHERE",
+        help="Share the work among processes or machines: local:N, fargate:N, or the address of a scheduler.",
+    ),
+    click.option(
+        "--cluster-tls", metavar="DIR",
+        help="Folder of the certificates of a scheduler's fleet [CLUSTER_TLS].",
+    ),
+    click.option(
+        "--max-calls", type=click.IntRange(1), default=64, show_default=True, metavar="N",
+        help="With --cluster: calls to Kaltura at a time, all workers together.",
+    ),
+    click.option(
+        "--max-transfers", type=click.IntRange(1), default=64, show_default=True, metavar="N",
+        help="With --cluster: videos on their way at a time, all workers together.",
+    ),
+)  # fmt: skip
 run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log of this run in the bucket.")
 
 
@@ -486,6 +509,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
         click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion."),
         workers_option,
+        cluster_options,
         no_lock_option,
         run_log_option,
         bandwidth_option,
@@ -889,7 +913,7 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     options = Options(now=time.time(), keep=keep_list(app.settings))
-    explanation = explain_entry(_runner(app, Command.S3COPY, options), entry_id)
+    explanation = explain_entry(make_runner(app, Command.S3COPY, options), entry_id)
     print_explanation(explanation, style)
     app.exit(Exit.OK)
 
@@ -919,7 +943,7 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"--id: {entry_id[:40]!r} is not an entry id")
-    runner = _runner(app, Command.S3COPY, Options(now=time.time()))
+    runner = make_runner(app, Command.S3COPY, Options(now=time.time()))
     with app.stoppable():
         row = download_original(runner, entry_id, Path(output) if output else None, source=source, force=force)
     with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
@@ -930,7 +954,8 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 # Acting
 
 
-def _runner(app: App, command: Command, options: Options, review: Review | None = None) -> Runner:
+def make_runner(app: App, command: Command, options: Options, **more: Any) -> Runner:
+    """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet."""
     from kaltura_archiver.apply import Placeholders, Runner
 
     settings = app.settings
@@ -946,7 +971,7 @@ def _runner(app: App, command: Command, options: Options, review: Review | None 
         placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
         stop=app.stop,
-        review=review,
+        **more,
     )
 
 
@@ -969,7 +994,8 @@ class Work:
 
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
-    style: str, no_lock: bool = True, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
+    style: str, cluster: str | None, cluster_tls: str | None, max_calls: int, max_transfers: int,
+    no_lock: bool = True, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
     keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
 ) -> NoReturn:  # fmt: skip
@@ -987,10 +1013,17 @@ def _run(
         ids = draw(selection.read_ids())
         return Work(ids, _after_selection(selection, limited=True))
 
+    for name in ("cluster_tls", "max_calls", "max_transfers"):
+        if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{_dashed(name)} is for --cluster", context)
     settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+    start_fleet = None
+    if cluster:
+        numbers = (workers, max_calls, max_transfers)
+        start_fleet = partial(_fleet, app, cluster, cluster_tls, command, settings, numbers)
     perform(
         app, command, settings, choose, selection=str(query), shard=query.shard, workers=workers, style=style,
-        no_lock=no_lock, no_run_log=no_run_log,
+        no_lock=no_lock, no_run_log=no_run_log, start_fleet=start_fleet,
     )  # fmt: skip
 
 
@@ -1005,19 +1038,27 @@ def need_criteria(command: str, query: Query, *, everything: bool) -> None:
 def perform(
     app: App, command: Command, options: Options, choose: Callable[[Runner], Work], *, selection: str,
     shard: tuple[int, int] | None, workers: int, style: str, no_lock: bool, no_run_log: bool,
-    review: Review | None = None,
+    review: Review | None = None, start_fleet: Callable[[str], Fleet] | None = None,
 ) -> NoReturn:  # fmt: skip
-    """Do a command's work on what `choose` finds, under the lock: the one way in which anything is changed."""
+    """Do a command's work on what `choose` finds, under the lock: the one way in which anything is changed.
+
+    `start_fleet` is given the run's id; without it the work is done in this process.
+    """
     run = secrets.token_hex(4)
     mark_lines(run)
-    runner = _runner(app, command, options, review)
-    totals = Totals(runner.traffic)
+    fleet = start_fleet(run) if start_fleet else None
+    runner = make_runner(app, command, options, review=review)
+    totals = Totals((lambda: runner.traffic() + fleet.traffic()) if fleet else runner.traffic)
     mode = "DRYRUN" if options.dry_run else "EXEC"
     bill = Bill(app.prices(), options) if options.dry_run else None
     lock = None if options.dry_run or no_lock else _lock(app, runner, command, shard, run)
     run_log = None if options.dry_run or no_run_log else _run_log(runner, command, selection, run, totals)
-    with app.stoppable(), lock or nullcontext(), run_log or nullcontext(), app.exit_when_stopped():
+    with (
+        app.stoppable(), fleet or nullcontext(), lock or nullcontext(), run_log or nullcontext(),
+        app.exit_when_stopped(),
+    ):  # fmt: skip
         work = choose(runner)
+        code = work.code
         if work.ids and not options.dry_run and not work.stopped:
             runner.remove_leftovers(work.ids)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
@@ -1025,7 +1066,7 @@ def perform(
         shown = asked or not sys.stdout.isatty()
         begun = takewhile(lambda _: not work.stopped, work.ids)
         with Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows:
-            for result in chain(work.known, runner.run(begun, workers)):
+            for result in chain(work.known, fleet.run(work.ids) if fleet else runner.run(begun, workers)):
                 work.saw(result)
                 if rows is not None:
                     rows.write(result_row(result))
@@ -1034,6 +1075,8 @@ def perform(
                 if bill and result.facts and result.outcome is Outcome.WOULD:
                     bill.add(result.facts, result.steps)
                 totals.add(result)
+        if fleet and fleet.has_losses() and not options.dry_run:
+            runner.remove_leftovers(work.ids, before=time.time())
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1043,13 +1086,49 @@ def perform(
             line += f"; asked to stop, {left} entries were not begun"
         if work.stopped:
             line += f"; stopped, {left} entries were not begun"
+        if fleet and fleet.lost:
+            log.error("not finished: %s; run the command again", fleet.lost)
+            line += f"; not finished, {left} entries were not begun"
+            code = Exit.FAILED
         fields: dict[str, Any] = {"mode": mode, "kind": "run", "action": str(command)}
         if not options.dry_run:
             fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
         log.info("%s", line, extra=fields)
         if lock and lock.lost:
             app.exit(Exit.LOCKED)
-        app.exit(Exit.LIMIT if work.stopped else max(work.code, exit_of(totals.outcomes), key=_severity))
+        app.exit(Exit.LIMIT if work.stopped else max(code, exit_of(totals.outcomes), key=_severity))
+
+
+def _fleet(
+    app: App, cluster: str, cluster_tls: str | None, command: Command, options: Options,
+    numbers: tuple[int, int, int], run: str,
+) -> Fleet:  # fmt: skip
+    try:
+        from kaltura_archiver.certificates import Certificates
+        from kaltura_archiver.cluster import CERTIFICATE_DAYS, Bounds, Fleet, Job, parse_cluster
+    except ModuleNotFoundError as error:
+        raise no_cluster(error) from error
+    where, settings = parse_cluster(cluster), app.settings
+    settings.need_kaltura()
+    if where.kind == "address":
+        context = click.get_current_context()
+        if context.get_parameter_source("workers") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("--workers is told to the workers of a running scheduler when they start", context)
+        certificates = Certificates.read(tls_folder(settings, cluster_tls))
+    else:
+        certificates = Certificates.make(CERTIFICATE_DAYS)
+    job = Job.of(settings, run, command, options, app.bandwidth)
+    return Fleet(where, job, certificates, Bounds(*numbers), app.stop, settings.app_token or settings.secret)
+
+
+def tls_folder(settings: Settings, option: str | None) -> Path:
+    if folder := option or settings.cluster_tls:
+        return Path(folder)
+    raise ConfigError("a fleet needs TLS: name the folder of its certificates in --cluster-tls or CLUSTER_TLS")
+
+
+def no_cluster(error: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(f"a fleet needs {error.name}: pip install 'kaltura-archiver[cluster]'")
 
 
 def _lock(app: App, runner: Runner, command: Command, shard: tuple[int, int] | None, run: str) -> RunLock:
@@ -1150,6 +1229,7 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
 )
+@cluster_options
 @run_log_option
 @bandwidth_option
 @format_option
@@ -1306,6 +1386,7 @@ def demo(app: App, /, quick: bool) -> None:
 
 
 # Commands in modules of their own, which register themselves with `cli`
+import kaltura_archiver.cli_cluster  # noqa: E402
 import kaltura_archiver.cli_directory  # noqa: E402
 import kaltura_archiver.cli_owners  # noqa: E402
 import kaltura_archiver.cli_plan  # noqa: E402

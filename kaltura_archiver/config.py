@@ -27,6 +27,7 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "KEEP_TAGS": ("keep", "entries with one of these tags are never archived nor replaced (comma list)"),
     "KEEP_CATEGORIES": ("", "ids of categories: nor what is in them or below them"),
     "KEEP_OWNERS": ("", "Kaltura users: nor what they own; @FILE: those in FILE, one per line"),
+    "CLUSTER_TLS": ("", "folder of a fleet's ca.pem, cert.pem and key.pem (kaltura-archiver cluster certificates)"),
     "KALTURA_PRICE": ("", "what Kaltura asks for a GB and month, for estimates; in the currency of the price table"),
     "PRICE_TABLE": ("", "a price table of your own (docs/money.md); else AWS's in us-east-1"),
     "PLACEHOLDER_MAP": ("", "TOML file that names other placeholders by category or language"),
@@ -133,6 +134,7 @@ class Settings:
     keep_tags: str
     keep_categories: str
     keep_owners: str
+    cluster_tls: str
     kaltura_price: float | None
     price_table: Path | None
     placeholder_map: str
@@ -214,6 +216,7 @@ def read_settings(env_file: str | None = None) -> Settings:
         keep_tags=values["KEEP_TAGS"],
         keep_categories=values["KEEP_CATEGORIES"],
         keep_owners=values["KEEP_OWNERS"],
+        cluster_tls=values["CLUSTER_TLS"],
         kaltura_price=_price(values["KALTURA_PRICE"]),
         price_table=Path(values["PRICE_TABLE"]) if values["PRICE_TABLE"] else None,
         placeholder_map=values["PLACEHOLDER_MAP"],

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -448,12 +448,15 @@ class Kaltura:
         read_only: bool,
         stop: threading.Event | None = None,
         bandwidth: Bandwidth | None = None,
+        calls: AbstractContextManager[object] | None = None,
     ) -> None:
+        """`calls` is entered for the time of each call."""
         self._settings = settings
         self._read_only = read_only
         self._stop = stop or threading.Event()
         self._idle: list[Any] = []  # clients, each with its connection, the last one used last
         self._bandwidth = bandwidth
+        self._calls = calls or nullcontext()
         self._local = threading.local()
         self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
         self._session_lock = threading.Lock()
@@ -538,9 +541,10 @@ class Kaltura:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
         tries = refusals = 0
         while True:
-            called_at = self.pace.wait(again=tries + refusals > 0)
             try:
-                answer = call()
+                with self._calls:
+                    called_at = self.pace.wait(again=tries + refusals > 0)
+                    answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
                 failure = _translate(error, what)

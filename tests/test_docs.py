@@ -39,13 +39,22 @@ def test_the_readme_names_every_exit_code() -> None:
     assert shown == set(Exit)
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+def _commands() -> dict[str, click.Command]:
+    """Every command, and every one of a group, by its words."""
+    groups = {name: command for name, command in cli.commands.items() if isinstance(command, click.Group)}
+    parts = {f"{name} {part}": found for name, group in groups.items() for part, found in group.commands.items()}
+    return {**cli.commands, **parts}
+
+
+@pytest.mark.parametrize("name", sorted(_commands()))
 def test_every_command_explains_itself_with_an_example(name: str) -> None:
-    text = cli.commands[name].help or ""
+    text = _commands()[name].help or ""
     assert re.search(r"Examples?:\n", text), "no example"
     for line in re.findall(r"^ +(kaltura-archiver .*)$", text, re.MULTILINE):
         words = shlex.split(line.split(" > ")[0].split(";")[0])[1:]
         command = cli.get_command(click.Context(cli), words[0])
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words[1])
         assert command is not None
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         for word in words[1:]:
