@@ -1,5 +1,6 @@
 # The image of kaltura-archiver: one Python environment, no compiler, no pip of our own, nothing to write to but /tmp.
-# `--target demo` adds the sandbox, for scripts/image-test and for trying it out. README-AWS.md says how to build it.
+# `--target demo` adds the sandbox, for scripts/image-test and for trying it out; `--target fleet` adds what --cluster needs.
+# README-AWS.md says how to build it.
 
 FROM python:3.13-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -25,6 +26,10 @@ FROM build AS build-demo
 RUN pip --python /opt/venv/bin/python install --no-compile --require-hashes --only-binary :all: -r image/demo.lock \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
+FROM build AS build-fleet
+RUN pip --python /opt/venv/bin/python install --no-compile --require-hashes --only-binary :all: -r image/fleet.lock \
+    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
 FROM python:3.13-slim AS common
 # HOME is where boto3 and .env are looked for in vain; /tmp is the one place that can be written.
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
@@ -39,6 +44,9 @@ CMD ["--help"]
 
 FROM common AS demo
 COPY --from=build-demo /opt/venv /opt/venv
+
+FROM common AS fleet
+COPY --from=build-fleet /opt/venv /opt/venv
 
 FROM common AS run
 COPY --from=build /opt/venv /opt/venv

@@ -68,7 +68,8 @@ class Bandwidth:
         today: Callable[[], datetime] = datetime.now,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        self._timetable, self._stop = timetable, stop
+        self.timetable, self._stop = timetable, stop
+        self.share = 1.0  # of the rate, where others move bytes at the same time
         self._clock, self._today, self._wait = clock, today, wait or stop.wait
         self._lock = threading.Lock()
         self._owed, self._at = 0.0, clock()
@@ -86,10 +87,11 @@ class Bandwidth:
         """Account for so many bytes, when those before have had their time; returns at once when the run is to stop."""
         while not self._stop.is_set():
             with self._lock:
-                rate, now = self._timetable.rate(self._today()), self._clock()
+                rate, now = self.timetable.rate(self._today()), self._clock()
                 if rate is None:
                     self._owed, self._at = 0.0, now
                     return
+                rate *= self.share
                 self._owed = max(0.0, self._owed - (now - self._at) * rate)
                 self._at = now
                 if not self._owed:

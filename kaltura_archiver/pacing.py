@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from kaltura_archiver.errors import ServiceError, Stopped
 from kaltura_archiver.model import Entry
@@ -31,6 +31,9 @@ class Traffic:
     kaltura_calls: int
     s3_calls: int
     retries: int
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Pace:
@@ -72,6 +75,31 @@ class Pace:
                 self._seconds = self._seconds * 0.8 if self._seconds > FIRST_PAUSE_SECONDS / 2 else 0.0
 
 
+class Limit:
+    """At most so many at a time; the number may change. Who is to stop does not wait: it only cleans up."""
+
+    def __init__(self, count: int, stop: threading.Event) -> None:
+        self._count, self._stop = count, stop
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    def allow(self, count: int) -> None:
+        with self._changed:
+            self._count = count
+            self._changed.notify_all()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while self._taken >= self._count and not self._stop.is_set():
+                self._changed.wait(1)
+            self._taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._taken -= 1
+            self._changed.notify()
+
+
 class Room:
     """Bounds of a run: so many entries are worked on, so many may be in a conversion, and nobody blocks anybody.
 
@@ -95,6 +123,13 @@ class Room:
     def converting(self) -> int:
         """How many conversions are running."""
         return self._most_conversions - self._conversions
+
+    def allow(self, conversions: int) -> None:
+        """Another bound of the conversions; those that are running go on."""
+        with self._changed:
+            self._conversions += conversions - self._most_conversions
+            self._most_conversions = conversions
+            self._changed.notify_all()
 
     def begin(self) -> bool:
         """Take a place for a new entry, if there is one that nobody comes back to."""

@@ -265,7 +265,7 @@ def exit_of(outcomes: Iterable[Outcome]) -> Exit:
     found = set(outcomes)
     if Outcome.FAILED in found:
         return Exit.FAILED
-    if found & {Outcome.WAITING, Outcome.REFUSED, Outcome.INTERRUPTED}:
+    if found & {Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED}:
         return Exit.WAITING
     return Exit.OK
 

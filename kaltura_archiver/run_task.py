@@ -156,6 +156,19 @@ class Tasks:
             log_stream=f"{prefix}/{container['name']}/{arn.rpartition('/')[2]}" if prefix else "",
         )
 
+    def stop(self, started: Started) -> None:
+        """Have ECS end a task: SIGTERM, and later SIGKILL. One that has ended already is no error."""
+        with _told(f"stop task {started.task}"):
+            self._ecs.stop_task(cluster=started.cluster, task=started.task, reason="its run has ended")
+
+    def end_of(self, started: Started) -> str:
+        """Why a task has ended; empty while it has not."""
+        task = self._look(started)
+        if task["lastStatus"] != "STOPPED":
+            return ""
+        reasons = (task.get("stoppedReason"), *(c.get("reason") for c in task.get("containers", ())))
+        return ": ".join(filter(None, reasons)) or "no reason given"
+
     def follow(self, started: Started, stop: threading.Event) -> Iterator[str | int]:
         """The container's log lines as they come, without secrets; its exit status last.
 

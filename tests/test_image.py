@@ -33,12 +33,12 @@ def test_the_image_is_the_last_stage_and_holds_what_was_built_without_the_demo()
     assert list(STAGES)[-1] == "run"
     copied = [line for line in STAGES["run"] if line.startswith("COPY")]
     assert [line for line in copied if "--from" in line] == ["COPY --from=build /opt/venv /opt/venv"]
-    assert not [line for line in STAGES["build"] if "demo" in line]
+    assert not [line for line in STAGES["build"] if "demo" in line or "fleet" in line]
     assert {line.split()[1] for name in STAGES for line in STAGES[name][:1]} == {"python:3.13-slim"}
 
 
 def test_it_runs_as_nobody_in_particular_with_an_entry_point_that_gets_signals() -> None:
-    for name in ("run", "demo"):
+    for name in ("run", "demo", "fleet"):
         assert [line for line in STAGES[name] if line.startswith("USER")] == ["USER 10001:10001"]
         (entry,) = [json.loads(line.split(" ", 1)[1]) for line in STAGES[name] if line.startswith("ENTRYPOINT")]
         assert entry == ["/app/jobs/entry"]

@@ -336,7 +336,7 @@ def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["", *sorted(cli.commands)])
+@pytest.mark.parametrize("command", ["", *sorted(cli.commands), "cluster worker"])
 def test_each_command_has_a_help_with_what_it_does(run: Run, command: str) -> None:
     ran = run(*command.split(), "--help")
     assert ran.code == 0

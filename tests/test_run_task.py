@@ -88,6 +88,10 @@ class Aws:
             return 200, {"tasks": [], "failures": self.failures}
         return 200, {"tasks": [{"taskArn": TASK, "lastStatus": "PROVISIONING"}], "failures": []}
 
+    def _StopTask(self, parameters: dict[str, Any]) -> tuple[int, Any]:
+        assert (parameters["cluster"], parameters["task"]) == ("Cluster", TASK)
+        return 200, {"task": {"taskArn": TASK}}
+
     def _DescribeTasks(self, parameters: dict[str, Any]) -> tuple[int, Any]:
         assert parameters == {"cluster": "Cluster", "tasks": [TASK]}
         status, code = self.looks[min(self.looked, len(self.looks) - 1)]
@@ -276,6 +280,8 @@ def test_what_run_task_asks_is_what_its_policy_allows(aws: Aws) -> None:
     for task in run_task.TASKS:
         aws.looked, aws.asked = 0, [a for a in aws.asked if a[0] != "RunTask"]
         assert start(task, "--wait").code == 0
+        tasks = run_task.Tasks(STACK)
+        tasks.stop(tasks.start(task))  # as a fleet does
         statements = aws.stack.statements("RunTaskPolicy")
         log = f"arn:{task.capitalize()}Log"
         needed = {
@@ -283,6 +289,7 @@ def test_what_run_task_asks_is_what_its_policy_allows(aws: Aws) -> None:
             "DescribeTaskDefinition": ("ecs:DescribeTaskDefinition", "*"),
             "RunTask": ("ecs:RunTask", f"{ARN}task-definition/{STACK}-{task}:2"),
             "DescribeTasks": ("ecs:DescribeTasks", TASK),
+            "StopTask": ("ecs:StopTask", TASK),
             "GetLogEvents": ("logs:GetLogEvents", log),
         }
         asked = {needed[operation] for operation, _ in aws.asked}
