@@ -137,6 +137,7 @@ def test_an_s3_that_is_down_is_an_error_and_no_lock(
     sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.001)
+    monkeypatch.setattr("kaltura_archiver.pacing.FIRST_PAUSE_SECONDS", 0.0)
     sandbox.control.add_fault("s3.*", "http_503", times=10**6)
     with pytest.raises(StoreError), make():
         pass
