@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from kaltura_archiver.errors import (
     Cancelled,
     Changed,
     EntryFailed,
+    Gone,
     KalturaError,
     Refused,
     ServiceError,
@@ -46,6 +47,7 @@ from kaltura_archiver.model import (
     Outcome,
     ReplacementStatus,
     StoredObject,
+    normalised_tags,
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
@@ -85,6 +87,10 @@ class Result:
         return self.facts.entry.last_played_at if self.facts else None
 
 
+# May turn a plan into none, on the very facts that it was made from.
+Review = Callable[[Facts, Plan], Plan]
+
+
 @dataclass
 class _Work:
     """One entry in hand: what was known when it was planned, and what the steps have made so far."""
@@ -96,6 +102,7 @@ class _Work:
     placeholder: Placeholder | None = None  # the one that was uploaded
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
+    hides: bool = False  # it is the placeholder that takes the original's place
     begun: bool = False  # content of the entry may have changed: there is no way back
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
@@ -158,6 +165,16 @@ class Placeholders:
         return [placeholder for placeholder in self._made.values() if placeholder.size_bytes == size_bytes]
 
     @property
+    def fingerprint(self) -> str:
+        """Of which file an entry gets by its category and language, and of their contents."""
+        of_each = [
+            (kind, name, self._made[path].sha256)
+            for kind, files in (("category", self._files.of_categories), ("language", self._files.of_languages))
+            for name, path in (("", self._files.default), *files.items())
+        ]
+        return hashlib.sha256(repr(of_each).encode()).hexdigest()
+
+    @property
     def sizes(self) -> frozenset[int]:
         return frozenset(placeholder.size_bytes for placeholder in self._made.values())
 
@@ -175,6 +192,7 @@ class Runner:
         placeholders: Placeholders,
         poll_seconds: float,
         stop: threading.Event,
+        review: Review | None = None,
         room: Room | None = None,
         transfers: AbstractContextManager[object] | None = None,
     ) -> None:
@@ -186,6 +204,8 @@ class Runner:
         self.placeholders = placeholders
         self._poll_seconds = poll_seconds
         self._stop = stop
+        self._review = review
+        self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
         self._room = room or Room(1, options.max_converting, stop)
         self._transfers = transfers or nullcontext()
         # Each entry perhaps with the temporary one of its replacement.
@@ -267,6 +287,8 @@ class Runner:
                 settled = True
             if settled and outcome is Outcome.ALREADY:
                 outcome = Outcome.DONE
+        except Gone as error:
+            outcome, detail = Outcome.DRIFTED if self._review else Outcome.FAILED, str(error)
         except Stopped:
             outcome, detail = Outcome.INTERRUPTED, "interrupted; run the command again to go on"
         except Waiting as error:
@@ -290,23 +312,28 @@ class Runner:
             entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time()
         )
 
+    def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
+        """Tell of an entry that is not begun, since it is not what the plan was made for."""
+        self._line(logging.WARNING, "entry", entry_id, f"drifted: {why}", outcome=Outcome.DRIFTED.value)
+        return Result(entry_id, state, Outcome.DRIFTED, why, facts=facts, ended_at=time.time())
+
     def traffic(self) -> Traffic:
         """What was asked of the services so far."""
         kaltura, store = self.kaltura.pace, self.store.pace
         return Traffic(kaltura.calls, store.calls, kaltura.retries + store.retries)
 
     def facts(self, entry_id: str) -> Facts:
-        """Everything about one entry, read now. Raises EntryFailed if there is no such entry."""
+        """Everything about one entry, read now. Raises Gone if there is no such entry."""
         return self._look(entry_id, children=False)[0]
 
     def _look(self, entry_id: str, *, children: bool) -> tuple[Facts, int]:
         """The facts and, where asked for, how many further streams the entry has."""
-        entry, flavors, count = self.kaltura.look(entry_id, children=children)
+        entry, flavors, count, inside = self.kaltura.look(entry_id, children=children, categories=self._kept_categories)
         if entry is None:
-            raise EntryFailed(f"no such entry in this account (or not visible to this user): {entry_id}")
-        facts = Facts(entry, flavors, self.store.head(entry_id), None, self.placeholders.sizes)
-        chosen = self.placeholders.chosen(entry, facts.original)
-        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None), count
+            raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
+        chosen = self.placeholders.chosen(entry, Facts(entry, flavors).original)
+        size = chosen.size_bytes if chosen else None
+        return Facts(entry, flavors, self.store.head(entry_id), size, self.placeholders.sizes, inside), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
@@ -314,8 +341,8 @@ class Runner:
         facts, children = self._look(entry_id, children=asked)
         plan = plan_for(self.command, facts, self.options, children=children)
         if not asked and any(step.destroys for step in plan.steps):
-            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children(entry_id))
-        return facts, plan
+            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children([entry_id])[entry_id])
+        return facts, self._review(facts, plan) if self._review else plan
 
     def _carry_out(self, plan: Plan, work: _Work) -> tuple[Outcome, str]:
         if not plan.steps:
@@ -590,7 +617,7 @@ class Runner:
     def _put_placeholder(self, work: _Work) -> None:
         placeholder = work.placeholder
         assert placeholder is not None  # noqa: S101 - uploaded by the step before
-        before = work.facts.original
+        before, work.hides = work.facts.original, True
         new = self._swap(work, work.token, lambda: self._check_copy(work))
         stored = self.store.head(work.id, with_tags=False)
         if stored is None or stored.size_bytes != work.stored.size_bytes or stored.etag != work.stored.etag:
@@ -735,13 +762,15 @@ class Runner:
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
         planned = work.facts.entry
-        entry, flavors, _ = self.kaltura.look(work.id)
+        entry, flavors, _, inside = self.kaltura.look(work.id, categories=self._kept_categories)
         if entry is None or entry.recycled:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
             raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
-        if _normalised(entry.tags) != _normalised([*planned.tags, *work.own_tags]):
+        if normalised_tags(entry.tags) != normalised_tags([*planned.tags, *work.own_tags]):
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
+        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
+            raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
                 self._require_current(work.facts.original, flavors)
@@ -940,11 +969,6 @@ def compare(found: Fingerprint, stored: StoredObject) -> tuple[Identity, str]:
 def _failed(temporary: Entry | None) -> bool:
     """Whether a failed import has left the main entry in a replacement that never ends (kaltura-api 10.6)."""
     return temporary is not None and temporary.status in (EntryStatus.ERROR_IMPORTING, EntryStatus.ERROR_CONVERTING)
-
-
-def _normalised(tags: Iterable[str]) -> set[str]:
-    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
-    return {short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1}
 
 
 def extension(stored: StoredObject) -> str:

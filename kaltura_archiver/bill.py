@@ -46,6 +46,13 @@ class Bill:
                 self.reading += prices.retrieval(readable, options.tier, stored.size_bytes)
                 self.leaving += prices.transfer_out(stored.size_bytes)
 
+    def amounts(self) -> dict[str, float]:
+        """The sums that are not 0, by name; thawing by the tier that is asked for."""
+        thawing = self.thawing.get(self._options.tier, 0.0)
+        sums = {"upload": self.upload, "storage_month": self.month, "thawing": thawing, "reading": self.reading,
+                "leaving_aws_at_most": self.leaving}  # fmt: skip
+        return {name: round(amount, 6) for name, amount in sums.items() if amount}
+
     def __str__(self) -> str:
         """One clause for the summary; empty if nothing would cost anything."""
         parts = []

@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -15,19 +14,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
 import click
 
 from kaltura_archiver import __version__
-from kaltura_archiver.bill import Bill
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
+from kaltura_archiver.keep import Keep, owner_rules
 from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
-from kaltura_archiver.prices import Prices
 from kaltura_archiver.redact import hide, one_line, redact
 from kaltura_archiver.report import (
     COLUMNS_OF_TAGS,
@@ -59,11 +59,12 @@ from kaltura_archiver.report import (
 )
 
 if TYPE_CHECKING:
-    from kaltura_archiver.apply import Runner
+    from kaltura_archiver.apply import Result, Review, Runner
     from kaltura_archiver.bandwidth import Bandwidth
     from kaltura_archiver.cluster import Fleet
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
+    from kaltura_archiver.prices import Prices
     from kaltura_archiver.runlog import RunLog
     from kaltura_archiver.selection import Ids, Selection
     from kaltura_archiver.store import Store
@@ -210,6 +211,8 @@ class App:
 
     def prices(self, kaltura_price: float | None = None, price_table: Path | None = None) -> Prices:
         """The prices of these options, or else of the settings; an old table is warned of."""
+        from kaltura_archiver.prices import Prices
+
         kaltura_price = self.settings.kaltura_price if kaltura_price is None else kaltura_price
         prices = Prices.load(kaltura_price, price_table or self.settings.price_table)
         if prices.stale:
@@ -469,6 +472,14 @@ bandwidth_option = click.option(
 )  # fmt: skip
 
 
+dry_run_option = click.option(
+    "--dry-run/--no-dry-run", default=True, show_default=True, help="Only tell what would be done."
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
+    help="Entries worked on at a time.",
+)  # fmt: skip
+no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
 cluster_options = _options(
     click.option(
         "--cluster", metavar="WHERE",
@@ -494,15 +505,12 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
 
     return _options(
-        click.option("--dry-run/--no-dry-run", default=True, show_default=True, help="Only tell what would be done."),
+        dry_run_option,
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
         click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion."),
-        click.option(
-            "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
-            help="Entries worked on at a time.",
-        ),
+        workers_option,
         cluster_options,
-        click.option("--no-lock", is_flag=True, help="Run beside another run of this command."),
+        no_lock_option,
         run_log_option,
         bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
@@ -540,6 +548,14 @@ _THAW = (
         help="upload: through us, verified by SHA-256; url: Kaltura fetches it from S3, verified by size.",
     ),
 )  # fmt: skip
+min_age_option = click.option(
+    "--min-age-years", type=Years(), default=3, show_default=True, metavar="Y",
+    help="Leave entries alone that were created less than Y years ago.",
+)  # fmt: skip
+noticed_option = click.option(
+    "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
+    help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
+)  # fmt: skip
 _COPY = (
     click.option(
         "--storage-class", type=click.Choice(STORAGE_CLASSES, case_sensitive=False), default="STANDARD",
@@ -550,6 +566,54 @@ _COPY = (
         help="Take an old object for the original where only the sizes can be compared.",
     ),
 )  # fmt: skip
+
+
+keep_options = _options(
+    click.option(
+        "--keep-tag", "keep_tags", multiple=True, metavar="TAG",
+        help="Leave alone what has this tag, too; beside KEEP_TAGS [keep].",
+    ),
+    click.option(
+        "--keep-category", "keep_categories", multiple=True, type=click.IntRange(1), metavar="ID",
+        help="And what is in this category or below it; beside KEEP_CATEGORIES.",
+    ),
+    click.option(
+        "--keep-owner", "keep_owners", multiple=True, metavar="USER|@FILE",
+        help="And what this user owns, or those in FILE, one per line; beside KEEP_OWNERS.",
+    ),
+)  # fmt: skip
+
+
+def keep_list(
+    settings: Settings, tags: Sequence[str] = (), categories: Sequence[int] = (), owners: Sequence[str] = ()
+) -> Keep:
+    """What the environment keeps, and these: an option adds a rule, none takes one away. Raises ConfigError."""
+
+    def said(text: str) -> Iterator[str]:
+        return filter(None, (part.strip() for part in text.split(",")))
+
+    wrong = [word for word in said(settings.keep_categories) if not re.fullmatch(r"[1-9]\d{0,18}", word)]
+    if wrong:
+        raise ConfigError(f"KEEP_CATEGORIES: {wrong[0][:40]!r} is not the id of a category")
+    users: list[str] = []
+    for word in (*said(settings.keep_owners), *owners):
+        users += _lines_of(word[1:], "the kept owners") if word.startswith("@") else [word]
+    return Keep(
+        frozenset(_tag(tag) for tag in (*said(settings.keep_tags), *tags)),
+        frozenset((*map(int, said(settings.keep_categories)), *categories)),
+        owner_rules(users),
+    )
+
+
+def _lines_of(path: str, what: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"cannot read {what}, {path or '(no name)'}: {reason}") from error
+    if not any(line.strip() for line in lines):
+        raise ConfigError(f"{what}, {path}: nobody is in it")
+    return lines
 
 
 def _read_ids(idfile: str) -> tuple[str, ...]:
@@ -646,18 +710,20 @@ def _select(kaltura: Kaltura, query: Query) -> Selection:
     return Selection(kaltura, query)
 
 
-def _limit_was_given() -> bool:
-    source = click.get_current_context().get_parameter_source("max_entries")
-    return source is click.core.ParameterSource.COMMANDLINE
+def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
+    """Warn of what a selection left out; the exit status that this alone would give.
 
-
-def _after_selection(selection: Selection) -> Exit:
-    """Warn of what a selection left out; the exit status that this alone would give."""
+    `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
+    """
     if not selection.selected and not selection.unknown:
         log.warning("no entry matches: %s", selection.query)
+    code = Exit.FAILED if selection.unknown else Exit.OK
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
-    return Exit.FAILED if selection.unknown else Exit.OK
+        source = click.get_current_context().get_parameter_source("max_entries")
+        if limited and source is not click.core.ParameterSource.COMMANDLINE:
+            code = max(code, Exit.LIMIT, key=_severity)
+    return code
 
 
 # Looking
@@ -696,12 +762,20 @@ def config(app: App, /, style: str) -> None:
 
         return check_directory(settings.ldap)
 
+    def keep() -> str:
+        rules = keep_list(settings)
+        counts = [
+            f"{app.kaltura().count(Query(category=number))} videos in category {number}"
+            for number in sorted(rules.categories)
+        ]
+        return "; ".join([str(rules), *counts])
+
     def mail() -> str:
         from kaltura_archiver.mailer import check_mail_server
 
         return check_mail_server(settings.smtp)
 
-    checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder)]
+    checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder), ("keep", keep)]
     if settings.ldap.server:
         checks.append(("ldap", ldap))
     if settings.smtp.server:
@@ -838,7 +912,8 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
-    explanation = explain_entry(make_runner(app, Command.S3COPY, Options(now=time.time())), entry_id)
+    options = Options(now=time.time(), keep=keep_list(app.settings))
+    explanation = explain_entry(make_runner(app, Command.S3COPY, options), entry_id)
     print_explanation(explanation, style)
     app.exit(Exit.OK)
 
@@ -879,8 +954,8 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 # Acting
 
 
-def make_runner(app: App, command: Command, options: Options, **bounds: Any) -> Runner:
-    """A runner with what the settings say; `bounds` are those of a fleet."""
+def make_runner(app: App, command: Command, options: Options, **more: Any) -> Runner:
+    """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet."""
     from kaltura_archiver.apply import Placeholders, Runner
 
     settings = app.settings
@@ -896,56 +971,104 @@ def make_runner(app: App, command: Command, options: Options, **bounds: Any) -> 
         placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
         stop=app.stop,
-        **bounds,
+        **more,
     )
+
+
+class Work:
+    """What a run is to do: `ids` in their order; of other entries it is `known` already how they end.
+
+    `code` is the exit status that this alone would give. `saw` is told every result, and may set `stopped`: then no
+    further entry is begun, and the run ends as at a safety limit.
+    """
+
+    def __init__(self, ids: Sequence[str], code: Exit = Exit.OK, known: Sequence[Result] = ()) -> None:
+        self.ids = ids
+        self.code = code
+        self.known = known
+        self.stopped = False
+
+    def saw(self, result: Result) -> None:
+        """Hear of a result."""
 
 
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
     style: str, cluster: str | None, cluster_tls: str | None, max_calls: int, max_transfers: int,
     no_lock: bool = True, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
-    draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, **options: Any,
+    draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
+    keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
 ) -> NoReturn:  # fmt: skip
     """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
     context = click.get_current_context()
     if acting and dry_run and context.get_parameter_source("dry_run") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--dry-run contradicts the old flag that acts", context)
+    need_criteria(str(command), query, everything=everything)
+    if command.heeds_keep:
+        options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+
+    def choose(runner: Runner) -> Work:
+        selection = _select(runner.kaltura, query)
+        # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
+        ids = draw(selection.read_ids())
+        return Work(ids, _after_selection(selection, limited=True))
+
+    for name in ("cluster_tls", "max_calls", "max_transfers"):
+        if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{_dashed(name)} is for --cluster", context)
+    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+    start_fleet = None
+    if cluster:
+        numbers = (workers, max_calls, max_transfers)
+        start_fleet = partial(_fleet, app, cluster, cluster_tls, command, settings, numbers)
+    perform(
+        app, command, settings, choose, selection=str(query), shard=query.shard, workers=workers, style=style,
+        no_lock=no_lock, no_run_log=no_run_log, start_fleet=start_fleet,
+    )  # fmt: skip
+
+
+def need_criteria(command: str, query: Query, *, everything: bool) -> None:
+    """Raise SelectionError unless something narrows the selection, or --all was given."""
     if not query.has_criteria and not everything:
         raise SelectionError(
             f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
         )
-    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
-    run = secrets.token_hex(4)
-    mark_lines(run)
-    fleet = None
-    for name in ("cluster_tls", "max_calls", "max_transfers"):
-        if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{_dashed(name)} is for --cluster", context)
-    if cluster:
-        fleet = _fleet(app, cluster, cluster_tls, run, command, settings, (workers, max_calls, max_transfers))
-    runner = make_runner(app, command, settings)
+
+
+def perform(
+    app: App, command: Command, options: Options, choose: Callable[[Runner], Work], *, selection: str,
+    shard: tuple[int, int] | None, workers: int, style: str, no_lock: bool, no_run_log: bool,
+    review: Review | None = None, start_fleet: Callable[[str], Fleet] | None = None,
+) -> NoReturn:  # fmt: skip
+    """Do a command's work on what `choose` finds, under the lock: the one way in which anything is changed.
+
+    `start_fleet` is given the run's id; without it the work is done in this process.
+    """
+    from kaltura_archiver.bill import Bill
+
+    run = mark_lines()
+    fleet = start_fleet(run) if start_fleet else None
+    runner = make_runner(app, command, options, review=review)
     totals = Totals((lambda: runner.traffic() + fleet.traffic()) if fleet else runner.traffic)
-    mode = "DRYRUN" if settings.dry_run else "EXEC"
-    bill = Bill(app.prices(), settings) if settings.dry_run else None
-    lock = None if settings.dry_run or no_lock else _lock(app, runner, command, query, run)
-    run_log = None if settings.dry_run or no_run_log else _run_log(runner, command, query, run, totals)
+    mode = "DRYRUN" if options.dry_run else "EXEC"
+    bill = Bill(app.prices(), options) if options.dry_run else None
+    lock = None if options.dry_run or no_lock else _lock(app, runner, command, shard, run)
+    run_log = None if options.dry_run or no_run_log else _run_log(runner, command, selection, run, totals)
     with (
         app.stoppable(), fleet or nullcontext(), lock or nullcontext(), run_log or nullcontext(),
         app.exit_when_stopped(),
     ):  # fmt: skip
-        selection = _select(runner.kaltura, query)
-        # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
-        ids = draw(selection.read_ids())
-        code = _after_selection(selection)
-        if selection.cut and not _limit_was_given():
-            code = max(code, Exit.LIMIT, key=_severity)
-        if not settings.dry_run:
-            runner.remove_leftovers(ids)
+        work = choose(runner)
+        code = work.code
+        if work.ids and not options.dry_run and not work.stopped:
+            runner.remove_leftovers(work.ids)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
-        asked = context.get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
+        asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
+        begun = takewhile(lambda _: not work.stopped, work.ids)
         with Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows:
-            for result in fleet.run(ids) if fleet else runner.run(ids, workers):
+            for result in chain(work.known, fleet.run(work.ids) if fleet else runner.run(begun, workers)):
+                work.saw(result)
                 if rows is not None:
                     rows.write(result_row(result))
                 if run_log is not None:
@@ -953,28 +1076,33 @@ def _run(
                 if bill and result.facts and result.outcome is Outcome.WOULD:
                     bill.add(result.facts, result.steps)
                 totals.add(result)
-        if fleet and fleet.has_losses() and not settings.dry_run:
-            runner.remove_leftovers(ids, before=time.time())
+        if fleet and fleet.has_losses() and not options.dry_run:
+            runner.remove_leftovers(work.ids, before=time.time())
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
             line += "; nothing was changed: --no-dry-run acts"
+        left = len(work.ids) + len(work.known) - totals.outcomes.total()
         if app.signal:
-            line += f"; asked to stop, {len(ids) - totals.outcomes.total()} entries were not begun"
+            line += f"; asked to stop, {left} entries were not begun"
+        if work.stopped:
+            line += f"; stopped, {left} entries were not begun"
         if fleet and fleet.lost:
             log.error("not finished: %s; run the command again", fleet.lost)
-            line += f"; not finished, {len(ids) - totals.outcomes.total()} entries were not begun"
+            line += f"; not finished, {left} entries were not begun"
             code = Exit.FAILED
         fields: dict[str, Any] = {"mode": mode, "kind": "run", "action": str(command)}
-        if not settings.dry_run:
+        if not options.dry_run:
             fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
         log.info("%s", line, extra=fields)
-        app.exit(Exit.LOCKED if lock and lock.lost else max(code, exit_of(totals.outcomes), key=_severity))
+        if lock and lock.lost:
+            app.exit(Exit.LOCKED)
+        app.exit(Exit.LIMIT if work.stopped else max(code, exit_of(totals.outcomes), key=_severity))
 
 
 def _fleet(
-    app: App, cluster: str, cluster_tls: str | None, run: str, command: Command, options: Options,
-    numbers: tuple[int, int, int],
+    app: App, cluster: str, cluster_tls: str | None, command: Command, options: Options,
+    numbers: tuple[int, int, int], run: str,
 ) -> Fleet:  # fmt: skip
     try:
         from kaltura_archiver.certificates import Certificates
@@ -1004,22 +1132,23 @@ def no_cluster(error: ModuleNotFoundError) -> ConfigError:
     return ConfigError(f"a fleet needs {error.name}: pip install 'kaltura-archiver[cluster]'")
 
 
-def _lock(app: App, runner: Runner, command: Command, query: Query, run: str) -> RunLock:
+def _lock(app: App, runner: Runner, command: Command, shard: tuple[int, int] | None, run: str) -> RunLock:
     from kaltura_archiver.lock import RunLock, lock_key
 
-    return RunLock(runner.store, lock_key(command, query.shard), run=run, stop=app.stop)
+    return RunLock(runner.store, lock_key(command, shard), run=run, stop=app.stop)
 
 
-def _run_log(runner: Runner, command: Command, query: Query, run: str, totals: Totals) -> RunLog:
+def _run_log(runner: Runner, command: Command, selection: str, run: str, totals: Totals) -> RunLog:
     from kaltura_archiver.runlog import RunLog
 
-    return RunLog(runner.store, str(command), run=run, selection=str(query), totals=totals)
+    return RunLog(runner.store, str(command), run=run, selection=selection, totals=totals)
 
 
 @cli.command("s3copy", cls=SelectingCommand)
 @selection_options
 @acting_options("--s3copy")
 @_options(*_COPY)
+@keep_options
 @pass_app
 def s3copy(app: App, /, query: Query, **options: Any) -> None:
     """Copy the original of each entry to S3, verify it, and tag the entry archived_to_s3.
@@ -1038,23 +1167,8 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
 @cli.command("replace_video", cls=SelectingCommand)
 @selection_options
 @acting_options("--replace")
-@click.option(
-    "--min-age-years",
-    type=Years(),
-    default=3,
-    show_default=True,
-    metavar="Y",
-    help="Leave entries alone that were created less than Y years ago.",
-)
-@click.option(
-    "--noticed-before",
-    "noticed_before_seconds",
-    type=Days(),
-    metavar="TIME",
-    help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
-)
-@placeholder_map_option
-@_options(*_SWAP)
+@_options(min_age_option, noticed_option, placeholder_map_option, *_SWAP)
+@keep_options
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:
     """Replace the originals of archived entries by the placeholder video, and tag the entries flavors_deleted.
@@ -1093,6 +1207,7 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
 @acting_options("--repair")
 @placeholder_map_option
 @_options(*_COPY[1:], *_THAW, *_SWAP)
+@keep_options
 @pass_app
 def repair(app: App, /, query: Query, **options: Any) -> None:
     """Go on from interrupted states: put back missing tags, the placeholder, or the original.
@@ -1144,9 +1259,11 @@ def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:
     if not match or number <= 0 or (match.group(2) and number > 100) or (not match.group(2) and number % 1):
         raise click.UsageError(f"--sample: {sample!r} is neither a number nor a percentage such as 5%")
 
+    import random
+
     def draw(ids: Ids) -> Sequence[str]:
         wanted = math.ceil(len(ids) * number / 100) if match.group(2) else int(number)
-        drawn = set(secrets.SystemRandom().sample(ids, min(wanted, len(ids))))
+        drawn = set(random.SystemRandom().sample(ids, min(wanted, len(ids))))
         return [entry_id for entry_id in ids if entry_id in drawn]
 
     return draw
@@ -1275,6 +1392,7 @@ def demo(app: App, /, quick: bool) -> None:
 import kaltura_archiver.cli_cluster  # noqa: E402
 import kaltura_archiver.cli_directory  # noqa: E402
 import kaltura_archiver.cli_owners  # noqa: E402
+import kaltura_archiver.cli_plan  # noqa: E402
 import kaltura_archiver.cli_report  # noqa: E402
 import kaltura_archiver.cli_stats  # noqa: E402, F401
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from kaltura_archiver.bill import money
 from kaltura_archiver.cli import (
     STORAGE_CLASSES,
     App,
@@ -26,10 +25,10 @@ from kaltura_archiver.cli import (
     selection_options,
 )
 from kaltura_archiver.filters import Query
-from kaltura_archiver.prices import Prices
 from kaltura_archiver.report import MORE_STATS_COLUMNS, STATS_COLUMNS, Cell, Rows, readable_bytes
 
 if TYPE_CHECKING:
+    from kaltura_archiver.prices import Prices
     from kaltura_archiver.stats import Sums
 
 log = logging.getLogger(__name__)
@@ -112,6 +111,8 @@ def _for_people(row: dict[str, Cell]) -> dict[str, Cell]:
 
 
 def _summary(total: Sums, prices: Prices) -> str:
+    from kaltura_archiver.bill import money
+
     text = (
         f"{total.entries} entries: {readable_bytes(total.kaltura_bytes)} in Kaltura, "
         f"{readable_bytes(total.stored_bytes)} in S3 for {money(total.s3_cost, prices.currency)} a month; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,9 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "AWS_BUCKET": ("", "S3 bucket of the stored copies"),
     "AWS_ENDPOINT_URL": ("", "another S3 service than AWS; this and every other variable of boto3 works"),
     "PLACEHOLDER_VIDEO": ("placeholder_video.mp4", "video file that takes the place of an archived original"),
+    "KEEP_TAGS": ("keep", "entries with one of these tags are never archived nor replaced (comma list)"),
+    "KEEP_CATEGORIES": ("", "ids of categories: nor what is in them or below them"),
+    "KEEP_OWNERS": ("", "Kaltura users: nor what they own; @FILE: those in FILE, one per line"),
     "CLUSTER_TLS": ("", "folder of a fleet's ca.pem, cert.pem and key.pem (kaltura-archiver cluster certificates)"),
     "KALTURA_PRICE": ("", "what Kaltura asks for a GB and month, for estimates; in the currency of the price table"),
     "PRICE_TABLE": ("", "a price table of your own (docs/money.md); else AWS's in us-east-1"),
@@ -113,7 +115,10 @@ class SmtpSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. `poll_seconds` is the pause between two looks at a conversion."""
+    """What the environment says. `poll_seconds` is the pause between two looks at a conversion.
+
+    The keep list is text, checked by the commands that heed it: no mistake in it stands in the way of a restore.
+    """
 
     partner_id: str
     secret: str = field(repr=False)
@@ -125,6 +130,9 @@ class Settings:
     bucket: str
     endpoint_url: str
     placeholder_path: Path
+    keep_tags: str
+    keep_categories: str
+    keep_owners: str
     cluster_tls: str
     kaltura_price: float | None
     price_table: Path | None
@@ -204,6 +212,9 @@ def read_settings(env_file: str | None = None) -> Settings:
         bucket=values["AWS_BUCKET"],
         endpoint_url=values["AWS_ENDPOINT_URL"],
         placeholder_path=Path(values["PLACEHOLDER_VIDEO"]),
+        keep_tags=values["KEEP_TAGS"],
+        keep_categories=values["KEEP_CATEGORIES"],
+        keep_owners=values["KEEP_OWNERS"],
         cluster_tls=values["CLUSTER_TLS"],
         kaltura_price=_price(values["KALTURA_PRICE"]),
         price_table=Path(values["PRICE_TABLE"]) if values["PRICE_TABLE"] else None,
@@ -255,6 +266,8 @@ def read_placeholder_map(file: str, default: Path) -> PlaceholderFiles:
     """The placeholders that a TOML file names, relative to its own folder; without a file, the default alone."""
     if not file:
         return PlaceholderFiles(default)
+    import tomllib
+
     where, folder = f"PLACEHOLDER_MAP {file}", Path(file).parent
     try:
         tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))

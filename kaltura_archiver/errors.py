@@ -71,6 +71,10 @@ class EntryFailed(ArchiverError):
     """This entry could not be brought to the goal; it was left in a named state."""
 
 
+class Gone(EntryFailed):
+    """There is no such entry, or none that this user may see."""
+
+
 class Cancelled(EntryFailed):
     """Kaltura could not convert the new content; the replacement was cancelled and the old content is in place."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from kaltura_archiver.apply import Runner
+from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, iso_date
 from kaltura_archiver.plans import Command, Plan, plan_for
 from kaltura_archiver.redact import one_line
@@ -15,13 +16,13 @@ from kaltura_archiver.states import Judgement, classify, holds_placeholder
 
 
 def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
-    """The explanation as plain data. Raises EntryFailed if there is no such entry."""
+    """The explanation as plain data. Raises Gone if there is no such entry."""
     facts = runner.facts(entry_id)
     judgement = classify(facts)
-    children = runner.kaltura.children(entry_id)
+    children = runner.kaltura.children([entry_id])[entry_id]
     plans = {command: plan_for(command, facts, runner.options, children=children) for command in Command}
     return {
-        "entry": _entry(facts, children),
+        "entry": _entry(facts, children, runner.options.keep),
         "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
         "placeholder": {True: "yes", False: "no, something newer", None: "not known"}[holds_placeholder(facts)],
@@ -42,7 +43,7 @@ def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
     }
 
 
-def _entry(facts: Facts, children: int) -> dict[str, Any]:
+def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
     entry = facts.entry
     return {
         "id": entry.id,
@@ -56,11 +57,13 @@ def _entry(facts: Facts, children: int) -> dict[str, Any]:
         "plays": entry.plays,
         "last_played": iso_date(entry.last_played_at) or "never",
         "creator": entry.creator_id,
+        "owner": entry.owner_id,
         "categories": entry.categories,
         "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
         if entry.replacement_running
         else "none",
         "children": children,
+        "kept": keep.why(facts) or "no",
         "recycled": entry.recycled,
     }
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kaltura_archiver.errors import SelectionError
-from kaltura_archiver.model import Entry, EntryStatus, MediaType
+from kaltura_archiver.model import Entry, EntryStatus, MediaType, iso_date
 
 # All but DELETED, in the order that people know from the old tool.
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
+_EVERY_STATUS = ",".join(status for status in EntryStatus if status is not EntryStatus.DELETED)
 DEFAULT_MAX_ENTRIES = 500
 YEAR_SECONDS = 365.25 * 86400
 AND, OR, NOT = 1, 2, 3
@@ -48,6 +49,25 @@ def _category(category_id: int) -> Item:
         "fieldName": "ancestor_id",
         "itemType": EXACT,
         "searchTerm": str(category_id),
+    }
+
+
+def in_categories(categories: Collection[int], entry_ids: Iterable[str]) -> Item:
+    """`KalturaESearchEntryParams` for those of these entries, of any status, that are in or below a category."""
+    return {
+        "objectType": "KalturaESearchEntryParams",
+        "objectStatuses": _EVERY_STATUS,
+        "objectIds": ",".join(entry_ids),
+        "searchOperator": _group(OR, *(_category(category) for category in sorted(categories))),
+    }
+
+
+def children_of(entry_ids: Iterable[str]) -> Item:
+    """`KalturaESearchEntryParams` for the entries that are further streams of these (kaltura-api 3.3, 5.3)."""
+    return {
+        "objectType": "KalturaESearchEntryParams",
+        "objectStatuses": ",".join(DEFAULT_STATUSES),
+        "searchOperator": _group(OR, *(_item("parent_id", EXACT, entry_id) for entry_id in entry_ids)),
     }
 
 
@@ -106,6 +126,8 @@ class Query:
         """Whether it is in the share asked for; by its id alone, so that it stays there while others come and go."""
         if self.shard is None:
             return True
+        import hashlib  # costs --help a tenth of its time
+
         index, count = self.shard
         return int.from_bytes(hashlib.sha256(entry_id.encode()).digest()[:8], "big") % count == index
 
@@ -172,10 +194,6 @@ class Query:
             reason = f"its tags are {', '.join(entry.tags) or 'none'}"
         elif self.without_categories and {str(c) for c in self.without_categories} & set(entry.category_ids):
             reason = "it is in an excluded category"
-        elif self.plays_below is not None and entry.plays >= self.plays_below:
-            reason = f"it was played {entry.plays} times"
-        elif self.never_played and entry.last_played_at:
-            reason = "it has been played"
         elif self.created_since is not None and created < self.created_since:
             reason = "it was created too early"
         elif (self.created_until is not None and created > self.created_until) or (
@@ -184,9 +202,19 @@ class Query:
             reason = "it was created too recently"
         elif self.played_since is not None and played < self.played_since:
             reason = "it was not played in that time"
-        elif self.unplayed_since is not None and played > self.unplayed_since:
-            reason = "it was played more recently"
+        else:
+            reason = self.too_much_played(entry)
         return reason
+
+    def too_much_played(self, entry: Entry) -> str:
+        """The criterion that plays have broken: that of few plays, or of none for a time; empty if none."""
+        if self.plays_below is not None and entry.plays >= self.plays_below:
+            return f"it was played {entry.plays} times"
+        if self.never_played and entry.last_played_at:
+            return "it has been played"
+        if self.unplayed_since is not None and (entry.last_played_at or 0) > self.unplayed_since:
+            return f"it was played more recently ({iso_date(entry.last_played_at)})"
+        return ""
 
     def __str__(self) -> str:
         """The criteria in one line, as `count` prints them."""

@@ -8,13 +8,14 @@ import logging
 import random
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -41,7 +42,7 @@ from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
-from kaltura_archiver.filters import EXACT, Query
+from kaltura_archiver.filters import Query, children_of, in_categories
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import hide, redact
@@ -227,7 +228,7 @@ def _id(value: Any) -> str:
 _ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
 _ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
-    "lastPlayedAt", "creatorId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
+    "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
     "replacedEntryId", "replacementStatus", "parentEntryId", "duration",
 )  # fmt: skip
 _FLAVOR_FIELDS = (
@@ -270,6 +271,7 @@ def _entry(raw: Any) -> Entry:
         plays=_int(text("plays")) or 0,
         last_played_at=_int(text("lastPlayedAt")) or None,
         creator_id=text("creatorId", ""),
+        owner_id=text("userId", ""),
         category_ids=tuple(part.strip() for part in categories.split(",") if part.strip()) if categories else (),
         categories=text("categories", ""),
         display_in_search=_int(text("displayInSearch")),
@@ -352,20 +354,14 @@ def _ask_search(params: Mapping[str, Any], page_size: int, page: int, client: An
     client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", _ENTRIES, body)
 
 
-def _children_of(entry_id: str) -> dict[str, Any]:
-    """The search for the entries that are further streams of this one (kaltura-api 3.3, 5.3)."""
-    item = {
-        "objectType": "KalturaESearchEntryItem",
-        "fieldName": "parent_id",
-        "itemType": EXACT,
-        "searchTerm": entry_id,
-    }
-    operator = {"objectType": "KalturaESearchEntryOperator", "operator": 1, "searchItems": [item]}
-    return {
-        "objectType": "KalturaESearchEntryParams",
-        "objectStatuses": "-2,-1,0,1,2,4,7",
-        "searchOperator": operator,
-    }
+class Look(NamedTuple):
+    """What one request told of an entry: `children` counts its further streams, `inside` says if it is in a category;
+    both only where asked for."""
+
+    entry: Entry | None
+    flavors: tuple[FlavorAsset, ...]
+    children: int = 0
+    inside: bool | None = None
 
 
 def _listed(answer: Any, kind: str) -> tuple[list[Any], int]:
@@ -650,34 +646,57 @@ class Kaltura:
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
 
     def look(
-        self, entry_id: str, *, children: bool = False, entry_last: bool = False
-    ) -> tuple[Entry | None, tuple[FlavorAsset, ...], int]:
-        """The entry as in `entry`, its flavors, and where asked for how many further streams it has; one request.
+        self, entry_id: str, *, children: bool = False, categories: Collection[int] = (), entry_last: bool = False
+    ) -> Look:
+        """The entry as in `entry`, its flavors, and where asked for how many further streams it has, and whether it is
+        in or below one of these categories, by the search index; one request.
 
         What is about to be overwritten is read last: the flavors, or with `entry_last` the entry.
         """
         calls: list[Callable[[Any], object]] = [partial(_ask_entry, entry_id), partial(_ask_flavors, [entry_id], 1)]
         if children:
-            calls.append(partial(_ask_search, _children_of(entry_id), 1, 1))
+            calls.append(partial(_ask_search, children_of([entry_id]), 1, 1))
+        if categories:
+            calls.append(partial(_ask_search, in_categories(categories, [entry_id]), 1, 1))
         if entry_last:
             calls.reverse()
 
-        def read(client: Any) -> tuple[Entry | None, list[FlavorAsset], int, int]:
+        def read(client: Any) -> tuple[Look, int]:
             answers = _together(client, calls)
             raw, listed, *found = reversed(answers) if entry_last else answers
             if raw is None:
-                return None, [], 0, 0
+                return Look(None, ()), 0
             flavors, total = _flavor_page(listed)
-            return _entry(raw), flavors, total, _listed(found[0], _ENTRIES)[1] if found else 0
+            counts = [_listed(answer, _ENTRIES)[1] for answer in found]
+            inside = counts.pop() > 0 if categories else None
+            return Look(_entry(raw), tuple(flavors), sum(counts), inside), total
 
-        entry, flavors, total, count = self._call(f"look at entry {entry_id}", read)
+        found, total = self._call(f"look at entry {entry_id}", read)
         if total > MAX_PAGE:
-            return entry, self.flavors([entry_id])[entry_id], count
-        return entry, tuple(flavor for flavor in flavors if flavor.entry_id == entry_id), count
+            return found._replace(flavors=self.flavors([entry_id])[entry_id])
+        return found._replace(flavors=tuple(flavor for flavor in found.flavors if flavor.entry_id == entry_id))
 
-    def children(self, entry_id: str) -> int:
-        """How many entries are further streams of this one."""
-        return self._search(_children_of(entry_id), page_size=1)[1]
+    def children(self, entry_ids: Sequence[str]) -> Counter[str]:
+        """How many entries are further streams of each of these; one request for FLAVOR_BATCH of them."""
+        found: Counter[str] = Counter()
+        for start in range(0, len(entry_ids), FLAVOR_BATCH):
+            batch = entry_ids[start : start + FLAVOR_BATCH]
+            parents: list[str] = []
+            page, total = 0, 1
+            while page * MAX_PAGE < total:
+                page += 1
+                entries, total = self._search(children_of(batch), page_size=MAX_PAGE, page=page)
+                parents += [
+                    _fields(raw, ("objectType", "parentEntryId")).get("parentEntryId", "") for *_, raw in entries
+                ]
+            if len(parents) >= total:
+                found.update(parents)
+            elif len(batch) == 1:
+                found[batch[0]] = total  # what the index names and does not show counts, too
+            else:
+                for entry_id in batch:
+                    found += self.children([entry_id])
+        return found
 
     # Selecting
 
@@ -699,10 +718,17 @@ class Kaltura:
 
     def matching(self, query: Query, entry_ids: Sequence[str]) -> set[str]:
         """Which of these ids the index says match; for criteria that an entry itself does not tell."""
+        return self._found(entry_ids, lambda batch: query.search_params() | {"objectIds": ",".join(batch)})
+
+    def inside(self, categories: Collection[int], entry_ids: Sequence[str]) -> set[str]:
+        """Which of these ids the index says are in or below one of the categories."""
+        return self._found(entry_ids, partial(in_categories, categories))
+
+    def _found(self, entry_ids: Sequence[str], params: Callable[[Sequence[str]], Mapping[str, Any]]) -> set[str]:
+        """Which of these ids a search for so many of them at a time finds."""
         found: set[str] = set()
         for start in range(0, len(entry_ids), GET_BATCH):
-            batch = ",".join(entry_ids[start : start + GET_BATCH])
-            entries, _ = self._search(query.search_params() | {"objectIds": batch}, page_size=GET_BATCH)
+            entries, _ = self._search(params(entry_ids[start : start + GET_BATCH]), page_size=GET_BATCH)
             found |= {entry_id for entry_id, *_ in entries}
         return found
 
@@ -893,7 +919,7 @@ class Kaltura:
         is gone, KalturaError if Kaltura did not take the change.
         """
         for attempt in range(3):
-            entry, flavors, _ = self.look(entry_id, entry_last=True) if check else (self.entry(entry_id), (), 0)
+            entry, flavors, *_ = self.look(entry_id, entry_last=True) if check else Look(self.entry(entry_id), ())
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
             if check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -89,6 +89,11 @@ def split_tags(text: str | None) -> tuple[str, ...]:
     return tuple(tag for part in (text or "").split(",") if (tag := part.strip()))
 
 
+def normalised_tags(tags: Iterable[str]) -> frozenset[str]:
+    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
+    return frozenset(short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1)
+
+
 @dataclass(frozen=True)
 class Entry:
     """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0)."""
@@ -104,6 +109,7 @@ class Entry:
     plays: int = 0
     last_played_at: int | None = None
     creator_id: str = ""
+    owner_id: str = ""
     category_ids: tuple[str, ...] = ()
     categories: str = ""
     display_in_search: int | None = 1
@@ -234,6 +240,7 @@ class Facts:
     """All that is known about one entry, freshly read.
 
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
+    `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
     """
 
     entry: Entry
@@ -241,6 +248,7 @@ class Facts:
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
+    in_kept_category: bool | None = None
 
     @property
     def placeholder_sizes(self) -> frozenset[int]:
@@ -282,7 +290,7 @@ class Identity(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a mutating command ended for one entry."""
+    """How a mutating command ended for one entry. `drifted`: it is not any more what the plan was made for."""
 
     DONE = "done"
     WOULD = "would"
@@ -290,6 +298,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"
     SKIPPED = "skipped"
     REFUSED = "refused"
+    DRIFTED = "drifted"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
 

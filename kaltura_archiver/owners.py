@@ -99,7 +99,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _lines(file: BinaryIO, path: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(file: BinaryIO, path: str) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers, read as they are wanted, without their ends."""
     number = 0
     try:
@@ -120,7 +120,7 @@ class TsvTable:
 
     def __init__(self, file: BinaryIO, path: str) -> None:
         self._path = "stdin" if path == "-" else path
-        self._lines = _lines(file, self._path)
+        self._lines = numbered_lines(file, self._path)
         number, header = next(self._lines, (0, ""))
         if not header.strip():
             raise InputError(f"{self._path} is empty: a TSV with a header was expected")

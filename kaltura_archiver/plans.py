@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from enum import StrEnum
 
 from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
@@ -32,6 +33,11 @@ class Command(StrEnum):
     REPAIR = "repair"
     VERIFY = "verify"
 
+    @property
+    def heeds_keep(self) -> bool:
+        """Whether it may archive or replace, and so has to know the keep list."""
+        return self in (Command.S3COPY, Command.REPLACE, Command.REPAIR)
+
 
 class Step(StrEnum):
     """One thing to do; the value completes the sentence "would …"."""
@@ -54,6 +60,11 @@ class Step(StrEnum):
         """Whether the step removes content from Kaltura."""
         return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL)
 
+    @property
+    def hides(self) -> bool:
+        """Whether it may bring the placeholder nearer; SETTLE does not know whose replacement it goes on with."""
+        return self in (Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, Step.SETTLE)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -72,6 +83,7 @@ class Options:
     timeout_seconds: float = 7200.0
     max_converting: int = 50
     request: bool = False
+    keep: Keep = field(default_factory=Keep)
     noticed_before_seconds: float | None = None
 
 
@@ -92,7 +104,10 @@ class Plan:
 
 
 def plan_for(command: Command, facts: Facts, options: Options, *, children: int = 0) -> Plan:
-    """What `command` does about an entry with these facts. `children` counts its further streams (replace, restore)."""
+    """What `command` does about an entry with these facts. `children` counts its further streams (replace, restore).
+
+    What is on the keep list is neither archived nor replaced. Repair still puts its tags right, and its original back.
+    """
     judgement = classify(facts)
     entry = facts.entry
     if command is Command.VERIFY:
@@ -109,6 +124,12 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
         Command.REPAIR: _plan_repair,
     }[command]
     plan = make(facts, judgement, options)
+    kept = options.keep.why(facts) if command.heeds_keep else ""
+    if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY:
+        return Plan(judgement.state, (), Outcome.SKIPPED, f"kept: {kept}")
+    if kept and any(step.hides for step in plan.steps):
+        reason = f"kept: {kept}; {judgement.why}; restore brings the original back"
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
     if children and any(step.destroys for step in plan.steps):
         return Plan(judgement.state, (), Outcome.REFUSED, f"the entry has {children} further streams (child entries)")
     return plan
@@ -289,7 +310,7 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             steps += () if facts.entry.replaced else (Step.ADD_REPLACED,)
             return _go(judgement, *steps, reason=judgement.why)
         case State.NO_ORIGINAL:
-            if facts.entry.replaced:
+            if facts.entry.replaced and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, Step.PUT_PLACEHOLDER)
                 return _go(judgement, *steps, reason=judgement.why)

@@ -132,3 +132,19 @@ class Selection:
         if self.query.shard is not None:
             return sum(1 for _ in self._found())
         return self.kaltura.count(self.query)
+
+
+class Named(Selection):
+    """The entries with these ids, whatever they are now; of one that is gone the id is in `unknown`."""
+
+    def __init__(self, kaltura: Kaltura, ids: Iterable[str]) -> None:
+        super().__init__(kaltura, Query(ids=tuple(ids), max_entries=None))
+
+    def _named(self) -> Iterator[Entry]:
+        ids = self.query.ids or ()
+        self.expected = len(ids)
+        for entry_id, entry in self.kaltura.entries(ids):
+            if entry is None:
+                self.unknown.append(entry_id)
+            else:
+                yield entry

@@ -9,15 +9,20 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
 from kaltura_archiver.model import Entry, Facts, FlavorAsset
+from kaltura_archiver.plans import Command, Options, Plan, plan_for
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.states import needs_tags
 from kaltura_archiver.store import ListedObject, Store
+
+if TYPE_CHECKING:
+    from kaltura_archiver.apply import Placeholders
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +47,14 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
-    thorough: bool, availability: bool, more_placeholder_bytes: frozenset[int] = frozenset(),
+    thorough: bool, availability: bool, more_placeholder_bytes: frozenset[int] = frozenset(), copies: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
 
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
-    does not tell that. Raises ConfigError at once if the bucket cannot be
-    read.
+    does not tell that, or, with `copies`, wherever the listing shows one. Raises ConfigError at once if the bucket
+    cannot be read.
     """
     batches = selection.batches(FLAVOR_BATCH)
     first = next(batches, [])
@@ -70,7 +75,7 @@ def facts_of(
         looked = {
             f.entry.id: pool.submit(store.head, f.entry.id)
             for f in facts
-            if inventory is None or _not_enough(f, inventory, began, availability=availability)
+            if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
         return [replace(f, stored=looked[f.entry.id].result()) if f.entry.id in looked else f for f in facts]
 
@@ -90,6 +95,44 @@ def facts_of(
     finally:
         ended.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def plans_of(
+    kaltura: Kaltura, store: Store, selection: Selection, command: Command, options: Options, *,
+    placeholders: Placeholders, workers: int,
+) -> Iterator[Iterator[tuple[Facts, Plan]]]:  # fmt: skip
+    """What a command would do about each entry of a selection, in its order, with the facts that this rests on.
+
+    They are as complete as those on which the command itself acts: of every stored copy the tags are read.
+    """
+
+    def with_placeholder(facts: Facts) -> Facts:
+        chosen = placeholders.chosen(facts.entry, facts.original)
+        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None)
+
+    def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
+        batch = [with_placeholder(facts) for facts in batch]
+        if options.keep.categories and command.heeds_keep:
+            inside = kaltura.inside(options.keep.categories, [facts.entry.id for facts in batch])
+            batch = [replace(facts, in_kept_category=facts.entry.id in inside) for facts in batch]
+        plans = [plan_for(command, facts, options) for facts in batch]
+        swapped = [f.entry.id for f, plan in zip(batch, plans, strict=True) if any(s.destroys for s in plan.steps)]
+        children = kaltura.children(swapped)
+        return [
+            (
+                facts,
+                plan_for(command, facts, options, children=number) if (number := children[facts.entry.id]) else plan,
+            )
+            for facts, plan in zip(batch, plans, strict=True)
+        ]
+
+    with facts_of(
+        kaltura, store, selection, placeholder_bytes=None, more_placeholder_bytes=placeholders.sizes,
+        workers=workers, thorough=False, availability=True, copies=True,
+    ) as found:  # fmt: skip
+        batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
+        yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))
 
 
 def _list(

@@ -25,7 +25,7 @@ from kaltura_archiver.sandbox.world import Sandbox
 # A shell ignores Ctrl-C for what it starts in the background, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_OURS = ("KALTURA_", "AWS_", "LDAP_", "SMTP_", "NOTIFY_", "PLACEHOLDER_", "PRICE_TABLE", "N_YEARS", "DOIT")
+_OURS = ("KALTURA_", "AWS_", "LDAP_", "SMTP_", "NOTIFY_", "KEEP_", "PLACEHOLDER_", "PRICE_TABLE", "N_YEARS", "DOIT")
 
 
 def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:

@@ -218,7 +218,7 @@ def test_an_endpoint_that_is_no_address_is_told(run: Run, monkeypatch: pytest.Mo
 
 
 def test_config_tells_of_each_service_by_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [row["ok"] for row in run("config").rows] == ["True"] * 3
+    assert [row["ok"] for row in run("config").rows] == ["True"] * 4
     monkeypatch.setenv("AWS_BUCKET", "no-such-bucket")
     monkeypatch.setenv("PLACEHOLDER_VIDEO", "nowhere.mp4")
     for name in ("config", "doctor"):
@@ -228,6 +228,7 @@ def test_config_tells_of_each_service_by_itself(run: Run, monkeypatch: pytest.Mo
             "kaltura": "True",
             "s3": "False",
             "placeholder": "False",
+            "keep": "True",
         }
         assert "no-such-bucket does not exist" in ran.err
         assert "nowhere.mp4" in ran.err

@@ -39,6 +39,16 @@ def promised() -> dict[str, tuple[int, ...]]:
     return {name: (int(kaltura), int(file), int(s3)) for name, kaltura, file, s3 in rows}
 
 
+def test_a_kept_category_costs_no_request(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    counts = []
+    for options in ([], ["--keep-category", "1", "--keep-category", "2"]):
+        sandbox.control.clear_log()
+        assert run("s3copy", "--id", entry_id, *options).outcomes == {entry_id: "would"}
+        counts.append(len(list(made(sandbox))))
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize(
     ("command", "state"),
     [

@@ -1,0 +1,58 @@
+"""The keep list: which entries are never archived nor replaced, whatever a command was told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kaltura_archiver.model import Facts
+
+DEFAULT_TAG = "keep"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The rules. Tags are whole and in lower case, owners as `owner_rule` makes them, categories ids."""
+
+    tags: frozenset[str] = frozenset({DEFAULT_TAG})
+    categories: frozenset[int] = frozenset()
+    owners: frozenset[str] = frozenset()
+
+    def __or__(self, other: Keep) -> Keep:
+        """What either keeps."""
+        return Keep(self.tags | other.tags, self.categories | other.categories, self.owners | other.owners)
+
+    def why(self, facts: Facts) -> str:
+        """Why an entry is kept; empty if it is not. One of which the categories are not known is kept."""
+        entry = facts.entry
+        if tags := sorted(self.tags & entry.tag_set):
+            return f"tagged {tags[0]}"
+        if owner := next((user for user in (entry.owner_id, entry.creator_id) if self._owns(user)), ""):
+            return f"owned by {owner}"
+        if not self.categories:
+            return ""
+        if direct := sorted(self.categories & {int(number) for number in entry.category_ids if number.isdecimal()}):
+            return f"in category {direct[0]}"
+        if facts.in_kept_category is None:
+            return "its categories are not known"
+        shown = ", ".join(str(number) for number in sorted(self.categories))
+        return f"in or below a kept category ({shown})" if facts.in_kept_category else ""
+
+    def _owns(self, user: str) -> bool:
+        whole = owner_rule(user)
+        return bool(whole) and not self.owners.isdisjoint((whole, whole.partition("@")[0]))
+
+    def __str__(self) -> str:
+        told = [f"{name} {', '.join(map(str, sorted(rules)))}" for name, rules in (
+            ("tag", self.tags), ("category", self.categories),
+        ) if rules]  # fmt: skip
+        return "; ".join([*told, *([f"{len(self.owners)} owners"] if self.owners else [])]) or "nothing"
+
+
+def owner_rule(user: str) -> str:
+    """A Kaltura user as it is compared: case does not count. Without an @ it also means the addresses before one."""
+    return " ".join(user.casefold().split())
+
+
+def owner_rules(users: Iterable[str]) -> frozenset[str]:
+    return frozenset(filter(None, map(owner_rule, users)))

@@ -1,0 +1,250 @@
+"""The keep list: what is on it is neither archived nor replaced, whoever asks, and may always be restored."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from looking import lose_flavor_tag, original_of, shown, somebody_replaces, state_of, tags_of, writes
+from made_facts import any_facts
+
+from kaltura_archiver.keep import Keep, owner_rules
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Entry, Facts, Outcome, State
+from kaltura_archiver.plans import Command, Options, Step, plan_for
+from kaltura_archiver.sandbox.world import Sandbox
+
+ARCHIVES = {Step.COPY, Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, Step.SETTLE}
+FACULTY, COURSE = 10, 11
+
+
+# The rules
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"tags": ("Lecture", "Keep")}, "tagged keep"),
+        ({"tags": ("keep this", "keeper")}, ""),
+        ({"creator_id": "JDoe"}, "owned by JDoe"),
+        ({"owner_id": "jdoe@example.edu"}, "owned by jdoe@example.edu"),
+        ({"owner_id": "ann@example.edu"}, "owned by ann@example.edu"),
+        ({"owner_id": "ann"}, ""),
+        ({"category_ids": ("7", "12")}, "in category 12"),
+        ({"category_ids": ("120",)}, ""),
+        ({}, ""),
+    ],
+)
+def test_each_rule_says_why(fields: dict[str, Any], why: str) -> None:
+    keep = Keep(categories=frozenset({12, 34}), owners=owner_rules(["jdoe ", "Ann@Example.edu", ""]))
+    assert keep.why(Facts(Entry("0_a", **fields), in_kept_category=False)) == why
+    assert keep.why(Facts(Entry("0_a", **fields), in_kept_category=True))
+
+
+def test_what_is_not_known_to_be_outside_the_kept_categories_is_kept() -> None:
+    known = Facts(Entry("0_a"))
+    assert Keep(categories=frozenset({12})).why(known) == "its categories are not known"
+    assert Keep().why(known) == ""
+
+
+@st.composite
+def kept(draw: st.DrawFn) -> tuple[Facts, Keep]:
+    """Facts about an entry that some rule keeps, and the rules."""
+    known = draw(any_facts())
+    rule = draw(st.sampled_from(["tag", "creator", "owner", "category", "below", "unknown"]))
+    keep = Keep(frozenset({"keep", "forever"}), frozenset({FACULTY}), frozenset({"jdoe"}))
+    changed: dict[str, Any] = {
+        "tag": {"tags": (*known.entry.tags, draw(st.sampled_from(["keep", "Forever"])))},
+        "creator": {"creator_id": "jdoe@example.edu"},
+        "owner": {"owner_id": "JDOE"},
+        "category": {"category_ids": (str(FACULTY),)},
+    }.get(rule, {})
+    inside = {"below": True, "unknown": None}.get(rule, False)
+    entry = dataclasses.replace(known.entry, **changed)
+    return dataclasses.replace(known, entry=entry, in_kept_category=inside), keep
+
+
+@settings(max_examples=150, deadline=None)
+@given(kept(), st.sampled_from(Command), st.booleans(), st.integers(0, 1))
+def test_no_plan_archives_or_replaces_what_is_kept(
+    case: tuple[Facts, Keep], command: Command, eager: bool, children: int
+) -> None:
+    known, keep = case
+    options = Options(now=2e9, keep=keep, min_age_years=0, accept_size_match=eager, allow_in_place=eager, approve=eager)
+    plan = plan_for(command, known, options, children=children)
+    if command.heeds_keep:
+        assert not ARCHIVES.intersection(plan.steps)
+    if command in (Command.S3COPY, Command.REPLACE):
+        assert plan.steps == ()
+        assert plan.outcome in (Outcome.ALREADY, Outcome.SKIPPED, Outcome.REFUSED)
+    if command in (Command.RESTORE, Command.VERIFY):
+        assert plan == plan_for(command, known, dataclasses.replace(options, keep=Keep()), children=children)
+
+
+# The commands
+
+
+@pytest.fixture
+def categories(sandbox: Sandbox) -> None:
+    sandbox.kaltura.add_category(FACULTY, "Faculty")
+    sandbox.kaltura.add_category(COURSE, "Course", FACULTY)
+
+
+RULES: dict[str, dict[str, Any]] = {
+    # why, and an entry of which that is so
+    "tagged keep": {"tags": "lecture, Keep"},
+    "tagged gold": {"tags": "gold"},
+    "tagged heritage": {"tags": "lecture, heritage"},
+    "in category 10": {"categories": (FACULTY,)},
+    "in or below a kept category (3, 10, 20)": {"categories": (COURSE,)},
+    "in category 20": {"categories": (20,)},
+    "owned by jdoe": {"user_id": "jdoe", "creator_id": "somebody"},
+    "owned by zoe@x.edu": {"creator_id": "zoe@x.edu"},
+    "owned by ann": {"creator_id": "ann"},
+}
+
+
+@pytest.mark.usefixtures("categories")
+@pytest.mark.parametrize(("command", "start"), [("s3copy", State.INITIAL), ("replace_video", State.ARCHIVED)])
+def test_what_a_rule_keeps_is_left_alone_and_the_rest_is_not(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, command: str, start: State
+) -> None:
+    """A rule of the environment stands beside those of the options."""
+    Path("owners.txt").write_text("zoe\n\njdoe\n")
+    monkeypatch.setenv("KEEP_TAGS", "gold, keep")
+    monkeypatch.setenv("KEEP_CATEGORIES", "3, 10")
+    monkeypatch.setenv("KEEP_OWNERS", "@owners.txt")
+    sandbox.kaltura.add_category(20, "Another")
+    kept = {why: sandbox.add(start, **fields) for why, fields in RULES.items()}
+    other = sandbox.add(start, tags="lecture", creator_id="somebody")
+    options = ["--all", "--keep-tag", "Heritage", "--keep-category", 20, "--keep-owner", "ann"]
+    for act, outcome in (("--dry-run", "would"), ("--no-dry-run", "done")):
+        ran = run(command, act, *options)
+        assert ran.outcomes == dict.fromkeys(kept.values(), "skipped") | {other: outcome}, ran.err
+        assert ran.code == 0
+        assert {row["detail"]: row["entry_id"] for row in ran.rows if row["outcome"] == "skipped"} == {
+            f"kept: {why}": entry_id for why, entry_id in kept.items()
+        }
+    assert {request.subject for request in writes(sandbox)}.isdisjoint(kept.values())
+
+
+def test_the_tag_keep_is_heeded_unless_another_is_named(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_id = sandbox.add(State.INITIAL, tags="keep")
+    assert run("s3copy", "--all", "--keep-tag", "gold").outcomes == {entry_id: "skipped"}
+    monkeypatch.setenv("KEEP_TAGS", "gold")
+    assert run("s3copy", "--all").outcomes == {entry_id: "would"}
+
+
+@pytest.mark.parametrize("state", [State.PLACEHOLDER, State.NO_ORIGINAL, State.UNSETTLED])
+def test_what_is_kept_can_be_restored(sandbox: Sandbox, run: Run, state: State) -> None:
+    video = sandbox.video()
+    entry_id = sandbox.add(state, content=video, tags="keep")
+    assert run("restore", "--tag", "keep", "--no-dry-run").outcomes == {entry_id: "done"}
+    assert shown(sandbox, entry_id) == video
+    assert REPLACED_TAG not in tags_of(sandbox, entry_id)
+
+
+def test_repair_brings_a_kept_original_back_instead_of_the_placeholder(sandbox: Sandbox, run: Run) -> None:
+    """A replacement in place that was cut, and then somebody kept the entry."""
+    video = sandbox.video()
+    entry_id = sandbox.add(State.NO_ORIGINAL, content=video)
+    sandbox.kaltura.edit(entry_id, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}, keep")
+    assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "skipped"}
+    assert run("repair", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert shown(sandbox, entry_id) == video
+
+
+def test_repair_does_not_approve_the_placeholder_of_what_is_kept(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    sandbox.kaltura.settings.replacement_approval = True
+    somebody_replaces(sandbox, entry_id, sandbox.placeholder)
+    sandbox.kaltura.edit(entry_id, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}, keep")
+    ran = run("repair", "--id", entry_id, "--approve", "--no-dry-run")
+    assert ran.outcomes == {entry_id: "refused"}
+    assert "kept: tagged keep; a replacement is in progress" in ran.out
+    assert writes(sandbox, "media.approveReplace") == []
+
+
+def test_repair_still_puts_the_tags_of_what_is_kept_right(sandbox: Sandbox, run: Run) -> None:
+    ids = [sandbox.add(state, tags="keep") for state in (State.UNTAGGED, State.HALF_TAGGED, State.UNSETTLED)]
+    lose_flavor_tag(sandbox, ids[0])
+    words = [word for entry_id in ids for word in ("--id", entry_id)]
+    assert run("repair", *words, "--no-dry-run").outcomes == dict.fromkeys(ids, "done")
+    assert [state_of(run, entry_id) for entry_id in ids] == ["archived", "placeholder", "archived"]
+
+
+@pytest.mark.usefixtures("categories")
+@pytest.mark.parametrize("in_place", [False, True])
+def test_what_is_kept_while_we_upload_is_not_replaced(sandbox: Sandbox, run: Run, in_place: bool) -> None:
+    sandbox.kaltura.settings.entry_replacement = not in_place
+    changes: list[dict[str, Any]] = [
+        {"tags": f"{ARCHIVED_TAG}, {REPLACED_TAG}, keep"}, {"categories": (COURSE,)}, {"user_id": "jdoe"}
+    ]  # fmt: skip
+    videos = {sandbox.add(State.ARCHIVED, content=(video := sandbox.video())): video for _ in changes}
+    options = ["--keep-category", FACULTY, "--keep-owner", "jdoe", *(["--allow-in-place"] if in_place else [])]
+    for change, (entry_id, video) in zip(changes, videos.items(), strict=True):
+        version = original_of(sandbox, entry_id).version
+        # When the tag flavors_deleted has just been set.
+        sandbox.control.add_fault(
+            "media.update", after=lambda _, e=entry_id, change=change: sandbox.kaltura.edit(e, **change)
+        )
+        ran = run("replace_video", "--id", entry_id, "--no-dry-run", *options)
+        assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+        assert "kept since a moment ago" in ran.out or "changed the tags" in ran.out
+        assert shown(sandbox, entry_id) == video
+        assert original_of(sandbox, entry_id).version == version
+        assert REPLACED_TAG not in tags_of(sandbox, entry_id)
+
+
+# What people are told
+
+
+@pytest.mark.usefixtures("categories")
+def test_explain_tells_that_an_entry_is_kept_and_why(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEP_CATEGORIES", "10")
+    kept, other = sandbox.add(State.ARCHIVED, categories=(COURSE,)), sandbox.add(State.ARCHIVED)
+    told = run("explain", kept, "--format", "json").json
+    assert told["entry"]["kept"] == "in or below a kept category (10)"
+    assert told["commands"]["replace_video"] == "skipped: kept: in or below a kept category (10)"
+    assert run("explain", other, "--format", "json").json["entry"]["kept"] == "no"
+
+
+@pytest.mark.usefixtures("categories")
+def test_config_tells_the_keep_list(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP_CATEGORIES", "10,99")
+    monkeypatch.setenv("KEEP_OWNERS", "jdoe,ann")
+    sandbox.add(State.INITIAL, categories=(COURSE,))
+    (row,) = [row for row in run("config").rows if row["check"] == "keep"]
+    assert row["detail"] == "tag keep; category 10, 99; 2 owners; 1 videos in category 10; 0 videos in category 99"
+
+
+def test_a_keep_list_that_cannot_be_meant_stops_what_heeds_it_and_no_restore(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("empty.txt").write_text("\n")
+    Path("latin.txt").write_bytes(b"j\xfcrgen")
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    for name, value, words in (
+        ("KEEP_CATEGORIES", "Lectures", "KEEP_CATEGORIES: 'Lectures' is not the id of a category"),
+        ("KEEP_CATEGORIES", "0", "not the id of a category"),
+        ("KEEP_OWNERS", "@nobody.txt", "cannot read the kept owners, nobody.txt: No such file"),
+        ("KEEP_OWNERS", "@empty.txt", "the kept owners, empty.txt: nobody is in it"),
+        ("KEEP_OWNERS", "@latin.txt", "cannot read the kept owners, latin.txt: not UTF-8"),
+        ("KEEP_TAGS", "x", "'x' cannot be a tag"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            for command in ("s3copy", "replace_video", "repair"):
+                ran = run(command, "--id", entry_id, "--no-dry-run")
+                assert (ran.code, ran.out) == (2, "")
+                assert words in ran.err
+            assert run("restore", "--id", entry_id).outcomes == {entry_id: "would"}
+    assert writes(sandbox) == []
