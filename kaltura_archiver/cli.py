@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -24,14 +23,12 @@ import click
 
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
-from kaltura_archiver.bill import Bill
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, owner_rules
 from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
-from kaltura_archiver.prices import Prices
 from kaltura_archiver.progress import bytes_progress, progress
 from kaltura_archiver.redact import hide, one_line, redact
 from kaltura_archiver.report import (
@@ -68,6 +65,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.cluster import Fleet
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.lock import RunLock
+    from kaltura_archiver.prices import Prices
     from kaltura_archiver.runlog import RunLog
     from kaltura_archiver.selection import Ids, Selection
     from kaltura_archiver.store import Store
@@ -224,6 +222,8 @@ class App:
 
     def prices(self, kaltura_price: float | None = None, price_table: Path | None = None) -> Prices:
         """The prices of these options, or else of the settings; an old table is warned of."""
+        from kaltura_archiver.prices import Prices
+
         kaltura_price = self.settings.kaltura_price if kaltura_price is None else kaltura_price
         prices = Prices.load(kaltura_price, price_table or self.settings.price_table)
         if prices.stale:
@@ -1080,8 +1080,9 @@ def perform(
 
     `start_fleet` is given the run's id; without it the work is done in this process.
     """
-    run = secrets.token_hex(4)
-    mark_lines(run)
+    from kaltura_archiver.bill import Bill
+
+    run = mark_lines()
     fleet = start_fleet(run) if start_fleet else None
     runner = make_runner(app, command, options, review=review)
     totals = Totals((lambda: runner.traffic() + fleet.traffic()) if fleet else runner.traffic)
@@ -1315,9 +1316,11 @@ def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:
     if not match or number <= 0 or (match.group(2) and number > 100) or (not match.group(2) and number % 1):
         raise click.UsageError(f"--sample: {sample!r} is neither a number nor a percentage such as 5%")
 
+    import random
+
     def draw(ids: Ids) -> Sequence[str]:
         wanted = math.ceil(len(ids) * number / 100) if match.group(2) else int(number)
-        drawn = set(secrets.SystemRandom().sample(ids, min(wanted, len(ids))))
+        drawn = set(random.SystemRandom().sample(ids, min(wanted, len(ids))))
         return [entry_id for entry_id in ids if entry_id in drawn]
 
     return draw

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import io
 import logging
 import os
 import re
-import secrets
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -85,6 +82,8 @@ def notify(
       kaltura-archiver notify --prefix owner_ --fallback helpdesk@example.edu --grace 60d owners.tsv
       kaltura-archiver notify owners.tsv --plan-id autumn-2026 --send --mark --no-dry-run
     """  # fmt: skip
+    import hashlib
+
     from kaltura_archiver.mailer import Mailer
     from kaltura_archiver.notify import (
         COLUMNS,
@@ -127,7 +126,7 @@ def notify(
     columns = columns_of(table, prefix, names, where)
     notices = read_notices(table, columns, fallback=fallback or "", of_units=units, where=where)
     plan = plan_id or hashlib.sha256(content).hexdigest()
-    mark_lines(secrets.token_hex(4))
+    mark_lines()
     mode = "DRYRUN" if dry_run else "EXEC"
     outcomes: list[Outcome] = []
 
@@ -222,6 +221,9 @@ def placeholder(
       kaltura-archiver placeholder --text 'Archived.\\nPlay it, and it is back tomorrow.' -o library.mp4
       kaltura-archiver placeholder --language de --font DejaVuSans.ttf -o de.mp4
     """  # fmt: skip
+    import hashlib
+    import importlib.util
+
     if missing := [name for name in ("av", "PIL") if importlib.util.find_spec(name) is None]:
         names = " and ".join({"av": "PyAV", "PIL": "Pillow"}[name] for name in missing)
         raise ConfigError(f"placeholder needs {names}: pip install 'kaltura-archiver[placeholder]'")

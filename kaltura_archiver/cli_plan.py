@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -166,6 +165,8 @@ def _written_at_once(path: str) -> Iterator[tuple[TextIO, Callable[[str, str], N
 
     Before that there is nothing at `path`. Raises SelectionError where it cannot be written.
     """
+    import tempfile
+
     target = Path(path)
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as body:

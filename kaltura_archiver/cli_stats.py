@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kaltura_archiver.bill import money
 from kaltura_archiver.cli import (
     STORAGE_CLASSES,
     App,
@@ -24,11 +23,11 @@ from kaltura_archiver.cli import (
     selection_options,
 )
 from kaltura_archiver.filters import Query
-from kaltura_archiver.prices import Prices
 from kaltura_archiver.progress import progress
 from kaltura_archiver.report import MORE_STATS_COLUMNS, STATS_COLUMNS, Cell, Rows, readable_bytes
 
 if TYPE_CHECKING:
+    from kaltura_archiver.prices import Prices
     from kaltura_archiver.stats import Sums
 
 log = logging.getLogger(__name__)
@@ -111,6 +110,8 @@ def _for_people(row: dict[str, Cell]) -> dict[str, Cell]:
 
 
 def _summary(total: Sums, prices: Prices) -> str:
+    from kaltura_archiver.bill import money
+
     text = (
         f"{total.entries} entries: {readable_bytes(total.kaltura_bytes)} in Kaltura, "
         f"{readable_bytes(total.stored_bytes)} in S3 for {money(total.s3_cost, prices.currency)} a month; "

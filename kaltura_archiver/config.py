@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -298,6 +297,8 @@ def read_placeholder_map(file: str, default: Path) -> PlaceholderFiles:
     """The placeholders that a TOML file names, relative to its own folder; without a file, the default alone."""
     if not file:
         return PlaceholderFiles(default)
+    import tomllib
+
     where, folder = f"PLACEHOLDER_MAP {file}", Path(file).parent
     try:
         tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -379,8 +380,9 @@ class _JsonFormatter(logging.Formatter):
         return to_json(fields | getattr(record, "metrics", {}))
 
 
-def mark_lines(run: str) -> None:
-    """Give every log line of this process from now on the id of the run."""
+def mark_lines() -> str:
+    """Give every log line of this process from now on the id of a run, a new one; returns it."""
+    run = os.urandom(4).hex()
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = logging.LogRecord(*args, **kwargs)
@@ -388,6 +390,7 @@ def mark_lines(run: str) -> None:
         return record
 
     logging.setLogRecordFactory(factory)
+    return run
 
 
 def logs_json() -> bool:

@@ -507,8 +507,8 @@ def _say(text: str = "") -> None:
 
 def _share(arguments: argparse.Namespace) -> list[Verdict]:
     """This process's share of the cases."""
-    verdicts = []
-    with Walker() as walker:
+    verdicts: list[Verdict] = []
+    with suppress(KeyboardInterrupt), Walker() as walker:  # what was walked until then counts
         number = 0
         for name in arguments.scenario:
             points = walker.record(name)
@@ -540,7 +540,11 @@ def _in_processes(jobs: int, arguments: Sequence[str], results: Path) -> list[Ve
         subprocess.Popen([*command, "--share", str(share), "--results", str(results / str(share))])
         for share in range(jobs)
     ]
-    failed = [process.wait() for process in running]
+    while any(process.returncode is None for process in running):
+        with suppress(KeyboardInterrupt):  # they hear of it, too, and tell what they have
+            for process in running:
+                process.wait()
+    failed = [process.returncode for process in running]
     if any(code not in (0, 1) for code in failed):
         raise RuntimeError(f"a walker ended with {failed}")
     shares = [(results / str(share)).read_bytes() for share in range(jobs)]
@@ -559,6 +563,9 @@ def main(given: Sequence[str]) -> int:
     parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--results", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(given)
+    # A long walk may be interrupted, also by SIGTERM and in the background: it then tells what it has seen so far.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     arguments.scenario = arguments.scenario or list(SCENARIOS)
     arguments.kind = arguments.kind or list(KINDS)
     began = time.monotonic()
