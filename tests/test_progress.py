@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -171,6 +171,26 @@ def test_where_the_number_is_not_known_it_says_how_many_have_come(clock: Clock) 
 
 def test_more_than_expected_are_no_more_than_all(clock: Clock) -> None:
     assert "7/7 100%" in said(module._Bar("list", lambda: 7, lambda: 5, str))
+
+
+@pytest.mark.parametrize(
+    ("options", "entries"), [("", 12), ("--max-entries 5", 5), ("--shard 1/3", 4), ("--first-page 2 --page-size 5", 7)]
+)
+def test_of_a_selection_about_as_many_are_expected_as_come(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, options: str, entries: int
+) -> None:
+    for _ in range(12):
+        sandbox.kaltura.add_entry(b"x", derived=0)
+    asked = []
+
+    @contextmanager
+    def progress(what: str, items: object, expected: Callable[[], int], **_: object) -> Iterator[object]:
+        yield items
+        asked.append(expected())
+
+    monkeypatch.setattr("kaltura_archiver.cli.progress", progress)
+    assert run("list", *options.split()).code == 0
+    assert asked == [entries]
 
 
 def test_a_download_is_shown_in_bytes(terminal: Terminal) -> None:
