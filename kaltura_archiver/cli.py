@@ -204,6 +204,10 @@ class App:
         from kaltura_archiver.kaltura import Kaltura
 
         gc.freeze()  # what was imported stays: the collector need not look at it again and again
+        if read_only:
+            # A thread that fetches a page waits 5 ms, Python's default, each time it wants the lock back from the one
+            # that writes rows. Transfers are better off with that: they have threads enough.
+            sys.setswitchinterval(0.0001)
         self.settings.need_kaltura()
         kaltura = Kaltura(
             self.settings, read_only=read_only, stop=self.stop, bandwidth=self.bandwidth, calls=self.calls

@@ -178,8 +178,7 @@ class _Client(KalturaClient):  # type: ignore[misc]
                 if size > MAX_ANSWER_BYTES:
                     raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
                 pieces.append(piece)
-            # A character that XML cannot carry, in a name from long ago, must not hide a whole page of entries.
-            return b"".join(pieces).translate(None, _NOT_XML)
+            return b"".join(pieces)
 
     def parsePostResult(self, postResult: bytes) -> Any:
         """The result's element, or the error it holds as a KalturaException.
@@ -188,7 +187,7 @@ class _Client(KalturaClient):  # type: ignore[misc]
         that takes as long as parsing it.
         """
         try:
-            result = etree.fromstring(postResult, self.parser).find("result")
+            result = self._parse(postResult).find("result")
         except etree.ParseError as error:
             code = KalturaClientException.ERROR_INVALID_XML
             raise KalturaClientException(f"Failed to parse XML: {error}", code) from error
@@ -197,6 +196,16 @@ class _Client(KalturaClient):  # type: ignore[misc]
             raise KalturaClientException("Could not find result node in response xml", code)
         self.throwExceptionIfError(result)
         return result
+
+    def _parse(self, answer: bytes) -> Any:
+        try:
+            return etree.fromstring(answer, self.parser)
+        except etree.ParseError:
+            # A character that XML cannot carry, in a name from long ago, must not hide a whole page of entries.
+            clean = answer.translate(None, _NOT_XML)
+            if clean == answer:
+                raise
+            return etree.fromstring(clean, self.parser)
 
 
 def _text(value: Any) -> str:
@@ -209,10 +218,12 @@ def _text(value: Any) -> str:
 
 
 def _int(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
     if not (text := _text(value)):
         return None
     try:
-        return int(text) if text.isdecimal() else int(float(text))
+        return int(float(text))
     except ValueError:
         return None
 
@@ -374,6 +385,39 @@ def _listed(answer: Any, kind: str) -> tuple[list[Any], int]:
     return [] if objects is None else list(objects), total
 
 
+def _xpath(path: str) -> Callable[[Any], Any]:
+    return etree.XPath(path, smart_strings=False)
+
+
+# Of what a search found; they run without Python's lock.
+_ids, _times = _xpath("objects/*/object/id/text()"), _xpath("objects/*/object/createdAt/text()")
+_complete = _xpath("count(objects/*/object[objectType and id and createdAt and tags and status != ''])")
+_objects = _xpath("objects/*/object")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search found: (id, created at) of each entry on this page, how many match, and the XML of it all."""
+
+    outlines: list[tuple[str, int]]
+    total: int
+    xml: Any
+
+    def entries(self) -> Iterator[Entry]:
+        return map(_entry, _objects(self.xml))
+
+
+def _found(answer: Any) -> _Found:
+    """KalturaError if an entry in a search's answer is not complete."""
+    results, total = _listed(answer, _ENTRIES)
+    ids, times = _ids(answer), _times(answer)
+    if not len(results) == len(ids) == len(times) == _complete(answer):
+        for result in results:
+            _entry(result.find("object"))  # says what is wrong
+        raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
+    return _Found([(_id(one), _int(at) or 0) for one, at in zip(ids, times, strict=True)], total, answer)
+
+
 @dataclass(frozen=True)
 class Page:
     """Entries that the index found, still as XML: whoever uses them builds them, while the next page is fetched.
@@ -381,20 +425,17 @@ class Page:
     `total` is how many match from this page on.
     """
 
-    found: list[Any]
+    found: _Found
+    ids: Collection[str]
     total: int
 
     def entries(self) -> Iterator[Entry]:
-        return map(_entry, self.found)
-
-
-def _outline(result: Any) -> tuple[str, int, Any]:
-    """(id, created at, XML) of an entry in a search's answer; KalturaError if it is not complete."""
-    raw = result.find("object")
-    fields = _fields(raw, ("objectType", "id", "createdAt", "tags", "status"))
-    if not fields.get("status") or "tags" not in fields:
-        _entry(raw)  # says what is wrong
-    return _id(fields.get("id")), _int(fields.get("createdAt")) or 0, raw
+        """Those with these ids, each once."""
+        once = dict.fromkeys(self.ids)
+        for entry in self.found.entries():
+            if entry.id in once:
+                del once[entry.id]
+                yield entry
 
 
 def _update(entry_id: str, change: Any, client: Any) -> Entry:
@@ -685,10 +726,9 @@ class Kaltura:
             page, total = 0, 1
             while page * MAX_PAGE < total:
                 page += 1
-                entries, total = self._search(children_of(batch), page_size=MAX_PAGE, page=page)
-                parents += [
-                    _fields(raw, ("objectType", "parentEntryId")).get("parentEntryId", "") for *_, raw in entries
-                ]
+                found_now = self._search(children_of(batch), page_size=MAX_PAGE, page=page)
+                total = found_now.total
+                parents += [entry.parent_entry_id for entry in found_now.entries()]
             if len(parents) >= total:
                 found.update(parents)
             elif len(batch) == 1:
@@ -700,21 +740,16 @@ class Kaltura:
 
     # Selecting
 
-    def _search(
-        self, params: Mapping[str, Any], *, page_size: int, page: int = 1
-    ) -> tuple[list[tuple[str, int, Any]], int]:
-        """(id, created at, XML) of each entry of a page, and how many match."""
-
-        def search(client: Any) -> tuple[list[tuple[str, int, Any]], int]:
+    def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> _Found:
+        def search(client: Any) -> _Found:
             _ask_search(params, page_size, page, client)
-            results, total = _listed(client.doQueue(), _ENTRIES)
-            return [_outline(result) for result in results], total
+            return _found(client.doQueue())
 
         return self._call("search", search)
 
     def count(self, query: Query) -> int:
         """How many entries the search index says match; one call."""
-        return self._search(query.search_params(), page_size=0)[1]
+        return self._search(query.search_params(), page_size=0).total
 
     def matching(self, query: Query, entry_ids: Sequence[str]) -> set[str]:
         """Which of these ids the index says match; for criteria that an entry itself does not tell."""
@@ -728,8 +763,8 @@ class Kaltura:
         """Which of these ids a search for so many of them at a time finds."""
         found: set[str] = set()
         for start in range(0, len(entry_ids), GET_BATCH):
-            entries, _ = self._search(params(entry_ids[start : start + GET_BATCH]), page_size=GET_BATCH)
-            found |= {entry_id for entry_id, *_ in entries}
+            answer = self._search(params(entry_ids[start : start + GET_BATCH]), page_size=GET_BATCH)
+            found |= {entry_id for entry_id, _ in answer.outlines}
         return found
 
     def pages(self, query: Query) -> Iterator[Page]:
@@ -752,13 +787,14 @@ class Kaltura:
                 cursor, seen, page = cursor + 1, set(), 1
                 continue
             params = query.search_params(created_from=cursor, not_ids=excluded)
-            entries, total = self._search(params, page_size=size, page=page)
+            found = self._search(params, page_size=size, page=page)
+            total = found.total
             fresh = {
-                entry_id: (created_at, raw)
-                for entry_id, created_at, raw in entries
+                entry_id: created_at
+                for entry_id, created_at in found.outlines
                 if entry_id not in seen and (cursor is None or created_at >= cursor)
             }
-            yield Page([raw for _, raw in fresh.values()], total)
+            yield Page(found, fresh, total)
             if page * size >= total and (page == 1 or not fresh):
                 return
             if not fresh:
@@ -771,8 +807,8 @@ class Kaltura:
                         "the search index holds too many entries that are gone; select a narrower time"
                     )
                 continue
-            last = max(created_at for created_at, _ in fresh.values())
-            newest = {entry_id for entry_id, (created_at, _) in fresh.items() if created_at == last}
+            last = max(fresh.values())
+            newest = {entry_id for entry_id, created_at in fresh.items() if created_at == last}
             if last != cursor:
                 cursor, seen = last, set()
             seen |= newest
@@ -788,10 +824,11 @@ class Kaltura:
         for _ in range(40):  # each pass over pages in random order misses at most about a third of what is left
             page, total = 1, 1
             while (page - 1) * 500 < min(total, SEARCH_WINDOW):
-                entries, total = self._search(params, page_size=500, page=page)
-                new = {entry_id: (created_at, raw) for entry_id, created_at, raw in entries if entry_id not in seen}
+                found = self._search(params, page_size=500, page=page)
+                total = found.total
+                new = {entry_id: created_at for entry_id, created_at in found.outlines if entry_id not in seen}
                 seen.update(new)
-                yield Page([raw for created_at, raw in new.values() if created_at == second], total)
+                yield Page(found, [entry_id for entry_id, at in new.items() if at == second], total)
                 if len(seen) >= total:
                     return
                 page += 1

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("tsv", "csv", "json", "jsonl", "table")
 Cell = str | int | float | bool | None
+# Rows are written so many together, and none waits for the next one longer than that once there is a next one.
+ROWS_AT_ONCE = 100
+ROWS_HELD_SECONDS = 0.1
 
 LIST_COLUMNS = (
     "last_played_date", "plays", "entry_id", "status", "archived_to_s3", "flavors_deleted", "created_date", "created",
@@ -99,6 +102,12 @@ def to_json(value: Any, indent: int | None = None) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
+class _Into(NamedTuple):
+    """What `csv` takes for a file."""
+
+    write: Callable[[str], None]
+
+
 class Rows:
     """Writes rows as they come (`table` at the end, when the widths are known). A context manager."""
 
@@ -112,7 +121,10 @@ class Rows:
         self._stream = stream or sys.stdout
         self._kept: list[list[str]] = []
         self._written = 0
-        self._csv = csv.writer(self._stream, lineterminator="\n")
+        # Every write gives way to the other threads, and reaches the system at once if Python does not buffer.
+        self._pending: list[str] = []
+        self._flushed = 0.0
+        self._csv = csv.writer(_Into(self._pending.append), lineterminator="\n")
 
     def __enter__(self) -> Rows:
         if self._style == "tsv":
@@ -120,11 +132,18 @@ class Rows:
         elif self._style == "csv":
             self._csv.writerow(self._titles)
         elif self._style == "json":
-            self._stream.write("[")
+            self._pending.append("[")
         return self
 
     def _line(self, text: str) -> None:
-        self._stream.write(text + "\n")
+        self._pending.append(text + "\n")
+
+    def _flush(self) -> None:
+        text = "".join(self._pending)
+        self._pending.clear()
+        self._stream.write(text)
+        self._stream.flush()
+        self._flushed = time.monotonic()
 
     def write(self, cells: Mapping[str, Cell]) -> None:
         """One row; of `cells` only the columns asked for are written, a missing one is empty."""
@@ -137,19 +156,19 @@ class Rows:
             self._kept.append([one_line(_shown(value)) for value in row])
         else:
             text = to_json(dict(zip(self._titles, row, strict=True)))
-            self._stream.write(f"{',' if self._written else ''}\n  {text}" if self._style == "json" else f"{text}\n")
+            self._pending.append(f"{',' if self._written else ''}\n  {text}" if self._style == "json" else f"{text}\n")
         self._written += 1
-        if self._style != "table" and (self._written < 100 or self._written % 100 == 0):
-            self._stream.flush()
+        if len(self._pending) >= ROWS_AT_ONCE or time.monotonic() - self._flushed >= ROWS_HELD_SECONDS:
+            self._flush()
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._style == "json":
-            self._stream.write("\n]\n" if self._written else "]\n")
+            self._pending.append("\n]\n" if self._written else "]\n")
         elif self._style == "table":
             widths = [max(len(row[i]) for row in [list(self._titles), *self._kept]) for i in range(len(self._titles))]
             for row in [list(self._titles), ["-" * width for width in widths], *self._kept]:
                 self._line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        self._stream.flush()
+        self._flush()
 
 
 def readable_bytes(size: int) -> str:

@@ -30,8 +30,9 @@ from kaltura_archiver.sandbox.world import Sandbox
 OTHER_TAG = "lecture"
 PART_EVERY = 16  # each so many entries one has an original of several parts
 PART_MEBIBYTES = 17
-# A kill comes after at most so many requests times its share of the entries. An entry takes some ten of them.
+# A kill comes after at most so many requests times its share of the entries. An entry takes some ten of them,
 REQUESTS_PER_ENTRY = 15
+FEWEST_REQUESTS = 3  # and at least so many if a killed run had begun with it.
 BY_THE_CLOCK, IN_PARTS = 0, 1  # of each five kills, the first and the second
 HANGS_SECONDS = 300.0
 
@@ -126,8 +127,10 @@ class Killing:
         if number % 5 == BY_THE_CLOCK:
             time.sleep(self.random.uniform(0, 2))
         else:
-            most = max(REQUESTS_PER_ENTRY * len(self.videos) // kills, 10)
-            operation, request = ("s3.UploadPart", 1) if number % 5 == IN_PARTS else ("*", self.random.randint(1, most))
+            left = len(self.videos) - self._archived()
+            most = max(min(REQUESTS_PER_ENTRY * len(self.videos) // kills, FEWEST_REQUESTS * left), 1)
+            in_parts = number % 5 == IN_PARTS and self._parts_to_come()
+            operation, request = ("s3.UploadPart", 1) if in_parts else ("*", self.random.randint(1, most))
             when = self.random.choice(["before", "after"])
             # Made while Python starts, long before the first request.
             control.add_fault(operation, "none", skip=request - 1, **{when: lambda _: process.kill()})
@@ -199,6 +202,11 @@ class Killing:
             report.wrong.append(f"a second run still found something to do: {dict(report.again)}")
         report.seconds = time.monotonic() - started
         return report
+
+    def _parts_to_come(self) -> bool:
+        stored = set(self.sandbox.s3.keys())
+        large = (entry_id for entry_id, video in self.videos.items() if len(video) >= PART_MEBIBYTES * 2**20)
+        return any(entry_id not in stored for entry_id in large)
 
     def _archived(self) -> int:
         return sum(ARCHIVED_TAG in self.sandbox.kaltura.entries[entry_id].tags for entry_id in self.videos)

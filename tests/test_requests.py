@@ -16,7 +16,7 @@ from kaltura_archiver.ahead import in_order
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.filters import Query
 from kaltura_archiver.inventory import Inventory
-from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.kaltura import Kaltura, _found
 from kaltura_archiver.model import Availability, State
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.selection import Ids, Selection
@@ -231,10 +231,10 @@ def test_whoever_stops_does_not_wait_for_work_ahead() -> None:
 # Memory, and no entry twice
 
 
-def entry_xml(entry_id: str, created_at: int) -> Any:
+def entry_xml(entry_id: str, created_at: int) -> str:
     fields = {"objectType": "KalturaMediaEntry", "id": entry_id, "status": "2", "tags": "", "type": "1"}
     fields |= {"mediaType": "1", "createdAt": str(created_at), "displayInSearch": "1"}
-    return etree.fromstring("".join(["<object>", *(f"<{k}>{v}</{k}>" for k, v in fields.items()), "</object>"]))
+    return "".join(["<item><object>", *(f"<{k}>{v}</{k}>" for k, v in fields.items()), "</object></item>"])
 
 
 class EndlessKaltura(Kaltura):
@@ -244,15 +244,15 @@ class EndlessKaltura(Kaltura):
         super().__init__(read_settings(None), read_only=True)
         self._n, self._stuck = n, stuck
 
-    def _search(
-        self, params: Mapping[str, Any], *, page_size: int, page: int = 1
-    ) -> tuple[list[tuple[str, int, Any]], int]:
+    def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> Any:
         items = params["searchOperator"]["searchItems"]
         bounds = [i["range"]["greaterThanOrEqual"] for i in items if i.get("fieldName") == "created_at"]
         known = sum(len(i["searchItems"]) for i in items if i.get("operator") == 3)
         first = bounds[0] - LONG_AGO + known if bounds and not self._stuck else 0
         numbers = range(first, min(first + page_size, self._n))
-        return [(f"0_{n:08}", LONG_AGO + n, entry_xml(f"0_{n:08}", LONG_AGO + n)) for n in numbers], self._n - first
+        objects = "".join(entry_xml(f"0_{n:08}", LONG_AGO + n) for n in numbers)
+        head = f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{self._n - first}</totalCount>"
+        return _found(etree.fromstring(f"<result>{head}<objects>{objects}</objects></result>"))
 
 
 def peak_of(n: int) -> int:
