@@ -18,12 +18,17 @@ from botocore.hooks import EventAliaser
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 from click.testing import CliRunner
+from hypothesis import HealthCheck, settings
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import Sandbox
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes tells of the machine and of who else is on it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _OURS = ("KALTURA_", "AWS_", "LDAP_", "SMTP_", "NOTIFY_", "KEEP_", "PLACEHOLDER_", "PRICE_TABLE", "N_YEARS", "DOIT")
 

@@ -431,7 +431,7 @@ QUERIES = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(query=QUERIES, found=st.lists(ENTRIES, max_size=24), in_categories=st.frozensets(some(IDS)))
 def test_a_selection_yields_each_entry_that_meets_all_criteria_once_and_no_other(
     query: Query, found: list[Entry], in_categories: frozenset[str]

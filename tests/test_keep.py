@@ -68,7 +68,7 @@ def kept(draw: st.DrawFn) -> tuple[Facts, Keep]:
     return dataclasses.replace(known, entry=entry, in_kept_category=inside), keep
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(kept(), st.sampled_from(Command), st.booleans(), st.integers(0, 1))
 def test_no_plan_archives_or_replaces_what_is_kept(
     case: tuple[Facts, Keep], command: Command, eager: bool, children: int

@@ -218,7 +218,7 @@ class Outline(HTMLParser):
         self.text += data
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
     st.text(st.sampled_from("<>&\"'\r\n,;$\\é講 abc\u202e@:"), max_size=60),

@@ -123,7 +123,7 @@ def test_the_text_is_wrapped_and_stays_within_the_picture() -> None:
         assert abs((left + right) / 2 - WIDTH / 2) < 20, text
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.text(st.sampled_from("ab cdefgh,.\nWM-"), min_size=1, max_size=300).filter(str.strip))
 def test_any_text_that_is_not_refused_fits(text: str) -> None:
     try:

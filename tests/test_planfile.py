@@ -161,7 +161,7 @@ def test_what_is_no_plan_of_ours_is_refused_with_the_line(lines: list[str], how:
 SHORT = written(Command.S3COPY, [named("0_e0")])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(SHORT) - 1), st.integers(0, 300), st.sampled_from('0 9aZ"{,é\\'))
 def test_no_character_of_a_line_can_be_changed(number: int, at: int, character: str) -> None:
     lines, line = SHORT, SHORT[number]
@@ -176,7 +176,7 @@ def test_no_character_of_a_line_can_be_changed(number: int, at: int, character: 
         read([*lines[:number], other, *lines[number + 1 :]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text() | st.from_regex(r'\{"kind": ?"(plan|entry|end)".*\}', fullmatch=True), max_size=4))
 def test_no_text_is_more_than_refused(texts: list[str]) -> None:
     with pytest.raises(InputError):
@@ -186,7 +186,7 @@ def test_no_text_is_more_than_refused(texts: list[str]) -> None:
 # Drift
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(any_facts(), st.sampled_from(list(ACTIONS.values())))
 def test_what_is_as_it_was_has_not_drifted(known: Facts, command: Command) -> None:
     plan = plan_for(command, known, Options(now=NOW, min_age_years=0))
@@ -197,7 +197,7 @@ def test_what_is_as_it_was_has_not_drifted(known: Facts, command: Command) -> No
         assert drift(terms, line, known, plan) == ""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(any_facts(), any_facts(), st.sampled_from(list(ACTIONS.values())), st.booleans())
 def test_what_is_acted_on_has_the_content_that_was_planned_or_is_in_our_hands(
     before: Facts, now: Facts, command: Command, kept: bool

@@ -261,7 +261,7 @@ def test_a_plan_describes_its_steps_and_its_reason() -> None:
     assert text == "would request a restore from Glacier (GLACIER, tier standard, readable for 3 days)"
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     any_facts(),
     st.sampled_from(MUTATING),

@@ -96,7 +96,7 @@ def _state_by_table(known: Facts) -> str:
     return next(row[-1] for row in ROWS if all(want in ("*", have) for want, have in zip(row, cells, strict=False)))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(any_facts())
 def test_any_facts_have_the_state_of_the_first_row_that_fits(known: Facts) -> None:
     judgement = classify(known)
@@ -206,7 +206,7 @@ def test_identity_is_only_as_sure_as_its_evidence(flavor: FlavorAsset, copy: obj
     assert identify(flavor, copy)[0] is identity  # type: ignore[arg-type]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(any_facts())
 def test_same_needs_the_flavor_tag_of_this_version_a_checksum_and_agreeing_sizes(known: Facts) -> None:
     judgement = classify(known)
