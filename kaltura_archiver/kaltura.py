@@ -391,7 +391,6 @@ def _xpath(path: str) -> Callable[[Any], Any]:
 
 # Of what a search found; they run without Python's lock.
 _ids, _times = _xpath("objects/*/object/id/text()"), _xpath("objects/*/object/createdAt/text()")
-_complete = _xpath("count(objects/*/object[objectType and id and createdAt and tags and status != ''])")
 _objects = _xpath("objects/*/object")
 
 
@@ -408,14 +407,14 @@ class _Found:
 
 
 def _found(answer: Any) -> _Found:
-    """KalturaError if an entry in a search's answer is not complete."""
+    """KalturaError if an entry in a search's answer has no id or time. What else it lacks is seen when it is used."""
     results, total = _listed(answer, _ENTRIES)
     ids, times = _ids(answer), _times(answer)
-    if not len(results) == len(ids) == len(times) == _complete(answer):
+    if not len(results) == len(ids) == len(times):
         for result in results:
             _entry(result.find("object"))  # says what is wrong
         raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
-    return _Found([(_id(one), _int(at) or 0) for one, at in zip(ids, times, strict=True)], total, answer)
+    return _Found([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True)], total, answer)
 
 
 @dataclass(frozen=True)

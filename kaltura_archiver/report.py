@@ -149,7 +149,7 @@ class Rows:
         """One row; of `cells` only the columns asked for are written, a missing one is empty."""
         row = [cells.get(column) for column in self._columns]
         if self._style == "tsv":
-            self._line("\t".join(escape_tsv(value) for value in row))
+            self._line("\t".join(map(escape_tsv, row)))
         elif self._style == "csv":
             self._csv.writerow([_plain(value) for value in row])
         elif self._style == "table":
