@@ -11,6 +11,7 @@ where the workload says so; everything else is the tool's own `Kaltura.content`,
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import shutil
@@ -170,14 +171,17 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
     from kaltura_archiver.config import read_settings
     from kaltura_archiver.model import FlavorAsset, FlavorStatus
     from kaltura_archiver.store import Store
+    from kaltura_archiver.streams import Landing
 
+    gc.set_threshold(50_000)  # as the command has it
     pause = KALTURA_MS / 1000 if where.slow else 0.0
 
     class FixedClient(module._Client):
         """Answers without asking, after the pause; only chunks are really sent, to a sink that swallows them."""
 
         def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
-            time.sleep(pause)
+            if pause:  # a sleep of no time gives way to the other threads
+                time.sleep(pause)
             self.responseHeaders: Any = {}
             fields = params.get()
             if url.endswith("/action/getUrl"):
@@ -195,8 +199,10 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
 
     def copy(file_name: str) -> None:
         flavor = FlavorAsset(file_name, "e", "1", FlavorStatus.READY, is_original=True)
-        size, pieces = kaltura.content(flavor)
-        store.write(file_name, pieces, size, metadata={"entry-id": file_name}, storage_class="STANDARD")
+        landing = Landing()
+        size, pieces = kaltura.content(flavor, landing)
+        metadata = {"entry-id": file_name}
+        store.write(file_name, pieces, size, metadata=metadata, storage_class="STANDARD", landing=landing)
 
     def restore(file_name: str) -> None:
         stored = store.head(file_name, with_tags=False)

@@ -53,7 +53,15 @@ from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
-from kaltura_archiver.streams import READ_BYTES, Fingerprint, Fingerprinter, fingerprint, first_bytes
+from kaltura_archiver.streams import (
+    READ_BYTES,
+    Fingerprint,
+    Fingerprinter,
+    Landing,
+    Piece,
+    fingerprint,
+    first_bytes,
+)
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +152,7 @@ class Placeholder:
         except OSError:
             return None
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[Piece]:
         with self.path.open("rb") as file:
             while piece := file.read(READ_BYTES):
                 yield piece
@@ -433,8 +441,8 @@ class Runner:
         work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
 
     def _copied(self, work: _Work) -> Fingerprint:
-        original = work.original
-        size, pieces = self.kaltura.content(original)
+        original, landing = work.original, Landing()
+        size, pieces = self.kaltura.content(original, landing)
         if original.size_bytes and size != original.size_bytes:
             raise EntryFailed(f"the download has {size} bytes, Kaltura says {original.size_bytes}; nothing was stored")
         if alike := self.placeholders.of_size(size):
@@ -458,9 +466,10 @@ class Runner:
                 size,
                 metadata={name: value for name, value in metadata.items() if value},
                 storage_class=self.options.storage_class,
+                landing=landing,
             )
 
-    def _while_current(self, original: FlavorAsset, pieces: Iterable[bytes]) -> Generator[bytes, None, None]:
+    def _while_current(self, original: FlavorAsset, pieces: Iterable[Piece]) -> Generator[Piece, None, None]:
         """The pieces, and at their end, before anything is stored, the check that they are still the original."""
         yield from pieces
         self._require_current(original)
@@ -608,7 +617,7 @@ class Runner:
         work.placeholder = placeholder
         work.token = self._upload(name, placeholder.size_bytes, pieces)
 
-    def _upload(self, name: str, size_bytes: int, pieces: Iterable[bytes]) -> str:
+    def _upload(self, name: str, size_bytes: int, pieces: Iterable[Piece]) -> str:
         token = self.kaltura.new_token(name, size_bytes)
         try:
             with self._transfers:
@@ -702,9 +711,9 @@ class Runner:
             start = fingerprint(first_bytes(self.store.read(stored), read.size_bytes))
         return read.sha256 == start.sha256
 
-    def _proven(self, taken: Fingerprinter, stored: StoredObject, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def _proven(self, taken: Fingerprinter, stored: StoredObject, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The pieces; the last one only once all of them are known to be what was archived."""
-        last = b""
+        last: Piece = b""
         for piece in taken.passing(pieces):
             yield last
             last = piece

@@ -7,6 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kaltura_archiver.streams import Piece
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNITS = {"b": 1, "": 2**10, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
@@ -75,7 +79,7 @@ class Bandwidth:
         self._owed, self._at = 0.0, clock()
         self.moved = 0  # bytes, until now
 
-    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def passing(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The same pieces, each when its time has come."""
         for piece in pieces:
             self.spend(len(piece))

@@ -29,7 +29,8 @@ class Answer:
 
     def __init__(self, host: Host, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
         self._host, self._connection, self._answer = host, connection, answer
-        self.status, self.headers, self.read = answer.status, answer.headers, answer.read
+        self.status, self.headers = answer.status, answer.headers
+        self.read, self.readinto = answer.read, answer.readinto
         self._unread = weakref.finalize(self, connection.close)
 
     def __enter__(self) -> Answer:

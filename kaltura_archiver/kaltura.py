@@ -46,7 +46,7 @@ from kaltura_archiver.filters import Query, children_of, in_categories
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import hide, redact
-from kaltura_archiver.streams import CHUNK_BYTES, READ_BYTES, Chunk, chunked, exactly
+from kaltura_archiver.streams import CHUNK_BYTES, Chunk, Landing, Piece, chunked, exactly
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -838,16 +838,18 @@ class Kaltura:
 
     # Content
 
-    def content(self, flavor: FlavorAsset) -> tuple[int, Iterator[bytes]]:
+    def content(self, flavor: FlavorAsset, landing: Landing | None = None) -> tuple[int, Iterator[Piece]]:
         """The exact size of a flavor's content, and its bytes, resumed by Range where the connection is cut.
+
+        `landing` is where they are read to, if it is to be elsewhere than in memory of their own.
 
         Raises EntryFailed for an empty answer: the file host's errors are an empty page with status 200 (kaltura-api
         4.5); Changed where the flavor is replaced on the way.
         """
         response, size = self._open(flavor, 0, None)
-        return size, self.paced(self._stream(flavor, response, size))
+        return size, self.paced(self._stream(flavor, response, size, landing or Landing()))
 
-    def paced(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def paced(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         """The same pieces, no faster than --bandwidth allows; for what is moved from elsewhere, too."""
         return self._bandwidth.passing(pieces) if self._bandwidth else pieces
 
@@ -914,12 +916,12 @@ class Kaltura:
             )
         raise failure or AssertionError("unreachable")
 
-    def _stream(self, flavor: FlavorAsset, response: Any, size: int) -> Iterator[bytes]:
+    def _stream(self, flavor: FlavorAsset, response: Any, size: int, landing: Landing) -> Iterator[Piece]:
         offset, cuts = 0, 0
         while True:
             before = offset
             with response, suppress(OSError, urllib3.exceptions.HTTPError, http.client.HTTPException):
-                while piece := response.read(READ_BYTES):
+                while piece := landing.read(response):
                     if self._stop.is_set():
                         break
                     offset += len(piece)
@@ -1034,7 +1036,7 @@ class Kaltura:
 
         return self._call(f"read upload token {token_id}", get)
 
-    def upload(self, token_id: str, file_name: str, size_bytes: int, pieces: Iterable[bytes]) -> None:
+    def upload(self, token_id: str, file_name: str, size_bytes: int, pieces: Iterable[Piece]) -> None:
         """Send content to an upload token in chunks and check that Kaltura has all of it (kaltura-api 5.6).
 
         A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `pieces`

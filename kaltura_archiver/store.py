@@ -34,6 +34,8 @@ from kaltura_archiver.streams import (
     Chunk,
     Fingerprint,
     Fingerprinter,
+    Landing,
+    Piece,
     chunked,
     crc_text,
     exactly,
@@ -305,12 +307,12 @@ class Store:
         """What takes in content that is to be compared with the object: MD5s only where nothing better is known."""
         return Fingerprinter(md5=False) if stored.sha256 else Fingerprinter(self.part_bytes(stored))
 
-    def read(self, stored: StoredObject) -> Iterator[bytes]:
+    def read(self, stored: StoredObject) -> Iterator[Piece]:
         """The object's bytes, resumed by Range where the connection is cut; Changed if it is another one by then."""
         pieces = self._read(stored)
         return self._bandwidth.passing(pieces) if self._bandwidth else pieces
 
-    def _read(self, stored: StoredObject) -> Iterator[bytes]:
+    def _read(self, stored: StoredObject) -> Iterator[Piece]:
         what, offset, cuts = f"read object {stored.key}", 0, 0
         while offset < stored.size_bytes:
             if self._stop.is_set():
@@ -345,9 +347,16 @@ class Store:
     # Changing
 
     def write(
-        self, key: str, pieces: Iterable[bytes], size_bytes: int, *, metadata: Mapping[str, str], storage_class: str
+        self,
+        key: str,
+        pieces: Iterable[Piece],
+        size_bytes: int,
+        *,
+        metadata: Mapping[str, str],
+        storage_class: str,
+        landing: Landing | None = None,
     ) -> Fingerprint:
-        """Store `pieces` under a key that must not exist, and check what S3 then has.
+        """Store `pieces` (which `landing` may have read) under a key that must not exist, and check what S3 then has.
 
         Memory is bounded by streams.BUDGET, whatever the size. S3 verifies every part and the whole object by
         CRC64NVME, and refuses to overwrite (If-None-Match). The ETag of the result is empty. Raises Changed if the key
@@ -359,9 +368,9 @@ class Store:
         pieces = exactly(pieces, size_bytes, f"nothing was stored: the original of {key} gave")
         try:
             if size_bytes <= MAX_PUT_BYTES:
-                found = self._write_small(new, pieces, size_bytes)
+                found = self._write_small(new, pieces, size_bytes, landing)
             else:
-                found = self._write_parts(common, new, pieces, size_bytes)
+                found = self._write_parts(common, new, pieces, size_bytes, landing)
         except (ClientError, BotoCoreError) as error:
             # The answer may have been lost after the object was made.
             failure = self._failure(f"store object {key}", error)
@@ -370,9 +379,11 @@ class Store:
             raise failure from error
         return found
 
-    def _write_small(self, new: dict[str, Any], pieces: Iterable[bytes], size_bytes: int) -> Fingerprint:
+    def _write_small(
+        self, new: dict[str, Any], pieces: Iterable[Piece], size_bytes: int, landing: Landing | None
+    ) -> Fingerprint:
         sha = hashlib.sha256()
-        chunks = chunked(hashed(pieces, sha), size_bytes, size_bytes, self._stop)
+        chunks = chunked(hashed(pieces, sha), size_bytes, size_bytes, self._stop, landing=landing)
         body = next(chunks)
         try:
             # There is no other; but only at their very end do the pieces tell whether they are to be stored.
@@ -393,7 +404,12 @@ class Store:
             body.release()
 
     def _write_parts(
-        self, common: dict[str, Any], new: dict[str, Any], pieces: Iterable[bytes], size_bytes: int
+        self,
+        common: dict[str, Any],
+        new: dict[str, Any],
+        pieces: Iterable[Piece],
+        size_bytes: int,
+        landing: Landing | None,
     ) -> Fingerprint:
         upload_id = self._s3.create_multipart_upload(**new, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT")[
             "UploadId"
@@ -406,7 +422,7 @@ class Store:
         room = threading.Semaphore(PARTS_IN_FLIGHT)
         try:
             with ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="part") as pool:
-                for chunk in chunked(hashed(pieces, sha), part_bytes, size_bytes, self._stop):
+                for chunk in chunked(hashed(pieces, sha), part_bytes, size_bytes, self._stop, landing=landing):
                     while not room.acquire(timeout=1):
                         if self._stop.is_set():
                             chunk.release()

@@ -7,13 +7,15 @@ import hashlib
 import io
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 from awscrt import checksums
 
 from kaltura_archiver.errors import EntryFailed, Stopped
 
+Piece = bytes | memoryview
 # A chunk is a part of a multipart upload to S3 (5 MiB at least) and one POST to Kaltura.
 CHUNK_BYTES = 8 * 2**20
 BLOCK_BYTES = 2**20
@@ -21,7 +23,7 @@ BLOCK_BYTES = 2**20
 READ_BYTES = 2**18
 
 
-def exactly(pieces: Iterable[bytes], size_bytes: int, what: str) -> Iterator[bytes]:
+def exactly(pieces: Iterable[Piece], size_bytes: int, what: str) -> Iterator[Piece]:
     """The same pieces; EntryFailed ("<what> N bytes instead of M") before one goes beyond, or at the end."""
     found = 0
     for piece in pieces:
@@ -33,7 +35,7 @@ def exactly(pieces: Iterable[bytes], size_bytes: int, what: str) -> Iterator[byt
         raise EntryFailed(f"{what} {found} bytes instead of {size_bytes}")
 
 
-def hashed(pieces: Iterable[bytes], sha: hashlib._Hash) -> Iterator[bytes]:
+def hashed(pieces: Iterable[Piece], sha: hashlib._Hash) -> Iterator[Piece]:
     """The same pieces, hashed while the processor still has them at hand."""
     for piece in pieces:
         sha.update(piece)
@@ -88,9 +90,24 @@ class Chunk:
     def __init__(self, budget: Budget, size_bytes: int, stop: threading.Event) -> None:
         self._budget, self._blocks = budget, budget.take(size_bytes, stop)
         self._size, self._next = 0, 0
+        self._most, self._landed = size_bytes, memoryview(b"")
+
+    @property
+    def full(self) -> bool:
+        return self._size == self._most
+
+    def fill(self, readinto: Callable[[memoryview], int]) -> memoryview:
+        """Have the next bytes read to where they belong. They count once `append` gets what this returns."""
+        block, at = divmod(self._size, self._budget.block_bytes)
+        room = memoryview(self._blocks[block])[at : at + min(READ_BYTES, self._most - self._size)]
+        self._landed = room[: readinto(room)]
+        return self._landed
 
     def append(self, piece: memoryview) -> None:
-        """Copy the piece in; there must be room."""
+        """Copy the piece in, unless it is there already; there must be room."""
+        if piece is self._landed:
+            self._size += len(piece)
+            return
         while piece:
             block, at = divmod(self._size, self._budget.block_bytes)
             part = piece[: self._budget.block_bytes - at]
@@ -135,41 +152,65 @@ class Chunk:
         return min(self._size, self._next * self._budget.block_bytes)
 
 
+class Landing:
+    """Lets a source read its bytes to where they are sent from, in the chunk that `chunked` fills: no copy is made.
+
+    A piece that comes of it is good until the next one is asked for.
+    """
+
+    chunk: Chunk | None = None
+
+    def read(self, source: Any) -> bytes | memoryview:
+        """The next bytes of a file, empty at its end."""
+        if self.chunk is None or self.chunk.full or not hasattr(source, "readinto"):
+            return cast(bytes, source.read(READ_BYTES))
+        return self.chunk.fill(source.readinto)
+
+
 # Ten chunks.
 BUDGET = Budget(80)
 
 
 def chunked(
-    pieces: Iterable[bytes], size: int, total: int, stop: threading.Event, *, budget: Budget = BUDGET
+    pieces: Iterable[Piece],
+    size: int,
+    total: int,
+    stop: threading.Event,
+    *,
+    budget: Budget = BUDGET,
+    landing: Landing | None = None,
 ) -> Generator[Chunk, None, None]:
     """The same `total` bytes in chunks of exactly `size`, the last one shorter; nothing for no bytes.
 
-    Each chunk is to be released by who takes it. Raises Stopped while it waits for room.
+    Each chunk is to be released by who takes it. `landing` is where the pieces are read to, if it is theirs. Raises
+    Stopped while it waits for room.
     """
-    chunk: Chunk | None = None
-    left = total
+    landing, left = landing or Landing(), total
+    landing.chunk = chunk = Chunk(budget, min(size, left), stop) if left else None
     try:
         for piece in pieces:
-            view = memoryview(piece)
+            view = piece if isinstance(piece, memoryview) else memoryview(piece)
             while view:
                 if chunk is None:
-                    chunk = Chunk(budget, min(size, left), stop)
+                    raise EntryFailed(f"more than {total} bytes came")
                 room = size - len(chunk)
-                chunk.append(view[:room])
+                chunk.append(view if len(view) <= room else view[:room])
                 left -= min(room, len(view))
                 view = view[room:]
                 if len(chunk) == size:
                     full, chunk = chunk, None
                     yield full
+                    landing.chunk = chunk = Chunk(budget, min(size, left), stop) if left else None
         if chunk is not None:
             last, chunk = chunk, None
             yield last
     finally:
+        landing.chunk = None
         if chunk is not None:
             chunk.release()
 
 
-def first_bytes(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+def first_bytes(pieces: Iterable[Piece], count: int) -> Iterator[Piece]:
     """The first `count` bytes, and no further piece is asked for."""
     for piece in pieces:
         yield piece[:count]
@@ -204,7 +245,7 @@ class Fingerprinter:
         self._md5, self._in_part = hashlib.md5(usedforsecurity=False), 0
         self._parts: list[bytes] = []
 
-    def update(self, piece: bytes) -> None:
+    def update(self, piece: Piece) -> None:
         self._sha.update(piece)
         self._crc = checksums.crc64nvme(piece, self._crc)
         self._size += len(piece)
@@ -219,7 +260,7 @@ class Fingerprinter:
         self._md5.update(view)
         self._in_part += len(view)
 
-    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def passing(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The same pieces, taken in as they pass."""
         for piece in pieces:
             self.update(piece)
@@ -233,7 +274,7 @@ class Fingerprinter:
         return Fingerprint(self._size, self._sha.hexdigest(), crc_text(self._crc), etag)
 
 
-def fingerprint(pieces: Iterable[bytes], taken: Fingerprinter | None = None) -> Fingerprint:
+def fingerprint(pieces: Iterable[Piece], taken: Fingerprinter | None = None) -> Fingerprint:
     """Read all of `pieces` and tell its fingerprint, without ETag unless `taken` makes one."""
     taken = taken or Fingerprinter(md5=False)
     for piece in pieces:

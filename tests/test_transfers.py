@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from looking import Run
@@ -16,7 +19,7 @@ from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.errors import EntryFailed, Stopped
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
-from kaltura_archiver.streams import BUDGET, Budget, chunked, exactly
+from kaltura_archiver.streams import BUDGET, Budget, Landing, chunked, exactly, hashed
 
 MONDAY = datetime(2026, 1, 5)  # noqa: DTZ001 - a timetable is in local time
 
@@ -148,6 +151,49 @@ def test_chunks_hold_the_same_bytes_whatever_the_pieces() -> None:
             chunk.release()
         assert [len(chunk) for chunk in found] == [1000] * 10 + [240]
         assert b"".join(found) == content
+
+
+@pytest.mark.parametrize("size", [1, 999, 1000, 1001, 10_240])
+def test_pieces_that_are_read_to_their_place_are_the_same_bytes(size: int) -> None:
+    content, landing = bytes(range(256)) * 40, Landing()
+    content, source = content[:size], Dribble(content[:size])
+    pieces = exactly(hashed(iter(lambda: landing.read(source), b""), sha := hashlib.sha256()), size, "came")
+    found = b""
+    for chunk in chunked(pieces, 1000, size, threading.Event(), budget=Budget(10, 300), landing=landing):
+        assert len(chunk) == min(1000, size - len(found))
+        found += b"".join(chunk)
+        chunk.release()
+    assert found == content
+    assert sha.digest() == hashlib.sha256(content).digest()
+    assert source.copied <= 1  # its end, of which no chunk knows
+
+
+def test_what_was_not_read_to_its_place_is_copied_there() -> None:
+    landing, source = Landing(), io.BytesIO(b"abcdefgh")
+    pieces = (bytes(piece) for piece in iter(lambda: landing.read(source), b""))
+    (chunk,) = chunked(pieces, 10, 8, threading.Event(), budget=Budget(10, 4), landing=landing)
+    assert b"".join(chunk) == b"abcdefgh"
+    chunk.release()
+
+
+def test_a_byte_more_than_promised_is_not_dropped() -> None:
+    chunks = chunked([b"x" * 11], 10, 10, threading.Event(), budget=Budget(10, 4))
+    next(chunks).release()
+    with pytest.raises(EntryFailed, match="more than 10 bytes"):
+        next(chunks)
+
+
+class Dribble(io.BytesIO):
+    """Gives a few bytes at a time, and counts how often it is asked for bytes of its own."""
+
+    copied = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.copied += 1
+        return super().read(size)
+
+    def readinto(self, room: Any) -> int:
+        return super().readinto(memoryview(room)[:77])
 
 
 def test_more_or_fewer_bytes_than_promised_fail_before_the_last_chunk() -> None:
