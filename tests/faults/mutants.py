@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -240,8 +241,12 @@ _VERDICTS = {
 
 
 def main() -> int:
-    missed = 0
-    chosen = [mutant for mutant in MUTANTS if all(word in mutant.name for word in sys.argv[1:])]
+    parser = argparse.ArgumentParser(prog="scripts/mutate", description="Break the tool on purpose: is it noticed?")
+    parser.add_argument("words", nargs="*", help="only mutants with all these words in their names")
+    words, missed = parser.parse_args().words, 0
+    chosen = [mutant for mutant in MUTANTS if all(word in mutant.name for word in words)]
+    if not chosen:
+        parser.error("no mutant has such a name")
     for mutant in chosen:
         seen, evidence = caught(mutant)
         missed += not seen
