@@ -435,6 +435,8 @@ class Page:
             if entry.id in once:
                 del once[entry.id]
                 yield entry
+        if once:
+            raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
 def _update(entry_id: str, change: Any, client: Any) -> Entry:

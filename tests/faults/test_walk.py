@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mutants import MUTANTS, Mutant, edited
 from scenarios import ARCHIVED, SCENARIOS, Stage
 from truth import Truth, digest
 from walker import ALLOWED, KINDS, Case, Point, Walker
@@ -174,3 +175,9 @@ def test_walk_sees_a_command_that_never_gets_there(walker: Walker) -> None:
         del SCENARIOS["impossible"]
     assert set(verdict.failures) == {"STUCK"}
     assert "STUCK" not in ALLOWED
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_mutant_can_still_be_made(mutant: Mutant) -> None:
+    """`scripts/mutate` takes minutes, so that the tool may change under it."""
+    assert list(edited(mutant))
