@@ -203,7 +203,8 @@ class App:
     def kaltura(self, *, read_only: bool = True) -> Kaltura:
         from kaltura_archiver.kaltura import Kaltura
 
-        gc.freeze()  # what was imported stays: the collector need not look at it again and again
+        if not gc.get_freeze_count():
+            gc.freeze()  # what was imported stays: the collector need not look at it again and again
         if read_only:
             # A thread that fetches a page waits 5 ms, Python's default, each time it wants the lock back from the one
             # that writes rows. Transfers are better off with that: they have threads enough.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
@@ -34,6 +35,18 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.world import Sandbox
+
+# Dask leaves the socket to a scheduler that is gone to Python's collector of garbage, whenever that comes by.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def dask_leaves_nothing_to_other_tests() -> Iterator[None]:
+    yield
+    gc.collect()
+
 
 # The fixture `run` does without them.
 LOCK, RUN_LOG = cli_module._lock, cli_module._run_log

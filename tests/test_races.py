@@ -129,6 +129,24 @@ def test_a_copy_archived_meanwhile_is_never_overwritten(sandbox: Sandbox, run: R
         assert sandbox.s3.uploads() == []
 
 
+def test_a_copy_that_s3_only_says_it_has_is_not_believed(sandbox: Sandbox, run: Run) -> None:
+    """HeadObject after the upload: S3 took the bytes, and what is there a moment later is nothing, or other bytes."""
+    client = sandbox.s3.client()
+    for mebibytes, instead in ((0, None), (17, None), (0, b"cut"), (17, b"cut")):
+        entry_id = sandbox.add(State.INITIAL, content=random.Random(mebibytes).randbytes((mebibytes << 20) + 9_999))
+
+        def harm(_: object, entry_id: str = entry_id, instead: bytes | None = instead) -> None:
+            client.delete_object(Bucket=sandbox.s3.bucket, Key=entry_id)
+            if instead:
+                sandbox.s3.put(entry_id, instead)
+
+        sandbox.control.add_fault(f"s3.{'CompleteMultipartUpload' if mebibytes else 'PutObject'}", "none", after=harm)
+        ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+        assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+        assert "S3 does not show the object as it was written; the entry is not tagged" in ran.err
+        assert tags_of(sandbox, entry_id) == ""
+
+
 def test_a_stored_copy_that_disappears_before_the_swap_keeps_the_original(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.ARCHIVED)
     video = shown(sandbox, entry_id)
