@@ -498,6 +498,10 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
     help="Entries worked on at a time.",
 )  # fmt: skip
+lookers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
+    help="Copies looked at at a time.",
+)  # fmt: skip
 no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
 cluster_options = _options(
     click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kaltura_archiver.cli import App, Archiver, Duration, cli, no_cluster, pass_app, tls_folder
+from kaltura_archiver.cli import App, Archiver, Duration, cli, no_cluster, pass_app, tls_folder, workers_option
 from kaltura_archiver.errors import Exit
 
 if TYPE_CHECKING:
@@ -83,10 +83,7 @@ def scheduler(app: App, /, host: str | None, port: int, cluster_tls: str | None)
 
 @cluster.command("worker")
 @click.argument("address", metavar="SCHEDULER")
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
-    help="Entries worked on at a time.",
-)  # fmt: skip
+@workers_option
 @click.option("--host", metavar="ADDRESS", help="Address by which the scheduler reaches us [as the network says].")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Listen on this port [any].")
 @click.option("--nanny-port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="And on this one [any].")

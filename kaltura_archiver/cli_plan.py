@@ -33,6 +33,7 @@ from kaltura_archiver.cli import (
     format_option,
     keep_list,
     keep_options,
+    lookers_option,
     min_age_option,
     need_criteria,
     no_lock_option,
@@ -91,14 +92,7 @@ def _account(app: App, command: Command, placeholders: Placeholders) -> dict[str
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=8,
-    show_default=True,
-    metavar="N",
-    help="Copies looked at at a time.",
-)
+@lookers_option
 @_options(*_COPY, min_age_option, noticed_option, placeholder_map_option, *_THAW, *_SWAP[2:])
 @keep_options
 @price_options

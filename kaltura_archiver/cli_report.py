@@ -18,6 +18,7 @@ from kaltura_archiver.cli import (
     SelectingCommand,
     _after_selection,
     cli,
+    lookers_option,
     pass_app,
     price_options,
     selection_options,
@@ -52,10 +53,7 @@ def _need_report() -> None:
     help="At most N entries in the page's table; the figures are of all.",
 )
 @price_options
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
-    help="Copies looked at at a time.",
-)  # fmt: skip
+@lookers_option
 @pass_app
 def report(
     app: App, /, query: Query, output: str, enriched: str | None, rows: int, kaltura_price: float | None,

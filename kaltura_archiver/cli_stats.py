@@ -18,6 +18,7 @@ from kaltura_archiver.cli import (
     cli,
     columns_option,
     format_option,
+    lookers_option,
     pass_app,
     price_options,
     selection_options,
@@ -45,14 +46,7 @@ log = logging.getLogger(__name__)
     metavar="CLASS",
     help="Where copies would go that are not there yet.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=8,
-    show_default=True,
-    metavar="N",
-    help="Copies looked at at a time.",
-)
+@lookers_option
 @columns_option
 @format_option
 @pass_app

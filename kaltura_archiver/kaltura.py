@@ -402,31 +402,32 @@ class _Found:
     total: int
     xml: Any
 
+    @classmethod
+    def of(cls, answer: Any) -> _Found:
+        """KalturaError if an entry in the answer has no id or time. What else it lacks is seen when it is used."""
+        results, total = _listed(answer, _ENTRIES)
+        ids, times = _ids(answer), _times(answer)
+        if not len(results) == len(ids) == len(times):
+            for result in results:
+                _entry(result.find("object"))  # says what is wrong
+            raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
+        return cls([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True)], total, answer)
+
     def entries(self) -> Iterator[Entry]:
         return map(_entry, _objects(self.xml))
 
 
-def _found(answer: Any) -> _Found:
-    """KalturaError if an entry in a search's answer has no id or time. What else it lacks is seen when it is used."""
-    results, total = _listed(answer, _ENTRIES)
-    ids, times = _ids(answer), _times(answer)
-    if not len(results) == len(ids) == len(times):
-        for result in results:
-            _entry(result.find("object"))  # says what is wrong
-        raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
-    return _Found([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True)], total, answer)
-
-
 @dataclass(frozen=True)
 class Page:
-    """Entries that the index found, still as XML: whoever uses them builds them, while the next page is fetched.
-
-    `total` is how many match from this page on.
-    """
+    """Entries that the index found, still as XML: whoever uses them builds them, while the next page is fetched."""
 
     found: _Found
     ids: Collection[str]
-    total: int
+
+    @property
+    def total(self) -> int:
+        """How many match from this page on."""
+        return self.found.total
 
     def entries(self) -> Iterator[Entry]:
         """Those with these ids, each once."""
@@ -744,7 +745,7 @@ class Kaltura:
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> _Found:
         def search(client: Any) -> _Found:
             _ask_search(params, page_size, page, client)
-            return _found(client.doQueue())
+            return _Found.of(client.doQueue())
 
         return self._call("search", search)
 
@@ -795,7 +796,7 @@ class Kaltura:
                 for entry_id, created_at in found.outlines
                 if entry_id not in seen and (cursor is None or created_at >= cursor)
             }
-            yield Page(found, fresh, total)
+            yield Page(found, fresh)
             if page * size >= total and (page == 1 or not fresh):
                 return
             if not fresh:
@@ -829,7 +830,7 @@ class Kaltura:
                 total = found.total
                 new = {entry_id: created_at for entry_id, created_at in found.outlines if entry_id not in seen}
                 seen.update(new)
-                yield Page(found, [entry_id for entry_id, at in new.items() if at == second], total)
+                yield Page(found, [entry_id for entry_id, at in new.items() if at == second])
                 if len(seen) >= total:
                     return
                 page += 1

@@ -14,9 +14,10 @@ from lxml import etree
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.config import read_settings
+from kaltura_archiver.errors import KalturaError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.inventory import Inventory
-from kaltura_archiver.kaltura import Kaltura, _found
+from kaltura_archiver.kaltura import Kaltura, Page, _Found
 from kaltura_archiver.model import Availability, State
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.selection import Ids, Selection
@@ -237,6 +238,11 @@ def entry_xml(entry_id: str, created_at: int) -> str:
     return "".join(["<item><object>", *(f"<{k}>{v}</{k}>" for k, v in fields.items()), "</object></item>"])
 
 
+def answer(objects: str, total: int) -> Any:
+    head = f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{total}</totalCount>"
+    return etree.fromstring(f"<result>{head}<objects>{objects}</objects></result>")
+
+
 class EndlessKaltura(Kaltura):
     """Answers searches itself: `n` entries, one per second, or the same page whatever is asked."""
 
@@ -251,8 +257,7 @@ class EndlessKaltura(Kaltura):
         first = bounds[0] - LONG_AGO + known if bounds and not self._stuck else 0
         numbers = range(first, min(first + page_size, self._n))
         objects = "".join(entry_xml(f"0_{n:08}", LONG_AGO + n) for n in numbers)
-        head = f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{self._n - first}</totalCount>"
-        return _found(etree.fromstring(f"<result>{head}<objects>{objects}</objects></result>"))
+        return _Found.of(answer(objects, self._n - first))
 
 
 def peak_of(n: int) -> int:
@@ -285,3 +290,19 @@ def test_ids_collected_before_the_first_change_take_little_memory() -> None:
 def test_a_search_that_repeats_its_first_page_gives_no_entry_twice() -> None:
     found = [e.id for e in Selection(EndlessKaltura(30, stuck=True), Query(page_size=10, max_entries=None))]
     assert sorted(found) == [f"0_{n:08}" for n in range(30)]
+
+
+def test_an_entry_that_an_answer_only_names_is_not_passed_over() -> None:
+    found = _Found.of(answer(entry_xml("0_a", LONG_AGO), 1))
+    assert [entry.id for entry in Page(found, ["0_a"]).entries()] == ["0_a"]
+    with pytest.raises(KalturaError, match="does not show, 0_b"):
+        list(Page(found, ["0_a", "0_b"]).entries())
+
+
+@pytest.mark.parametrize("missing", ["id", "createdAt"])
+def test_an_entry_without_id_or_time_is_an_incomplete_answer(missing: str) -> None:
+    whole, broken = entry_xml("0_a", LONG_AGO), etree.fromstring(entry_xml("0_b", LONG_AGO))
+    element = broken.find(f"object/{missing}")
+    element.getparent().remove(element)
+    with pytest.raises(KalturaError, match=r"without id|incomplete entry"):
+        _Found.of(answer(whole + etree.tostring(broken).decode(), 2))
