@@ -781,7 +781,9 @@ class Runner:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
             raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
-        if normalised_tags(entry.tags) != normalised_tags([*planned.tags, *work.own_tags]):
+        now, before = normalised_tags(entry.tags), normalised_tags(planned.tags)
+        own = work.own_tags
+        if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
         if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")

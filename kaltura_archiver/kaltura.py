@@ -43,7 +43,7 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, children_of, in_categories
-from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
+from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, normalised_tags, split_tags, tags_with
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.streams import CHUNK_BYTES, Chunk, Landing, Piece, chunked, exactly
@@ -82,6 +82,10 @@ RETRYABLE = NOT_ACTED | {
 ENTRY_GONE = "ENTRY_ID_NOT_FOUND"
 FEATURE_FORBIDDEN = "FEATURE_FORBIDDEN"
 TOKEN_FULL = 2
+# The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
+# character set counts up to three bytes for one.
+MAX_TAGS_BYTES = 65_535
+LONG_TAGS_BYTES = 20_000
 # Marks the file names of our upload tokens, so that those of killed runs can be told from other people's.
 TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
 MAX_TOKEN_PAGES = 20
@@ -275,6 +279,7 @@ def _entry(raw: Any) -> Entry:
         name=text("name", ""),
         status=fields["status"],
         tags=split_tags(fields["tags"]),
+        tags_text=fields["tags"],
         media_type=_int(text("mediaType")),
         entry_type=text("type", ""),
         created_at=_int(text("createdAt")) or 0,
@@ -440,8 +445,25 @@ class Page:
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
-def _update(entry_id: str, change: Any, client: Any) -> Entry:
+def _update(entry_id: str, tags: str, client: Any) -> Entry:
+    change = KalturaMediaEntry()
+    change.tags = tags
     return _entry(client.media.update(entry_id, change))
+
+
+def _as_stored(tags: str) -> str:
+    """What Kaltura makes of a field of tags when it is written."""
+    return ", ".join(normalised_tags(split_tags(tags)))
+
+
+def _require_room(entry_id: str, tags: str) -> None:
+    """Raise EntryFailed for more tags than Kaltura keeps."""
+    size_bytes = len(_as_stored(tags).encode())
+    if size_bytes > MAX_TAGS_BYTES:
+        raise EntryFailed(
+            f"the tags of {entry_id} would have {size_bytes} bytes, of which Kaltura keeps {MAX_TAGS_BYTES} and drops "
+            "the rest: its tags were not changed; remove some of them and run the command again"
+        )
 
 
 def _list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
@@ -954,37 +976,57 @@ class Kaltura:
         remove: str = "",
         check: Callable[[tuple[FlavorAsset, ...]], None] | None = None,
     ) -> Entry:
-        """Add and remove a tag on a fresh read of the entry, and check the answer (kaltura-api 6).
+        """Add or remove a tag on a fresh read of the entry, and check the answer (kaltura-api 6).
 
         `check` is given the flavors, read in the same request as the entry, and may raise. Raises Changed if the entry
-        is gone, KalturaError if Kaltura did not take the change.
+        is gone, EntryFailed if somebody's tag would be lost, KalturaError if Kaltura did not take the change.
         """
+        before: Entry | None = None
+        sent = ""
         for attempt in range(3):
             entry, flavors, *_ = self.look(entry_id, entry_last=True) if check else Look(self.entry(entry_id), ())
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
+            if before:
+                self._require_not_cut(before, sent, entry)
             if check:
                 check(flavors)
-            wanted = [tag for tag in entry.tags if tag.lower() != remove]
-            if add and add not in entry.tag_set:
-                wanted.append(add)
-            if tuple(wanted) == entry.tags:
+            before, sent = entry, tags_with(entry.tags_text, add=add, remove=remove)
+            if sent == entry.tags_text:
                 return entry
-            change = KalturaMediaEntry()
-            change.tags = ", ".join(wanted)
+            _require_room(entry_id, sent)
             try:
-                update = partial(_update, entry_id, change)
-                entry = self._call(f"set the tags of {entry_id}", update, writes=True)
+                entry = self._call(f"set the tags of {entry_id}", partial(_update, entry_id, sent), writes=True)
             except KalturaError as error:
                 if not error.retryable or attempt == 2:
                     raise
                 self._pause(0.5)
                 continue  # the answer was lost: the next fresh read tells
+            if len(sent.encode()) > LONG_TAGS_BYTES:
+                now = self.entry(entry_id)
+                if now is None:
+                    raise Changed(f"entry {entry_id} is gone")
+                self._require_not_cut(before, sent, now)
+                entry = now
             if (not add or add in entry.tag_set) and remove not in entry.tag_set:
                 return entry
             break
         raise KalturaError(
             f"Kaltura accepted the tags of {entry_id} but did not store them: may this user edit the entry?"
+        )
+
+    def _require_not_cut(self, before: Entry, sent: str, now: Entry) -> None:
+        """Raise EntryFailed if Kaltura holds only the beginning of the tags that were sent, after putting back those
+        from `before`: its database cuts a long field after the answer, which shows all (real-kaltura M07).
+        """
+        whole = _as_stored(sent)
+        if whole == now.tags_text or not whole.startswith(now.tags_text) or len(sent.encode()) <= LONG_TAGS_BYTES:
+            return
+        log.warning("Kaltura dropped tags of %s, which are put back: %s", before.id, whole[len(now.tags_text) :])
+        self._call(f"put back the tags of {before.id}", partial(_update, before.id, before.tags_text), writes=True)
+        raise EntryFailed(
+            f"Kaltura kept only {len(now.tags_text.encode())} of {len(whole.encode())} bytes of the tags of "
+            f"{before.id}: they were put back as they had been; remove some of them and run the command again"
         )
 
     def new_token(self, file_name: str, size_bytes: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -84,24 +85,53 @@ class ReplacementStatus(StrEnum):
     FAILED = "4"
 
 
+# What Kaltura trims tags of (PHP's trim): a no-break space is part of a tag (real-kaltura M01).
+_BLANKS = " \t\n\r\0\x0b"
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
 def split_tags(text: str | None) -> tuple[str, ...]:
     """The whole tags of Kaltura's comma-separated field, as they are written there (kaltura-api 6)."""
-    return tuple(tag for part in (text or "").split(",") if (tag := part.strip()))
+    return tuple(tag for part in (text or "").split(",") if (tag := part.strip(_BLANKS)))
 
 
-def normalised_tags(tags: Iterable[str]) -> frozenset[str]:
-    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
-    return frozenset(short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1)
+def lowered(tag: str) -> str:
+    """A tag in the case in which Kaltura keeps it: only ASCII letters are lowered (real-kaltura M01)."""
+    return tag.translate(_LOWER)
+
+
+def normalised_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing.
+
+    In their order, each once. A blank at which a long tag was cut goes at the next change.
+    """
+    cut = (lowered(tag).encode()[:100].decode(errors="ignore").strip(_BLANKS) for tag in tags if len(tag.encode()) > 1)
+    return tuple(dict.fromkeys(filter(None, cut)))
+
+
+def tags_with(text: str, *, add: str = "", remove: str = "") -> str:
+    """Kaltura's field with one tag added at its end, or one removed, both in lower case; every other byte stays."""
+    parts = text.split(",")
+    kept = [part for part in parts if not remove or lowered(part.strip(_BLANKS)) != remove]
+    if add and add not in map(lowered, split_tags(text)):
+        kept.append(f" {add}")
+    if kept == parts:
+        return text
+    return ",".join(kept).strip(f",{_BLANKS}")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0)."""
+    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
+
+    `tags_text` is the field of the tags, byte for byte as Kaltura holds it.
+    """
 
     id: str
     name: str = ""
     status: str = EntryStatus.READY
     tags: tuple[str, ...] = ()
+    tags_text: str = ""
     media_type: int | None = MediaType.VIDEO.value
     entry_type: str = "1"
     created_at: int = 0
