@@ -37,6 +37,7 @@ from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     NOTICE_PREFIX,
     REPLACED_TAG,
+    UNREADABLE,
     Availability,
     Entry,
     EntryStatus,
@@ -269,7 +270,7 @@ class Runner:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
             if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
                 for token_id, name in self.kaltura.stale_tokens(before):
-                    if name.removeprefix(TOKEN_PREFIX).rpartition(".")[0] in ids:
+                    if name.removeprefix(TOKEN_PREFIX).partition(".")[0] in ids:
                         self.kaltura.delete_token(token_id)
                         log.info("removed the upload token %s that an interrupted run had left", token_id)
         except ServiceError as error:
@@ -425,8 +426,11 @@ class Runner:
         work.notes.append(f"tagged {REPLACED_TAG}")
 
     def _remove_replaced(self, work: _Work) -> None:
-        self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+        entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
         work.notes.append(f"tag {REPLACED_TAG} removed")
+        if entry.unreadable:
+            work.notes.append(UNREADABLE)
+            log.warning("entry %s: %s", work.id, UNREADABLE)
 
     # Steps: the stored copy
 
@@ -664,7 +668,9 @@ class Runner:
             taken = self.store.fingerprinter(stored)
             pieces = self._proven(taken, stored, self.store.read(stored))
             try:
-                work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)
+                # The extension is taken from the posted name; a name without one leaves none (real-kaltura U28).
+                name = f"{TOKEN_PREFIX}{work.id}.{extension(stored)}".removesuffix(".")
+                work.token = self._upload(name, stored.size_bytes, pieces)
             except StoreError as error:
                 if error.code == "InvalidObjectState":
                     raise _frozen_again(stored) from error
@@ -738,7 +744,7 @@ class Runner:
         if self.store.head(key) is None:
             with self._transfers:
                 size, pieces = self.kaltura.content(original)
-                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "mp4", "source-bytes": str(size)}
+                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
                 with closing(self._while_current(original, pieces)) as current:
                     self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
             work.bytes_moved += size
@@ -988,6 +994,11 @@ def _failed(temporary: Entry | None) -> bool:
 
 
 def extension(stored: StoredObject) -> str:
-    """The file name extension of a stored original: Kaltura's own, else mp4 as the old tool assumed."""
+    """The file name extension of a stored original: Kaltura's own, or empty where it had none (Kaltura's noex).
+
+    Of objects that do not tell, it is mp4, as the old tool assumed.
+    """
+    if "entry-id" not in stored.metadata:
+        return "mp4"
     ext = stored.metadata.get("file-ext", "")
-    return ext if ext.isalnum() and ext != "noex" else "mp4"
+    return ext if ext.isalnum() and ext != "noex" else ""

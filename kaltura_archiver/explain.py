@@ -33,7 +33,7 @@ def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
                 "original": flavor.is_original,
                 "status": flavor.status.name,
                 "bytes": flavor.size_bytes,
-                "KB": flavor.size_kb,
+                "KB": flavor.kilobytes,
                 "extension": flavor.file_ext,
             }
             for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)

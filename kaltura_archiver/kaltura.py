@@ -90,6 +90,32 @@ LONG_TAGS_BYTES = 20_000
 TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
 MAX_TOKEN_PAGES = 20
 
+# What the file host says when it may not serve, and will not in a minute either (KExternalErrors of kaltura/server,
+# [read]): it knows no session, so that rules which let an admin pass do not help. Its other errors may pass.
+FORBIDDEN = "ACCESS_CONTROL_RESTRICTED"
+_ACCESS_CONTROL = (
+    "the access control of the entry forbids it; in Kaltura, allow this machine's address in the entry's access "
+    "control profile, or give the entry another profile for as long as this takes, and run the command again"
+)
+_NOT_SERVED = {
+    2: "the entry is outside of its scheduled time; change its start or end date in Kaltura",
+    3: _ACCESS_CONTROL,
+    13: "the entry waits for moderation, or was rejected; approve it in Kaltura",
+    15: "the account is not active; ask Kaltura",
+    16: "Kaltura does not serve to the country of this machine; ask Kaltura to, or run this elsewhere",
+    18: "the account's delivery settings forbid this way of download; ask Kaltura to allow it for this machine",
+    30: "the account's access control forbids it; in Kaltura, allow this machine's address",
+    34: "this machine's address is not among those that the account allows; add it in Kaltura",
+    40: "the account may not be served by this host; ask Kaltura",
+    53: "this host serves only to hosts that authenticate; ask Kaltura for another delivery profile",
+}
+
+
+def _forbidden(reason: str) -> str:
+    """What to do where the file host's error, `exiting on error N - text`, is one that does not pass; else empty."""
+    found = re.match(r"exiting on error (\d+)\b", reason)
+    return _NOT_SERVED.get(int(found[1]), "") if found else ""
+
 
 class _Session(requests.Session):
     """Heeds the environment (proxies, certificates), but gives nobody a password out of ~/.netrc."""
@@ -295,7 +321,7 @@ def _entry(raw: Any) -> Entry:
         replaced_entry_id=text("replacedEntryId", ""),
         replacement_status=text("replacementStatus") or "0",
         parent_entry_id=text("parentEntryId", ""),
-        duration_seconds=_int(text("duration")) or 0,
+        duration_seconds=_int(text("duration")),
     )
 
 
@@ -914,7 +940,12 @@ class Kaltura:
             if attempt > 1:
                 self._pause(min(0.25 * 2**attempt, 15) * (0.5 + random.random()))  # noqa: S311 - jitter
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
-            url = _text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
+            try:
+                url = _text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
+            except KalturaError as error:
+                if error.code == "ASSET_NOT_ALLOWED":
+                    raise KalturaError(f"{error}: {_ACCESS_CONTROL}", code=FORBIDDEN) from error
+                raise
             if urlsplit(url).scheme not in ("http", "https"):
                 raise KalturaError(f"{what}: Kaltura gave no address to download from")
             if attempt > 2:
@@ -925,7 +956,7 @@ class Kaltura:
             except (OSError, http.client.HTTPException) as error:
                 failure = _translate(error, what)
                 continue
-            reason = response.headers.get("X-Kaltura-App", "")
+            reason = response.headers.get("X-Kaltura-App") or ""
             length = response.headers.get("Content-Length", "")
             if response.status == (206 if offset else 200) and length.isdigit() and int(length) > 0 and not reason:
                 found = offset + int(length)
@@ -934,6 +965,8 @@ class Kaltura:
                     raise Changed(f"{what}: the content is now {found} bytes, not {size}")
                 return response, found
             response.close()
+            if forbidden := _forbidden(reason):
+                raise KalturaError(f"{what}: {forbidden} ({redact(reason)[:120]})", code=FORBIDDEN)
             failure = KalturaError(
                 f"{what}: the file host sent no content (HTTP {response.status}, {length or 'no'} bytes"
                 f"{', ' + redact(reason)[:120] if reason else ''})",

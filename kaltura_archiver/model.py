@@ -147,7 +147,7 @@ class Entry:
     replaced_entry_id: str = ""
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
-    duration_seconds: int = 0
+    duration_seconds: int | None = None  # 0 where Kaltura could not read the content
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -169,6 +169,12 @@ class Entry:
         return max(days, default=None)
 
     @property
+    def unreadable(self) -> bool:
+        """Whether Kaltura tells that this video or sound, READY as it is, has no duration: it could not read it."""
+        timed = self.media_type in (MediaType.VIDEO.value, MediaType.AUDIO.value)
+        return timed and self.status == EntryStatus.READY and self.duration_seconds == 0
+
+    @property
     def replacement_running(self) -> bool:
         return bool(self.replacing_entry_id) or self.replacement_status not in ("", ReplacementStatus.NONE)
 
@@ -180,6 +186,10 @@ class Entry:
     def temporary(self) -> bool:
         """Made by Kaltura for a replacement in progress; gone when that ends (kaltura-api 5.3)."""
         return bool(self.replaced_entry_id)
+
+
+# Said of an entry with its original in place that is `unreadable`.
+UNREADABLE = "WARNING: Kaltura tells a duration of 0 seconds, so it could not read the video: play it"
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,11 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+
+    @property
+    def kilobytes(self) -> int | None:
+        """The size in KB. `size_kb` is in *bytes* where Kaltura has no media information (kaltura-api 4.3)."""
+        return max(1, round(self.size_bytes / 1024)) if self.size_bytes else self.size_kb
 
     @property
     def content_id(self) -> str:

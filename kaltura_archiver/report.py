@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from kaltura_archiver.errors import Exit
-from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
+from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
 from kaltura_archiver.redact import RedactingFilter, one_line, redact
 from kaltura_archiver.states import Judgement, sizes_agree
 
@@ -210,7 +210,7 @@ def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
         "entry_id": flavor.entry_id,
         "flavor_id": flavor.id,
         "original": flavor.is_original,
-        "size_KB": flavor.size_kb,
+        "size_KB": flavor.kilobytes,
         "created_date": iso_date(flavor.created_at) or None,
         "deleted_date": iso_date(flavor.deleted_at) or None,
         "status": flavor.status.name,
@@ -222,9 +222,7 @@ def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
 
 def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
     entry, original, stored = facts.entry, facts.original, facts.stored
-    size_kb = original.size_kb if original else None
-    if original and size_kb is None and original.size_bytes:
-        size_kb = round(original.size_bytes / 1024)
+    size_kb = original.kilobytes if original else None
     match = None
     if original and stored:
         if original.size_bytes:
@@ -257,10 +255,11 @@ def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
 
 def health_message(facts: Facts, judgement: Judgement) -> str:
     """The state's name, then HEALTHY, or what is wrong and what to do; of a stored copy also when it was verified,
-    if its tags were read."""
+    if its tags were read; and whether Kaltura can tell the duration of what was archived, and perhaps restored."""
     text = "HEALTHY" if judgement.healthy else f"{judgement.why}; {judgement.hint}"
     verified = f", {_verified(facts)}" if facts.stored and facts.stored.complete else ""
-    return f"{judgement.state}: {text}{verified}"
+    unreadable = f"; {UNREADABLE}" if facts.entry.unreadable and judgement.state is State.ARCHIVED else ""
+    return f"{judgement.state}: {text}{verified}{unreadable}"
 
 
 def _verified(facts: Facts) -> str:
