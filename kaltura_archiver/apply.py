@@ -35,7 +35,6 @@ from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
-    NOTICE_PREFIX,
     REPLACED_TAG,
     UNREADABLE,
     Availability,
@@ -49,9 +48,10 @@ from kaltura_archiver.model import (
     ReplacementStatus,
     StoredObject,
     normalised_tags,
+    notice_tag,
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
-from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
+from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for, unnoticed
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
 from kaltura_archiver.streams import (
@@ -795,6 +795,8 @@ class Runner:
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
+                if work.hides and (why := unnoticed(entry, self.options)):
+                    raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
                 self._require_current(work.facts.original, flavors)
         elif Facts(entry, flavors).original is not None:
             raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
@@ -928,20 +930,27 @@ class Runner:
             self.store.set_tags(work.id, placeholder=new.content_id)
 
 
-def add_notice(kaltura: Kaltura, entry_id: str, day: date, *, dry_run: bool) -> Result:
-    """Tag an entry with the day on which its owner was told that it will be replaced. Never raises for one entry."""
-    tag = f"{NOTICE_PREFIX}{day.isoformat()}"
+def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_run: bool) -> Result:
+    """Tag an entry with the day on which this owner was told that it will be replaced. Never raises for one entry.
+
+    REFUSED, and tagged all the same, where somebody else owns it by now: for them it is no notice.
+    """
+    tag = notice_tag(day, owner)
     outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
     if not dry_run:
         try:
-            kaltura.change_tags(entry_id, add=tag)
+            entry = kaltura.change_tags(entry_id, add=tag)
             outcome, detail = Outcome.DONE, f"done: tagged {tag}"
+            if (day, True) not in entry.notices:
+                now = f"{entry.owner or 'nobody'} owns it now, not {owner or 'nobody'}"
+                outcome, detail = Outcome.REFUSED, f"tagged {tag}, but {now}: who owns it has had no notice"
         except Changed as error:
             outcome, detail = Outcome.SKIPPED, f"skipped: {error}"
         except ArchiverError as error:
             outcome, detail = Outcome.FAILED, f"failed: {error}"
     mode = "DRYRUN" if dry_run else "EXEC"
-    level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+    levels = {Outcome.FAILED: logging.ERROR, Outcome.REFUSED: logging.WARNING}
+    level = levels.get(outcome, logging.INFO)
     log.log(level, "%s", detail, extra={"mode": mode, "kind": "entry", "entry": entry_id, "action": "notify"})
     return Result(entry_id, "", outcome, detail)
 

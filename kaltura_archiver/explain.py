@@ -57,7 +57,8 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "plays": entry.plays,
         "last_played": iso_date(entry.last_played_at) or "never",
         "creator": entry.creator_id,
-        "owner": entry.owner_id,
+        "owner": entry.owner,
+        "owner_noticed": entry.noticed_on.isoformat() if entry.noticed_on else "no",
         "categories": entry.categories,
         "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
         if entry.replacement_running

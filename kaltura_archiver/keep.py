@@ -29,7 +29,7 @@ class Keep:
         if tags := sorted(self.tags & {tag.strip() for tag in entry.tag_set}):
             return f"tagged {tags[0]}"
         if owner := next((user for user in (entry.owner_id, entry.creator_id) if self._owns(user)), ""):
-            return f"owned by {owner}"
+            return f"{'owned' if owner == entry.owner else 'created'} by {owner}"
         if not self.categories:
             return ""
         if direct := sorted(self.categories & {int(number) for number in entry.category_ids if number.isdecimal()}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,7 +13,8 @@ from functools import cached_property, lru_cache
 
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
-# And the day on which the owner was told that the original will be replaced: notice_2026-11-25.
+# And the day on which the owner was told that the original will be replaced, with a mark of who that was:
+# notice_2026-11-25_d30a5f57. Tags may be seen by viewers, so it is not the name.
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
@@ -163,10 +165,26 @@ class Entry:
         return REPLACED_TAG in self.tag_set
 
     @property
+    def owner(self) -> str:
+        """Whose the entry is: who was made its owner, or else its creator."""
+        return self.owner_id or self.creator_id
+
+    @property
+    def notices(self) -> tuple[tuple[date, bool], ...]:
+        """The days (UTC) on which somebody had a notice, by the tags, and whether that was who owns it today.
+
+        Tags of earlier versions do not tell to whom it went. It was the creator.
+        """
+        mine = {owner_mark(self.owner)}
+        if owner_mark(self.creator_id) in mine:
+            mine.add("")
+        found = [notice for tag in self.tag_set if (notice := _day_and_mark(tag))]
+        return tuple((day, mark in mine) for day, mark in sorted(found))
+
+    @property
     def noticed_on(self) -> date | None:
-        """The day (UTC) of the newest notice to the owner, by its tag: each one made a promise that is to be kept."""
-        days = [day for tag in self.tag_set if (day := _day_of_notice(tag))]
-        return max(days, default=None)
+        """The day of the newest notice to today's owner: each one made a promise that is to be kept."""
+        return max((day for day, mine in self.notices if mine), default=None)
 
     @property
     def unreadable(self) -> bool:
@@ -348,13 +366,24 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-def _day_of_notice(tag: str) -> date | None:
-    """The day that this whole tag tells of; None for any other tag."""
-    text = tag.removeprefix(NOTICE_PREFIX)
+def owner_mark(user: str) -> str:
+    """A mark of a Kaltura user that fits into a tag, the same in any case; empty for nobody."""
+    from hashlib import sha256  # not for `--help`
+
+    name = " ".join(user.casefold().split())
+    return sha256(name.encode()).hexdigest()[:8] if name else ""
+
+
+def notice_tag(day: date, owner: str) -> str:
+    """The tag that says that this owner had a notice on this day."""
+    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner))))
+
+
+def _day_and_mark(tag: str) -> tuple[date, str] | None:
+    """The day that this whole tag tells of, and the mark of who was told, if it has one; None for any other tag."""
+    found = re.fullmatch(rf"{NOTICE_PREFIX}(\d{{4}}-\d\d-\d\d)(?:_([0-9a-f]{{8}}))?", tag, re.ASCII)
     with suppress(ValueError):
-        day = date.fromisoformat(text)
-        # Python also reads 20261125 and 2026-W48-3.
-        return day if tag == f"{NOTICE_PREFIX}{day.isoformat()}" else None
+        return (date.fromisoformat(found[1]), found[2] or "") if found else None
     return None
 
 

@@ -30,9 +30,10 @@ Cell = str | int | float | bool | None
 ROWS_AT_ONCE = 100
 ROWS_HELD_SECONDS = 0.1
 
+# Those of the old tool in its order, for joins by position; at the end whose it is, which it did not know.
 LIST_COLUMNS = (
     "last_played_date", "plays", "entry_id", "status", "archived_to_s3", "flavors_deleted", "created_date", "created",
-    "creator_id", "category_ids", "categories",
+    "creator_id", "category_ids", "categories", "owner_id",
 )  # fmt: skip
 FLAVOR_COLUMNS = ("entry_id", "flavor_id", "original", "size_KB", "created_date", "deleted_date", "status")
 HEALTH_COLUMNS = (
@@ -199,6 +200,7 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "creator_id": entry.creator_id or None,
         "category_ids": ",".join(entry.category_ids) or None,
         "categories": entry.categories or None,
+        "owner_id": entry.owner or None,
         "name": entry.name or None,
         "tags": ", ".join(entry.tags) or None,
         "duration_seconds": entry.duration_seconds,
