@@ -76,7 +76,8 @@ def download_original(
 
 def _is_placeholder(runner: Runner, facts: Facts, found: Fingerprint) -> bool:
     """Whether what was read from Kaltura is a placeholder: by its bytes, or by what is known of the entry."""
-    if found.sha256 in {placeholder.sha256 for placeholder in runner.placeholders.of_size(found.size_bytes)}:
+    recorded = facts.stored.placeholder_sha256 if facts.stored else ""
+    if found.sha256 in (*runner.placeholders.sha256s, recorded):
         return True
     return classify(facts).state in (State.PLACEHOLDER, State.HALF_TAGGED, State.LOST)
 

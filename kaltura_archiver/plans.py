@@ -21,7 +21,7 @@ from kaltura_archiver.model import (
     State,
     iso_date,
 )
-from kaltura_archiver.states import Judgement, classify
+from kaltura_archiver.states import Judgement, classify, holds_placeholder, unrecorded
 
 DAY_SECONDS = 86400
 
@@ -54,6 +54,7 @@ class Step(StrEnum):
     PUT_ORIGINAL = "bring the original back from S3 and verify it"
     READ_BACK = "read the stored copy back and compare it with its checksum"
     SETTLE = "go on with the replacement that is in progress"
+    RECORD = "record with the stored copy which placeholder is in place"
 
     @property
     def destroys(self) -> bool:
@@ -154,10 +155,8 @@ def _busy(facts: Facts, judgement: Judgement) -> Plan:
 def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL:
-            original = facts.original
-            if original and original.size_bytes in facts.placeholder_sizes:
-                # The same size may be chance: apply compares the bytes before anything is stored.
-                return _go(judgement, Step.COPY, Step.ADD_ARCHIVED, reason="unless it is the placeholder: same size")
+            if holds_placeholder(facts):
+                return _stop(judgement, Outcome.REFUSED, "the original is the placeholder video: it is not archived")
             return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)
         case State.ARCHIVED | State.UNTAGGED:
             steps: tuple[Step, ...] = () if judgement.identity is Identity.SAME else (Step.PROVE,)
@@ -209,7 +208,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             )
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
-        case State.HALF_TAGGED if entry.replaced or not _arrived_damaged(facts):
+        case State.HALF_TAGGED if entry.replaced or not (_arrived_damaged(facts) or _came_back(facts)):
             return _plan_repair(facts, judgement, options)
         case State.NO_ORIGINAL if entry.replaced:
             # A replacement in place that was cut: the same command goes on from it.
@@ -294,9 +293,16 @@ def _arrived_damaged(facts: Facts) -> bool:
     return original.size_bytes == stored.size_bytes and original.size_bytes not in facts.placeholder_sizes
 
 
+def _came_back(facts: Facts) -> bool:
+    """Whether the placeholder lies over an original that a restore had brought back."""
+    return facts.stored is not None and bool(facts.stored.restored_at)
+
+
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
+            if judgement.healthy and unrecorded(facts):
+                return _go(judgement, Step.RECORD, reason="it was told by reading it")
             if judgement.healthy:
                 return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
             return _stop(judgement, Outcome.REFUSED)
@@ -304,7 +310,7 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _plan_s3copy(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
-        case State.HALF_TAGGED if not facts.entry.replaced and _arrived_damaged(facts):
+        case State.HALF_TAGGED if not facts.entry.replaced and (_arrived_damaged(facts) or _came_back(facts)):
             return _bring_back(facts, judgement, options)
         case State.HALF_TAGGED:
             steps: tuple[Step, ...] = () if facts.entry.archived else (Step.ADD_ARCHIVED,)

@@ -46,9 +46,15 @@ class KalturaSettings:
     `conversion_seconds` on the sandbox's clock: the original is ready after half of it, the entry after all of it, and
     with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
     a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
+
+    After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
+    with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
+    `Library.link_again`.
     """
 
     conversion_seconds: float = 0.3
+    second_link_seconds: float = 0.01
+    second_link_always: bool = False
     entry_replacement: bool = True
     replacement_approval: bool = False
     fail_next_conversions: int = 0
