@@ -865,10 +865,11 @@ class Runner:
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
         if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
+        begun_before = work.facts.original is None or not work.facts.original.status.ready
+        if work.hides and not begun_before and (why := unnoticed(entry, self.options)):
+            raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
-                if work.hides and (why := unnoticed(entry, self.options)):
-                    raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
                 self._require_current(work.facts.original, flavors)
         elif Facts(entry, flavors).original is not None:
             raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
