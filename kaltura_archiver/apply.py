@@ -120,6 +120,7 @@ class _Work:
     begun: bool = False  # content of the entry may have changed: there is no way back
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
+    left: str = ""  # what a replacement that is thrown away leaves, in words
     bytes_moved: int = 0
     bytes_freed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -385,11 +386,13 @@ class Runner:
 
     # Steps: tags
 
+    def _still_proven(self, work: _Work) -> Callable[[tuple[FlavorAsset, ...]], None] | None:
+        """What is to be asked of the flavors at the moment of a tag that says what was proven of the original."""
+        proven, brought = work.proven, Step.PUT_ORIGINAL in work.steps
+        return (lambda flavors: self._require_current(proven, flavors, linked_again=brought)) if proven else None
+
     def _add_archived(self, work: _Work) -> None:
-        proven = work.proven
-        brought = Step.PUT_ORIGINAL in work.steps
-        check = (lambda flavors: self._require_current(proven, flavors, linked_again=brought)) if proven else None
-        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG, check=check)
+        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG, check=self._still_proven(work))
         work.own_tags.add(ARCHIVED_TAG)
         work.notes.append(f"tagged {ARCHIVED_TAG}")
 
@@ -403,7 +406,7 @@ class Runner:
         work.notes.append(f"tagged {REPLACED_TAG}")
 
     def _remove_replaced(self, work: _Work) -> None:
-        entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+        entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG, check=self._still_proven(work))
         work.notes.append(f"tag {REPLACED_TAG} removed")
         if entry.unreadable:
             work.notes.append(UNREADABLE)
@@ -866,7 +869,7 @@ class Runner:
         if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
         begun_before = work.facts.original is None or not work.facts.original.status.ready
-        if work.hides and not begun_before and (why := unnoticed(entry, self.options)):
+        if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), self.options)):
             raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
@@ -891,6 +894,8 @@ class Runner:
         `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
         """
         temporary: Entry | None = None
+        if entry and entry.replacing_entry_id:
+            work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
         if entry is None or not entry.replacement_running:
             entry, temporary = self._next_look(work, entry, deadline)
         while True:
@@ -907,7 +912,7 @@ class Runner:
                     work.begun = False
                     raise Waiting(
                         f"the replacement of {work.id} was thrown away by Kaltura, which ended an earlier one in that "
-                        "moment; the old content is in place: run the command again"
+                        f"moment; the old content is in place: run the command again{work.left}"
                     )
                 if new.status.ready:
                     self._end_conversion(work)
