@@ -31,12 +31,15 @@ from kaltura_archiver.errors import (
     StoreError,
     Waiting,
 )
+from kaltura_archiver.flavors import Settings, keep, read_settings_of, set_again, settings_of
 from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
     NOTICE_PREFIX,
     REPLACED_TAG,
+    SETTINGS_DUE,
+    SETTINGS_SET,
     Availability,
     Entry,
     EntryStatus,
@@ -112,6 +115,7 @@ class _Work:
     converting: bool = False  # one of those that Kaltura may convert at a time
     hides: bool = False  # it is the placeholder that takes the original's place
     begun: bool = False  # content of the entry may have changed: there is no way back
+    settings: Settings | None = None  # of its flavors, kept to be set again
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
     bytes_moved: int = 0
@@ -341,12 +345,14 @@ class Runner:
 
     def _look(self, entry_id: str, *, children: bool) -> tuple[Facts, int]:
         """The facts and, where asked for, how many further streams the entry has."""
+        usual_tags = self.kaltura.usual_tags() if self.command.swaps else None
         entry, flavors, count, inside = self.kaltura.look(entry_id, children=children, categories=self._kept_categories)
         if entry is None:
             raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
         chosen = self.placeholders.chosen(entry, Facts(entry, flavors).original)
         size = chosen.size_bytes if chosen else None
-        return Facts(entry, flavors, self.store.head(entry_id), size, self.placeholders.sizes, inside), count
+        stored, sizes = self.store.head(entry_id), self.placeholders.sizes
+        return Facts(entry, flavors, stored, size, sizes, inside, usual_tags), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
@@ -651,6 +657,7 @@ class Runner:
             work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - placeholder.size_bytes
         work.bytes_moved += placeholder.size_bytes
         work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
+        self._set_settings_again(work)
 
     def _put_original(self, work: _Work) -> None:
         stored = work.stored
@@ -688,6 +695,7 @@ class Runner:
         if found is None:
             self.store.set_tags(work.id, flavor=new.content_id, placeholder=None)
             work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
+            self._set_settings_again(work)
             return
         with self._transfers:
             _, pieces = self.kaltura.content(new)
@@ -701,6 +709,7 @@ class Runner:
         work.notes.append(
             f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
         )
+        self._set_settings_again(work)
 
     def _is_beginning(self, cut: FlavorAsset, stored: StoredObject) -> bool:
         """Whether the original is the beginning of the stored copy: then it is nobody's newer video."""
@@ -918,6 +927,65 @@ class Runner:
             return
         if new.size_bytes in work.facts.placeholder_sizes:
             self.store.set_tags(work.id, placeholder=new.content_id)
+        self._set_settings_again(work)
+
+    # Steps: what people have set on flavors
+
+    def _keep_settings(self, work: _Work) -> None:
+        """Before a swap: what is lost by it lies in the bucket, and the stored copy says that it has to be set again.
+
+        Without that nothing is replaced. A video is brought back all the same.
+        """
+        try:
+            work.settings = keep(self.store, work.id, settings_of(work.facts))
+            if work.settings and work.stored.settings != SETTINGS_DUE:
+                self.store.set_tags(work.id, settings=SETTINGS_DUE)
+        except (StoreError, EntryFailed) as error:
+            if Step.PUT_ORIGINAL not in work.steps:
+                raise EntryFailed(f"nothing was replaced: {error}") from error
+            self._warn(work, f"language, label and tags of its flavors could not be kept: {error}")
+
+    def _set_settings_again(self, work: _Work) -> None:
+        """Once a swap is over: set what it has taken away. What fails here fails nothing else: it is told, and due."""
+        # A copy that has lost its tags may have settings all the same.
+        if work.settings is None and not work.stored.settings and work.stored.sha256:
+            return
+        try:
+            wanted = work.settings
+            if wanted is None:
+                wanted, _ = read_settings_of(self.store, work.id)
+            if not wanted:
+                return
+            done = set_again(self.kaltura, work.id, wanted)
+            if not done.converting and not done.failed:
+                self.store.set_tags(work.id, settings=SETTINGS_SET)
+        except (KalturaError, StoreError, EntryFailed) as error:
+            self._warn(work, f"language, label and tags of its flavors were not set again: {error}; run repair")
+            return
+        if done.number:
+            work.notes.append(f"language, label and tags of {done.number} flavors set again")
+        if done.converting:
+            work.notes.append(
+                f"flavors whose language, label and tags repair will set when they are ready: "
+                f"{', '.join(done.converting)}"
+            )
+        for why in done.failed:
+            self._warn(work, f"{why}; run repair")
+
+    def _set_flavors(self, work: _Work) -> None:
+        """Set what an earlier run has left."""
+        wanted, _ = read_settings_of(self.store, work.id)
+        done = set_again(self.kaltura, work.id, wanted)
+        if done.failed:
+            raise EntryFailed("; ".join(done.failed))
+        if done.converting:
+            raise Waiting(f"language, label and tags of its flavors wait: {', '.join(done.converting)}")
+        self.store.set_tags(work.id, settings=SETTINGS_SET)
+        work.notes.append(f"language, label and tags of {done.number} flavors set again")
+
+    def _warn(self, work: _Work, text: str) -> None:
+        self._line(logging.WARNING, "step", work.id, text)
+        work.notes.append(text)
 
 
 def add_notice(kaltura: Kaltura, entry_id: str, day: date, *, dry_run: bool) -> Result:
@@ -951,6 +1019,8 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.PUT_ORIGINAL: Runner._put_original,
     Step.READ_BACK: Runner._read_back,
     Step.SETTLE: Runner._settle,
+    Step.KEEP_SETTINGS: Runner._keep_settings,
+    Step.SET_FLAVORS: Runner._set_flavors,
 }
 
 

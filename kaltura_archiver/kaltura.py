@@ -27,7 +27,9 @@ from KalturaClient.exceptions import KalturaClientException, KalturaException
 from KalturaClient.Plugins.Core import (
     KalturaEntryReplacementOptions,
     KalturaFilterPager,
+    KalturaFlavorAsset,
     KalturaFlavorAssetFilter,
+    KalturaLanguage,
     KalturaMediaEntry,
     KalturaSessionType,
     KalturaUploadedFileTokenResource,
@@ -240,11 +242,11 @@ _ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListRespo
 _ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
-    "replacedEntryId", "replacementStatus", "parentEntryId", "duration",
+    "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId",
 )  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
-    "deletedAt", "language",
+    "deletedAt", "language", "flavorParamsId", "label", "tags",
 )  # fmt: skip
 
 
@@ -291,6 +293,7 @@ def _entry(raw: Any) -> Entry:
         replacement_status=text("replacementStatus") or "0",
         parent_entry_id=text("parentEntryId", ""),
         duration_seconds=_int(text("duration")) or 0,
+        root_entry_id=text("rootEntryId", ""),
     )
 
 
@@ -316,6 +319,9 @@ def _flavor(raw: Any) -> FlavorAsset:
         created_at=_int(text("createdAt")),
         deleted_at=_int(text("deletedAt")),
         language=text("language", ""),
+        flavor_params_id=_int(text("flavorParamsId")),
+        label=text("label", ""),
+        tags=text("tags", ""),
     )
 
 
@@ -444,6 +450,13 @@ def _update(entry_id: str, change: Any, client: Any) -> Entry:
     return _entry(client.media.update(entry_id, change))
 
 
+def _params_tags(pager: Any, client: Any) -> list[tuple[int | None, frozenset[str]]]:
+    """Flavor parameters by their id, and the tags that they give to flavor assets."""
+    objects = client.flavorParams.list(NotImplemented, pager).objects
+    found = objects if isinstance(objects, list) else []
+    return [(_int(params.id), frozenset(split_tags(_text(params.tags)))) for params in found]
+
+
 def _list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
     answer = client.uploadToken.list(wanted, pager)
     return answer.objects if isinstance(answer.objects, list) else []
@@ -504,6 +517,8 @@ class Kaltura:
         self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
         self._session_lock = threading.Lock()
         self._ks = ""
+        self._params_lock = threading.Lock()
+        self._usual_tags: dict[int, frozenset[str]] | None = None
         self.pace = Pace(self._pause)
 
     # Sessions
@@ -687,6 +702,31 @@ class Kaltura:
                 if page * MAX_PAGE >= total:
                     break
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
+
+    def usual_tags(self) -> Mapping[int, frozenset[str]]:
+        """The tags that flavor assets get by themselves, by flavor parameters; asked for once.
+
+        Empty where this user may not know them: then any tag may be one that a person has set.
+        """
+        with self._params_lock:
+            if self._usual_tags is None:
+                found: list[tuple[int | None, frozenset[str]]] = []
+                pager = KalturaFilterPager()
+                pager.pageSize = MAX_PAGE
+                try:
+                    for page in range(1, 100):
+                        pager.pageIndex = page
+                        more = self._call("list flavor parameters", partial(_params_tags, pager))
+                        found += more
+                        if len(more) < MAX_PAGE:
+                            break
+                except KalturaError as error:
+                    if error.retryable:
+                        raise
+                    log.debug("%s", error)
+                    found = []
+                self._usual_tags = {params_id: tags for params_id, tags in found if params_id is not None}
+            return self._usual_tags
 
     def look(
         self, entry_id: str, *, children: bool = False, categories: Collection[int] = (), entry_last: bool = False
@@ -1122,6 +1162,23 @@ class Kaltura:
 
     def cancel_replace(self, entry_id: str) -> None:
         self._call(f"cancel the replacement of {entry_id}", lambda c: c.media.cancelReplace(entry_id), writes=True)
+
+    def update_flavor(self, flavor_id: str, changes: Mapping[str, str]) -> None:
+        """Set language, label or tags of a flavor asset, whatever its status. What came of it is to be read.
+
+        Another call than that for the flavor's content: it changes nothing else.
+        """
+        change = KalturaFlavorAsset()
+        for name, value in changes.items():
+            setattr(change, name, KalturaLanguage(value) if name == "language" else value)
+        for attempt in range(3):
+            try:
+                self._call(f"set {', '.join(changes)} of flavor {flavor_id}",
+                           lambda c: c.flavorAsset.update(flavor_id, change), writes=True)  # fmt: skip
+                return
+            except KalturaError as error:
+                if not error.retryable or attempt == 2:
+                    raise
 
     def delete_flavor(self, flavor_id: str) -> None:
         """Delete a flavor asset, for good; one that is gone is fine."""

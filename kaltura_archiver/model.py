@@ -18,6 +18,10 @@ DISPLACED_PREFIX = "displaced/"
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
 # listing does not. They are never removed: all that one costs is a look at the tags.
 SUSPECT_PREFIX = "suspect/"
+# What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
+SETTINGS_PREFIX = "settings/"
+# The object tag `settings`: whether they have to be set again, or have been.
+SETTINGS_DUE, SETTINGS_SET = "due", "set"
 
 
 class EntryStatus(StrEnum):
@@ -118,6 +122,7 @@ class Entry:
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
     duration_seconds: int = 0
+    root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -147,6 +152,11 @@ class Entry:
         return self.display_in_search == -2
 
     @property
+    def source_id(self) -> str:
+        """The entry that it was made of, as a clone, a clip or a recording; empty if there is none."""
+        return self.root_entry_id if self.root_entry_id != self.id else ""
+
+    @property
     def temporary(self) -> bool:
         """Made by Kaltura for a replacement in progress; gone when that ends (kaltura-api 5.3)."""
         return bool(self.replaced_entry_id)
@@ -167,6 +177,9 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+    flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
+    label: str = ""
+    tags: str = ""  # as they are written there, with commas
 
     @property
     def content_id(self) -> str:
@@ -234,6 +247,11 @@ class StoredObject:
         """The placeholder that replaced the original: `<flavor asset id>@<version>`, or empty."""
         return self.tags.get("placeholder", "")
 
+    @property
+    def settings(self) -> str:
+        """SETTINGS_DUE or SETTINGS_SET where what people have set on flavor assets is kept beside it; else empty."""
+        return self.tags.get("settings", "")
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -241,6 +259,8 @@ class Facts:
 
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
     `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
+    `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
+    the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
     """
 
     entry: Entry
@@ -249,6 +269,8 @@ class Facts:
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
     in_kept_category: bool | None = None
+    usual_tags: Mapping[int, frozenset[str]] | None = None
+    source: StoredObject | None = None
 
     @property
     def placeholder_sizes(self) -> frozenset[int]:

@@ -55,11 +55,13 @@ _ADDS = {
     Command.RESTORE: {ARCHIVED_TAG},
 }
 _REMOVES: Mapping[Command, set[str]] = {Command.RESTORE: {REPLACED_TAG}}
+# That somebody sets a label meanwhile is no change of what was reviewed: it is kept.
+_FLAVORS = (Step.KEEP_SETTINGS, Step.SET_FLAVORS)
 # Steps that a run may come to that goes on where another one of the plan was cut.
 _GOES_ON = {
     Command.S3COPY: {Step.PROVE, Step.ADD_ARCHIVED},
-    Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE},
-    Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE},
+    Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE, *_FLAVORS},
+    Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE, *_FLAVORS},
 }
 
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, time
 from enum import StrEnum
 
 from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
+    SETTINGS_DUE,
     Availability,
     Entry,
     EntryStatus,
@@ -38,6 +40,11 @@ class Command(StrEnum):
         """Whether it may archive or replace, and so has to know the keep list."""
         return self in (Command.S3COPY, Command.REPLACE, Command.REPAIR)
 
+    @property
+    def swaps(self) -> bool:
+        """Whether content is replaced by it, as a rule or at times."""
+        return self in (Command.REPLACE, Command.RESTORE, Command.REPAIR)
+
 
 class Step(StrEnum):
     """One thing to do; the value completes the sentence "would …"."""
@@ -54,6 +61,8 @@ class Step(StrEnum):
     PUT_ORIGINAL = "bring the original back from S3 and verify it"
     READ_BACK = "read the stored copy back and compare it with its checksum"
     SETTLE = "go on with the replacement that is in progress"
+    KEEP_SETTINGS = "keep language, label and tags of the flavors in S3, to set them again afterwards"
+    SET_FLAVORS = "set language, label and tags of the flavors again"
 
     @property
     def destroys(self) -> bool:
@@ -144,6 +153,18 @@ def _go(judgement: Judgement, *steps: Step, reason: str = "") -> Plan:
     return Plan(judgement.state, steps, Outcome.DONE, reason)
 
 
+def _keep_settings(facts: Facts) -> tuple[Step, ...]:
+    """What goes before a swap, which takes away what people have set on flavors."""
+    kept = facts.stored is not None and bool(facts.stored.settings)
+    return (Step.KEEP_SETTINGS,) if kept or settings_of(facts) else ()
+
+
+def _set_flavors(facts: Facts) -> tuple[Step, ...]:
+    """What is left to do for a swap that was over before all was set again."""
+    due = facts.stored is not None and facts.stored.settings == SETTINGS_DUE
+    return (Step.SET_FLAVORS,) if due else ()
+
+
 def _busy(facts: Facts, judgement: Judgement) -> Plan:
     # Only an entry that we tagged before the swap can be in a replacement of ours.
     if facts.entry.replaced and facts.entry.replacement_running and facts.stored is not None:
@@ -204,9 +225,12 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 Step.CHECK_COPY,
                 Step.UPLOAD_PLACEHOLDER,
                 *archived,
+                *_keep_settings(facts),
                 Step.ADD_REPLACED,
                 Step.PUT_PLACEHOLDER,
             )
+        case State.PLACEHOLDER if judgement.healthy and _set_flavors(facts):
+            return _go(judgement, Step.SET_FLAVORS, reason="the placeholder is in place")
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
         case State.HALF_TAGGED if entry.replaced or not _arrived_damaged(facts):
@@ -246,6 +270,8 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
+        case State.ARCHIVED if judgement.healthy and _set_flavors(facts):
+            return _go(judgement, Step.SET_FLAVORS, reason="the original is in Kaltura")
         case State.INITIAL | State.ARCHIVED | State.UNTAGGED | State.UNBACKED:
             return _stop(judgement, Outcome.ALREADY, "the original is in Kaltura")
         case State.BUSY:
@@ -257,7 +283,7 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
 def _settle_original(facts: Facts, judgement: Judgement) -> Plan:
     prove = () if judgement.identity is Identity.SAME else (Step.PROVE,)
     archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
-    return _go(judgement, *prove, *archived, Step.REMOVE_REPLACED, reason=judgement.why)
+    return _go(judgement, *prove, *archived, Step.REMOVE_REPLACED, *_set_flavors(facts), reason=judgement.why)
 
 
 def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
@@ -270,7 +296,7 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _thaw(judgement, stored.storage_class, options)
     if stored.damaged_at and options.via == "url":
         return _stop(judgement, Outcome.REFUSED)
-    steps = [Step.PUT_ORIGINAL]
+    steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
     if facts.entry.replaced:
@@ -296,6 +322,8 @@ def _arrived_damaged(facts: Facts) -> bool:
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
+            if judgement.healthy and _set_flavors(facts):
+                return _go(judgement, Step.SET_FLAVORS, reason=f"healthy: {judgement.state}")
             if judgement.healthy:
                 return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
             return _stop(judgement, Outcome.REFUSED)
@@ -312,7 +340,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.NO_ORIGINAL:
             if facts.entry.replaced and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
-                steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, Step.PUT_PLACEHOLDER)
+                keep = _keep_settings(facts)
+                steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)
                 return _go(judgement, *steps, reason=judgement.why)
             return _bring_back(facts, judgement, options)
         case State.BUSY:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kaltura_archiver.model import EntryStatus, Facts, FlavorAsset, Identity, State, StoredObject
+from kaltura_archiver.model import SETTINGS_DUE, EntryStatus, Facts, FlavorAsset, Identity, State, StoredObject
 
 HEALTHY = frozenset({State.INITIAL, State.ARCHIVED, State.PLACEHOLDER})
 
@@ -119,6 +119,8 @@ def classify(facts: Facts) -> Judgement:
             why = f"{why}, but Kaltura says {EntryStatus(entry.status).name} of the entry"
             hint = "convert it again in Kaltura"
             sound = False
+        elif state in HEALTHY and stored is not None and stored.settings == SETTINGS_DUE:
+            hint = "repair sets language, label and tags of its flavors again"
         return Judgement(identity, identity_why, state, why, hint, sound)
 
     if entry.replaced and stored is None:

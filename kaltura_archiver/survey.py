@@ -109,7 +109,8 @@ def plans_of(
 
     def with_placeholder(facts: Facts) -> Facts:
         chosen = placeholders.chosen(facts.entry, facts.original)
-        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None)
+        usual_tags = kaltura.usual_tags() if command.swaps else None
+        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None, usual_tags=usual_tags)
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
         batch = [with_placeholder(facts) for facts in batch]

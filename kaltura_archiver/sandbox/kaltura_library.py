@@ -57,7 +57,7 @@ class Library:
         self.tokens: dict[str, Token] = {}
         self.categories: dict[int, Category] = {}
         self.app_tokens: dict[str, AppToken] = {}
-        # Captions, attachments, cue points, metadata: by service, each with the id of its entry; nothing here changes them.
+        # Captions, attachments, cue points, metadata by service, each with its entry's id; nothing here changes them.
         self.related: dict[str, list[dict[str, Any]]] = {}
         self.dirty: set[str] = set()
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
@@ -441,7 +441,9 @@ class Library:
         fields |= {"replacing_entry_id": "", "replacement_status": "0", "changed": None, "more": dict(entry.more)}
         clone = self.put_entry(Entry(**fields))
         for asset in self.live_assets(entry.id) if entry.status in ("2", "7") else []:
-            copy = dataclasses.replace(asset, id=new_id(), entry_id=clone.id, contents={}, created_at=now, updated_at=now)
+            copy = dataclasses.replace(
+                asset, id=new_id(), entry_id=clone.id, contents={}, created_at=now, updated_at=now
+            )
             if asset.version:
                 size_kb, size_in_bytes = asset.size_kb, asset.size_in_bytes
                 copy.store(asset.contents[asset.version], 12)
