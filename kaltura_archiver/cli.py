@@ -899,6 +899,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
       kaltura-archiver health --id 0_abc12345 --format table
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
@@ -906,9 +907,8 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
-        kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers,
+        kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
-        more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
     code = Exit.OK
     with (
@@ -998,7 +998,8 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 
 def make_runner(app: App, command: Command, options: Options, **more: Any) -> Runner:
     """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet."""
-    from kaltura_archiver.apply import Placeholders, Runner
+    from kaltura_archiver.apply import Runner
+    from kaltura_archiver.placeholders import Placeholders
 
     settings = app.settings
     files = settings.placeholders()
@@ -1012,6 +1013,7 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
         options,
         placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
+        settle_seconds=settings.settle_seconds,
         stop=app.stop,
         **more,
     )

@@ -56,14 +56,15 @@ from kaltura_archiver.progress import progress
 from kaltura_archiver.report import exit_of
 
 if TYPE_CHECKING:
-    from kaltura_archiver.apply import Placeholders, Result, Runner
+    from kaltura_archiver.apply import Result, Runner
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.planfile import Line, Terms
 
 log = logging.getLogger(__name__)
 
 
 def _placeholders(app: App, command: Command) -> Placeholders:
-    from kaltura_archiver.apply import Placeholders
+    from kaltura_archiver.placeholders import Placeholders
 
     files = app.settings.placeholders()
     if command is Command.REPLACE:

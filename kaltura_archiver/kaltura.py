@@ -8,11 +8,13 @@ import logging
 import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple, TypeVar
@@ -83,6 +85,7 @@ RETRYABLE = NOT_ACTED | {
 }
 ENTRY_GONE = "ENTRY_ID_NOT_FOUND"
 FEATURE_FORBIDDEN = "FEATURE_FORBIDDEN"
+ALREADY_REPLACED = "ENTRY_REPLACEMENT_ALREADY_EXISTS"
 TOKEN_FULL = 2
 # Marks the file names of our upload tokens, so that those of killed runs can be told from other people's.
 TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
@@ -246,7 +249,7 @@ _ENTRY_FIELDS = (
 )  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
-    "deletedAt", "language", "flavorParamsId", "label", "tags",
+    "deletedAt", "language", "updatedAt", "flavorParamsId", "label", "tags",
 )  # fmt: skip
 
 
@@ -322,6 +325,7 @@ def _flavor(raw: Any) -> FlavorAsset:
         flavor_params_id=_int(text("flavorParamsId")),
         label=text("label", ""),
         tags=text("tags", ""),
+        updated_at=_int(text("updatedAt")),
     )
 
 
@@ -519,6 +523,7 @@ class Kaltura:
         self._ks = ""
         self._params_lock = threading.Lock()
         self._usual_tags: dict[int, frozenset[str]] | None = None
+        self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause)
 
     # Sessions
@@ -644,6 +649,7 @@ class Kaltura:
                 client = self._take_client()
                 client.setKs(ks)
                 answer = call(client)
+                self._heard = (client.responseHeaders.get("Date", ""), time.time())
                 self._idle.append(client)
                 return answer
 
@@ -657,6 +663,13 @@ class Kaltura:
                     if self._ks == ks:
                         self._ks = ""
         raise AssertionError("unreachable")
+
+    def now(self) -> float:
+        """Unix seconds on Kaltura's clock, as its last answer told it; on ours where none did."""
+        date, heard_at = self._heard
+        with suppress(TypeError, ValueError):
+            return parsedate_to_datetime(date).timestamp() + time.time() - heard_at
+        return time.time()
 
     # Reading
 
@@ -978,7 +991,7 @@ class Kaltura:
                 raise KalturaError(f"download of flavor {flavor.id} was cut {cuts} times at byte {offset} of {size}")
             # Bytes of two versions must not be put together.
             now = {f.id: f for f in self.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
-            if now is None or now.content_id != flavor.content_id:
+            if now is None or not (now.content_id == flavor.content_id or now.linked_again(flavor)):
                 raise Changed(f"flavor {flavor.id} of {flavor.entry_id} was replaced while it was read")
             response, _ = self._open(flavor, offset, size)
         if offset != size:

@@ -15,6 +15,8 @@ REPLACED_TAG = "flavors_deleted"
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
+# By so much a flavor asset's version grows whenever its content is set.
+VERSION_STEP = 10
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
 # listing does not. They are never removed: all that one costs is a look at the tags.
 SUSPECT_PREFIX = "suspect/"
@@ -22,6 +24,9 @@ SUSPECT_PREFIX = "suspect/"
 SETTINGS_PREFIX = "settings/"
 # The object tag `settings`: whether they have to be set again, or have been.
 SETTINGS_DUE, SETTINGS_SET = "due", "set"
+# Empty objects, placeholders/<entry id>/<flavor asset id>@<version>/<bytes>: a placeholder that took an original's
+# place, so that a listing tells it from what came over it later. Without one the copy's tags are looked at.
+PLACEHOLDER_PREFIX = "placeholders/"
 
 
 class EntryStatus(StrEnum):
@@ -180,11 +185,28 @@ class FlavorAsset:
     flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
     label: str = ""
     tags: str = ""  # as they are written there, with commas
+    updated_at: int | None = None
 
     @property
     def content_id(self) -> str:
         """What identifies the bytes: the version grows with every replacement (kaltura-api 4.6)."""
         return f"{self.id}@{self.version}"
+
+    def steps_after(self, content_id: str) -> int | None:
+        """How many times the content has been set since it was this, `<flavor asset id>@<version>`; None for another.
+
+        One replacement sets it twice: its file is linked once more when its last job ends (kaltura-api 10.16).
+        """
+        asset_id, _, version = content_id.partition("@")
+        if asset_id != self.id or not (version.isdecimal() and self.version.isdecimal()):
+            return None
+        steps, rest = divmod(int(self.version) - int(version), VERSION_STEP)
+        return None if rest else steps
+
+    def linked_again(self, before: FlavorAsset) -> bool:
+        """Whether this is what `before` was, its file linked once more by the server: not told by the version alone."""
+        size, size_before = self.size_bytes or self.size_kb, before.size_bytes or before.size_kb
+        return bool(size) and size == size_before and self.steps_after(before.content_id) == 1
 
 
 class Availability(StrEnum):
@@ -244,8 +266,29 @@ class StoredObject:
 
     @property
     def placeholder(self) -> str:
-        """The placeholder that replaced the original: `<flavor asset id>@<version>`, or empty."""
-        return self.tags.get("placeholder", "")
+        """The placeholder as it replaced the original: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("placeholder", "").partition(" ")[0]
+
+    @property
+    def placeholder_sha256(self) -> str:
+        """The placeholder's SHA-256; empty where it was not recorded (before version 2.1)."""
+        return self.tags.get("placeholder", "").partition(" ")[2].partition(" ")[0]
+
+    @property
+    def placeholder_bytes(self) -> int | None:
+        """The placeholder's size; None where it was not recorded."""
+        size = self.tags.get("placeholder", "").rpartition(" ")[2]
+        return int(size) if self.placeholder_sha256 and size.isdecimal() else None
+
+    @property
+    def replaced_at(self) -> str:
+        """When the placeholder took the original's place (ISO 8601), or empty."""
+        return self.tags.get("replaced-at", "")
+
+    @property
+    def restored_at(self) -> str:
+        """When the original was last brought back (ISO 8601); empty if never, or if it was replaced again since."""
+        return self.tags.get("restored-at", "")
 
     @property
     def settings(self) -> str:
@@ -257,7 +300,9 @@ class StoredObject:
 class Facts:
     """All that is known about one entry, freshly read.
 
-    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
+    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
+    `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
+    placeholder's size; `unread` says why it could not be.
     `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
     `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
     the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
@@ -271,11 +316,15 @@ class Facts:
     in_kept_category: bool | None = None
     usual_tags: Mapping[int, frozenset[str]] | None = None
     source: StoredObject | None = None
+    placeholder_sha256s: frozenset[str] = frozenset()
+    original_sha256: str = ""
+    unread: str = ""
 
     @property
     def placeholder_sizes(self) -> frozenset[int]:
-        """The exact sizes of all configured placeholders; none of them is 0."""
-        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0}) - {0}
+        """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
+        recorded = self.stored.placeholder_bytes if self.stored else None
+        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
     @property
     def original(self) -> FlavorAsset | None:

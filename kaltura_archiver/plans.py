@@ -23,7 +23,7 @@ from kaltura_archiver.model import (
     State,
     iso_date,
 )
-from kaltura_archiver.states import Judgement, classify
+from kaltura_archiver.states import Judgement, classify, holds_placeholder, unrecorded
 
 DAY_SECONDS = 86400
 
@@ -63,6 +63,7 @@ class Step(StrEnum):
     SETTLE = "go on with the replacement that is in progress"
     KEEP_SETTINGS = "keep language, label and tags of the flavors in S3, to set them again afterwards"
     SET_FLAVORS = "set language, label and tags of the flavors again"
+    RECORD = "record with the stored copy which placeholder is in place"
 
     @property
     def destroys(self) -> bool:
@@ -175,10 +176,8 @@ def _busy(facts: Facts, judgement: Judgement) -> Plan:
 def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL:
-            original = facts.original
-            if original and original.size_bytes in facts.placeholder_sizes:
-                # The same size may be chance: apply compares the bytes before anything is stored.
-                return _go(judgement, Step.COPY, Step.ADD_ARCHIVED, reason="unless it is the placeholder: same size")
+            if holds_placeholder(facts):
+                return _stop(judgement, Outcome.REFUSED, "the original is the placeholder video: it is not archived")
             return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)
         case State.ARCHIVED | State.UNTAGGED:
             steps: tuple[Step, ...] = () if judgement.identity is Identity.SAME else (Step.PROVE,)
@@ -233,7 +232,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _go(judgement, Step.SET_FLAVORS, reason="the placeholder is in place")
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
-        case State.HALF_TAGGED if entry.replaced or not _arrived_damaged(facts):
+        case State.HALF_TAGGED if entry.replaced or not (_arrived_damaged(facts) or _came_back(facts)):
             return _plan_repair(facts, judgement, options)
         case State.NO_ORIGINAL if entry.replaced:
             # A replacement in place that was cut: the same command goes on from it.
@@ -319,19 +318,25 @@ def _arrived_damaged(facts: Facts) -> bool:
     return original.size_bytes == stored.size_bytes and original.size_bytes not in facts.placeholder_sizes
 
 
+def _came_back(facts: Facts) -> bool:
+    """Whether the placeholder lies over an original that a restore had brought back."""
+    return facts.stored is not None and bool(facts.stored.restored_at)
+
+
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
-            if judgement.healthy and _set_flavors(facts):
-                return _go(judgement, Step.SET_FLAVORS, reason=f"healthy: {judgement.state}")
-            if judgement.healthy:
-                return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
-            return _stop(judgement, Outcome.REFUSED)
+            if not judgement.healthy:
+                return _stop(judgement, Outcome.REFUSED)
+            record = (Step.RECORD,) if unrecorded(facts) else ()
+            if due := (*record, *_set_flavors(facts)):
+                return _go(judgement, *due, reason="it was told by reading it" if record else judgement.why)
+            return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
         case State.UNTAGGED:
             return _plan_s3copy(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
-        case State.HALF_TAGGED if not facts.entry.replaced and _arrived_damaged(facts):
+        case State.HALF_TAGGED if not facts.entry.replaced and (_arrived_damaged(facts) or _came_back(facts)):
             return _bring_back(facts, judgement, options)
         case State.HALF_TAGGED:
             steps: tuple[Step, ...] = () if facts.entry.archived else (Step.ADD_ARCHIVED,)

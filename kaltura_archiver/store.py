@@ -25,7 +25,14 @@ from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host, Puts
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
-from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject
+from kaltura_archiver.model import (
+    DISPLACED_PREFIX,
+    FROZEN_CLASSES,
+    PLACEHOLDER_PREFIX,
+    SUSPECT_PREFIX,
+    Availability,
+    StoredObject,
+)
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
 from kaltura_archiver.streams import (
@@ -552,6 +559,18 @@ class Store:
             self._s3.put_object(Bucket=self.bucket, Key=f"{SUSPECT_PREFIX}{key}", Body=b"")
         except (ClientError, BotoCoreError) as error:
             raise self._failure(f"mark object {key} as suspect", error) from error
+
+    def mark_placeholder(self, key: str, content_id: str, size_bytes: int) -> None:
+        """Let a listing tell which placeholder took the original's place, by `<flavor asset id>@<version>`."""
+        self._guard("mark an object")
+        mark = f"{PLACEHOLDER_PREFIX}{key}/{content_id}/{size_bytes}"
+        try:
+            self._s3.put_object(Bucket=self.bucket, Key=mark, Body=b"", IfNoneMatch="*")
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 412:
+                raise self._failure(f"mark the placeholder of {key}", error) from error
+        except BotoCoreError as error:
+            raise self._failure(f"mark the placeholder of {key}", error) from error
 
     def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
         """Ask Glacier for a readable copy for `days`; False if such a request is already running."""

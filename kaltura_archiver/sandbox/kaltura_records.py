@@ -43,11 +43,17 @@ class KalturaSettings:
     with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
     a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
 
+    After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
+    with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
+    `Library.link_again`.
+
     Of an original of fewer than `flavor_min_bytes` times its number no derived flavor is made: it is not applicable, as
     one of 1080p is to a placeholder of 720p.
     """
 
     conversion_seconds: float = 0.3
+    second_link_seconds: float = 0.01
+    second_link_always: bool = False
     entry_replacement: bool = True
     replacement_approval: bool = False
     fail_next_conversions: int = 0
