@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
+from kaltura_archiver.clones import with_source
 from kaltura_archiver.errors import (
     ArchiverError,
     Cancelled,
@@ -252,7 +253,10 @@ class Runner:
                     outcome, detail = self._carry_out(plan, work)
                 finally:
                     self._end_conversion(work)
-                if Step.SETTLE not in plan.steps or outcome is not Outcome.DONE:
+                again = Step.SETTLE in plan.steps
+                # What a clone is restored from it has only now.
+                again = again or (Step.COPY_SOURCE in plan.steps and self.command is Command.RESTORE)
+                if not again or outcome is not Outcome.DONE:
                     break
                 settled = True
             if settled and outcome is Outcome.ALREADY:
@@ -309,7 +313,7 @@ class Runner:
             raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
         facts = self.placeholders.facts(entry, flavors, self.store.head(entry_id))
         facts = replace(facts, in_kept_category=inside, usual_tags=usual_tags)
-        return with_original_read(self.kaltura, facts), count
+        return with_original_read(self.kaltura, with_source(self.kaltura, self.store, facts)), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
@@ -460,6 +464,37 @@ class Runner:
                 landing=landing,
             )
 
+    def _copy_source(self, work: _Work) -> None:
+        """Store what the copy of a clone's source holds under the clone's own id, and prove it on its way."""
+        source, original = work.facts.source, work.original
+        if source is None:
+            raise EntryFailed(f"there is no stored copy that {work.id} is a clone of")
+        now = self.store.head(source.key, with_tags=False)
+        if now is None or (now.size_bytes, now.etag) != (source.size_bytes, source.etag):
+            raise Changed(f"the stored copy of {source.key} changed meanwhile")
+        self._require_current(original)
+        taken = self.store.fingerprinter(source)
+        pieces = self._proven(taken, source, self.store.read(source))
+        metadata = {**source.metadata, "entry-id": work.id, "source-entry": source.key}
+        try:
+            with self._transfers:
+                found = self.store.write(
+                    work.id, pieces, source.size_bytes, metadata=metadata, storage_class=self.options.storage_class
+                )
+        except StoreError as error:
+            if error.code == "AccessDenied" and self.command is not Command.S3COPY:
+                raise Refused(f"{error}; run s3copy for {work.id} with the rights to archive, then restore") from error
+            raise
+        stored = self.store.head(work.id, with_tags=False)
+        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
+            raise EntryFailed("S3 does not show the object as it was written")
+        size_bytes = original.size_bytes or 0
+        what = _placeholder_tag(original.content_id, work.facts.original_sha256, size_bytes)
+        self.store.set_tags(work.id, new=True, sha256=found.sha256, placeholder=what)
+        self._mark_placeholder(work, original.content_id, size_bytes)
+        work.bytes_moved += found.size_bytes
+        work.notes.append(f"the stored copy of {source.key} is its own now, too: {found.size_bytes} bytes")
+
     def _while_current(self, original: FlavorAsset, pieces: Iterable[Piece]) -> Generator[Piece, None, None]:
         """The pieces, and at their end, before anything is stored, the check that they are still the original."""
         yield from pieces
@@ -561,8 +596,9 @@ class Runner:
             raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")
 
     def _thaw(self, work: _Work) -> None:
-        options, stored = self.options, work.stored
-        if self.store.request_thaw(work.id, tier=options.tier, days=options.days):
+        # A clone that has no copy is restored from that of its source.
+        options, stored = self.options, work.facts.stored or work.facts.source or work.stored
+        if self.store.request_thaw(stored.key, tier=options.tier, days=options.days):
             work.notes.append(
                 f"restore from {stored.storage_class} requested (tier {options.tier}, {options.days} days): "
                 f"run {self.command} again when it is readable"
@@ -1089,6 +1125,7 @@ def add_notice(kaltura: Kaltura, entry_id: str, day: date, *, dry_run: bool) -> 
 
 _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.COPY: Runner._copy,
+    Step.COPY_SOURCE: Runner._copy_source,
     Step.PROVE: Runner._prove,
     Step.ADD_ARCHIVED: Runner._add_archived,
     Step.ADD_REPLACED: Runner._add_replaced,

@@ -323,7 +323,8 @@ class Facts:
     @property
     def placeholder_sizes(self) -> frozenset[int]:
         """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
-        recorded = self.stored.placeholder_bytes if self.stored else None
+        copy = self.stored or self.source
+        recorded = copy.placeholder_bytes if copy else None
         return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
     @property

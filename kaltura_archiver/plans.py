@@ -23,7 +23,14 @@ from kaltura_archiver.model import (
     State,
     iso_date,
 )
-from kaltura_archiver.states import Judgement, classify, holds_placeholder, unrecorded
+from kaltura_archiver.states import (
+    Judgement,
+    classify,
+    has_own_original,
+    heals_from_source,
+    holds_placeholder,
+    unrecorded,
+)
 
 DAY_SECONDS = 86400
 
@@ -50,6 +57,7 @@ class Step(StrEnum):
     """One thing to do; the value completes the sentence "would …"."""
 
     COPY = "copy the original to S3 and verify it"
+    COPY_SOURCE = "make the stored copy of the entry that it is a clone of its own"
     PROVE = "read the original once and compare it with the stored copy"
     ADD_ARCHIVED = f"add the tag {ARCHIVED_TAG}"
     ADD_REPLACED = f"add the tag {REPLACED_TAG}"
@@ -187,6 +195,10 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.ALREADY, "the original is in S3")
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
+        case State.UNBACKED if has_own_original(facts):
+            return _go(judgement, Step.COPY, reason=judgement.why)
+        case State.LOST if heals_from_source(facts):
+            return _own_copy(facts, judgement, options)
         case State.BUSY:
             return _stop(judgement, Outcome.WAITING)
         case _:
@@ -269,6 +281,8 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
+        case State.LOST if heals_from_source(facts):
+            return _from_source(facts, judgement, options)
         case State.ARCHIVED if judgement.healthy and _set_flavors(facts):
             return _go(judgement, Step.SET_FLAVORS, reason="the original is in Kaltura")
         case State.INITIAL | State.ARCHIVED | State.UNTAGGED | State.UNBACKED:
@@ -303,6 +317,26 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")
 
 
+def _from_source(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    """Give a clone of a replaced entry a copy of its own, from which it is then restored as any."""
+    source = facts.source
+    if source is None:
+        return _stop(judgement, Outcome.REFUSED)
+    if source.availability is Availability.THAWING:
+        return _stop(judgement, Outcome.WAITING, f"the restore of {source.key} from {source.storage_class} is running")
+    if source.availability is Availability.FROZEN:
+        return _thaw(judgement, source.storage_class, options)
+    reason = f"{source.key}: {source.size_bytes} bytes in {source.storage_class}"
+    return _go(judgement, Step.COPY_SOURCE, reason=reason)
+
+
+def _own_copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    plan = _from_source(facts, judgement, options)
+    if Step.THAW in plan.steps:
+        return _stop(judgement, Outcome.WAITING, f"{judgement.why}, which is frozen: restore thaws it")
+    return plan
+
+
 def _thaw(judgement: Judgement, storage_class: str, options: Options) -> Plan:
     if options.tier == "expedited" and storage_class == "DEEP_ARCHIVE":
         return _stop(judgement, Outcome.REFUSED, "DEEP_ARCHIVE has no tier expedited; use standard or bulk")
@@ -334,6 +368,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
         case State.UNTAGGED:
             return _plan_s3copy(facts, judgement, options)
+        case State.LOST if heals_from_source(facts):
+            return _own_copy(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
         case State.HALF_TAGGED if not facts.entry.replaced and (_arrived_damaged(facts) or _came_back(facts)):
