@@ -44,6 +44,10 @@ class FlavorSettings:
     language: str = ""
     label: str = ""
     tags: str = ""
+    # These a swap leaves; they are lost where the assets are new ones (--allow-in-place).
+    partner_data: str = ""
+    partner_description: str = ""
+    is_default: str = ""
 
     def over(self, older: FlavorSettings) -> FlavorSettings:
         """These, and what is empty here as it was before."""
@@ -66,8 +70,10 @@ def settings_of(facts: Facts) -> dict[int, FlavorSettings]:
         if flavor.flavor_params_id is None or flavor.status in _AWAY:
             continue
         tags = "" if facts.usual_tags is None or _usual(flavor, facts.usual_tags) else flavor.tags
-        if flavor.language or flavor.label or tags:
-            found[flavor.flavor_params_id] = FlavorSettings(flavor.language, flavor.label, tags)
+        names = [f.name for f in fields(FlavorSettings)]
+        one = FlavorSettings(**{name: getattr(flavor, name) for name in names} | {"tags": tags})
+        if one != FlavorSettings():
+            found[flavor.flavor_params_id] = one
     return found
 
 

@@ -33,6 +33,7 @@ from KalturaClient.Plugins.Core import (
     KalturaFlavorAssetFilter,
     KalturaLanguage,
     KalturaMediaEntry,
+    KalturaNullableBoolean,
     KalturaSessionType,
     KalturaUploadedFileTokenResource,
     KalturaUploadToken,
@@ -250,6 +251,7 @@ _ENTRY_FIELDS = (
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
     "deletedAt", "language", "updatedAt", "flavorParamsId", "label", "tags",
+    "partnerData", "partnerDescription", "isDefault",
 )  # fmt: skip
 
 
@@ -325,6 +327,9 @@ def _flavor(raw: Any) -> FlavorAsset:
         flavor_params_id=_int(text("flavorParamsId")),
         label=text("label", ""),
         tags=text("tags", ""),
+        partner_data=text("partnerData", ""),
+        partner_description=text("partnerDescription", ""),
+        is_default=text("isDefault", "").removeprefix("0"),
         updated_at=_int(text("updatedAt")),
     )
 
@@ -1177,13 +1182,14 @@ class Kaltura:
         self._call(f"cancel the replacement of {entry_id}", lambda c: c.media.cancelReplace(entry_id), writes=True)
 
     def update_flavor(self, flavor_id: str, changes: Mapping[str, str]) -> None:
-        """Set language, label or tags of a flavor asset, whatever its status. What came of it is to be read.
+        """Set fields of a flavor asset, by our names, whatever its status. What came of it is to be read.
 
         Another call than that for the flavor's content: it changes nothing else.
         """
         change = KalturaFlavorAsset()
         for name, value in changes.items():
-            setattr(change, name, KalturaLanguage(value) if name == "language" else value)
+            kind = _ENUMS.get(name)
+            setattr(change, _FIELDS.get(name, name), kind(value) if kind else value)
         for attempt in range(3):
             try:
                 self._call(f"set {', '.join(changes)} of flavor {flavor_id}",
@@ -1204,6 +1210,13 @@ class Kaltura:
                     return
                 if not error.retryable or attempt == 2:
                     raise
+
+
+_FIELDS = {"partner_data": "partnerData", "partner_description": "partnerDescription", "is_default": "isDefault"}
+_ENUMS: dict[str, Callable[[str], Any]] = {
+    "language": KalturaLanguage,
+    "is_default": lambda value: KalturaNullableBoolean(int(value)),
+}
 
 
 def _resource(resource: str) -> Any:

@@ -185,6 +185,9 @@ class FlavorAsset:
     flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
     label: str = ""
     tags: str = ""  # as they are written there, with commas
+    partner_data: str = ""
+    partner_description: str = ""
+    is_default: str = ""  # 1 where it is the default one of its entry
     updated_at: int | None = None
 
     @property

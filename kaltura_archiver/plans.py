@@ -195,7 +195,7 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.ALREADY, "the original is in S3")
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
-        case State.UNBACKED if has_own_original(facts):
+        case State.UNBACKED | State.LOST if has_own_original(facts):
             return _go(judgement, Step.COPY, reason=judgement.why)
         case State.LOST if heals_from_source(facts):
             return _own_copy(facts, judgement, options)
@@ -265,6 +265,9 @@ def _unnoticed(entry: Entry, options: Options) -> str:
     if day is None:
         return "the owner has had no notice (--noticed-before): run notify --send --mark"
     noticed = datetime.combine(day, time.min, UTC).timestamp()
+    if entry.created_at >= noticed + DAY_SECONDS:
+        # A clone carries the tags of its source: that one was announced, this one never.
+        return f"the notice of {day} is older than the entry: it is of what this is a clone of (--noticed-before)"
     if entry.last_played_at and entry.last_played_at >= noticed:
         # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
         return f"played since the notice of {day} (--noticed-before)"

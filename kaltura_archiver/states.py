@@ -222,6 +222,11 @@ def _lost(facts: Facts) -> tuple[str, str]:
             "search the bucket's older versions and Kaltura's backups; do not delete this entry",
         )
     why = f"a clone of {source.key}, which was replaced: its tags came with it, its copy in S3 is that of {source.key}"
+    if has_own_original(facts):
+        return (
+            f"a clone of {source.key}, made while that was being replaced: its tags came with it, it has its original",
+            "s3copy archives it under its own id; repair then removes the tag flavors_deleted",
+        )
     if heals_from_source(facts):
         return why, "s3copy makes that copy its own; restore brings the video back"
     known = bool(facts.original_sha256) and holds_placeholder(facts) is True

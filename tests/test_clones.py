@@ -321,3 +321,31 @@ def test_a_restore_of_a_clone_that_is_killed_goes_on(
     assert (shown(sandbox, clone), tags_of(sandbox, clone), sandbox.s3.body(clone)) == (video, ARCHIVED_TAG, video)
     assert state_of(run, clone) == "archived"
     assert shown(sandbox, source) == sandbox.placeholder
+
+
+def test_a_clone_made_in_the_middle_of_a_replacement_keeps_its_own_original(sandbox: Sandbox, run: Run) -> None:
+    """Tagged flavors_deleted before the swap, cloned then."""
+    video = sandbox.video()
+    source = sandbox.add(State.ARCHIVED, content=video)
+    made: list[str] = []
+    sandbox.control.add_fault("media.updateContent", before=lambda _: made.append(clone_of(sandbox, source)))
+    assert act(run, "replace_video", source).outcomes == {source: "done"}
+    [clone] = made
+    assert (tags_of(sandbox, clone), shown(sandbox, clone)) == (BOTH, video)
+    assert explained(run, clone)[2].startswith("s3copy archives it under its own id; repair then removes the tag")
+    assert act(run, "restore", clone).outcomes == {clone: "refused"}
+    assert act(run, "s3copy", clone).outcomes == {clone: "done"}
+    assert act(run, "repair", clone).outcomes == {clone: "done"}
+    assert (state_of(run, clone), tags_of(sandbox, clone), shown(sandbox, clone)) == ("archived", ARCHIVED_TAG, video)
+
+
+def test_a_clone_was_not_announced_by_the_notice_that_its_source_had(sandbox: Sandbox, run: Run) -> None:
+    """Tags are copied, those of notices too: its owner was never told of this one."""
+    source = sandbox.add(State.ARCHIVED, tags="notice_2020-01-02")
+    sandbox.kaltura.edit(source, created_at=1_500_000_000)
+    clone = clone_of(sandbox, source)
+    sandbox.kaltura.edit(clone, created_at=1_600_000_000)  # in September 2020
+    assert act(run, "s3copy", clone).outcomes == {clone: "done"}
+    ran = run("replace_video", "--id", source, "--id", clone, "--noticed-before", "30d")
+    assert ran.outcomes == {source: "would", clone: "skipped"}, ran.out
+    assert "the notice of 2020-01-02 is older than the entry" in ran.out

@@ -112,6 +112,18 @@ def test_they_are_there_after_replace_and_after_restore(sandbox: Sandbox, run: R
     assert {row["entry_id"]: row["message"].partition(":")[0] for row in run("health").rows} == {entry_id: "archived"}
 
 
+def test_in_place_the_new_assets_get_what_else_was_set_on_the_old(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.settings.entry_replacement = sandbox.kaltura.settings.late_flavor = False
+    entry_id = sandbox.add(State.ARCHIVED)
+    asset = assets_of(sandbox, entry_id)[1]
+    asset.partner_data, asset.partner_description, asset.is_default = "<xml/>", "for people", True
+    for command in ("replace_video", "restore"):
+        assert act(run, command, entry_id, "--allow-in-place").outcomes == {entry_id: "done"}
+        now = assets_of(sandbox, entry_id)[1]
+        assert (now.partner_data, now.partner_description, now.is_default) == ("<xml/>", "for people", True)
+        assert now.id != asset.id
+
+
 def test_they_are_kept_and_read_back_before_anything_is_replaced_and_set_at_its_end(sandbox: Sandbox, run: Run) -> None:
     entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED))
     sandbox.kaltura.settings.late_flavor = False
