@@ -155,11 +155,20 @@ def set_again(kaltura: Kaltura, entry_id: str, wanted: Settings) -> SetAgain:
         if last or not missing:
             break
         for flavor, change in missing.items():
-            try:
-                tried.add(flavor.id)
-                kaltura.update_flavor(flavor.id, change)
-            except KalturaError as error:
-                failed[flavor.id] = str(error)
+            tried.add(flavor.id)
+            if why := _refused(kaltura, flavor.id, change):
+                failed[flavor.id] = why
     for flavor, change in missing.items():
         failed.setdefault(flavor.id, f"Kaltura accepted {', '.join(change)} of flavor {flavor.id} but did not store it")
     return SetAgain(len(tried - failed.keys()), converting, tuple(failed.values()))
+
+
+def _refused(kaltura: Kaltura, flavor_id: str, change: dict[str, str]) -> str:
+    """Set these fields, each alone where Kaltura refuses them together; what it says of those that it refuses."""
+    try:
+        kaltura.update_flavor(flavor_id, change)
+    except KalturaError as error:
+        if error.retryable or len(change) == 1:
+            return str(error)
+        return "; ".join(filter(None, (_refused(kaltura, flavor_id, {name: change[name]}) for name in change)))
+    return ""

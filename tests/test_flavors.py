@@ -228,6 +228,17 @@ def test_what_fails_at_their_setting_fails_nothing_else_and_is_made_good(
     assert act(run, "repair", entry_id).outcomes == {entry_id: "already"}
 
 
+def test_a_language_that_kaltura_does_not_take_back_keeps_no_label_away(sandbox: Sandbox, run: Run) -> None:
+    """An old asset may have one that is in no list any more."""
+    sandbox.kaltura.settings.late_flavor = False
+    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {0: ("Old High Sandboxian", "a label", "source,mine")})
+    ran = act(run, "replace_video", entry_id)
+    assert ran.outcomes == {entry_id: "done"}
+    assert "Invalid enumeration value" in ran.out
+    assert settings_on(sandbox, entry_id)[0] == ("", "a label", "source,mine")
+    assert sandbox.s3.tags(entry_id)["settings"] == "due"
+
+
 def test_a_lost_answer_is_found_out_by_reading(sandbox: Sandbox, run: Run) -> None:
     sandbox.kaltura.settings.late_flavor = False
     entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED))
