@@ -122,6 +122,7 @@ class _Work:
     hides: bool = False  # it is the placeholder that takes the original's place
     begun: bool = False  # content of the entry may have changed: there is no way back
     settings: Settings | None = None  # of its flavors, kept to be set again
+    settings_tag: str = ""  # of the stored copy, as we have set it
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
     bytes_moved: int = 0
@@ -412,6 +413,8 @@ class Runner:
         work.notes.append(f"tagged {REPLACED_TAG}")
 
     def _remove_replaced(self, work: _Work) -> None:
+        if not {Step.PUT_ORIGINAL, Step.SET_FLAVORS}.intersection(work.steps):
+            self._set_settings_again(work, look=True)  # for a restore that was cut
         entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
         work.notes.append(f"tag {REPLACED_TAG} removed")
         self._keep_tags(work, entry.tag_set, ARCHIVED_TAG)
@@ -1051,21 +1054,32 @@ class Runner:
     def _keep_settings(self, work: _Work) -> None:
         """Before a swap: what is lost by it lies in the bucket, and the stored copy says that it has to be set again.
 
-        Without that nothing is replaced. A video is brought back all the same.
+        Without that nothing is replaced. A video is brought back all the same; what a restore that is cut has left to
+        be set is seen when its tag is removed, so that it need not say so before: another run may tag the copy then.
         """
+        hides = Step.PUT_PLACEHOLDER in work.steps
         try:
             work.settings = keep(self.store, work.id, settings_of(work.facts))
-            if work.settings and work.stored.settings != SETTINGS_DUE:
-                self.store.set_tags(work.id, settings=SETTINGS_DUE)
+            if hides and work.settings:
+                self._tag_settings(work, SETTINGS_DUE)
         except (StoreError, EntryFailed) as error:
-            if Step.PUT_ORIGINAL not in work.steps:
+            if hides:
                 raise EntryFailed(f"nothing was replaced: {error}") from error
             self._warn(work, f"language, label and tags of its flavors could not be kept: {error}")
 
-    def _set_settings_again(self, work: _Work) -> None:
-        """Once a swap is over: set what it has taken away. What fails here fails nothing else: it is told, and due."""
+    def _tag_settings(self, work: _Work, state: str) -> None:
+        if state != (work.settings_tag or work.stored.settings):
+            self.store.set_tags(work.id, settings=state)
+        work.settings_tag = state
+
+    def _set_settings_again(self, work: _Work, *, look: bool = False) -> None:
+        """Once a swap is over: set what it has taken away. What fails here fails nothing else: it is told, and due.
+
+        `look` says that another run may have kept some.
+        """
         # A copy that has lost its tags may have settings all the same.
-        if work.settings is None and not work.stored.settings and work.stored.sha256:
+        look = look or not work.stored.sha256
+        if work.settings is None and not work.stored.settings and not look:
             return
         try:
             wanted = work.settings
@@ -1074,10 +1088,11 @@ class Runner:
             if not wanted:
                 return
             done = set_again(self.kaltura, work.id, wanted)
-            if not done.converting and not done.failed:
-                self.store.set_tags(work.id, settings=SETTINGS_SET)
+            self._tag_settings(work, SETTINGS_DUE if done.converting or done.failed else SETTINGS_SET)
         except (KalturaError, StoreError, EntryFailed) as error:
             self._warn(work, f"language, label and tags of its flavors were not set again: {error}; run repair")
+            with suppress(StoreError):
+                self._tag_settings(work, SETTINGS_DUE)
             return
         if done.number:
             work.notes.append(f"language, label and tags of {done.number} flavors set again")
@@ -1097,7 +1112,7 @@ class Runner:
             raise EntryFailed("; ".join(done.failed))
         if done.converting:
             raise Waiting(f"language, label and tags of its flavors wait: {', '.join(done.converting)}")
-        self.store.set_tags(work.id, settings=SETTINGS_SET)
+        self._tag_settings(work, SETTINGS_SET)
         work.notes.append(f"language, label and tags of {done.number} flavors set again")
 
     def _warn(self, work: _Work, text: str) -> None:

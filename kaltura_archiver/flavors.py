@@ -10,7 +10,8 @@ over what is kept, and an empty field takes nothing away: it cannot be told from
 good removes it after the swap.)
 
 The object tag `settings` of the stored copy says that there are any, and whether they have yet to be set again: `due`,
-written before the swap, is what is left of a run that was cut, and `set` follows it. Entries without any cost nothing.
+written before a replacement, is what is left of a run that was cut, and `set` follows it. Entries without any cost
+nothing. (A restore that was cut is known by the tag flavors_deleted, and what is kept is looked at when that goes.)
 
 Tags are kept where they are others than those that a conversion gives by itself: those of the flavor parameters, and
 `web` on an original that browsers play.
