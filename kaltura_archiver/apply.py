@@ -125,6 +125,7 @@ class _Work:
     settings_tag: str = ""  # of the stored copy, as we have set it
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
+    left: str = ""  # what a replacement that is thrown away leaves, in words
     bytes_moved: int = 0
     bytes_freed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -395,11 +396,13 @@ class Runner:
 
     # Steps: tags
 
+    def _still_proven(self, work: _Work) -> Callable[[tuple[FlavorAsset, ...]], None] | None:
+        """What is to be asked of the flavors at the moment of a tag that says what was proven of the original."""
+        proven, brought = work.proven, Step.PUT_ORIGINAL in work.steps
+        return (lambda flavors: self._require_current(proven, flavors, linked_again=brought)) if proven else None
+
     def _add_archived(self, work: _Work) -> None:
-        proven = work.proven
-        brought = Step.PUT_ORIGINAL in work.steps
-        check = (lambda flavors: self._require_current(proven, flavors, linked_again=brought)) if proven else None
-        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG, check=check)
+        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG, check=self._still_proven(work))
         work.own_tags.add(ARCHIVED_TAG)
         work.notes.append(f"tagged {ARCHIVED_TAG}")
 
@@ -415,7 +418,7 @@ class Runner:
     def _remove_replaced(self, work: _Work) -> None:
         if not {Step.PUT_ORIGINAL, Step.SET_FLAVORS}.intersection(work.steps):
             self._set_settings_again(work, look=True)  # for a restore that was cut
-        entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+        entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG, check=self._still_proven(work))
         work.notes.append(f"tag {REPLACED_TAG} removed")
         self._keep_tags(work, entry.tag_set, ARCHIVED_TAG)
 
@@ -928,6 +931,8 @@ class Runner:
         `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
         """
         temporary: Entry | None = None
+        if entry and entry.replacing_entry_id:
+            work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
         if entry is None or not entry.replacement_running:
             entry, temporary = self._next_look(work, entry, deadline)
         while True:
@@ -944,7 +949,7 @@ class Runner:
                     work.begun = False
                     raise Waiting(
                         f"the replacement of {work.id} was thrown away by Kaltura, which ended an earlier one in that "
-                        "moment; the old content is in place: run the command again"
+                        f"moment; the old content is in place: run the command again{work.left}"
                     )
                 if new.status.ready:
                     self._end_conversion(work)

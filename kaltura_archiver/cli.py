@@ -1063,7 +1063,7 @@ def _run(
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{dashed(name)} is for --cluster", context)
-    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+    settings = Options(now=time.time(), dry_run=dry_run and not acting, plays=query.plays, **options)
     start_fleet = None
     if cluster:
         numbers = (workers, max_calls, max_transfers)

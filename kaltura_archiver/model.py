@@ -284,14 +284,14 @@ class StoredObject:
         return int(size) if self.placeholder_sha256 and size.isdecimal() else None
 
     @property
-    def replaced_at(self) -> str:
-        """When the placeholder took the original's place (ISO 8601), or empty."""
-        return self.tags.get("replaced-at", "")
+    def replaced_at(self) -> int | None:
+        """When the placeholder took the original's place (unix seconds); None where it was not recorded."""
+        return _unix(self.tags.get("replaced-at", ""))
 
     @property
-    def restored_at(self) -> str:
-        """When the original was last brought back (ISO 8601); empty if never, or if it was replaced again since."""
-        return self.tags.get("restored-at", "")
+    def restored_at(self) -> int | None:
+        """When the original was last brought back (unix seconds); None if never, or if it was replaced again since."""
+        return _unix(self.tags.get("restored-at", ""))
 
     @property
     def settings(self) -> str:
@@ -393,6 +393,13 @@ def iso_date(unix_seconds: int | None) -> str:
     if not unix_seconds:
         return ""
     return _iso_day(unix_seconds // 86400)
+
+
+def _unix(iso: str) -> int | None:
+    """The second that `iso_time` wrote; None for any other text."""
+    with suppress(ValueError):
+        return int(datetime.strptime(iso, "%Y-%m-%dT%H:%M:%S%z").timestamp())
+    return None
 
 
 def iso_time(unix_seconds: float) -> str:

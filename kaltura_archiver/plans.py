@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from enum import StrEnum
 
-from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.filters import YEAR_SECONDS, Plays
 from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
@@ -14,7 +14,6 @@ from kaltura_archiver.model import (
     REPLACED_TAG,
     SETTINGS_DUE,
     Availability,
-    Entry,
     EntryStatus,
     Facts,
     Identity,
@@ -33,6 +32,7 @@ from kaltura_archiver.states import (
 )
 
 DAY_SECONDS = 86400
+HOUR_SECONDS = 3600
 
 
 class Command(StrEnum):
@@ -103,6 +103,7 @@ class Options:
     request: bool = False
     keep: Keep = field(default_factory=Keep)
     noticed_before_seconds: float | None = None
+    plays: Plays = field(default_factory=Plays)
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
                 )
-            if reason := _unnoticed(entry, options):
+            if reason := _restored(facts, options.plays) or _unnoticed(facts, options):
                 return _stop(judgement, Outcome.SKIPPED, reason)
             archived = () if entry.archived else (Step.ADD_ARCHIVED,)
             return _go(
@@ -257,8 +258,24 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.REFUSED)
 
 
-def _unnoticed(entry: Entry, options: Options) -> str:
+def _restored(facts: Facts, plays: Plays) -> str:
+    """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
+    restored_at = facts.stored.restored_at if facts.stored else None
+    if restored_at is None:
+        return ""
+    day = iso_date(restored_at)
+    if facts.entry.replaced:
+        return f"restored on {day}, and its tag {REPLACED_TAG} was left: run restore again"
+    too_late = plays.unplayed_since is not None and restored_at > plays.unplayed_since
+    too_often = plays.plays_below is not None and facts.entry.plays + 1 >= plays.plays_below
+    if too_late or too_often or plays.never_played:
+        return f"restored on {day}, which counts as a play"
+    return ""
+
+
+def _unnoticed(facts: Facts, options: Options) -> str:
     """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have."""
+    entry = facts.entry
     if options.noticed_before_seconds is None:
         return ""
     day = entry.noticed_on
@@ -271,6 +288,8 @@ def _unnoticed(entry: Entry, options: Options) -> str:
     if entry.last_played_at and entry.last_played_at >= noticed:
         # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
         return f"played since the notice of {day} (--noticed-before)"
+    if facts.stored and (facts.stored.restored_at or 0) >= noticed:
+        return f"restored since the notice of {day} (--noticed-before)"
     # From the end of that day: so the date that the owner was told is kept in every time zone.
     if options.now < noticed + DAY_SECONDS + options.noticed_before_seconds:
         days = options.noticed_before_seconds / DAY_SECONDS
@@ -281,6 +300,8 @@ def _unnoticed(entry: Entry, options: Options) -> str:
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.PLACEHOLDER | State.NO_ORIGINAL | State.HALF_TAGGED:
+            if reason := _not_played(facts, options.plays):
+                return _stop(judgement, Outcome.SKIPPED, reason)
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
@@ -294,6 +315,20 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _busy(facts, judgement)
         case _:
             return _stop(judgement, Outcome.REFUSED)
+
+
+def _not_played(facts: Facts, plays: Plays) -> str:
+    """Why nobody has asked for the original where plays do that: those before it was replaced do not count.
+
+    Kaltura adds plays up by the hour, so those of the hour of the replacement do. Empty where it was asked for, or
+    where it is not known when it was replaced.
+    """
+    replaced_at = facts.stored.replaced_at if facts.stored else None
+    if plays.played_since is None or replaced_at is None:
+        return ""
+    if (facts.entry.last_played_at or 0) >= replaced_at // HOUR_SECONDS * HOUR_SECONDS:
+        return ""
+    return f"not played since it was replaced on {iso_date(replaced_at)}"
 
 
 def _settle_original(facts: Facts, judgement: Judgement) -> Plan:

@@ -424,10 +424,16 @@ class Library:
         self._second_links.setdefault(main.id, []).append(link)
         self.schedule(self.clock.now() + self.settings.second_link_seconds, link)
 
-    def link_again(self, entry_id: str) -> None:
-        """Let the jobs end that link the file of earlier replacements once more, in the order of those."""
+    def link_again(self, entry_id: str, *, but_first: bool = False) -> None:
+        """Let the jobs end that link the file of earlier replacements once more, in the order of those.
+
+        With `but_first` that of the first replacement goes on waiting.
+        """
         with self.lock:
-            for link in self._second_links.pop(entry_id, []):
+            waiting = self._second_links.pop(entry_id, [])
+            if but_first:
+                self._second_links[entry_id], waiting = waiting[:1], waiting[1:]
+            for link in waiting:
                 link()
 
     def children(self, entry: Entry) -> list[Entry]:
