@@ -64,6 +64,7 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         if entry.replacement_running
         else "none",
         "children": children,
+        "root_entry": entry.source_id or "none",
         "kept": keep.why(facts) or "no",
         "recycled": entry.recycled,
     }

@@ -29,8 +29,11 @@ from KalturaClient.exceptions import KalturaClientException, KalturaException
 from KalturaClient.Plugins.Core import (
     KalturaEntryReplacementOptions,
     KalturaFilterPager,
+    KalturaFlavorAsset,
     KalturaFlavorAssetFilter,
+    KalturaLanguage,
     KalturaMediaEntry,
+    KalturaNullableBoolean,
     KalturaSessionType,
     KalturaUploadedFileTokenResource,
     KalturaUploadToken,
@@ -278,11 +281,12 @@ _ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListRespo
 _ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
-    "replacedEntryId", "replacementStatus", "parentEntryId", "duration",
+    "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId",
 )  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
-    "deletedAt", "language", "updatedAt",
+    "deletedAt", "language", "updatedAt", "flavorParamsId", "label", "tags",
+    "partnerData", "partnerDescription", "isDefault",
 )  # fmt: skip
 
 
@@ -330,6 +334,7 @@ def _entry(raw: Any) -> Entry:
         replacement_status=text("replacementStatus") or "0",
         parent_entry_id=text("parentEntryId", ""),
         duration_seconds=_int(text("duration")),
+        root_entry_id=text("rootEntryId", ""),
     )
 
 
@@ -355,6 +360,12 @@ def _flavor(raw: Any) -> FlavorAsset:
         created_at=_int(text("createdAt")),
         deleted_at=_int(text("deletedAt")),
         language=text("language", ""),
+        flavor_params_id=_int(text("flavorParamsId")),
+        label=text("label", ""),
+        tags=text("tags", ""),
+        partner_data=text("partnerData", ""),
+        partner_description=text("partnerDescription", ""),
+        is_default=text("isDefault", "").removeprefix("0"),
         updated_at=_int(text("updatedAt")),
     )
 
@@ -501,6 +512,13 @@ def _require_room(entry_id: str, tags: str) -> None:
         )
 
 
+def _params_tags(pager: Any, client: Any) -> list[tuple[int | None, frozenset[str]]]:
+    """Flavor parameters by their id, and the tags that they give to flavor assets."""
+    objects = client.flavorParams.list(NotImplemented, pager).objects
+    found = objects if isinstance(objects, list) else []
+    return [(_int(params.id), frozenset(split_tags(_text(params.tags)))) for params in found]
+
+
 def _list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
     answer = client.uploadToken.list(wanted, pager)
     return answer.objects if isinstance(answer.objects, list) else []
@@ -561,6 +579,8 @@ class Kaltura:
         self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
         self._session_lock = threading.Lock()
         self._ks = ""
+        self._params_lock = threading.Lock()
+        self._usual_tags: dict[int, frozenset[str]] | None = None
         self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause)
 
@@ -754,6 +774,31 @@ class Kaltura:
                 if page * MAX_PAGE >= total:
                     break
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
+
+    def usual_tags(self) -> Mapping[int, frozenset[str]]:
+        """The tags that flavor assets get by themselves, by flavor parameters; asked for once.
+
+        Empty where this user may not know them: then any tag may be one that a person has set.
+        """
+        with self._params_lock:
+            if self._usual_tags is None:
+                found: list[tuple[int | None, frozenset[str]]] = []
+                pager = KalturaFilterPager()
+                pager.pageSize = MAX_PAGE
+                try:
+                    for page in range(1, 100):
+                        pager.pageIndex = page
+                        more = self._call("list flavor parameters", partial(_params_tags, pager))
+                        found += more
+                        if len(more) < MAX_PAGE:
+                            break
+                except KalturaError as error:
+                    if error.retryable:
+                        raise
+                    log.debug("%s", error)
+                    found = []
+                self._usual_tags = {params_id: tags for params_id, tags in found if params_id is not None}
+            return self._usual_tags
 
     def look(
         self, entry_id: str, *, children: bool = False, categories: Collection[int] = (), entry_last: bool = False
@@ -1217,6 +1262,24 @@ class Kaltura:
     def cancel_replace(self, entry_id: str) -> None:
         self._call(f"cancel the replacement of {entry_id}", lambda c: c.media.cancelReplace(entry_id), writes=True)
 
+    def update_flavor(self, flavor_id: str, changes: Mapping[str, str]) -> None:
+        """Set fields of a flavor asset, by our names, whatever its status. What came of it is to be read.
+
+        Another call than that for the flavor's content: it changes nothing else.
+        """
+        change = KalturaFlavorAsset()
+        for name, value in changes.items():
+            kind = _ENUMS.get(name)
+            setattr(change, _FIELDS.get(name, name), kind(value) if kind else value)
+        for attempt in range(3):
+            try:
+                self._call(f"set {', '.join(changes)} of flavor {flavor_id}",
+                           lambda c: c.flavorAsset.update(flavor_id, change), writes=True)  # fmt: skip
+                return
+            except KalturaError as error:
+                if not error.retryable or attempt == 2:
+                    raise
+
     def delete_flavor(self, flavor_id: str) -> None:
         """Delete a flavor asset, for good; one that is gone is fine."""
         for attempt in range(3):
@@ -1228,6 +1291,13 @@ class Kaltura:
                     return
                 if not error.retryable or attempt == 2:
                     raise
+
+
+_FIELDS = {"partner_data": "partnerData", "partner_description": "partnerDescription", "is_default": "isDefault"}
+_ENUMS: dict[str, Callable[[str], Any]] = {
+    "language": KalturaLanguage,
+    "is_default": lambda value: KalturaNullableBoolean(int(value)),
+}
 
 
 def _resource(resource: str) -> Any:

@@ -23,6 +23,10 @@ VERSION_STEP = 10
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
 # listing does not. They are never removed: all that one costs is a look at the tags.
 SUSPECT_PREFIX = "suspect/"
+# What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
+SETTINGS_PREFIX = "settings/"
+# The object tag `settings`: whether they have to be set again, or have been.
+SETTINGS_DUE, SETTINGS_SET = "due", "set"
 # Empty objects, placeholders/<entry id>/<flavor asset id>@<version>/<bytes>: a placeholder that took an original's
 # place, so that a listing tells it from what came over it later. Without one the copy's tags are looked at.
 PLACEHOLDER_PREFIX = "placeholders/"
@@ -155,6 +159,7 @@ class Entry:
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
+    root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -206,6 +211,11 @@ class Entry:
         return self.display_in_search == -2
 
     @property
+    def source_id(self) -> str:
+        """The entry that it was made of, as a clone, a clip or a recording; empty if there is none."""
+        return self.root_entry_id if self.root_entry_id != self.id else ""
+
+    @property
     def temporary(self) -> bool:
         """Made by Kaltura for a replacement in progress; gone when that ends (kaltura-api 5.3)."""
         return bool(self.replaced_entry_id)
@@ -230,6 +240,12 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+    flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
+    label: str = ""
+    tags: str = ""  # as they are written there, with commas
+    partner_data: str = ""
+    partner_description: str = ""
+    is_default: str = ""  # 1 where it is the default one of its entry
     updated_at: int | None = None
 
     @property
@@ -340,6 +356,11 @@ class StoredObject:
         """When the original was last brought back (unix seconds); None if never, or if it was replaced again since."""
         return _unix(self.tags.get("restored-at", ""))
 
+    @property
+    def settings(self) -> str:
+        """SETTINGS_DUE or SETTINGS_SET where what people have set on flavor assets is kept beside it; else empty."""
+        return self.tags.get("settings", "")
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -349,6 +370,8 @@ class Facts:
     `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
     placeholder's size; `unread` says why it could not be.
     `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
+    `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
+    the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
     """
 
     entry: Entry
@@ -357,6 +380,8 @@ class Facts:
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
     in_kept_category: bool | None = None
+    usual_tags: Mapping[int, frozenset[str]] | None = None
+    source: StoredObject | None = None
     placeholder_sha256s: frozenset[str] = frozenset()
     original_sha256: str = ""
     unread: str = ""
@@ -364,7 +389,8 @@ class Facts:
     @property
     def placeholder_sizes(self) -> frozenset[int]:
         """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
-        recorded = self.stored.placeholder_bytes if self.stored else None
+        copy = self.stored or self.source
+        recorded = copy.placeholder_bytes if copy else None
         return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
     @property

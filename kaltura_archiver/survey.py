@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from kaltura_archiver.ahead import in_order
+from kaltura_archiver.clones import needs_source, with_source
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
 from kaltura_archiver.model import Entry, Facts, FlavorAsset
@@ -73,15 +74,18 @@ def facts_of(
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
         read = {
-            f.entry.id: pool.submit(with_original_read, kaltura, f)
+            f.entry.id: pool.submit(look_further, f)
             for f in facts
-            if f.entry.id not in looked and to_be_read(f)
+            if f.entry.id not in looked and (to_be_read(f) or needs_source(f))
         }
         better = {entry_id: found.result() for entry_id, found in (looked | read).items()}
         return [better.get(f.entry.id, f) for f in facts]
 
     def look(facts: Facts) -> Facts:
-        return with_original_read(kaltura, replace(facts, stored=store.head(facts.entry.id)))
+        return look_further(replace(facts, stored=store.head(facts.entry.id)))
+
+    def look_further(facts: Facts) -> Facts:
+        return with_original_read(kaltura, with_source(kaltura, store, facts))
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
     listing: Future[Inventory | None] = Future()
@@ -112,6 +116,8 @@ def plans_of(
     """
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
+        if command.swaps:
+            batch = [replace(facts, usual_tags=kaltura.usual_tags()) for facts in batch]
         if options.keep.categories and command.heeds_keep:
             inside = kaltura.inside(options.keep.categories, [facts.entry.id for facts in batch])
             batch = [replace(facts, in_kept_category=facts.entry.id in inside) for facts in batch]

@@ -8,9 +8,10 @@ import re
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
-from .kaltura_library import Library, check_media_clip
+from .kaltura_library import DERIVED_TAGS, SOURCE_TAGS, Library, check_media_clip
 from .kaltura_lists import asset_filter, entry_filter, list_page
 from .kaltura_records import (
     MAX_TAGS_BYTES,
@@ -56,6 +57,23 @@ _READ_ONLY = frozenset(
     | {"rank", "totalRank", "votes", "plays", "views", "lastPlayedAt", "width", "height", "duration", "durationType"}
     | {"downloadUrl", "thumbnailUrl", "dataUrl", "replacingEntryId", "replacedEntryId", "replacementStatus"}
 )
+# Of a flavor asset may be written (KalturaAsset, KalturaFlavorAsset [read]); the rest is @readonly or @insertonly.
+_ASSET_FIELDS = {
+    "tags": "tags",
+    "language": "language",
+    "label": "label",
+    "isDefault": "is_default",
+    "partnerData": "partner_data",
+    "partnerDescription": "partner_description",
+}
+# What belongs to entries and is no concern of content: service, and the name of its plugin's.
+_RELATED = {
+    "captionAsset": "caption_captionasset",
+    "attachmentAsset": "attachment_attachmentasset",
+    "cuePoint": "cuepoint_cuepoint",
+    "metadata": "metadata_metadata",
+}
+FLAVOR_PARAMS = 10
 _TEXT_FIELDS = {
     "name": "name",
     "description": "description",
@@ -98,6 +116,7 @@ class Services:
             Action("baseEntry.list", self.list_base_entries),
             Action("baseEntry.update", self.update_entry, ("entryId", "baseEntry"), "entryId"),
             Action("baseEntry.delete", self.delete_entry, ("entryId",), "entryId"),
+            Action("baseEntry.clone", self.clone, ("entryId",), "entryId"),
             Action("baseEntry.recycle", self.recycle, ("entryId",), "entryId"),
             Action("baseEntry.restoreRecycled", self.restore_recycled, ("entryId",), "entryId"),
             Action("flavorAsset.get", self.get_asset, ("id",), "id"),
@@ -105,6 +124,7 @@ class Services:
             Action("flavorAsset.getByEntryId", self.assets_of_entry, ("entryId",), "entryId"),
             Action("flavorAsset.getFlavorAssetsWithParams", self.assets_with_params, ("entryId",), "entryId"),
             Action("flavorAsset.getUrl", self.asset_url, ("id",), "id"),
+            Action("flavorAsset.update", self.update_asset, ("id", "flavorAsset"), "id"),
             Action("flavorAsset.delete", self.delete_asset, ("id",), "id"),
             Action("flavorAsset.setContent", self.set_content, ("id", "contentResource"), "id"),
             Action("uploadToken.add", uploads.add),
@@ -113,8 +133,10 @@ class Services:
             Action("uploadToken.delete", uploads.delete, ("uploadTokenId",), "uploadTokenId"),
             Action("uploadToken.list", lambda s, p: list_page("KalturaUploadTokenListResponse", uploads.listing(), p)),
             Action("category.get", self.get_category, ("id",), "id"),
+            Action("flavorParams.list", self.list_flavor_params),
+            *(Action(f"{service}.list", partial(self.list_related, service)) for service in _RELATED),
         ]
-        names = {"esearch": "elasticsearch_esearch"}
+        names = {"esearch": "elasticsearch_esearch"} | {name.lower(): plugin for name, plugin in _RELATED.items()}
         self._actions: dict[str, dict[str, Action]] = {}
         for action in actions:
             service, _, name = action.operation.lower().partition(".")
@@ -240,6 +262,9 @@ class Services:
     def delete_entry(self, session: Session, p: dict[str, Any]) -> None:
         self._library.delete_entry(self._own_entry(session, p["entryId"]))
 
+    def clone(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        return self.describe_entry(self._library.clone(self._own_entry(session, p["entryId"])))
+
     def recycle(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
         return self._recycle(session, p["entryId"], -2, self._library.now())
 
@@ -358,6 +383,44 @@ class Services:
         expiry = as_int(token.partition("_")[0])
         return expiry > self._library.clock.now() and token == f"{expiry}_{self._url_signature(path, expiry)}"
 
+    def update_asset(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        """Whatever the asset's status; a language by its name. `FlavorAssetService::updateAction` [read]."""
+        asset = self._asset(session, p["id"])
+        self._own_entry(session, asset.entry_id)
+        fields = {name: value for name, value in p["flavorAsset"].items() if name != "objectType"}
+        for name, value in fields.items():
+            if name.removesuffix("__null") not in (*_ASSET_FIELDS, "actualSourceAssetParamsIds"):
+                raise ApiError("PROPERTY_VALIDATION_NOT_UPDATABLE", f"KalturaFlavorAsset::{name}")
+            if name == "language" and value not in _languages():
+                raise ApiError("INVALID_ENUM_VALUE", value, "language", "KalturaLanguage")
+        for name, value in fields.items():
+            field, empty = _ASSET_FIELDS.get(name.removesuffix("__null")), name.endswith("__null")
+            if field == "is_default":
+                asset.is_default = as_bool(value) and not empty
+            elif field:
+                setattr(asset, field, "" if empty else str(value))
+        asset.updated_at = self._library.now()
+        return self.describe_asset(asset)
+
+    def list_flavor_params(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        rows = [
+            {
+                "objectType": "KalturaFlavorParams",
+                "id": number,
+                "partnerId": 0,
+                "name": f"Flavor {number}" if number else "Source",
+                "tags": DERIVED_TAGS if number else SOURCE_TAGS,
+            }
+            for number in range(FLAVOR_PARAMS)
+        ]
+        return list_page("KalturaFlavorParamsListResponse", rows, p)
+
+    def list_related(self, service: str, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
+        ids = split_csv(wanted.get("entryIdEqual") or wanted.get("objectIdEqual"))
+        rows = [row for row in self._library.related.get(service, []) if row["entryId"] in ids]
+        return list_page(f"Kaltura{service[0].upper()}{service[1:]}ListResponse", rows, p)
+
     def delete_asset(self, session: Session, p: dict[str, Any]) -> None:
         asset = self._asset(session, p["id"])
         self._own_entry(session, asset.entry_id)
@@ -474,6 +537,7 @@ class Services:
             ),
             "isTrimDisabled": None,
             "streams": [],
+            **entry.more,
         }
 
     def describe_asset(self, asset: Asset) -> dict[str, Any]:
@@ -490,8 +554,8 @@ class Services:
             "updatedAt": asset.updated_at,
             "deletedAt": asset.deleted_at,
             "description": "",
-            "partnerData": None,
-            "partnerDescription": None,
+            "partnerData": asset.partner_data or None,
+            "partnerDescription": asset.partner_description or None,
             "actualSourceAssetParamsIds": None,
             "sizeInBytes": asset.size_in_bytes,
             "flavorParamsId": asset.flavor_params_id,
@@ -505,6 +569,14 @@ class Services:
             "videoCodecId": "avc1",
             "status": asset.status,
             "language": asset.language or None,
-            "label": None,
-            "isDefault": None,
+            "label": asset.label or None,
+            "isDefault": asset.is_default,
         }
+
+
+@cache
+def _languages() -> frozenset[str]:
+    """The names that a language has (KalturaLanguage)."""
+    from KalturaClient.Plugins.Core import KalturaLanguage
+
+    return frozenset(name for key, name in vars(KalturaLanguage).items() if key.isupper() and isinstance(name, str))
