@@ -43,6 +43,7 @@ from urllib3.filepost import encode_multipart_formdata
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
+from kaltura_archiver.dribble import BoundedAdapter
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, children_of, in_categories
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, normalised_tags, split_tags, tags_with
@@ -63,6 +64,8 @@ MAX_ANSWER_BYTES = 16 * 2**20
 PACKED_PIECE_BYTES = 16 * 2**10
 PIECE_BYTES = 2**18
 MAX_TRIES = 5
+# After so long no call is tried again, however it failed.
+RETRY_SECONDS = 300.0
 SEARCH_WINDOW = 10_000
 MAX_PAGE = 500
 # Elasticsearch bounds the clauses of one query (1,024 by default); more ids of one second are paged within it.
@@ -126,6 +129,8 @@ class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = lambda request: request
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, BoundedAdapter())
         self._surroundings: dict[str, Any] = {}
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, *_: Any) -> Any:
@@ -636,6 +641,7 @@ class Kaltura:
     def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
         tries = refusals = 0
+        until = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 with self._calls:
@@ -657,7 +663,7 @@ class Kaltura:
                 continue
             tries += 1
             again = failure.code in NOT_ACTED if writes else failure.retryable
-            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT:
+            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT or time.monotonic() >= until:
                 raise failure
             pause = min(0.25 * 2**tries, 15) * (0.5 + random.random())  # noqa: S311 - jitter
             log.debug("%s; trying again in %.1f s", failure, pause)

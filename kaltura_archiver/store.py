@@ -24,6 +24,7 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host, Puts
+from kaltura_archiver.dribble import bound_boto
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
@@ -166,6 +167,7 @@ class Store:
             parsers.set_parser_defaults(timestamp_parser=_parse_time)
             region = session.region_name or "us-east-1"
             self._s3: S3Client = session.client("s3", config=config, region_name=region)
+            bound_boto(self._s3)
             self._s3.meta.events.register("after-call.s3", _require_proper)
             self.pace = Pace(self._stop.wait)
             # Before the request is signed: it may wait.
