@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -165,8 +165,13 @@ class Placeholders:
         self._files = files
         self._made = {path: made for path in files.all() if (made := Placeholder.of(path))}
 
-    def chosen(self, entry: Entry, original: FlavorAsset | None) -> Placeholder | None:
-        path = self._files.chosen(entry.category_ids, original.language if original else "")
+    @property
+    def by_category(self) -> bool:
+        """Whether an entry's categories have to be known to choose."""
+        return bool(self._files.of_categories)
+
+    def chosen(self, facts: Facts) -> Placeholder | None:
+        path = self._files.chosen(facts.category_ids, facts.original.language if facts.original else "")
         return self._made.get(path)
 
     def of_size(self, size_bytes: int) -> list[Placeholder]:
@@ -213,7 +218,7 @@ class Runner:
         self._poll_seconds = poll_seconds
         self._stop = stop
         self._review = review
-        self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
+        self._kept_by_category = command.heeds_keep and bool(options.keep.categories)
         self._room = room or Room(1, options.max_converting, stop)
         self._transfers = transfers or nullcontext()
         # Each entry perhaps with the temporary one of its replacement.
@@ -283,6 +288,7 @@ class Runner:
         try:
             for _ in range(MAX_PLANS):
                 facts, plan = self._plan(entry_id)
+                entry_id = facts.entry.id  # the true one, however it was spelled
                 state = state or plan.state
                 moved = work.bytes_moved if work else 0
                 work = _Work(facts, plan.steps, bytes_moved=moved)
@@ -337,24 +343,28 @@ class Runner:
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises Gone if there is no such entry."""
-        return self._look(entry_id, children=False)[0]
+        return self._look(entry_id, children=False, categories=True)[0]
 
-    def _look(self, entry_id: str, *, children: bool) -> tuple[Facts, int]:
+    def _look(self, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, int]:
         """The facts and, where asked for, how many further streams the entry has."""
-        entry, flavors, count, inside = self.kaltura.look(entry_id, children=children, categories=self._kept_categories)
+        entry, flavors, count, placings = self.kaltura.look(entry_id, children=children, categories=categories)
         if entry is None:
             raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
-        chosen = self.placeholders.chosen(entry, Facts(entry, flavors).original)
-        size = chosen.size_bytes if chosen else None
-        return Facts(entry, flavors, self.store.head(entry_id), size, self.placeholders.sizes, inside), count
+        # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
+        stored = self.store.head(entry.id)
+        facts = Facts(entry, flavors, stored, None, self.placeholders.sizes, placings)
+        chosen = self.placeholders.chosen(facts)
+        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
         asked = self.command in (Command.REPLACE, Command.RESTORE)
-        facts, children = self._look(entry_id, children=asked)
+        categories = self._kept_by_category or self.placeholders.by_category
+        facts, children = self._look(entry_id, children=asked, categories=categories)
         plan = plan_for(self.command, facts, self.options, children=children)
         if not asked and any(step.destroys for step in plan.steps):
-            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children([entry_id])[entry_id])
+            number = self.kaltura.children([facts.entry.id])[facts.entry.id]
+            plan = plan_for(self.command, facts, self.options, children=number)
         return facts, self._review(facts, plan) if self._review else plan
 
     def _carry_out(self, plan: Plan, work: _Work) -> tuple[Outcome, str]:
@@ -607,7 +617,7 @@ class Runner:
             work.converting = False
 
     def _upload_placeholder(self, work: _Work) -> None:
-        placeholder = self.placeholders.chosen(work.facts.entry, work.facts.original)
+        placeholder = self.placeholders.chosen(work.facts)
         if placeholder is None:
             raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
         self._require_way()
@@ -776,14 +786,14 @@ class Runner:
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
         planned = work.facts.entry
-        entry, flavors, _, inside = self.kaltura.look(work.id, categories=self._kept_categories)
+        entry, flavors, _, placings = self.kaltura.look(work.id, categories=self._kept_by_category)
         if entry is None or entry.recycled:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
             raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
         if normalised_tags(entry.tags) != normalised_tags([*planned.tags, *work.own_tags]):
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
+        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, placings=placings))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
         if work.facts.original is not None:
             if work.facts.original.status.ready:

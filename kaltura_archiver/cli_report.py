@@ -25,6 +25,7 @@ from kaltura_archiver.cli import (
 )
 from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.filters import Query
+from kaltura_archiver.model import same_id
 from kaltura_archiver.progress import progress
 
 if TYPE_CHECKING:
@@ -139,8 +140,10 @@ def owners_of(path: str) -> Callable[[Item], Owner]:
             column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
         )
         owners = {
-            row[key]: Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
+            (row[key] if by_creator else same_id(row[key])): Owner(
+                row[status], (row[name], row[unit] or (row[status] and f"({row[status]})"))
+            )
             for row in table
         }
     not_listed = Owner("", ("", "(not listed)"))
-    return lambda item: owners.get(item.creator_id if by_creator else item.entry_id, not_listed)
+    return lambda item: owners.get(item.creator_id if by_creator else same_id(item.entry_id), not_listed)

@@ -94,9 +94,35 @@ def normalised_tags(tags: Iterable[str]) -> frozenset[str]:
     return frozenset(short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1)
 
 
+def same_id(text: str) -> str:
+    """An id as Kaltura compares it: neither case nor blanks at its end count (real-kaltura N04-N06)."""
+    return text.rstrip(" ").lower()
+
+
+@dataclass(frozen=True)
+class Placing:
+    """That an entry is in a category: `above` are the categories above that one, `name` is its full name.
+
+    Not `active`: a moderator has not decided yet.
+    """
+
+    category_id: int
+    above: frozenset[int] = frozenset()
+    name: str = ""
+    active: bool = True
+
+    def within(self, category_id: int) -> bool:
+        """Whether that is in, or below, this category."""
+        return category_id == self.category_id or category_id in self.above
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0)."""
+    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
+
+    `category_ids` and `categories` leave out what has a privacy context, as those of MediaSpace have (real-kaltura
+    K01+): `Placing` tells all.
+    """
 
     id: str
     name: str = ""
@@ -118,6 +144,7 @@ class Entry:
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
     duration_seconds: int = 0
+    partner_id: str = ""
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -240,7 +267,7 @@ class Facts:
     """All that is known about one entry, freshly read.
 
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
-    `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
+    `placings` are all its categories, as the database has them; None if not asked.
     """
 
     entry: Entry
@@ -248,7 +275,18 @@ class Facts:
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
-    in_kept_category: bool | None = None
+    placings: tuple[Placing, ...] | None = None
+
+    @property
+    def category_ids(self) -> frozenset[str]:
+        """Ids of the categories that the entry is directly in, as far as was asked."""
+        return frozenset((*self.entry.category_ids, *(str(p.category_id) for p in self.placings or () if p.active)))
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Full names of these categories."""
+        named = [name for p in self.placings or () if p.active and (name := p.name)]
+        return tuple(dict.fromkeys(filter(None, [*map(str.strip, self.entry.categories.split(",")), *named])))
 
     @property
     def placeholder_sizes(self) -> frozenset[int]:

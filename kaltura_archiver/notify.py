@@ -25,7 +25,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.errors import ConfigError, EntryFailed, InputError, Locked
-from kaltura_archiver.model import NOTICE_PREFIX, Outcome
+from kaltura_archiver.model import NOTICE_PREFIX, Outcome, same_id
 from kaltura_archiver.owners import ACTIVE, INACTIVE, UNKNOWN, TsvTable, column_index, opened, same_uid, uid_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,12 @@ class Notice:
     fallback: bool = False
     unknown: bool = False
     why: str = ""
-    items: dict[str, Item] = field(default_factory=dict)
+    items: dict[str, Item] = field(default_factory=dict)  # by `same_id` of the entry's
+
+    @property
+    def entry_ids(self) -> tuple[str, ...]:
+        """As they are spelled in the list."""
+        return tuple(item.entry_id for item in self.items.values())
 
 
 # Reading
@@ -142,7 +147,7 @@ def read_notices(
             plays=cells.get("plays") or "0",
             owner=" ".join(filter(None, (cells.get("name"), f"({owner})" if owner else "nobody"))),
         )
-        notice.items.setdefault(item.entry_id, item)
+        notice.items.setdefault(same_id(item.entry_id), item)
     return list(notices.values())
 
 
@@ -436,7 +441,7 @@ class Post:
         sent = self.ledger.sent.get(notice.key)
         if sent is not None:
             outcome, told = Outcome.ALREADY, f"sent on {sent.at:%Y-%m-%d}"
-            if more := len(notice.items.keys() - set(sent.entries)):
+            if more := len(notice.items.keys() - set(map(same_id, sent.entries))):
                 told += f"; {more} more entries were not in it: another --plan-id tells of them"
             if not self.dry_run:
                 path.unlink(missing_ok=True)  # a run that was killed may have left it
@@ -444,9 +449,9 @@ class Post:
             return Outcome.ALREADY, f"written, and taken from {self.folder}"
         elif self.dry_run:
             outcome, told = Outcome.WOULD, "would send it" if self.deliver else f"would write {path}"
-            sent = Sent(tuple(notice.items), datetime.now(UTC))
+            sent = Sent(notice.entry_ids, datetime.now(UTC))
         else:
-            sent = Sent(tuple(notice.items), datetime.now(UTC))
+            sent = Sent(notice.entry_ids, datetime.now(UTC))
             try:
                 told = self._bring(notice, identity, path, sent)
             except EntryFailed as error:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import State
+from kaltura_archiver.model import State, same_id
 from kaltura_archiver.owners import Row, TsvTable, column_index, opened
 from kaltura_archiver.prices import Prices
 from kaltura_archiver.report import Cell
@@ -33,7 +33,7 @@ def items(
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
         kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers, thorough=False,
-        availability=False, more_placeholder_bytes=more_placeholder_bytes,
+        availability=False, more_placeholder_bytes=more_placeholder_bytes, categories=True,
     )  # fmt: skip
     with look as found:
         for facts in found:
@@ -232,8 +232,8 @@ def units_of(path: str) -> Callable[[Item], str]:
         status = table.columns.index("ldap_status") if "ldap_status" in table.columns else None
         units: dict[str, str] = {}
         for row in table:
-            units[row[key]] = row[unit] or _without_unit(row, status)
-    return lambda item: _unit(units, item.creator_id if by_creator else item.entry_id)
+            units[row[key] if by_creator else same_id(row[key])] = row[unit] or _without_unit(row, status)
+    return lambda item: _unit(units, item.creator_id if by_creator else same_id(item.entry_id))
 
 
 def _without_unit(row: Row, status: int | None) -> str:

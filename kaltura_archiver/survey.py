@@ -48,13 +48,14 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
     thorough: bool, availability: bool, more_placeholder_bytes: frozenset[int] = frozenset(), copies: bool = False,
+    categories: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
 
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
-    does not tell that, or, with `copies`, wherever the listing shows one. Raises ConfigError at once if the bucket
-    cannot be read.
+    does not tell that, or, with `copies`, wherever the listing shows one. With `categories` those of each entry are
+    read, too. Raises ConfigError at once if the bucket cannot be read.
     """
     batches = selection.batches(FLAVOR_BATCH)
     first = next(batches, [])
@@ -63,12 +64,13 @@ def facts_of(
     ended = threading.Event()
 
     def read(batch: list[Entry]) -> list[Facts]:
-        flavors = kaltura.flavors(entry.id for entry in batch)
+        ids = [entry.id for entry in batch]
+        flavors, placings = kaltura.flavors_and_placings(ids) if categories else (kaltura.flavors(ids), {})
         inventory = listing.result()
         facts = [
             Facts(
                 entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placeholder_bytes,
-                more_placeholder_bytes,
+                more_placeholder_bytes, placings.get(entry.id),
             )
             for entry in batch
         ]  # fmt: skip
@@ -108,14 +110,11 @@ def plans_of(
     """
 
     def with_placeholder(facts: Facts) -> Facts:
-        chosen = placeholders.chosen(facts.entry, facts.original)
+        chosen = placeholders.chosen(facts)
         return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None)
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
         batch = [with_placeholder(facts) for facts in batch]
-        if options.keep.categories and command.heeds_keep:
-            inside = kaltura.inside(options.keep.categories, [facts.entry.id for facts in batch])
-            batch = [replace(facts, in_kept_category=facts.entry.id in inside) for facts in batch]
         plans = [plan_for(command, facts, options) for facts in batch]
         swapped = [f.entry.id for f, plan in zip(batch, plans, strict=True) if any(s.destroys for s in plan.steps)]
         children = kaltura.children(swapped)
@@ -130,6 +129,7 @@ def plans_of(
     with facts_of(
         kaltura, store, selection, placeholder_bytes=None, more_placeholder_bytes=placeholders.sizes,
         workers=workers, thorough=False, availability=True, copies=True,
+        categories=placeholders.by_category or (command.heeds_keep and bool(options.keep.categories)),
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

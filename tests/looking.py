@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -48,6 +48,17 @@ def state_of(run: Run, entry_id: str) -> str:
 
 def writes(sandbox: Sandbox, operation: str = "*") -> list[Request]:
     return [r for r in sandbox.control.requests(operation) if r.writes]
+
+
+def made(sandbox: Sandbox) -> Iterator[tuple[str, list[str]]]:
+    """Each HTTP request so far: whom it went to, and the calls in it."""
+    requests = iter(sandbox.control.requests())
+    for request in requests:
+        calls: list[str] = request.parameters.get("calls", [request.operation])
+        if request.operation == "multirequest":
+            for _ in calls:
+                next(requests)
+        yield request.server, calls
 
 
 def unused_tokens(sandbox: Sandbox) -> list[str]:

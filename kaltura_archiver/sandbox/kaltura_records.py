@@ -42,6 +42,10 @@ class KalturaSettings:
     `conversion_seconds` on the sandbox's clock: the original is ready after half of it, the entry after all of it, and
     with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
     a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
+
+    A search takes `search_seconds`; where Elasticsearch is out of reach (`search_down`), or takes
+    `search_limit_seconds` or more, the answer is success with nothing in it (real-kaltura E231). The index does not
+    know the entries `not_indexed` yet.
     """
 
     conversion_seconds: float = 0.3
@@ -65,6 +69,10 @@ class KalturaSettings:
     file_error_cache_seconds: float = 0.0
     entitlement: bool = False
     recycle_bin: bool = True
+    search_down: bool = False
+    search_seconds: float = 0.0
+    search_limit_seconds: float = 10.0
+    not_indexed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,7 @@ class Entry:
     replacing_entry_id: str = ""
     replaced_entry_id: str = ""
     replacement_status: str = "0"
+    pending_categories: tuple[int, ...] = ()
     keep_manual_thumbnails: bool = False
     manual_thumbnails: int = 0
     derived: int = 2
@@ -259,12 +268,15 @@ class Token:
 
 @dataclass
 class Category:
+    """`privacy_contexts` are its own and those above it; with any, no entry names it (real-kaltura K01+)."""
+
     id: int
     name: str
     parent: int | None = None
     full_name: str = ""
     full_ids: str = ""
     private: bool = False
+    privacy_contexts: tuple[str, ...] = ()
 
 
 @dataclass
