@@ -1023,6 +1023,8 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
     if command in (Command.REPLACE, Command.REPAIR):
         for path in files.all():
             check_placeholder(path)
+    elif command is not Command.VERIFY:
+        files.check_named()
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),

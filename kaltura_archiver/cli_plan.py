@@ -69,6 +69,7 @@ def _placeholders(app: App, command: Command) -> Placeholders:
     if command is Command.REPLACE:
         for path in files.all():
             check_placeholder(path)
+    files.check_named()
     return Placeholders(files)
 
 

@@ -254,6 +254,11 @@ _ENTRY_FIELDS = (
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
     "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "partnerId",
 )  # fmt: skip
+# Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
+_NEEDED_FIELDS = frozenset({
+    "tags", "status", "userId", "creatorId", "categoriesIds", "plays", "lastPlayedAt", "displayInSearch",
+    "replacingEntryId", "replacedEntryId", "replacementStatus", "parentEntryId", "partnerId",
+})  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
     "deletedAt", "language",
@@ -278,7 +283,7 @@ def _entry(raw: Any) -> Entry:
     entry_id = _id(fields.get("id"))
     if not entry_id:
         raise KalturaError("Kaltura answered with an entry without id", retryable=True)
-    if "tags" not in fields or not fields.get("status"):
+    if not fields.keys() >= _NEEDED_FIELDS or not fields["status"]:
         raise KalturaError(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
     text = fields.get
     categories = text("categoriesIds", "")

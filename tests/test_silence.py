@@ -15,6 +15,7 @@ from looking import content_id, do_not_wait, made, shown, tags_of, writes
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store import Store
 
 FACULTY, COURSE, OTHER = 9, 12, 20
 
@@ -424,6 +425,47 @@ def test_a_mixed_up_answer_in_a_list_is_an_error(
     ran = run("health", *words)
     assert ran.code == 1
     assert "mixes answers up" in ran.err
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    ["tags", "status", "userId", "creatorId", "plays", "lastPlayedAt", "displayInSearch", "replacingEntryId",
+     "replacementStatus", "replacedEntryId", "parentEntryId", "categoriesIds", "partnerId"],
+)  # fmt: skip
+def test_a_field_that_is_missing_is_not_an_empty_one(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    """Nobody's, never played, not being replaced: an entry of which that is not told is not acted on."""
+    do_not_wait(monkeypatch)
+    entry_id = sandbox.add(State.ARCHIVED, user_id="kept")
+    services = sandbox.kaltura.services
+    describe = services.describe_entry
+    monkeypatch.setattr(
+        services, "describe_entry", lambda entry: {k: v for k, v in describe(entry).items() if k != lacking}
+    )
+    ran = run("replace_video", "--id", entry_id, "--keep-owner", "kept", "--no-dry-run")
+    assert ran.code == 1
+    assert f"incomplete entry {entry_id}" in ran.err
+    assert writes(sandbox) == []
+
+
+def test_a_listing_that_shows_fewer_keys_than_it_counts_is_an_error(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [sandbox.add(State.ARCHIVED) for _ in range(45)]
+    listed = Store.pages
+
+    def short(store: Store, prefix: str = "") -> Any:
+        ask = store._s3.list_objects_v2
+        monkeypatch.setattr(
+            store._s3, "list_objects_v2", lambda **words: (a := ask(**words)) | {"Contents": a["Contents"][1:]}
+        )
+        return listed(store, prefix)
+
+    monkeypatch.setattr(Store, "pages", short)
+    ran = run("health", *named(ids))
+    assert ran.code == 1
+    assert "S3 says 45 keys, and shows 44" in ran.err
 
 
 def test_an_answer_that_lacks_flavors_it_counted_is_an_error(
