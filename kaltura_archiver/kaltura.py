@@ -71,6 +71,8 @@ MAX_PAGE = 500
 MAX_EXCLUDED_IDS = 900
 FLAVOR_BATCH = 40
 GET_BATCH = 50
+# Most are in one to three categories, and MAX_PAGE rows come at a time.
+PLACING_BATCH = 150
 # Kaltura gives a search up after 10 s and answers that there is nothing (real-kaltura E231).
 SEARCH_SECONDS = 9.0
 # For so long it is taken that a category is still where it was.
@@ -864,34 +866,42 @@ class Kaltura:
         return rows, total
 
     def placings(self, entry_ids: Iterable[str]) -> dict[str, tuple[Placing, ...]]:
-        """The categories that each entry is in, or is to be once a moderator agrees; from the database, paged to the
-        end. One request for FLAVOR_BATCH entries, and one for GET_BATCH categories that were not read lately."""
+        """The categories that each entry is in, or is to be once a moderator agrees; from the database.
+
+        One request for PLACING_BATCH entries, and one for GET_BATCH categories that were not read lately.
+        """
         ids = list(entry_ids)
-        asked = {same_id(entry_id): entry_id for entry_id in ids}
-        found: dict[str, dict[int, Placing]] = {entry_id: {} for entry_id in ids}
-        for start in range(0, len(ids), FLAVOR_BATCH):
-            batch = ids[start : start + FLAVOR_BATCH]
-            page, total = 0, 1
-            while page * MAX_PAGE < total:
-                page += 1
+        found = [
+            row for at in range(0, len(ids), PLACING_BATCH) for row in self._all_placings(ids[at : at + PLACING_BATCH])
+        ]
+        return self._placed(ids, found)
 
-                def read(
-                    client: Any, page: int = page, batch: list[str] = batch
-                ) -> tuple[list[tuple[str, Placing]], int]:
-                    _ask_placings(batch, page, client)
-                    return self._placings_of(batch, client.doQueue())
+    def _all_placings(self, entry_ids: Sequence[str]) -> list[tuple[str, Placing]]:
+        found: dict[tuple[str, int], Placing] = {}
+        page, total = 0, 1
+        while page * MAX_PAGE < total:
+            page += 1
 
-                rows, total = self._call("list categories of entries", read)
-                for entry_id, placing in rows:
-                    found[asked[same_id(entry_id)]][placing.category_id] = placing
-            if (known := sum(len(found[entry_id]) for entry_id in dict.fromkeys(batch))) < total:
-                raise KalturaError(f"Kaltura listed {known} of {total} categories of entries: try again")
-        placed = self._with_paths([placing for placings in found.values() for placing in placings.values()])
-        known_at = {(placing.category_id, placing.active): placing for placing in placed}
-        return {
-            entry_id: tuple(known_at[placing.category_id, placing.active] for placing in placings.values())
-            for entry_id, placings in found.items()
-        }
+            def read(client: Any, page: int = page) -> tuple[list[tuple[str, Placing]], int]:
+                _ask_placings(entry_ids, page, client)
+                return self._placings_of(entry_ids, client.doQueue())
+
+            rows, total = self._call("list categories of entries", read)
+            if total > MAX_PAGE and len(entry_ids) > 1:
+                # Rows of one second come in no certain order: pages need not fit together.
+                half = len(entry_ids) // 2
+                return self._all_placings(entry_ids[:half]) + self._all_placings(entry_ids[half:])
+            found.update({(same_id(entry_id), placing.category_id): placing for entry_id, placing in rows})
+        if len(found) < total:
+            raise KalturaError(f"Kaltura listed {len(found)} of {total} categories of entries: try again")
+        return [(entry_id, placing) for (entry_id, _), placing in found.items()]
+
+    def _placed(self, entry_ids: Sequence[str], rows: Sequence[tuple[str, Placing]]) -> dict[str, tuple[Placing, ...]]:
+        asked = {same_id(entry_id): entry_id for entry_id in entry_ids}
+        found: dict[str, tuple[Placing, ...]] = dict.fromkeys(entry_ids, ())
+        for (entry_id, _), placing in zip(rows, self._with_paths([p for _, p in rows]), strict=True):
+            found[asked[same_id(entry_id)]] += (placing,)
+        return found
 
     def flavors_and_placings(
         self, entry_ids: Sequence[str]
@@ -919,10 +929,7 @@ class Kaltura:
             flavors = self.flavors(entry_ids)
         if placing_total > len(placings):
             return flavors, self.placings(entry_ids)
-        placed: dict[str, tuple[Placing, ...]] = dict.fromkeys(entry_ids, ())
-        for (entry_id, _), placing in zip(placings, self._with_paths([p for _, p in placings]), strict=True):
-            placed[asked[same_id(entry_id)]] += (placing,)
-        return flavors, placed
+        return flavors, self._placed(entry_ids, placings)
 
     def _with_paths(self, placings: Sequence[Placing]) -> tuple[Placing, ...]:
         """The same with names, and with what is above each category now: the rows learn of a move only later [read]."""

@@ -162,6 +162,19 @@ def test_an_entry_in_very_many_categories_is_read_to_the_end(sandbox: Sandbox, r
 
 
 @pytest.mark.usefixtures("categories")
+def test_entries_in_many_categories_together_are_read_in_parts(sandbox: Sandbox, run: Run) -> None:
+    numbers = range(1000, 1100)
+    for number in numbers:
+        sandbox.kaltura.add_category(number, f"Category {number}")
+    ids = [sandbox.add(State.INITIAL, categories=(*numbers, (COURSE, OTHER)[n % 2]), age_years=5) for n in range(14)]
+    assert {row["entry_id"] for row in run("list", "--category", FACULTY).rows} == set(ids[::2])
+    assert {row["entry_id"] for row in run("list", "--exclude-category", FACULTY).rows} == set(ids[1::2])
+    rows = [row for row in run("stats").rows if row["section"] == "category"]
+    assert [row["entries"] for row in rows if row["key"] == "Faculty>Course"] == ["7"]
+    assert len(rows) == len(numbers) + 3
+
+
+@pytest.mark.usefixtures("categories")
 def test_figures_and_placeholders_by_category_know_those_with_a_privacy_context(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
