@@ -917,6 +917,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
       kaltura-archiver health --id 0_abc12345 --format table
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
@@ -924,9 +925,8 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
-        kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers,
+        kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
-        more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
     code = Exit.OK
     with (
@@ -1016,15 +1016,16 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 
 def make_runner(app: App, command: Command, options: Options, **more: Any) -> Runner:
     """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet."""
-    from kaltura_archiver.apply import Placeholders, Runner
+    from kaltura_archiver.apply import Runner
+    from kaltura_archiver.placeholders import Placeholders
 
     settings = app.settings
     files = settings.placeholders()
     if command in (Command.REPLACE, Command.REPAIR):
         for path in files.all():
             check_placeholder(path)
-    elif command is not Command.VERIFY:
-        files.check_named()
+    elif command is Command.S3COPY:
+        files.known()
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
@@ -1032,6 +1033,7 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
         options,
         placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
+        settle_seconds=settings.settle_seconds,
         stop=app.stop,
         **more,
     )
@@ -1081,7 +1083,7 @@ def _run(
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{dashed(name)} is for --cluster", context)
-    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+    settings = Options(now=time.time(), dry_run=dry_run and not acting, plays=query.plays, **options)
     start_fleet = None
     if cluster:
         numbers = (workers, max_calls, max_transfers)

@@ -77,21 +77,20 @@ def report(
     from kaltura_archiver import runlog
     from kaltura_archiver.figures import Collector
     from kaltura_archiver.history import History
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.report_page import make_page
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.stats import items
 
     prices = app.prices(kaltura_price, price_table)
     owner_of = owners_of(enriched) if enriched else None
-    placeholder_bytes = app.settings.placeholder_bytes()
     with _written_whole(output) as file:
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
         found = items(
-            kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers,
-            more_placeholder_bytes=app.settings.placeholders().sizes(),
-        )  # fmt: skip
+            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers
+        )
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple, TypeVar
@@ -45,6 +46,7 @@ from urllib3.filepost import encode_multipart_formdata
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
+from kaltura_archiver.dribble import BoundedAdapter
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, Placing, same_id, split_tags
@@ -65,6 +67,8 @@ MAX_ANSWER_BYTES = 16 * 2**20
 PACKED_PIECE_BYTES = 16 * 2**10
 PIECE_BYTES = 2**18
 MAX_TRIES = 5
+# After so long no call is tried again, however it failed.
+RETRY_SECONDS = 300.0
 SEARCH_WINDOW = 10_000
 MAX_PAGE = 500
 # Elasticsearch bounds the clauses of one query (1,024 by default); more ids of one second are paged within it.
@@ -94,6 +98,7 @@ RETRYABLE = NOT_ACTED | {
 }
 ENTRY_GONE, CATEGORY_GONE = "ENTRY_ID_NOT_FOUND", "CATEGORY_NOT_FOUND"
 FEATURE_FORBIDDEN = "FEATURE_FORBIDDEN"
+ALREADY_REPLACED = "ENTRY_REPLACEMENT_ALREADY_EXISTS"
 TOKEN_FULL = 2
 # Marks the file names of our upload tokens, so that those of killed runs can be told from other people's.
 TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
@@ -106,6 +111,8 @@ class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = lambda request: request
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, BoundedAdapter())
         self._surroundings: dict[str, Any] = {}
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, *_: Any) -> Any:
@@ -263,7 +270,7 @@ _NEEDED_FIELDS = frozenset({
 })  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
-    "deletedAt", "language",
+    "deletedAt", "language", "updatedAt",
 )  # fmt: skip
 
 
@@ -336,6 +343,7 @@ def _flavor(raw: Any) -> FlavorAsset:
         created_at=_int(text("createdAt")),
         deleted_at=_int(text("deletedAt")),
         language=text("language", ""),
+        updated_at=_int(text("updatedAt")),
     )
 
 
@@ -596,6 +604,7 @@ class Kaltura:
         self._ks = ""
         self._partner = settings.partner_id.strip().lstrip("0")
         self._paths: dict[int, tuple[float, frozenset[int], str]] = {}  # (when read, above, full name) of a category
+        self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause)
 
     # Sessions
@@ -675,6 +684,7 @@ class Kaltura:
     def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
         tries = refusals = 0
+        until = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 with self._calls:
@@ -696,7 +706,7 @@ class Kaltura:
                 continue
             tries += 1
             again = failure.code in NOT_ACTED if writes else failure.retryable
-            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT:
+            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT or time.monotonic() >= until:
                 raise failure
             pause = min(0.25 * 2**tries, 15) * (0.5 + random.random())  # noqa: S311 - jitter
             log.debug("%s; trying again in %.1f s", failure, pause)
@@ -721,6 +731,7 @@ class Kaltura:
                 client = self._take_client()
                 client.setKs(ks)
                 answer = call(client)
+                self._heard = (client.responseHeaders.get("Date", ""), time.time())
                 self._idle.append(client)
                 return answer
 
@@ -734,6 +745,13 @@ class Kaltura:
                     if self._ks == ks:
                         self._ks = ""
         raise AssertionError("unreachable")
+
+    def now(self) -> float:
+        """Unix seconds on Kaltura's clock, as its last answer told it; on ours where none did."""
+        date, heard_at = self._heard
+        with suppress(TypeError, ValueError):
+            return parsedate_to_datetime(date).timestamp() + time.time() - heard_at
+        return time.time()
 
     # Reading
 
@@ -1193,7 +1211,7 @@ class Kaltura:
                 raise KalturaError(f"download of flavor {flavor.id} was cut {cuts} times at byte {offset} of {size}")
             # Bytes of two versions must not be put together.
             now = {f.id: f for f in self.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
-            if now is None or now.content_id != flavor.content_id:
+            if now is None or not (now.content_id == flavor.content_id or now.linked_again(flavor)):
                 raise Changed(f"flavor {flavor.id} of {flavor.entry_id} was replaced while it was read")
             response, _ = self._open(flavor, offset, size)
         if offset != size:

@@ -15,9 +15,14 @@ REPLACED_TAG = "flavors_deleted"
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
+# By so much a flavor asset's version grows whenever its content is set.
+VERSION_STEP = 10
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
 # listing does not. They are never removed: all that one costs is a look at the tags.
 SUSPECT_PREFIX = "suspect/"
+# Empty objects, placeholders/<entry id>/<flavor asset id>@<version>/<bytes>: a placeholder that took an original's
+# place, so that a listing tells it from what came over it later. Without one the copy's tags are looked at.
+PLACEHOLDER_PREFIX = "placeholders/"
 
 
 class EntryStatus(StrEnum):
@@ -194,11 +199,28 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+    updated_at: int | None = None
 
     @property
     def content_id(self) -> str:
         """What identifies the bytes: the version grows with every replacement (kaltura-api 4.6)."""
         return f"{self.id}@{self.version}"
+
+    def steps_after(self, content_id: str) -> int | None:
+        """How many times the content has been set since it was this, `<flavor asset id>@<version>`; None for another.
+
+        One replacement sets it twice: its file is linked once more when its last job ends (kaltura-api 10.16).
+        """
+        asset_id, _, version = content_id.partition("@")
+        if asset_id != self.id or not (version.isdecimal() and self.version.isdecimal()):
+            return None
+        steps, rest = divmod(int(self.version) - int(version), VERSION_STEP)
+        return None if rest else steps
+
+    def linked_again(self, before: FlavorAsset) -> bool:
+        """Whether this is what `before` was, its file linked once more by the server: not told by the version alone."""
+        size, size_before = self.size_bytes or self.size_kb, before.size_bytes or before.size_kb
+        return bool(size) and size == size_before and self.steps_after(before.content_id) == 1
 
 
 class Availability(StrEnum):
@@ -258,15 +280,38 @@ class StoredObject:
 
     @property
     def placeholder(self) -> str:
-        """The placeholder that replaced the original: `<flavor asset id>@<version>`, or empty."""
-        return self.tags.get("placeholder", "")
+        """The placeholder as it replaced the original: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("placeholder", "").partition(" ")[0]
+
+    @property
+    def placeholder_sha256(self) -> str:
+        """The placeholder's SHA-256; empty where it was not recorded (before version 2.1)."""
+        return self.tags.get("placeholder", "").partition(" ")[2].partition(" ")[0]
+
+    @property
+    def placeholder_bytes(self) -> int | None:
+        """The placeholder's size; None where it was not recorded."""
+        size = self.tags.get("placeholder", "").rpartition(" ")[2]
+        return int(size) if self.placeholder_sha256 and size.isdecimal() else None
+
+    @property
+    def replaced_at(self) -> int | None:
+        """When the placeholder took the original's place (unix seconds); None where it was not recorded."""
+        return _unix(self.tags.get("replaced-at", ""))
+
+    @property
+    def restored_at(self) -> int | None:
+        """When the original was last brought back (unix seconds); None if never, or if it was replaced again since."""
+        return _unix(self.tags.get("restored-at", ""))
 
 
 @dataclass(frozen=True)
 class Facts:
     """All that is known about one entry, freshly read.
 
-    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
+    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
+    `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
+    placeholder's size; `unread` says why it could not be.
     `placings` are all its categories, as the database has them; None if not asked.
     """
 
@@ -276,6 +321,9 @@ class Facts:
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
     placings: tuple[Placing, ...] | None = None
+    placeholder_sha256s: frozenset[str] = frozenset()
+    original_sha256: str = ""
+    unread: str = ""
 
     @property
     def category_ids(self) -> frozenset[str]:
@@ -290,8 +338,9 @@ class Facts:
 
     @property
     def placeholder_sizes(self) -> frozenset[int]:
-        """The exact sizes of all configured placeholders; none of them is 0."""
-        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0}) - {0}
+        """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
+        recorded = self.stored.placeholder_bytes if self.stored else None
+        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
     @property
     def original(self) -> FlavorAsset | None:
@@ -356,6 +405,13 @@ def iso_date(unix_seconds: int | None) -> str:
     if not unix_seconds:
         return ""
     return _iso_day(unix_seconds // 86400)
+
+
+def _unix(iso: str) -> int | None:
+    """The second that `iso_time` wrote; None for any other text."""
+    with suppress(ValueError):
+        return int(datetime.strptime(iso, "%Y-%m-%dT%H:%M:%S%z").timestamp())
+    return None
 
 
 def iso_time(unix_seconds: float) -> str:

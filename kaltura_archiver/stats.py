@@ -11,6 +11,7 @@ from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import State, same_id
 from kaltura_archiver.owners import Row, TsvTable, column_index, opened
+from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.prices import Prices
 from kaltura_archiver.report import Cell
 from kaltura_archiver.selection import Selection
@@ -27,13 +28,12 @@ _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
 
 
 def items(
-    kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
-    more_placeholder_bytes: frozenset[int] = frozenset(),
-) -> Iterator[Item]:  # fmt: skip
+    kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int
+) -> Iterator[Item]:
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
-        kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers, thorough=False,
-        availability=False, more_placeholder_bytes=more_placeholder_bytes, categories=True,
+        kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=False,
+        categories=True,
     )  # fmt: skip
     with look as found:
         for facts in found:

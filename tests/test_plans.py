@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_facts import PLACEHOLDER_BYTES, VIDEO_BYTES, any_facts, facts, original, stored
+from made_facts import FLAVOR, PLACEHOLDER_BYTES, SHA256, VIDEO_BYTES, any_facts, facts, original, stored
 
 from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State
 from kaltura_archiver.plans import Command, Options, Step, plan_for
@@ -247,10 +247,21 @@ def test_entries_with_further_streams_are_not_swapped_but_may_be_copied() -> Non
     assert _answer(Command.S3COPY, facts(_READY), children=1) == COPY
 
 
-def test_a_video_of_the_placeholders_size_is_announced_with_the_doubt() -> None:
-    plan = plan_for(Command.S3COPY, facts(_SHOWN), OPTIONS)
-    assert list(plan.steps) == COPY
-    assert "placeholder" in plan.describe()
+def test_a_video_of_the_placeholders_size_is_told_from_it_by_its_bytes() -> None:
+    read = dataclasses.replace(facts(_SHOWN), placeholder_sha256s=frozenset({SHA256}), original_sha256="cd" * 32)
+    assert list(plan_for(Command.S3COPY, read, OPTIONS).steps) == COPY
+    plan = plan_for(Command.S3COPY, dataclasses.replace(read, original_sha256=SHA256), OPTIONS)
+    assert (plan.steps, plan.outcome) == ((), Outcome.REFUSED)
+    assert "is the placeholder" in plan.describe()
+
+
+def test_repair_records_a_placeholder_that_only_its_bytes_tell() -> None:
+    copy = stored(placeholder=f"{FLAVOR}@2 {SHA256} {PLACEHOLDER_BYTES}")
+    known = facts(_SHOWN, stored(), archived=True, replaced=True)
+    known = dataclasses.replace(known, placeholder_sha256s=frozenset({SHA256}), original_sha256=SHA256)
+    assert list(plan_for(Command.REPAIR, known, OPTIONS).steps) == [Step.RECORD]
+    recorded = dataclasses.replace(known, stored=copy, original_sha256="")
+    assert plan_for(Command.REPAIR, recorded, OPTIONS).outcome is Outcome.ALREADY
 
 
 def test_a_plan_describes_its_steps_and_its_reason() -> None:

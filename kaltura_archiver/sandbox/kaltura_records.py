@@ -46,9 +46,15 @@ class KalturaSettings:
     A search takes `search_seconds`; where Elasticsearch is out of reach (`search_down`), or takes
     `search_limit_seconds` or more, the answer is success with nothing in it (real-kaltura E231). The index does not
     know the entries `not_indexed` yet.
+
+    After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
+    with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
+    `Library.link_again`.
     """
 
     conversion_seconds: float = 0.3
+    second_link_seconds: float = 0.01
+    second_link_always: bool = False
     entry_replacement: bool = True
     replacement_approval: bool = False
     fail_next_conversions: int = 0
