@@ -176,7 +176,7 @@ class Runner:
         self._settle_seconds = settle_seconds
         self._stop = stop
         self._review = review
-        self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
+        self._kept_by_category = command.heeds_keep and bool(options.keep.categories)
         self._room = room or Room(1, options.max_converting, stop)
         self._transfers = transfers or nullcontext()
         # Each entry perhaps with the temporary one of its replacement.
@@ -247,6 +247,7 @@ class Runner:
         try:
             for _ in range(MAX_PLANS):
                 facts, plan = self._plan(entry_id)
+                entry_id = facts.entry.id  # the true one, however it was spelled
                 if self._waited_to_settle(facts, plan):
                     facts, plan = self._plan(entry_id)
                 state = state or plan.state
@@ -306,25 +307,28 @@ class Runner:
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises Gone if there is no such entry."""
-        return self._look(entry_id, children=False)[0]
+        return self._look(entry_id, children=False, categories=True)[0]
 
-    def _look(self, entry_id: str, *, children: bool) -> tuple[Facts, int]:
+    def _look(self, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, int]:
         """The facts and, where asked for, how many further streams the entry has."""
         usual_tags = self.kaltura.usual_tags() if self.command.swaps else None
-        entry, flavors, count, inside = self.kaltura.look(entry_id, children=children, categories=self._kept_categories)
+        entry, flavors, count, placings = self.kaltura.look(entry_id, children=children, categories=categories)
         if entry is None:
             raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
-        facts = self.placeholders.facts(entry, flavors, self.store.head(entry_id))
-        facts = replace(facts, in_kept_category=inside, usual_tags=usual_tags)
-        return with_original_read(self.kaltura, with_source(self.kaltura, self.store, facts)), count
+        # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
+        facts = self.placeholders.facts(entry, flavors, self.store.head(entry.id), placings)
+        facts = with_source(self.kaltura, self.store, replace(facts, usual_tags=usual_tags))
+        return with_original_read(self.kaltura, facts), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
         asked = self.command in (Command.REPLACE, Command.RESTORE)
-        facts, children = self._look(entry_id, children=asked)
+        categories = self._kept_by_category or self.placeholders.by_category
+        facts, children = self._look(entry_id, children=asked, categories=categories)
         plan = plan_for(self.command, facts, self.options, children=children)
         if not asked and any(step.destroys for step in plan.steps):
-            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children([entry_id])[entry_id])
+            number = self.kaltura.children([facts.entry.id])[facts.entry.id]
+            plan = plan_for(self.command, facts, self.options, children=number)
         return facts, self._review(facts, plan) if self._review else plan
 
     def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
@@ -652,7 +656,7 @@ class Runner:
             work.converting = False
 
     def _upload_placeholder(self, work: _Work) -> None:
-        placeholder = self.placeholders.chosen(work.facts.entry, work.facts.original)
+        placeholder = self.placeholders.chosen(work.facts)
         if placeholder is None:
             raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
         self._require_way()
@@ -905,7 +909,7 @@ class Runner:
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
         planned = work.facts.entry
-        entry, flavors, _, inside = self.kaltura.look(work.id, categories=self._kept_categories)
+        entry, flavors, _, placings = self.kaltura.look(work.id, categories=self._kept_by_category)
         if entry is None or entry.recycled:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
@@ -914,7 +918,7 @@ class Runner:
         own = work.own_tags
         if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
+        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, placings=placings))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
         begun_before = work.facts.original is None or not work.facts.original.status.ready
         if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), self.options)):

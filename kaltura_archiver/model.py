@@ -131,11 +131,35 @@ def tags_with(text: str, *, add: str = "", remove: str = "") -> str:
     return ",".join(kept).strip(f",{_BLANKS}")
 
 
+def same_id(text: str) -> str:
+    """An id as Kaltura compares it: neither case nor blanks at its end count (real-kaltura N04-N06)."""
+    return text.rstrip(" ").lower()
+
+
+@dataclass(frozen=True)
+class Placing:
+    """That an entry is in a category: `above` are the categories above that one, `name` is its full name.
+
+    Not `active`: a moderator has not decided yet.
+    """
+
+    category_id: int
+    above: frozenset[int] = frozenset()
+    name: str = ""
+    active: bool = True
+
+    def within(self, category_id: int) -> bool:
+        """Whether that is in, or below, this category."""
+        return category_id == self.category_id or category_id in self.above
+
+
 @dataclass(frozen=True)
 class Entry:
     """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
 
     `tags_text` is the field of the tags, byte for byte as Kaltura holds it.
+    `category_ids` and `categories` leave out what has a privacy context, as those of MediaSpace have (real-kaltura
+    K01+): `Placing` tells all.
     """
 
     id: str
@@ -160,6 +184,7 @@ class Entry:
     parent_entry_id: str = ""
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
     root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
+    partner_id: str = ""
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -369,9 +394,9 @@ class Facts:
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
     `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
     placeholder's size; `unread` says why it could not be.
-    `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
     `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
     the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
+    `placings` are all its categories, as the database has them; None if not asked.
     """
 
     entry: Entry
@@ -379,12 +404,23 @@ class Facts:
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
-    in_kept_category: bool | None = None
     usual_tags: Mapping[int, frozenset[str]] | None = None
     source: StoredObject | None = None
+    placings: tuple[Placing, ...] | None = None
     placeholder_sha256s: frozenset[str] = frozenset()
     original_sha256: str = ""
     unread: str = ""
+
+    @property
+    def category_ids(self) -> frozenset[str]:
+        """Ids of the categories that the entry is directly in, as far as was asked."""
+        return frozenset((*self.entry.category_ids, *(str(p.category_id) for p in self.placings or () if p.active)))
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Full names of these categories."""
+        named = [name for p in self.placings or () if p.active and (name := p.name)]
+        return tuple(dict.fromkeys(filter(None, [*map(str.strip, self.entry.categories.split(",")), *named])))
 
     @property
     def placeholder_sizes(self) -> frozenset[int]:

@@ -11,7 +11,7 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from .control import Clock
 from .kaltura_records import (
@@ -41,6 +41,7 @@ from .kaltura_wire import ApiError
 
 # The tags of flavor parameters, which a conversion gives to the flavor assets that it makes.
 SOURCE_TAGS, DERIVED_TAGS = "source", "mobile,web,mbr"
+Record = TypeVar("Record")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -101,13 +102,13 @@ class Library:
     # Reading
 
     def entry(self, entry_id: Any) -> Entry:
-        entry = self.entries.get(str(entry_id))
+        entry = by_id(self.entries, entry_id)
         if entry is None or entry.deleted:
             raise ApiError("ENTRY_ID_NOT_FOUND", entry_id)
         return entry
 
     def asset(self, asset_id: Any) -> Asset:
-        asset = self.assets.get(str(asset_id))
+        asset = by_id(self.assets, asset_id)
         if asset is None or asset.status == DELETED:
             raise ApiError("FLAVOR_ASSET_ID_NOT_FOUND", asset_id)
         return asset
@@ -119,7 +120,7 @@ class Library:
         return next((asset for asset in self.live_assets(entry_id) if asset.is_original), None)
 
     def token(self, token_id: Any) -> Token:
-        token = self.tokens.get(str(token_id))
+        token = by_id(self.tokens, token_id)
         if token is None or token.status == TOKEN_DELETED:
             raise ApiError("UPLOAD_TOKEN_NOT_FOUND")
         return token
@@ -521,6 +522,13 @@ class Library:
 
     def categories_of(self, entry: Entry) -> Iterable[Category]:
         return (self.categories[number] for number in entry.categories if number in self.categories)
+
+
+def by_id(records: dict[str, Record], wanted: Any) -> Record | None:
+    """The record of this id, in any case and with any blanks at its end (real-kaltura N04-N06)."""
+    same = str(wanted).rstrip(" ").lower()
+    found = records.get(str(wanted)) or records.get(same)
+    return found or next((record for key, record in records.items() if key.lower() == same), None)
 
 
 def fetch(url: str) -> bytes | None:

@@ -47,6 +47,10 @@ class KalturaSettings:
     with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
     a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
 
+    A search takes `search_seconds`; where Elasticsearch is out of reach (`search_down`), or takes
+    `search_limit_seconds` or more, the answer is success with nothing in it (real-kaltura E231). The index does not
+    know the entries `not_indexed` yet.
+
     After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
     with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
     `Library.link_again`.
@@ -79,6 +83,10 @@ class KalturaSettings:
     file_error_cache_seconds: float = 0.0
     entitlement: bool = False
     recycle_bin: bool = True
+    search_down: bool = False
+    search_seconds: float = 0.0
+    search_limit_seconds: float = 10.0
+    not_indexed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,7 @@ class Entry:
     replacing_entry_id: str = ""
     replaced_entry_id: str = ""
     replacement_status: str = "0"
+    pending_categories: tuple[int, ...] = ()
     keep_manual_thumbnails: bool = False
     manual_thumbnails: int = 0
     derived: int = 2
@@ -287,12 +296,15 @@ class Token:
 
 @dataclass
 class Category:
+    """`privacy_contexts` are its own and those above it; with any, no entry names it (real-kaltura K01+)."""
+
     id: int
     name: str
     parent: int | None = None
     full_name: str = ""
     full_ids: str = ""
     private: bool = False
+    privacy_contexts: tuple[str, ...] = ()
 
 
 @dataclass
