@@ -769,6 +769,15 @@ def config(app: App, /, style: str) -> None:
     def sign_in() -> str:
         kaltura = app.kaltura()
         kaltura.count(Query())
+        for note in kaltura.session_notes:
+            log.warning("kaltura: %s", note)
+        if settings.user_id and kaltura.user_exists() is False:
+            log.warning(
+                "kaltura: no user of account %s is called KALTURA_USERID %s: Kaltura takes the name all the same, and "
+                "what is done is entered under a user whom nobody knows; correct it, or add that user in the KMC",
+                settings.partner_id,
+                settings.user_id,
+            )
         way = "an app token" if settings.app_token_id else "the admin secret"
         return f"{settings.service_url}, partner {settings.partner_id}, by {way}"
 

@@ -20,9 +20,26 @@ ERROR, QUEUED, CONVERTING, READY, DELETED, TEMP, IMPORTING, EXPORTING = -1, 0, 1
 # Upload token statuses (5.6).
 TOKEN_PENDING, TOKEN_PARTIAL, TOKEN_FULL, TOKEN_CLOSED, TOKEN_DELETED = 0, 1, 2, 3, 5
 
+# What the file host says in place of a file: the number of its error, and its text.
+ENTRY_MISSING, FLAVOR_MISSING = "1 requested entry not found", "6 requested flavor was not found"
+FILE_MISSING = "5 required file was not found"
+
+# The steps in which a replacement becomes visible; the server's own order (W40).
+SWITCH_STEPS = ("original", "derived", "entry")
+MAX_TAG_BYTES = 65_535
+
 _ID_LETTERS = string.digits + string.ascii_lowercase
 _ID_COUNT = 36**8
 _numbers = itertools.count(secrets.randbelow(_ID_COUNT))
+
+
+def new_token_id() -> str:
+    return f"0_{secrets.token_hex(16)}"
+
+
+def same_id(text: object) -> str:
+    """What the database compares of an id: neither case nor blanks at the end count (N04-N06)."""
+    return str(text).rstrip(" ").lower()
 
 
 def new_id() -> str:
@@ -42,9 +59,17 @@ class KalturaSettings:
     `conversion_seconds` on the sandbox's clock: the original is ready after half of it, the entry after all of it, and
     with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
     a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
+
+    A replacement that is ready becomes visible in the steps of `switch_order`, `switch_seconds` apart (None: a small
+    part of a conversion); with 0 they are one. While `hold_jobs` is set conversions wait without an error, as they do
+    where the account's job quota is used up.
     """
 
     conversion_seconds: float = 0.3
+    switch_seconds: float | None = None
+    switch_order: tuple[str, ...] = SWITCH_STEPS
+    hold_jobs: bool = False
+    default_widget: bool = True
     entry_replacement: bool = True
     replacement_approval: bool = False
     fail_next_conversions: int = 0
@@ -58,7 +83,7 @@ class KalturaSettings:
     tie_order: str = "random"
     drop_tag_updates: bool = False
     upload_max_bytes: int = 2000 * 1024 * 1024
-    restricted_extensions: frozenset[str] = frozenset({"exe", "php", "sh", "html", "htm", "js"})
+    restricted_extensions: frozenset[str] = frozenset()
     final_chunk_wait_seconds: float = 2.0
     url_token: bool = False
     url_token_seconds: float = 300.0
@@ -97,6 +122,15 @@ class Content:
     def read(self) -> bytes:
         return self.data if self.data is not None else bytes(self.size)
 
+    @property
+    def duration_ms(self) -> int:
+        """How long a video plays, by its movie header; of bytes that are none, a second for 20 KB."""
+        at = self.data.find(b"mvhd") if self.data is not None else -1
+        if self.data is not None and at >= 0 and self.data[at + 4 : at + 5] == b"\0" and len(self.data) >= at + 24:
+            scale, units = struct.unpack(">II", self.data[at + 16 : at + 24])
+            return units * 1000 // scale if scale else 0
+        return 1000 * (1 + self.size // 20_000)
+
     def reencoded(self) -> Content:
         """Other bytes of another length that still are an MP4: with one more empty box at the end."""
         return Content.of(self.read() + struct.pack(">I4s8x", 16, b"free"))
@@ -110,11 +144,21 @@ def rounded_kilobytes(size: int) -> int:
     return int(float(f"{size / unit:.3g}") * unit / 1024)
 
 
+_ASCII_BLANKS = " \t\n\r\0\x0b"
+
+
+def stored_tags(text: str) -> str:
+    """What the column holds of tags: the first 65,535 bytes, the rest is lost without a word (M07)."""
+    raw = text.encode()
+    return text if len(raw) <= MAX_TAG_BYTES else raw[:MAX_TAG_BYTES].decode("utf-8", "ignore")
+
+
 def normalise_tags(text: str) -> str:
-    """Tags as the server stores them (kaltura-api.md 6): ASCII lower case, one byte dropped, cut to 100, no repeats."""
+    """Tags as the server stores them (kaltura-api.md 6): trimmed of ASCII blanks, ASCII lower case, those of one byte
+    dropped, cut to 100, no repeats."""
     kept: list[str] = []
     for tag in text.split(","):
-        raw = tag.strip().encode()
+        raw = tag.strip(_ASCII_BLANKS).encode()
         if len(raw) < 2:
             continue
         short = _ascii_lower(raw[:100].decode("utf-8", "ignore"))
@@ -168,6 +212,8 @@ class Entry:
     replacement_status: str = "0"
     keep_manual_thumbnails: bool = False
     manual_thumbnails: int = 0
+    thumbnail_version: int = 0
+    source_type: str = "1"
     derived: int = 2
     changed: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 
@@ -209,6 +255,7 @@ class Asset:
     width: int = 320
     height: int = 180
     bitrate: int = 400
+    description: str = ""
     language: str = ""
     contents: dict[int, Content] = field(default_factory=dict, repr=False)
     ready_at: float = 0.0
@@ -221,6 +268,7 @@ class Asset:
             del self.contents[old]
         self.size_in_bytes = content.size
         self.size_kb = rounded_kilobytes(content.size)
+        self.bitrate = max(1, content.size * 8 // max(1, content.duration_ms))
 
     @property
     def locally_ready(self) -> bool:
