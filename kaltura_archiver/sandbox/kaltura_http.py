@@ -362,19 +362,18 @@ def _wants_json(parameters: dict[str, Any]) -> bool:
     return str(parameters.get("format", "")) == "1"
 
 
-def _trimmed(result: Any, parameters: dict[str, Any]) -> Any:
-    """The answer as the request's response profile and ``ignoreNull`` leave it."""
-    profile = parameters.get("responseProfile")
-    if isinstance(profile, dict) and profile.get("fields"):
-        result = only_fields(result, frozenset(split_csv(profile["fields"])))
-    return without_nulls(result) if as_bool(parameters.get("ignoreNull")) else result
-
-
 def _shown(result: Any, parameters: dict[str, Any]) -> str:
     """One result on the wire: XML, or the whole answer in JSON."""
     if _wants_json(parameters):
         return json.dumps(_as_json(result))
-    return error_xml(result) if isinstance(result, ApiError) else to_xml(_trimmed(result, parameters))
+    if isinstance(result, ApiError):
+        return error_xml(result)
+    profile = parameters.get("responseProfile")
+    if isinstance(profile, dict) and profile.get("fields"):
+        result = only_fields(result, frozenset(split_csv(profile["fields"])))
+    if as_bool(parameters.get("ignoreNull")):
+        return to_xml(without_nulls(result), nulls=False)
+    return to_xml(result)
 
 
 def _all_shown(results: ApiError | list[tuple[Any, dict[str, Any]]], parameters: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .kaltura_library import Library
-from .kaltura_records import new_id
+from .kaltura_records import AppToken, new_id
 from .kaltura_wire import ApiError, as_int, split_csv
 
 USER, ADMIN = 0, 2
@@ -170,6 +170,33 @@ class Sessions:
         privileges = [*split_csv(token.privileges), *given, f"apptoken:{token.id}", f"sessionid:{new_id()}"]
         user_id = token.user_id or str(p.get("userId", ""))
         return self._info(self.check(self._make(user_id, token.session_type, expiry, privileges)))
+
+    def add_app_token(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        sent = p["appToken"]
+        token = AppToken(
+            new_id(),
+            secrets.token_hex(16),
+            hash_type=str(sent.get("hashType", "SHA1")).lower(),
+            user_id=str(sent.get("sessionUserId", "")),
+            session_type=as_int(sent.get("sessionType"), USER),
+            session_seconds=as_int(sent.get("sessionDuration"), _DEFAULT_SECONDS),
+            privileges=str(sent.get("sessionPrivileges", "")),
+        )
+        self._library.app_tokens[token.id] = token
+        return {
+            "objectType": "KalturaAppToken",
+            "id": token.id,
+            "token": token.token,
+            "partnerId": self._partner_id,
+            "status": token.status,
+            "hashType": token.hash_type.upper(),
+        }
+
+    def delete_app_token(self, session: Session, p: dict[str, Any]) -> None:
+        token = self._library.app_tokens.get(str(p["id"]))
+        if token is None or token.status == 3:
+            raise ApiError("APP_TOKEN_ID_NOT_FOUND", p["id"])
+        token.status = 3
 
     def get(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
         if p.get("session"):

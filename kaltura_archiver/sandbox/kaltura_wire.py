@@ -160,8 +160,11 @@ _QUOTES = {'"': "&quot;", "'": "&#039;"}
 _ILLEGAL_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
 
-def to_xml(value: Any) -> str:
-    """The content of an element: a mapping with `objectType` first is an object, any other mapping a map."""
+def to_xml(value: Any, *, nulls: bool = True) -> str:
+    """The content of an element: a mapping with `objectType` first is an object, any other mapping a map.
+
+    With `nulls` an object has an empty ``relatedObjects``, too; a request with ``ignoreNull`` gets none.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -174,9 +177,14 @@ def to_xml(value: Any) -> str:
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, Mapping):
         if "objectType" in value:
-            return "".join([f"<{name}>{to_xml(item)}</{name}>" for name, item in value.items()])
-        return "".join([f"<item><itemKey>{to_xml(key)}</itemKey>{to_xml(v)}</item>" for key, v in value.items()])
-    return "".join([f"<item>{to_xml(item)}</item>" for item in value])
+            parts = [f"<{name}>{to_xml(item, nulls=nulls)}</{name}>" for name, item in value.items()]
+            if nulls:
+                parts.insert(1, "<relatedObjects></relatedObjects>")
+            return "".join(parts)
+        return "".join(
+            [f"<item><itemKey>{to_xml(key)}</itemKey>{to_xml(v, nulls=nulls)}</item>" for key, v in value.items()]
+        )
+    return "".join([f"<item>{to_xml(item, nulls=nulls)}</item>" for item in value])
 
 
 def without_nulls(value: Any) -> Any:
