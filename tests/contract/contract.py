@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asking import Api, err
-from known import ARTEFACTS, LEVELS, Reliance, agrees, at_an_account, proven, reliance_of
+from known import ARTEFACTS, LEVELS, Reliance, agrees, at_an_account, proven, reliance_of, states_in
 from masking import INSTALLED, Names, differing_lines, loosen, without_sizes
 from probing import probe
 from requests import RequestException
@@ -23,7 +24,7 @@ from sites import VIDEO_BYTES, Account, NotAllowed
 
 ANSWERS = Path(__file__).with_name("answers.json")
 # Of the entry that was asked about when the answers were recorded.
-RECORDED_FLAVORS = 2
+RECORDED_FLAVORS, RECORDED_USER = 2, "archiver"
 HASH_TYPES = ("sha256", "sha1", "sha512", "md5")
 NOTHING, SAFETY_OR_SELECTION, USAGE, TIMING_OR_MESSAGE = 0, 1, 2, 3
 LINES_OF_ONE = 4
@@ -51,28 +52,40 @@ class Difference:
     lines: tuple[str, ...]
 
 
+@functools.cache
 def recorded() -> dict[str, Any]:
     """The probes of the real server, with its answers."""
     return dict(json.loads(ANSWERS.read_text(encoding="utf-8"))["probes"])
 
 
-def differences(got: Mapping[str, Any], video_bytes: int, flavors: int) -> list[Difference]:
+def differences(got: Mapping[str, Any], video_bytes: int, flavors: int, user: str = RECORDED_USER) -> list[Difference]:
     """What an account answers otherwise than was recorded, worst first; without what proves or means nothing."""
     found = []
-    for number, known in recorded().items():
-        if number not in got or number in INSTALLED or ARTEFACTS.get(number, ("", len))[1] is None:
-            continue
-        one = _comparable(number, known["answer"], VIDEO_BYTES, RECORDED_FLAVORS)
-        other = _comparable(number, got[number]["answer"], video_bytes, flavors)
-        if not agrees(one, other):
-            lines = tuple(differing_lines(one, other))
-            found.append(Difference(number, known["what"], reliance_of(number), lines))
+    wanted = {
+        number: _comparable(number, known["answer"], VIDEO_BYTES, RECORDED_FLAVORS, RECORDED_USER)
+        for number, known in recorded().items()
+        if number not in INSTALLED and ARTEFACTS.get(number, ("", len))[1] is not None
+    }
+    states = frozenset().union(*map(states_in, wanted.values()))
+    for number in sorted(set(wanted) & set(got)):
+        other = _comparable(number, got[number]["answer"], video_bytes, flavors, user)
+        if not agrees(wanted[number], other, states):
+            lines = tuple(differing_lines(wanted[number], other))
+            found.append(Difference(number, recorded()[number]["what"], reliance_of(number), lines))
     return sorted(found, key=lambda one: (LEVELS.index(one.reliance.level), one.number))
 
 
-def _comparable(number: str, answer: Any, video_bytes: int, flavors: int) -> Any:
-    proof = loosen(proven(number, answer))
+def _comparable(number: str, answer: Any, video_bytes: int, flavors: int, user: str) -> Any:
+    proof = _without_user(loosen(proven(number, answer)), user)
     return at_an_account(number, without_sizes(proof, video_bytes) if video_bytes else proof, flavors)
+
+
+def _without_user(value: Any, user: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_user(item, user) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_user(item, user) for item in value]
+    return "<user>" if value == user else value
 
 
 def verdict(found: Sequence[Difference], asked: int, unasked: Mapping[str, str]) -> tuple[str, int]:
@@ -143,7 +156,10 @@ def account(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Ac
         names = "KALTURA_APP_TOKEN_ID, KALTURA_APP_TOKEN" if by_token else "KALTURA_SECRET"
         raise Unusable(f"cannot sign in at {url}: {error}; check --partner, {names}") from None
     videos = _videos(arguments) if arguments.write else (b"", b"")
-    return Account(api, write=arguments.write, videos=videos)
+    site = Account(api, write=arguments.write, videos=videos)
+    if arguments.write and not site.user:
+        raise Unusable("set KALTURA_USERID: what --write makes needs an owner")
+    return site
 
 
 def _check_address(url: str) -> None:
@@ -248,7 +264,7 @@ def _asked(site: Account, arguments: argparse.Namespace) -> tuple[list[Differenc
         ) as file:
             file.write(answers)
     unasked = {**site.not_allowed}
-    found = differences(site.answers, size, flavors)
+    found = differences(site.answers, size, flavors, site.user)
     for part, why in site.broken.items():
         reliance = Reliance(
             "safety", "", "what these probes would have told: an answer has another shape than is known"

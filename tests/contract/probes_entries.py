@@ -64,7 +64,7 @@ def tags(s: Site) -> None:
     s.record("M08", "adminTags", err(answer) if "error" in answer else answer.get("adminTags"))
     s.record("M09", "adminTags untouched by tags", change(tags="physics, keep").get("adminTags"))
     if api.secret:
-        user = api.start(kind=0, user="archiver", privileges="")
+        user = api.start(kind=0, user=s.user, privileges="")
         s.record("M10", "adminTags by a user KS of the owner", err(change(ks=user, adminTags="y1")))
     _other_fields(s)
 
@@ -78,7 +78,7 @@ def _other_fields(s: Site) -> None:
     for number, (field, value) in enumerate(FIELDS):
         sent = s.main if value == "<main>" else value
         s.record(f"M2{number:02d}", f"media.update of {field}", err(api.update(entry, **{field: sent})))
-    api.update(entry, userId="archiver")
+    api.update(entry, userId=s.user)
     s.record("M40", "media.update of an unknown entry", err(api.update(NOWHERE, tags="x1")))
     s.record("M41", "… without mediaEntry", err(api.call("media", "update", {"entryId": entry})))
     other = {"objectType": "KalturaFlavorAsset", "tags": "x1"}

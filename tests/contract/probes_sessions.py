@@ -104,7 +104,7 @@ def app_tokens(s: Site) -> None:
 
     for number, kind in enumerate(KINDS):
         token_id, token = s.app_token(hashType=kind.upper())
-        answer = start(token_id, hashed(token, kind), userId="archiver", type=2, expiry=86400)
+        answer = start(token_id, hashed(token, kind), userId=s.user, type=2, expiry=86400)
         s.names.name(answer.get("ks") or "-", "app ks")
         s.record(f"S2{number}", f"app token {kind}", err(answer) if "error" in answer else _with_privileges(answer))
     token_id, token = s.app_token()

@@ -37,6 +37,7 @@ class Site:
 
     api: Api
     can: frozenset[str] = frozenset()
+    user = "archiver"  # whose the session is, and what is made
     user_secret = ""
     # Between two looks, and how many times as long as the recorded server this one may take.
     look_seconds = 0.1
@@ -183,7 +184,7 @@ class Site:
             "objectType": "KalturaAppToken",
             "hashType": "SHA256",
             "sessionType": 2,
-            "sessionUserId": "archiver",
+            "sessionUserId": self.user,
             "sessionPrivileges": "disableentitlement",
             **fields,
         }
@@ -278,6 +279,7 @@ class Account(Site):
         super().__init__()
         api.read_only = not write
         self.api, self.names = api, api.names
+        self.user = api.call("session", "get").get("userId", "")
         self.video, self.other_video = videos
         self.can = frozenset({"write"}) if write else frozenset()
 

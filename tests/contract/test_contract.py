@@ -13,7 +13,7 @@ import probing
 import pytest
 import sites
 from contract import NOTHING, SAFETY_OR_SELECTION, USAGE, differences, main, recorded, report, verdict
-from known import ARTEFACTS, LEVELS, RELIANCES, agrees, proven, reliance_of
+from known import ARTEFACTS, LEVELS, RELIANCES, agrees, proven, reliance_of, states_in
 from masking import INSTALLED, differing_lines, loosen
 
 from kaltura_archiver.sandbox.control import Control
@@ -100,8 +100,10 @@ def test_looks_that_missed_a_moment_agree_and_another_end_does_not() -> None:
         return [{"entry": state} for state in states]
 
     assert agrees(course("a", "b", "c"), course("a", "c"))
-    assert agrees(course("a", "c"), course("a", "b", "c"))
-    assert not agrees(course("a", "b"), course("a", "c"))
+    assert agrees(course("a", "c"), course("a", "b", "c"), states_in({"seen": course("x", "b")}))
+    assert agrees(course("a", "d", "c"), course("a", "b", "c"), states_in({"seen": course("x", "b")}))
+    assert not agrees(course("a", "c"), course("a", "b", "c"))  # a state that nobody knows
+    assert not agrees(course("a", "b"), course("a", "c"), states_in({"seen": course("a", "c")}))
     assert not agrees(course("a", "b", "c"), course("b", "a", "c"))
 
 
