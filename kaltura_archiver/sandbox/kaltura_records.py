@@ -20,13 +20,14 @@ ERROR, QUEUED, CONVERTING, READY, DELETED, TEMP, IMPORTING, EXPORTING = -1, 0, 1
 # Upload token statuses (5.6).
 TOKEN_PENDING, TOKEN_PARTIAL, TOKEN_FULL, TOKEN_CLOSED, TOKEN_DELETED = 0, 1, 2, 3, 5
 
-# What the file host says in place of a file: the number of its error, and its text.
-ENTRY_MISSING, FLAVOR_MISSING = "1 requested entry not found", "6 requested flavor was not found"
-FILE_MISSING = "5 required file was not found"
+# Why the file host has no file to send.
+ENTRY_MISSING, FLAVOR_MISSING, FILE_MISSING = "ENTRY_NOT_FOUND", "FLAVOR_NOT_FOUND", "FILE_NOT_FOUND"
 
 # The steps in which a replacement becomes visible; the server's own order (W40).
 SWITCH_STEPS = ("original", "derived", "entry")
-MAX_TAG_BYTES = 65_535
+# What PHP's trim takes off, and how many bytes the column of the tags holds (real-kaltura M01, M07).
+TRIMMED = " \t\n\r\0\x0b"
+MAX_TAGS_BYTES = 65_535
 
 _ID_LETTERS = string.digits + string.ascii_lowercase
 _ID_COUNT = 36**8
@@ -63,6 +64,10 @@ class KalturaSettings:
     A replacement that is ready becomes visible in the steps of `switch_order`, `switch_seconds` apart (None: a small
     part of a conversion); with 0 they are one. While `hold_jobs` is set conversions wait without an error, as they do
     where the account's job quota is used up.
+
+    After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
+    with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
+    `Library.link_again`.
     """
 
     conversion_seconds: float = 0.3
@@ -70,6 +75,8 @@ class KalturaSettings:
     switch_order: tuple[str, ...] = SWITCH_STEPS
     hold_jobs: bool = False
     default_widget: bool = True
+    second_link_seconds: float = 0.01
+    second_link_always: bool = False
     entry_replacement: bool = True
     replacement_approval: bool = False
     fail_next_conversions: int = 0
@@ -144,13 +151,10 @@ def rounded_kilobytes(size: int) -> int:
     return int(float(f"{size / unit:.3g}") * unit / 1024)
 
 
-_ASCII_BLANKS = " \t\n\r\0\x0b"
-
-
 def stored_tags(text: str) -> str:
     """What the column holds of tags: the first 65,535 bytes, the rest is lost without a word (M07)."""
     raw = text.encode()
-    return text if len(raw) <= MAX_TAG_BYTES else raw[:MAX_TAG_BYTES].decode("utf-8", "ignore")
+    return text if len(raw) <= MAX_TAGS_BYTES else raw[:MAX_TAGS_BYTES].decode("utf-8", "ignore")
 
 
 def normalise_tags(text: str) -> str:
@@ -158,7 +162,7 @@ def normalise_tags(text: str) -> str:
     dropped, cut to 100, no repeats."""
     kept: list[str] = []
     for tag in text.split(","):
-        raw = tag.strip(_ASCII_BLANKS).encode()
+        raw = tag.strip(TRIMMED).encode()
         if len(raw) < 2:
             continue
         short = _ascii_lower(raw[:100].decode("utf-8", "ignore"))
