@@ -482,10 +482,12 @@ class Page:
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
-def _notes_of(session: Any) -> tuple[str, ...]:
+def _notes_of(session: Any, wanted_user: str) -> tuple[str, ...]:
     """What a session that an app token gave lacks, by Kaltura's own answer; nothing where it does not say."""
     kind, privileges = _int(session.sessionType), _text(session.privileges).split(",")
     notes = []
+    if wanted_user and (user := _text(session.userId)) and user != wanted_user:
+        notes.append(f"the app token is the user {user}'s: KALTURA_USERID {wanted_user} does not count; leave it out")
     if kind is not None and kind != KalturaSessionType.ADMIN:
         notes.append(
             "the app token gives user sessions: entries of other people cannot be changed and searches may not show "
@@ -581,6 +583,7 @@ class Kaltura:
         self._session_lock = threading.Lock()
         self._ks = ""
         self._hash_types: tuple[str, ...] = HASH_TYPES
+        self.session_user = settings.user_id  # an app token may have a user of its own
         self.session_notes: tuple[str, ...] = ()  # what is odd about the session that an app token gives
         self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause)
@@ -645,7 +648,8 @@ class Kaltura:
                     continue
                 raise
             self._hash_types = (name,)
-            self.session_notes = _notes_of(answer)
+            self.session_user = _text(answer.userId)
+            self.session_notes = _notes_of(answer, s.user_id)
             return _text(answer.ks)
         raise AssertionError("unreachable")
 
@@ -685,9 +689,9 @@ class Kaltura:
         return bool(ks)
 
     def user_exists(self) -> bool | None:
-        """Whether the account has a user KALTURA_USERID; None if this session may not ask."""
+        """Whether the account has the user whose session this is; None if it may not ask."""
         try:
-            self._call("look for the user", lambda c: c.user.get(self._settings.user_id))
+            self._call("look for the user", lambda c: c.user.get(self.session_user))
         except KalturaError as error:
             if error.code == "INVALID_USER_ID":
                 return False

@@ -113,8 +113,18 @@ def test_config_tells_of_a_user_whom_nobody_knows(by_secret: Run, monkeypatch: p
     monkeypatch.setenv("KALTURA_USERID", "archivar")
     ran = by_secret("config")
     assert ran.code == 0
-    assert "no user of account 101 is called KALTURA_USERID archivar" in ran.err
+    assert "account 101 has no user archivar, who signs in here (KALTURA_USERID)" in ran.err
     assert "correct it, or add that user in the KMC" in ran.err
+
+
+def test_config_tells_whose_an_app_token_is(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALTURA_USERID", "archivar")
+    ran = run("config")
+    assert ran.code == 0
+    assert "the app token is the user archiver's: KALTURA_USERID archivar does not count" in ran.err
+    assert "has no user" not in ran.err
+    sandbox.kaltura.app_tokens[sandbox.kaltura.app_token_id].user_id = "gone"
+    assert "account 101 has no user gone, who signs in here (the app token's own)" in run("config").err
 
 
 def test_config_says_nothing_of_the_user_where_it_may_not_ask(sandbox: Sandbox, by_secret: Run) -> None:
