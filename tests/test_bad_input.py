@@ -109,7 +109,7 @@ def test_a_wrong_app_token_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, co
                 "KALTURA_SECRET": "sandbox-admin-secret",
                 "KALTURA_PARTNERID": "102",
             },
-            ("START_SESSION_ERROR", "KALTURA_PARTNERID"),
+            ("SERVICE_FORBIDDEN_CONTENT_BLOCKED", "KALTURA_PARTNERID"),
         ),
         ({"KALTURA_SERVICE_URL": "kaltura"}, ("KALTURA_SERVICE_URL must be an address",)),
         ({"KALTURA_SERVICE_URL": "ftp://127.0.0.1"}, ("KALTURA_SERVICE_URL must be an address",)),
@@ -563,6 +563,7 @@ def secrets_of(sandbox: Sandbox, text: str) -> list[str]:
         with_padding = word + "=" * (-len(word) % 4)
         if b"|101;101;" in base64.b64decode(with_padding):
             found.append(word)
+    found += re.findall(r"djJ8[A-Za-z0-9_-]{40,}={0,2}", text)  # of version 2: it begins with "v2|"
     return found
 
 
