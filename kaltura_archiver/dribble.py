@@ -41,10 +41,11 @@ class _Socket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connected, name)
 
-    def makefile(self, mode: str = "rb", *_: Any, **__: Any) -> io.BufferedReader:
-        # As socket.makefile does it; an http.client asks for "rb" only.
+    def makefile(self, mode: str = "rb", buffering: int = -1) -> io.RawIOBase | io.BufferedReader:
+        """As socket.makefile does it; what asks for no buffer would lose what another one has read ahead."""
         self._connected._io_refs += 1
-        return io.BufferedReader(_Reader(self._connected, "r"))
+        reader = _Reader(self._connected, "r")
+        return reader if buffering == 0 else io.BufferedReader(reader)
 
 
 def bounded(kind: type[Any]) -> type[Any]:
