@@ -191,7 +191,7 @@ def test_a_foreign_object_in_their_place_stops_a_replacement_and_no_restore(sand
     ran = act(run, "replace_video", entry_id)
     assert ran.outcomes == {entry_id: "failed"}
     assert f"settings/{entry_id}.json in the bucket is not what this program writes there: move it away" in ran.out
-    set_on(sandbox, other, {0: ("French", "", "source")})
+    set_on(sandbox, other, {0: ("French", "", SOURCE_TAGS)})
     ran = act(run, "restore", other)
     assert ran.outcomes == {other: "done"}
     assert "could not be kept" in ran.err
@@ -317,10 +317,10 @@ def test_a_label_set_after_s3copy_is_kept_too(sandbox: Sandbox, run: Run) -> Non
     entry_id = sandbox.add(State.INITIAL)
     assert act(run, "s3copy", entry_id).outcomes == {entry_id: "done"}
     assert kept(sandbox, entry_id) is None
-    set_on(sandbox, entry_id, {0: ("Dutch", "", "source")})
+    set_on(sandbox, entry_id, {0: ("Dutch", "", SOURCE_TAGS)})
     for command in ("replace_video", "restore"):
         assert act(run, command, entry_id).outcomes == {entry_id: "done"}
-        assert settings_on(sandbox, entry_id)[0] == ("Dutch", "", "source")
+        assert settings_on(sandbox, entry_id)[0] == ("Dutch", "", SOURCE_TAGS)
 
 
 def test_what_an_older_version_replaced_is_restored_as_before(sandbox: Sandbox, run: Run) -> None:
@@ -362,7 +362,7 @@ def test_a_placeholder_map_by_language_fits_twice(
     (tmp_path / "de.mp4").write_bytes(german)
     (tmp_path / "map.toml").write_text('[language]\nGerman = "de.mp4"\n')
     monkeypatch.setenv("PLACEHOLDER_MAP", str(tmp_path / "map.toml"))
-    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {0: ("German", "", "source")})
+    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {0: ("German", "", SOURCE_TAGS)})
     for _ in range(2):
         assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
         assert shown(sandbox, entry_id) == german
@@ -376,10 +376,10 @@ def test_a_plan_says_it_and_a_label_set_after_the_review_is_no_drift(
     plan = tmp_path / "plan.jsonl"
     assert run("plan", "replace", "--all", "--output", plan).code == 0
     assert "keep language, label and tags" in plan.read_text()
-    set_on(sandbox, later, {0: ("Dutch", "new", "source")})
+    set_on(sandbox, later, {0: ("Dutch", "new", SOURCE_TAGS)})
     ran = run("apply", plan, "--no-dry-run", "--max-drift", 0)
     assert ran.outcomes == {labelled: "done", later: "done"}, ran.err
-    assert settings_on(sandbox, later)[0] == ("Dutch", "new", "source")
+    assert settings_on(sandbox, later)[0] == ("Dutch", "new", SOURCE_TAGS)
 
 
 # Killed in the middle
