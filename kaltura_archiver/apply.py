@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from queue import SimpleQueue
@@ -34,8 +34,8 @@ from kaltura_archiver.kaltura import ALREADY_REPLACED, FEATURE_FORBIDDEN, TOKEN_
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
-    NOTICE_PREFIX,
     REPLACED_TAG,
+    UNREADABLE,
     VERSION_STEP,
     Availability,
     Entry,
@@ -49,10 +49,11 @@ from kaltura_archiver.model import (
     StoredObject,
     iso_time,
     normalised_tags,
+    notice_tag,
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.placeholders import Placeholder, Placeholders
-from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
+from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for, unnoticed
 from kaltura_archiver.reading import with_original_read
 from kaltura_archiver.states import holds_placeholder, identify, settles_in
 from kaltura_archiver.store import Store
@@ -226,7 +227,7 @@ class Runner:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
             if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
                 for token_id, name in self.kaltura.stale_tokens(before):
-                    if name.removeprefix(TOKEN_PREFIX).rpartition(".")[0] in ids:
+                    if name.removeprefix(TOKEN_PREFIX).partition(".")[0] in ids:
                         self.kaltura.delete_token(token_id)
                         log.info("removed the upload token %s that an interrupted run had left", token_id)
         except ServiceError as error:
@@ -411,6 +412,9 @@ class Runner:
     def _remove_replaced(self, work: _Work) -> None:
         entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG, check=self._still_proven(work))
         work.notes.append(f"tag {REPLACED_TAG} removed")
+        if entry.unreadable:
+            work.notes.append(UNREADABLE)
+            log.warning("entry %s: %s", work.id, UNREADABLE)
         self._keep_tags(work, entry.tag_set, ARCHIVED_TAG)
 
     def _keep_tags(self, work: _Work, seen: Collection[str], *tags: str) -> None:
@@ -717,7 +721,9 @@ class Runner:
             taken = self.store.fingerprinter(stored)
             pieces = self._proven(taken, stored, self.store.read(stored))
             try:
-                work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)
+                # The extension is taken from the posted name; a name without one leaves none (real-kaltura U28).
+                name = f"{TOKEN_PREFIX}{work.id}.{extension(stored)}".removesuffix(".")
+                work.token = self._upload(name, stored.size_bytes, pieces)
             except StoreError as error:
                 if error.code == "InvalidObjectState":
                     raise _frozen_again(stored) from error
@@ -793,7 +799,7 @@ class Runner:
         if self.store.head(key) is None:
             with self._transfers:
                 size, pieces = self.kaltura.content(original)
-                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "mp4", "source-bytes": str(size)}
+                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
                 with closing(self._while_current(original, pieces)) as current:
                     self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
             work.bytes_moved += size
@@ -860,10 +866,15 @@ class Runner:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
             raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
-        if normalised_tags(entry.tags) != normalised_tags([*planned.tags, *work.own_tags]):
+        now, before = normalised_tags(entry.tags), normalised_tags(planned.tags)
+        own = work.own_tags
+        if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
         if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, placings=placings))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
+        begun_before = work.facts.original is None or not work.facts.original.status.ready
+        if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), self.options)):
+            raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
                 self._require_current(work.facts.original, flavors)
@@ -1010,20 +1021,27 @@ class Runner:
             self._record_placeholder(work, new, sha256, new.size_bytes)
 
 
-def add_notice(kaltura: Kaltura, entry_id: str, day: date, *, dry_run: bool) -> Result:
-    """Tag an entry with the day on which its owner was told that it will be replaced. Never raises for one entry."""
-    tag = f"{NOTICE_PREFIX}{day.isoformat()}"
+def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_run: bool) -> Result:
+    """Tag an entry with the day on which this owner was told that it will be replaced. Never raises for one entry.
+
+    REFUSED, and tagged all the same, where somebody else owns it by now: for them it is no notice.
+    """
+    tag = notice_tag(day, owner)
     outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
     if not dry_run:
         try:
-            kaltura.change_tags(entry_id, add=tag)
+            entry = kaltura.change_tags(entry_id, add=tag)
             outcome, detail = Outcome.DONE, f"done: tagged {tag}"
+            if (day, True) not in entry.notices:
+                now = f"{entry.owner or 'nobody'} owns it now, not {owner or 'nobody'}"
+                outcome, detail = Outcome.REFUSED, f"tagged {tag}, but {now}: who owns it has had no notice"
         except Changed as error:
             outcome, detail = Outcome.SKIPPED, f"skipped: {error}"
         except ArchiverError as error:
             outcome, detail = Outcome.FAILED, f"failed: {error}"
     mode = "DRYRUN" if dry_run else "EXEC"
-    level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+    levels = {Outcome.FAILED: logging.ERROR, Outcome.REFUSED: logging.WARNING}
+    level = levels.get(outcome, logging.INFO)
     log.log(level, "%s", detail, extra={"mode": mode, "kind": "entry", "entry": entry_id, "action": "notify"})
     return Result(entry_id, "", outcome, detail)
 
@@ -1090,6 +1108,11 @@ def _failed(temporary: Entry | None) -> bool:
 
 
 def extension(stored: StoredObject) -> str:
-    """The file name extension of a stored original: Kaltura's own, else mp4 as the old tool assumed."""
+    """The file name extension of a stored original: Kaltura's own, or empty where it had none (Kaltura's noex).
+
+    Of objects that do not tell, it is mp4, as the old tool assumed.
+    """
+    if "entry-id" not in stored.metadata:
+        return "mp4"
     ext = stored.metadata.get("file-ext", "")
-    return ext if ext.isalnum() and ext != "noex" else "mp4"
+    return ext if ext.isalnum() and ext != "noex" else ""

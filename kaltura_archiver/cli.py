@@ -987,6 +987,8 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 def download(app: App, /, entry_id: str, output: str | None, source: str, force: bool) -> None:
     """Fetch the original of one entry to a local file; its path, size and SHA-256 are printed.
 
+    Exit status 3 where it is the placeholder, which --from kaltura fetches, too.
+
     \b
     Examples:
       kaltura-archiver download --id 0_abc12345
@@ -1003,12 +1005,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
         app.stoppable(),
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
-        row = download_original(
+        row, hidden = download_original(
             runner, entry_id, Path(output) if output else None, source=source, force=force, begun=size.append
         )
     with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
         rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
-    app.exit(Exit.OK)
+    if hidden:
+        log.warning(
+            "%s is the placeholder, not the video of %s, which is in S3 if anywhere: --from s3",
+            row[-1], entry_id,
+        )  # fmt: skip
+    app.exit(Exit.WAITING if hidden else Exit.OK)
 
 
 # Acting

@@ -196,7 +196,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
                 )
-            if reason := _restored(facts, options.plays) or _unnoticed(facts, options):
+            if reason := _restored(facts, options.plays) or unnoticed(facts, options):
                 return _stop(judgement, Outcome.SKIPPED, reason)
             archived = () if entry.archived else (Step.ADD_ARCHIVED,)
             return _go(
@@ -237,14 +237,15 @@ def _restored(facts: Facts, plays: Plays) -> str:
     return ""
 
 
-def _unnoticed(facts: Facts, options: Options) -> str:
+def unnoticed(facts: Facts, options: Options) -> str:
     """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have."""
     entry = facts.entry
     if options.noticed_before_seconds is None:
         return ""
     day = entry.noticed_on
     if day is None:
-        return "the owner has had no notice (--noticed-before): run notify --send --mark"
+        went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
+        return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
     noticed = datetime.combine(day, time.min, UTC).timestamp()
     if entry.last_played_at and entry.last_played_at >= noticed:
         # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
