@@ -287,15 +287,6 @@ def test_a_placeholder_that_is_named_and_missing_is_not_left_out(
     assert run(name, *options, *words).code in (0, 1)
 
 
-def test_a_placeholder_that_is_missing_keeps_no_video_from_coming_back(
-    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry_id = sandbox.add("placeholder")
-    monkeypatch.setenv("PLACEHOLDER_VIDEO", "absent.mp4")
-    assert run("restore", "--id", entry_id).outcomes == {entry_id: "would"}
-    assert run("verify", "--id", entry_id).outcomes == {entry_id: "done"}
-
-
 # Options
 
 
