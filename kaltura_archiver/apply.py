@@ -946,6 +946,7 @@ class Runner:
         `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
         """
         temporary: Entry | None = None
+        looked_again = False
         if entry and entry.replacing_entry_id:
             work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
         if entry is None or not entry.replacement_running:
@@ -956,6 +957,13 @@ class Runner:
             status, work.tags_seen = entry.replacement_status, entry.tag_set
             if not entry.replacement_running:
                 new = self._new_original(work)
+                if new is None and not looked_again:
+                    # Its end is no single moment: what is seen of the entry may be ahead of its flavors (kaltura-api 5.3).
+                    looked_again = True
+                    with self._room.waiting():
+                        self._stop.wait(self._settle_seconds)
+                    entry, temporary = self._next_look(work, entry, deadline)
+                    continue
                 if new is None:
                     work.begun = False
                     raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
