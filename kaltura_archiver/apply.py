@@ -50,7 +50,7 @@ from kaltura_archiver.model import (
     normalised_tags,
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
-from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
+from kaltura_archiver.plans import CROWDED, Command, Options, Plan, Step, plan_for
 from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.store import Store
 from kaltura_archiver.streams import (
@@ -437,7 +437,7 @@ class Runner:
         stored = self.store.head(work.id, with_tags=False)
         if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
             raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
-        self._record(work, work.original, found, new=True)
+        self._record(work, work.original, found)
         work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
 
     def _copied(self, work: _Work) -> Fingerprint:
@@ -485,14 +485,12 @@ class Runner:
                 f"({original.content_id}, now {now.content_id if now else 'none'}); run the command again"
             )
 
-    def _record(
-        self, work: _Work, original: FlavorAsset, found: Fingerprint, *, new: bool = False, **more: str | None
-    ) -> None:
+    def _record(self, work: _Work, original: FlavorAsset, found: Fingerprint, **more: str | None) -> None:
         """Tag the object with what was proven: this version of the original has these bytes.
 
         The original must have been looked at after its last byte was read: else they may be another version's.
         """
-        self.store.set_tags(work.id, new=new, sha256=found.sha256, flavor=original.content_id, **more)
+        self.store.set_tags(work.id, sha256=found.sha256, flavor=original.content_id, **more)
         work.proven = original
 
     def _prove(self, work: _Work) -> None:
@@ -525,8 +523,8 @@ class Runner:
             verdict, how = compare(found, work.stored)
             if verdict is not Identity.DIFFERENT:
                 return found, verdict, how
-        self.store.mark_suspect(work.id)
-        self.store.set_tags(work.id, flavor=None, differs=work.original.content_id)
+        self.store.mark(work.stored, f"differs.{work.original.content_id}")
+        self._tag_marked(work, flavor=None, differs=work.original.content_id)
         return found, verdict, how
 
     def _prove_again(self, work: _Work) -> None:
@@ -560,6 +558,8 @@ class Runner:
             return
         if identify(original, stored)[0] is not Identity.SAME:
             raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")
+        if stored.crowded:
+            raise Refused(CROWDED)
 
     def _thaw(self, work: _Work) -> None:
         options, stored = self.options, work.stored
@@ -585,13 +585,22 @@ class Runner:
                 break
         now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if verdict is Identity.DIFFERENT:
-            self.store.mark_suspect(work.id)
-            self.store.set_tags(work.id, damaged_at=now, verified_at=None)
+            self.store.mark(stored, "damaged")
+            self._tag_marked(work, damaged_at=now, verified_at=None)
             raise EntryFailed(f"MISMATCH: the stored copy is damaged: {how}")
         if verdict is not Identity.SAME:
             raise Refused(f"read, but there is nothing to compare it with: {how}; sha256 {found.sha256}")
+        if stored.damaged_at:
+            self.store.mark(stored, "whole")
         self.store.set_tags(work.id, verified_at=now, damaged_at=None)
         work.notes.append(f"verified: {how}, {found.size_bytes} bytes, sha256 {found.sha256}")
+
+    def _tag_marked(self, work: _Work, **changes: str | None) -> None:
+        """Let the tags say what a mark says already: for people, and older versions of this tool."""
+        try:
+            self.store.set_tags(work.id, **changes)
+        except ArchiverError as error:
+            log.warning("the mark of %s stands, its tags do not tell: %s", work.id, error)
 
     # Steps: the swap
 

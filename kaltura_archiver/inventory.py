@@ -40,7 +40,9 @@ class Inventory:
         self._last = in_order[-1]
         prefix = self._last[:2]
         self._prefix, self._prefix_pages = prefix, self._prefix_pages + 1 if prefix == self._prefix else 1
-        self.suspects |= {key.removeprefix(SUSPECT_PREFIX) for key in in_order if key.startswith(SUSPECT_PREFIX)}
+        self.suspects |= {
+            key.removeprefix(SUSPECT_PREFIX).partition("/")[0] for key in in_order if key.startswith(SUSPECT_PREFIX)
+        }
         copies = [item for item in page if _KEY.fullmatch(item[0])]
         if copies:
             self._firsts.append(copies[0][0])

@@ -15,9 +15,13 @@ REPLACED_TAG = "flavors_deleted"
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
-# Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
-# listing does not. They are never removed: all that one costs is a look at the tags.
+# Empty objects, suspect/<entry id>/<ETag>.damaged, .whole, or .differs.<flavor asset id>@<version>: what was found when
+# the content with this ETag was read. Each kind is a key of its own, so that nobody's write undoes another one's, as it
+# may with tags; of damaged and whole the later one counts. (Up to version 1.2 suspect/<entry id>, and a tag.)
 SUSPECT_PREFIX = "suspect/"
+# S3 keeps no more tags of an object; these are the ones that we may still have to set.
+MAX_OBJECT_TAGS = 10
+TAGS_NEEDED = frozenset({"sha256", "flavor", "placeholder", "verified-at"})
 
 
 class EntryStatus(StrEnum):
@@ -204,6 +208,8 @@ class StoredObject:
     crc64nvme: str = ""
     last_modified: datetime | None = None
     complete: bool = True
+    marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
+    marked_differing: frozenset[str] = frozenset()
 
     @property
     def sha256(self) -> str:
@@ -221,13 +227,17 @@ class StoredObject:
 
     @property
     def damaged_at(self) -> str:
-        """When `verify` last found the object damaged, or empty."""
-        return self.tags.get("damaged-at", "")
+        """When `verify` found the object damaged, and not whole since; or empty."""
+        return self.marked_damaged_at or self.tags.get("damaged-at", "")
+
+    def differs_from(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and found not to be what is stored."""
+        return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
 
     @property
-    def differs(self) -> str:
-        """The original that was read and found not to be what is stored: `<flavor asset id>@<version>`, or empty."""
-        return self.tags.get("differs", "")
+    def crowded(self) -> bool:
+        """Whether others have set so many tags that there is no room for those that a swap needs."""
+        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS
 
     @property
     def placeholder(self) -> str:

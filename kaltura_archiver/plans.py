@@ -24,6 +24,10 @@ from kaltura_archiver.model import (
 from kaltura_archiver.states import Judgement, classify
 
 DAY_SECONDS = 86400
+CROWDED = (
+    "the stored copy has so many tags of others that there is no room for ours, which say what is where "
+    "(S3 keeps ten): remove some"
+)
 
 
 class Command(StrEnum):
@@ -198,6 +202,8 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 )
             if reason := _unnoticed(entry, options):
                 return _stop(judgement, Outcome.SKIPPED, reason)
+            if facts.stored is not None and facts.stored.crowded:
+                return _stop(judgement, Outcome.REFUSED, CROWDED)
             archived = () if entry.archived else (Step.ADD_ARCHIVED,)
             return _go(
                 judgement,
@@ -270,6 +276,8 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _thaw(judgement, stored.storage_class, options)
     if stored.damaged_at and options.via == "url":
         return _stop(judgement, Outcome.REFUSED)
+    if stored.crowded:
+        return _stop(judgement, Outcome.REFUSED, CROWDED)
     steps = [Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
@@ -310,6 +318,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             steps += () if facts.entry.replaced else (Step.ADD_REPLACED,)
             return _go(judgement, *steps, reason=judgement.why)
         case State.NO_ORIGINAL:
+            if facts.stored is not None and facts.stored.crowded:
+                return _stop(judgement, Outcome.REFUSED, CROWDED)
             if facts.entry.replaced and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, Step.PUT_PLACEHOLDER)

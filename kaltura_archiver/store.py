@@ -9,10 +9,10 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import boto3
 import urllib3
@@ -25,7 +25,14 @@ from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host, Puts
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
-from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject
+from kaltura_archiver.model import (
+    DISPLACED_PREFIX,
+    FROZEN_CLASSES,
+    MAX_OBJECT_TAGS,
+    SUSPECT_PREFIX,
+    Availability,
+    StoredObject,
+)
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
 from kaltura_archiver.streams import (
@@ -56,6 +63,10 @@ MAX_PARTS = 9_000
 PARTS_IN_FLIGHT = 3
 MAX_RESUMES = 5
 READ_SECONDS = 60
+# S3's own times are of whole seconds.
+MARK_SECONDS = 1.1
+# How often an object's tags are written while others write them too.
+TAG_TRIES = 4
 RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
 RETRYABLE = RATE_LIMITS | frozenset(
     {"InternalError", "ServiceUnavailable", "RequestTimeout",
@@ -145,26 +156,24 @@ class Store:
         self._bandwidth = bandwidth
         # An address of one's own rarely has a name per bucket.
         style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
-        config = Config(
+        self._config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
             read_timeout=READ_SECONDS,
             max_pool_connections=32,
+            # Where we send a checksum it is in a header. A trailer, boto3's choice over TLS, not every service knows.
+            request_checksum_calculation="when_required",
             # TLS protects bodies, and S3 checks every one against a CRC64NVME in a signed header.
             s3=cast(Any, {**style, "payload_signing_enabled": False}),
         )
+        self._making = threading.Lock()
         try:
             session = boto3.Session()
             parsers = session._session.get_component("response_parser_factory")
             parsers.set_parser_defaults(timestamp_parser=_parse_time)
-            region = session.region_name or "us-east-1"
-            self._s3: S3Client = session.client("s3", config=config, region_name=region)
-            self._s3.meta.events.register("after-call.s3", _require_proper)
+            self._region = session.region_name or "us-east-1"
             self.pace = Pace(self._stop.wait)
-            # Before the request is signed: it may wait.
-            self._s3.meta.events.register_first("request-created.s3", self._before_call)
-            # Before botocore's own judge, which has each call go on by itself and gives up soon.
-            self._s3.meta.events.register_first("needs-retry.s3", cast(Any, self._after_answer))
+            self._s3: S3Client = self._paced(session.client("s3", config=self._config, region_name=self._region))
             if session.get_credentials() is None:
                 raise ConfigError(
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
@@ -172,6 +181,26 @@ class Store:
             self._session = session
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
+
+    def _paced(self, client: S3Client) -> S3Client:
+        client.meta.events.register("after-call.s3", _require_proper)
+        # Before the request is signed: it may wait.
+        client.meta.events.register_first("request-created.s3", self._before_call)
+        # Before botocore's own judge, which has each call go on by itself and gives up soon.
+        client.meta.events.register_first("needs-retry.s3", cast(Any, self._after_answer))
+        return client
+
+    def _client(self, **config: Any) -> S3Client:
+        """Another client, which makes each call once."""
+        config |= {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        with self._making:  # a session is not for many threads
+            merged = self._config.merge(Config(**config))
+            return self._session.client("s3", config=merged, region_name=self._region)
+
+    @cached_property
+    def _once(self) -> S3Client:
+        """For what must not be repeated without a look; what S3 refuses for its rate was not done."""
+        return self._paced(self._client())
 
     def _before_call(self, request: Any, **_: Any) -> None:
         again = request.context.get("retries", {}).get("attempt", 1) > 1
@@ -258,12 +287,17 @@ class Store:
                 raise StoreError("list the bucket: S3 says that there is more, but not how to get it")
             where["ContinuationToken"] = answer["NextContinuationToken"]
 
-    def head(self, key: str, *, with_tags: bool = True) -> StoredObject | None:
-        """The stored copy, usually with its tags; None only if S3 says that there is none (404)."""
+    def head(self, key: str, *, with_tags: bool = True, with_marks: bool | None = None) -> StoredObject | None:
+        """The stored copy, usually with its tags and marks; None only if S3 says that there is none (404).
+
+        Marks are looked for after the tags: who writes both begins with the mark.
+        """
         what = f"look at object {key}"
         try:
             head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             tags = self._tags(key) if with_tags else {}
+            etag = head["ETag"].strip('"')
+            marks = self._marks(key, etag) if (with_tags if with_marks is None else with_marks) else {}
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                 code = error.response.get("Error", {}).get("Code")
@@ -277,7 +311,7 @@ class Store:
         return StoredObject(
             key=key,
             size_bytes=head["ContentLength"],
-            etag=head["ETag"].strip('"'),
+            etag=etag,
             storage_class=head.get("StorageClass", "STANDARD"),
             availability=availability,
             thawed_until=until,
@@ -286,7 +320,21 @@ class Store:
             encryption=head.get("ServerSideEncryption", ""),
             crc64nvme=head.get("ChecksumCRC64NVME", "") if head.get("ChecksumType") != "COMPOSITE" else "",
             last_modified=head.get("LastModified"),
+            marked_damaged_at=marks.get("damaged", ""),
+            marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
         )
+
+    def _marks(self, key: str, etag: str) -> dict[str, str]:
+        """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
+        prefix = f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+        # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
+        answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        if answer["IsTruncated"]:
+            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
+        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in answer.get("Contents", [])}
+        if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
+            del found["damaged"]
+        return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
 
     def part_bytes(self, stored: StoredObject) -> int | None:
         """The part size that the object was written with; None for one piece. boto3's 8 MiB where S3 does not tell."""
@@ -506,27 +554,45 @@ class Store:
         tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
         return {tag["Key"]: tag["Value"] for tag in tags}
 
-    def set_tags(self, key: str, *, new: bool = False, **changes: str | None) -> None:
-        """Set some of an object's tags (None removes one) and keep the others; they may change on a frozen object.
+    def set_tags(self, key: str, **changes: str | None) -> None:
+        """Set some of an object's tags (None removes one) and keep those of others; they may change on a frozen object.
 
-        `new` says that the object was just made, without tags: there are none to keep.
+        S3 has no condition for tags: they are read, written once, and read back, and all that again where somebody else
+        wrote in between. Raises EntryFailed where S3 keeps no more tags.
         """
         self._guard("tag an object")
+        wanted = {name.replace("_", "-"): value for name, value in changes.items()}
+        what, lost = f"tag object {key}", ""
         try:
-            tags = {} if new else self._tags(key)
-            tags |= {name.replace("_", "-"): value for name, value in changes.items() if value is not None}
-            for name, value in changes.items():
-                if value is None:
-                    tags.pop(name.replace("_", "-"), None)
-            tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
-            for _ in range(2):
-                answer = self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
-                # An empty answer with status 200 is S3's yes, but a proxy's too: that has no request id of S3's.
-                if answer["ResponseMetadata"].get("RequestId") or self._tags(key) == tags:
+            tags = self._tags(key)
+            for _ in range(TAG_TRIES):
+                if all(tags.get(name) == value for name, value in wanted.items()):
                     return
+                new = {name: value for name, value in (tags | wanted).items() if value is not None}
+                if len(new) > MAX_OBJECT_TAGS:
+                    raise EntryFailed(f"{what}: with ours it would have {len(new)} tags, and S3 keeps ten: remove some")
+                lost = self._write_tags(key, new)
+                tags = self._tags(key)
         except (ClientError, BotoCoreError) as error:
-            raise self._failure(f"tag object {key}", error) from error
-        raise StoreError(f"tag object {key}: S3 accepted the tags but does not have them", retryable=True)
+            raise self._failure(what, error) from error
+        if all(tags.get(name) == value for name, value in wanted.items()):
+            return
+        raise StoreError(f"{what}: S3 {lost or 'accepted the tags but does not have them'}", retryable=True)
+
+    def _write_tags(self, key: str, tags: Mapping[str, str]) -> str:
+        """Write all tags of an object, once: repeated later, it could undo what others do meanwhile.
+
+        Returns why it may not have been done, if so; the tags themselves tell.
+        """
+        tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
+        try:
+            self._once.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
+        except (ClientError, BotoCoreError) as error:
+            failure = self._failure("", error)
+            if not failure.retryable:
+                raise
+            return str(failure).removeprefix(": S3 ").removeprefix(": ")
+        return ""
 
     def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> int:
         """Abort multipart uploads for these entries that were begun before that time; returns how many."""
@@ -545,13 +611,16 @@ class Store:
             raise self._failure("look for interrupted uploads", error) from error
         return aborted
 
-    def mark_suspect(self, key: str) -> None:
-        """Let a listing tell that the tags of this stored copy have to be looked at; to be done before they say so."""
+    def mark(self, stored: StoredObject, kind: str) -> None:
+        """Leave word of what this content was found to be, see SUSPECT_PREFIX; to be done before its tags say so."""
         self._guard("mark an object")
+        key = f"{SUSPECT_PREFIX}{stored.key}/{quote(stored.etag, safe='')}.{kind}"
+        if kind == "whole":
+            self._stop.wait(MARK_SECONDS)  # to be later than the mark that it lifts: of equal times that one counts
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=f"{SUSPECT_PREFIX}{key}", Body=b"")
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"")
         except (ClientError, BotoCoreError) as error:
-            raise self._failure(f"mark object {key} as suspect", error) from error
+            raise self._failure(f"mark object {stored.key} as {kind}", error) from error
 
     def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
         """Ask Glacier for a readable copy for `days`; False if such a request is already running."""

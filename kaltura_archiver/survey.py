@@ -73,7 +73,9 @@ def facts_of(
             for entry in batch
         ]  # fmt: skip
         looked = {
-            f.entry.id: pool.submit(store.head, f.entry.id)
+            f.entry.id: pool.submit(
+                store.head, f.entry.id, with_marks=inventory is None or f.entry.id in inventory.suspects
+            )
             for f in facts
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }

@@ -33,6 +33,13 @@ def content_id(sandbox: Sandbox, entry_id: str) -> str:
     return f"{found.id}@{found.version}"
 
 
+def mark_of(sandbox: Sandbox, entry_id: str) -> str:
+    """The key of the one mark about an entry's stored copy."""
+    keys = sandbox.s3.keys()
+    [mark] = [key for key in keys if key.startswith(f"suspect/{entry_id}/")]
+    return mark
+
+
 def shown(sandbox: Sandbox, entry_id: str) -> bytes:
     """What Kaltura serves as the entry's original."""
     return sandbox.kaltura.content(original_of(sandbox, entry_id).id)

@@ -383,6 +383,14 @@ class S3Server:
             found = self._find(key)
             return {t["Key"]: t["Value"] for t in self._backend.get_object_tagging(found)["Tags"]} if found else {}
 
+    def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """Somebody else sets all tags of an object."""
+        with self._lock:
+            found = self._find(key)
+            if found is None:
+                raise ValueError(f"there is no object {key}")
+            self._backend.put_object_tagging(found, dict(tags))
+
     def metadata(self, key: str) -> dict[str, str]:
         with self._lock:
             found = self._find(key)

@@ -183,7 +183,7 @@ MUTANTS = (
                 "        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in",
                 "        if False and stored.crc64nvme not in",
             ),
-            ("apply.py", "        self._record(work, work.original, found, new=True)\n", ""),
+            ("apply.py", "        self._record(work, work.original, found)\n", ""),
         ),
         _test("test_races.py", "only_says_it_has"),
     ),
