@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,6 +15,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
@@ -63,6 +65,9 @@ from kaltura_archiver.streams import (
     first_bytes,
 )
 
+if TYPE_CHECKING:
+    from kaltura_archiver.lock import Runs
+
 log = logging.getLogger(__name__)
 
 # How often a finished wait may turn out to need another plan (a replacement found in progress, then settled).
@@ -95,6 +100,8 @@ class Result:
         return self.facts.entry.last_played_at if self.facts else None
 
 
+# With the run that made it since version 1.3.
+_TOKEN_NAME = re.compile(rf"{TOKEN_PREFIX}(?:(?P<run>[0-9a-f]{{8}})-)?(?P<entry>\w+)\.\w+$")
 # May turn a plan into none, on the very facts that it was made from.
 Review = Callable[[Facts, Plan], Plan]
 
@@ -203,8 +210,11 @@ class Runner:
         review: Review | None = None,
         room: Room | None = None,
         transfers: AbstractContextManager[object] | None = None,
+        run: str = "",
     ) -> None:
-        """`transfers` is entered for the time of each transfer; `room` is for who calls `one` instead of `run`."""
+        """`run` is the id in the names of what it makes. `transfers` is entered for the time of each transfer;
+        `room` is for who calls `one` instead of `run`.
+        """
         self.kaltura = kaltura
         self.store = store
         self.command = command
@@ -213,6 +223,7 @@ class Runner:
         self._poll_seconds = poll_seconds
         self._stop = stop
         self._review = review
+        self._token_prefix = f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX
         self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
         self._room = room or Room(1, options.max_converting, stop)
         self._transfers = transfers or nullcontext()
@@ -255,25 +266,36 @@ class Runner:
         finally:
             self._room.end()
 
-    def remove_leftovers(self, entry_ids: Iterable[str], before: float | None = None) -> None:
-        """Remove what killed runs have left of these entries: multipart uploads, upload tokens never used.
+    def remove_leftovers(self, entry_ids: Iterable[str], known: Callable[[], Runs]) -> None:
+        """Remove what runs that are over have left of these entries: multipart uploads, upload tokens never used.
 
-        Only what is older than this run, or than `before` (unix seconds). Anything that fails here is told and does no
-        harm.
+        `known` looks which runs those are. What may be another run's is told, and left. Anything that fails here is
+        told and does no harm.
         """
-        ids, before = frozenset(entry_ids), before or self.options.now
+        ids = frozenset(entry_ids)
         try:
+            runs = known()
             if self.command in (Command.S3COPY, Command.RESTORE):  # restore may keep a displaced copy
-                uploads = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(before, UTC))
+                uploads, left = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(max(runs.began, 0), UTC))
                 if uploads:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
+                if left:
+                    log.info("%d multipart uploads stay: they may be those of a run that is alive", left)
             if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
-                for token_id, name in self.kaltura.stale_tokens(before):
-                    if name.removeprefix(TOKEN_PREFIX).rpartition(".")[0] in ids:
-                        self.kaltura.delete_token(token_id)
-                        log.info("removed the upload token %s that an interrupted run had left", token_id)
+                self._remove_tokens(ids, runs)
         except ServiceError as error:
             log.warning("could not look for what interrupted runs have left: %s", error)
+
+    def _remove_tokens(self, ids: frozenset[str], runs: Runs) -> None:
+        for token_id, name in self.kaltura.unused_tokens():
+            made = _TOKEN_NAME.match(name)
+            if not made or made["entry"] not in ids:
+                continue
+            if made["run"] in runs.over:
+                self.kaltura.delete_token(token_id)
+                log.info("removed the upload token %s that an interrupted run had left", token_id)
+            else:
+                log.info("upload token %s stays: nothing tells that run %s is over", token_id, made["run"] or "unknown")
 
     def one(self, entry_id: str) -> Result:
         """Do the command's work on one entry. Never raises for what is wrong with one entry."""
@@ -621,7 +643,7 @@ class Runner:
             raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
         self._require_way()
         self._begin_conversion(work)
-        name = f"{TOKEN_PREFIX}{work.id}{placeholder.path.suffix or '.mp4'}"
+        name = f"{self._token_prefix}{work.id}{placeholder.path.suffix or '.mp4'}"
         pieces = self.kaltura.paced(placeholder.pieces())
         work.placeholder = placeholder
         work.token = self._upload(name, placeholder.size_bytes, pieces)
@@ -673,7 +695,9 @@ class Runner:
             taken = self.store.fingerprinter(stored)
             pieces = self._proven(taken, stored, self.store.read(stored))
             try:
-                work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)
+                work.token = self._upload(
+                    f"{self._token_prefix}{work.id}.{extension(stored)}", stored.size_bytes, pieces
+                )
             except StoreError as error:
                 if error.code == "InvalidObjectState":
                     raise _frozen_again(stored) from error
@@ -865,6 +889,7 @@ class Runner:
     def _in_place(self, work: _Work, resource: str, last_check: Callable[[], object], deadline: float) -> FlavorAsset:
         """Delete the flavors, the original last, and add the new content: for accounts without replacement."""
         self._require_way()
+        self._require_token(work)
         original = work.facts.original
         for flavor in sorted(self.kaltura.flavors([work.id])[work.id], key=lambda f: f.is_original):
             if flavor.is_original and original is not None and original.status.ready:
@@ -880,6 +905,12 @@ class Runner:
             # An entry without content is not left alone, even when asked to stop.
             time.sleep(min(self._poll_seconds, max(until - time.monotonic(), 0.01)))
         return self._fill(work, resource, deadline)
+
+    def _require_token(self, work: _Work) -> None:
+        """Raise Changed unless the content that is to be put in is still in its token: nothing is deleted before."""
+        size = work.placeholder.size_bytes if work.placeholder else work.stored.size_bytes
+        if work.token and not self.kaltura.is_full(work.token, size):
+            raise Changed(f"what was uploaded for {work.id} is gone from Kaltura; nothing was deleted")
 
     def _fill(self, work: _Work, resource: str, deadline: float) -> FlavorAsset:
         """Give content to an entry that has none, and wait until its original is READY."""

@@ -6,10 +6,13 @@ import hashlib
 import logging
 import re
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
@@ -63,6 +66,8 @@ MAX_PARTS = 9_000
 PARTS_IN_FLIGHT = 3
 MAX_RESUMES = 5
 READ_SECONDS = 60
+# Each wait of a call for a lock.
+LOCK_CALL_SECONDS = 10
 # S3's own times are of whole seconds.
 MARK_SECONDS = 1.1
 # How often an object's tags are written while others write them too.
@@ -131,6 +136,27 @@ def _listed(item: Mapping[str, Any]) -> ListedObject:
     return item["Key"], item["Size"], storage_class, availability
 
 
+@dataclass(frozen=True)
+class LockObject:
+    """A lock as it was just read: how long ago it was written and when it was read, in seconds of S3's own clock.
+
+    A `frozen` one (a lifecycle rule may do that) has no text: it can still be overwritten.
+    """
+
+    text: str
+    etag: str
+    age_seconds: float
+    at: float
+    frozen: bool = False
+
+
+def _told_at(answer: Mapping[str, Any]) -> float:
+    """When S3 made this answer, by its clock (unix seconds); by ours if it does not say."""
+    with suppress(KeyError, ValueError, TypeError):
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+    return time.time()
+
+
 def _part_done(chunk: Chunk, room: threading.Semaphore, _: Future[Any]) -> None:
     chunk.release()
     room.release()
@@ -167,6 +193,7 @@ class Store:
             s3=cast(Any, {**style, "payload_signing_enabled": False}),
         )
         self._making = threading.Lock()
+        self.bare_etags = False  # whether If-Match is to be sent without quotes, see probe.py
         try:
             session = boto3.Session()
             parsers = session._session.get_component("response_parser_factory")
@@ -594,22 +621,24 @@ class Store:
             return str(failure).removeprefix(": S3 ").removeprefix(": ")
         return ""
 
-    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> int:
-        """Abort multipart uploads for these entries that were begun before that time; returns how many."""
+    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> tuple[int, int]:
+        """Abort multipart uploads for these entries that were begun before that time: how many were, how many not."""
         self._guard("abort an upload")
-        aborted = 0
+        aborted = left = 0
         try:
             for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
                 for upload in page.get("Uploads", []):
                     entry_id = upload["Key"].removeprefix(DISPLACED_PREFIX).partition("/")[0]
-                    if entry_id in entry_ids and upload["Initiated"] < before:
-                        self._s3.abort_multipart_upload(
-                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        aborted += 1
+                    if entry_id not in entry_ids:
+                        continue
+                    if upload["Initiated"] >= before:
+                        left += 1
+                        continue
+                    self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    aborted += 1
         except (ClientError, BotoCoreError) as error:
             raise self._failure("look for interrupted uploads", error) from error
-        return aborted
+        return aborted, left
 
     def mark(self, stored: StoredObject, kind: str) -> None:
         """Leave word of what this content was found to be, see SUSPECT_PREFIX; to be done before its tags say so."""
@@ -636,7 +665,62 @@ class Store:
             raise self._failure(f"request a restore of object {key}", error) from error
         return True
 
-    # Small texts beside the stored copies: locks, logs of runs
+    # Locks. Their calls are made once, and do not hang for long: who holds one has to know in time.
+
+    @cached_property
+    def _brief(self) -> S3Client:
+        """Without a pause for anybody's rate limit: locks are few, and cannot wait."""
+        client = self._client(connect_timeout=LOCK_CALL_SECONDS / 2, read_timeout=LOCK_CALL_SECONDS)
+        client.meta.events.register("after-call.s3", _require_proper)
+        return client
+
+    def read_lock(self, key: str) -> LockObject | None:
+        """A lock; None if there is none."""
+        text, frozen = "", False
+        try:
+            try:
+                answer: Any = self._brief.get_object(Bucket=self.bucket, Key=key)
+                text = answer["Body"].read(2**16).decode(errors="replace")
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code")
+                if code == "NoSuchKey":
+                    return None
+                if code != "InvalidObjectState":
+                    raise
+                frozen, answer = True, self._brief.head_object(Bucket=self.bucket, Key=key)
+            at = _told_at(answer)
+            return LockObject(text, answer["ETag"], at - answer["LastModified"].timestamp(), at, frozen)
+        except (ClientError, BotoCoreError, OSError, KeyError, urllib3.exceptions.HTTPError) as error:
+            raise self._failure(f"read the lock {key}", error) from error
+
+    def put_lock(self, key: str, text: str, *, if_match: str, crc64nvme: str = "") -> tuple[str, float]:
+        """Write a lock over the one with this ETag, or, with an empty one, where there is none.
+
+        Returns its ETag, and when that was by S3's clock; ("", 0.0) if the condition did not hold.
+        """
+        self._guard("write a lock")
+        etag = if_match.strip('"') if self.bare_etags else if_match
+        options: Any = {"IfMatch": etag} if if_match else {"IfNoneMatch": "*"}
+        options |= {"ChecksumCRC64NVME": crc64nvme} if crc64nvme else {}
+        try:
+            answer = self._brief.put_object(
+                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **options
+            )
+            return answer["ETag"], _told_at(answer)
+        except ClientError as error:
+            # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
+                return "", 0.0
+            raise self._failure(f"write the lock {key}", error) from error
+        except (BotoCoreError, KeyError) as error:
+            raise self._failure(f"write the lock {key}", error) from error
+
+    @staticmethod
+    def checksum_of(text: str) -> str:
+        """The CRC64NVME of a text, as S3 writes it."""
+        return crc_text(checksums.crc64nvme(text.encode()))
+
+    # Small texts beside the stored copies: logs of runs
 
     def get_text(self, key: str, max_bytes: int = 2**16) -> tuple[str, str] | None:
         """(text, ETag) of a small object of ours, no more of it than that; None if there is none."""

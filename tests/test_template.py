@@ -108,7 +108,7 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     assert run("verify", "--id", damaged).outcomes == {damaged: "failed"}
     assert run("repair", "--id", half, "--no-dry-run").outcomes == {half: "done"}
     # A second run meets the lock of the first.
-    sandbox.s3.put("locks/restore.json", b'{"expires": 1}')
+    sandbox.s3.put("locks/restore.json", b'{"expires": 1, "released": true}')
     assert run("restore", "--id", plain, "--no-dry-run").code == 0
 
 

@@ -145,6 +145,9 @@ class S3Settings:
     thaw_seconds: how long a restore runs; None means what AWS needs for the class and tier.
     presign_age_seconds: how much older presigned URLs are judged to be than they are. Their date comes from the
         client's clock, which the sandbox's clock does not move.
+    lacks: what other S3 services lack: "if-none-match" and "if-match" are ignored; "conditions" are refused (501);
+        "quoted-etags" fit nothing; "tags" are not implemented; "kept-tags" are taken and forgotten; "checksums" are
+        neither compared nor shown; "crc64nvme" is refused; "trailers" are not implemented.
     """
 
     deny: set[str] = field(default_factory=set)
@@ -153,6 +156,7 @@ class S3Settings:
     latency_seconds: float = 0.0
     thaw_seconds: float | None = None
     presign_age_seconds: float = 0.0
+    lacks: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -319,6 +323,11 @@ class S3Server:
                     upload.dispose()
             s3_backends.pop(self._account, None)
 
+    def wait_until_idle(self) -> None:
+        """Wait until every client has hung up, and what they asked for last is done."""
+        while self._http is not None and self._http.connections:
+            time.sleep(0.01)
+
     def __enter__(self) -> S3Server:
         self.start()
         return self
@@ -365,6 +374,7 @@ class S3Server:
                 parts = [body[at : at + part_bytes] for at in range(0, len(body), part_bytes)] or [b""]
                 etag = f"{_md5(b''.join(map(_md5, parts))).hex()}-{len(parts)}"
             stored = self._backend.put_object(self.bucket, key, body, storage=storage_class, etag=etag)
+            stored.last_modified = datetime.fromtimestamp(self.control.clock.now(), UTC).replace(tzinfo=None)
             stored.set_metadata({f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()})
             self._backend.put_object_tagging(stored, dict(tags or {}))
             self._facts[stored] = _Facts("CRC64NVME" if checksum else "", part_sizes=tuple(map(len, parts)))
@@ -523,7 +533,7 @@ class S3Server:
             call = replace(call, body=_flipped(call.body))
         try:
             self._check_signature(call, target)
-            call = self._decoded(call)
+            call = self._decoded(self._lacking(call))
             self._check_access(call)
             with self._lock:
                 if call.bucket and call.bucket not in self._backend.buckets and call.operation != "CreateBucket":
@@ -536,6 +546,26 @@ class S3Server:
         if fault and fault.after:
             fault.after(request)
         return _spoiled(answer, kind, fault, call)
+
+    def _lacking(self, call: _Call) -> _Call:
+        """The call as a service takes it that lacks something."""
+        lacks, headers = self.settings.lacks, dict(call.headers)
+        conditions = {"if-match", "if-none-match"} & headers.keys() if call.writes else set()
+        unknown = (
+            ("conditions" in lacks and conditions)
+            or ("tags" in lacks and "tagging" in call.query)
+            or ("trailers" in lacks and "x-amz-trailer" in headers)
+        )
+        if unknown:
+            raise _RefusedError(501, "NotImplemented", "A header you provided implies functionality that is not there")
+        sent = [name for name in headers if name.startswith("x-amz-checksum-")]
+        if "crc64nvme" in lacks and "x-amz-checksum-crc64nvme" in sent:
+            raise _RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
+        for name in (*(conditions & lacks), *(sent if "checksums" in lacks else ())):
+            del headers[name]
+        if "quoted-etags" in lacks and '"' in headers.get("if-match", ""):
+            headers["if-match"] = '"no such ETag"'
+        return replace(call, headers=headers)
 
     def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Call:
         path, _, query_text = target.partition("?")
@@ -696,6 +726,7 @@ class S3Server:
             "ListMultipartUploads": self._list_uploads,
             "ListObjectsV2": self._list_objects,
             "RestoreObject": self._restore,
+            "PutObjectTagging": self._put_tags,
             "GetObjectTagging": self._get_tags,
             "GetObjectAttributes": self._attributes,
             "HeadBucket": self._head_bucket,
@@ -728,6 +759,7 @@ class S3Server:
         elif (
             answer.status == 200
             and facts.algorithm
+            and "checksums" not in self.settings.lacks
             and call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
         ):
             answer.headers[f"x-amz-checksum-{facts.algorithm.lower()}"] = self._checksum_of(key)
@@ -760,6 +792,7 @@ class S3Server:
         key = self._find(call.key)
         if answer.status != 200 or key is None:
             return answer
+        key.last_modified = datetime.fromtimestamp(self.control.clock.now(), UTC).replace(tzinfo=None)
         algorithm = _sent_algorithm(call.headers) or "CRC64NVME"
         self._facts[key] = _Facts(algorithm, _checksum(algorithm, call.body))
         if self.settings.kms:
@@ -1060,6 +1093,9 @@ class S3Server:
         facts.restore = _Restore(int(days), ready_at, _next_midnight(ready_at + int(days) * 86400))
         return _Answer(200 if again else 202)
 
+    def _put_tags(self, call: _Call) -> _Answer:
+        return _Answer(200) if "kept-tags" in self.settings.lacks else self._forward(call)
+
     def _get_tags(self, call: _Call) -> _Answer:
         """As moto, but frozen objects have readable tags."""
         key = self._find(call.key, call.query.get("versionId"))
@@ -1306,6 +1342,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def version_string(self) -> str:
         return "AmazonS3"
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.server.s3.control.clock.now() if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
         """The control keeps the log."""
