@@ -39,6 +39,7 @@ from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     NOTICE_PREFIX,
     REPLACED_TAG,
+    TIERED_CLASS,
     Availability,
     Entry,
     EntryStatus,
@@ -585,15 +586,36 @@ class Runner:
 
     def _thaw(self, work: _Work) -> None:
         options, stored = self.options, work.stored
-        if self.store.request_thaw(work.id, tier=options.tier, days=options.days):
+        thawing = stored.availability is Availability.THAWING
+        # A restore that is running keeps its days.
+        days = (stored.thaw_asked[1] if thawing else None) or options.days
+        asked = self.store.request_thaw(stored, tier=options.tier, days=days)
+        with suppress(ArchiverError):  # else it is asked once more, which does no harm
+            self.store.set_tags(work.id, thaw=f"{options.tier} {days}")
+        if asked and thawing:
             work.notes.append(
-                f"restore from {stored.storage_class} requested (tier {options.tier}, {options.days} days): "
+                f"the restore from {stored.frozen_in} that is running was asked to go faster (tier {options.tier}): "
                 f"run {self.command} again when it is readable"
+            )
+        elif asked:
+            for_days = "" if stored.storage_class == TIERED_CLASS else f", {options.days} days"
+            work.notes.append(
+                f"restore from {stored.frozen_in} requested (tier {options.tier}{for_days}): run {self.command} again "
+                "when it is readable"
             )
         else:
             work.notes.append(
-                f"a restore from {stored.storage_class} is running already: run {self.command} again later"
+                f"the restore from {stored.frozen_in} is still running, as fast or faster: run {self.command} again "
+                "later"
             )
+
+    def _keep_thawed(self, work: _Work) -> None:
+        """Ask for more time for a thawed copy that would be frozen again before its restore has surely ended."""
+        ends_at = work.stored.thaw_ends_at
+        if ends_at is None or ends_at > time.time() + self.options.timeout_seconds + URL_SECONDS:
+            return
+        self.store.request_thaw(work.stored, tier=self.options.tier, days=self.options.days)
+        work.notes.append(f"the thawed copy, readable until {work.stored.thawed_until}, was asked for again")
 
     def _read_back(self, work: _Work) -> None:
         """Read the stored copy, compare it with its checksum, and record when that was."""
@@ -614,7 +636,7 @@ class Runner:
             raise Refused(f"read, but there is nothing to compare it with: {how}; sha256 {found.sha256}")
         if stored.damaged_at:
             self.store.mark(stored, "whole")
-        self.store.set_tags(work.id, verified_at=now, damaged_at=None)
+        self.store.set_tags(work.id, verified_at=now, damaged_at=None, thaw=None)
         work.notes.append(f"verified: {how}, {found.size_bytes} bytes, sha256 {found.sha256}")
 
     def _tag_marked(self, work: _Work, **changes: str | None) -> None:
@@ -686,6 +708,7 @@ class Runner:
     def _put_original(self, work: _Work) -> None:
         stored = work.stored
         self._require_way()
+        self._keep_thawed(work)
         self._begin_conversion(work)
         self._keep_displaced(work)
         if self.options.via == "url":
@@ -719,7 +742,7 @@ class Runner:
                 f"{REPLACED_TAG} stay"
             )
         if found is None:
-            self.store.set_tags(work.id, flavor=new.content_id, placeholder=None)
+            self.store.set_tags(work.id, flavor=new.content_id, placeholder=None, thaw=None)
             work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
             return
         with self._transfers:
@@ -730,7 +753,7 @@ class Runner:
             self.store.set_tags(work.id, placeholder=new.content_id)
             raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
         self._require_current(new)
-        self._record(work, new, found, placeholder=None)
+        self._record(work, new, found, placeholder=None, thaw=None)
         work.notes.append(
             f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
         )
@@ -995,7 +1018,7 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
 
 
 def _frozen_again(stored: StoredObject) -> Waiting:
-    return Waiting(f"the stored copy is frozen again ({stored.storage_class}): run restore once more")
+    return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
 
 
 def compare(found: Fingerprint, stored: StoredObject) -> tuple[Identity, str]:

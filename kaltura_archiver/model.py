@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from enum import Enum, StrEnum
 from functools import cached_property, lru_cache
 
@@ -179,19 +180,35 @@ class FlavorAsset:
 
 
 class Availability(StrEnum):
-    """Whether an object can be read now (restic's four conditions of a Glacier object, less one)."""
+    """Whether an object can be read now (restic's four conditions of a Glacier object, less one).
+
+    UNKNOWN is what a listing tells of a class whose objects may be frozen or not, and of one that nobody knows.
+    """
 
     READABLE = "readable"
     FROZEN = "frozen"
     THAWING = "thawing"
+    UNKNOWN = "unknown"
 
 
 FROZEN_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+# What can be read at once: all that there are but these two and INTELLIGENT_TIERING, which has archive tiers.
+READABLE_CLASSES = frozenset({
+    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW",
+    "FSX_OPENZFS", "FSX_ONTAP",
+})  # fmt: skip
+# How fast a restore is, slowest first.
+RETRIEVAL_TIERS = ("bulk", "standard", "expedited")
+TIERED_CLASS = "INTELLIGENT_TIERING"
+# Its archive tiers, and Glacier's classes that are as fast.
+ARCHIVE_TIERS = {"ARCHIVE_ACCESS": "GLACIER", "DEEP_ARCHIVE_ACCESS": "DEEP_ARCHIVE"}
 
 
 @dataclass(frozen=True)
 class StoredObject:
     """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
+
+    `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
 
     Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
     """
@@ -202,6 +219,7 @@ class StoredObject:
     storage_class: str = "STANDARD"
     availability: Availability = Availability.READABLE
     thawed_until: str = ""
+    archive_tier: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     encryption: str = ""
@@ -210,6 +228,22 @@ class StoredObject:
     complete: bool = True
     marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
     marked_differing: frozenset[str] = frozenset()
+
+    @property
+    def thaw_ends_at(self) -> float | None:
+        """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
+        with suppress(ValueError):
+            return parsedate_to_datetime(self.thawed_until).timestamp() if self.thawed_until else None
+        return None
+
+    @property
+    def frozen_in(self) -> str:
+        """The class, or the archive tier, out of which it has to be restored."""
+        return f"{self.storage_class} ({self.archive_tier})" if self.archive_tier else self.storage_class
+
+    @property
+    def has_expedited(self) -> bool:
+        return ARCHIVE_TIERS.get(self.archive_tier, self.storage_class) != "DEEP_ARCHIVE"
 
     @property
     def sha256(self) -> str:
@@ -238,6 +272,12 @@ class StoredObject:
     def crowded(self) -> bool:
         """Whether others have set so many tags that there is no room for those that a swap needs."""
         return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS
+
+    @property
+    def thaw_asked(self) -> tuple[str, int | None]:
+        """The fastest tier by which the restore that is running was asked for, and its days; ("", None) if unknown."""
+        tier, _, days = self.tags.get("thaw", "").partition(" ")
+        return (tier, int(days) if days.isdecimal() else None) if tier in RETRIEVAL_TIERS else ("", None)
 
     @property
     def placeholder(self) -> str:

@@ -11,6 +11,8 @@ from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
+    RETRIEVAL_TIERS,
+    TIERED_CLASS,
     Availability,
     Entry,
     EntryStatus,
@@ -19,6 +21,7 @@ from kaltura_archiver.model import (
     MediaType,
     Outcome,
     State,
+    StoredObject,
     iso_date,
 )
 from kaltura_archiver.states import Judgement, classify
@@ -270,10 +273,10 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
         return _stop(judgement, Outcome.REFUSED)
-    if stored.availability is Availability.THAWING:
-        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.storage_class} is still running")
-    if stored.availability is Availability.FROZEN:
-        return _thaw(judgement, stored.storage_class, options)
+    if stored.availability in (Availability.FROZEN, Availability.THAWING):
+        return _thaw(judgement, stored, options)
+    if stored.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
     if stored.damaged_at and options.via == "url":
         return _stop(judgement, Outcome.REFUSED)
     if stored.crowded:
@@ -286,11 +289,30 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")
 
 
-def _thaw(judgement: Judgement, storage_class: str, options: Options) -> Plan:
-    if options.tier == "expedited" and storage_class == "DEEP_ARCHIVE":
-        return _stop(judgement, Outcome.REFUSED, "DEEP_ARCHIVE has no tier expedited; use standard or bulk")
-    reason = f"{storage_class}, tier {options.tier}, readable for {options.days} days"
-    return _go(judgement, Step.THAW, reason=reason)
+def _thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
+    """Ask for a restore, or for one that is running to go faster."""
+    if _runs_anyway(stored, options):
+        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
+    if options.tier == "expedited" and not stored.has_expedited:
+        return _stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
+    if stored.availability is Availability.THAWING:
+        return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
+    stays = "from then on" if stored.storage_class == TIERED_CLASS else f"for {options.days} days"
+    return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
+
+
+def _runs_anyway(stored: StoredObject, options: Options) -> bool:
+    """Whether a restore is running that is known to be no slower than the tier asked for: nothing is but bulk."""
+    known = stored.thaw_asked[0] or "bulk"
+    faster = RETRIEVAL_TIERS.index(options.tier) > RETRIEVAL_TIERS.index(known)
+    return stored.availability is Availability.THAWING and not faster
+
+
+def _unreadable(stored: StoredObject) -> str:
+    return (
+        f"it is not known whether an object of class {stored.storage_class} can be read, and an attempt failed: may we "
+        "read it (s3:GetObject)?"
+    )
 
 
 def _arrived_damaged(facts: Facts) -> bool:
@@ -339,7 +361,9 @@ def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _stop(judgement, Outcome.SKIPPED, "not archived")
     if stored.availability is Availability.READABLE:
         return _go(judgement, Step.READ_BACK)
-    if stored.availability is Availability.FROZEN and options.request:
-        return _thaw(judgement, stored.storage_class, options)
+    if stored.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
+    if options.request and not _runs_anyway(stored, options):
+        return _thaw(judgement, stored, options)
     how = "thawing" if stored.availability is Availability.THAWING else "frozen (--request asks it to thaw)"
-    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.storage_class}")
+    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.frozen_in}")

@@ -27,12 +27,14 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host, Puts
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError, Waiting
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     FROZEN_CLASSES,
     MAX_OBJECT_TAGS,
+    READABLE_CLASSES,
     SUSPECT_PREFIX,
+    TIERED_CLASS,
     Availability,
     StoredObject,
 )
@@ -117,9 +119,11 @@ def _availability(head: Mapping[str, Any]) -> tuple[Availability, str]:
     until = re.search(r'expiry-date="([^"]+)"', restore)
     if until:
         return Availability.READABLE, until.group(1)
-    if head.get("StorageClass") in FROZEN_CLASSES or head.get("ArchiveStatus"):
+    storage_class = head.get("StorageClass", "STANDARD")
+    if storage_class in FROZEN_CLASSES or head.get("ArchiveStatus"):
         return Availability.FROZEN, ""
-    return Availability.READABLE, ""
+    known = storage_class in READABLE_CLASSES or storage_class == TIERED_CLASS
+    return Availability.READABLE if known else Availability.UNKNOWN, ""
 
 
 # Key, bytes, storage class, and whether it can be read now.
@@ -128,7 +132,11 @@ ListedObject = tuple[str, int, str, Availability]
 
 def _listed(item: Mapping[str, Any]) -> ListedObject:
     storage_class, status = item.get("StorageClass", "STANDARD"), item.get("RestoreStatus", {})
-    availability = Availability.FROZEN if storage_class in FROZEN_CLASSES else Availability.READABLE
+    availability = Availability.UNKNOWN  # archive tiers are not listed
+    if storage_class in FROZEN_CLASSES:
+        availability = Availability.FROZEN
+    elif storage_class in READABLE_CLASSES:
+        availability = Availability.READABLE
     if status.get("IsRestoreInProgress"):
         availability = Availability.THAWING
     elif status.get("RestoreExpiryDate"):
@@ -335,6 +343,8 @@ class Store:
         except BotoCoreError as error:
             raise self._failure(what, error) from error
         availability, until = _availability(head)
+        if availability is Availability.UNKNOWN:
+            availability = self._tried(key)
         return StoredObject(
             key=key,
             size_bytes=head["ContentLength"],
@@ -342,6 +352,7 @@ class Store:
             storage_class=head.get("StorageClass", "STANDARD"),
             availability=availability,
             thawed_until=until,
+            archive_tier=head.get("ArchiveStatus", ""),
             metadata=head.get("Metadata", {}),
             tags=tags,
             encryption=head.get("ServerSideEncryption", ""),
@@ -350,6 +361,19 @@ class Store:
             marked_damaged_at=marks.get("damaged", ""),
             marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
         )
+
+    def _tried(self, key: str) -> Availability:
+        """Whether an object of a class that nobody knows can be read: by reading its first byte."""
+        try:
+            self._s3.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code == "InvalidObjectState":
+                return Availability.FROZEN
+            return Availability.READABLE if code == "InvalidRange" else Availability.UNKNOWN  # empty; or not allowed
+        except BotoCoreError:
+            return Availability.UNKNOWN
+        return Availability.READABLE
 
     def _marks(self, key: str, etag: str) -> dict[str, str]:
         """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
@@ -651,19 +675,34 @@ class Store:
         except (ClientError, BotoCoreError) as error:
             raise self._failure(f"mark object {stored.key} as {kind}", error) from error
 
-    def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
-        """Ask Glacier for a readable copy for `days`; False if such a request is already running."""
+    def request_thaw(self, stored: StoredObject, *, tier: str, days: int) -> bool:
+        """Ask for a readable copy for `days` (an archive tier's object then stays readable), for longer, or faster.
+
+        Returns False if such a request is running already, as fast as this one or faster. Raises Waiting where Glacier
+        has no room for expedited retrievals.
+        """
         self._guard("request a restore")
-        request: Any = {"Days": days, "GlacierJobParameters": {"Tier": tier.capitalize()}}
-        try:
-            self._s3.restore_object(Bucket=self.bucket, Key=key, RestoreRequest=request)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "RestoreAlreadyInProgress":
-                return False
-            raise self._failure(f"request a restore of object {key}", error) from error
-        except BotoCoreError as error:
-            raise self._failure(f"request a restore of object {key}", error) from error
-        return True
+        request: dict[str, Any] = {"GlacierJobParameters": {"Tier": tier.capitalize()}}
+        if stored.storage_class != TIERED_CLASS:
+            request["Days"] = days
+        what = f"request a restore of object {stored.key}"
+        for left in (2, 1, 0):
+            try:
+                self._once.restore_object(Bucket=self.bucket, Key=stored.key, RestoreRequest=cast(Any, request))
+                return True
+            except (ClientError, BotoCoreError) as error:
+                failure = self._failure(what, error)
+                if failure.code == "RestoreAlreadyInProgress":
+                    return False  # perhaps by our own call, whose answer was lost
+                if failure.code == "GlacierExpeditedRetrievalNotAvailable":
+                    raise Waiting(
+                        f"S3 has no capacity for expedited restores from {stored.frozen_in} now: try again later, or "
+                        "take --tier standard"
+                    ) from error
+                if not failure.retryable or not left:
+                    raise failure from error
+                self._stop.wait(0.5)
+        raise AssertionError("unreachable")
 
     # Locks. Their calls are made once, and do not hang for long: who holds one has to know in time.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
-from kaltura_archiver.model import Entry, Facts, FlavorAsset
+from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
 from kaltura_archiver.plans import Command, Options, Plan, plan_for
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.states import needs_tags
@@ -158,8 +158,8 @@ def _list(
 
 def _not_enough(facts: Facts, inventory: Inventory, began: float, *, availability: bool) -> bool:
     """Whether a look at the stored copy could tell another state than the listing does."""
-    if availability and facts.stored and facts.stored.storage_class == "INTELLIGENT_TIERING":
-        return True  # its archive tiers are not listed
+    if availability and facts.stored and facts.stored.availability is Availability.UNKNOWN:
+        return True
     entry = facts.entry
     if facts.stored is None:
         changed_lately = not entry.updated_at or entry.updated_at > began - CLOCK_SECONDS

@@ -394,7 +394,7 @@ def test_restore_of_a_frozen_copy_takes_a_request_a_wait_and_a_second_run(
     ran = run("restore", "--id", entry_id, "--no-dry-run", *options)
     assert (ran.code, ran.outcomes) == (3, {entry_id: "waiting"}), ran.err
     assert "requested" in ran.out
-    assert [r.operation for r in writes(sandbox)] == ["s3.RestoreObject"]
+    assert [r.operation for r in writes(sandbox)] == ["s3.RestoreObject", "s3.PutObjectTagging"]
     assert shown(sandbox, entry_id) == sandbox.placeholder
     again = run("restore", "--id", entry_id, "--no-dry-run", *options)
     assert (again.code, again.outcomes) == (3, {entry_id: "waiting"})
@@ -433,7 +433,7 @@ def test_a_restore_that_somebody_else_began_in_between_is_waited_for(
     ran = run("restore", "--id", entry_id, "--no-dry-run")
     assert len(sandbox.control.requests("s3.RestoreObject")) == 2
     assert (ran.code, ran.outcomes) == (3, {entry_id: "waiting"}), ran.err
-    assert "running already" in ran.out
+    assert "still running, as fast or faster" in ran.out
 
 
 def test_a_thawed_copy_that_froze_again_is_asked_for_again(sandbox: Sandbox, run: Run) -> None:
