@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import Run
@@ -88,6 +88,15 @@ def test_an_upload_of_the_run_s_own_second_stays(sandbox: Sandbox, run: Run) -> 
     assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert begun
     assert len(sandbox.s3.uploads()) == 1
+
+
+def test_an_upload_of_the_very_second_is_not_older(sandbox: Sandbox, run: Run) -> None:
+    store = Store(read_settings(), read_only=False)
+    begin_upload(sandbox, "0_x")
+    [upload] = sandbox.s3.client().list_multipart_uploads(Bucket=sandbox.s3.bucket)["Uploads"]
+    assert store.abort_stale_uploads({"0_x"}, upload["Initiated"]) == (0, 1)
+    assert store.abort_stale_uploads({"0_y"}, upload["Initiated"] + timedelta(seconds=1)) == (0, 0)
+    assert store.abort_stale_uploads({"0_x"}, upload["Initiated"] + timedelta(seconds=1)) == (1, 0)
 
 
 def test_the_token_of_a_living_run_stays(sandbox: Sandbox, run: Run, beside: bool) -> None:

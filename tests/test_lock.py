@@ -165,6 +165,17 @@ def test_unlock_frees_a_lock_and_says_whose_it_was(sandbox: Sandbox, store: Stor
         pass
 
 
+def test_unlock_of_a_lock_that_is_renewed_in_this_moment_frees_nothing(
+    sandbox: Sandbox, store: Store, make: Make
+) -> None:
+    make("dead")._take()
+    renewed = json.dumps({"run": "alive", "expires": time.time() + 99, "released": False}).encode()
+    sandbox.control.add_fault("s3.PutObject", before=lambda _: sandbox.s3.put(KEY, renewed))
+    with pytest.raises(Locked, match="was renewed or taken in this moment"):
+        unlock(store, KEY, force=True)
+    assert sandbox.s3.body(KEY) == renewed
+
+
 def test_each_share_of_a_selection_has_a_lock_of_its_own() -> None:
     assert lock_key("s3copy") == KEY
     assert lock_key("s3copy", (0, 7)) == "locks/s3copy.0-of-7.json"

@@ -66,6 +66,19 @@ def test_a_listing_tells_what_it_can(sandbox: Sandbox, store: Store, storage_cla
     assert listed.value == expected.get(storage_class, "readable")
 
 
+@pytest.mark.parametrize("storage_class", ["GLACIER", TIERED])
+def test_a_listing_tells_of_a_thaw_that_is_running(sandbox: Sandbox, store: Store, storage_class: str) -> None:
+    sandbox.s3.put("0_x", b"video", storage_class=storage_class)
+    if storage_class == TIERED:
+        sandbox.s3.freeze("0_x", "ARCHIVE_ACCESS")
+    assert store.request_thaw(found(store, "0_x"), tier="bulk", days=3)
+    [[(_, _, _, listed)]] = list(store.pages())
+    assert listed is Availability.THAWING
+    sandbox.s3.thaw("0_x")
+    [[(_, _, _, listed)]] = list(store.pages())
+    assert listed is (Availability.UNKNOWN if storage_class == TIERED else Availability.READABLE)
+
+
 def test_a_class_that_nobody_knows_is_tried(sandbox: Sandbox, run: Run, store: Store) -> None:
     """Not taken for readable, nor for frozen: Ceph's administrators name their classes as they like."""
     video = sandbox.video()
