@@ -27,11 +27,13 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host, Puts
+from kaltura_archiver.dribble import bound_boto
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError, Waiting
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     FROZEN_CLASSES,
     MAX_OBJECT_TAGS,
+    PLACEHOLDER_PREFIX,
     READABLE_CLASSES,
     SUSPECT_PREFIX,
     TIERED_CLASS,
@@ -218,6 +220,7 @@ class Store:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
 
     def _paced(self, client: S3Client) -> S3Client:
+        bound_boto(client)
         client.meta.events.register("after-call.s3", _require_proper)
         # Before the request is signed: it may wait.
         client.meta.events.register_first("request-created.s3", self._before_call)
@@ -675,6 +678,18 @@ class Store:
         except (ClientError, BotoCoreError) as error:
             raise self._failure(f"mark object {stored.key} as {kind}", error) from error
 
+    def mark_placeholder(self, key: str, content_id: str, size_bytes: int) -> None:
+        """Let a listing tell which placeholder took the original's place, by `<flavor asset id>@<version>`."""
+        self._guard("mark an object")
+        mark = f"{PLACEHOLDER_PREFIX}{key}/{content_id}/{size_bytes}"
+        try:
+            self._s3.put_object(Bucket=self.bucket, Key=mark, Body=b"", IfNoneMatch="*")
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 412:
+                raise self._failure(f"mark the placeholder of {key}", error) from error
+        except BotoCoreError as error:
+            raise self._failure(f"mark the placeholder of {key}", error) from error
+
     def request_thaw(self, stored: StoredObject, *, tier: str, days: int) -> bool:
         """Ask for a readable copy for `days` (an archive tier's object then stays readable), for longer, or faster.
 
@@ -710,6 +725,7 @@ class Store:
     def _brief(self) -> S3Client:
         """Without a pause for anybody's rate limit: locks are few, and cannot wait."""
         client = self._client(connect_timeout=LOCK_CALL_SECONDS / 2, read_timeout=LOCK_CALL_SECONDS)
+        bound_boto(client)
         client.meta.events.register("after-call.s3", _require_proper)
         return client
 
