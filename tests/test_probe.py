@@ -103,6 +103,15 @@ def test_a_lock_is_kept_released_and_freed_where_etags_have_no_quotes(
         assert "freed by unlock" in held.lost
 
 
+def test_small_objects_are_overwritten_where_etags_have_no_quotes(sandbox: Sandbox, store: Store) -> None:
+    sandbox.s3.settings.lacks.add("quoted-etags")
+    first = store.put_text("settings/0_x.json", "one", if_match="")
+    second = store.put_text("settings/0_x.json", "two", if_match=first)
+    assert second
+    assert store.put_text("settings/0_x.json", "three", if_match=first) == ""
+    assert sandbox.s3.body("settings/0_x.json") == b"two"
+
+
 def test_wrong_etags_are_refused_in_the_form_that_is_used(sandbox: Sandbox, store: Store, locked: None) -> None:
     sandbox.s3.settings.lacks.add("quoted-etags")
     with RunLock(store, KEY, run="one", stop=threading.Event()):
