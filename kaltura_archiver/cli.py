@@ -24,7 +24,7 @@ import click
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
-from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
+from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, SelectionError, Stopped, StoreError
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
@@ -237,7 +237,7 @@ class App:
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask the run to end after the entry in hand; a second SIGINT ends it at once."""
+        """SIGINT, SIGTERM and SIGHUP ask the run to end after the entry in hand; a second SIGINT ends it at once."""
 
         def stop(number: int, frame: object) -> None:
             if self.stop.is_set() and number == signal.SIGINT:
@@ -245,7 +245,10 @@ class App:
             self.signal = number
             self.stop.set()
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            numbers.remove(signal.SIGHUP)  # as nohup wants it
+        before = {number: signal.signal(number, stop) for number in numbers}
         try:
             with self.exit_when_stopped():
                 yield
@@ -802,7 +805,7 @@ def config(app: App, /, style: str) -> None:
 
     def bucket() -> str:
         app.store().head("0_kaltura_archiver_test")
-        return f"bucket {settings.bucket}"
+        return f"bucket {settings.bucket}; {_tried(app)}"
 
     def placeholder() -> str:
         files = settings.placeholders().all()
@@ -843,6 +846,22 @@ def config(app: App, /, style: str) -> None:
                 rows.write({"check": name, "ok": False})
                 log.error("%s: %s", name, error)
     app.exit(Exit.USAGE if failed else Exit.OK)
+
+
+def _tried(app: App) -> str:
+    """What the S3 service keeps of that on which a run rests; ConfigError for what cannot be done without."""
+    from kaltura_archiver.lock import RunLock, lock_key
+
+    store = app.store(read_only=False, check=False)
+    try:
+        with RunLock(store, lock_key("config"), run=os.urandom(4).hex(), stop=app.stop) as lock:
+            return "; ".join(lock.findings) or "conditions, tags and checksums are kept"
+    except StoreError as error:
+        if error.code != "AccessDenied":
+            raise
+        return f"conditions and tags were not tried: {error}"  # who only looks does not need them
+    except Locked:
+        return "conditions and tags were not tried: another config tries them just now"
 
 
 @cli.command("list", cls=SelectingCommand)
@@ -1076,7 +1095,7 @@ class Work:
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
     style: str, cluster: str | None, cluster_tls: str | None, max_calls: int, max_transfers: int,
-    no_lock: bool = True, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
+    no_lock: bool = False, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
     keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
 ) -> NoReturn:  # fmt: skip
@@ -1132,11 +1151,11 @@ def perform(
 
     run = mark_lines()
     fleet = start_fleet(run) if start_fleet else None
-    runner = make_runner(app, command, options, review=review)
+    runner = make_runner(app, command, options, review=review, run=run)
     totals = Totals((lambda: runner.traffic() + fleet.traffic()) if fleet else runner.traffic)
     mode = "DRYRUN" if options.dry_run else "EXEC"
     bill = Bill(app.prices(), options) if options.dry_run else None
-    lock = None if options.dry_run or no_lock else _lock(app, runner, command, shard, run)
+    lock = None if options.dry_run else _lock(app, runner, command, shard, run, no_lock)
     run_log = None if options.dry_run or no_run_log else _run_log(runner, command, selection, run, totals)
     with (
         app.stoppable(), fleet or nullcontext(), lock or nullcontext(), run_log or nullcontext(),
@@ -1144,8 +1163,8 @@ def perform(
     ):  # fmt: skip
         work = choose(runner)
         code = work.code
-        if work.ids and not options.dry_run and not work.stopped:
-            runner.remove_leftovers(work.ids)
+        if work.ids and lock and not work.stopped:
+            runner.remove_leftovers(work.ids, lock.others)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
@@ -1169,8 +1188,8 @@ def perform(
                 if bill and result.facts and result.outcome is Outcome.WOULD:
                     bill.add(result.facts, result.steps)
                 totals.add(result)
-        if fleet and fleet.has_losses() and not options.dry_run:
-            runner.remove_leftovers(work.ids, before=time.time())
+        if fleet and fleet.has_losses() and lock:
+            runner.remove_leftovers(work.ids, partial(lock.others, ended=True))
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1234,10 +1253,10 @@ def no_cluster(error: ModuleNotFoundError) -> ConfigError:
     return ConfigError(f"a fleet needs {error.name}: pip install 'kaltura-archiver[cluster]'")
 
 
-def _lock(app: App, runner: Runner, command: Command, shard: tuple[int, int] | None, run: str) -> RunLock:
+def _lock(app: App, runner: Runner, command: Command, shard: tuple[int, int] | None, run: str, beside: bool) -> RunLock:
     from kaltura_archiver.lock import RunLock, lock_key
 
-    return RunLock(runner.store, lock_key(command, shard), run=run, stop=app.stop)
+    return RunLock(runner.store, lock_key(command, shard), run=run, stop=app.stop, beside=beside)
 
 
 def _run_log(runner: Runner, command: Command, selection: str, run: str, totals: Totals) -> RunLog:
@@ -1335,6 +1354,7 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
 )
 @cluster_options
+@no_lock_option
 @run_log_option
 @bandwidth_option
 @format_option
@@ -1375,26 +1395,26 @@ def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:
 
 
 @cli.command("unlock")
-@click.argument(
-    "command", type=click.Choice([c.value for c in Command if c is not Command.VERIFY], case_sensitive=False)
-)
+@click.argument("command", type=click.Choice([c.value for c in Command], case_sensitive=False))
 @click.option("--shard", metavar="I/N", help="The lock of this share.")
+@click.option("--force", is_flag=True, help="Even if its run is alive: then that ends, as after SIGTERM.")
 @pass_app
-def unlock(app: App, /, command: str, shard: str | None) -> None:
-    """Free the lock of a command whose run was killed; if that run is alive after all, it ends.
+def unlock(app: App, /, command: str, shard: str | None, force: bool) -> None:
+    """Free the lock of a command whose run was killed.
 
-    A lock expires by itself two minutes after its run has died.
+    A lock that was renewed within the last minute is freed by --force only: its run may be alive. It expires by itself
+    two minutes after its run has died.
 
     \b
     Examples:
       kaltura-archiver unlock s3copy
       kaltura-archiver unlock restore
-      kaltura-archiver unlock s3copy --shard 2/8
+      kaltura-archiver unlock s3copy --shard 2/8 --force
     """
     from kaltura_archiver.lock import lock_key, unlock
 
     key = lock_key(command, _shard(shard) if shard else None)
-    click.echo(one_line(unlock(app.store(read_only=False), key)), err=True)
+    click.echo(one_line(unlock(app.store(read_only=False), key, force=force)), err=True)
     app.exit(Exit.OK)
 
 

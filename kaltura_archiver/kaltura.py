@@ -1480,8 +1480,8 @@ class Kaltura:
 
         return self._call("add an upload token", add, writes=True)
 
-    def stale_tokens(self, before: float) -> list[tuple[str, str]]:
-        """(id, file name) of upload tokens that we made before that time and that were never used."""
+    def unused_tokens(self) -> list[tuple[str, str]]:
+        """(id, file name) of upload tokens that this tool made and that were not used so far."""
         wanted = KalturaUploadTokenFilter()
         wanted.statusIn = "0,1,2"
         found: list[tuple[str, str]] = []
@@ -1492,9 +1492,7 @@ class Kaltura:
             found += [
                 (_text(token.id), _text(token.fileName))
                 for token in answer
-                if _text(token.fileName).startswith(TOKEN_PREFIX)
-                and _int(token.status) in (0, 1, 2)
-                and (_int(token.createdAt) or before) < before
+                if _text(token.fileName).startswith(TOKEN_PREFIX) and _int(token.status) in (0, 1, 2)
             ]
             if len(answer) < 500:
                 break
@@ -1507,6 +1505,15 @@ class Kaltura:
         except KalturaError as error:
             if error.code != "UPLOAD_TOKEN_NOT_FOUND":
                 log.warning("upload token %s was left behind: %s", token_id, error)
+
+    def is_full(self, token_id: str, size_bytes: int) -> bool:
+        """Whether a token is there, with all of its content, and unused."""
+        try:
+            return self._token_state(token_id) == (TOKEN_FULL, size_bytes)
+        except KalturaError as error:
+            if error.code == "UPLOAD_TOKEN_NOT_FOUND":
+                return False
+            raise
 
     def _token_state(self, token_id: str) -> tuple[int, int]:
         """(status, uploaded bytes) of a token."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from enum import Enum, StrEnum
 from functools import cached_property, lru_cache
 
@@ -20,9 +21,13 @@ NOTICE_PREFIX = "notice_"
 DISPLACED_PREFIX = "displaced/"
 # By so much a flavor asset's version grows whenever its content is set.
 VERSION_STEP = 10
-# Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
-# listing does not. They are never removed: all that one costs is a look at the tags.
+# Empty objects, suspect/<entry id>/<ETag>.damaged, .whole, or .differs.<flavor asset id>@<version>: what was found when
+# the content with this ETag was read. Each kind is a key of its own, so that nobody's write undoes another one's, as it
+# may with tags; of damaged and whole the later one counts. (Up to version 1.2 suspect/<entry id>, and a tag.)
 SUSPECT_PREFIX = "suspect/"
+# S3 keeps no more tags of an object; these are the ones that we may still have to set.
+MAX_OBJECT_TAGS = 10
+TAGS_NEEDED = frozenset({"sha256", "flavor", "placeholder", "replaced-at", "settings", "verified-at"})
 # What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
 SETTINGS_PREFIX = "settings/"
 # The object tag `settings`: whether they have to be set again, or have been.
@@ -301,19 +306,35 @@ class FlavorAsset:
 
 
 class Availability(StrEnum):
-    """Whether an object can be read now (restic's four conditions of a Glacier object, less one)."""
+    """Whether an object can be read now (restic's four conditions of a Glacier object, less one).
+
+    UNKNOWN is what a listing tells of a class whose objects may be frozen or not, and of one that nobody knows.
+    """
 
     READABLE = "readable"
     FROZEN = "frozen"
     THAWING = "thawing"
+    UNKNOWN = "unknown"
 
 
 FROZEN_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+# What can be read at once: all that there are but these two and INTELLIGENT_TIERING, which has archive tiers.
+READABLE_CLASSES = frozenset({
+    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW",
+    "FSX_OPENZFS", "FSX_ONTAP",
+})  # fmt: skip
+# How fast a restore is, slowest first.
+RETRIEVAL_TIERS = ("bulk", "standard", "expedited")
+TIERED_CLASS = "INTELLIGENT_TIERING"
+# Its archive tiers, and Glacier's classes that are as fast.
+ARCHIVE_TIERS = {"ARCHIVE_ACCESS": "GLACIER", "DEEP_ARCHIVE_ACCESS": "DEEP_ARCHIVE"}
 
 
 @dataclass(frozen=True)
 class StoredObject:
     """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
+
+    `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
 
     Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
     """
@@ -324,12 +345,31 @@ class StoredObject:
     storage_class: str = "STANDARD"
     availability: Availability = Availability.READABLE
     thawed_until: str = ""
+    archive_tier: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     encryption: str = ""
     crc64nvme: str = ""
     last_modified: datetime | None = None
     complete: bool = True
+    marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
+    marked_differing: frozenset[str] = frozenset()
+
+    @property
+    def thaw_ends_at(self) -> float | None:
+        """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
+        with suppress(ValueError):
+            return parsedate_to_datetime(self.thawed_until).timestamp() if self.thawed_until else None
+        return None
+
+    @property
+    def frozen_in(self) -> str:
+        """The class, or the archive tier, out of which it has to be restored."""
+        return f"{self.storage_class} ({self.archive_tier})" if self.archive_tier else self.storage_class
+
+    @property
+    def has_expedited(self) -> bool:
+        return ARCHIVE_TIERS.get(self.archive_tier, self.storage_class) != "DEEP_ARCHIVE"
 
     @property
     def sha256(self) -> str:
@@ -347,13 +387,23 @@ class StoredObject:
 
     @property
     def damaged_at(self) -> str:
-        """When `verify` last found the object damaged, or empty."""
-        return self.tags.get("damaged-at", "")
+        """When `verify` found the object damaged, and not whole since; or empty."""
+        return self.marked_damaged_at or self.tags.get("damaged-at", "")
+
+    def differs_from(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and found not to be what is stored."""
+        return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
 
     @property
-    def differs(self) -> str:
-        """The original that was read and found not to be what is stored: `<flavor asset id>@<version>`, or empty."""
-        return self.tags.get("differs", "")
+    def crowded(self) -> bool:
+        """Whether others have set so many tags that there is no room for those that a swap needs."""
+        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS
+
+    @property
+    def thaw_asked(self) -> tuple[str, int | None]:
+        """The fastest tier by which the restore that is running was asked for, and its days; ("", None) if unknown."""
+        tier, _, days = self.tags.get("thaw", "").partition(" ")
+        return (tier, int(days) if days.isdecimal() else None) if tier in RETRIEVAL_TIERS else ("", None)
 
     @property
     def placeholder(self) -> str:

@@ -12,7 +12,9 @@ from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
+    RETRIEVAL_TIERS,
     SETTINGS_DUE,
+    TIERED_CLASS,
     Availability,
     EntryStatus,
     Facts,
@@ -20,6 +22,7 @@ from kaltura_archiver.model import (
     MediaType,
     Outcome,
     State,
+    StoredObject,
     iso_date,
 )
 from kaltura_archiver.states import (
@@ -33,6 +36,10 @@ from kaltura_archiver.states import (
 
 DAY_SECONDS = 86400
 HOUR_SECONDS = 3600
+CROWDED = (
+    "the stored copy has so many tags of others that there is no room for ours, which say what is where "
+    "(S3 keeps ten): remove some"
+)
 
 
 class Command(StrEnum):
@@ -231,6 +238,8 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 )
             if reason := _restored(facts, options.plays) or unnoticed(facts, options):
                 return _stop(judgement, Outcome.SKIPPED, reason)
+            if facts.stored is not None and facts.stored.crowded:
+                return _stop(judgement, Outcome.REFUSED, CROWDED)
             archived = () if entry.archived else (Step.ADD_ARCHIVED,)
             return _go(
                 judgement,
@@ -342,12 +351,14 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
         return _stop(judgement, Outcome.REFUSED)
-    if stored.availability is Availability.THAWING:
-        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.storage_class} is still running")
-    if stored.availability is Availability.FROZEN:
-        return _thaw(judgement, stored.storage_class, options)
+    if stored.availability in (Availability.FROZEN, Availability.THAWING):
+        return _thaw(judgement, stored, options)
+    if stored.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
     if stored.damaged_at and options.via == "url":
         return _stop(judgement, Outcome.REFUSED)
+    if stored.crowded:
+        return _stop(judgement, Outcome.REFUSED, CROWDED)
     steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
@@ -361,10 +372,10 @@ def _from_source(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     source = facts.source
     if source is None:
         return _stop(judgement, Outcome.REFUSED)
-    if source.availability is Availability.THAWING:
-        return _stop(judgement, Outcome.WAITING, f"the restore of {source.key} from {source.storage_class} is running")
-    if source.availability is Availability.FROZEN:
-        return _thaw(judgement, source.storage_class, options)
+    if source.availability in (Availability.FROZEN, Availability.THAWING):
+        return _thaw(judgement, source, options)
+    if source.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(source))
     reason = f"{source.key}: {source.size_bytes} bytes in {source.storage_class}"
     return _go(judgement, Step.COPY_SOURCE, reason=reason)
 
@@ -376,11 +387,30 @@ def _own_copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     return plan
 
 
-def _thaw(judgement: Judgement, storage_class: str, options: Options) -> Plan:
-    if options.tier == "expedited" and storage_class == "DEEP_ARCHIVE":
-        return _stop(judgement, Outcome.REFUSED, "DEEP_ARCHIVE has no tier expedited; use standard or bulk")
-    reason = f"{storage_class}, tier {options.tier}, readable for {options.days} days"
-    return _go(judgement, Step.THAW, reason=reason)
+def _thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
+    """Ask for a restore, or for one that is running to go faster."""
+    if _runs_anyway(stored, options):
+        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
+    if options.tier == "expedited" and not stored.has_expedited:
+        return _stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
+    if stored.availability is Availability.THAWING:
+        return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
+    stays = "from then on" if stored.storage_class == TIERED_CLASS else f"for {options.days} days"
+    return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
+
+
+def _runs_anyway(stored: StoredObject, options: Options) -> bool:
+    """Whether a restore is running that is known to be no slower than the tier asked for: nothing is but bulk."""
+    known = stored.thaw_asked[0] or "bulk"
+    faster = RETRIEVAL_TIERS.index(options.tier) > RETRIEVAL_TIERS.index(known)
+    return stored.availability is Availability.THAWING and not faster
+
+
+def _unreadable(stored: StoredObject) -> str:
+    return (
+        f"it is not known whether an object of class {stored.storage_class} can be read, and an attempt failed: may we "
+        "read it (s3:GetObject)?"
+    )
 
 
 def _arrived_damaged(facts: Facts) -> bool:
@@ -418,6 +448,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             steps += () if facts.entry.replaced else (Step.ADD_REPLACED,)
             return _go(judgement, *steps, reason=judgement.why)
         case State.NO_ORIGINAL:
+            if facts.stored is not None and facts.stored.crowded:
+                return _stop(judgement, Outcome.REFUSED, CROWDED)
             if facts.entry.replaced and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = _keep_settings(facts)
@@ -438,7 +470,9 @@ def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _stop(judgement, Outcome.SKIPPED, "not archived")
     if stored.availability is Availability.READABLE:
         return _go(judgement, Step.READ_BACK)
-    if stored.availability is Availability.FROZEN and options.request:
-        return _thaw(judgement, stored.storage_class, options)
+    if stored.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
+    if options.request and not _runs_anyway(stored, options):
+        return _thaw(judgement, stored, options)
     how = "thawing" if stored.availability is Availability.THAWING else "frozen (--request asks it to thaw)"
-    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.storage_class}")
+    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.frozen_in}")

@@ -55,7 +55,7 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
     """How sure it is that `stored` holds the bytes of `original`, and why."""
     if stored.damaged_at:
         return Identity.DIFFERENT, f"verify found the stored copy damaged at {stored.damaged_at}"
-    if stored.differs == original.content_id:
+    if stored.differs_from(original):
         return Identity.DIFFERENT, "the original was read, and the stored copy does not have its bytes"
     if stored.placeholder == original.content_id:
         return Identity.DIFFERENT, f"the object is tagged placeholder={stored.placeholder}: this is what replaced it"

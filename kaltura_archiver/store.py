@@ -6,13 +6,16 @@ import hashlib
 import logging
 import re
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import boto3
 import urllib3
@@ -25,12 +28,15 @@ from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host, Puts
 from kaltura_archiver.dribble import bound_boto
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError, Waiting
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     FROZEN_CLASSES,
+    MAX_OBJECT_TAGS,
     PLACEHOLDER_PREFIX,
+    READABLE_CLASSES,
     SUSPECT_PREFIX,
+    TIERED_CLASS,
     Availability,
     StoredObject,
 )
@@ -64,6 +70,12 @@ MAX_PARTS = 9_000
 PARTS_IN_FLIGHT = 3
 MAX_RESUMES = 5
 READ_SECONDS = 60
+# Each wait of a call for a lock.
+LOCK_CALL_SECONDS = 10
+# S3's own times are of whole seconds.
+MARK_SECONDS = 1.1
+# How often an object's tags are written while others write them too.
+TAG_TRIES = 4
 RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
 RETRYABLE = RATE_LIMITS | frozenset(
     {"InternalError", "ServiceUnavailable", "RequestTimeout",
@@ -109,9 +121,11 @@ def _availability(head: Mapping[str, Any]) -> tuple[Availability, str]:
     until = re.search(r'expiry-date="([^"]+)"', restore)
     if until:
         return Availability.READABLE, until.group(1)
-    if head.get("StorageClass") in FROZEN_CLASSES or head.get("ArchiveStatus"):
+    storage_class = head.get("StorageClass", "STANDARD")
+    if storage_class in FROZEN_CLASSES or head.get("ArchiveStatus"):
         return Availability.FROZEN, ""
-    return Availability.READABLE, ""
+    known = storage_class in READABLE_CLASSES or storage_class == TIERED_CLASS
+    return Availability.READABLE if known else Availability.UNKNOWN, ""
 
 
 # Key, bytes, storage class, and whether it can be read now.
@@ -120,12 +134,37 @@ ListedObject = tuple[str, int, str, Availability]
 
 def _listed(item: Mapping[str, Any]) -> ListedObject:
     storage_class, status = item.get("StorageClass", "STANDARD"), item.get("RestoreStatus", {})
-    availability = Availability.FROZEN if storage_class in FROZEN_CLASSES else Availability.READABLE
+    availability = Availability.UNKNOWN  # archive tiers are not listed
+    if storage_class in FROZEN_CLASSES:
+        availability = Availability.FROZEN
+    elif storage_class in READABLE_CLASSES:
+        availability = Availability.READABLE
     if status.get("IsRestoreInProgress"):
         availability = Availability.THAWING
     elif status.get("RestoreExpiryDate"):
         availability = Availability.READABLE
     return item["Key"], item["Size"], storage_class, availability
+
+
+@dataclass(frozen=True)
+class LockObject:
+    """A lock as it was just read: how long ago it was written and when it was read, in seconds of S3's own clock.
+
+    A `frozen` one (a lifecycle rule may do that) has no text: it can still be overwritten.
+    """
+
+    text: str
+    etag: str
+    age_seconds: float
+    at: float
+    frozen: bool = False
+
+
+def _told_at(answer: Mapping[str, Any]) -> float:
+    """When S3 made this answer, by its clock (unix seconds); by ours if it does not say."""
+    with suppress(KeyError, ValueError, TypeError):
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+    return time.time()
 
 
 def _part_done(chunk: Chunk, room: threading.Semaphore, _: Future[Any]) -> None:
@@ -153,27 +192,25 @@ class Store:
         self._bandwidth = bandwidth
         # An address of one's own rarely has a name per bucket.
         style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
-        config = Config(
+        self._config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
             read_timeout=READ_SECONDS,
             max_pool_connections=32,
+            # Where we send a checksum it is in a header. A trailer, boto3's choice over TLS, not every service knows.
+            request_checksum_calculation="when_required",
             # TLS protects bodies, and S3 checks every one against a CRC64NVME in a signed header.
             s3=cast(Any, {**style, "payload_signing_enabled": False}),
         )
+        self._making = threading.Lock()
+        self.bare_etags = False  # whether If-Match is to be sent without quotes, see probe.py
         try:
             session = boto3.Session()
             parsers = session._session.get_component("response_parser_factory")
             parsers.set_parser_defaults(timestamp_parser=_parse_time)
-            region = session.region_name or "us-east-1"
-            self._s3: S3Client = session.client("s3", config=config, region_name=region)
-            bound_boto(self._s3)
-            self._s3.meta.events.register("after-call.s3", _require_proper)
+            self._region = session.region_name or "us-east-1"
             self.pace = Pace(self._stop.wait)
-            # Before the request is signed: it may wait.
-            self._s3.meta.events.register_first("request-created.s3", self._before_call)
-            # Before botocore's own judge, which has each call go on by itself and gives up soon.
-            self._s3.meta.events.register_first("needs-retry.s3", cast(Any, self._after_answer))
+            self._s3: S3Client = self._paced(session.client("s3", config=self._config, region_name=self._region))
             if session.get_credentials() is None:
                 raise ConfigError(
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
@@ -181,6 +218,27 @@ class Store:
             self._session = session
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
+
+    def _paced(self, client: S3Client) -> S3Client:
+        bound_boto(client)
+        client.meta.events.register("after-call.s3", _require_proper)
+        # Before the request is signed: it may wait.
+        client.meta.events.register_first("request-created.s3", self._before_call)
+        # Before botocore's own judge, which has each call go on by itself and gives up soon.
+        client.meta.events.register_first("needs-retry.s3", cast(Any, self._after_answer))
+        return client
+
+    def _client(self, **config: Any) -> S3Client:
+        """Another client, which makes each call once."""
+        config |= {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        with self._making:  # a session is not for many threads
+            merged = self._config.merge(Config(**config))
+            return self._session.client("s3", config=merged, region_name=self._region)
+
+    @cached_property
+    def _once(self) -> S3Client:
+        """For what must not be repeated without a look; what S3 refuses for its rate was not done."""
+        return self._paced(self._client())
 
     def _before_call(self, request: Any, **_: Any) -> None:
         again = request.context.get("retries", {}).get("attempt", 1) > 1
@@ -270,12 +328,17 @@ class Store:
                 raise StoreError("list the bucket: S3 says that there is more, but not how to get it")
             where["ContinuationToken"] = answer["NextContinuationToken"]
 
-    def head(self, key: str, *, with_tags: bool = True) -> StoredObject | None:
-        """The stored copy, usually with its tags; None only if S3 says that there is none (404)."""
+    def head(self, key: str, *, with_tags: bool = True, with_marks: bool | None = None) -> StoredObject | None:
+        """The stored copy, usually with its tags and marks; None only if S3 says that there is none (404).
+
+        Marks are looked for after the tags: who writes both begins with the mark.
+        """
         what = f"look at object {key}"
         try:
             head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             tags = self._tags(key) if with_tags else {}
+            etag = head["ETag"].strip('"')
+            marks = self._marks(key, etag) if (with_tags if with_marks is None else with_marks) else {}
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                 code = error.response.get("Error", {}).get("Code")
@@ -286,19 +349,49 @@ class Store:
         except BotoCoreError as error:
             raise self._failure(what, error) from error
         availability, until = _availability(head)
+        if availability is Availability.UNKNOWN:
+            availability = self._tried(key)
         return StoredObject(
             key=key,
             size_bytes=head["ContentLength"],
-            etag=head["ETag"].strip('"'),
+            etag=etag,
             storage_class=head.get("StorageClass", "STANDARD"),
             availability=availability,
             thawed_until=until,
+            archive_tier=head.get("ArchiveStatus", ""),
             metadata=head.get("Metadata", {}),
             tags=tags,
             encryption=head.get("ServerSideEncryption", ""),
             crc64nvme=head.get("ChecksumCRC64NVME", "") if head.get("ChecksumType") != "COMPOSITE" else "",
             last_modified=head.get("LastModified"),
+            marked_damaged_at=marks.get("damaged", ""),
+            marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
         )
+
+    def _tried(self, key: str) -> Availability:
+        """Whether an object of a class that nobody knows can be read: by reading its first byte."""
+        try:
+            self._s3.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code == "InvalidObjectState":
+                return Availability.FROZEN
+            return Availability.READABLE if code == "InvalidRange" else Availability.UNKNOWN  # empty; or not allowed
+        except BotoCoreError:
+            return Availability.UNKNOWN
+        return Availability.READABLE
+
+    def _marks(self, key: str, etag: str) -> dict[str, str]:
+        """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
+        prefix = f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+        # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
+        answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        if answer["IsTruncated"]:
+            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
+        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in answer.get("Contents", [])}
+        if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
+            del found["damaged"]
+        return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
 
     def part_bytes(self, stored: StoredObject) -> int | None:
         """The part size that the object was written with; None for one piece. boto3's 8 MiB where S3 does not tell."""
@@ -518,52 +611,75 @@ class Store:
         tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
         return {tag["Key"]: tag["Value"] for tag in tags}
 
-    def set_tags(self, key: str, *, new: bool = False, **changes: str | None) -> None:
-        """Set some of an object's tags (None removes one) and keep the others; they may change on a frozen object.
+    def set_tags(self, key: str, **changes: str | None) -> None:
+        """Set some of an object's tags (None removes one) and keep those of others; they may change on a frozen object.
 
-        `new` says that the object was just made, without tags: there are none to keep.
+        S3 has no condition for tags: they are read, written once, and read back, and all that again where somebody else
+        wrote in between. Raises EntryFailed where S3 keeps no more tags.
         """
         self._guard("tag an object")
+        wanted = {name.replace("_", "-"): value for name, value in changes.items()}
+        what, lost = f"tag object {key}", ""
         try:
-            tags = {} if new else self._tags(key)
-            tags |= {name.replace("_", "-"): value for name, value in changes.items() if value is not None}
-            for name, value in changes.items():
-                if value is None:
-                    tags.pop(name.replace("_", "-"), None)
-            tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
-            for _ in range(2):
-                answer = self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
-                # An empty answer with status 200 is S3's yes, but a proxy's too: that has no request id of S3's.
-                if answer["ResponseMetadata"].get("RequestId") or self._tags(key) == tags:
+            tags = self._tags(key)
+            for _ in range(TAG_TRIES):
+                if all(tags.get(name) == value for name, value in wanted.items()):
                     return
+                new = {name: value for name, value in (tags | wanted).items() if value is not None}
+                if len(new) > MAX_OBJECT_TAGS:
+                    raise EntryFailed(f"{what}: with ours it would have {len(new)} tags, and S3 keeps ten: remove some")
+                lost = self._write_tags(key, new)
+                tags = self._tags(key)
         except (ClientError, BotoCoreError) as error:
-            raise self._failure(f"tag object {key}", error) from error
-        raise StoreError(f"tag object {key}: S3 accepted the tags but does not have them", retryable=True)
+            raise self._failure(what, error) from error
+        if all(tags.get(name) == value for name, value in wanted.items()):
+            return
+        raise StoreError(f"{what}: S3 {lost or 'accepted the tags but does not have them'}", retryable=True)
 
-    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> int:
-        """Abort multipart uploads for these entries that were begun before that time; returns how many."""
+    def _write_tags(self, key: str, tags: Mapping[str, str]) -> str:
+        """Write all tags of an object, once: repeated later, it could undo what others do meanwhile.
+
+        Returns why it may not have been done, if so; the tags themselves tell.
+        """
+        tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
+        try:
+            self._once.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
+        except (ClientError, BotoCoreError) as error:
+            failure = self._failure("", error)
+            if not failure.retryable:
+                raise
+            return str(failure).removeprefix(": S3 ").removeprefix(": ")
+        return ""
+
+    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> tuple[int, int]:
+        """Abort multipart uploads for these entries that were begun before that time: how many were, how many not."""
         self._guard("abort an upload")
-        aborted = 0
+        aborted = left = 0
         try:
             for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
                 for upload in page.get("Uploads", []):
                     entry_id = upload["Key"].removeprefix(DISPLACED_PREFIX).partition("/")[0]
-                    if entry_id in entry_ids and upload["Initiated"] < before:
-                        self._s3.abort_multipart_upload(
-                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        aborted += 1
+                    if entry_id not in entry_ids:
+                        continue
+                    if upload["Initiated"] >= before:
+                        left += 1
+                        continue
+                    self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    aborted += 1
         except (ClientError, BotoCoreError) as error:
             raise self._failure("look for interrupted uploads", error) from error
-        return aborted
+        return aborted, left
 
-    def mark_suspect(self, key: str) -> None:
-        """Let a listing tell that the tags of this stored copy have to be looked at; to be done before they say so."""
+    def mark(self, stored: StoredObject, kind: str) -> None:
+        """Leave word of what this content was found to be, see SUSPECT_PREFIX; to be done before its tags say so."""
         self._guard("mark an object")
+        key = f"{SUSPECT_PREFIX}{stored.key}/{quote(stored.etag, safe='')}.{kind}"
+        if kind == "whole":
+            self._stop.wait(MARK_SECONDS)  # to be later than the mark that it lifts: of equal times that one counts
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=f"{SUSPECT_PREFIX}{key}", Body=b"")
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"")
         except (ClientError, BotoCoreError) as error:
-            raise self._failure(f"mark object {key} as suspect", error) from error
+            raise self._failure(f"mark object {stored.key} as {kind}", error) from error
 
     def mark_placeholder(self, key: str, content_id: str, size_bytes: int) -> None:
         """Let a listing tell which placeholder took the original's place, by `<flavor asset id>@<version>`."""
@@ -577,21 +693,92 @@ class Store:
         except BotoCoreError as error:
             raise self._failure(f"mark the placeholder of {key}", error) from error
 
-    def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
-        """Ask Glacier for a readable copy for `days`; False if such a request is already running."""
-        self._guard("request a restore")
-        request: Any = {"Days": days, "GlacierJobParameters": {"Tier": tier.capitalize()}}
-        try:
-            self._s3.restore_object(Bucket=self.bucket, Key=key, RestoreRequest=request)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "RestoreAlreadyInProgress":
-                return False
-            raise self._failure(f"request a restore of object {key}", error) from error
-        except BotoCoreError as error:
-            raise self._failure(f"request a restore of object {key}", error) from error
-        return True
+    def request_thaw(self, stored: StoredObject, *, tier: str, days: int) -> bool:
+        """Ask for a readable copy for `days` (an archive tier's object then stays readable), for longer, or faster.
 
-    # Small texts beside the stored copies: locks, logs of runs
+        Returns False if such a request is running already, as fast as this one or faster. Raises Waiting where Glacier
+        has no room for expedited retrievals.
+        """
+        self._guard("request a restore")
+        request: dict[str, Any] = {"GlacierJobParameters": {"Tier": tier.capitalize()}}
+        if stored.storage_class != TIERED_CLASS:
+            request["Days"] = days
+        what = f"request a restore of object {stored.key}"
+        for left in (2, 1, 0):
+            try:
+                self._once.restore_object(Bucket=self.bucket, Key=stored.key, RestoreRequest=cast(Any, request))
+                return True
+            except (ClientError, BotoCoreError) as error:
+                failure = self._failure(what, error)
+                if failure.code == "RestoreAlreadyInProgress":
+                    return False  # perhaps by our own call, whose answer was lost
+                if failure.code == "GlacierExpeditedRetrievalNotAvailable":
+                    raise Waiting(
+                        f"S3 has no capacity for expedited restores from {stored.frozen_in} now: try again later, or "
+                        "take --tier standard"
+                    ) from error
+                if not failure.retryable or not left:
+                    raise failure from error
+                self._stop.wait(0.5)
+        raise AssertionError("unreachable")
+
+    # Locks. Their calls are made once, and do not hang for long: who holds one has to know in time.
+
+    @cached_property
+    def _brief(self) -> S3Client:
+        """Without a pause for anybody's rate limit: locks are few, and cannot wait."""
+        client = self._client(connect_timeout=LOCK_CALL_SECONDS / 2, read_timeout=LOCK_CALL_SECONDS)
+        bound_boto(client)
+        client.meta.events.register("after-call.s3", _require_proper)
+        return client
+
+    def read_lock(self, key: str) -> LockObject | None:
+        """A lock; None if there is none."""
+        text, frozen = "", False
+        try:
+            try:
+                answer: Any = self._brief.get_object(Bucket=self.bucket, Key=key)
+                text = answer["Body"].read(2**16).decode(errors="replace")
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code")
+                if code == "NoSuchKey":
+                    return None
+                if code != "InvalidObjectState":
+                    raise
+                frozen, answer = True, self._brief.head_object(Bucket=self.bucket, Key=key)
+            at = _told_at(answer)
+            return LockObject(text, answer["ETag"], at - answer["LastModified"].timestamp(), at, frozen)
+        except (ClientError, BotoCoreError, OSError, KeyError, urllib3.exceptions.HTTPError) as error:
+            raise self._failure(f"read the lock {key}", error) from error
+
+    def put_lock(self, key: str, text: str, *, if_match: str, crc64nvme: str = "") -> tuple[str, float]:
+        """Write a lock over the one with this ETag, or, with an empty one, where there is none.
+
+        Returns its ETag, and when that was by S3's clock; ("", 0.0) if the condition did not hold.
+        """
+        self._guard("write a lock")
+        etag = if_match.strip('"') if self.bare_etags else if_match
+        options: Any = {"IfMatch": etag} if if_match else {"IfNoneMatch": "*"}
+        options |= {"ChecksumCRC64NVME": crc64nvme} if crc64nvme else {}
+        try:
+            answer = self._brief.put_object(
+                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **options
+            )
+            return answer["ETag"], _told_at(answer)
+        except ClientError as error:
+            # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
+                return "", 0.0
+            raise self._failure(f"write the lock {key}", error) from error
+        except (BotoCoreError, KeyError) as error:
+            raise self._failure(f"write the lock {key}", error) from error
+
+    @staticmethod
+    def checksum_of(text: str) -> str:
+        """The CRC64NVME of a text, as S3 writes it."""
+        return crc_text(checksums.crc64nvme(text.encode()))
+
+    # Small texts beside the stored copies: logs of runs
 
     def get_text(self, key: str, max_bytes: int = 2**16) -> tuple[str, str] | None:
         """(text, ETag) of a small object of ours, no more of it than that; None if there is none."""
@@ -611,16 +798,21 @@ class Store:
         Returns its ETag; empty if the condition did not hold.
         """
         self._guard("write an object")
-        condition: Any = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
-        try:
-            answer = self._s3.put_object(
-                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **condition
-            )
-            return answer["ETag"]
-        except ClientError as error:
-            # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
-                return ""
-            raise self._failure(f"write {key}", error) from error
-        except (BotoCoreError, KeyError) as error:
-            raise self._failure(f"write {key}", error) from error
+        conditions: list[Any] = [{"IfNoneMatch": "*"}]
+        if if_match:
+            # In the one form or the other, see probe.py: a worker of a fleet has tried neither.
+            conditions = [{"IfMatch": etag} for etag in dict.fromkeys((if_match, if_match.strip('"')))]
+            conditions = conditions[::-1] if self.bare_etags else conditions
+        for condition in conditions:
+            try:
+                answer = self._s3.put_object(
+                    Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **condition
+                )
+                return answer["ETag"]
+            except ClientError as error:
+                # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in (404, 409, 412):
+                    raise self._failure(f"write {key}", error) from error
+            except (BotoCoreError, KeyError) as error:
+                raise self._failure(f"write {key}", error) from error
+        return ""

@@ -14,6 +14,7 @@ from looking import (
     state_of,
     tags_of,
     unused_tokens,
+    use_lock,
     writes,
 )
 
@@ -87,10 +88,15 @@ def test_a_restored_original_has_the_extension_that_was_stored(
     assert original_of(sandbox, entry_id).file_ext == ext
 
 
-def test_the_token_of_a_killed_run_is_removed_whatever_the_extension(sandbox: Sandbox, run: Run) -> None:
+def test_the_token_of_a_killed_run_is_removed_whatever_the_extension(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What `nothing_is_left_behind` looks at."""
+    use_lock(monkeypatch)
     entry_id = sandbox.add(State.PLACEHOLDER)
-    for number, name in enumerate((f"archiver-{entry_id}", f"archiver-{entry_id}.mov")):
+    # A lock remembers whose it was: so that run is known to be over.
+    sandbox.s3.put("locks/restore.json", b'{"run": "deadbeef", "expires": 1, "released": true}')
+    for number, name in enumerate((f"archiver-deadbeef-{entry_id}", f"archiver-deadbeef-{entry_id}.mov")):
         sandbox.kaltura.tokens[f"0_left{number}"] = Token(
             f"0_left{number}", user_id="archiver", file_name=name, status=1, created_at=1_600_000_000
         )

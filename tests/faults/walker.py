@@ -279,7 +279,7 @@ class Walk:
         self.sandbox.kaltura.edit(self.truth.entry_id, display_in_search=-2, recycled_at=1)
 
     def _run_same(self) -> None:
-        second = self._start(self.stage)
+        second = self._start(self.stage, beside=True)
         second.ended.wait(HANGS_SECONDS)
         self._judge_output(second, "the second process")
 
@@ -326,17 +326,17 @@ class Walk:
 
     # Running
 
-    def _start(self, stage: Stage) -> Run:
+    def _start(self, stage: Stage, *, beside: bool = False) -> Run:
+        """Start a run; `beside` says that the other one is alive."""
         command, *more = stage.arguments
-        # Without the run lock: a run that is killed holds it for two minutes, and here another run comes at once. Nor
-        # with the run log, whose one request is made when all is done.
+        # Without the run log, whose one request is made when all is done; nor with the lock, see zygote.py.
         category = [str(number) for number in self._entry().categories] if self.scenario.by_category else []
         selection = ["--category", *category] if category else ["--id", self.truth.entry_id]
         arguments = [command, "--no-dry-run", "--no-lock", "--no-run-log", *selection, *more]
         if command != "s3copy":
             # While nothing answers, a wait goes on until its deadline.
             arguments += ["--timeout", "2s" if self.kind and self.kind.details.get("times") else "20s"]
-        patch = dict(self.scenario.patch)
+        patch = {**self.scenario.patch, "beside": beside}
         if self.kind and self.kind.before == "wait" and not self.met:
             patch["read_seconds"] = LATE_SECONDS
         return self.zygote.start(["--log-level", "DEBUG", *arguments], self.environ, self.folder, patch)
