@@ -302,7 +302,7 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _stop(judgement, Outcome.WAITING, f"the restore from {stored.storage_class} is still running")
     if stored.availability is Availability.FROZEN:
         return _thaw(judgement, stored.storage_class, options)
-    if stored.damaged_at and options.via == "url":
+    if stored.spoiled and options.via == "url":  # nobody looks at these bytes on their way
         return _stop(judgement, Outcome.REFUSED)
     steps = [Step.PUT_ORIGINAL]
     if not facts.entry.archived:

@@ -11,7 +11,7 @@ import pytest
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura import Asset, Token
-from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.sandbox.world import Sandbox, crc64nvme
 
 Run = Callable[..., Any]
 MiB = 2**20
@@ -31,6 +31,11 @@ def original_of(sandbox: Sandbox, entry_id: str) -> Asset:
 def content_id(sandbox: Sandbox, entry_id: str) -> str:
     found = original_of(sandbox, entry_id)
     return f"{found.id}@{found.version}"
+
+
+def proof(sandbox: Sandbox, entry_id: str, evidence: str, content: bytes) -> str:
+    """The tag of an object by which it is known to hold this content."""
+    return f"{evidence} {crc64nvme(content)} {sandbox.s3.etag(entry_id)}"
 
 
 def shown(sandbox: Sandbox, entry_id: str) -> bytes:
@@ -89,13 +94,17 @@ def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kaltura_archiver.pacing.FIRST_PAUSE_SECONDS", 0.0)
 
 
-def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes) -> None:
+def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes, *, evidence: str = "read") -> None:
     assert hashlib.sha256(shown(sandbox, entry_id)).digest() == hashlib.sha256(content).digest()
     assert tags_of(sandbox, entry_id) == ARCHIVED_TAG
     assert sandbox.s3.body(entry_id) == content
     tags = sandbox.s3.tags(entry_id)
     assert tags.pop("restored-at")
-    assert tags == {"sha256": hashlib.sha256(content).hexdigest(), "flavor": content_id(sandbox, entry_id)}
+    assert tags == {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "flavor": content_id(sandbox, entry_id),
+        "proof": proof(sandbox, entry_id, evidence, content),
+    }
     assert copies(sandbox) == [entry_id]
     assert state_of(run, entry_id) == "archived"
     # So certain that the next replace may begin at once.

@@ -186,7 +186,7 @@ def test_an_s3_that_cannot_be_read_is_a_failure_and_no_damage(sandbox: Sandbox, 
     ran = verify(sandbox, run, "--id", entry_id)
     assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
     assert "access denied" in ran.rows[0]["detail"]
-    assert set(sandbox.s3.tags(entry_id)) == {"sha256", "flavor"}
+    assert set(sandbox.s3.tags(entry_id)) == {"sha256", "flavor", "proof"}
 
 
 def test_a_copy_exchanged_while_it_is_read_is_not_called_damaged(sandbox: Sandbox, run: Run) -> None:
