@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from made_facts import (
 )
 
 from kaltura_archiver.model import Entry, Facts, FlavorAsset, FlavorStatus, Identity, ReplacementStatus, State
-from kaltura_archiver.states import classify, holds_placeholder, identify, sizes_agree
+from kaltura_archiver.states import classify, holds_placeholder, identify, needs_tags, sizes_agree
 
 # The state table, written down a second time: tag flavors_deleted, tag archived_to_s3, object, original flavor, agree,
 # whether the original is the placeholder, state. The first row that fits wins. "*" is any.
@@ -262,3 +263,12 @@ def test_rounded_kilobytes_agree_within_three_percent_both_ways(size_kb: int, st
 def test_a_failed_look_up_is_not_a_size() -> None:
     with pytest.raises(ValueError, match="negative"):
         sizes_agree(10, -1)
+
+
+def test_a_listing_is_not_enough_where_rounded_kilobytes_may_be_those_of_a_placeholder() -> None:
+    """Old originals have no exact size: then even a copy of about the same size may be that of a placeholder."""
+    rounded, copy = original(size_bytes=None, size_kb=PLACEHOLDER_BYTES // 1024), stored(size_bytes=PLACEHOLDER_BYTES)
+    listed = replace(copy, tags={}, etag="", complete=False)
+    assert needs_tags(facts(rounded, listed, archived=True))
+    other = original(size_bytes=None, size_kb=VIDEO_BYTES // 1024)
+    assert not needs_tags(facts(other, replace(listed, size_bytes=VIDEO_BYTES), archived=True))
