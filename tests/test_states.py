@@ -185,8 +185,7 @@ def test_a_second_original_that_is_not_ready_does_not_hide_the_ready_one() -> No
         (original(), stored(), Identity.SAME),
         (original(), stored(flavor=""), Identity.LIKELY),
         (original(), stored(sha256=""), Identity.LIKELY),
-        # Nothing shows that S3 has the bytes that were read: recorded before version 2.1, or for an object since
-        # written anew. What S3 itself shows beats the tags, either way.
+        # Nothing shows that S3 has the bytes that were read: tagged by an earlier build, or another object since. What S3 itself shows beats the tags, either way.
         (original(), stored(proof=""), Identity.LIKELY),
         (original(), stored(proof="hearsay AAAAAAAAAAE= e"), Identity.LIKELY),
         (original(), stored(proof="checksum"), Identity.LIKELY),

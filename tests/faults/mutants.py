@@ -355,7 +355,7 @@ MUTANTS = (
                 "set_tags(work.id)",
             ),
         ),
-        _test("test_second_link.py", "before_our_first_look"),
+        _test("test_second_link.py", "in_the_placeholders_stead"),
     ),
     *_unguarded(),
 )
