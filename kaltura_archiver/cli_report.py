@@ -88,7 +88,7 @@ def report(
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
         found = items(
-            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders()), workers=workers
+            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers
         )
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
@@ -124,22 +124,21 @@ def _written_whole(path: str) -> Iterator[BinaryIO]:
 
 
 def owners_of(path: str) -> Callable[[Item], Owner]:
-    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column creator_id or,
-    without one, by entry_id. Without a unit, it is the status in brackets. Raises InputError.
+    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
+    creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
     """
-    from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, opened
+    from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, entry_of_row, opened
 
     with opened(path) as file:
         table = TsvTable(file, path)
         where = "stdin" if path == "-" else path
-        by_creator = "creator_id" in table.columns
-        key = column_index(table.columns, "creator_id" if by_creator else "entry_id", where)
+        key, of_item = entry_of_row(table.columns, where)
         status, name, unit = (
             column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
         )
         owners = {
-            row[key]: Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
+            key(row): Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
             for row in table
         }
     not_listed = Owner("", ("", "(not listed)"))
-    return lambda item: owners.get(item.creator_id if by_creator else item.entry_id, not_listed)
+    return lambda item: owners.get(of_item(item), not_listed)

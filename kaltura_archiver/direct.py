@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import SplitResult, quote
 
 from urllib3.util import wait_for_read
 
 from kaltura_archiver import __version__
+from kaltura_archiver.dribble import bounded
 from kaltura_archiver.streams import Chunk
 
+_Plain, _Secure = bounded(http.client.HTTPConnection), bounded(http.client.HTTPSConnection)
 # Nobody else needs to read so much of an answer that is no error.
 MAX_ANSWER_BYTES = 2**16
 CONNECT_SECONDS = 10
@@ -74,11 +76,9 @@ class Host:
                     return connection
                 connection.close()  # the host has closed it meanwhile
         if self._tls:
-            made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                self.name, timeout=CONNECT_SECONDS, context=self._tls
-            )
+            made = cast(http.client.HTTPConnection, _Secure(self.name, timeout=CONNECT_SECONDS, context=self._tls))
         else:
-            made = http.client.HTTPConnection(self.name, timeout=CONNECT_SECONDS)
+            made = cast(http.client.HTTPConnection, _Plain(self.name, timeout=CONNECT_SECONDS))
         made.connect()
         made.sock.settimeout(self._seconds)
         return made

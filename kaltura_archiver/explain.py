@@ -19,6 +19,7 @@ def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
     """The explanation as plain data. Raises Gone if there is no such entry."""
     facts = runner.facts(entry_id)
     judgement = classify(facts)
+    entry_id = facts.entry.id  # the true one, however it was spelled
     children = runner.kaltura.children([entry_id])[entry_id]
     plans = {command: plan_for(command, facts, runner.options, children=children) for command in Command}
     return {
@@ -33,7 +34,7 @@ def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
                 "original": flavor.is_original,
                 "status": flavor.status.name,
                 "bytes": flavor.size_bytes,
-                "KB": flavor.size_kb,
+                "KB": flavor.kilobytes,
                 "extension": flavor.file_ext,
             }
             for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)
@@ -57,12 +58,14 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "plays": entry.plays,
         "last_played": iso_date(entry.last_played_at) or "never",
         "creator": entry.creator_id,
-        "owner": entry.owner_id,
-        "categories": entry.categories,
+        "owner": entry.owner,
+        "owner_noticed": entry.noticed_on.isoformat() if entry.noticed_on else "no",
+        "categories": ",".join(facts.category_names),
         "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
         if entry.replacement_running
         else "none",
         "children": children,
+        "root_entry": entry.source_id or "none",
         "kept": keep.why(facts) or "no",
         "recycled": entry.recycled,
     }

@@ -25,18 +25,20 @@ class Keep:
     def why(self, facts: Facts) -> str:
         """Why an entry is kept; empty if it is not. One of which the categories are not known is kept."""
         entry = facts.entry
-        if tags := sorted(self.tags & entry.tag_set):
+        # A no-break space around a tag is none of Kaltura's blanks: whoever wrote it meant to keep the video.
+        if tags := sorted(self.tags & {tag.strip() for tag in entry.tag_set}):
             return f"tagged {tags[0]}"
         if owner := next((user for user in (entry.owner_id, entry.creator_id) if self._owns(user)), ""):
-            return f"owned by {owner}"
+            return f"{'owned' if owner == entry.owner else 'created'} by {owner}"
         if not self.categories:
             return ""
-        if direct := sorted(self.categories & {int(number) for number in entry.category_ids if number.isdecimal()}):
+        placings = facts.placings or ()
+        there = {int(number) for number in entry.category_ids if number.isdecimal()} | {p.category_id for p in placings}
+        if direct := sorted(self.categories & there):
             return f"in category {direct[0]}"
-        if facts.in_kept_category is None:
-            return "its categories are not known"
-        shown = ", ".join(str(number) for number in sorted(self.categories))
-        return f"in or below a kept category ({shown})" if facts.in_kept_category else ""
+        if below := sorted(self.categories & {number for p in placings for number in p.above}):
+            return f"below category {below[0]}"
+        return "its categories are not known" if facts.placings is None else ""
 
     def _owns(self, user: str) -> bool:
         whole = owner_rule(user)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from functools import cached_property, lru_cache
 
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
-# And the day on which the owner was told that the original will be replaced: notice_2026-11-25.
+# And the day on which the owner was told that the original will be replaced, with a mark of who that was:
+# notice_2026-11-25_d30a5f57. Tags may be seen by viewers, so it is not the name.
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
@@ -21,6 +23,10 @@ VERSION_STEP = 10
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
 # listing does not. They are never removed: all that one costs is a look at the tags.
 SUSPECT_PREFIX = "suspect/"
+# What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
+SETTINGS_PREFIX = "settings/"
+# The object tag `settings`: whether they have to be set again, or have been.
+SETTINGS_DUE, SETTINGS_SET = "due", "set"
 # Empty objects, placeholders/<entry id>/<flavor asset id>@<version>/<bytes>: a placeholder that took an original's
 # place, so that a listing tells it from what came over it later. Without one the copy's tags are looked at.
 PLACEHOLDER_PREFIX = "placeholders/"
@@ -90,24 +96,77 @@ class ReplacementStatus(StrEnum):
     FAILED = "4"
 
 
+# What Kaltura trims tags of (PHP's trim): a no-break space is part of a tag (real-kaltura M01).
+_BLANKS = " \t\n\r\0\x0b"
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
 def split_tags(text: str | None) -> tuple[str, ...]:
     """The whole tags of Kaltura's comma-separated field, as they are written there (kaltura-api 6)."""
-    return tuple(tag for part in (text or "").split(",") if (tag := part.strip()))
+    return tuple(tag for part in (text or "").split(",") if (tag := part.strip(_BLANKS)))
 
 
-def normalised_tags(tags: Iterable[str]) -> frozenset[str]:
-    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
-    return frozenset(short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1)
+def lowered(tag: str) -> str:
+    """A tag in the case in which Kaltura keeps it: only ASCII letters are lowered (real-kaltura M01)."""
+    return tag.translate(_LOWER)
+
+
+def normalised_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing.
+
+    In their order, each once. A blank at which a long tag was cut goes at the next change.
+    """
+    cut = (lowered(tag).encode()[:100].decode(errors="ignore").strip(_BLANKS) for tag in tags if len(tag.encode()) > 1)
+    return tuple(dict.fromkeys(filter(None, cut)))
+
+
+def tags_with(text: str, *, add: str = "", remove: str = "") -> str:
+    """Kaltura's field with one tag added at its end, or one removed, both in lower case; every other byte stays."""
+    parts = text.split(",")
+    kept = [part for part in parts if not remove or lowered(part.strip(_BLANKS)) != remove]
+    if add and add not in map(lowered, split_tags(text)):
+        kept.append(f" {add}")
+    if kept == parts:
+        return text
+    return ",".join(kept).strip(f",{_BLANKS}")
+
+
+def same_id(text: str) -> str:
+    """An id as Kaltura compares it: neither case nor blanks at its end count (real-kaltura N04-N06)."""
+    return text.rstrip(" ").lower()
+
+
+@dataclass(frozen=True)
+class Placing:
+    """That an entry is in a category: `above` are the categories above that one, `name` is its full name.
+
+    Not `active`: a moderator has not decided yet.
+    """
+
+    category_id: int
+    above: frozenset[int] = frozenset()
+    name: str = ""
+    active: bool = True
+
+    def within(self, category_id: int) -> bool:
+        """Whether that is in, or below, this category."""
+        return category_id == self.category_id or category_id in self.above
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0)."""
+    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
+
+    `tags_text` is the field of the tags, byte for byte as Kaltura holds it.
+    `category_ids` and `categories` leave out what has a privacy context, as those of MediaSpace have (real-kaltura
+    K01+): `Placing` tells all.
+    """
 
     id: str
     name: str = ""
     status: str = EntryStatus.READY
     tags: tuple[str, ...] = ()
+    tags_text: str = ""
     media_type: int | None = MediaType.VIDEO.value
     entry_type: str = "1"
     created_at: int = 0
@@ -123,7 +182,9 @@ class Entry:
     replaced_entry_id: str = ""
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
-    duration_seconds: int = 0
+    duration_seconds: int | None = None  # 0 where Kaltura could not read the content
+    root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
+    partner_id: str = ""
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -139,10 +200,32 @@ class Entry:
         return REPLACED_TAG in self.tag_set
 
     @property
+    def owner(self) -> str:
+        """Whose the entry is: who was made its owner, or else its creator."""
+        return self.owner_id or self.creator_id
+
+    @property
+    def notices(self) -> tuple[tuple[date, bool], ...]:
+        """The days (UTC) on which somebody had a notice, by the tags, and whether that was who owns it today.
+
+        Tags of earlier versions do not tell to whom it went. It was the creator.
+        """
+        mine = {owner_mark(self.owner)}
+        if owner_mark(self.creator_id) in mine:
+            mine.add("")
+        found = [notice for tag in self.tag_set if (notice := _day_and_mark(tag))]
+        return tuple((day, mark in mine) for day, mark in sorted(found))
+
+    @property
     def noticed_on(self) -> date | None:
-        """The day (UTC) of the newest notice to the owner, by its tag: each one made a promise that is to be kept."""
-        days = [day for tag in self.tag_set if (day := _day_of_notice(tag))]
-        return max(days, default=None)
+        """The day of the newest notice to today's owner: each one made a promise that is to be kept."""
+        return max((day for day, mine in self.notices if mine), default=None)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether Kaltura tells that this video or sound, READY as it is, has no duration: it could not read it."""
+        timed = self.media_type in (MediaType.VIDEO.value, MediaType.AUDIO.value)
+        return timed and self.status == EntryStatus.READY and self.duration_seconds == 0
 
     @property
     def replacement_running(self) -> bool:
@@ -153,9 +236,18 @@ class Entry:
         return self.display_in_search == -2
 
     @property
+    def source_id(self) -> str:
+        """The entry that it was made of, as a clone, a clip or a recording; empty if there is none."""
+        return self.root_entry_id if self.root_entry_id != self.id else ""
+
+    @property
     def temporary(self) -> bool:
         """Made by Kaltura for a replacement in progress; gone when that ends (kaltura-api 5.3)."""
         return bool(self.replaced_entry_id)
+
+
+# Said of an entry with its original in place that is `unreadable`.
+UNREADABLE = "WARNING: Kaltura tells a duration of 0 seconds, so it could not read the video: play it"
 
 
 @dataclass(frozen=True)
@@ -173,7 +265,18 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+    flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
+    label: str = ""
+    tags: str = ""  # as they are written there, with commas
+    partner_data: str = ""
+    partner_description: str = ""
+    is_default: str = ""  # 1 where it is the default one of its entry
     updated_at: int | None = None
+
+    @property
+    def kilobytes(self) -> int | None:
+        """The size in KB. `size_kb` is in *bytes* where Kaltura has no media information (kaltura-api 4.3)."""
+        return max(1, round(self.size_bytes / 1024)) if self.size_bytes else self.size_kb
 
     @property
     def content_id(self) -> str:
@@ -354,6 +457,11 @@ class StoredObject:
         """When the original was last brought back (unix seconds); None if never, or if it was replaced again since."""
         return _unix(self.tags.get("restored-at", ""))
 
+    @property
+    def settings(self) -> str:
+        """SETTINGS_DUE or SETTINGS_SET where what people have set on flavor assets is kept beside it; else empty."""
+        return self.tags.get("settings", "")
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -362,7 +470,9 @@ class Facts:
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
     `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
     placeholder's size; `unread` says why it could not be.
-    `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
+    `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
+    the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
+    `placings` are all its categories, as the database has them; None if not asked.
     """
 
     entry: Entry
@@ -370,15 +480,29 @@ class Facts:
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
-    in_kept_category: bool | None = None
+    usual_tags: Mapping[int, frozenset[str]] | None = None
+    source: StoredObject | None = None
+    placings: tuple[Placing, ...] | None = None
     placeholder_sha256s: frozenset[str] = frozenset()
     original_sha256: str = ""
     unread: str = ""
 
     @property
+    def category_ids(self) -> frozenset[str]:
+        """Ids of the categories that the entry is directly in, as far as was asked."""
+        return frozenset((*self.entry.category_ids, *(str(p.category_id) for p in self.placings or () if p.active)))
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Full names of these categories."""
+        named = [name for p in self.placings or () if p.active and (name := p.name)]
+        return tuple(dict.fromkeys(filter(None, [*map(str.strip, self.entry.categories.split(",")), *named])))
+
+    @property
     def placeholder_sizes(self) -> frozenset[int]:
         """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
-        recorded = self.stored.placeholder_bytes if self.stored else None
+        copy = self.stored or self.source
+        recorded = copy.placeholder_bytes if copy else None
         return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
     @property
@@ -429,13 +553,24 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-def _day_of_notice(tag: str) -> date | None:
-    """The day that this whole tag tells of; None for any other tag."""
-    text = tag.removeprefix(NOTICE_PREFIX)
+def owner_mark(user: str) -> str:
+    """A mark of a Kaltura user that fits into a tag, the same in any case; empty for nobody."""
+    from hashlib import sha256  # not for `--help`
+
+    name = " ".join(user.casefold().split())
+    return sha256(name.encode()).hexdigest()[:8] if name else ""
+
+
+def notice_tag(day: date, owner: str) -> str:
+    """The tag that says that this owner had a notice on this day."""
+    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner))))
+
+
+def _day_and_mark(tag: str) -> tuple[date, str] | None:
+    """The day that this whole tag tells of, and the mark of who was told, if it has one; None for any other tag."""
+    found = re.fullmatch(rf"{NOTICE_PREFIX}(\d{{4}}-\d\d-\d\d)(?:_([0-9a-f]{{8}}))?", tag, re.ASCII)
     with suppress(ValueError):
-        day = date.fromisoformat(text)
-        # Python also reads 20261125 and 2026-W48-3.
-        return day if tag == f"{NOTICE_PREFIX}{day.isoformat()}" else None
+        return (date.fromisoformat(found[1]), found[2] or "") if found else None
     return None
 
 

@@ -33,6 +33,12 @@ class Item:
     stored_bytes: int | None
     storage_class: str
     verified_at: str
+    owner_id: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Whose the entry is: who was made its owner, or else its creator."""
+        return self.owner_id or self.creator_id
 
 
 def item_of(facts: Facts, judgement: Judgement) -> Item:
@@ -43,7 +49,7 @@ def item_of(facts: Facts, judgement: Judgement) -> Item:
         entry_id=entry.id,
         name=entry.name,
         creator_id=entry.creator_id,
-        categories=entry.categories,
+        categories=",".join(facts.category_names),
         created_at=entry.created_at,
         last_played_at=entry.last_played_at,
         plays=entry.plays,
@@ -56,4 +62,5 @@ def item_of(facts: Facts, judgement: Judgement) -> Item:
         stored_bytes=stored.size_bytes if stored else None,
         storage_class=stored.storage_class if stored else "",
         verified_at=stored.verified_at if stored else "",
+        owner_id=entry.owner_id,
     )

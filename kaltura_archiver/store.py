@@ -29,6 +29,7 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host, Puts
+from kaltura_archiver.dribble import bound_boto
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
@@ -266,6 +267,7 @@ class Store:
             cast(Any, self._s3.meta.config).s3 = {**style, "payload_signing_enabled": self._plain}
             self._s3.meta.events.register_first("before-endpoint-resolution.s3", _at_its_region)
             self._s3.meta.events.register("before-call.s3.PutObjectTagging", _without_checksum_header)
+            bound_boto(self._s3)
             self._s3.meta.events.register("after-call.s3", _require_proper)
             self._s3.meta.events.register("after-call.s3", self._learn)
             self.pace = Pace(self._stop.wait)
@@ -363,7 +365,10 @@ class Store:
             except (ClientError, BotoCoreError) as error:
                 raise self._failure("list the bucket", error) from error
             first = False
-            yield [_listed(item) for item in answer.get("Contents", [])]
+            found = answer.get("Contents", [])
+            if answer.get("KeyCount", len(found)) != len(found):
+                raise StoreError(f"list the bucket: S3 says {answer['KeyCount']} keys, and shows {len(found)}")
+            yield [_listed(item) for item in found]
             if not answer["IsTruncated"]:
                 return
             if not answer.get("NextContinuationToken"):

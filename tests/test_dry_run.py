@@ -236,8 +236,8 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 # What a dry run may call. Whatever else is public there has to be refused, and to be listed below.
 READS = {
     Kaltura: {
-        "children", "content", "count", "entries", "entry", "flavors", "inside", "look", "matching", "now", "paced",
-        "pages", "sign_in", "stale_tokens",
+        "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings", "look", "now", "paced",
+        "pages", "placings", "sign_in", "stale_tokens", "usual_tags",
     },
     Store: {
         "check_bucket", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign", "prove_by_md5", "read",
@@ -263,6 +263,7 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
             "delete_flavor": lambda: kaltura.delete_flavor(original.id),
             "delete_token": lambda: kaltura.delete_token("0_any"),
             "new_token": lambda: kaltura.new_token("a.mp4", 3),
+            "update_flavor": lambda: kaltura.update_flavor(original.id, {"label": "x"}),
             "update_content": lambda: kaltura.update_content(entry_id, "0_any"),
             "upload": lambda: kaltura.upload("0_any", "a.mp4", 3, [b"abc"]),
         },

@@ -190,7 +190,7 @@ def test_a_placeholder_whose_copy_was_overwritten_is_not_healthy_nor_handed_to_k
 def test_copies_of_an_older_version_are_proven_once_by_s3copy(
     sandbox: Sandbox, run: Run, serve: Serve, habits: Habits, evidence: str, storage_class: str
 ) -> None:
-    """Tagged as earlier builds did: with the SHA-256 of what was read from Kaltura, which says nothing of what S3 has."""
+    """Tagged by an earlier build: with the SHA-256 of what Kaltura gave, which says nothing of what S3 has."""
     odd = serve(habits)
     entry_id, video = lecture(sandbox)
     assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
@@ -263,6 +263,27 @@ def test_a_copy_that_goes_while_kaltura_converts_cancels_the_replacement(
     assert len(sandbox.control.requests("media.cancelReplace")) == 1
     assert shown(sandbox, entry_id) == video
     assert sandbox.kaltura.entries[entry_id].tags == "archived_to_s3"
+
+
+def test_what_a_restore_displaces_counts_only_when_s3_has_it(sandbox: Sandbox, run: Run, serve: Serve) -> None:
+    """Nothing else has it afterwards."""
+    odd = serve(Habits(checked=False, shown=False, md5_etags=False))
+    entry_id, video = lecture(sandbox)
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    unknown = b"an older placeholder, or a newer lecture" * 50
+    odd.objects[entry_id].tags = ""
+    sandbox.kaltura.edit(entry_id, tags="archived_to_s3, flavors_deleted")
+    sandbox.kaltura.replace_original(entry_id, unknown)
+    displaced = f"displaced/{entry_id}/{content_id(sandbox, entry_id)}"
+    odd.habits.flips = 1
+    for _ in range(2):  # what the first run left is not believed by the second
+        ran = run("restore", "--id", entry_id, "--no-dry-run")
+        assert ran.outcomes == {entry_id: "failed"}
+        assert f"what S3 has as {displaced} is not what was sent" in ran.out
+        assert shown(sandbox, entry_id) == unknown
+    del odd.objects[displaced]
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert (shown(sandbox, entry_id), odd.objects[displaced].body) == (video, unknown)
 
 
 # Reading

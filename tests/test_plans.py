@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_facts import FLAVOR, PLACEHOLDER_BYTES, SHA256, VIDEO_BYTES, any_facts, facts, original, stored
 
-from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State
+from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State, notice_tag
 from kaltura_archiver.plans import Command, Options, Step, plan_for
 from kaltura_archiver.states import classify
 
@@ -214,6 +215,43 @@ def test_with_noticed_before_only_entries_of_owners_told_long_ago_are_replaced(
     assert (list(plan.steps) or plan.outcome) == (Outcome.SKIPPED if reason else REPLACE)
     assert reason in plan.reason
     assert _answer(Command.REPLACE, known) == REPLACE
+
+
+@pytest.mark.parametrize(
+    ("told", "owner", "creator", "reason"),
+    [
+        ("ann", "ann", "bob", ""),
+        (" Ann", "ann", "bob", ""),
+        ("ann", "", "ann", ""),
+        # Told was who owned it then, or who had made it: not whose it is today.
+        ("bob", "ann", "bob", "that of 2023-10-23 went to somebody else"),
+        ("ann", "bob", "ann", "that of 2023-10-23 went to somebody else"),
+        ("ann@x.edu", "ann", "ann", "that of 2023-10-23 went to somebody else"),
+        # What earlier versions told the creator does not say to whom it went.
+        (None, "", "ann", ""),
+        (None, "ann", "Ann", ""),
+        (None, "ann", "bob", "that of 2023-10-23 went to somebody else"),
+        ("", "", "", ""),
+        ("", "ann", "", "that of 2023-10-23 went to somebody else"),
+    ],
+)
+def test_a_notice_counts_for_the_owner_who_had_it(told: str | None, owner: str, creator: str, reason: str) -> None:
+    tag = "notice_2023-10-23" if told is None else notice_tag(date(2023, 10, 23), told)
+    plain = facts(_READY, stored(), archived=True)
+    entry = dataclasses.replace(plain.entry, tags=(*plain.entry.tags, tag), owner_id=owner, creator_id=creator)
+    plan = plan_for(Command.REPLACE, dataclasses.replace(plain, entry=entry), GRACE)
+    assert (list(plan.steps) or plan.outcome) == (Outcome.SKIPPED if reason else REPLACE)
+    assert reason in plan.reason
+    # What somebody else was told is no younger notice either.
+    young = dataclasses.replace(entry, tags=(*entry.tags, notice_tag(date(2023, 11, 13), "eve")))
+    assert bool(plan_for(Command.REPLACE, dataclasses.replace(plain, entry=young), GRACE).steps) is not bool(reason)
+
+
+@pytest.mark.parametrize("tag", ["notice_2023-10-23_", "notice_2023-10-23_ann", "notice_2023-10-23_00000000"])
+def test_a_mark_that_is_none_or_of_nobody_is_no_notice(tag: str) -> None:
+    plain = facts(_READY, stored(), archived=True)
+    entry = dataclasses.replace(plain.entry, tags=(*plain.entry.tags, tag))
+    assert plan_for(Command.REPLACE, dataclasses.replace(plain, entry=entry), GRACE).outcome is Outcome.SKIPPED
 
 
 @pytest.mark.parametrize(

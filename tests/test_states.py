@@ -75,7 +75,9 @@ def _cells(known: Facts) -> tuple[str, ...]:
             agree = "no"
         named = copy.tags.get("placeholder")
         here = f"{flavor.id}@{flavor.version}"
-        if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at"):
+        proof = copy.tags["proof"].split(" ")
+        overwritten = len(proof) == 3 and copy.crc64nvme not in ("", proof[1])
+        if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at") or overwritten:
             # Recorded as what replaced the original, or found to be broken: sizes count for nothing.
             agree = "no"
         if named == f"{flavor.id}@{flavor.version}" or flavor.size_bytes in configured:
@@ -185,7 +187,8 @@ def test_a_second_original_that_is_not_ready_does_not_hide_the_ready_one() -> No
         (original(), stored(), Identity.SAME),
         (original(), stored(flavor=""), Identity.LIKELY),
         (original(), stored(sha256=""), Identity.LIKELY),
-        # Nothing shows that S3 has the bytes that were read: tagged by an earlier build, or another object since. What S3 itself shows beats the tags, either way.
+        # Nothing shows that S3 has the bytes that were read: tagged by an earlier build, or another object since.
+        # What S3 itself shows beats the tags, either way.
         (original(), stored(proof=""), Identity.LIKELY),
         (original(), stored(proof="hearsay AAAAAAAAAAE= e"), Identity.LIKELY),
         (original(), stored(proof="checksum"), Identity.LIKELY),

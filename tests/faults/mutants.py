@@ -144,8 +144,8 @@ MUTANTS = (
         (
             (
                 "kaltura.py",
-                '            change.tags = ", ".join(wanted)',
-                '            change.tags = add or ", ".join(wanted)',
+                "partial(_update, entry_id, sent)",
+                "partial(_update, entry_id, add or sent)",
             ),
         ),
         _walk("s3copy", "drop-before"),
@@ -199,9 +199,8 @@ MUTANTS = (
         (
             (
                 "apply.py",
-                "        verdict = compare(found, stored) if stored else None\n"
-                "        if stored is None or verdict is None or verdict.identity is Identity.DIFFERENT:\n",
-                "        return\n        if stored is None or verdict is None:\n",
+                "        self._record(work, work.original, found, self._shown(work, work.id, found), new=True)\n",
+                "",
             ),
         ),
         _test("test_races.py", "only_says_it_has"),
