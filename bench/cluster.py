@@ -34,7 +34,7 @@ from kaltura_archiver.certificates import Certificates
 from kaltura_archiver.model import ARCHIVED_TAG
 from kaltura_archiver.sandbox import kaltura_http, serving
 from kaltura_archiver.sandbox.s3 import S3Server
-from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.sandbox.world import Sandbox, crc64nvme
 
 HUB, HOSTS = "10.99.0.1", {1: "10.99.0.2", 2: "10.99.0.3"}
 PORT = 8786
@@ -178,9 +178,11 @@ class Fleet:
         if s3.uploads():
             wrong.append(f"multipart uploads left: {len(s3.uploads())}")
         digests = {id(video): hashlib.sha256(video).hexdigest() for video in self.videos}
+        crcs = {id(video): crc64nvme(video) for video in self.videos}
         for entry_id, video in entries.items():
             original = self.sandbox.kaltura.original(entry_id)
             expected = {"sha256": digests[id(video)], "flavor": f"{original.id}@{original.version}" if original else ""}
+            expected["proof"] = f"checksum {crcs[id(video)]} {s3.etag(entry_id)}"
             if s3.body(entry_id) != video:
                 wrong.append(f"{entry_id}: the object is not the video")
             elif s3.tags(entry_id) != expected:

@@ -208,7 +208,7 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
         stored = store.head(file_name, with_tags=False)
         if stored is None:
             raise RuntimeError(f"{file_name} is not there")
-        taken = store.fingerprinter(replace(stored, tags={"sha256": "as s3copy leaves it"}))
+        taken = store.fingerprinter(replace(stored, tags={"sha256": "as s3copy leaves it"}), own=True)
         kaltura.upload("t", file_name, stored.size_bytes, taken.passing(store.read(stored)))
         taken.result()
 

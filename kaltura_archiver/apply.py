@@ -46,11 +46,13 @@ from kaltura_archiver.model import (
     Availability,
     Entry,
     EntryStatus,
+    Evidence,
     Facts,
     FlavorAsset,
     FlavorStatus,
     Identity,
     Outcome,
+    Proof,
     ReplacementStatus,
     StoredObject,
     iso_time,
@@ -60,8 +62,9 @@ from kaltura_archiver.model import (
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.placeholders import Placeholder, Placeholders
 from kaltura_archiver.plans import CROWDED, Command, Options, Plan, Step, plan_for, unnoticed
+from kaltura_archiver.proof import Verdict, compare, compare_own
 from kaltura_archiver.reading import with_original_read
-from kaltura_archiver.states import holds_placeholder, identify, settles_in
+from kaltura_archiver.states import holds_placeholder, identify, settles_in, sizes_agree
 from kaltura_archiver.store import Store
 from kaltura_archiver.streams import (
     Fingerprint,
@@ -79,7 +82,8 @@ log = logging.getLogger(__name__)
 
 # How often a finished wait may turn out to need another plan (a replacement found in progress, then settled).
 MAX_PLANS = 4
-URL_SECONDS = 6 * 3600
+# A URL for Kaltura is good for the time of its job (--timeout), within these.
+MIN_URL_SECONDS, MAX_URL_SECONDS = 60.0, 6 * 3600.0
 NO_CONTENT_SECONDS = 60.0
 # For so long it is tried to learn whether a replacement has begun whose call failed.
 UNKNOWN_SECONDS = 60.0
@@ -193,6 +197,7 @@ class Runner:
         # Each entry perhaps with the temporary one of its replacement.
         self._conversions = Conversions(partial(kaltura.entries, size=2 * LOOK_BATCH), poll_seconds, stop)
         self._no_replacement = False  # set once Kaltura says that this account cannot replace content
+        self._said: set[str] = set()  # what is said once per run
 
     # The run
 
@@ -465,17 +470,64 @@ class Runner:
         with self._transfers:
             found = self._copied(work)
         work.bytes_moved += found.size_bytes
-        stored = self.store.head(work.id, with_tags=False)
-        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
-            raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
-        self._record(work, work.original, found)
+        self._record(work, work.original, found, self._shown(work, work.id, found))
         work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
+
+    def _shown(self, work: _Work, key: str, sent: Fingerprint) -> Proof:
+        """By what S3 is shown to have under this key what was sent. Raises EntryFailed if it is not."""
+        stored = self.store.head(key, with_tags=False)
+        verdict = compare(sent, stored) if stored else None
+        if stored is None or verdict is None or verdict.identity is Identity.DIFFERENT:
+            raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
+        evidence = verdict.evidence or self._copy_read_back(work, stored, sent)
+        return Proof.of(evidence, sent.crc64nvme, stored.etag)
+
+    def _copy_read_back(self, work: _Work, stored: StoredObject, sent: Fingerprint) -> Evidence:
+        """Read what S3 stored, where it shows nothing that proves it: a bit may have changed on the way.
+
+        Raises EntryFailed if it is not what was sent.
+        """
+        self.store.prove_by_md5()
+        self._say_once("this S3 does not show that it checked what it was sent: copies are read back before they count")
+        if stored.availability is not Availability.READABLE:
+            raise EntryFailed(
+                f"this S3 does not show that it checked the copy, which cannot be read back in {stored.storage_class}: "
+                "thaw it and run s3copy again; better use --storage-class STANDARD, and a lifecycle rule"
+            )
+        if self._own_sha256(work, stored, sent.sha256) == sent.sha256:
+            return Evidence.READ
+        if stored.key == work.id:
+            self._mark_damaged(work, stored)
+        raise EntryFailed(
+            f"MISMATCH: what S3 has as {stored.key} is not what was sent; remove that object, and run the command again"
+        )
+
+    def _own_sha256(self, work: _Work, stored: StoredObject, expected: str) -> str:
+        """The SHA-256 of the stored bytes; a second reading has the last word if the first is not as expected."""
+        sha256 = ""
+        for _ in range(2):
+            with self._transfers:
+                found = fingerprint(self.store.read(stored))
+            work.bytes_moved += found.size_bytes
+            sha256 = found.sha256
+            if sha256 == expected:
+                break
+        return sha256
+
+    def _mark_damaged(self, work: _Work, stored: StoredObject) -> None:
+        now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.store.mark(stored, "damaged")
+        self._tag_marked(work, damaged_at=now, verified_at=None)
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%s", text)
 
     def _copied(self, work: _Work) -> Fingerprint:
         original, landing = work.original, Landing()
         size, pieces = self.kaltura.content(original, landing)
-        if original.size_bytes and size != original.size_bytes:
-            raise EntryFailed(f"the download has {size} bytes, Kaltura says {original.size_bytes}; nothing was stored")
+        require_size(original, size)
         if alike := self.placeholders.of_size(size):
             content = b"".join(pieces)
             if hashlib.sha256(content).hexdigest() in {placeholder.sha256 for placeholder in alike}:
@@ -506,10 +558,10 @@ class Runner:
         if source is None:
             raise EntryFailed(f"there is no stored copy that {work.id} is a clone of")
         now = self.store.head(source.key, with_tags=False)
-        if now is None or (now.size_bytes, now.etag) != (source.size_bytes, source.etag):
+        if now is None or not same_object(now, source):
             raise Changed(f"the stored copy of {source.key} changed meanwhile")
         self._require_current(original)
-        taken = self.store.fingerprinter(source)
+        taken = self.store.fingerprinter(source, own=True)
         pieces = self._proven(taken, source, self.store.read(source))
         metadata = {**source.metadata, "entry-id": work.id, "source-entry": source.key}
         try:
@@ -521,12 +573,10 @@ class Runner:
             if error.code == "AccessDenied" and self.command is not Command.S3COPY:
                 raise Refused(f"{error}; run s3copy for {work.id} with the rights to archive, then restore") from error
             raise
-        stored = self.store.head(work.id, with_tags=False)
-        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
-            raise EntryFailed("S3 does not show the object as it was written")
+        proof = self._shown(work, work.id, found)
         size_bytes = original.size_bytes or 0
         what = _placeholder_tag(original.content_id, work.facts.original_sha256, size_bytes)
-        self.store.set_tags(work.id, sha256=found.sha256, placeholder=what)
+        self.store.set_tags(work.id, sha256=found.sha256, placeholder=what, proof=str(proof))
         self._mark_placeholder(work, original.content_id, size_bytes)
         work.bytes_moved += found.size_bytes
         work.notes.append(f"the stored copy of {source.key} is its own now, too: {found.size_bytes} bytes")
@@ -554,34 +604,38 @@ class Runner:
                 f"({original.content_id}, now {now.content_id if now else 'none'}); run the command again"
             )
 
-    def _record(self, work: _Work, original: FlavorAsset, found: Fingerprint, **more: str | None) -> None:
-        """Tag the object with what was proven: this version of the original has these bytes.
+    def _record(self, work: _Work, original: FlavorAsset, found: Fingerprint, proof: Proof, **more: str | None) -> None:
+        """Tag the object with what was proven: this version of the original has these bytes, and so has S3.
 
         The original must have been looked at after its last byte was read: else they may be another version's.
         """
-        tags: dict[str, Any] = {"sha256": found.sha256, "flavor": original.content_id, **more}
+        tags: dict[str, Any] = {"sha256": found.sha256, "flavor": original.content_id, "proof": str(proof), **more}
         self.store.set_tags(work.id, **tags)
         work.proven = original
 
     def _prove(self, work: _Work) -> None:
         """Read the original once, store nothing, and compare it with the stored copy without thawing that."""
-        original = work.original
-        found, verdict, how = self._read_original(work)
+        original, stored = work.original, work.stored
+        found, (identity, how, evidence) = self._read_original(work)
         accepted = None
-        if verdict is Identity.LIKELY and self.options.accept_size_match:
-            accepted, how = "size", f"{how}; accepted by --accept-size-match"
-        elif verdict is Identity.LIKELY:
-            raise Refused(f"sizes agree but nothing proves more: {how}; --accept-size-match accepts that")
-        elif verdict is not Identity.SAME:
+        if identity is Identity.LIKELY:
+            if not self.options.accept_size_match:
+                raise Refused(
+                    f"sizes agree but nothing proves more: {how}, and it is {stored.availability}; verify --request "
+                    "has it thawed, and then s3copy reads it back; --accept-size-match accepts it as it is"
+                )
+            accepted, evidence, how = "size", Evidence.ACCEPTED, f"{how}; accepted by --accept-size-match"
+        if evidence is None:
             raise Refused(
                 f"the stored copy is not this original: {how}; perhaps a newer upload: decide which one is to stay"
             )
         self._require_current(original)
-        self._record(work, original, found, accepted=accepted)
+        proof = Proof.of(evidence, found.crc64nvme, stored.etag)
+        self._record(work, original, found, proof, accepted=accepted)
         work.notes.append(f"stored copy proven to be the original ({how}), sha256 {found.sha256}")
 
-    def _read_original(self, work: _Work) -> tuple[Fingerprint, Identity, str]:
-        """Read the original and compare it with the stored copy: fingerprint, verdict, evidence.
+    def _read_original(self, work: _Work) -> tuple[Fingerprint, Verdict]:
+        """Read the original and compare it with the stored copy, which is read too where that is the only way.
 
         A difference is only believed when a second reading shows it too; it is then recorded, so that nothing rests on
         sizes that agree by chance.
@@ -590,36 +644,49 @@ class Runner:
             with self._transfers:
                 _, pieces = self.kaltura.content(work.original)
                 found = fingerprint(pieces, self.store.fingerprinter(work.stored))
-            verdict, how = compare(found, work.stored)
-            if verdict is not Identity.DIFFERENT:
-                return found, verdict, how
+            verdict = compare(found, work.stored)
+            if verdict.identity is Identity.LIKELY and work.stored.availability is Availability.READABLE:
+                self._say_once("S3 shows nothing of some stored copies that proves them: they are read back")
+                same = self._own_sha256(work, work.stored, found.sha256) == found.sha256
+                verdict = (
+                    Verdict(Identity.SAME, "it was read back", Evidence.READ)
+                    if same
+                    else Verdict(Identity.DIFFERENT, "it was read back: SHA-256 differs")
+                )
+            if verdict.identity is not Identity.DIFFERENT:
+                return found, verdict
         self.store.mark(work.stored, f"differs.{work.original.content_id}")
         self._tag_marked(work, flavor=None, differs=work.original.content_id)
-        return found, verdict, how
+        return found, verdict
 
     def _prove_again(self, work: _Work) -> None:
-        """Before anything irreversible: the original, read once more, has the SHA-256 that the stored copy has.
+        """Before anything irreversible: the original, read once more, has the bytes that the stored copy has.
 
-        Kaltura has no checksums, so a byte that changed on its way to S3 could be seen in no other way.
+        Kaltura has no checksums, so a byte that changed on its way from there could be seen in no other way.
         """
         original = work.facts.original
         if original is None or not original.status.ready or holds_placeholder(work.facts):
             return
-        _, verdict, how = self._read_original(work)
-        if verdict is not Identity.SAME:
+        _, verdict = self._read_original(work)
+        if verdict.identity is not Identity.SAME:
             raise EntryFailed(
-                f"the stored copy does not have the original's bytes: {how}; nothing was replaced; move the object "
-                f"away in S3, remove the tag {ARCHIVED_TAG} in Kaltura, and run s3copy"
+                f"the stored copy does not have the original's bytes: {verdict.how}; nothing was replaced; move the "
+                f"object away in S3, remove the tag {ARCHIVED_TAG} in Kaltura, and run s3copy"
             )
 
     def _require_stored(self, work: _Work, *, with_tags: bool = False) -> StoredObject:
         """The stored copy, if it is still what was planned on and readable; Changed or Waiting otherwise."""
         planned, stored = work.stored, self.store.head(work.id, with_tags=with_tags)
-        if stored is None or (stored.size_bytes, stored.etag) != (planned.size_bytes, planned.etag):
+        if stored is None or not same_object(stored, planned):
             raise Changed(f"the stored copy of {work.id} changed meanwhile")
         if planned.availability is Availability.READABLE and stored.availability is not Availability.READABLE:
             raise _frozen_again(stored)
         return stored
+
+    def _require_sound(self, work: _Work) -> None:
+        """As `_require_stored`, for who hands on bytes that nobody will look at."""
+        if spoiled := self._require_stored(work, with_tags=True).spoiled:
+            raise Refused(spoiled)
 
     def _check_copy(self, work: _Work) -> None:
         stored = self._require_stored(work, with_tags=True)
@@ -660,7 +727,7 @@ class Runner:
     def _keep_thawed(self, work: _Work) -> None:
         """Ask for more time for a thawed copy that would be frozen again before its restore has surely ended."""
         ends_at = work.stored.thaw_ends_at
-        if ends_at is None or ends_at > time.time() + self.options.timeout_seconds + URL_SECONDS:
+        if ends_at is None or ends_at > time.time() + self.options.timeout_seconds + MAX_URL_SECONDS:
             return
         self.store.request_thaw(work.stored, tier=self.options.tier, days=self.options.days)
         work.notes.append(f"the thawed copy, readable until {work.stored.thawed_until}, was asked for again")
@@ -670,21 +737,23 @@ class Runner:
         stored = work.stored
         for _ in range(2):  # a difference may have come about on the way: only one that stays is the object's
             with self._transfers:
-                found = fingerprint(self.store.read(stored), self.store.fingerprinter(stored))
+                found = fingerprint(self.store.read(stored), self.store.fingerprinter(stored, own=True))
             work.bytes_moved += found.size_bytes
-            verdict, how = compare(found, stored)
+            verdict, how, _ = compare_own(found, stored)
             if verdict is not Identity.DIFFERENT:
                 break
-        now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if verdict is Identity.DIFFERENT:
-            self.store.mark(stored, "damaged")
-            self._tag_marked(work, damaged_at=now, verified_at=None)
+            self._mark_damaged(work, stored)
             raise EntryFailed(f"MISMATCH: the stored copy is damaged: {how}")
         if verdict is not Identity.SAME:
             raise Refused(f"read, but there is nothing to compare it with: {how}; sha256 {found.sha256}")
         if stored.damaged_at:
             self.store.mark(stored, "whole")
-        self.store.set_tags(work.id, verified_at=now, damaged_at=None, thaw=None)
+        now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        tags: dict[str, Any] = {"verified_at": now, "damaged_at": None, "thaw": None}
+        if stored.sha256 and not stored.proven:
+            tags["proof"] = str(Proof.of(Evidence.READ, found.crc64nvme, stored.etag))
+        self.store.set_tags(work.id, **tags)
         work.notes.append(f"verified: {how}, {found.size_bytes} bytes, sha256 {found.sha256}")
 
     def _tag_marked(self, work: _Work, **changes: str | None) -> None:
@@ -735,7 +804,7 @@ class Runner:
         before, work.hides, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
         new = self._swap(work, work.token, lambda: self._check_copy(work))
         stored = self.store.head(work.id, with_tags=False)
-        if stored is None or stored.size_bytes != work.stored.size_bytes or stored.etag != work.stored.etag:
+        if stored is None or not same_object(stored, work.stored):
             raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
         if new.size_bytes not in (None, placeholder.size_bytes):
             # Whatever this is, it is not ours: the state is to say `diverged`, and a placeholder that comes late over
@@ -814,10 +883,11 @@ class Runner:
         work.sent_bytes = stored.size_bytes
         self._keep_displaced(work)
         if self.options.via == "url":
-            new = self._swap(work, self.store.presign(work.id, URL_SECONDS), lambda: self._require_stored(work))
+            url = self._url(work)
+            new = self._swap(work, url, lambda: self._require_sound(work))
             found = None
         else:
-            taken = self.store.fingerprinter(stored)
+            taken = self.store.fingerprinter(stored, own=True)
             pieces = self._proven(taken, stored, self.store.read(stored))
             try:
                 # The extension is taken from the posted name; a name without one leaves none (real-kaltura U28).
@@ -860,11 +930,25 @@ class Runner:
             self.store.set_tags(work.id, placeholder=what)
             raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
         self._require_current(new, linked_again=True)
-        self._record(work, new, found, **put(restored_at=iso_time(time.time())))
+        proof = Proof.of(Evidence.READ, found.crc64nvme, stored.etag)
+        self._record(work, new, found, proof, **put(restored_at=iso_time(time.time())))
         work.notes.append(
             f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
         )
         self._set_settings_again(work)
+
+    def _url(self, work: _Work) -> str:
+        """A URL by which Kaltura can fetch the stored copy, until its job is over."""
+        wanted = min(max(self.options.timeout_seconds, MIN_URL_SECONDS), MAX_URL_SECONDS)
+        url, seconds = self.store.presign(work.id, wanted)
+        if seconds < int(wanted):
+            log.warning(
+                "entry %s: the URL for Kaltura is good for %d minutes only: then the AWS credentials of this run end; "
+                "credentials that last longer, or --via upload, do better",
+                work.id,
+                seconds // 60,
+            )
+        return url
 
     def _beginning(self, cut: FlavorAsset, stored: StoredObject) -> tuple[str, int] | None:
         """SHA-256 and size of an original that is the beginning of the stored copy: then it is nobody's newer video."""
@@ -881,7 +965,7 @@ class Runner:
         for piece in taken.passing(pieces):
             yield last
             last = piece
-        verdict, how = compare(taken.result(), stored)
+        verdict, how, _ = compare_own(taken.result(), stored)
         if verdict not in (Identity.SAME, Identity.LIKELY):
             raise EntryFailed(f"what S3 sent is not what was archived: {how}; nothing was changed in Kaltura")
         yield last
@@ -897,13 +981,18 @@ class Runner:
         if holds_placeholder(work.facts):
             return
         key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
-        if self.store.head(key) is None:
-            with self._transfers:
-                size, pieces = self.kaltura.content(original)
-                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
-                with closing(self._while_current(original, pieces)) as current:
-                    self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
-            work.bytes_moved += size
+        kept = self.store.head(key, with_tags=False)
+        with self._transfers:
+            size, pieces = self.kaltura.content(original)
+            require_size(original, size)
+            with closing(self._while_current(original, pieces)) as current:
+                if kept:  # by a run that was cut: it is looked at like any other
+                    found = fingerprint(current, self.store.fingerprinter(kept))
+                else:
+                    metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
+                    found = self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
+                    work.bytes_moved += size
+        self._shown(work, key, found)
         work.notes.append(f"what was in its place is kept as {key}")
 
     def _swap(self, work: _Work, resource: str, last_check: Callable[[], object]) -> FlavorAsset:
@@ -1032,6 +1121,13 @@ class Runner:
                     return new
                 if not new.status.in_progress:
                     raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
+            elif work.hides and self._copy_went(work):
+                self.kaltura.cancel_replace(work.id)
+                work.begun = False
+                raise EntryFailed(
+                    f"the stored copy of {work.id} went or was changed while Kaltura converted the placeholder: the "
+                    "replacement was cancelled, the old content is in place"
+                )
             elif status == ReplacementStatus.FAILED or _failed(temporary):
                 self.kaltura.cancel_replace(work.id)
                 work.begun = False
@@ -1043,6 +1139,15 @@ class Runner:
             elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not self.options.approve:
                 raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
             entry, temporary = self._next_look(work, entry, deadline)
+
+    def _copy_went(self, work: _Work) -> bool:
+        """Whether the stored copy is not there any more as it was; False, with a warning, if S3 does not tell."""
+        try:
+            stored = self.store.head(work.id, with_tags=False)
+        except StoreError as error:
+            log.warning("the stored copy of %s cannot be looked at while Kaltura converts: %s", work.id, error)
+            return False
+        return stored is None or not same_object(stored, work.stored)
 
     def _next_look(self, work: _Work, entry: Entry | None, deadline: float) -> tuple[Entry | None, Entry | None]:
         """The entry, and the temporary one of its replacement, as they are at the next look at all that convert."""
@@ -1125,6 +1230,7 @@ class Runner:
                 f"a replacement of {work.id} is in progress that is not known to be ours "
                 f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
             )
+        work.hides = source is not None and source.size_bytes in work.facts.placeholder_sizes
         self._begin_conversion(work)
         try:
             new = self._await_swap(work, entry, time.monotonic() + self.options.timeout_seconds)
@@ -1270,26 +1376,22 @@ def _frozen_again(stored: StoredObject) -> Waiting:
     return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
 
 
-def compare(found: Fingerprint, stored: StoredObject) -> tuple[Identity, str]:
-    """Whether content just read is what the object holds, by what S3 keeps about it, and by which evidence.
+def same_object(now: StoredObject, then: StoredObject) -> bool:
+    """Whether an object is the one that it was, by what S3 itself keeps about it."""
+    return (now.size_bytes, now.etag, now.crc64nvme) == (then.size_bytes, then.etag, then.crc64nvme)
 
-    `found` is made with the object's part size. LIKELY means that only the sizes can be compared.
-    """
-    if found.size_bytes != stored.size_bytes:
-        return Identity.DIFFERENT, f"{found.size_bytes} bytes, the object has {stored.size_bytes}"
-    if stored.sha256:
-        same = found.sha256 == stored.sha256
-        return (Identity.SAME if same else Identity.DIFFERENT), f"SHA-256 {'agrees' if same else 'differs'}"
-    if stored.crc64nvme and found.crc64nvme != stored.crc64nvme:
-        return Identity.DIFFERENT, "CRC64NVME differs"
-    if not stored.encryption.startswith("aws:kms"):
-        if found.etag == stored.etag:
-            return Identity.SAME, "MD5 (ETag) agrees"
-        if found.etag.partition("-")[2] == stored.etag.partition("-")[2]:
-            return Identity.DIFFERENT, "MD5 (ETag) differs"
-    if stored.crc64nvme:
-        return Identity.SAME, "CRC64NVME and size agree"
-    return Identity.LIKELY, "the object's ETag cannot be rebuilt and it has no checksum"
+
+def require_size(original: FlavorAsset, size_bytes: int) -> None:
+    """Raise EntryFailed unless a download of that many bytes can be this original, by what Kaltura says of its size."""
+    kb = original.size_kb or 0
+    if original.size_bytes:
+        known, agrees = f"{original.size_bytes}", size_bytes == original.size_bytes
+    else:
+        # Of a small file whole KB are more than 3 %; just after an upload Kaltura tells bytes here (kaltura-api 4.3).
+        agrees = not kb or sizes_agree(kb, size_bytes) or abs(kb * 1024 - size_bytes) <= 1024 or size_bytes == kb
+        known = f"about {kb} KB"
+    if not agrees:
+        raise EntryFailed(f"the download has {size_bytes} bytes, Kaltura says {known}; nothing was stored")
 
 
 def _failed(temporary: Entry | None) -> bool:

@@ -24,6 +24,11 @@ from kaltura_archiver.streams import Chunk
 _Plain, _Secure = bounded(http.client.HTTPConnection), bounded(http.client.HTTPSConnection)
 # Nobody else needs to read so much of an answer that is no error.
 MAX_ANSWER_BYTES = 2**16
+CONNECT_SECONDS = 10
+# So many calls in a row that came to nothing, and the quick way is given up: each may have cost a time-out.
+MAX_FAILURES = 3
+# Answers that will not be others the next time: redirections, too, which are for who knows how to follow them.
+_FOR_GOOD = frozenset({301, 302, 303, 307, 308, 400, 401, 403, 405, 501})
 
 
 class Answer:
@@ -52,7 +57,7 @@ class Host:
     """Kept-alive connections to one host, to be used from any thread."""
 
     def __init__(self, url: SplitResult, *, trust: str | None, seconds: float) -> None:
-        """`trust` is a file or folder of certificates, None for the system's; `seconds` bounds each wait."""
+        """`trust` is a file or folder of certificates, None for the system's; `seconds` bounds each wait for bytes."""
         self.name = url.netloc
         self._seconds = seconds
         self._tls: ssl.SSLContext | None = None
@@ -63,6 +68,7 @@ class Host:
         weakref.finalize(self, _close, self._idle)
 
     def take(self) -> http.client.HTTPConnection:
+        """A connection that is open. Raises OSError."""
         while self._idle:
             with suppress(IndexError):  # another thread was faster
                 connection = self._idle.pop()
@@ -70,8 +76,12 @@ class Host:
                     return connection
                 connection.close()  # the host has closed it meanwhile
         if self._tls:
-            return cast(http.client.HTTPConnection, _Secure(self.name, timeout=self._seconds, context=self._tls))
-        return cast(http.client.HTTPConnection, _Plain(self.name, timeout=self._seconds))
+            made = cast(http.client.HTTPConnection, _Secure(self.name, timeout=CONNECT_SECONDS, context=self._tls))
+        else:
+            made = cast(http.client.HTTPConnection, _Plain(self.name, timeout=CONNECT_SECONDS))
+        made.connect()
+        made.sock.settimeout(self._seconds)
+        return made
 
     def keep(self, connection: http.client.HTTPConnection, *, whole: bool) -> None:
         """Give a connection back; it is closed unless its last answer was read as a whole."""
@@ -95,13 +105,18 @@ class Puts:
     """Signed PUTs to a bucket. It knows success only.
 
     Whatever else comes, boto3 has to make the same call, which tries again and tells what is wrong: so every call must
-    be one that may be made twice. Once S3 has refused a call, `put` does nothing any more.
+    be one that may be made twice. Once S3 has refused a call, or some came to nothing, `put` does nothing any more.
     """
 
-    def __init__(self, host: Host, path: str, region: str, credentials: Callable[[], Any]) -> None:
-        """`path` is what stands before a key; `credentials` gives the ones of now (botocore's frozen credentials)."""
-        self._host, self._path = host, path
-        self._usable = True
+    def __init__(
+        self, host: Host, path: str, region: str, credentials: Callable[[], Any], *, sign_bodies: bool
+    ) -> None:
+        """`path` is what stands before a key; `credentials` gives the ones of now (botocore's frozen credentials).
+
+        `sign_bodies` where no TLS protects them.
+        """
+        self._host, self._path, self._sign_bodies = host, path, sign_bodies
+        self._usable, self._failures = True, 0
         self._scope = (region, "s3", "aws4_request")
         self._credentials = credentials
         self._signing_key: tuple[object, bytes] = (None, b"")
@@ -112,35 +127,43 @@ class Puts:
             return ""
         path = self._path + quote(key, safe="/~")
         wanted = "&".join(f"{name}={quote(query[name], safe='~')}" for name in sorted(query))
-        signed = self._signed(path, wanted, {**headers, "content-length": str(len(body))})
-        connection = self._host.take()
-        etag, whole = "", False
+        target = f"{path}?{wanted}" if wanted else path
+        headers = {**headers, "content-length": str(len(body))}
+        etag = ""
         try:
-            connection.request("PUT", f"{path}?{wanted}" if wanted else path, body, signed)
-            answer = connection.getresponse()
-            said = answer.read(MAX_ANSWER_BYTES)
-            if answer.status == 200 and not said:
-                etag = answer.getheader("ETag", "")
-            whole = bool(etag) and not answer.will_close
-            self._usable = answer.status not in (400, 403)
+            connection = self._host.take()
+            try:
+                signed = self._signed(path, wanted, headers, body.sha256() if self._sign_bodies else "UNSIGNED-PAYLOAD")
+                etag = self._sent(connection, target, body, signed)
+            finally:
+                body.seek(0)
+                self._host.keep(connection, whole=bool(etag) and connection.sock is not None)
         except (OSError, http.client.HTTPException):
             pass
-        finally:
-            body.seek(0)
-            self._host.keep(connection, whole=whole)
+        self._failures = 0 if etag else self._failures + 1
+        self._usable = self._usable and self._failures < MAX_FAILURES
         return etag
 
-    def _signed(self, path: str, query: str, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers with a signature (AWS Signature Version 4; the body is left to TLS and to its checksum)."""
+    def _sent(
+        self, connection: http.client.HTTPConnection, target: str, body: Chunk, headers: Mapping[str, str]
+    ) -> str:
+        connection.request("PUT", target, body, dict(headers))
+        answer = connection.getresponse()
+        said = answer.read(MAX_ANSWER_BYTES)
+        self._usable = self._usable and answer.status not in _FOR_GOOD
+        return answer.getheader("ETag", "") if answer.status == 200 and not said else ""
+
+    def _signed(self, path: str, query: str, headers: Mapping[str, str], payload: str) -> dict[str, str]:
+        """The headers with a signature (AWS Signature Version 4); `payload` is the hash of the body, or says none."""
         credentials = self._credentials()
         at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         sent = {name.lower(): value for name, value in headers.items()}
-        sent |= {"host": self._host.name, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": at}
+        sent |= {"host": self._host.name, "x-amz-content-sha256": payload, "x-amz-date": at}
         if credentials.token:
             sent["x-amz-security-token"] = credentials.token
         names = ";".join(sorted(sent))
         lines = "".join(f"{name}:{' '.join(sent[name].split())}\n" for name in sorted(sent))
-        request = f"PUT\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
+        request = f"PUT\n{path}\n{query}\n{lines}\n{names}\n{payload}"
         scope = "/".join([at[:8], *self._scope])
         text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(self._key(credentials.secret_key, at[:8]), text.encode(), "sha256").hex()

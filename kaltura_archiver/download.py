@@ -8,9 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from kaltura_archiver.apply import Runner, compare, extension
+from kaltura_archiver.apply import Runner, extension, require_size
 from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waiting
 from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
+from kaltura_archiver.proof import compare_own
 from kaltura_archiver.states import classify
 from kaltura_archiver.streams import Fingerprint, Fingerprinter
 
@@ -41,10 +42,11 @@ def download_original(
         raise SelectionError(f"{target} exists; name another file with --output, or use --force")
     if stored:
         expected_bytes, pieces = stored.size_bytes, runner.store.read(stored)
-        taken = runner.store.fingerprinter(stored)
+        taken = runner.store.fingerprinter(stored, own=True)
     else:
         assert original is not None  # noqa: S101 - one of the two is there
         expected_bytes, pieces = runner.kaltura.content(original)
+        require_size(original, expected_bytes)
         taken = Fingerprinter(md5=False)
     begun(expected_bytes)
     try:
@@ -62,7 +64,7 @@ def download_original(
         if found.size_bytes != expected_bytes:
             raise EntryFailed(f"{found.size_bytes} bytes came instead of {expected_bytes}; no file was written")
         if stored:
-            verdict, how = compare(found, stored)
+            verdict, how, _ = compare_own(found, stored)
             if verdict is Identity.DIFFERENT:
                 raise EntryFailed(f"what S3 sent is not what was archived: {how}; no file was written")
         os.replace(name, target)

@@ -330,11 +330,55 @@ TIERED_CLASS = "INTELLIGENT_TIERING"
 ARCHIVE_TIERS = {"ARCHIVE_ACCESS": "GLACIER", "DEEP_ARCHIVE_ACCESS": "DEEP_ARCHIVE"}
 
 
+class Evidence(StrEnum):
+    """By what S3 was shown to have the right bytes: it shows the checksum that was sent, or the MD5s (ETag) of what was
+    sent; or its copy was read back; or, with none of these, an operator accepted the size (--accept-size-match)."""
+
+    CHECKSUM = "checksum"
+    MD5 = "md5"
+    READ = "read"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The evidence that S3 has the bytes of the tag `sha256`, and of which object that is true.
+
+    A tag can be carried over to other bytes; the CRC64NVME of the content and the ETag tell of which object it speaks.
+    """
+
+    evidence: Evidence
+    crc64nvme: str
+    etag: str
+
+    @classmethod
+    def of(cls, evidence: Evidence, crc64nvme: str, etag: str) -> Proof:
+        return cls(evidence, crc64nvme, _in_a_tag(etag))
+
+    @classmethod
+    def read(cls, tag: str) -> Proof | None:
+        """What the tag `proof` says; None for an empty one, or one that says nothing known."""
+        evidence, *rest = tag.split(" ")
+        if evidence in set(Evidence) and len(rest) == 2 and all(rest):
+            return cls(Evidence(evidence), *rest)
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.evidence} {self.crc64nvme} {self.etag}"
+
+
+def _in_a_tag(etag: str) -> str:
+    """An ETag without what S3 does not allow in a tag; it may be any text elsewhere than at AWS."""
+    return re.sub(r"[^A-Za-z0-9+\-=._:/@]", "_", etag)[:128]
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
 
     `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
+    The checksums are those of the whole object that S3 shows, empty where it shows none. `md5_etag`: whether the
+    service is known to make the ETag of this object from MD5s.
 
     Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
     """
@@ -350,6 +394,8 @@ class StoredObject:
     tags: Mapping[str, str] = field(default_factory=dict)
     encryption: str = ""
     crc64nvme: str = ""
+    crc32: str = ""
+    md5_etag: bool = False
     last_modified: datetime | None = None
     complete: bool = True
     marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
@@ -370,6 +416,36 @@ class StoredObject:
     @property
     def has_expedited(self) -> bool:
         return ARCHIVE_TIERS.get(self.archive_tier, self.storage_class) != "DEEP_ARCHIVE"
+
+    @property
+    def proof(self) -> Proof | None:
+        """The evidence that was recorded; whether it is still about this object says `proven`."""
+        return Proof.read(self.tags.get("proof", ""))
+
+    @property
+    def proven(self) -> bool:
+        """Whether S3 was shown to have the bytes of `sha256`, by an object that is still the same."""
+        proof = self.proof
+        if proof is None or not self.sha256:
+            return False
+        if self.crc64nvme:
+            return self.crc64nvme == proof.crc64nvme
+        return _in_a_tag(self.etag) == proof.etag
+
+    @property
+    def overwritten(self) -> str:
+        """Why this is known to be other content than was proven, whatever the tags say; empty if it is not."""
+        proof = self.proof
+        if proof and self.crc64nvme and self.crc64nvme != proof.crc64nvme:
+            return f"the object was overwritten: its CRC64NVME is {self.crc64nvme}, and was {proof.crc64nvme}"
+        return ""
+
+    @property
+    def spoiled(self) -> str:
+        """Why nothing may rest on this copy, in words; empty if nothing is known against it."""
+        if self.damaged_at:
+            return f"verify found the stored copy damaged at {self.damaged_at}"
+        return self.overwritten
 
     @property
     def sha256(self) -> str:

@@ -355,7 +355,7 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _thaw(judgement, stored, options)
     if stored.availability is Availability.UNKNOWN:
         return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
-    if stored.damaged_at and options.via == "url":
+    if stored.spoiled and options.via == "url":  # nobody looks at these bytes on their way
         return _stop(judgement, Outcome.REFUSED)
     if stored.crowded:
         return _stop(judgement, Outcome.REFUSED, CROWDED)

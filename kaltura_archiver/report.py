@@ -267,6 +267,8 @@ def health_message(facts: Facts, judgement: Judgement) -> str:
 def _verified(facts: Facts) -> str:
     if facts.stored and facts.stored.damaged_at:
         return f"DAMAGED {facts.stored.damaged_at[:10]}"
+    if facts.stored and facts.stored.overwritten:
+        return "OVERWRITTEN"
     return f"verified {(facts.stored.verified_at if facts.stored else '')[:10] or 'never'}"
 
 

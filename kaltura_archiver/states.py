@@ -53,25 +53,28 @@ def sizes_agree(size_kb: int, stored_bytes: int, *, tolerance: float = 0.03) -> 
 
 def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str]:
     """How sure it is that `stored` holds the bytes of `original`, and why."""
-    if stored.damaged_at:
-        return Identity.DIFFERENT, f"verify found the stored copy damaged at {stored.damaged_at}"
+    if stored.spoiled:
+        return Identity.DIFFERENT, stored.spoiled
     if stored.differs_from(original):
         return Identity.DIFFERENT, "the original was read, and the stored copy does not have its bytes"
     if stored.placeholder == original.content_id:
         return Identity.DIFFERENT, f"the object is tagged placeholder={stored.placeholder}: this is what replaced it"
     named = bool(stored.sha256) and (stored.flavor == original.content_id or _linked_again(original, stored))
+    unproven = "but no evidence is recorded that S3 has the right bytes" if named else ""
     if original.size_bytes:
         if original.size_bytes != stored.size_bytes:
             return Identity.DIFFERENT, f"{original.size_bytes} bytes in Kaltura, {stored.size_bytes} in S3"
-        if named:
+        if named and stored.proven:
             return Identity.SAME, f"the object is tagged flavor={stored.flavor} and has its {stored.size_bytes} bytes"
-        return Identity.LIKELY, f"both have {stored.size_bytes} bytes, but no tag names this version of the original"
+        unproven = unproven or "but no tag names this version of the original"
+        return Identity.LIKELY, f"both have {stored.size_bytes} bytes, {unproven}"
     if original.size_kb:
         if not sizes_agree(original.size_kb, stored.size_bytes):
             return Identity.DIFFERENT, f"about {original.size_kb} KB in Kaltura, {stored.size_bytes} bytes in S3"
-        if named:
+        if named and stored.proven:
             return Identity.SAME, f"the object is tagged flavor={stored.flavor}, and the sizes agree within 3 %"
-        return Identity.LIKELY, f"about {original.size_kb} KB in Kaltura, {stored.size_bytes} bytes in S3: within 3 %"
+        why = f"about {original.size_kb} KB in Kaltura, {stored.size_bytes} bytes in S3: within 3 %"
+        return Identity.LIKELY, f"{why}, {unproven}" if unproven else why
     return Identity.UNKNOWN, "Kaltura tells no size for the original"
 
 
@@ -260,8 +263,8 @@ def classify(facts: Facts) -> Judgement:
 
     def state(state: State, why: str, hint: str = "") -> Judgement:
         sound = True
-        if stored is not None and stored.damaged_at:
-            why = f"verify found the stored copy damaged at {stored.damaged_at}"
+        if stored is not None and stored.spoiled:
+            why = stored.spoiled
             hint = "look for an older version of the object in the bucket; do not replace the original"
             sound = False
         elif state in _WITH_PLACEHOLDER and facts.unread:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
+import os
 import re
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import boto3
 import urllib3
 from awscrt import checksums
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies, parse_timestamp
 
 from kaltura_archiver.bandwidth import Bandwidth
@@ -51,7 +54,9 @@ from kaltura_archiver.streams import (
     Landing,
     Piece,
     chunked,
+    crc32_text,
     crc_text,
+    etag_of_parts,
     exactly,
     hashed,
 )
@@ -83,7 +88,18 @@ RETRYABLE = RATE_LIMITS | frozenset(
 )  # fmt: skip
 
 
-_CRC = "x-amz-checksum-crc64nvme"
+# The checksum that goes with a body, and the one that does where S3 does not know it; with none the copy is read back.
+_NEXT_ALGORITHM = {"CRC64NVME": "CRC32", "CRC32": ""}
+# How services say that they do not know a header.
+_UNKNOWN_HEADER = frozenset(
+    {"InvalidArgument", "InvalidRequest", "NotImplemented", "UnsupportedHeader", "InvalidHeader", "MalformedXML"}
+)
+# An ETag that may be made of MD5s, and the number of parts.
+_MD5_ETAG = re.compile(r"[0-9a-f]{32}(?:-(\d+))?")
+# Written only by a service that takes a byte with a wrong checksum.
+PROBE_KEY = "probe/checksum"
+# A presigned URL is good for less than its time by what clocks differ.
+CLOCK_SECONDS = 60
 
 # What an answer must hold to be one: a proxy's page with status 200 parses as an answer without it.
 _NEEDED = {
@@ -167,6 +183,76 @@ def _told_at(answer: Mapping[str, Any]) -> float:
     return time.time()
 
 
+def _full_checksum(head: Mapping[str, Any], algorithm: str) -> str:
+    """The checksum of the whole object that HeadObject shows; not one of its parts' checksums, which is COMPOSITE."""
+    shown, kind = str(head.get(f"Checksum{algorithm}", "")), head.get("ChecksumType", "")
+    # A service that does not tell the type: with a number of parts behind it, or in the ETag, it may be of the parts.
+    in_parts = "-" in shown or "-" in head["ETag"]
+    return shown if kind == "FULL_OBJECT" or (not kind and not in_parts) else ""
+
+
+def _sum(chunk: Chunk, algorithm: str) -> str:
+    """A chunk's checksum as S3 writes it; empty for no algorithm."""
+    if not algorithm:
+        return ""
+    return crc_text(chunk.crc64nvme()) if algorithm == "CRC64NVME" else crc32_text(chunk.crc32())
+
+
+def _parameters(algorithm: str, checksum: str, **more: Any) -> dict[str, Any]:
+    """A checksum as boto3 wants it, and what goes with one; nothing for no algorithm."""
+    return {f"Checksum{algorithm}": checksum, **more} if algorithm else {}
+
+
+def _without_checksum_header(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    """Protect tags by Content-MD5, as S3 always had it: not every service knows the checksums that came later."""
+    context.get("checksum", {}).pop("request_algorithm", None)
+    for name in ("x-amz-sdk-checksum-algorithm", "x-amz-checksum-crc32", "x-amz-checksum-crc64nvme"):
+        params["headers"].pop(name, None)
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _at_its_region(context: dict[str, Any], **_: Any) -> None:
+    """boto3 would presign for the address that all regions once had; others only redirect what comes there."""
+    context.pop("use_global_endpoint", None)
+
+
+def _header(algorithm: str, checksum: str) -> dict[str, str]:
+    return {f"x-amz-checksum-{algorithm.lower()}": checksum} if algorithm else {}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part that was sent. `checksum` is what went with it, `crc32` there only if it was that; `md5` may be empty."""
+
+    number: int
+    size_bytes: int
+    etag: str
+    crc64nvme: int
+    crc32: int | None
+    checksum: str
+    md5: bytes
+
+
+def _joined(parts: list[_Part], size_bytes: int, sha256: str) -> Fingerprint:
+    """What the whole object of these parts is."""
+    crc, crc32 = 0, 0
+    for part in parts:
+        crc = checksums.combine_crc64nvme(crc, part.crc64nvme, part.size_bytes)
+        crc32 = checksums.combine_crc32(crc32, part.crc32 or 0, part.size_bytes)
+    etag = etag_of_parts([part.md5 for part in parts]) if all(part.md5 for part in parts) else ""
+    known = all(part.crc32 is not None for part in parts)
+    return Fingerprint(size_bytes, sha256, crc_text(crc), etag, crc32=crc32_text(crc32) if known else "")
+
+
+@dataclass
+class _Upload:
+    """A multipart upload: what each of its calls names, and the checksum that was agreed upon (empty for none)."""
+
+    names: dict[str, Any]
+    algorithm: str
+
+
 def _part_done(chunk: Chunk, room: threading.Semaphore, _: Future[Any]) -> None:
     chunk.release()
     room.release()
@@ -190,8 +276,11 @@ class Store:
         self._read_only = read_only
         self._stop = stop or threading.Event()
         self._bandwidth = bandwidth
+        # What is learnt of the service as it answers.
+        self._algorithm = "CRC64NVME"
+        self._shows_checksums = self._is_amazon = self._needs_md5 = False
         # An address of one's own rarely has a name per bucket.
-        style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
+        self._style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
         self._config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
@@ -199,8 +288,10 @@ class Store:
             max_pool_connections=32,
             # Where we send a checksum it is in a header. A trailer, boto3's choice over TLS, not every service knows.
             request_checksum_calculation="when_required",
-            # TLS protects bodies, and S3 checks every one against a CRC64NVME in a signed header.
-            s3=cast(Any, {**style, "payload_signing_enabled": False}),
+            # Version 2, boto3's choice for presigned URLs, is refused for KMS-encrypted objects and in newer regions.
+            # What lies in many regions has a signature of its own.
+            signature_version=None if ".mrap" in settings.bucket else "s3v4",
+            s3=cast(Any, self._style),
         )
         self._making = threading.Lock()
         self.bare_etags = False  # whether If-Match is to be sent without quotes, see probe.py
@@ -221,7 +312,13 @@ class Store:
 
     def _paced(self, client: S3Client) -> S3Client:
         bound_boto(client)
+        # TLS protects bodies, and S3 checks every one against a checksum in a signed header. Else they are signed.
+        self._plain = client.meta.endpoint_url.startswith("http://")
+        cast(Any, client.meta.config).s3 = {**self._style, "payload_signing_enabled": self._plain}
+        client.meta.events.register_first("before-endpoint-resolution.s3", _at_its_region)
+        client.meta.events.register("before-call.s3.PutObjectTagging", _without_checksum_header)
         client.meta.events.register("after-call.s3", _require_proper)
+        client.meta.events.register("after-call.s3", self._learn)
         # Before the request is signed: it may wait.
         client.meta.events.register_first("request-created.s3", self._before_call)
         # Before botocore's own judge, which has each call go on by itself and gives up soon.
@@ -239,6 +336,10 @@ class Store:
     def _once(self) -> S3Client:
         """For what must not be repeated without a look; what S3 refuses for its rate was not done."""
         return self._paced(self._client())
+
+    def _learn(self, parsed: Mapping[str, Any], **_: Any) -> None:
+        headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self._is_amazon = self._is_amazon or headers.get("server") == "AmazonS3"
 
     def _before_call(self, request: Any, **_: Any) -> None:
         again = request.context.get("retries", {}).get("attempt", 1) > 1
@@ -351,6 +452,11 @@ class Store:
         availability, until = _availability(head)
         if availability is Availability.UNKNOWN:
             availability = self._tried(key)
+        etag, encryption = head["ETag"].strip('"'), head.get("ServerSideEncryption", "")
+        checksums_shown = {name: _full_checksum(head, name) for name in _NEXT_ALGORITHM}
+        if any(checksums_shown.values()) and not self._checks:
+            checksums_shown = dict.fromkeys(checksums_shown, "")
+        self._shows_checksums = self._shows_checksums or any(checksums_shown.values())
         return StoredObject(
             key=key,
             size_bytes=head["ContentLength"],
@@ -361,8 +467,10 @@ class Store:
             archive_tier=head.get("ArchiveStatus", ""),
             metadata=head.get("Metadata", {}),
             tags=tags,
-            encryption=head.get("ServerSideEncryption", ""),
-            crc64nvme=head.get("ChecksumCRC64NVME", "") if head.get("ChecksumType") != "COMPOSITE" else "",
+            encryption=encryption,
+            crc64nvme=checksums_shown["CRC64NVME"],
+            crc32=checksums_shown["CRC32"],
+            md5_etag=self._is_amazon and bool(_MD5_ETAG.fullmatch(etag)) and not encryption.startswith("aws:kms"),
             last_modified=head.get("LastModified"),
             marked_damaged_at=marks.get("damaged", ""),
             marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
@@ -393,24 +501,65 @@ class Store:
             del found["damaged"]
         return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
 
-    def part_bytes(self, stored: StoredObject) -> int | None:
-        """The part size that the object was written with; None for one piece. boto3's 8 MiB where S3 does not tell."""
-        parts = re.fullmatch(r"[0-9a-f]{32}-(\d+)", stored.etag)
-        if not parts:
-            return None
+    def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
+        """The part size that the object was written with, None for one piece; and whether that is a guess.
+
+        That is boto3's 8 MiB where S3 does not tell.
+        """
+        parts = _MD5_ETAG.fullmatch(stored.etag)
+        if not parts or parts.group(1) is None:
+            return None, False
         count = int(parts.group(1))
         if count == 1:
-            return max(stored.size_bytes, 1)
+            return max(stored.size_bytes, 1), False
         with suppress(ClientError, BotoCoreError):
-            first = self._s3.head_object(Bucket=self.bucket, Key=stored.key, PartNumber=1)
-            size = first["ContentLength"]
+            first, last = (
+                self._s3.head_object(Bucket=self.bucket, Key=stored.key, PartNumber=number) for number in (1, count)
+            )
+            size, rest = first["ContentLength"], last["ContentLength"]
             if first.get("PartsCount") == count and size < stored.size_bytes:
-                return size
-        return OLD_PART_BYTES
+                return size, (count - 1) * size + rest != stored.size_bytes  # parts of many sizes
+        return OLD_PART_BYTES, True
 
-    def fingerprinter(self, stored: StoredObject) -> Fingerprinter:
-        """What takes in content that is to be compared with the object: MD5s only where nothing better is known."""
-        return Fingerprinter(md5=False) if stored.sha256 else Fingerprinter(self.part_bytes(stored))
+    def fingerprinter(self, stored: StoredObject, *, own: bool = False) -> Fingerprinter:
+        """What takes in content that is to be compared with the object: MD5s only where nothing better is known.
+
+        `own` are the object's own bytes: they are compared with the SHA-256 of its tag.
+        """
+        if stored.crc64nvme or stored.proven or (own and stored.sha256):
+            return Fingerprinter(md5=False)
+        part_bytes, guessed = self.part_bytes(stored)
+        return Fingerprinter(part_bytes, guessed=guessed, crc32=bool(stored.crc32))
+
+    @cached_property
+    def _checks(self) -> bool:
+        """Whether S3 refuses bytes that do not have the checksum that goes with them: else what it shows may be what it
+        was told. Amazon does; others are tried, unless nothing may be written."""
+        if self._is_amazon or self._read_only:
+            return True
+        try:
+            self._s3.put_object(
+                Bucket=self.bucket,
+                Key=PROBE_KEY,
+                Body=b"?",
+                **_parameters(
+                    self._algorithm or "CRC32", "AAAAAAAAAAE=" if self._algorithm == "CRC64NVME" else "AAAAAQ=="
+                ),
+            )
+        except ClientError as error:
+            return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 400
+        except BotoCoreError:
+            return False
+        log.warning("S3 takes bytes that do not have their checksum: what it shows of one proves nothing")
+        return False
+
+    def prove_by_md5(self) -> None:
+        """From now on have MD5s of what is written: this service shows no checksums."""
+        self._needs_md5 = True
+
+    @property
+    def _makes_md5(self) -> bool:
+        return self._needs_md5 or not (self._shows_checksums or self._is_amazon)
 
     def read(self, stored: StoredObject) -> Iterator[Piece]:
         """The object's bytes, resumed by Range where the connection is cut; Changed if it is another one by then."""
@@ -425,7 +574,7 @@ class Store:
             before = offset
             try:
                 answer = self._s3.get_object(
-                    Bucket=self.bucket, Key=stored.key, IfMatch=stored.etag, Range=f"bytes={offset}-"
+                    Bucket=self.bucket, Key=stored.key, IfMatch=f'"{stored.etag}"', Range=f"bytes={offset}-"
                 )
             except ClientError as error:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
@@ -443,11 +592,25 @@ class Store:
         if offset != stored.size_bytes:
             raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
 
-    def presign(self, key: str, seconds: int) -> str:
-        """A URL by which Kaltura can fetch the object for that long."""
-        return self._s3.generate_presigned_url(
-            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
+    def presign(self, key: str, seconds: float) -> tuple[str, int]:
+        """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials."""
+        left = self._credentials_end()
+        good_for = int(min(seconds, left - time.time() - CLOCK_SECONDS if left else seconds))
+        if good_for < 1:
+            raise StoreError(f"make a URL of {key}: the AWS credentials end now; renew them", retryable=True)
+        url = self._s3.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=good_for
         )
+        return url, good_for
+
+    def _credentials_end(self) -> float | None:
+        """When the credentials of now end (unix seconds); None where that is not known, or never."""
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            return None
+        credentials.get_frozen_credentials()  # renews them where it is time
+        end = getattr(credentials, "_expiry_time", None)
+        return end.timestamp() if end else None
 
     # Changing
 
@@ -464,8 +627,10 @@ class Store:
         """Store `pieces` (which `landing` may have read) under a key that must not exist, and check what S3 then has.
 
         Memory is bounded by streams.BUDGET, whatever the size. S3 verifies every part and the whole object by
-        CRC64NVME, and refuses to overwrite (If-None-Match). The ETag of the result is empty. Raises Changed if the key
-        exists by now, EntryFailed if the bytes are not `size_bytes`; nothing is left in the bucket then.
+        CRC64NVME, or CRC32 where it does not know that, and refuses to overwrite (If-None-Match). Whether it did is to
+        be seen by comparing what it then shows with the result, whose ETag is empty where S3 is known to show
+        checksums. Raises Changed if the key exists by now, EntryFailed if the bytes are not `size_bytes`; nothing is
+        left in the bucket then.
         """
         self._guard("write an object")
         common = {"Bucket": self.bucket, "Key": key}
@@ -494,19 +659,45 @@ class Store:
             # There is no other; but only at their very end do the pieces tell whether they are to be stored.
             for _ in chunks:
                 raise AssertionError("unreachable")
-            found = Fingerprint(size_bytes, sha.hexdigest(), crc_text(body.crc64nvme()), "")
-            headers = {f"x-amz-meta-{name}": value for name, value in new["Metadata"].items()}
-            headers |= {"x-amz-storage-class": new["StorageClass"], "if-none-match": "*", _CRC: found.crc64nvme}
-            if self._put(new["Key"], body, headers):
+            found = Fingerprint(
+                size_bytes, sha.hexdigest(), crc_text(body.crc64nvme()), body.md5().hex() if self._makes_md5 else ""
+            )
+            while True:
+                algorithm = self._algorithm
+                if algorithm != "CRC64NVME":
+                    found = replace(found, crc32=_sum(body, algorithm))
+                try:
+                    self._put_whole(new, body, algorithm)
+                except (ClientError, BotoCoreError) as error:
+                    if not self._is_ours(new, found):
+                        if self._without(algorithm, error):
+                            continue
+                        raise
                 return found
-            try:
-                self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", ChecksumCRC64NVME=found.crc64nvme)
-            except (ClientError, BotoCoreError):
-                if not self._is_ours(new, found):
-                    raise
-            return found
         finally:
             body.release()
+
+    def _put_whole(self, new: dict[str, Any], body: Chunk, algorithm: str) -> None:
+        checksum = _sum(body, algorithm)
+        headers = {f"x-amz-meta-{name}": value for name, value in new["Metadata"].items()}
+        headers |= {"x-amz-storage-class": new["StorageClass"], "if-none-match": "*"}
+        if self._put(new["Key"], body, headers | _header(algorithm, checksum)):
+            return
+        self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", **_parameters(algorithm, checksum))
+
+    def _without(self, algorithm: str, error: Exception) -> bool:
+        """Whether S3 refused a call because it does not know this checksum; the next calls make do with less."""
+        if not algorithm or not isinstance(error, ClientError):
+            return False
+        said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        message = str(said.get("Message", "")).lower()
+        about_it = any(word in message for word in ("checksum", "crc", "header")) and "object-size" not in message
+        if status not in (400, 501) or said.get("Code") not in _UNKNOWN_HEADER or not about_it:
+            return False
+        if self._algorithm == algorithm:
+            self._algorithm = _NEXT_ALGORITHM[algorithm]
+            log.info("S3 does not know the checksum %s: %s", algorithm, self._algorithm or "none is sent")
+        return True
 
     def _write_parts(
         self,
@@ -516,13 +707,10 @@ class Store:
         size_bytes: int,
         landing: Landing | None,
     ) -> Fingerprint:
-        upload_id = self._s3.create_multipart_upload(**new, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT")[
-            "UploadId"
-        ]
-        common = {**common, "UploadId": upload_id}
+        upload = self._begin_upload(common, new)
         part_bytes = max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))
         sha = hashlib.sha256()
-        parts: list[Future[tuple[dict[str, Any], int, int]]] = []
+        parts: list[Future[_Part]] = []
         completed = False
         room = threading.Semaphore(PARTS_IN_FLIGHT)
         try:
@@ -535,23 +723,12 @@ class Store:
                     if any(part.done() and part.exception() for part in parts):
                         chunk.release()
                         break
-                    parts.append(pool.submit(self._send_part, common, len(parts) + 1, chunk))
+                    parts.append(pool.submit(self._send_part, upload, len(parts) + 1, chunk))
                     parts[-1].add_done_callback(partial(_part_done, chunk, room))
-            sent, crc = [], 0
-            for part in parts:
-                answer, part_crc, size = part.result()
-                crc = checksums.combine_crc64nvme(crc, part_crc, size)
-                sent.append(answer)
-            found = Fingerprint(size_bytes, sha.hexdigest(), crc_text(crc), "")
+            sent = [part.result() for part in parts]
+            found = _joined(sent, size_bytes, sha.hexdigest())
             try:
-                self._s3.complete_multipart_upload(
-                    **common,
-                    MultipartUpload={"Parts": cast(Any, sent)},
-                    ChecksumCRC64NVME=found.crc64nvme,
-                    ChecksumType="FULL_OBJECT",
-                    MpuObjectSize=size_bytes,
-                    IfNoneMatch="*",
-                )
+                self._complete(upload, sent, found)
             except (ClientError, BotoCoreError):
                 if not self._is_ours(new, found):
                     raise
@@ -560,32 +737,82 @@ class Store:
         finally:
             if not completed:
                 try:
-                    self._s3.abort_multipart_upload(**common)
+                    self._s3.abort_multipart_upload(**cast(Any, upload.names))
                 except (ClientError, BotoCoreError) as error:
                     log.warning("%s", self._failure(f"abort the upload of {common['Key']}", error))
 
-    def _send_part(self, common: dict[str, Any], number: int, chunk: Chunk) -> tuple[dict[str, Any], int, int]:
-        """Send a part; returns what Complete wants of it, its CRC and its size."""
-        size, crc = len(chunk), chunk.crc64nvme()
-        text = crc_text(crc)
-        etag = (
-            self._put(common["Key"], chunk, {_CRC: text}, partNumber=str(number), uploadId=common["UploadId"])
-            or self._s3.upload_part(**common, PartNumber=number, Body=cast(Any, chunk), ChecksumCRC64NVME=text)["ETag"]
-        )
-        return {"PartNumber": number, "ETag": etag, "ChecksumCRC64NVME": text}, crc, size
+    def _begin_upload(self, common: dict[str, Any], new: dict[str, Any]) -> _Upload:
+        while True:
+            algorithm = self._algorithm
+            kind: dict[str, Any] = {"ChecksumAlgorithm": algorithm, "ChecksumType": "FULL_OBJECT"} if algorithm else {}
+            try:
+                upload_id = self._s3.create_multipart_upload(**new, **kind)["UploadId"]
+            except ClientError as error:
+                if not self._without(algorithm, error):
+                    raise
+            else:
+                return _Upload({**common, "UploadId": upload_id}, algorithm)
+
+    def _send_part(self, upload: _Upload, number: int, chunk: Chunk) -> _Part:
+        md5 = chunk.md5() if self._makes_md5 else b""
+        crc, crc32 = chunk.crc64nvme(), chunk.crc32() if upload.algorithm == "CRC32" else None
+        where = {"partNumber": str(number), "uploadId": upload.names["UploadId"]}
+        algorithm = upload.algorithm
+        while True:
+            checksum = _sum(chunk, algorithm)
+            try:
+                etag = (
+                    self._put(upload.names["Key"], chunk, _header(algorithm, checksum), **where)
+                    or self._s3.upload_part(
+                        **upload.names,
+                        PartNumber=number,
+                        Body=cast(Any, chunk),
+                        **_parameters(algorithm, checksum),
+                    )["ETag"]
+                )
+                return _Part(number, len(chunk), etag, crc, crc32, checksum, md5)
+            except ClientError as error:
+                if not self._without(algorithm, error):
+                    raise
+                # What was agreed upon cannot be kept: this upload goes on without.
+                algorithm = upload.algorithm = ""
+
+    def _complete(self, upload: _Upload, sent: list[_Part], found: Fingerprint) -> None:
+        algorithm = upload.algorithm
+        while True:
+            parts = [
+                {"PartNumber": part.number, "ETag": part.etag, **_parameters(algorithm, part.checksum)} for part in sent
+            ]
+            whole = found.crc64nvme if algorithm == "CRC64NVME" else found.crc32
+            more = _parameters(algorithm, whole, ChecksumType="FULL_OBJECT", MpuObjectSize=found.size_bytes)
+            try:
+                self._s3.complete_multipart_upload(
+                    **upload.names, MultipartUpload={"Parts": cast(Any, parts)}, IfNoneMatch="*", **more
+                )
+                return
+            except ClientError as error:
+                if not self._without(algorithm, error):
+                    raise
+                algorithm = ""
 
     @cached_property
     def _puts(self) -> Puts | None:
         """The quick way to write; None where only boto3 knows the way: by a proxy, to an access point named by ARN."""
-        known = {"Bucket": self.bucket, "Key": "key"}
-        address = self._s3.generate_presigned_url("put_object", Params=known).partition("?")[0]
+        address, _, query = self._s3.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": "key"}
+        ).partition("?")
         credentials = self._session.get_credentials()
         if credentials is None or self.bucket.startswith("arn:") or get_environ_proxies(address):
             return None
         url = urlsplit(address.removesuffix("key"))
-        trust = self._session._session.get_config_variable("ca_bundle") or None
-        host = Host(url, trust=trust, seconds=READ_SECONDS)
-        return Puts(host, url.path, self._s3.meta.region_name, credentials.get_frozen_credentials)
+        region = parse_qs(query)["X-Amz-Credential"][0].split("/")[2]
+        host = Host(url, trust=self._trust(), seconds=READ_SECONDS)
+        return Puts(host, url.path, region, credentials.get_frozen_credentials, sign_bodies=self._plain)
+
+    def _trust(self) -> str:
+        """The file or folder of certificates that boto3 trusts."""
+        named = self._session._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        return str(named or get_cert_path(True))
 
     def _put(self, key: str, body: Chunk, headers: Mapping[str, str], **query: str) -> str:
         """The ETag of what the quick way has stored; empty if it has to be stored by boto3."""
@@ -603,7 +830,7 @@ class Store:
         return (
             stored is not None
             and stored.size_bytes == found.size_bytes
-            and stored.crc64nvme == found.crc64nvme
+            and stored.crc64nvme in ("", found.crc64nvme)
             and dict(stored.metadata) == new["Metadata"]
         )
 

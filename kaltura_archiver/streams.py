@@ -89,7 +89,7 @@ class Chunk:
 
     def __init__(self, budget: Budget, size_bytes: int, stop: threading.Event) -> None:
         self._budget, self._blocks = budget, budget.take(size_bytes, stop)
-        self._size, self._next = 0, 0
+        self._size, self._at = 0, 0
         self._most, self._landed = size_bytes, memoryview(b"")
 
     @property
@@ -125,6 +125,24 @@ class Chunk:
             crc = checksums.crc64nvme(piece, crc)
         return crc
 
+    def crc32(self) -> int:
+        crc = 0
+        for piece in self:
+            crc = checksums.crc32(piece, crc)
+        return crc
+
+    def md5(self) -> bytes:
+        md5 = hashlib.md5(usedforsecurity=False)
+        for piece in self:
+            md5.update(piece)
+        return md5.digest()
+
+    def sha256(self) -> str:
+        sha = hashlib.sha256()
+        for piece in self:
+            sha.update(piece)
+        return sha.hexdigest()
+
     def __len__(self) -> int:
         return self._size
 
@@ -135,21 +153,31 @@ class Chunk:
 
     def read(self, size: int = -1) -> bytes | memoryview:
         """The next block, whatever its size: the connection takes as much at a time as it is given."""
-        left = self._size - self._next * self._budget.block_bytes
+        left = self._size - self._at
         if left <= 0:
             return b""
-        self._next += 1
-        return memoryview(self._blocks[self._next - 1])[:left]
+        block, at = divmod(self._at, self._budget.block_bytes)
+        piece = memoryview(self._blocks[block])[at : at + left]
+        self._at += len(piece)
+        return piece
+
+    def readinto(self, room: memoryview) -> int:
+        """For who has no more room than so much: botocore's signer in C, where bodies are signed."""
+        begin = self._at
+        piece = self.read()[: len(room)]
+        room[: len(piece)] = piece
+        self._at = begin + len(piece)
+        return len(piece)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Back to the beginning, to be sent once more; nobody asks for anything else."""
         if (offset, whence) != (0, 0):
             raise io.UnsupportedOperation("only back to the beginning")
-        self._next = 0
+        self._at = 0
         return 0
 
     def tell(self) -> int:
-        return min(self._size, self._next * self._budget.block_bytes)
+        return self._at
 
 
 class Landing:
@@ -224,13 +252,16 @@ class Fingerprint:
     """What identifies content: its size, SHA-256 and CRC64NVME, and the ETag that parts of `part_bytes` would give it.
 
     S3's ETag is the MD5 of the bytes for an object written in one piece, else the MD5 of its parts' MD5s and their
-    number.
+    number. It is empty where nobody asked for it, and `etag_guessed` where the size of the parts is no more than usual.
+    The CRC32, too, is there only where it is needed.
     """
 
     size_bytes: int
     sha256: str
     crc64nvme: str
-    etag: str
+    etag: str = ""
+    etag_guessed: bool = False
+    crc32: str = ""
 
 
 class Fingerprinter:
@@ -239,9 +270,12 @@ class Fingerprinter:
     Without `md5` the ETag is empty: MD5 takes longer than all the rest, and SHA-256 proves more.
     """
 
-    def __init__(self, part_bytes: int | None = None, *, md5: bool = True) -> None:
-        self._part_bytes, self._with_md5 = part_bytes, md5
+    def __init__(
+        self, part_bytes: int | None = None, *, md5: bool = True, guessed: bool = False, crc32: bool = False
+    ) -> None:
+        self._part_bytes, self._with_md5, self._guessed = part_bytes, md5, guessed
         self._size, self._crc, self._sha = 0, 0, hashlib.sha256()
+        self._crc32 = 0 if crc32 else None
         self._md5, self._in_part = hashlib.md5(usedforsecurity=False), 0
         self._parts: list[bytes] = []
 
@@ -249,6 +283,8 @@ class Fingerprinter:
         self._sha.update(piece)
         self._crc = checksums.crc64nvme(piece, self._crc)
         self._size += len(piece)
+        if self._crc32 is not None:
+            self._crc32 = checksums.crc32(piece, self._crc32)
         if not self._with_md5:
             return
         view = memoryview(piece)
@@ -269,9 +305,14 @@ class Fingerprinter:
     def result(self) -> Fingerprint:
         etag = self._md5.hexdigest() if self._with_md5 else ""
         if self._with_md5 and self._part_bytes:
-            digests = b"".join([*self._parts, self._md5.digest()])
-            etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(self._parts) + 1}"
-        return Fingerprint(self._size, self._sha.hexdigest(), crc_text(self._crc), etag)
+            etag = etag_of_parts([*self._parts, self._md5.digest()])
+        crc32 = "" if self._crc32 is None else crc32_text(self._crc32)
+        return Fingerprint(self._size, self._sha.hexdigest(), crc_text(self._crc), etag, self._guessed, crc32)
+
+
+def etag_of_parts(md5s: list[bytes]) -> str:
+    """The ETag that S3 gives to an object of parts with these MD5s."""
+    return f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}"
 
 
 def fingerprint(pieces: Iterable[Piece], taken: Fingerprinter | None = None) -> Fingerprint:
@@ -285,3 +326,8 @@ def fingerprint(pieces: Iterable[Piece], taken: Fingerprinter | None = None) -> 
 def crc_text(crc: int) -> str:
     """A CRC64 as S3 writes it: base64 of eight bytes."""
     return base64.b64encode(crc.to_bytes(8, "big")).decode()
+
+
+def crc32_text(crc: int) -> str:
+    """A CRC32 as S3 writes it: base64 of four bytes."""
+    return base64.b64encode(crc.to_bytes(4, "big")).decode()

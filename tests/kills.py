@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from looking import big, free_locks
+from looking import big, free_locks, proof
 
 from kaltura_archiver.model import ARCHIVED_TAG
 from kaltura_archiver.sandbox.world import Sandbox
@@ -177,7 +177,8 @@ class Killing:
             digest = hashlib.sha256(video).hexdigest()
             if body != video:
                 wrong.append(f"{entry_id}: the object has {len(body)} bytes that are not the {len(video)} of the video")
-            expected = {"sha256": digest, "flavor": self.original_ids[entry_id]}
+            shown = proof(sandbox, entry_id, "checksum", video)
+            expected = {"sha256": digest, "flavor": self.original_ids[entry_id], "proof": shown}
             if sandbox.s3.tags(entry_id) != expected:
                 wrong.append(f"{entry_id}: the object is tagged {sandbox.s3.tags(entry_id)}, not {expected}")
             tags = f"{OTHER_TAG}, {ARCHIVED_TAG}" if number % 2 else ARCHIVED_TAG

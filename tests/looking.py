@@ -13,7 +13,7 @@ from kaltura_archiver import cli
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura import Asset, Token
-from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.sandbox.world import Sandbox, crc64nvme
 
 Run = Callable[..., Any]
 LOCK = cli._lock
@@ -41,6 +41,11 @@ def mark_of(sandbox: Sandbox, entry_id: str) -> str:
     keys = sandbox.s3.keys()
     [mark] = [key for key in keys if key.startswith(f"suspect/{entry_id}/")]
     return mark
+
+
+def proof(sandbox: Sandbox, entry_id: str, evidence: str, content: bytes) -> str:
+    """The tag of an object by which it is known to hold this content."""
+    return f"{evidence} {crc64nvme(content)} {sandbox.s3.etag(entry_id)}"
 
 
 def shown(sandbox: Sandbox, entry_id: str) -> bytes:
@@ -117,13 +122,17 @@ def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kaltura_archiver.pacing.FIRST_PAUSE_SECONDS", 0.0)
 
 
-def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes) -> None:
+def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes, *, evidence: str = "read") -> None:
     assert hashlib.sha256(shown(sandbox, entry_id)).digest() == hashlib.sha256(content).digest()
     assert tags_of(sandbox, entry_id) == ARCHIVED_TAG
     assert sandbox.s3.body(entry_id) == content
     tags = sandbox.s3.tags(entry_id)
     assert tags.pop("restored-at")
-    assert tags == {"sha256": hashlib.sha256(content).hexdigest(), "flavor": content_id(sandbox, entry_id)}
+    assert tags == {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "flavor": content_id(sandbox, entry_id),
+        "proof": proof(sandbox, entry_id, evidence, content),
+    }
     assert copies(sandbox) == [entry_id]
     assert state_of(run, entry_id) == "archived"
     # So certain that the next replace may begin at once.

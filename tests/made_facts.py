@@ -23,6 +23,9 @@ FLAVOR = "0_source01"
 VIDEO_BYTES = 5_000_000
 PLACEHOLDER_BYTES = 40_000
 SHA256 = "ab" * 32
+CRC64NVME = "AAAAAAAAAAE="
+ETAG = "e" * 32
+PROOF = f"checksum {CRC64NVME} {ETAG}"
 
 
 def tags_of(*, archived: bool = False, replaced: bool = False) -> tuple[str, ...]:
@@ -45,13 +48,15 @@ def stored(
     flavor: str = f"{FLAVOR}@2",
     sha256: str = SHA256,
     placeholder: str = "",
+    proof: str = PROOF,
+    etag: str = ETAG,
+    crc64nvme: str = "",
     storage_class: str = "STANDARD",
     availability: Availability = Availability.READABLE,
 ) -> StoredObject:
-    tags = {
-        name: value for name, value in (("sha256", sha256), ("flavor", flavor), ("placeholder", placeholder)) if value
-    }
-    return StoredObject(ID, size_bytes, "e" * 32, storage_class, availability, tags=tags)
+    given = {"sha256": sha256, "flavor": flavor, "placeholder": placeholder, "proof": proof}
+    tags = {name: value for name, value in given.items() if value}
+    return StoredObject(ID, size_bytes, etag, storage_class, availability, tags=tags, crc64nvme=crc64nvme)
 
 
 def facts(
@@ -93,15 +98,17 @@ def any_facts(draw: st.DrawFn) -> Facts:
         copy = StoredObject(
             ID,
             draw(st.just(0) | _sizes),
-            draw(st.sampled_from(["e" * 32, f"{'e' * 32}-2"])),
+            draw(st.sampled_from([ETAG, f"{ETAG}-2"])),
             draw(st.sampled_from(["STANDARD", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"])),
             draw(st.sampled_from(Availability)),
             tags={
                 "sha256": draw(st.sampled_from(["", SHA256])),
                 "flavor": draw(_content_ids),
                 "placeholder": draw(_content_ids),
+                "proof": draw(st.sampled_from(["", "checksum", PROOF, f"{PROOF}-2", f"read AAAAAAAAAAI= {ETAG}"])),
                 "damaged-at": draw(st.sampled_from(["", "", "", "2026-01-01T00:00:00Z"])),
             },
+            crc64nvme=draw(st.sampled_from(["", CRC64NVME])),
         )
     running = draw(st.sampled_from(["", "", "0_temporary"]))
     entry = Entry(

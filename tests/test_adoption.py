@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from looking import content_id, mark_of, state_of
+from looking import content_id, mark_of, proof, state_of
 
 from kaltura_archiver.model import ARCHIVED_TAG, State
 from kaltura_archiver.sandbox.control import Request
@@ -139,12 +139,28 @@ def test_within_three_percent_but_other_bytes_is_refused(sandbox: Sandbox, run: 
 
 
 @pytest.mark.parametrize("part_bytes", [None, 1000])
-def test_a_kms_object_is_adopted_only_if_the_operator_accepts_its_size(
+def test_a_kms_object_that_can_be_read_is_read_back(sandbox: Sandbox, run: Run, part_bytes: int | None) -> None:
+    sandbox.s3.settings.kms = True
+    content = sandbox.video()
+    entry_id = _legacy(sandbox, content, part_bytes=part_bytes)
+    done = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert done.outcomes == {entry_id: "done"}, done.err
+    assert "they are read back" in done.err
+    assert sandbox.s3.tags(entry_id)["proof"] == proof(sandbox, entry_id, "read", content)
+    assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+
+    other = _legacy(sandbox, content, part_bytes=part_bytes, stored=content[:-1] + b"?")
+    assert run("s3copy", "--id", other, "--no-dry-run", "--accept-size-match").outcomes == {other: "refused"}
+    assert state_of(run, other) == "diverged"
+
+
+@pytest.mark.parametrize("part_bytes", [None, 1000])
+def test_a_frozen_kms_object_is_adopted_only_if_the_operator_accepts_its_size(
     sandbox: Sandbox, run: Run, part_bytes: int | None
 ) -> None:
     sandbox.s3.settings.kms = True
     content = sandbox.video()
-    entry_id = _legacy(sandbox, content, part_bytes=part_bytes)
+    entry_id = _legacy(sandbox, content, part_bytes=part_bytes, storage_class="GLACIER")
     refused = run("s3copy", "--id", entry_id, "--no-dry-run")
     assert (refused.code, refused.outcomes) == (3, {entry_id: "refused"})
     assert "--accept-size-match" in refused.out
@@ -157,7 +173,10 @@ def test_a_kms_object_is_adopted_only_if_the_operator_accepts_its_size(
     tags = sandbox.s3.tags(entry_id)
     assert tags["accepted"] == "size"
     assert tags["sha256"] == hashlib.sha256(content).hexdigest()
+    assert tags["proof"] == proof(sandbox, entry_id, "accepted", content)
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "waiting"}
+    sandbox.s3.thaw(entry_id)
     back = run("restore", "--id", entry_id, "--no-dry-run")
     assert back.outcomes == {entry_id: "done"}, back.err
     original = sandbox.kaltura.original(entry_id)

@@ -20,6 +20,7 @@ from looking import (
     content_id,
     lose_flavor_tag,
     original_of,
+    proof,
     shown,
     state_of,
     tags_of,
@@ -68,6 +69,7 @@ def test_s3copy_stores_the_very_bytes_in_the_class_asked_for(sandbox: Sandbox, r
     assert sandbox.s3.tags(entry_id) == {
         "sha256": hashlib.sha256(content).hexdigest(),
         "flavor": content_id(sandbox, entry_id),
+        "proof": proof(sandbox, entry_id, "checksum", content),
     }
     assert tags_of(sandbox, entry_id) == f"lecture, {ARCHIVED_TAG}"
     assert done.rows[0]["bytes_moved"] == str(len(content))
@@ -469,7 +471,7 @@ def test_via_url_moves_no_bytes_through_us(sandbox: Sandbox, run: Run) -> None:
     assert swap.parameters["resource"]["objectType"] == "KalturaUrlResource"
     assert ran.rows[0]["bytes_moved"] == "0"
     assert "Signature" not in ran.out + ran.err
-    assert_restored(sandbox, run, entry_id, content)
+    assert_restored(sandbox, run, entry_id, content, evidence="checksum")
 
 
 def test_a_url_that_kaltura_cannot_fetch_is_cancelled_and_leaves_the_placeholder(sandbox: Sandbox, run: Run) -> None:
@@ -493,7 +495,7 @@ def test_half_of_the_video_taken_for_all_of_it_is_seen_and_restored_again(sandbo
     assert tags_of(sandbox, entry_id) == BOTH
     assert state_of(run, entry_id) == "placeholder"
     assert run("restore", "--id", entry_id, "--no-dry-run", "--via", "url").outcomes == {entry_id: "done"}
-    assert_restored(sandbox, run, entry_id, content)
+    assert_restored(sandbox, run, entry_id, content, evidence="checksum")
 
 
 def test_a_tag_that_another_author_saves_away_during_the_swap_is_set_again(sandbox: Sandbox, run: Run) -> None:

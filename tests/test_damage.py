@@ -11,6 +11,7 @@ from looking import (
     content_id,
     do_not_wait,
     mark_of,
+    original_of,
     shown,
     state_of,
     tags_of,
@@ -158,6 +159,20 @@ def test_a_byte_flipped_when_the_original_is_read_again_is_not_believed_at_once(
     sandbox.control.add_fault("file.GET", "flip")
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert_goal(sandbox, run, "replace_video", entry_id, video)
+
+
+@pytest.mark.parametrize(("kilobytes", "outcome"), [(200, "failed"), (147, "done")])
+def test_a_download_that_kalturas_rounded_size_contradicts_is_not_archived(
+    sandbox: Sandbox, run: Run, kilobytes: int, outcome: str
+) -> None:
+    """Its Content-Length agrees with itself: a file that was cut before it was served."""
+    entry = sandbox.kaltura.add_entry(bytes(150_000), exact_size=False)
+    original_of(sandbox, entry.id).size_kb = kilobytes
+    ran = run("s3copy", "--id", entry.id, "--no-dry-run")
+    assert ran.outcomes == {entry.id: outcome}
+    if outcome == "failed":
+        assert "the download has 150000 bytes, Kaltura says about 200 KB" in ran.out
+        assert sandbox.s3.keys() == []
 
 
 @pytest.mark.parametrize(

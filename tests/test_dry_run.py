@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -232,33 +233,65 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
     assert run("repair", "--id", entry_id, "--repair").outcomes == {entry_id: "already"}
 
 
+# What a dry run may call. Whatever else is public there has to be refused, and to be listed below.
+READS = {
+    Kaltura: {
+        "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings", "look", "now", "paced",
+        "pages", "placings", "sign_in", "stale_tokens", "usual_tags",
+    },
+    Store: {
+        "check_bucket", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign", "prove_by_md5", "read",
+        "read_lock",
+    },
+}  # fmt: skip
+
+
 @pytest.mark.usefixtures("run")
 def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sandbox) -> None:
-    """The second wall: a forgotten gate is an error, not a deletion."""
+    """The second wall: a forgotten gate is an error, not a deletion. No public method can be forgotten here."""
     settings = read_settings()
     kaltura, store = Kaltura(settings, read_only=True), Store(settings, read_only=True)
     kaltura.sign_in()
     entry_id = sandbox.add(State.ARCHIVED)
     original = sandbox.kaltura.original(entry_id)
+    stored = store.head(entry_id)
     assert original is not None
-    changes: list[Callable[[], object]] = [
-        lambda: kaltura.change_tags(entry_id, add="x1"),
-        lambda: kaltura.new_token("a.mp4", 3),
-        lambda: kaltura.delete_token("0_any"),
-        lambda: kaltura.update_content(entry_id, "0_any"),
-        lambda: kaltura.add_content(entry_id, "0_any"),
-        lambda: kaltura.approve_replace(entry_id),
-        lambda: kaltura.cancel_replace(entry_id),
-        lambda: kaltura.delete_flavor(original.id),
-        lambda: kaltura.update_flavor(original.id, {"label": "x"}),
-        lambda: store.write("0_new", [b"abc"], 3, metadata={}, storage_class="STANDARD"),
-        lambda: store.set_tags(entry_id, sha256="x"),
-        lambda: store.request_thaw(entry_id, tier="bulk", days=1),
-        lambda: store.put_text("settings/0_x.json", "{}", if_match=""),
-    ]
-    for change in changes:
-        with pytest.raises(AssertionError, match="a dry run must not"):
-            change()
+    assert stored is not None
+    changes: dict[type, dict[str, Callable[[], object]]] = {
+        Kaltura: {
+            "add_content": lambda: kaltura.add_content(entry_id, "0_any"),
+            "approve_replace": lambda: kaltura.approve_replace(entry_id),
+            "cancel_replace": lambda: kaltura.cancel_replace(entry_id),
+            "change_tags": lambda: kaltura.change_tags(entry_id, add="x1"),
+            "delete_flavor": lambda: kaltura.delete_flavor(original.id),
+            "delete_token": lambda: kaltura.delete_token("0_any"),
+            "new_token": lambda: kaltura.new_token("a.mp4", 3),
+            "update_flavor": lambda: kaltura.update_flavor(original.id, {"label": "x"}),
+            "update_content": lambda: kaltura.update_content(entry_id, "0_any"),
+            "upload": lambda: kaltura.upload("0_any", "a.mp4", 3, [b"abc"]),
+        },
+        Store: {
+            "abort_stale_uploads": lambda: store.abort_stale_uploads([entry_id], datetime.now(UTC)),
+            "mark_placeholder": lambda: store.mark_placeholder(entry_id, "0_any@2", 3),
+            "mark": lambda: store.mark(stored, "damaged"),
+            "put_lock": lambda: store.put_lock("locks/any.json", "{}", if_match=""),
+            "put_text": lambda: store.put_text("log/any", "text", if_match=""),
+            "request_thaw": lambda: store.request_thaw(stored, tier="bulk", days=1),
+            "set_tags": lambda: store.set_tags(entry_id, sha256="x"),
+            "write": lambda: store.write("0_new", [b"abc"], 3, metadata={}, storage_class="STANDARD"),
+        },
+    }
+    for kind, calls in changes.items():
+        public = {name for name, member in vars(kind).items() if callable(member) and not name.startswith("_")}
+        assert set(calls) | READS[kind] == public, kind.__name__
+        assert set(calls) & READS[kind] == set()
+        for name, call in calls.items():
+            refused = ""
+            try:
+                call()
+            except AssertionError as error:
+                refused = str(error)
+            assert "a dry run must not" in refused, f"{kind.__name__}.{name} changes something in a dry run"
     assert sandbox.control.writes() == []
 
 

@@ -303,3 +303,18 @@ def test_a_database_that_is_away_at_the_swap_leaves_nothing_unsaid(
         assert "is not known: its tags stay" in ran.err
         assert outcome(run, "repair", entry_id) == "done"
     assert state_of(run, entry_id) == "archived"
+
+
+def test_a_video_that_came_in_the_placeholders_stead_is_told_from_what_it_replaced(held: Sandbox, run: Run) -> None:
+    """What was recorded of the replacement: a placeholder that a late job puts over that video lies over somebody's."""
+    entry_id = held.add(State.ARCHIVED)
+    newer = b"a newer lecture" * 500
+    held.control.add_fault("flavorAsset.list", times=1000, before=lambda _: newer_once(held, entry_id, newer))
+    ran = run("replace_video", "--id", entry_id, ACT)
+    assert ran.outcomes == {entry_id: "failed"}
+    assert "was another video uploaded meanwhile?" in ran.out
+    assert state_of(run, entry_id) == "diverged"
+    held.control.clear_faults()
+    link_again(held, entry_id)
+    assert shown(held, entry_id) == held.placeholder
+    assert "lies over" in run("health", "--id", entry_id).rows[0]["message"]

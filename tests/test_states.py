@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from made_facts import (
 )
 
 from kaltura_archiver.model import Entry, Facts, FlavorAsset, FlavorStatus, Identity, ReplacementStatus, State
-from kaltura_archiver.states import classify, holds_placeholder, identify, sizes_agree
+from kaltura_archiver.states import classify, holds_placeholder, identify, needs_tags, sizes_agree
 
 # The state table, written down a second time: tag flavors_deleted, tag archived_to_s3, object, original flavor, agree,
 # whether the original is the placeholder, state. The first row that fits wins. "*" is any.
@@ -74,7 +75,9 @@ def _cells(known: Facts) -> tuple[str, ...]:
             agree = "no"
         named = copy.tags.get("placeholder")
         here = f"{flavor.id}@{flavor.version}"
-        if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at"):
+        proof = copy.tags["proof"].split(" ")
+        overwritten = len(proof) == 3 and copy.crc64nvme not in ("", proof[1])
+        if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at") or overwritten:
             # Recorded as what replaced the original, or found to be broken: sizes count for nothing.
             agree = "no"
         if named == f"{flavor.id}@{flavor.version}" or flavor.size_bytes in configured:
@@ -184,6 +187,15 @@ def test_a_second_original_that_is_not_ready_does_not_hide_the_ready_one() -> No
         (original(), stored(), Identity.SAME),
         (original(), stored(flavor=""), Identity.LIKELY),
         (original(), stored(sha256=""), Identity.LIKELY),
+        # Nothing shows that S3 has the bytes that were read: tagged by an earlier build, or another object since.
+        # What S3 itself shows beats the tags, either way.
+        (original(), stored(proof=""), Identity.LIKELY),
+        (original(), stored(proof="hearsay AAAAAAAAAAE= e"), Identity.LIKELY),
+        (original(), stored(proof="checksum"), Identity.LIKELY),
+        (original(), stored(etag=f"{'f' * 32}-2"), Identity.LIKELY),
+        (original(), stored(etag=f"{'f' * 32}-2", crc64nvme="AAAAAAAAAAE="), Identity.SAME),
+        (original(), stored(crc64nvme="AAAAAAAAAAI="), Identity.DIFFERENT),
+        (original(size_bytes=None, size_kb=VIDEO_BYTES // 1024), stored(proof=""), Identity.LIKELY),
         (original(version="12"), stored(), Identity.LIKELY),
         (original(), stored(flavor="0_other001@2"), Identity.LIKELY),
         (original(size_bytes=VIDEO_BYTES + 1), stored(), Identity.DIFFERENT),
@@ -217,6 +229,9 @@ def test_same_needs_the_flavor_tag_of_this_version_a_checksum_and_agreeing_sizes
     assert copy is not None
     assert copy.tags["flavor"] == f"{flavor.id}@{flavor.version}"
     assert copy.tags["sha256"] == SHA256
+    evidence, crc64nvme, etag = copy.tags["proof"].split()
+    assert evidence in ("checksum", "read")
+    assert crc64nvme == copy.crc64nvme or (not copy.crc64nvme and etag == copy.etag)
     assert flavor.size_bytes in (None, copy.size_bytes)
 
 
@@ -250,3 +265,12 @@ def test_rounded_kilobytes_agree_within_three_percent_both_ways(size_kb: int, st
 def test_a_failed_look_up_is_not_a_size() -> None:
     with pytest.raises(ValueError, match="negative"):
         sizes_agree(10, -1)
+
+
+def test_a_listing_is_not_enough_where_rounded_kilobytes_may_be_those_of_a_placeholder() -> None:
+    """Old originals have no exact size: then even a copy of about the same size may be that of a placeholder."""
+    rounded, copy = original(size_bytes=None, size_kb=PLACEHOLDER_BYTES // 1024), stored(size_bytes=PLACEHOLDER_BYTES)
+    listed = replace(copy, tags={}, etag="", complete=False)
+    assert needs_tags(facts(rounded, listed, archived=True))
+    other = original(size_bytes=None, size_kb=VIDEO_BYTES // 1024)
+    assert not needs_tags(facts(other, replace(listed, size_bytes=VIDEO_BYTES), archived=True))

@@ -186,7 +186,7 @@ def test_an_s3_that_cannot_be_read_is_a_failure_and_no_damage(sandbox: Sandbox, 
     ran = verify(sandbox, run, "--id", entry_id)
     assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
     assert "access denied" in ran.rows[0]["detail"]
-    assert set(sandbox.s3.tags(entry_id)) == {"sha256", "flavor"}
+    assert set(sandbox.s3.tags(entry_id)) == {"sha256", "flavor", "proof"}
 
 
 def test_a_copy_exchanged_while_it_is_read_is_not_called_damaged(sandbox: Sandbox, run: Run) -> None:
@@ -334,3 +334,28 @@ def test_a_kms_encrypted_copy_of_ours_is_verified_by_its_sha256(sandbox: Sandbox
     sandbox.s3.settings.kms = True
     entry_id = sandbox.add("archived")
     assert verify(sandbox, run, "--id", entry_id).outcomes == {entry_id: "done"}
+
+
+def test_a_copy_known_to_be_damaged_is_never_handed_to_kaltura_by_its_url(sandbox: Sandbox, run: Run) -> None:
+    """Nobody looks at bytes that Kaltura fetches itself."""
+    entry_id = sandbox.add("placeholder")
+    damage(sandbox, entry_id)
+    assert verify(sandbox, run, "--id", entry_id).code == 1
+    for act in ([], ["--no-dry-run"]):
+        assert run("restore", "--id", entry_id, "--via", "url", *act).outcomes == {entry_id: "refused"}
+    assert sandbox.control.requests("media.updateContent") == []
+    assert shown(sandbox, entry_id) == sandbox.placeholder
+
+
+def test_a_copy_found_damaged_in_the_last_moment_is_not_handed_to_kaltura(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add("placeholder")
+    client, bucket = sandbox.s3.client(), sandbox.s3.bucket
+
+    def found(_: object) -> None:
+        tags = {**sandbox.s3.tags(entry_id), "damaged-at": "2026-01-01T00:00:00Z"}
+        tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
+        client.put_object_tagging(Bucket=bucket, Key=entry_id, Tagging={"TagSet": tag_set})  # type: ignore[typeddict-item]
+
+    sandbox.control.add_fault("s3.GetObjectTagging", "none", after=found)
+    assert run("restore", "--id", entry_id, "--via", "url", "--no-dry-run").outcomes == {entry_id: "refused"}
+    assert sandbox.control.requests("media.updateContent") == []

@@ -408,6 +408,12 @@ class S3Server:
             found = self._find(key)
             return found.value if found else None
 
+    def etag(self, key: str) -> str:
+        """Without its quotes; empty if there is no such object."""
+        with self._lock:
+            found = self._find(key)
+            return found.etag.strip('"') if found else ""
+
     def tags(self, key: str) -> dict[str, str]:
         with self._lock:
             found = self._find(key)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from awscrt import checksums
 
 from kaltura_archiver.model import ARCHIVED_TAG, PLACEHOLDER_PREFIX, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Control
@@ -30,6 +33,11 @@ _TAGS = {
 }
 _WITHOUT_COPY = (State.LOST, State.EMPTY, State.INITIAL, State.UNBACKED)
 _WITH_PLACEHOLDER = (State.LOST, State.PLACEHOLDER, State.HALF_TAGGED)
+
+
+def crc64nvme(content: bytes) -> str:
+    """As S3 writes it."""
+    return base64.b64encode(checksums.crc64nvme(content).to_bytes(8, "big")).decode()
 
 
 @functools.cache
@@ -143,7 +151,8 @@ class Sandbox:
     def store(self, entry_id: str, video: bytes, *, storage_class: str, holds_video: bool) -> None:
         """Put the stored copy of an entry, with the metadata and tags that the tool would have given it."""
         original = self.kaltura.original(entry_id)
-        tags = {"sha256": hashlib.sha256(video).hexdigest()}
+        md5 = hashlib.md5(video, usedforsecurity=False).hexdigest()
+        tags = {"sha256": hashlib.sha256(video).hexdigest(), "proof": f"checksum {crc64nvme(video)} {md5}"}
         here = f"{original.id}@{original.version}" if original else "0_gone@2"
         if holds_video and original:
             tags["flavor"] = here

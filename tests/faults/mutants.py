@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,24 @@ def _walk(scenario: str, *kinds: str) -> tuple[str, ...]:
 
 def _test(file: str, name: str) -> tuple[str, ...]:
     return ("-m", "pytest", "-n0", "-q", "--tb=no", str(HERE.parent / file), "-k", name)
+
+
+def _unguarded() -> Iterator[Mutant]:
+    """One for each method that changes something: without what keeps it from doing so in a dry run."""
+    for file, guard, instead in (
+        ("store.py", re.compile(r"self\._guard\(.*\)"), "pass"),
+        ("kaltura.py", re.compile(r"writes=True"), "writes=False"),
+    ):
+        methods = re.split(r"(?=^    def )", (PACKAGE / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for method in methods:
+            if found := guard.search(method):
+                old = method[: found.end()]
+                name = old.split("(")[0].removeprefix("    def ")
+                yield Mutant(
+                    f"let a dry run {name} ({file})",
+                    ((file, old, old[: found.start()] + instead),),
+                    _test("test_dry_run.py", "read_only_clients_refuse"),
+                )
 
 
 MUTANTS = (
@@ -180,10 +199,9 @@ MUTANTS = (
         (
             (
                 "apply.py",
-                "        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in",
-                "        if False and stored.crc64nvme not in",
+                "        self._record(work, work.original, found, self._shown(work, work.id, found), new=True)\n",
+                "",
             ),
-            ("apply.py", "        self._record(work, work.original, found)\n", ""),
         ),
         _test("test_races.py", "only_says_it_has"),
     ),
@@ -191,7 +209,7 @@ MUTANTS = (
         "drop If-None-Match",
         (
             ("store.py", 'Body=cast(Any, body), IfNoneMatch="*",', "Body=cast(Any, body),"),
-            ("store.py", '"if-none-match": "*", _CRC', "_CRC"),
+            ("store.py", ', "if-none-match": "*"}', "}"),
         ),
         _test("test_races.py", "archived_meanwhile"),
     ),
@@ -200,8 +218,8 @@ MUTANTS = (
         (
             (
                 "apply.py",
-                "            taken = self.store.fingerprinter(stored)\n",
-                "            taken = self.store.fingerprinter(stored)\n"
+                "            taken = self.store.fingerprinter(stored, own=True)\n",
+                "            taken = self.store.fingerprinter(stored, own=True)\n"
                 "            for flavor in work.facts.flavors:\n"
                 "                self.kaltura.delete_flavor(flavor.id)\n",
             ),
@@ -357,6 +375,132 @@ MUTANTS = (
         (("store.py", "    if status < 300 and model.name in _NEEDED", "    if False and model.name in _NEEDED"),),
         _walk("replace", "garbage"),
     ),
+    Mutant(
+        "call a copy the same although no evidence is recorded",
+        (("model.py", "        return _in_a_tag(self.etag) == proof.etag\n", "        return True\n"),),
+        _test("test_odd_s3.py", "overwrote_under_the_same_tags"),
+    ),
+    Mutant(
+        "believe the tags of an overwritten object",
+        (
+            (
+                "model.py",
+                "        if proof and self.crc64nvme and self.crc64nvme != proof.crc64nvme:",
+                "        if False:",
+            ),
+        ),
+        _test("test_odd_s3.py", "whose_copy_was_overwritten"),
+    ),
+    Mutant(
+        "tag a copy of which S3 shows nothing without reading it back",
+        (
+            (
+                "apply.py",
+                "        if self._own_sha256(work, stored, sent.sha256) == sent.sha256:\n",
+                "        if True:\n",
+            ),
+        ),
+        _test("test_odd_s3.py", "flipped_bit and nothing"),
+    ),
+    Mutant(
+        "trust a checksum that the service only repeats",
+        (("store.py", "        if any(checksums_shown.values()) and not self._checks:", "        if False:"),),
+        _test("test_odd_s3.py", "flipped_bit and repeated"),
+    ),
+    Mutant(
+        "take an ETag of guessed parts for a difference",
+        (("proof.py", " and stored.md5_etag and not found.etag_guessed:", ":"),),
+        _test("test_odd_s3.py", "guessed_part_size"),
+    ),
+    Mutant(
+        "go on with a replacement whose copy went",
+        (("apply.py", "            elif work.hides and self._copy_went(work):", "            elif False:"),),
+        _test("test_odd_s3.py", "goes_while_kaltura_converts"),
+    ),
+    Mutant(
+        "archive what Kaltura's rounded size contradicts",
+        (("apply.py", "        agrees = not kb or", "        agrees = True or"),),
+        _test("test_damage.py", "rounded_size_contradicts"),
+    ),
+    Mutant(
+        "presign for the address that all regions once had",
+        (("store.py", '    context.pop("use_global_endpoint", None)\n', "    pass\n"),),
+        _test("test_addresses.py", "everything_goes_where"),
+    ),
+    Mutant(
+        "never give the quick way up",
+        (("direct.py", "        self._usable = self._usable and self._failures < MAX_FAILURES\n", ""),),
+        _test("test_addresses.py", "cannot_be_reached"),
+    ),
+    Mutant(
+        "read without If-Match",
+        (("store.py", "Key=stored.key, IfMatch=f'\"{stored.etag}\"', Range", "Key=stored.key, Range"),),
+        _test("test_odd_s3.py", "exchanged_between_two_reads"),
+    ),
+    Mutant(
+        "take a checksum of checksums for one of the object",
+        (
+            (
+                "store.py",
+                '    return shown if kind == "FULL_OBJECT" or (not kind and not in_parts) else ""',
+                "    return shown",
+            ),
+        ),
+        _test("test_odd_s3.py", "checksum_of_checksums"),
+    ),
+    Mutant(
+        "send more parts than S3 takes",
+        (("store.py", "max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))", "CHUNK_BYTES"),),
+        _test("test_odd_s3.py", "nine_thousand_parts"),
+    ),
+    Mutant(
+        "complete an upload without telling the size of all",
+        (("store.py", 'ChecksumType="FULL_OBJECT", MpuObjectSize=found.size_bytes)', 'ChecksumType="FULL_OBJECT")'),),
+        _test("test_odd_s3.py", "whole_size_goes"),
+    ),
+    Mutant(
+        "guess the size of an only part",
+        (("store.py", "        if count == 1:\n", "        if False:\n"),),
+        _test("test_odd_s3.py", "one_part_is_known"),
+    ),
+    Mutant(
+        "do not keep what is displaced where no tag tells what it is",
+        (
+            (
+                "apply.py",
+                "        if holds_placeholder(work.facts):\n            return\n        key",
+                "        if holds_placeholder(work.facts) is not False:\n            return\n        key",
+            ),
+        ),
+        _test("test_cycle.py", "may_not_be_the_placeholder"),
+    ),
+    Mutant(
+        "leave rounded sizes to the listing",
+        (("states.py", "        return exact or (about and not original.size_bytes)", "        return exact"),),
+        _test("test_states.py", "listing_is_not_enough"),
+    ),
+    Mutant(
+        "hand a copy known to be damaged to Kaltura by its URL",
+        (("plans.py", '    if stored.spoiled and options.via == "url":', "    if False:"),),
+        _test("test_verify.py", "known_to_be_damaged"),
+    ),
+    Mutant(
+        "hand a copy that was just found damaged to Kaltura by its URL",
+        (("apply.py", "            raise Refused(spoiled)\n", "            pass\n"),),
+        _test("test_verify.py", "found_damaged_in_the_last_moment"),
+    ),
+    Mutant(
+        "do not record that another video came in the placeholder's place",
+        (
+            (
+                "apply.py",
+                'set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")',
+                "set_tags(work.id)",
+            ),
+        ),
+        _test("test_second_link.py", "in_the_placeholders_stead"),
+    ),
+    *_unguarded(),
 )
 
 
