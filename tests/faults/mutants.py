@@ -144,8 +144,8 @@ MUTANTS = (
         (
             (
                 "kaltura.py",
-                "partial(_update, entry_id, sent)",
-                "partial(_update, entry_id, add or sent)",
+                "partial(self._update, entry.id, sent)",
+                "partial(self._update, entry.id, add or sent)",
             ),
         ),
         _walk("s3copy", "drop-before"),
