@@ -573,9 +573,8 @@ class Store:
                 raise Stopped("asked to stop")
             before = offset
             try:
-                answer = self._s3.get_object(
-                    Bucket=self.bucket, Key=stored.key, IfMatch=f'"{stored.etag}"', Range=f"bytes={offset}-"
-                )
+                etag = stored.etag if self.bare_etags else f'"{stored.etag}"'
+                answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, IfMatch=etag, Range=f"bytes={offset}-")
             except ClientError as error:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
                     raise Changed(f"{what}: it was changed or removed on the way") from error
