@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import logging
 import math
 import os
@@ -11,12 +13,14 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
 import click
@@ -79,14 +83,33 @@ STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+NO_TERMINAL = (
+    "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
+    "credentials first (aws sts get-session-token), or use a profile without MFA"
+)
 
 
 def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-class Archiver(click.Group):
+class OnceEach(click.Command):
+    """A command that takes an option once: click itself would keep the last one, and say nothing of the others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            for param, number in Counter(given).items():
+                plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
+                if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
+                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Archiver(OnceEach, click.Group):
     """A group whose commands and options may be written with - or _, and whose errors are one line each."""
+
+    command_class = OnceEach
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Register a command; of what it calls a file or a folder, shells complete the names."""
@@ -138,12 +161,22 @@ class Archiver(click.Group):
             # The reader has gone; nobody wants to hear more.
             _discard_stdout()
             code = Exit.OK
-        except (KeyboardInterrupt, click.Abort):
-            code = _complain("interrupted", Exit.INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort) as error:
+            if isinstance(error.__cause__, EOFError):
+                # boto3 asks for the code of an MFA device, and nothing else is asked for here.
+                code = _complain(NO_TERMINAL, Exit.USAGE)
+            else:
+                code = _complain("interrupted", Exit.INTERRUPTED)
         except Stopped:
             code = Exit.INTERRUPTED
         except ArchiverError as error:
             code = _complain(str(error), error.exit_code)
+        except OSError as error:
+            # Whatever else can fail so is told in words of its own: what is left is stdout.
+            log.debug("unexpected", exc_info=True)
+            _discard_stdout()
+            where = error.filename or "to stdout"
+            code = _complain(f"cannot write {where}: {error.strerror or error}", Exit.FAILED)
         except Exception as error:
             log.debug("unexpected", exc_info=True)
             code = _complain(f"unexpected {type(error).__name__}: {error}; run with --log-level DEBUG", Exit.FAILED)
@@ -152,23 +185,78 @@ class Archiver(click.Group):
 
 def _discard_stdout() -> None:
     """Send what is still to be written nowhere; Python would complain again when it closes stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(sys.stdout, _Closed):
+        sys.stdout.silent = True
+        return
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class PatientStdout:
-    """Stdout of a run that changes something: when who reads the rows has gone, the work goes on."""
+    """Stdout of a run that changes something: when who reads the rows has gone, or the disk is full, the work goes on.
+
+    `failure` is set where rows were lost that somebody wanted.
+    """
+
+    failure: OSError | None = None
+
+    def _trying(self, attempt: Callable[[], object]) -> None:
+        try:
+            attempt()
+        except BrokenPipeError:
+            _discard_stdout()
+        except OSError as error:
+            self.failure = error
+            log.error("rows cannot be written to stdout: %s; the work goes on without them", error.strerror or error)
+            _discard_stdout()
 
     def write(self, text: str) -> None:
-        try:
-            sys.stdout.write(text)
-        except BrokenPipeError:
-            _discard_stdout()
+        self._trying(lambda: sys.stdout.write(text))
 
     def flush(self) -> None:
+        self._trying(sys.stdout.flush)
+
+
+class _Closed(io.TextIOBase):
+    """Stands for stdout where there is none (`>&-`): whoever writes to it is told."""
+
+    encoding = "utf-8"
+    silent = False
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError("text, not bytes")  # click tries what it may write
+        if text and not self.silent:
+            raise OSError(errno.EBADF, "it is closed")
+        return len(text)
+
+    @property
+    def buffer(self) -> Any:
+        return _ClosedBytes()
+
+
+class _ClosedBytes(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
+
+def _occupy_closed_streams() -> None:
+    """Where a shell has closed stdin, stdout or stderr, have nothing else take its place: the next file that is opened
+    would be stdout to everybody."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _discard_stdout()
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # takes the lowest that is free
+        if getattr(sys, name) is None:
+            stream = _Closed() if name == "stdout" else open(os.devnull, "w" if name == "stderr" else "r")  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _complain(text: str, code: int) -> int:
@@ -237,21 +325,29 @@ class App:
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask the run to end after the entry in hand; a second SIGINT ends it at once."""
+        """SIGINT and SIGTERM ask the run to end after the entry in hand; a second SIGINT ends the process at once."""
+        asked: SimpleQueue[bool] = SimpleQueue()
 
         def stop(number: int, frame: object) -> None:
-            if self.stop.is_set() and number == signal.SIGINT:
-                raise KeyboardInterrupt
+            # No lock is taken here: the main thread may hold that of the event, and would wait for itself for ever.
+            if self.signal and number == signal.SIGINT:
+                _end_at_once(number, frame)
             self.signal = number
-            self.stop.set()
+            asked.put(True)
+
+        def heed() -> None:
+            while asked.get():
+                self.stop.set()
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        threading.Thread(target=heed, name="signals", daemon=True).start()
         try:
             with self.exit_when_stopped():
                 yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            asked.put(False)
 
     @contextmanager
     def exit_when_stopped(self) -> Iterator[None]:
@@ -265,6 +361,25 @@ class App:
         if self.signal:
             code = Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
         raise click.exceptions.Exit(int(code))
+
+
+def _end_at_once(number: int, frame: object) -> NoReturn:
+    """End here and now, as a kill would: every step leaves a state from which the same command goes on."""
+    with suppress(OSError):
+        os.write(2, b"error: interrupted\n")
+    os._exit(Exit.INTERRUPTED)
+
+
+def _heed_second_interrupt() -> None:
+    """Have the second Ctrl-C end the process at once, whatever it waits for; the first one is Python's."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return  # ignored in the background
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, _end_at_once)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, first)
 
 
 pass_app = click.make_pass_decorator(App)
@@ -349,7 +464,7 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
-class SelectingCommand(click.Command):
+class SelectingCommand(OnceEach):
     """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -1110,10 +1225,11 @@ def perform(
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
+        stdout = PatientStdout()
         begun = takewhile(lambda _: not work.stopped, work.ids)
         results = fleet.run(work.ids) if fleet else runner.run(begun, workers)
         with (
-            Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows,
+            Rows(RESULT_COLUMNS, style, cast(TextIO, stdout)) if shown else nullcontext() as rows,
             progress(
                 str(command), chain(work.known, results), lambda: len(work.known) + len(work.ids),
                 streamed=shown and style != "table", moved=lambda: max(app.bandwidth.moved, totals.bytes_moved),
@@ -1132,6 +1248,8 @@ def perform(
                 totals.add(result)
         if fleet and fleet.has_losses() and not options.dry_run:
             runner.remove_leftovers(work.ids, before=time.time())
+        if stdout.failure:
+            code = Exit.FAILED
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1481,6 +1599,8 @@ def main() -> None:
     # Pages of entries are many objects and no cycles. Looking for these as often as Python does by itself took a third
     # of the time of `list`.
     gc.set_threshold(50_000)
+    _occupy_closed_streams()
+    _heed_second_interrupt()
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))

@@ -67,6 +67,14 @@ class InputError(ArchiverError):
     exit_code = Exit.USAGE
 
 
+class OutputError(ArchiverError):
+    """What is to be written cannot be: by default since another file has to be named, else since the disk is full."""
+
+    def __init__(self, text: str, *, exit_code: Exit = Exit.USAGE) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
 class EntryFailed(ArchiverError):
     """This entry could not be brought to the goal; it was left in a named state."""
 

@@ -130,7 +130,7 @@ class Rows:
         if self._style == "tsv":
             self._line("\t".join(escape_tsv(title) for title in self._titles))
         elif self._style == "csv":
-            self._csv.writerow(self._titles)
+            self._csv.writerow([csv_cell(title) for title in self._titles])
         elif self._style == "json":
             self._pending.append("[")
         return self
@@ -151,7 +151,7 @@ class Rows:
         if self._style == "tsv":
             self._line("\t".join(map(escape_tsv, row)))
         elif self._style == "csv":
-            self._csv.writerow([_plain(value) for value in row])
+            self._csv.writerow([csv_cell(value) for value in row])
         elif self._style == "table":
             self._kept.append([one_line(_shown(value)) for value in row])
         else:
@@ -181,9 +181,21 @@ def readable_bytes(size: int) -> str:
     return f"{amount:,.1f} PiB"
 
 
-def _plain(value: Cell) -> str:
-    """A CSV cell: line breaks are the quoting's business, other control characters are escaped."""
-    return "".join(c if c.isprintable() or c in "\n\t" else one_line(c) for c in _shown(value))
+# What a spreadsheet takes for a formula: begun by one of these, in either width; a plain number is none.
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+def csv_cell(value: Cell) -> str:
+    """A cell of any CSV that we write: no formula, and no character that steers a terminal.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe. Line breaks are the quoting's business,
+    other control characters are escaped.
+    """
+    text = "".join(c if c.isprintable() or c in "\n\t" else one_line(c) for c in _shown(value))
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{text}"
+    return text
 
 
 def list_row(entry: Entry) -> dict[str, Cell]:
@@ -365,8 +377,8 @@ _RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
 
 
 def _text(at: str, fields: Mapping[str, Any], message: str) -> str:
-    run = [f"run={fields['run']}"] if fields.get("run") else []
-    told = [str(fields[name]) for name in _RUN_FIELDS[1:] if fields.get(name)]
+    run = [f"run={one_line(str(fields['run']))}"] if fields.get("run") else []
+    told = [one_line(redact(str(fields[name]))) for name in _RUN_FIELDS[1:] if fields.get(name)]
     return " ".join([at, fields["level"], *run, *told, message])
 
 
@@ -376,7 +388,7 @@ def readable(line: str) -> str:
         return line
     try:
         fields = json.loads(line)
-        return _text(f"{fields['time'][:19]}Z", fields, fields["message"])
+        return one_line(_text(f"{fields['time'][:19]}Z", fields, fields["message"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return line
 
