@@ -22,9 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from botocore.utils import get_environ_proxies, parse_timestamp
 
 from kaltura_archiver.bandwidth import Bandwidth
-from kaltura_archiver.config import Settings
+from kaltura_archiver.config import Settings, is_loopback
 from kaltura_archiver.direct import Host, Puts
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError
 from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
@@ -170,8 +170,26 @@ class Store:
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
                 )
             self._session = session
+            self._open_air = self._without_tls()
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
+
+    def _without_tls(self) -> bool:
+        """Whether others on the way to S3 can listen. ConfigError where a secret would be among what they hear.
+
+        Signatures are none: a LAN's own S3 may do without TLS. What it stores travels openly then.
+        """
+        address = urlsplit(self._s3.meta.endpoint_url)
+        if address.scheme != "http" or is_loopback(address.hostname or ""):
+            return False
+        credentials = self._session.get_credentials()
+        if credentials is not None and credentials.get_frozen_credentials().token:
+            raise ConfigError(
+                f"the endpoint http://{address.netloc} would get the session token of the AWS credentials unencrypted: "
+                "use https://"
+            )
+        log.warning("S3 at http://%s is spoken to without TLS: videos travel unencrypted", address.netloc)
+        return True
 
     def _before_call(self, request: Any, **_: Any) -> None:
         again = request.context.get("retries", {}).get("attempt", 1) > 1
@@ -339,7 +357,9 @@ class Store:
             raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
 
     def presign(self, key: str, seconds: int) -> str:
-        """A URL by which Kaltura can fetch the object for that long."""
+        """A URL by which Kaltura can fetch the object for that long. Whoever hears it can, too: not without TLS."""
+        if self._open_air:
+            raise Refused("--via url would have the video's address travel unencrypted: use --via upload, or S3 by TLS")
         return self._s3.generate_presigned_url(
             "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
         )
