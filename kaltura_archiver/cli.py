@@ -28,9 +28,10 @@ import click
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
+from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
-from kaltura_archiver.keep import Keep, owner_rules
+from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import MediaType, Outcome
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.progress import bytes_progress, progress
@@ -82,6 +83,7 @@ ALIASES = {"doctor": "config", "restore-from-s3": "restore", "add-ldap-status": 
 STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
+MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 NO_TERMINAL = (
     "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
@@ -727,31 +729,35 @@ def keep_list(
 ) -> Keep:
     """What the environment keeps, and these: an option adds a rule, none takes one away. Raises ConfigError."""
 
-    def said(text: str) -> Iterator[str]:
-        return filter(None, (part.strip() for part in text.split(",")))
+    def said(text: str, name: str) -> list[str]:
+        words = list(filter(None, (part.strip() for part in text.split(","))))
+        if text and not words:
+            raise ConfigError(f"{name} is {text[:40]!r}: that names nothing")
+        return words
 
-    wrong = [word for word in said(settings.keep_categories) if not re.fullmatch(r"[1-9]\d{0,18}", word)]
+    numbers = said(settings.keep_categories, "KEEP_CATEGORIES")
+    wrong = [word for word in numbers if not re.fullmatch(r"[1-9][0-9]{0,18}", word)]
     if wrong:
         raise ConfigError(f"KEEP_CATEGORIES: {wrong[0][:40]!r} is not the id of a category")
     users: list[str] = []
-    for word in (*said(settings.keep_owners), *owners):
-        users += _lines_of(word[1:], "the kept owners") if word.startswith("@") else [word]
+    named = [(word, "KEEP_OWNERS") for word in said(settings.keep_owners, "KEEP_OWNERS")]
+    for word, where in (*named, *((word, "--keep-owner") for word in owners)):
+        users += _owners_in(word[1:]) if word.startswith("@") else [checked_owner(word, where)]
     return Keep(
-        frozenset(_tag(tag) for tag in (*said(settings.keep_tags), *tags)),
-        frozenset((*map(int, said(settings.keep_categories)), *categories)),
+        frozenset(_tag(tag) for tag in (*said(settings.keep_tags, "KEEP_TAGS"), *tags)),
+        frozenset((*map(int, numbers), *categories)),
         owner_rules(users),
     )
 
 
-def _lines_of(path: str, what: str) -> list[str]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"cannot read {what}, {path or '(no name)'}: {reason}") from error
-    if not any(line.strip() for line in lines):
-        raise ConfigError(f"{what}, {path}: nobody is in it")
-    return lines
+def _owners_in(path: str) -> list[str]:
+    """The users of a file, one per line."""
+    what = f"the kept owners, {path or '(no name)'}"
+    lines = read_text(Path(path), what).splitlines()
+    users = [checked_owner(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if not users:
+        raise ConfigError(f"{what}: nobody is in it")
+    return users
 
 
 def _read_ids(idfile: str) -> tuple[str, ...]:
@@ -774,9 +780,10 @@ def _read_ids(idfile: str) -> tuple[str, ...]:
 
 def _tag(text: str) -> str:
     tag = text.strip().lower()
-    if len(tag.encode()) < 2 or "," in tag:
+    if not 2 <= len(tag.encode()) <= MAX_TAG_BYTES or "," in tag:
         raise SelectionError(
-            f"{text!r} cannot be a tag of Kaltura's: two bytes or more, no comma (repeat --tag for several)"
+            f"{text[:120]!r} cannot be a tag of Kaltura's: two to {MAX_TAG_BYTES} bytes, no comma (repeat --tag for "
+            "several)"
         )
     return tag
 
@@ -903,12 +910,11 @@ def config(app: App, /, style: str) -> None:
         return check_directory(settings.ldap)
 
     def keep() -> str:
-        rules = keep_list(settings)
-        counts = [
-            f"{app.kaltura().count(Query(category=number))} videos in category {number}"
-            for number in sorted(rules.categories)
-        ]
-        return "; ".join([str(rules), *counts])
+        from kaltura_archiver.kept import census, check_keep
+
+        rules, kaltura = keep_list(settings), app.kaltura()
+        check_keep(kaltura, rules)
+        return census(kaltura, rules, partial(progress, "counting", streamed=style != "table"))
 
     def mail() -> str:
         from kaltura_archiver.mailer import check_mail_server
@@ -1165,8 +1171,11 @@ def _run(
         options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
 
     def choose(runner: Runner) -> Work:
+        from kaltura_archiver.kept import check_excluded, check_keep
         from kaltura_archiver.selection import Ids
 
+        check_keep(runner.kaltura, options.get("keep", Keep(frozenset())))
+        check_excluded(runner.kaltura, query)
         selection = _select(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         with progress("selecting", selection, lambda: selection.expected) as entries:

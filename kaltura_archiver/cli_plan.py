@@ -115,6 +115,7 @@ def plan(
       kaltura-archiver plan replace --unplayed-for 3 --kaltura-price 0.12 -o replace.jsonl
       kaltura-archiver plan restore --idfile ids.txt --tier standard -o -
     """
+    from kaltura_archiver.kept import check_excluded, check_keep
     from kaltura_archiver.planfile import ACTIONS, OPTIONS, Writer, terms_of
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.survey import plans_of
@@ -136,6 +137,8 @@ def plan(
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
     with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
         kaltura, store = app.kaltura(), app.store(check=False)
+        check_keep(kaltura, kept)
+        check_excluded(kaltura, query)
         selection = Selection(kaltura, query)
         planned = plans_of(
             kaltura, store, selection, command, settings, placeholders=placeholders, workers=workers
@@ -211,9 +214,12 @@ class Applying(Work):
 
     def choose(self, runner: Runner, workers: int) -> Applying:
         """Look at every entry, cheaply; nothing is done if too many have drifted, and in no case to those."""
+        from kaltura_archiver.kept import check_keep
         from kaltura_archiver.selection import Named
         from kaltura_archiver.survey import plans_of
 
+        if self._terms.command.heeds_keep:
+            check_keep(runner.kaltura, runner.options.keep)
         entries = Named(runner.kaltura, self.ids)
         planned = plans_of(
             runner.kaltura, runner.store, entries, self._terms.command, runner.options,

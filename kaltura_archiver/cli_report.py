@@ -96,7 +96,7 @@ def report(
             for item in counted:
                 collector.add(item)
         code = _after_selection(selection)
-        selected = f"entries ({query})" if query.has_criteria else f"{query.media_type.name.lower()} entries"
+        selected = f"entries ({query})" if query.has_criteria else f"{query.kind} entries"
         page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
         size = file.write(page.encode("utf-8", errors="replace"))
     if output != "-":

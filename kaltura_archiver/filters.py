@@ -11,7 +11,7 @@ from kaltura_archiver.model import Entry, EntryStatus, MediaType, iso_date
 
 # All but DELETED, in the order that people know from the old tool.
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
-_EVERY_STATUS = ",".join(status for status in EntryStatus if status is not EntryStatus.DELETED)
+EVERY_STATUS = tuple(status.value for status in EntryStatus if status is not EntryStatus.DELETED)
 DEFAULT_MAX_ENTRIES = 500
 YEAR_SECONDS = 365.25 * 86400
 AND, OR, NOT = 1, 2, 3
@@ -56,7 +56,7 @@ def in_categories(categories: Collection[int], entry_ids: Iterable[str]) -> Item
     """`KalturaESearchEntryParams` for those of these entries, of any status, that are in or below a category."""
     return {
         "objectType": "KalturaESearchEntryParams",
-        "objectStatuses": _EVERY_STATUS,
+        "objectStatuses": ",".join(EVERY_STATUS),
         "objectIds": ",".join(entry_ids),
         "searchOperator": _group(OR, *(_category(category) for category in sorted(categories))),
     }
@@ -86,7 +86,7 @@ class Query:
     category: int | None = None
     without_categories: tuple[int, ...] = ()
     statuses: tuple[str, ...] = DEFAULT_STATUSES
-    media_type: MediaType = MediaType.VIDEO
+    media_type: MediaType | None = MediaType.VIDEO  # None: of any kind
     plays_below: int | None = None
     never_played: bool = False
     created_since: int | None = None
@@ -103,6 +103,10 @@ class Query:
         """Whether anything but the defaults narrows the selection (media type, status and paging do not)."""
         bare = Query(statuses=self.statuses, media_type=self.media_type)
         return bare != replace(self, page_size=500, first_page=1, max_entries=DEFAULT_MAX_ENTRIES, shard=None)
+
+    @property
+    def kind(self) -> str:
+        return self.media_type.name.lower() if self.media_type else "any"
 
     def check(self) -> None:
         """Raise SelectionError where the criteria contradict each other, so that nothing could match."""
@@ -137,7 +141,9 @@ class Query:
         `created_from` and `not_ids` are the keyset of the next page: entries created in or after that second, less
         those of that second that are known already.
         """
-        items = [_item("entry_type", EXACT, "1"), _item("media_type", EXACT, str(self.media_type.value))]
+        items = [_item("entry_type", EXACT, "1")]
+        if self.media_type is not None:
+            items.append(_item("media_type", EXACT, str(self.media_type.value)))
         items += [_tag(tag) for tag in self.tags]
         items += [_group(NOT, _tag(tag)) for tag in self.without_tags]
         if self.category is not None:
@@ -186,8 +192,8 @@ class Query:
             reason = "it is a temporary entry of a replacement"
         elif entry.entry_type != "1":
             reason = f"its entry type is {entry.entry_type}, not a media clip"
-        elif entry.media_type != self.media_type.value:
-            reason = f"it is not of media type {self.media_type.name.lower()}"
+        elif self.media_type is not None and entry.media_type != self.media_type.value:
+            reason = f"it is not of media type {self.kind}"
         elif entry.status not in self.statuses:
             reason = f"its status is {_status_name(entry.status)}"
         elif not tags.issuperset(self.tags) or not tags.isdisjoint(self.without_tags):
@@ -218,7 +224,7 @@ class Query:
 
     def __str__(self) -> str:
         """The criteria in one line, as `count` prints them."""
-        parts = [f"media_type = {self.media_type.name.lower()}"]
+        parts = [f"media_type = {self.kind}"]
         if self.ids is not None:
             shown = ",".join(self.ids[:5]) + (f",… ({len(self.ids)} ids)" if len(self.ids) > 5 else "")
             parts.append(f"id in {shown}")

@@ -740,6 +740,15 @@ class Kaltura:
                     found += self.children([entry_id])
         return found
 
+    def category_name(self, category_id: int) -> str | None:
+        """The full name of a category, by the database; None if there is none."""
+        try:
+            return self._call(f"read category {category_id}", lambda c: _text(c.category.get(category_id).fullName))
+        except KalturaError as error:
+            if error.code == "CATEGORY_NOT_FOUND":
+                return None
+            raise
+
     # Selecting
 
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> _Found:
