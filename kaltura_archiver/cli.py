@@ -862,7 +862,7 @@ def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
     """
     if not selection.selected and not selection.unknown:
         log.warning("no entry matches: %s", selection.query)
-    code = Exit.FAILED if selection.unknown else Exit.OK
+    code = Exit.FAILED if selection.unknown or selection.odd else Exit.OK
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")

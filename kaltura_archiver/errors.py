@@ -49,6 +49,10 @@ class KalturaError(ServiceError):
     """Kaltura refused, failed, or could not be reached. `code` is Kaltura's, empty when it never answered."""
 
 
+class OddAnswer(KalturaError):
+    """An answer about one object that cannot be understood: it costs that entry, not the run."""
+
+
 class StoreError(ServiceError):
     """S3 refused, failed, or could not be reached. `code` is S3's."""
 

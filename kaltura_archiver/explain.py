@@ -31,7 +31,7 @@ def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
                 "id": flavor.id,
                 "version": flavor.version,
                 "original": flavor.is_original,
-                "status": flavor.status.name,
+                "status": flavor.odd or flavor.status.name,
                 "bytes": flavor.size_bytes,
                 "KB": flavor.size_kb,
                 "extension": flavor.file_ext,
@@ -53,7 +53,7 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "tags": list(entry.tags),
         "archived_to_s3": entry.archived,
         "flavors_deleted": entry.replaced,
-        "created": iso_date(entry.created_at),
+        "created": iso_date(entry.created_at) or "not known",
         "plays": entry.plays,
         "last_played": iso_date(entry.last_played_at) or "never",
         "creator": entry.creator_id,
@@ -63,6 +63,7 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         if entry.replacement_running
         else "none",
         "children": children,
+        "further stream of": entry.parent_entry_id or "none",
         "kept": keep.why(facts) or "no",
         "recycled": entry.recycled,
     }

@@ -200,6 +200,8 @@ class Query:
             reason = f"its tags are {', '.join(entry.tags) or 'none'}"
         elif self.without_categories and {str(c) for c in self.without_categories} & set(entry.category_ids):
             reason = "it is in an excluded category"
+        elif not created and (self.created_since, self.created_until, self.unplayed_since) != (None, None, None):
+            reason = "it is not known when it was created"
         elif self.created_since is not None and created < self.created_since:
             reason = "it was created too early"
         elif (self.created_until is not None and created > self.created_until) or (
@@ -214,6 +216,9 @@ class Query:
 
     def too_much_played(self, entry: Entry) -> str:
         """The criterion that plays have broken: that of few plays, or of none for a time; empty if none."""
+        asked = self.never_played or self.plays_below is not None or self.unplayed_since is not None
+        if asked and not entry.plays_known:
+            return "it is not known how often and when it was played"
         if self.plays_below is not None and entry.plays >= self.plays_below:
             return f"it was played {entry.plays} times"
         if self.never_played and entry.last_played_at:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple, TypeVar
@@ -41,9 +41,9 @@ from urllib3.filepost import encode_multipart_formdata
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, OddAnswer, SelectionError, Stopped
 from kaltura_archiver.filters import Query, children_of, in_categories
-from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, split_tags
+from kaltura_archiver.model import LAST_SECOND, Entry, FlavorAsset, FlavorStatus, split_tags
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.streams import CHUNK_BYTES, Chunk, Landing, Piece, chunked, exactly
@@ -218,21 +218,25 @@ def _text(value: Any) -> str:
 
 
 def _int(value: Any) -> int | None:
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
     if not (text := _text(value)):
         return None
     try:
-        return int(float(text))
-    except ValueError:
+        return int(text) if text.isdecimal() else int(float(text))
+    except (ValueError, OverflowError):
         return None
+
+
+def _time(value: Any) -> int | None:
+    """Unix seconds; None for 0, for what is missing, and for what is no time of this calendar."""
+    seconds = _int(value)
+    return seconds if seconds is not None and 0 < seconds <= LAST_SECOND else None
 
 
 def _id(value: Any) -> str:
     """An id, which becomes the key of an object and part of a file name: no other characters than ids have."""
     text = _text(value)
     if text and not _ID.fullmatch(text):
-        raise KalturaError(f"Kaltura answered with {text[:40]!r} for an id")
+        raise OddAnswer(f"Kaltura answered with {text[:40]!r} for an id")
     return text
 
 
@@ -265,11 +269,11 @@ def _entry(raw: Any) -> Entry:
     fields = _fields(raw, _ENTRY_FIELDS)
     entry_id = _id(fields.get("id"))
     if not entry_id:
-        raise KalturaError("Kaltura answered with an entry without id", retryable=True)
+        raise OddAnswer("Kaltura answered with an entry without id", retryable=True)
     if "tags" not in fields or not fields.get("status"):
-        raise KalturaError(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
+        raise OddAnswer(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
     text = fields.get
-    categories = text("categoriesIds", "")
+    categories, plays, played = text("categoriesIds", ""), text("plays", ""), text("lastPlayedAt", "")
     return Entry(
         id=entry_id,
         name=text("name", ""),
@@ -277,10 +281,12 @@ def _entry(raw: Any) -> Entry:
         tags=split_tags(fields["tags"]),
         media_type=_int(text("mediaType")),
         entry_type=text("type", ""),
-        created_at=_int(text("createdAt")) or 0,
-        updated_at=_int(text("updatedAt")) or 0,
-        plays=_int(text("plays")) or 0,
-        last_played_at=_int(text("lastPlayedAt")) or None,
+        created_at=_time(text("createdAt")) or 0,
+        updated_at=_time(text("updatedAt")) or 0,
+        plays=_int(plays) or 0,
+        last_played_at=_time(played),
+        # What cannot be read is not "never".
+        plays_known=(not plays or _int(plays) is not None) and (_time(played) is not None or played in ("", "0")),
         creator_id=text("creatorId", ""),
         owner_id=text("userId", ""),
         category_ids=tuple(part.strip() for part in categories.split(",") if part.strip()) if categories else (),
@@ -298,11 +304,10 @@ def _flavor(raw: Any) -> FlavorAsset:
     text = _fields(raw, _FLAVOR_FIELDS).get
     flavor_id, entry_id, status = _id(text("id")), _id(text("entryId")), _int(text("status"))
     if not flavor_id or not entry_id or status is None:
-        raise KalturaError("Kaltura answered with an incomplete flavor asset", retryable=True)
-    try:
-        known_status = FlavorStatus(status)
-    except ValueError:
-        raise KalturaError(f"flavor asset {flavor_id} has a status that is unknown here: {status}") from None
+        raise OddAnswer("Kaltura answered with an incomplete flavor asset", retryable=True)
+    known_status, odd = FlavorStatus.ERROR, f"status {status}"
+    with suppress(ValueError):
+        known_status, odd = FlavorStatus(status), ""
     extension = text("fileExt", "")
     return FlavorAsset(
         id=flavor_id,
@@ -313,9 +318,10 @@ def _flavor(raw: Any) -> FlavorAsset:
         size_bytes=_int(text("sizeInBytes")) or None,
         size_kb=_int(text("size")) or None,
         file_ext=extension if _ID.fullmatch(extension) else "",
-        created_at=_int(text("createdAt")),
-        deleted_at=_int(text("deletedAt")),
+        created_at=_time(text("createdAt")),
+        deleted_at=_time(text("deletedAt")),
         language=text("language", ""),
+        odd=odd,
     )
 
 
@@ -404,17 +410,28 @@ class _Found:
 
     @classmethod
     def of(cls, answer: Any) -> _Found:
-        """KalturaError if an entry in the answer has no id or time. What else it lacks is seen when it is used."""
+        """KalturaError if a result has no object. What else it lacks is seen when it is used: a time that is not known
+        is 0 here, and an entry without id is left out."""
         results, total = _listed(answer, _ENTRIES)
         ids, times = _ids(answer), _times(answer)
         if not len(results) == len(ids) == len(times):
-            for result in results:
-                _entry(result.find("object"))  # says what is wrong
-            raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
-        return cls([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True)], total, answer)
+            objects = [result.find("object") for result in results]
+            if None in objects:
+                raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
+            ids, times = zip(*((o.findtext("id") or "", o.findtext("createdAt")) for o in objects), strict=True)
+        return cls([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True) if one], total, answer)
 
-    def entries(self) -> Iterator[Entry]:
-        return map(_entry, _objects(self.xml))
+    def entries(self, odd: list[str] | None = None) -> Iterator[Entry]:
+        """The entries; what is wrong with those that cannot be understood goes into `odd`, or is raised."""
+        for raw in _objects(self.xml):
+            try:
+                entry = _entry(raw)
+            except OddAnswer as error:
+                if odd is None:
+                    raise
+                odd.append(str(error))
+            else:
+                yield entry
 
 
 @dataclass(frozen=True)
@@ -423,6 +440,7 @@ class Page:
 
     found: _Found
     ids: Collection[str]
+    odd: list[str] = field(default_factory=list)  # what is wrong with those that were left out, once all are built
 
     @property
     def total(self) -> int:
@@ -432,11 +450,11 @@ class Page:
     def entries(self) -> Iterator[Entry]:
         """Those with these ids, each once."""
         once = dict.fromkeys(self.ids)
-        for entry in self.found.entries():
+        for entry in self.found.entries(self.odd):
             if entry.id in once:
                 del once[entry.id]
                 yield entry
-        if once:
+        if len(once) > len(self.odd):
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
@@ -664,7 +682,14 @@ class Kaltura:
                 answers = _together(client, [partial(_ask_entry, entry_id) for entry_id in batch])
                 return [None if answer is None else _entry(answer) for answer in answers]
 
-            yield from zip(batch, self._call("read entries", read), strict=True)
+            try:
+                yield from zip(batch, self._call("read entries", read), strict=True)
+            except OddAnswer as error:
+                if len(batch) > 1:
+                    yield from self.entries(batch, size=1)
+                else:
+                    log.error("entry %s: %s", batch[0], error)
+                    yield batch[0], None
 
     def flavors(self, entry_ids: Iterable[str]) -> dict[str, tuple[FlavorAsset, ...]]:
         """The flavor assets of each entry, TEMP ones included, DELETED ones not; paged to the end (kaltura-api 4.4)."""
@@ -679,7 +704,11 @@ class Kaltura:
                     _ask_flavors(batch, page, client)
                     return _flavor_page(client.doQueue())
 
-                flavors, total = self._call("list flavors", read)
+                try:
+                    flavors, total = self._call("list flavors", read)
+                except OddAnswer as error:
+                    found |= self._odd_flavors(batch, error)
+                    break
                 for flavor in flavors:
                     if flavor.id not in seen and flavor.entry_id in found:
                         seen.add(flavor.id)
@@ -687,6 +716,15 @@ class Kaltura:
                 if page * MAX_PAGE >= total:
                     break
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
+
+    def _odd_flavors(self, entry_ids: Sequence[str], error: OddAnswer) -> dict[str, list[FlavorAsset]]:
+        """The flavors of each of these entries, of which an answer about all could not be understood: asked for one by
+        one. Of one that still is not understood there is a flavor that says so."""
+        if len(entry_ids) > 1:
+            return {entry_id: list(self.flavors([entry_id])[entry_id]) for entry_id in entry_ids}
+        [entry_id] = entry_ids
+        odd = FlavorAsset("", entry_id, status=FlavorStatus.ERROR, is_original=True, odd=str(error))
+        return {entry_id: [odd]}
 
     def look(
         self, entry_id: str, *, children: bool = False, categories: Collection[int] = (), entry_last: bool = False
@@ -803,7 +841,7 @@ class Kaltura:
             fresh = {
                 entry_id: created_at
                 for entry_id, created_at in found.outlines
-                if entry_id not in seen and (cursor is None or created_at >= cursor)
+                if entry_id not in seen and (cursor is None or not created_at or created_at >= cursor)
             }
             yield Page(found, fresh)
             if page * size >= total and (page == 1 or not fresh):
@@ -818,7 +856,7 @@ class Kaltura:
                         "the search index holds too many entries that are gone; select a narrower time"
                     )
                 continue
-            last = max(fresh.values())
+            last = max(cursor or 0, *fresh.values())
             newest = {entry_id for entry_id, created_at in fresh.items() if created_at == last}
             if last != cursor:
                 cursor, seen = last, set()

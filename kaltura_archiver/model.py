@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
 from functools import cached_property, lru_cache
 
+# Of the year 9999. What is later is no time: milliseconds, for one, taken for seconds.
+LAST_SECOND = 253_402_300_799
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
 # And the day on which the owner was told that the original will be replaced: notice_2026-11-25.
@@ -35,6 +37,9 @@ class EntryStatus(StrEnum):
     NO_CONTENT = "7"
     INFECTED = "virusScan.Infected"
     SCAN_FAILURE = "virusScan.ScanFailure"
+
+
+_ENTRY_STATUSES = frozenset(EntryStatus)
 
 
 class FlavorStatus(Enum):
@@ -96,7 +101,10 @@ def normalised_tags(tags: Iterable[str]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0)."""
+    """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
+
+    `created_at` is 0 where it is not known. Not `plays_known`: what Kaltura tells of plays cannot be read.
+    """
 
     id: str
     name: str = ""
@@ -117,6 +125,7 @@ class Entry:
     replaced_entry_id: str = ""
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
+    plays_known: bool = True
     duration_seconds: int = 0
 
     @cached_property
@@ -137,6 +146,10 @@ class Entry:
         """The day (UTC) of the newest notice to the owner, by its tag: each one made a promise that is to be kept."""
         days = [day for tag in self.tag_set if (day := _day_of_notice(tag))]
         return max(days, default=None)
+
+    @property
+    def status_known(self) -> bool:
+        return self.status in _ENTRY_STATUSES
 
     @property
     def replacement_running(self) -> bool:
@@ -167,6 +180,7 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+    odd: str = ""  # what Kaltura said of it that is not understood; the status is ERROR then: not one to act on
 
     @property
     def content_id(self) -> str:
@@ -314,8 +328,8 @@ def _day_of_notice(tag: str) -> date | None:
 
 
 def iso_date(unix_seconds: int | None) -> str:
-    """`2019-03-01` in UTC; empty for a missing time."""
-    if not unix_seconds:
+    """`2019-03-01` in UTC; empty for a missing time, and for none of this calendar."""
+    if not unix_seconds or not 0 < unix_seconds <= LAST_SECOND:
         return ""
     return _iso_day(unix_seconds // 86400)
 

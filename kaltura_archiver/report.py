@@ -186,14 +186,14 @@ _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-def csv_cell(value: Cell) -> str:
+def csv_cell(value: Cell, *, numbers: bool = True, breaks: str = "\n\t") -> str:
     """A cell of any CSV that we write: no formula, and no character that steers a terminal.
 
-    Text that a spreadsheet would take for a formula begins with an apostrophe. Line breaks are the quoting's business,
-    other control characters are escaped.
+    Text that a spreadsheet would take for a formula begins with an apostrophe; with `numbers` a text that is a number
+    stays one. `breaks` are the quoting's business, other control characters are escaped.
     """
-    text = "".join(c if c.isprintable() or c in "\n\t" else one_line(c) for c in _shown(value))
-    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+    text = "".join(c if c.isprintable() or c in breaks else one_line(c) for c in _shown(value))
+    if isinstance(value, str) and _FORMULA.match(value) and not (numbers and _NUMBER.fullmatch(value)):
         return f"'{text}"
     return text
 
@@ -225,7 +225,7 @@ def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
         "size_KB": flavor.size_kb,
         "created_date": iso_date(flavor.created_at) or None,
         "deleted_date": iso_date(flavor.deleted_at) or None,
-        "status": flavor.status.name,
+        "status": flavor.odd or flavor.status.name,
         "version": flavor.version,
         "size_bytes": flavor.size_bytes,
         "file_ext": flavor.file_ext or None,
@@ -272,7 +272,8 @@ def health_message(facts: Facts, judgement: Judgement) -> str:
     if its tags were read."""
     text = "HEALTHY" if judgement.healthy else f"{judgement.why}; {judgement.hint}"
     verified = f", {_verified(facts)}" if facts.stored and facts.stored.complete else ""
-    return f"{judgement.state}: {text}{verified}"
+    parent = f"; a further stream of {facts.entry.parent_entry_id}" if facts.entry.parent_entry_id else ""
+    return f"{judgement.state}: {text}{verified}{parent}"
 
 
 def _verified(facts: Facts) -> str:

@@ -188,11 +188,15 @@ def csv_text(table: Table) -> str:
     writer.writerow(
         f"{column.name} ({column.unit})" if column.unit in _UNITS_TOLD else column.name for column in table.columns
     )
-    writer.writerows([[csv_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in table.rows])
+    writer.writerows([map(_csv_cell, row) for row in table.rows])
     return stream.getvalue()
 
 
 _UNITS_TOLD = (Unit.BYTES,)
+
+
+def _csv_cell(cell: Cell) -> Cell:
+    return csv_cell(cell, numbers=False, breaks="\r\n\t") if isinstance(cell, str) else cell
 
 
 def csv_link(table: Table) -> str:

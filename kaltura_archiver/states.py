@@ -127,6 +127,10 @@ def classify(facts: Facts) -> Judgement:
             "tagged flavors_deleted, but S3 has no copy of the original",
             "search the bucket's older versions and Kaltura's backups; do not delete this entry",
         )
+    if original is not None and original.odd:
+        why = f"of the original flavor Kaltura says what is not understood here: {original.odd}"
+        hint = "a person has to look; nothing here acts on it"
+        return Judgement(identity, identity_why, State.BUSY, why, hint, sound=False)
     if entry.replacement_running:
         return state(
             State.BUSY,

@@ -312,8 +312,11 @@ def test_a_second_ctrl_c_ends_the_process_at_once(sandbox: Sandbox, arguments: l
         if arguments[0] == "s3copy":
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(1)  # the entry in hand is finished, which cannot be
-        time.sleep(0.2)  # two signals that come together are one
-        process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + 60  # far sooner than the answer
+        while process.poll() is None and time.monotonic() < deadline:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)  # two signals that come together are one
+        assert process.poll() is not None
         _, told = process.communicate(timeout=20)
     finally:
         answered.set()
