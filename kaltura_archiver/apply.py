@@ -6,18 +6,17 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
-from kaltura_archiver.config import PlaceholderFiles
 from kaltura_archiver.errors import (
     ArchiverError,
     Cancelled,
@@ -31,12 +30,13 @@ from kaltura_archiver.errors import (
     StoreError,
     Waiting,
 )
-from kaltura_archiver.kaltura import FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
+from kaltura_archiver.kaltura import ALREADY_REPLACED, FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
-    NOTICE_PREFIX,
     REPLACED_TAG,
+    UNREADABLE,
+    VERSION_STEP,
     Availability,
     Entry,
     EntryStatus,
@@ -47,14 +47,17 @@ from kaltura_archiver.model import (
     Outcome,
     ReplacementStatus,
     StoredObject,
+    iso_time,
     normalised_tags,
+    notice_tag,
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
-from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for
-from kaltura_archiver.states import holds_placeholder, identify
+from kaltura_archiver.placeholders import Placeholder, Placeholders
+from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for, unnoticed
+from kaltura_archiver.reading import with_original_read
+from kaltura_archiver.states import holds_placeholder, identify, settles_in
 from kaltura_archiver.store import Store
 from kaltura_archiver.streams import (
-    READ_BYTES,
     Fingerprint,
     Fingerprinter,
     Landing,
@@ -69,6 +72,8 @@ log = logging.getLogger(__name__)
 MAX_PLANS = 4
 URL_SECONDS = 6 * 3600
 NO_CONTENT_SECONDS = 60.0
+# For so long it is tried to learn whether a replacement has begun whose call failed.
+UNKNOWN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class _Work:
     steps: tuple[Step, ...] = ()
     token: str = ""
     token_used: bool = False
+    sent_bytes: int = 0  # the size of the content that is to take the original's place
     placeholder: Placeholder | None = None  # the one that was uploaded
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
@@ -114,6 +120,7 @@ class _Work:
     begun: bool = False  # content of the entry may have changed: there is no way back
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
+    left: str = ""  # what a replacement that is thrown away leaves, in words
     bytes_moved: int = 0
     bytes_freed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -135,58 +142,6 @@ class _Work:
         return self.facts.stored
 
 
-@dataclass(frozen=True)
-class Placeholder:
-    """A configured placeholder video."""
-
-    path: Path
-    size_bytes: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> Placeholder | None:
-        """The placeholder file's size and SHA-256; None if there is no such file."""
-        try:
-            with path.open("rb") as file:
-                return cls(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError:
-            return None
-
-    def pieces(self) -> Iterator[Piece]:
-        with self.path.open("rb") as file:
-            while piece := file.read(READ_BYTES):
-                yield piece
-
-
-class Placeholders:
-    """The placeholder videos: which one an entry gets, and which there are. Files that are missing are left out."""
-
-    def __init__(self, files: PlaceholderFiles) -> None:
-        self._files = files
-        self._made = {path: made for path in files.all() if (made := Placeholder.of(path))}
-
-    def chosen(self, entry: Entry, original: FlavorAsset | None) -> Placeholder | None:
-        path = self._files.chosen(entry.category_ids, original.language if original else "")
-        return self._made.get(path)
-
-    def of_size(self, size_bytes: int) -> list[Placeholder]:
-        return [placeholder for placeholder in self._made.values() if placeholder.size_bytes == size_bytes]
-
-    @property
-    def fingerprint(self) -> str:
-        """Of which file an entry gets by its category and language, and of their contents."""
-        of_each = [
-            (kind, name, self._made[path].sha256)
-            for kind, files in (("category", self._files.of_categories), ("language", self._files.of_languages))
-            for name, path in (("", self._files.default), *files.items())
-        ]
-        return hashlib.sha256(repr(of_each).encode()).hexdigest()
-
-    @property
-    def sizes(self) -> frozenset[int]:
-        return frozenset(placeholder.size_bytes for placeholder in self._made.values())
-
-
 class Runner:
     """Brings entries to where a command wants them; safe to be called for many entries at a time."""
 
@@ -199,6 +154,7 @@ class Runner:
         *,
         placeholders: Placeholders,
         poll_seconds: float,
+        settle_seconds: float,
         stop: threading.Event,
         review: Review | None = None,
         room: Room | None = None,
@@ -211,6 +167,7 @@ class Runner:
         self.options = options
         self.placeholders = placeholders
         self._poll_seconds = poll_seconds
+        self._settle_seconds = settle_seconds
         self._stop = stop
         self._review = review
         self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
@@ -225,13 +182,14 @@ class Runner:
     def run(self, entry_ids: Iterable[str], workers: int) -> Generator[Result, None, None]:
         """Results as they come; after `stop` is set no further entry is begun.
 
-        At most `workers` entries are worked on, and beside them at most `max_converting` wait for a conversion.
+        At most `workers` entries are worked on, and beside them at most `max_converting` wait for a conversion, and as
+        many for its end to settle.
         """
         waiting = iter(entry_ids)
         self._room = Room(workers, self.options.max_converting, self._stop)
         news: SimpleQueue[Future[Result] | None] = SimpleQueue()  # a result, or that a place has become free
         self._room.on_freed(partial(news.put, None))
-        with ThreadPoolExecutor(2 * workers + self.options.max_converting, thread_name_prefix="entry") as pool:
+        with ThreadPoolExecutor(2 * (workers + self.options.max_converting), thread_name_prefix="entry") as pool:
             running = 0
             try:
                 entry_id = next(waiting, None)
@@ -269,7 +227,7 @@ class Runner:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
             if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
                 for token_id, name in self.kaltura.stale_tokens(before):
-                    if name.removeprefix(TOKEN_PREFIX).rpartition(".")[0] in ids:
+                    if name.removeprefix(TOKEN_PREFIX).partition(".")[0] in ids:
                         self.kaltura.delete_token(token_id)
                         log.info("removed the upload token %s that an interrupted run had left", token_id)
         except ServiceError as error:
@@ -283,6 +241,8 @@ class Runner:
         try:
             for _ in range(MAX_PLANS):
                 facts, plan = self._plan(entry_id)
+                if self._waited_to_settle(facts, plan):
+                    facts, plan = self._plan(entry_id)
                 state = state or plan.state
                 moved = work.bytes_moved if work else 0
                 work = _Work(facts, plan.steps, bytes_moved=moved)
@@ -344,9 +304,8 @@ class Runner:
         entry, flavors, count, inside = self.kaltura.look(entry_id, children=children, categories=self._kept_categories)
         if entry is None:
             raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
-        chosen = self.placeholders.chosen(entry, Facts(entry, flavors).original)
-        size = chosen.size_bytes if chosen else None
-        return Facts(entry, flavors, self.store.head(entry_id), size, self.placeholders.sizes, inside), count
+        facts = self.placeholders.facts(entry, flavors, self.store.head(entry_id))
+        return with_original_read(self.kaltura, replace(facts, in_kept_category=inside)), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
@@ -356,6 +315,25 @@ class Runner:
         if not asked and any(step.destroys for step in plan.steps):
             plan = plan_for(self.command, facts, self.options, children=self.kaltura.children([entry_id])[entry_id])
         return facts, self._review(facts, plan) if self._review else plan
+
+    def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
+        """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.
+
+        Raises Waiting where that would take too long for a run.
+        """
+        if self.options.dry_run or not any(step.destroys for step in plan.steps):
+            return False
+        left = settles_in(facts, self.kaltura.now(), self._settle_seconds)
+        if left > self._settle_seconds:
+            raise Waiting(
+                f"Kaltura has not ended the last replacement of {facts.entry.id} yet: its original will be set once "
+                "more; run the command again later"
+            )
+        if left > 0:
+            with self._room.waiting():
+                if self._stop.wait(left):
+                    raise Stopped("asked to stop")
+        return left > 0
 
     def _carry_out(self, plan: Plan, work: _Work) -> tuple[Outcome, str]:
         if not plan.steps:
@@ -408,10 +386,13 @@ class Runner:
 
     # Steps: tags
 
+    def _still_proven(self, work: _Work) -> Callable[[tuple[FlavorAsset, ...]], None] | None:
+        """What is to be asked of the flavors at the moment of a tag that says what was proven of the original."""
+        proven, brought = work.proven, Step.PUT_ORIGINAL in work.steps
+        return (lambda flavors: self._require_current(proven, flavors, linked_again=brought)) if proven else None
+
     def _add_archived(self, work: _Work) -> None:
-        proven = work.proven
-        check = (lambda flavors: self._require_current(proven, flavors)) if proven else None
-        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG, check=check)
+        self.kaltura.change_tags(work.id, add=ARCHIVED_TAG, check=self._still_proven(work))
         work.own_tags.add(ARCHIVED_TAG)
         work.notes.append(f"tagged {ARCHIVED_TAG}")
 
@@ -425,8 +406,19 @@ class Runner:
         work.notes.append(f"tagged {REPLACED_TAG}")
 
     def _remove_replaced(self, work: _Work) -> None:
-        self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+        entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG, check=self._still_proven(work))
         work.notes.append(f"tag {REPLACED_TAG} removed")
+        if entry.unreadable:
+            work.notes.append(UNREADABLE)
+            log.warning("entry %s: %s", work.id, UNREADABLE)
+        self._keep_tags(work, entry.tag_set, ARCHIVED_TAG)
+
+    def _keep_tags(self, work: _Work, seen: Collection[str], *tags: str) -> None:
+        """Put those of our tags back that are not there any more: a form opened before we set them, saved after."""
+        for tag in tags:
+            if tag not in seen:
+                self.kaltura.change_tags(work.id, add=tag)
+                work.notes.append(f"tag {tag} was gone, and is there again")
 
     # Steps: the stored copy
 
@@ -474,11 +466,18 @@ class Runner:
         yield from pieces
         self._require_current(original)
 
-    def _require_current(self, original: FlavorAsset, flavors: tuple[FlavorAsset, ...] | None = None) -> None:
-        """Raise Changed unless this is still the original, among `flavors` if those were read just now."""
+    def _require_current(
+        self, original: FlavorAsset, flavors: tuple[FlavorAsset, ...] | None = None, *, linked_again: bool = False
+    ) -> None:
+        """Raise Changed unless this is still the original, among `flavors` if those were read just now.
+
+        `linked_again` says that it came by a replacement of ours: then the server may have linked its file once more.
+        """
         if flavors is None:
             flavors = self.kaltura.flavors([original.entry_id])[original.entry_id]
         now = Facts(Entry(original.entry_id), flavors).original
+        if now is not None and linked_again and now.linked_again(original):
+            original = now
         if now is None or now.content_id != original.content_id or not now.status.ready:
             raise Changed(
                 f"the original of {original.entry_id} was replaced or removed meanwhile "
@@ -492,7 +491,8 @@ class Runner:
 
         The original must have been looked at after its last byte was read: else they may be another version's.
         """
-        self.store.set_tags(work.id, new=new, sha256=found.sha256, flavor=original.content_id, **more)
+        tags: dict[str, Any] = {"sha256": found.sha256, "flavor": original.content_id, **more}
+        self.store.set_tags(work.id, new=new, **tags)
         work.proven = original
 
     def _prove(self, work: _Work) -> None:
@@ -631,31 +631,84 @@ class Runner:
     def _put_placeholder(self, work: _Work) -> None:
         placeholder = work.placeholder
         assert placeholder is not None  # noqa: S101 - uploaded by the step before
-        before, work.hides = work.facts.original, True
+        before, work.hides, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
         new = self._swap(work, work.token, lambda: self._check_copy(work))
         stored = self.store.head(work.id, with_tags=False)
         if stored is None or stored.size_bytes != work.stored.size_bytes or stored.etag != work.stored.etag:
             raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
         if new.size_bytes not in (None, placeholder.size_bytes):
-            # Whatever this is, it is not ours: the state is to say `diverged`.
-            self.store.set_tags(work.id, placeholder="superseded")
+            # Whatever this is, it is not ours: the state is to say `diverged`, and a placeholder that comes late over
+            # it is to be told from one that took the original's place.
+            self.store.set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")
             raise Changed(
                 f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
                 f"{placeholder.size_bytes}: was another video uploaded meanwhile?"
             )
-        self.store.set_tags(work.id, placeholder=new.content_id)
-        if REPLACED_TAG not in work.tags_seen:
-            # A form opened before we set the tag, saved after; or an older write of ours that came late.
-            self.kaltura.change_tags(work.id, add=REPLACED_TAG)
+        self._record_placeholder(work, new, placeholder.sha256, placeholder.size_bytes)
+        try:
+            self._settled(work, new)
+        finally:
+            self._keep_tags(work, work.tags_seen, ARCHIVED_TAG, REPLACED_TAG)
         if before:
             work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - placeholder.size_bytes
         work.bytes_moved += placeholder.size_bytes
         work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
 
+    def _record_placeholder(self, work: _Work, new: FlavorAsset, sha256: str, size_bytes: int) -> None:
+        """Tag the object with what replaced the original, and when."""
+        what = _placeholder_tag(new.content_id, sha256, size_bytes)
+        self.store.set_tags(work.id, placeholder=what, replaced_at=iso_time(time.time()), restored_at=None)
+        self._mark_placeholder(work, new.content_id, size_bytes)
+
+    def _mark_placeholder(self, work: _Work, content_id: str, size_bytes: int) -> None:
+        try:
+            self.store.mark_placeholder(work.id, content_id, size_bytes)
+        except StoreError as error:
+            log.warning("%s; health has to look at the tags of this copy", error)
+
+    def _record_found(self, work: _Work) -> None:
+        """Record a placeholder that is in place, and was told by its bytes alone."""
+        original, facts = work.original, work.facts
+        self._require_current(original)
+        what = _placeholder_tag(original.content_id, facts.original_sha256, original.size_bytes or 0)
+        self.store.set_tags(work.id, placeholder=what)
+        self._mark_placeholder(work, original.content_id, original.size_bytes or 0)
+        work.notes.append(f"recorded the placeholder {original.content_id}")
+
+    def _settled(self, work: _Work, new: FlavorAsset) -> FlavorAsset:
+        """The new original once Kaltura is done with it: its file is linked once more when a last job ends.
+
+        That comes some seconds after the swap, with a higher version, or came before it (kaltura-api 10.16). Raises
+        Changed if it is then another video; Waiting where a late job of an earlier replacement undid this one.
+        """
+        with self._room.waiting():
+            self._stop.wait(self._settle_seconds)  # who is to stop looks at once
+        entry, flavors, *_ = self.kaltura.look(work.id)
+        if entry is None:
+            raise Changed(f"entry {work.id} was deleted meanwhile")
+        work.tags_seen = entry.tag_set
+        now = Facts(entry, flavors).original
+        if now is not None and (now.content_id == new.content_id or now.linked_again(new)):
+            return now
+        facts = self.facts(work.id)
+        if not work.hides and holds_placeholder(facts) and facts.original:
+            sha256 = facts.original_sha256 or work.stored.placeholder_sha256
+            what = _placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
+            self.store.set_tags(work.id, placeholder=what)
+            raise Waiting(
+                f"Kaltura put the placeholder of {work.id} back over the original: a job of the replacement before "
+                "came late; run restore again"
+            )
+        raise Changed(
+            f"the new original of {work.id} was replaced or removed by somebody else ({new.content_id}, now "
+            f"{now.content_id if now else 'none'})"
+        )
+
     def _put_original(self, work: _Work) -> None:
         stored = work.stored
         self._require_way()
         self._begin_conversion(work)
+        work.sent_bytes = stored.size_bytes
         self._keep_displaced(work)
         if self.options.via == "url":
             new = self._swap(work, self.store.presign(work.id, URL_SECONDS), lambda: self._require_stored(work))
@@ -664,7 +717,9 @@ class Runner:
             taken = self.store.fingerprinter(stored)
             pieces = self._proven(taken, stored, self.store.read(stored))
             try:
-                work.token = self._upload(f"{TOKEN_PREFIX}{work.id}.{extension(stored)}", stored.size_bytes, pieces)
+                # The extension is taken from the posted name; a name without one leaves none (real-kaltura U28).
+                name = f"{TOKEN_PREFIX}{work.id}.{extension(stored)}".removesuffix(".")
+                work.token = self._upload(name, stored.size_bytes, pieces)
             except StoreError as error:
                 if error.code == "InvalidObjectState":
                     raise _frozen_again(stored) from error
@@ -673,9 +728,9 @@ class Runner:
             found = taken.result()
             new = self._swap(work, work.token, lambda: None)
         if new.size_bytes not in (None, stored.size_bytes):
-            if found is None and self._is_beginning(new, stored):
+            if found is None and (beginning := self._beginning(new, stored)):
                 # What we had put there is no original: the next restore may replace it.
-                self.store.set_tags(work.id, placeholder=new.content_id)
+                self.store.set_tags(work.id, placeholder=_placeholder_tag(new.content_id, *beginning))
                 raise EntryFailed(
                     f"Kaltura fetched only {new.size_bytes} of {stored.size_bytes} bytes and took them for the whole "
                     "video; run restore again"
@@ -685,8 +740,11 @@ class Runner:
                 f"it (see the conversion profile), or another video was uploaded; the stored copy and the tag "
                 f"{REPLACED_TAG} stay"
             )
+        first, new = new, self._settled(work, new)
+        # By the version that the swap gave it: the next one is told from that.
+        put = partial(dict[str, Any], flavor=first.content_id, placeholder=None, replaced_at=None)
         if found is None:
-            self.store.set_tags(work.id, flavor=new.content_id, placeholder=None)
+            self.store.set_tags(work.id, **put(restored_at=iso_time(time.time())))
             work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
             return
         with self._transfers:
@@ -694,22 +752,23 @@ class Runner:
             in_kaltura = fingerprint(pieces)
         if in_kaltura.sha256 != found.sha256:
             # What we put there is no original: the next restore may replace it.
-            self.store.set_tags(work.id, placeholder=new.content_id)
+            what = _placeholder_tag(first.content_id, in_kaltura.sha256, in_kaltura.size_bytes)
+            self.store.set_tags(work.id, placeholder=what)
             raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
-        self._require_current(new)
-        self._record(work, new, found, placeholder=None)
+        self._require_current(new, linked_again=True)
+        self._record(work, new, found, **put(restored_at=iso_time(time.time())))
         work.notes.append(
             f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
         )
 
-    def _is_beginning(self, cut: FlavorAsset, stored: StoredObject) -> bool:
-        """Whether the original is the beginning of the stored copy: then it is nobody's newer video."""
+    def _beginning(self, cut: FlavorAsset, stored: StoredObject) -> tuple[str, int] | None:
+        """SHA-256 and size of an original that is the beginning of the stored copy: then it is nobody's newer video."""
         if not 0 < (cut.size_bytes or 0) < stored.size_bytes:
-            return False
+            return None
         with self._transfers:
             read = fingerprint(self.kaltura.content(cut)[1])
             start = fingerprint(first_bytes(self.store.read(stored), read.size_bytes))
-        return read.sha256 == start.sha256
+        return (read.sha256, read.size_bytes) if read.sha256 == start.sha256 else None
 
     def _proven(self, taken: Fingerprinter, stored: StoredObject, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The pieces; the last one only once all of them are known to be what was archived."""
@@ -730,15 +789,13 @@ class Runner:
         original = work.facts.original
         if original is None or not original.status.ready:
             return
-        # Without the tag flavors_deleted an equal size alone may be chance.
-        named = work.stored.placeholder == original.content_id
-        if named or (work.facts.entry.replaced and holds_placeholder(work.facts)):
+        if holds_placeholder(work.facts):
             return
         key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
         if self.store.head(key) is None:
             with self._transfers:
                 size, pieces = self.kaltura.content(original)
-                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "mp4", "source-bytes": str(size)}
+                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
                 with closing(self._while_current(original, pieces)) as current:
                     self.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
             work.bytes_moved += size
@@ -767,11 +824,35 @@ class Runner:
                 self._no_replacement = True
                 work.token_used = work.begun = False
                 return self._in_place(work, resource, last_check, deadline)
-            seen = self.kaltura.entry(work.id) if error.retryable else None
-            if (seen is None or not seen.replacement_running) and self._new_original(work) is None:
+            if error.code == ALREADY_REPLACED:
+                work.begun = False
+                raise Changed(
+                    f"somebody began to replace the content of {work.id} in this very moment, and Kaltura has "
+                    "cancelled both replacements: nothing was replaced; they have to upload theirs again"
+                ) from error
+            seen, began = self._seen_after(work, error)
+            if not began:
                 work.token_used = work.begun = False
                 raise
         return self._await_swap(work, seen, deadline)
+
+    def _seen_after(self, work: _Work, failure: KalturaError) -> tuple[Entry | None, bool]:
+        """The entry after a call to replace its content failed, and whether that has begun all the same.
+
+        Asked for a while: what failed the call may fail the look, too.
+        """
+        until = time.monotonic() + UNKNOWN_SECONDS
+        while True:
+            try:
+                seen = self.kaltura.entry(work.id) if failure.retryable else None
+                running = seen is not None and seen.replacement_running
+                return seen, running or self._new_original(work) is not None
+            except KalturaError as error:
+                if time.monotonic() >= until or self._stop.wait(min(self._poll_seconds, 5)):
+                    raise EntryFailed(
+                        f"{failure}; whether the replacement of {work.id} has begun is not known: its tags stay as "
+                        "they are; run the command again, or repair"
+                    ) from error
 
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
@@ -781,10 +862,15 @@ class Runner:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
             raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
-        if normalised_tags(entry.tags) != normalised_tags([*planned.tags, *work.own_tags]):
+        now, before = normalised_tags(entry.tags), normalised_tags(planned.tags)
+        own = work.own_tags
+        if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
         if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
+        begun_before = work.facts.original is None or not work.facts.original.status.ready
+        if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), self.options)):
+            raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
         if work.facts.original is not None:
             if work.facts.original.status.ready:
                 self._require_current(work.facts.original, flavors)
@@ -808,6 +894,8 @@ class Runner:
         `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
         """
         temporary: Entry | None = None
+        if entry and entry.replacing_entry_id:
+            work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
         if entry is None or not entry.replacement_running:
             entry, temporary = self._next_look(work, entry, deadline)
         while True:
@@ -819,6 +907,13 @@ class Runner:
                 if new is None:
                     work.begun = False
                     raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
+                before = work.facts.original
+                if before and new.linked_again(before) and new.size_bytes not in (None, work.sent_bytes):
+                    work.begun = False
+                    raise Waiting(
+                        f"the replacement of {work.id} was thrown away by Kaltura, which ended an earlier one in that "
+                        f"moment; the old content is in place: run the command again{work.left}"
+                    )
                 if new.status.ready:
                     self._end_conversion(work)
                     return new
@@ -916,24 +1011,33 @@ class Runner:
         except Cancelled as error:
             log.warning("%s", error)
             return
-        if new.size_bytes in work.facts.placeholder_sizes:
-            self.store.set_tags(work.id, placeholder=new.content_id)
+        facts = self.facts(work.id)
+        if holds_placeholder(facts) and facts.original and new.size_bytes:
+            sha256 = facts.original_sha256 or work.stored.placeholder_sha256
+            self._record_placeholder(work, new, sha256, new.size_bytes)
 
 
-def add_notice(kaltura: Kaltura, entry_id: str, day: date, *, dry_run: bool) -> Result:
-    """Tag an entry with the day on which its owner was told that it will be replaced. Never raises for one entry."""
-    tag = f"{NOTICE_PREFIX}{day.isoformat()}"
+def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_run: bool) -> Result:
+    """Tag an entry with the day on which this owner was told that it will be replaced. Never raises for one entry.
+
+    REFUSED, and tagged all the same, where somebody else owns it by now: for them it is no notice.
+    """
+    tag = notice_tag(day, owner)
     outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
     if not dry_run:
         try:
-            kaltura.change_tags(entry_id, add=tag)
+            entry = kaltura.change_tags(entry_id, add=tag)
             outcome, detail = Outcome.DONE, f"done: tagged {tag}"
+            if (day, True) not in entry.notices:
+                now = f"{entry.owner or 'nobody'} owns it now, not {owner or 'nobody'}"
+                outcome, detail = Outcome.REFUSED, f"tagged {tag}, but {now}: who owns it has had no notice"
         except Changed as error:
             outcome, detail = Outcome.SKIPPED, f"skipped: {error}"
         except ArchiverError as error:
             outcome, detail = Outcome.FAILED, f"failed: {error}"
     mode = "DRYRUN" if dry_run else "EXEC"
-    level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+    levels = {Outcome.FAILED: logging.ERROR, Outcome.REFUSED: logging.WARNING}
+    level = levels.get(outcome, logging.INFO)
     log.log(level, "%s", detail, extra={"mode": mode, "kind": "entry", "entry": entry_id, "action": "notify"})
     return Result(entry_id, "", outcome, detail)
 
@@ -951,7 +1055,21 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.PUT_ORIGINAL: Runner._put_original,
     Step.READ_BACK: Runner._read_back,
     Step.SETTLE: Runner._settle,
+    Step.RECORD: Runner._record_found,
 }
+
+
+def _placeholder_tag(content_id: str, sha256: str, size_bytes: int) -> str:
+    """What the tag `placeholder` says; without a hash only the version, as older objects have it."""
+    return f"{content_id} {sha256} {size_bytes}" if sha256 else content_id
+
+
+def _next_version(before: FlavorAsset | None, placeholder: Placeholder) -> str:
+    """The tag for a placeholder that took the place of this original, whatever came over it; empty if not known."""
+    if before is None or not before.version.isdecimal():
+        return ""
+    content_id = f"{before.id}@{int(before.version) + VERSION_STEP}"
+    return _placeholder_tag(content_id, placeholder.sha256, placeholder.size_bytes)
 
 
 def _frozen_again(stored: StoredObject) -> Waiting:
@@ -986,6 +1104,11 @@ def _failed(temporary: Entry | None) -> bool:
 
 
 def extension(stored: StoredObject) -> str:
-    """The file name extension of a stored original: Kaltura's own, else mp4 as the old tool assumed."""
+    """The file name extension of a stored original: Kaltura's own, or empty where it had none (Kaltura's noex).
+
+    Of objects that do not tell, it is mp4, as the old tool assumed.
+    """
+    if "entry-id" not in stored.metadata:
+        return "mp4"
     ext = stored.metadata.get("file-ext", "")
-    return ext if ext.isalnum() and ext != "noex" else "mp4"
+    return ext if ext.isalnum() and ext != "noex" else ""

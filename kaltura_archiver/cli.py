@@ -1020,6 +1020,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
       kaltura-archiver health --id 0_abc12345 --format table
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
@@ -1027,9 +1028,8 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
-        kaltura, store, selection, placeholder_bytes=app.settings.placeholder_bytes(), workers=workers,
+        kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
-        more_placeholder_bytes=app.settings.placeholders().sizes(),
     )  # fmt: skip
     code = Exit.OK
     with (
@@ -1090,6 +1090,8 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 def download(app: App, /, entry_id: str, output: str | None, source: str, force: bool) -> None:
     """Fetch the original of one entry to a local file; its path, size and SHA-256 are printed.
 
+    Exit status 3 where it is the placeholder, which --from kaltura fetches, too.
+
     \b
     Examples:
       kaltura-archiver download --id 0_abc12345
@@ -1106,12 +1108,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
         app.stoppable(),
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
-        row = download_original(
+        row, hidden = download_original(
             runner, entry_id, Path(output) if output else None, source=source, force=force, begun=size.append
         )
     with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
         rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
-    app.exit(Exit.OK)
+    if hidden:
+        log.warning(
+            "%s is the placeholder, not the video of %s, which is in S3 if anywhere: --from s3",
+            row[-1], entry_id,
+        )  # fmt: skip
+    app.exit(Exit.WAITING if hidden else Exit.OK)
 
 
 # Acting
@@ -1119,7 +1126,8 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
 
 def make_runner(app: App, command: Command, options: Options, **more: Any) -> Runner:
     """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet."""
-    from kaltura_archiver.apply import Placeholders, Runner
+    from kaltura_archiver.apply import Runner
+    from kaltura_archiver.placeholders import Placeholders
 
     settings = app.settings
     files = settings.placeholders()
@@ -1133,6 +1141,7 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
         options,
         placeholders=Placeholders(files),
         poll_seconds=settings.poll_seconds,
+        settle_seconds=settings.settle_seconds,
         stop=app.stop,
         **more,
     )
@@ -1185,7 +1194,7 @@ def _run(
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{dashed(name)} is for --cluster", context)
-    settings = Options(now=time.time(), dry_run=dry_run and not acting, **options)
+    settings = Options(now=time.time(), dry_run=dry_run and not acting, plays=query.plays, **options)
     start_fleet = None
     if cluster:
         numbers = (workers, max_calls, max_transfers)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +17,9 @@ from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
 from kaltura_archiver.progress import progress
 from kaltura_archiver.report import Cell, Rows
+
+if TYPE_CHECKING:
+    from kaltura_archiver.owners import Row
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +46,13 @@ def _settings(app: App, options: dict[str, str | None]) -> LdapSettings:
 
 @cli.command("enrich")
 @click.argument("file", default="-", metavar="[FILE]")
-@click.option("--creator-column", default="creator_id", show_default=True, metavar="C", help="Column of the owners.")
+@click.option(
+    "--owner-column",
+    "--creator-column",
+    "owner_column",
+    metavar="C",
+    help="Column of the owners [owner_id; creator_id where there is none].",
+)
 @click.option("--whole-id", is_flag=True, help="Look up whole addresses, not what is before their @.")
 @click.option("--columns", metavar="A,B,…", help="Append these attributes too, such as mail,title.")
 @click.option("--prefix", default="", metavar="P", help="Put before the names of the new columns, such as owner_.")
@@ -57,7 +68,7 @@ def _settings(app: App, options: dict[str, str | None]) -> LdapSettings:
 @format_option
 @pass_app
 def enrich(
-    app: App, /, file: str, creator_column: str, whole_id: bool, columns: str | None, prefix: str,
+    app: App, /, file: str, owner_column: str | None, whole_id: bool, columns: str | None, prefix: str,
     legacy_columns: bool, dump: str | None, style: str, **options: Any,
 ) -> None:  # fmt: skip
     """Append ldap_status (active, inactive, unknown), name and org_unit of each row's owner to a TSV.
@@ -72,6 +83,7 @@ def enrich(
       kaltura-archiver enrich --directory-file people.csv list.tsv
     """  # fmt: skip
     from kaltura_archiver.owners import (
+        ID_COLUMNS,
         LEGACY_STATUS_COLUMN,
         OWNER_COLUMNS,
         UNKNOWN,
@@ -82,6 +94,7 @@ def enrich(
         check_columns,
         column_index,
         opened,
+        owner_of_row,
         uid_of,
         with_owners,
     )
@@ -92,7 +105,11 @@ def enrich(
     with ExitStack() as stack:
         table = TsvTable(stack.enter_context(opened(file)), file)
         where = "the input"
-        creator = column_index(table.columns, creator_column, where)
+        owner_of: Callable[[Row], str]
+        if owner_column is None:
+            owner_of, first = owner_of_row(table.columns, where)
+        else:
+            owner_of, first = itemgetter(column_index(table.columns, owner_column, where)), owner_column
         added = [prefix + name for name in (*OWNER_COLUMNS, *attributes.more)]
         titles = [*table.columns, *added]
         if taken := set(added) & set(table.columns):
@@ -115,7 +132,7 @@ def enrich(
                 log.error("%s", error)
             look_up = directory.look_up
         columns_made = [*table.columns, *added]
-        owned = with_owners(table, lambda row: uid_of(row[creator], whole=whole_id), look_up)
+        owned = with_owners(table, lambda row: uid_of(owner_of(row), whole=whole_id), look_up)
         with (
             Rows(columns_made, style, titles=titles) as rows,
             progress("enrich", owned, streamed=style != "table") as found,
@@ -125,6 +142,10 @@ def enrich(
                 # An owner who was not found has no cells.
                 rows.write(dict(zip(columns_made, cells, strict=False)))
                 counts[owner.status or "without owner"] += 1
+        if owner_column is None and first != ID_COLUMNS[0]:
+            log.warning("there is no column owner_id: creators were looked up, who need not own what they made")
+        elif first != ID_COLUMNS[0] and ID_COLUMNS[0] in table.columns:
+            log.warning("notify has to be told, too: --column owner_id=%s", first)
         told = ", ".join(f"{status} {number}" for status, number in sorted(counts.items()))
         searches = "" if dump is not None else f"; {directory.searches} searches"
         log.info("owners of %d rows: %s%s", sum(counts.values()), told or "none", searches)

@@ -51,7 +51,9 @@ PLACEHOLDER_COLUMNS = ("file", "bytes", "seconds", "sha256")
 @click.option("--prefix", default="", metavar="P", help="The --prefix that enrich was given.")
 @click.option("--column", "named", multiple=True, metavar="C=NAME", help="Column C is called NAME here: mail=email.")
 @click.option("--send", is_flag=True, help="Send the messages by SMTP_SERVER, instead of writing .eml files.")
-@click.option("--mark", is_flag=True, help="With --send: tag the entries of each message sent notice_<date of today>.")
+@click.option(
+    "--mark", is_flag=True, help="With --send: tag what each message sent tells of: notice_<today>_<mark of the owner>."
+)
 @click.option(
     "--per-minute",
     type=click.FloatRange(0.1, 100_000),
@@ -158,6 +160,8 @@ def notify(
             link=link, dry_run=dry_run, deliver=mailer.send if mailer else None,
             mark=mark_entry,
         )  # fmt: skip
+        if "owner_id" not in columns and "creator_id" not in names:
+            log.warning("%s has no column owner_id: creators are written to, who need not own what they made", where)
         rows: Rows | None = None
         stdout = PatientStdout()
         if shown or not sys.stdout.isatty():

@@ -47,7 +47,7 @@ from kaltura_archiver.cli import (
 from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.errors import Exit, InputError, SelectionError
 from kaltura_archiver.files import Sink, check_target, failure, written
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome
 from kaltura_archiver.plans import Command, Options, Plan
@@ -55,14 +55,15 @@ from kaltura_archiver.progress import progress
 from kaltura_archiver.report import exit_of
 
 if TYPE_CHECKING:
-    from kaltura_archiver.apply import Placeholders, Result, Runner
+    from kaltura_archiver.apply import Result, Runner
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.planfile import Line, Terms
 
 log = logging.getLogger(__name__)
 
 
 def _placeholders(app: App, command: Command) -> Placeholders:
-    from kaltura_archiver.apply import Placeholders
+    from kaltura_archiver.placeholders import Placeholders
 
     files = app.settings.placeholders()
     if command is Command.REPLACE:
@@ -131,7 +132,7 @@ def plan(
         check_target(Path(output))
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
     options["keep"] = kept
-    settings = Options(now=time.time(), **options)
+    settings = Options(now=time.time(), plays=query.plays, **options)
     placeholders = _placeholders(app, command)
     terms = terms_of(command, settings, query, _account(app, command, placeholders))
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
@@ -322,7 +323,7 @@ def apply(
         keep |= keep_list(app.settings, keep_tags, keep_categories, keep_owners)
     options = Options(
         now=time.time(), dry_run=dry_run, keep=keep, timeout_seconds=timeout_seconds, max_converting=max_converting,
-        **terms.options,
+        plays=Plays(**terms.plays), **terms.options,  # type: ignore[arg-type]
     )  # fmt: skip
     number, percent = max_drift
     work = Applying(terms, lines, len(lines) * number / 100 if percent else number, f"{number:g}{percent}")

@@ -77,21 +77,20 @@ def report(
     from kaltura_archiver import runlog
     from kaltura_archiver.figures import Collector
     from kaltura_archiver.history import History
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.report_page import make_page
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.stats import items
 
     prices = app.prices(kaltura_price, price_table)
     owner_of = owners_of(enriched) if enriched else None
-    placeholder_bytes = app.settings.placeholder_bytes()
     with _written_whole(output) as file:
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
         found = items(
-            kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers,
-            more_placeholder_bytes=app.settings.placeholders().sizes(),
-        )  # fmt: skip
+            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders()), workers=workers
+        )
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)
@@ -120,22 +119,21 @@ def _written_whole(path: str) -> Iterator[Sink]:
 
 
 def owners_of(path: str) -> Callable[[Item], Owner]:
-    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column creator_id or,
-    without one, by entry_id. Without a unit, it is the status in brackets. Raises InputError.
+    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
+    creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
     """
-    from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, opened
+    from kaltura_archiver.owners import STATUS_COLUMN, Owner, TsvTable, column_index, entry_of_row, opened
 
     with opened(path) as file:
         table = TsvTable(file, path)
         where = "stdin" if path == "-" else path
-        by_creator = "creator_id" in table.columns
-        key = column_index(table.columns, "creator_id" if by_creator else "entry_id", where)
+        key, compared = entry_of_row(table.columns, where)
         status, name, unit = (
             column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
         )
         owners = {
-            row[key]: Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
+            key(row): Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
             for row in table
         }
     not_listed = Owner("", ("", "(not listed)"))
-    return lambda item: owners.get(item.creator_id if by_creator else item.entry_id, not_listed)
+    return lambda item: owners.get(getattr(item, compared), not_listed)

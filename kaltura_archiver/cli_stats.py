@@ -66,22 +66,21 @@ def stats(
       kaltura-archiver stats --kaltura-price 0.12 --enriched owners.tsv > stats.tsv
       kaltura-archiver stats --category 4711 --created-before 5 --columns section,key,freed_bytes
     """
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.stats import Stats, items, units_of
 
     shown = _columns(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
     prices = app.prices(kaltura_price, price_table)
     unit_of = units_of(enriched) if enriched else None
-    placeholder_bytes = app.settings.placeholder_bytes()
+    placeholders = Placeholders(app.settings.placeholders())
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = Selection(kaltura, query)
     sums = Stats(
-        prices, now=time.time(), storage_class=storage_class, placeholder_bytes=placeholder_bytes, unit_of=unit_of
-    )
-    found = items(
-        kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers,
-        more_placeholder_bytes=app.settings.placeholders().sizes(),
+        prices, now=time.time(), storage_class=storage_class,
+        placeholder_bytes=app.settings.placeholder_bytes(), unit_of=unit_of,
     )  # fmt: skip
+    found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
     with progress("stats", found, lambda: selection.expected) as counted:
         for item in counted:
             sums.add(item)

@@ -23,6 +23,7 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "KALTURA_USERID": ("", "Kaltura user that the changes are made as"),
     "KALTURA_SERVICE_URL": ("https://www.kaltura.com", "address of the Kaltura service"),
     "KALTURA_POLL_SECONDS": ("10", "pause between looks at a conversion; fractions allowed"),
+    "KALTURA_SETTLE_SECONDS": ("60", "how long after a replacement Kaltura may still change the new original"),
     "AWS_BUCKET": ("", "S3 bucket of the stored copies"),
     "AWS_ENDPOINT_URL": ("", "another S3 service than AWS; this and every other variable of boto3 works"),
     "PLACEHOLDER_VIDEO": ("placeholder_video.mp4", "video file that takes the place of an archived original"),
@@ -127,6 +128,8 @@ class SmtpSettings:
 class Settings:
     """What the environment says. `poll_seconds` is the pause between two looks at a conversion.
 
+    `settle_seconds`: how long after a replacement the server may set the original's file once more (kaltura-api 10.16).
+
     The keep list is text, checked by the commands that heed it: no mistake in it stands in the way of a restore.
     """
 
@@ -137,6 +140,7 @@ class Settings:
     user_id: str
     service_url: str
     poll_seconds: float
+    settle_seconds: float
     bucket: str
     endpoint_url: str
     placeholder_path: Path
@@ -206,11 +210,8 @@ def read_settings(env_file: str | None = None) -> Settings:
         hide(values[name])
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LDAP_PWD", "SMTP_PWD"):
         hide(os.environ.get(name))
-    try:
-        poll_seconds = float(values["KALTURA_POLL_SECONDS"])
-    except ValueError:
-        poll_seconds = -1.0
-    if not 0 < poll_seconds <= 3600:
+    poll_seconds = _seconds("KALTURA_POLL_SECONDS", values)
+    if not poll_seconds:
         raise ConfigError("KALTURA_POLL_SECONDS must be a number of seconds above 0 and at most 3600")
     return Settings(
         partner_id=values["KALTURA_PARTNERID"],
@@ -220,6 +221,7 @@ def read_settings(env_file: str | None = None) -> Settings:
         user_id=values["KALTURA_USERID"],
         service_url=values["KALTURA_SERVICE_URL"],
         poll_seconds=poll_seconds,
+        settle_seconds=_seconds("KALTURA_SETTLE_SECONDS", values),
         bucket=values["AWS_BUCKET"],
         endpoint_url=values["AWS_ENDPOINT_URL"],
         placeholder_path=Path(values["PLACEHOLDER_VIDEO"]),
@@ -254,6 +256,16 @@ def read_settings(env_file: str | None = None) -> Settings:
         ),
         notify_from=values["NOTIFY_FROM"],
     )
+
+
+def _seconds(name: str, values: Mapping[str, str]) -> float:
+    try:
+        seconds = float(values[name])
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise ConfigError(f"{name} must be a number of seconds above 0 and at most 3600")
+    return seconds
 
 
 def _price(text: str) -> float | None:

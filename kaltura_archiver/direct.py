@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import SplitResult, quote
 
 from urllib3.util import wait_for_read
 
 from kaltura_archiver import __version__
+from kaltura_archiver.dribble import bounded
 from kaltura_archiver.streams import Chunk
 
+_Plain, _Secure = bounded(http.client.HTTPConnection), bounded(http.client.HTTPSConnection)
 # Nobody else needs to read so much of an answer that is no error.
 MAX_ANSWER_BYTES = 2**16
 
@@ -68,8 +70,8 @@ class Host:
                     return connection
                 connection.close()  # the host has closed it meanwhile
         if self._tls:
-            return http.client.HTTPSConnection(self.name, timeout=self._seconds, context=self._tls)
-        return http.client.HTTPConnection(self.name, timeout=self._seconds)
+            return cast(http.client.HTTPConnection, _Secure(self.name, timeout=self._seconds, context=self._tls))
+        return cast(http.client.HTTPConnection, _Plain(self.name, timeout=self._seconds))
 
     def keep(self, connection: http.client.HTTPConnection, *, whole: bool) -> None:
         """Give a connection back; it is closed unless its last answer was read as a whole."""

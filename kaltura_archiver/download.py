@@ -10,13 +10,13 @@ from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waitin
 from kaltura_archiver.files import check_target, written
 from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
 from kaltura_archiver.states import classify
-from kaltura_archiver.streams import Fingerprinter
+from kaltura_archiver.streams import Fingerprint, Fingerprinter
 
 
 def download_original(
     runner: Runner, entry_id: str, path: Path | None, *, source: str, force: bool, begun: Callable[[int], object]
-) -> tuple[str, str, int, str, str]:
-    """Write the original and return (entry id, kaltura or s3, bytes, sha256, path).
+) -> tuple[tuple[str, str, int, str, str], bool]:
+    """Write the original and return (entry id, kaltura or s3, bytes, sha256, path), and whether it is a placeholder.
 
     `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `begun` is told the size.
     Raises SelectionError if the file exists (and not `force`), OutputError if it cannot be written, Waiting for a
@@ -29,10 +29,10 @@ def download_original(
     stored = original = None
     if source == "s3":
         stored = _readable_copy(facts)
-        ext = extension(stored)
+        ext = extension(stored) or "mp4"
     else:
         original = _ready_original(facts)
-        ext = original.file_ext or "mp4"
+        ext = original.file_ext if original.file_ext not in ("", "noex") else "mp4"
     target = path or Path(f"{entry_id}.{ext}")
     if target.exists() and not force:
         raise SelectionError(f"{target} exists; name another file with --output, or use --force")
@@ -55,7 +55,16 @@ def download_original(
             verdict, how = compare(found, stored)
             if verdict is Identity.DIFFERENT:
                 raise EntryFailed(f"what S3 sent is not what was archived: {how}; no file was written")
-    return entry_id, source, found.size_bytes, found.sha256, str(target)
+    hidden = source == "kaltura" and _is_placeholder(runner, facts, found)
+    return (entry_id, source, found.size_bytes, found.sha256, str(target)), hidden
+
+
+def _is_placeholder(runner: Runner, facts: Facts, found: Fingerprint) -> bool:
+    """Whether what was read from Kaltura is a placeholder: by its bytes, or by what is known of the entry."""
+    recorded = facts.stored.placeholder_sha256 if facts.stored else ""
+    if found.sha256 in (*runner.placeholders.sha256s, recorded):
+        return True
+    return classify(facts).state in (State.PLACEHOLDER, State.HALF_TAGGED, State.LOST)
 
 
 def _readable_copy(facts: Facts) -> StoredObject:

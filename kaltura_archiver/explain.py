@@ -33,7 +33,7 @@ def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
                 "original": flavor.is_original,
                 "status": flavor.odd or flavor.status.name,
                 "bytes": flavor.size_bytes,
-                "KB": flavor.size_kb,
+                "KB": flavor.kilobytes,
                 "extension": flavor.file_ext,
             }
             for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)
@@ -57,7 +57,8 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "plays": entry.plays,
         "last_played": iso_date(entry.last_played_at) or "never",
         "creator": entry.creator_id,
-        "owner": entry.owner_id,
+        "owner": entry.owner,
+        "owner_noticed": entry.noticed_on.isoformat() if entry.noticed_on else "no",
         "categories": entry.categories,
         "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
         if entry.replacement_running

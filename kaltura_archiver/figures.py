@@ -235,7 +235,7 @@ class Collector:
         verified = self._add_copy(item)
         owner = self._owner_of(item) if self._owner_of else None
         name, unit = owner.cells if owner else ("", "")
-        name = f"{name} ({item.creator_id})" if name else item.creator_id
+        name = f"{name} ({item.owner})" if name else item.owner
         self._accounts[name] = owner.status if owner else ""
         for table, key in ((self._owners, name), (self._units, unit)):
             table[key].update(entries=1, **{"freed" if place is Place.S3 else "kaltura": size})

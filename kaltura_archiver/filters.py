@@ -72,6 +72,16 @@ def children_of(entry_ids: Iterable[str]) -> Item:
 
 
 @dataclass(frozen=True)
+class Plays:
+    """The criteria of a query that are about plays: what a run knows of swaps and restores counts for them, too."""
+
+    played_since: int | None = None
+    unplayed_since: int | None = None
+    never_played: bool = False
+    plays_below: int | None = None
+
+
+@dataclass(frozen=True)
 class Query:
     """Selection criteria, all combined with AND. Times are unix seconds, fixed when the query was made.
 
@@ -107,6 +117,10 @@ class Query:
     @property
     def kind(self) -> str:
         return self.media_type.name.lower() if self.media_type else "any"
+
+    @property
+    def plays(self) -> Plays:
+        return Plays(self.played_since, self.unplayed_since, self.never_played, self.plays_below)
 
     def check(self) -> None:
         """Raise SelectionError where the criteria contradict each other, so that nothing could match."""

@@ -8,11 +8,13 @@ import logging
 import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple, TypeVar
@@ -41,9 +43,18 @@ from urllib3.filepost import encode_multipart_formdata
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
+from kaltura_archiver.dribble import BoundedAdapter
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, OddAnswer, SelectionError, Stopped
 from kaltura_archiver.filters import Query, children_of, in_categories
-from kaltura_archiver.model import LAST_SECOND, Entry, FlavorAsset, FlavorStatus, split_tags
+from kaltura_archiver.model import (
+    LAST_SECOND,
+    Entry,
+    FlavorAsset,
+    FlavorStatus,
+    normalised_tags,
+    split_tags,
+    tags_with,
+)
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.streams import CHUNK_BYTES, Chunk, Landing, Piece, chunked, exactly
@@ -61,6 +72,8 @@ MAX_ANSWER_BYTES = 16 * 2**20
 PACKED_PIECE_BYTES = 16 * 2**10
 PIECE_BYTES = 2**18
 MAX_TRIES = 5
+# After so long no call is tried again, however it failed.
+RETRY_SECONDS = 300.0
 SEARCH_WINDOW = 10_000
 MAX_PAGE = 500
 # Elasticsearch bounds the clauses of one query (1,024 by default); more ids of one second are paged within it.
@@ -81,10 +94,41 @@ RETRYABLE = NOT_ACTED | {
 }
 ENTRY_GONE = "ENTRY_ID_NOT_FOUND"
 FEATURE_FORBIDDEN = "FEATURE_FORBIDDEN"
+ALREADY_REPLACED = "ENTRY_REPLACEMENT_ALREADY_EXISTS"
 TOKEN_FULL = 2
+# The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
+# character set counts up to three bytes for one.
+MAX_TAGS_BYTES = 65_535
+LONG_TAGS_BYTES = 20_000
 # Marks the file names of our upload tokens, so that those of killed runs can be told from other people's.
 TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
 MAX_TOKEN_PAGES = 20
+
+# What the file host says when it may not serve, and will not in a minute either (KExternalErrors of kaltura/server,
+# [read]): it knows no session, so that rules which let an admin pass do not help. Its other errors may pass.
+FORBIDDEN = "ACCESS_CONTROL_RESTRICTED"
+_ACCESS_CONTROL = (
+    "the access control of the entry forbids it; in Kaltura, allow this machine's address in the entry's access "
+    "control profile, or give the entry another profile for as long as this takes, and run the command again"
+)
+_NOT_SERVED = {
+    2: "the entry is outside of its scheduled time; change its start or end date in Kaltura",
+    3: _ACCESS_CONTROL,
+    13: "the entry waits for moderation, or was rejected; approve it in Kaltura",
+    15: "the account is not active; ask Kaltura",
+    16: "Kaltura does not serve to the country of this machine; ask Kaltura to, or run this elsewhere",
+    18: "the account's delivery settings forbid this way of download; ask Kaltura to allow it for this machine",
+    30: "the account's access control forbids it; in Kaltura, allow this machine's address",
+    34: "this machine's address is not among those that the account allows; add it in Kaltura",
+    40: "the account may not be served by this host; ask Kaltura",
+    53: "this host serves only to hosts that authenticate; ask Kaltura for another delivery profile",
+}
+
+
+def _forbidden(reason: str) -> str:
+    """What to do where the file host's error, `exiting on error N - text`, is one that does not pass; else empty."""
+    found = re.match(r"exiting on error (\d+)\b", reason)
+    return _NOT_SERVED.get(int(found[1]), "") if found else ""
 
 
 class _Session(requests.Session):
@@ -93,6 +137,8 @@ class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = lambda request: request
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, BoundedAdapter())
         self._surroundings: dict[str, Any] = {}
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, *_: Any) -> Any:
@@ -248,7 +294,7 @@ _ENTRY_FIELDS = (
 )  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
-    "deletedAt", "language",
+    "deletedAt", "language", "updatedAt",
 )  # fmt: skip
 
 
@@ -279,6 +325,7 @@ def _entry(raw: Any) -> Entry:
         name=text("name", ""),
         status=fields["status"],
         tags=split_tags(fields["tags"]),
+        tags_text=fields["tags"],
         media_type=_int(text("mediaType")),
         entry_type=text("type", ""),
         created_at=_time(text("createdAt")) or 0,
@@ -296,7 +343,7 @@ def _entry(raw: Any) -> Entry:
         replaced_entry_id=text("replacedEntryId", ""),
         replacement_status=text("replacementStatus") or "0",
         parent_entry_id=text("parentEntryId", ""),
-        duration_seconds=_int(text("duration")) or 0,
+        duration_seconds=_int(text("duration")),
     )
 
 
@@ -322,6 +369,7 @@ def _flavor(raw: Any) -> FlavorAsset:
         deleted_at=_time(text("deletedAt")),
         language=text("language", ""),
         odd=odd,
+        updated_at=_time(text("updatedAt")),
     )
 
 
@@ -458,8 +506,25 @@ class Page:
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
-def _update(entry_id: str, change: Any, client: Any) -> Entry:
+def _update(entry_id: str, tags: str, client: Any) -> Entry:
+    change = KalturaMediaEntry()
+    change.tags = tags
     return _entry(client.media.update(entry_id, change))
+
+
+def _as_stored(tags: str) -> str:
+    """What Kaltura makes of a field of tags when it is written."""
+    return ", ".join(normalised_tags(split_tags(tags)))
+
+
+def _require_room(entry_id: str, tags: str) -> None:
+    """Raise EntryFailed for more tags than Kaltura keeps."""
+    size_bytes = len(_as_stored(tags).encode())
+    if size_bytes > MAX_TAGS_BYTES:
+        raise EntryFailed(
+            f"the tags of {entry_id} would have {size_bytes} bytes, of which Kaltura keeps {MAX_TAGS_BYTES} and drops "
+            "the rest: its tags were not changed; remove some of them and run the command again"
+        )
 
 
 def _list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
@@ -522,6 +587,7 @@ class Kaltura:
         self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
         self._session_lock = threading.Lock()
         self._ks = ""
+        self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause)
 
     # Sessions
@@ -601,6 +667,7 @@ class Kaltura:
     def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
         tries = refusals = 0
+        until = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 with self._calls:
@@ -622,7 +689,7 @@ class Kaltura:
                 continue
             tries += 1
             again = failure.code in NOT_ACTED if writes else failure.retryable
-            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT:
+            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT or time.monotonic() >= until:
                 raise failure
             pause = min(0.25 * 2**tries, 15) * (0.5 + random.random())  # noqa: S311 - jitter
             log.debug("%s; trying again in %.1f s", failure, pause)
@@ -647,6 +714,7 @@ class Kaltura:
                 client = self._take_client()
                 client.setKs(ks)
                 answer = call(client)
+                self._heard = (client.responseHeaders.get("Date", ""), time.time())
                 self._idle.append(client)
                 return answer
 
@@ -660,6 +728,13 @@ class Kaltura:
                     if self._ks == ks:
                         self._ks = ""
         raise AssertionError("unreachable")
+
+    def now(self) -> float:
+        """Unix seconds on Kaltura's clock, as its last answer told it; on ours where none did."""
+        date, heard_at = self._heard
+        with suppress(TypeError, ValueError):
+            return parsedate_to_datetime(date).timestamp() + time.time() - heard_at
+        return time.time()
 
     # Reading
 
@@ -939,7 +1014,12 @@ class Kaltura:
             if attempt > 1:
                 self._pause(min(0.25 * 2**attempt, 15) * (0.5 + random.random()))  # noqa: S311 - jitter
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
-            url = _text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
+            try:
+                url = _text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
+            except KalturaError as error:
+                if error.code == "ASSET_NOT_ALLOWED":
+                    raise KalturaError(f"{error}: {_ACCESS_CONTROL}", code=FORBIDDEN) from error
+                raise
             if urlsplit(url).scheme not in ("http", "https"):
                 raise KalturaError(f"{what}: Kaltura gave no address to download from")
             if attempt > 2:
@@ -950,7 +1030,7 @@ class Kaltura:
             except (OSError, http.client.HTTPException) as error:
                 failure = _translate(error, what)
                 continue
-            reason = response.headers.get("X-Kaltura-App", "")
+            reason = response.headers.get("X-Kaltura-App") or ""
             length = response.headers.get("Content-Length", "")
             if response.status == (206 if offset else 200) and length.isdigit() and int(length) > 0 and not reason:
                 found = offset + int(length)
@@ -959,6 +1039,8 @@ class Kaltura:
                     raise Changed(f"{what}: the content is now {found} bytes, not {size}")
                 return response, found
             response.close()
+            if forbidden := _forbidden(reason):
+                raise KalturaError(f"{what}: {forbidden} ({redact(reason)[:120]})", code=FORBIDDEN)
             failure = KalturaError(
                 f"{what}: the file host sent no content (HTTP {response.status}, {length or 'no'} bytes"
                 f"{', ' + redact(reason)[:120] if reason else ''})",
@@ -985,7 +1067,7 @@ class Kaltura:
                 raise KalturaError(f"download of flavor {flavor.id} was cut {cuts} times at byte {offset} of {size}")
             # Bytes of two versions must not be put together.
             now = {f.id: f for f in self.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
-            if now is None or now.content_id != flavor.content_id:
+            if now is None or not (now.content_id == flavor.content_id or now.linked_again(flavor)):
                 raise Changed(f"flavor {flavor.id} of {flavor.entry_id} was replaced while it was read")
             response, _ = self._open(flavor, offset, size)
         if offset != size:
@@ -1001,37 +1083,57 @@ class Kaltura:
         remove: str = "",
         check: Callable[[tuple[FlavorAsset, ...]], None] | None = None,
     ) -> Entry:
-        """Add and remove a tag on a fresh read of the entry, and check the answer (kaltura-api 6).
+        """Add or remove a tag on a fresh read of the entry, and check the answer (kaltura-api 6).
 
         `check` is given the flavors, read in the same request as the entry, and may raise. Raises Changed if the entry
-        is gone, KalturaError if Kaltura did not take the change.
+        is gone, EntryFailed if somebody's tag would be lost, KalturaError if Kaltura did not take the change.
         """
+        before: Entry | None = None
+        sent = ""
         for attempt in range(3):
             entry, flavors, *_ = self.look(entry_id, entry_last=True) if check else Look(self.entry(entry_id), ())
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
+            if before:
+                self._require_not_cut(before, sent, entry)
             if check:
                 check(flavors)
-            wanted = [tag for tag in entry.tags if tag.lower() != remove]
-            if add and add not in entry.tag_set:
-                wanted.append(add)
-            if tuple(wanted) == entry.tags:
+            before, sent = entry, tags_with(entry.tags_text, add=add, remove=remove)
+            if sent == entry.tags_text:
                 return entry
-            change = KalturaMediaEntry()
-            change.tags = ", ".join(wanted)
+            _require_room(entry_id, sent)
             try:
-                update = partial(_update, entry_id, change)
-                entry = self._call(f"set the tags of {entry_id}", update, writes=True)
+                entry = self._call(f"set the tags of {entry_id}", partial(_update, entry_id, sent), writes=True)
             except KalturaError as error:
                 if not error.retryable or attempt == 2:
                     raise
                 self._pause(0.5)
                 continue  # the answer was lost: the next fresh read tells
+            if len(sent.encode()) > LONG_TAGS_BYTES:
+                now = self.entry(entry_id)
+                if now is None:
+                    raise Changed(f"entry {entry_id} is gone")
+                self._require_not_cut(before, sent, now)
+                entry = now
             if (not add or add in entry.tag_set) and remove not in entry.tag_set:
                 return entry
             break
         raise KalturaError(
             f"Kaltura accepted the tags of {entry_id} but did not store them: may this user edit the entry?"
+        )
+
+    def _require_not_cut(self, before: Entry, sent: str, now: Entry) -> None:
+        """Raise EntryFailed if Kaltura holds only the beginning of the tags that were sent, after putting back those
+        from `before`: its database cuts a long field after the answer, which shows all (real-kaltura M07).
+        """
+        whole, held = _as_stored(sent), now.tags_text.rstrip("\ufffd")  # what may be left of the last letter
+        if whole == held or not whole.startswith(held) or len(sent.encode()) <= LONG_TAGS_BYTES:
+            return
+        log.warning("Kaltura dropped tags of %s, which are put back: %s", before.id, whole[len(held) :])
+        self._call(f"put back the tags of {before.id}", partial(_update, before.id, before.tags_text), writes=True)
+        raise EntryFailed(
+            f"Kaltura kept only {len(now.tags_text.encode())} of {len(whole.encode())} bytes of the tags of "
+            f"{before.id}: they were put back as they had been; remove some of them and run the command again"
         )
 
     def new_token(self, file_name: str, size_bytes: int) -> str:

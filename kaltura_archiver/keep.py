@@ -27,10 +27,11 @@ class Keep:
     def why(self, facts: Facts) -> str:
         """Why an entry is kept; empty if it is not. One of which the categories are not known is kept."""
         entry = facts.entry
-        if tags := sorted(self.tags & entry.tag_set):
+        # A no-break space around a tag is none of Kaltura's blanks: whoever wrote it meant to keep the video.
+        if tags := sorted(self.tags & {tag.strip() for tag in entry.tag_set}):
             return f"tagged {tags[0]}"
         if owner := next((user for user in (entry.owner_id, entry.creator_id) if self._owns(user)), ""):
-            return f"owned by {owner}"
+            return f"{'owned' if owner == entry.owner else 'created'} by {owner}"
         if not self.categories:
             return ""
         if direct := sorted(self.categories & {int(number) for number in entry.category_ids if number.isdecimal()}):

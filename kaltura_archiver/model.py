@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,13 +15,19 @@ from functools import cached_property, lru_cache
 LAST_SECOND = 253_402_300_799
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
-# And the day on which the owner was told that the original will be replaced: notice_2026-11-25.
+# And the day on which the owner was told that the original will be replaced, with a mark of who that was:
+# notice_2026-11-25_d30a5f57. Tags may be seen by viewers, so it is not the name.
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
+# By so much a flavor asset's version grows whenever its content is set.
+VERSION_STEP = 10
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
 # listing does not. They are never removed: all that one costs is a look at the tags.
 SUSPECT_PREFIX = "suspect/"
+# Empty objects, placeholders/<entry id>/<flavor asset id>@<version>/<bytes>: a placeholder that took an original's
+# place, so that a listing tells it from what came over it later. Without one the copy's tags are looked at.
+PLACEHOLDER_PREFIX = "placeholders/"
 
 
 class EntryStatus(StrEnum):
@@ -89,27 +97,54 @@ class ReplacementStatus(StrEnum):
     FAILED = "4"
 
 
+# What Kaltura trims tags of (PHP's trim): a no-break space is part of a tag (real-kaltura M01).
+_BLANKS = " \t\n\r\0\x0b"
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
 def split_tags(text: str | None) -> tuple[str, ...]:
     """The whole tags of Kaltura's comma-separated field, as they are written there (kaltura-api 6)."""
-    return tuple(tag for part in (text or "").split(",") if (tag := part.strip()))
+    return tuple(tag for part in (text or "").split(",") if (tag := part.strip(_BLANKS)))
 
 
-def normalised_tags(tags: Iterable[str]) -> frozenset[str]:
-    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing."""
-    return frozenset(short.decode(errors="ignore").lower() for tag in tags if len(short := tag.encode()[:100]) > 1)
+def lowered(tag: str) -> str:
+    """A tag in the case in which Kaltura keeps it: only ASCII letters are lowered (real-kaltura M01)."""
+    return tag.translate(_LOWER)
+
+
+def normalised_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing.
+
+    In their order, each once. A blank at which a long tag was cut goes at the next change.
+    """
+    cut = (lowered(tag).encode()[:100].decode(errors="ignore").strip(_BLANKS) for tag in tags if len(tag.encode()) > 1)
+    return tuple(dict.fromkeys(filter(None, cut)))
+
+
+def tags_with(text: str, *, add: str = "", remove: str = "") -> str:
+    """Kaltura's field with one tag added at its end, or one removed, both in lower case; every other byte stays."""
+    parts = text.split(",")
+    kept = [part for part in parts if not remove or lowered(part.strip(_BLANKS)) != remove]
+    if add and add not in map(lowered, split_tags(text)):
+        kept.append(f" {add}")
+    if kept == parts:
+        return text
+    return ",".join(kept).strip(f",{_BLANKS}")
 
 
 @dataclass(frozen=True)
 class Entry:
     """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
 
-    `created_at` is 0 where it is not known. Not `plays_known`: what Kaltura tells of plays cannot be read.
+    `tags_text` is the field of the tags, byte for byte as Kaltura holds it. `created_at` is 0 where it is not known.
+    Not `plays_known`: what Kaltura tells of plays cannot be read.
     """
 
     id: str
     name: str = ""
     status: str = EntryStatus.READY
     tags: tuple[str, ...] = ()
+    tags_text: str = ""
     media_type: int | None = MediaType.VIDEO.value
     entry_type: str = "1"
     created_at: int = 0
@@ -126,7 +161,7 @@ class Entry:
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
     plays_known: bool = True
-    duration_seconds: int = 0
+    duration_seconds: int | None = None  # 0 where Kaltura could not read the content
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -142,10 +177,32 @@ class Entry:
         return REPLACED_TAG in self.tag_set
 
     @property
+    def owner(self) -> str:
+        """Whose the entry is: who was made its owner, or else its creator."""
+        return self.owner_id or self.creator_id
+
+    @property
+    def notices(self) -> tuple[tuple[date, bool], ...]:
+        """The days (UTC) on which somebody had a notice, by the tags, and whether that was who owns it today.
+
+        Tags of earlier versions do not tell to whom it went. It was the creator.
+        """
+        mine = {owner_mark(self.owner)}
+        if owner_mark(self.creator_id) in mine:
+            mine.add("")
+        found = [notice for tag in self.tag_set if (notice := _day_and_mark(tag))]
+        return tuple((day, mark in mine) for day, mark in sorted(found))
+
+    @property
     def noticed_on(self) -> date | None:
-        """The day (UTC) of the newest notice to the owner, by its tag: each one made a promise that is to be kept."""
-        days = [day for tag in self.tag_set if (day := _day_of_notice(tag))]
-        return max(days, default=None)
+        """The day of the newest notice to today's owner: each one made a promise that is to be kept."""
+        return max((day for day, mine in self.notices if mine), default=None)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether Kaltura tells that this video or sound, READY as it is, has no duration: it could not read it."""
+        timed = self.media_type in (MediaType.VIDEO.value, MediaType.AUDIO.value)
+        return timed and self.status == EntryStatus.READY and self.duration_seconds == 0
 
     @property
     def status_known(self) -> bool:
@@ -165,6 +222,10 @@ class Entry:
         return bool(self.replaced_entry_id)
 
 
+# Said of an entry with its original in place that is `unreadable`.
+UNREADABLE = "WARNING: Kaltura tells a duration of 0 seconds, so it could not read the video: play it"
+
+
 @dataclass(frozen=True)
 class FlavorAsset:
     """A flavor asset. `size_bytes` is None where Kaltura never recorded it (assets from before 2020: 4.3)."""
@@ -181,11 +242,33 @@ class FlavorAsset:
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
     odd: str = ""  # what Kaltura said of it that is not understood; the status is ERROR then: not one to act on
+    updated_at: int | None = None
+
+    @property
+    def kilobytes(self) -> int | None:
+        """The size in KB. `size_kb` is in *bytes* where Kaltura has no media information (kaltura-api 4.3)."""
+        return max(1, round(self.size_bytes / 1024)) if self.size_bytes else self.size_kb
 
     @property
     def content_id(self) -> str:
         """What identifies the bytes: the version grows with every replacement (kaltura-api 4.6)."""
         return f"{self.id}@{self.version}"
+
+    def steps_after(self, content_id: str) -> int | None:
+        """How many times the content has been set since it was this, `<flavor asset id>@<version>`; None for another.
+
+        One replacement sets it twice: its file is linked once more when its last job ends (kaltura-api 10.16).
+        """
+        asset_id, _, version = content_id.partition("@")
+        if asset_id != self.id or not (version.isdecimal() and self.version.isdecimal()):
+            return None
+        steps, rest = divmod(int(self.version) - int(version), VERSION_STEP)
+        return None if rest else steps
+
+    def linked_again(self, before: FlavorAsset) -> bool:
+        """Whether this is what `before` was, its file linked once more by the server: not told by the version alone."""
+        size, size_before = self.size_bytes or self.size_kb, before.size_bytes or before.size_kb
+        return bool(size) and size == size_before and self.steps_after(before.content_id) == 1
 
 
 class Availability(StrEnum):
@@ -245,15 +328,38 @@ class StoredObject:
 
     @property
     def placeholder(self) -> str:
-        """The placeholder that replaced the original: `<flavor asset id>@<version>`, or empty."""
-        return self.tags.get("placeholder", "")
+        """The placeholder as it replaced the original: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("placeholder", "").partition(" ")[0]
+
+    @property
+    def placeholder_sha256(self) -> str:
+        """The placeholder's SHA-256; empty where it was not recorded (before version 2.1)."""
+        return self.tags.get("placeholder", "").partition(" ")[2].partition(" ")[0]
+
+    @property
+    def placeholder_bytes(self) -> int | None:
+        """The placeholder's size; None where it was not recorded."""
+        size = self.tags.get("placeholder", "").rpartition(" ")[2]
+        return int(size) if self.placeholder_sha256 and size.isdecimal() else None
+
+    @property
+    def replaced_at(self) -> int | None:
+        """When the placeholder took the original's place (unix seconds); None where it was not recorded."""
+        return _unix(self.tags.get("replaced-at", ""))
+
+    @property
+    def restored_at(self) -> int | None:
+        """When the original was last brought back (unix seconds); None if never, or if it was replaced again since."""
+        return _unix(self.tags.get("restored-at", ""))
 
 
 @dataclass(frozen=True)
 class Facts:
     """All that is known about one entry, freshly read.
 
-    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others.
+    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
+    `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
+    placeholder's size; `unread` says why it could not be.
     `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
     """
 
@@ -263,11 +369,15 @@ class Facts:
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
     in_kept_category: bool | None = None
+    placeholder_sha256s: frozenset[str] = frozenset()
+    original_sha256: str = ""
+    unread: str = ""
 
     @property
     def placeholder_sizes(self) -> frozenset[int]:
-        """The exact sizes of all configured placeholders; none of them is 0."""
-        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0}) - {0}
+        """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
+        recorded = self.stored.placeholder_bytes if self.stored else None
+        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
     @property
     def original(self) -> FlavorAsset | None:
@@ -317,13 +427,24 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-def _day_of_notice(tag: str) -> date | None:
-    """The day that this whole tag tells of; None for any other tag."""
-    text = tag.removeprefix(NOTICE_PREFIX)
+def owner_mark(user: str) -> str:
+    """A mark of a Kaltura user that fits into a tag, the same in any case; empty for nobody."""
+    from hashlib import sha256  # not for `--help`
+
+    name = " ".join(user.casefold().split())
+    return sha256(name.encode()).hexdigest()[:8] if name else ""
+
+
+def notice_tag(day: date, owner: str) -> str:
+    """The tag that says that this owner had a notice on this day."""
+    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner))))
+
+
+def _day_and_mark(tag: str) -> tuple[date, str] | None:
+    """The day that this whole tag tells of, and the mark of who was told, if it has one; None for any other tag."""
+    found = re.fullmatch(rf"{NOTICE_PREFIX}(\d{{4}}-\d\d-\d\d)(?:_([0-9a-f]{{8}}))?", tag, re.ASCII)
     with suppress(ValueError):
-        day = date.fromisoformat(text)
-        # Python also reads 20261125 and 2026-W48-3.
-        return day if tag == f"{NOTICE_PREFIX}{day.isoformat()}" else None
+        return (date.fromisoformat(found[1]), found[2] or "") if found else None
     return None
 
 
@@ -332,6 +453,13 @@ def iso_date(unix_seconds: int | None) -> str:
     if not unix_seconds or not 0 < unix_seconds <= LAST_SECOND:
         return ""
     return _iso_day(unix_seconds // 86400)
+
+
+def _unix(iso: str) -> int | None:
+    """The second that `iso_time` wrote; None for any other text."""
+    with suppress(ValueError):
+        return int(datetime.strptime(iso, "%Y-%m-%dT%H:%M:%S%z").timestamp())
+    return None
 
 
 def iso_time(unix_seconds: float) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # What is read of a list, and the column that it is usually in. Without a title an entry goes by its id.
 COLUMNS = {
     "entry_id": "entry_id",
+    "owner_id": "owner_id",
     "creator_id": "creator_id",
     "ldap_status": "ldap_status",
     "name": "name",
@@ -46,7 +47,7 @@ COLUMNS = {
     "plays": "plays",
 }
 _OF_OWNERS = ("ldap_status", "name", "org_unit", "mail")
-_NEEDED = ("entry_id", "creator_id", "ldap_status", "mail")
+_NEEDED = ("entry_id", "owner_id", "ldap_status", "mail")
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 # Long lines and anything but ASCII are encoded, so that every server takes it.
@@ -63,6 +64,7 @@ class Item:
     last_played: str
     plays: str
     owner: str
+    owner_id: str = ""
 
 
 @dataclass
@@ -104,17 +106,22 @@ def checked_address(text: str) -> str:
 
 
 def columns_of(table: TsvTable, prefix: str, named: Mapping[str, str], where: str) -> dict[str, int]:
-    """Where in a row each of COLUMNS is, of those that the table has. Raises InputError if one is missing."""
+    """Where in a row each of COLUMNS is, of those that the table has. Raises InputError if one is missing.
+
+    A column of creators that is named, or the only one that there is, does for that of the owners.
+    """
     usual = {role: (prefix if role in _OF_OWNERS else "") + name for role, name in COLUMNS.items()}
     if prefix:
         usual["title"] = "name"
-    found = {}
+    if "creator_id" in named and "owner_id" not in named:
+        del usual["owner_id"]
+    found: dict[str, int] = {}
     for role, name in {**usual, **named}.items():
         if name in table.columns:
             found[role] = table.columns.index(name)
         elif role in named:
             column_index(table.columns, name, where)
-        elif role in _NEEDED:
+        elif role in _NEEDED and not (role == "owner_id" and "creator_id" in table.columns):
             hint = "enrich --columns mail writes it" if role in _OF_OWNERS else "list writes it"
             raise InputError(
                 f"{where} has no column {name!r} ({hint}; --column {role}=NAME tells another name); "
@@ -132,9 +139,9 @@ def read_notices(
         cells = {role: clean(row[index]) for role, index in columns.items()}
         if not _ENTRY_ID.fullmatch(cells["entry_id"]):
             raise InputError(f"{where}, row {number}: {cells['entry_id'][:40]!r} is not an entry id")
-        new = _recipient(cells, fallback, of_units, f"{where}, row {number}")
+        owner = cells.get("owner_id") or cells.get("creator_id", "")
+        new = _recipient(cells, owner, fallback, of_units, f"{where}, row {number}")
         notice = notices.setdefault(new.key, new)
-        owner = cells["creator_id"]
         item = Item(
             entry_id=cells["entry_id"],
             title=cells.get("title") or cells["entry_id"],
@@ -142,17 +149,20 @@ def read_notices(
             last_played=cells.get("last_played_date") or "never",
             plays=cells.get("plays") or "0",
             owner=" ".join(filter(None, (cells.get("name"), f"({owner})" if owner else "nobody"))),
+            owner_id=owner,
         )
         notice.items.setdefault(item.entry_id, item)
     return list(notices.values())
 
 
-def _recipient(cells: Mapping[str, str], fallback: str, of_units: Mapping[str, str], where: str) -> Notice:
+def _recipient(
+    cells: Mapping[str, str], owner: str, fallback: str, of_units: Mapping[str, str], where: str
+) -> Notice:  # fmt: skip
     """The notice, without its entries, that the entry of a row belongs to."""
-    status, unit, uid = cells["ldap_status"].lower(), cells.get("org_unit", ""), same_uid(uid_of(cells["creator_id"]))
+    status, unit, uid = cells["ldap_status"].lower(), cells.get("org_unit", ""), same_uid(uid_of(owner))
     if status not in (ACTIVE, INACTIVE, UNKNOWN, ""):
         raise InputError(f"{where}: ldap_status is {status[:20]!r}, neither {ACTIVE}, {INACTIVE}, {UNKNOWN} nor empty")
-    owner = cells["creator_id"] or "nobody"
+    owner = owner or "nobody"
     if status == UNKNOWN:
         why = "the directory could not be asked about this owner: run enrich again"
         return Notice(f"@unknown {uid}", owner=owner, unknown=True, why=why)
@@ -300,11 +310,18 @@ def compose(
 
 @dataclass(frozen=True)
 class Sent:
-    """What the ledger says of a message: its entries, when it was sent, and whether they are all marked."""
+    """What the ledger says of a message: its entries, when it was sent, whether they are all marked, and whose each was
+    in the list (empty where an earlier version recorded it)."""
 
     entries: tuple[str, ...]
     at: datetime
     marked: bool = False
+    owners: tuple[str, ...] = ()
+
+    @classmethod
+    def now(cls, notice: Notice) -> Sent:
+        items = notice.items.values()
+        return cls(tuple(notice.items), datetime.now(UTC), owners=tuple(item.owner_id for item in items))
 
 
 class Ledger:
@@ -351,7 +368,10 @@ class Ledger:
         try:
             record = json.loads(line)
             plan, kind, key = record["plan"], record["kind"], record["owner"]
-            sent = Sent(tuple(record["entries"]), datetime.fromisoformat(record["at"]), marked=kind == "marked")
+            at, owners = datetime.fromisoformat(record["at"]), tuple(record.get("owners", ()))
+            sent = Sent(tuple(record["entries"]), at, kind == "marked", owners)
+            if owners and len(owners) != len(sent.entries):
+                raise ValueError("not an owner for each entry")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._path}, line {number} is no record of a message") from error
         if plan == self._plan:
@@ -368,6 +388,7 @@ class Ledger:
             "owner": notice.key,
             "address": notice.address,
             "entries": sent.entries,
+            "owners": sent.owners,
             "at": sent.at.isoformat(timespec="seconds"),
         }
         # A file that was written may be written again; a message that was sent may not.
@@ -399,7 +420,7 @@ def write_file(path: Path, message: EmailMessage) -> None:
 # A run
 
 Deliver = Callable[[EmailMessage, str], None]
-Mark = Callable[[str, date], "Result"]
+Mark = Callable[[str, date, str], "Result"]
 
 
 @dataclass(frozen=True)
@@ -407,7 +428,7 @@ class Post:
     """How the notices of a plan are brought to their recipients.
 
     `deliver` hands a message to the mail server; without it messages become files in `folder`. `mark` tags an entry
-    with the day on which its owner was told.
+    with the day on which its owner was told, and who that was.
     """
 
     plan: str
@@ -440,9 +461,9 @@ class Post:
             return Outcome.ALREADY, f"written, and taken from {self.folder}"
         elif self.dry_run:
             outcome, told = Outcome.WOULD, "would send it" if self.deliver else f"would write {path}"
-            sent = Sent(tuple(notice.items), datetime.now(UTC))
+            sent = Sent.now(notice)
         else:
-            sent = Sent(tuple(notice.items), datetime.now(UTC))
+            sent = Sent.now(notice)
             try:
                 told = self._bring(notice, identity, path, sent)
             except EntryFailed as error:
@@ -470,10 +491,14 @@ class Post:
     def _mark(self, notice: Notice, sent: Sent, outcome: Outcome, told: str, mark: Mark) -> tuple[Outcome, str]:
         """Tag the entries of a message, only now that it is sent; those that fail are tagged by the next run."""
         day = sent.at.date()
-        results = [mark(entry_id, day) for entry_id in sent.entries]
+        owners = sent.owners or ("",) * len(sent.entries)
+        results = [mark(entry_id, day, owner) for entry_id, owner in zip(sent.entries, owners, strict=True)]
         if failed := [result for result in results if result.outcome is Outcome.FAILED]:
             return Outcome.FAILED, f"{told}; {len(failed)} of {len(results)} entries not marked: {failed[0].detail}"
         if self.dry_run:
             return outcome, f"{told} and mark {len(results)} entries"
         self.ledger.record("marked", notice, sent)
-        return Outcome.DONE, f"{told}; {len(results)} entries marked {NOTICE_PREFIX}{day}"
+        told += f"; {len(results)} entries marked {NOTICE_PREFIX}{day}"
+        if moved := [result.entry_id for result in results if result.outcome is Outcome.REFUSED]:
+            told += f"; of other owners by now, who have had no notice: {', '.join(moved)}"
+        return Outcome.DONE, told

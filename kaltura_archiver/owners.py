@@ -20,6 +20,8 @@ from kaltura_archiver.report import unescape_tsv
 ACTIVE, INACTIVE, UNKNOWN = "active", "inactive", "unknown"
 STATUS_COLUMN, LEGACY_STATUS_COLUMN = "ldap_status", "status"
 OWNER_COLUMNS = (STATUS_COLUMN, "name", "org_unit")
+# Where a table that `list` wrote tells whose an entry is; the first that a row has. The creator need not own it.
+ID_COLUMNS = ("owner_id", "creator_id")
 
 # Owners asked for in one search: half the answers that servers allow by default, with room for several per uid.
 BATCH = 100
@@ -163,6 +165,23 @@ def column_index(columns: Sequence[str], wanted: str, where: str) -> int:
     if wanted not in columns:
         raise InputError(f"{where} has no column {wanted!r}; there are {', '.join(columns)}")
     return columns.index(wanted)
+
+
+def owner_of_row(columns: Sequence[str], where: str) -> tuple[Callable[[Row], str], str]:
+    """What tells whose the entry of a row is, and the column that it looks at first. InputError without any."""
+    names = [name for name in ID_COLUMNS if name in columns]
+    indices = [columns.index(name) for name in names] or [column_index(columns, ID_COLUMNS[0], where)]
+    return lambda row: next(filter(None, (row[index] for index in indices)), ""), names[0]
+
+
+def entry_of_row(columns: Sequence[str], where: str) -> tuple[Callable[[Row], str], str]:
+    """What tells which entries a row of an enriched table is about, and the field of an `Item` to compare it with:
+    the owner's id where the table has it, else the creator's, else the entry's. Raises InputError."""
+    if not set(ID_COLUMNS).isdisjoint(columns):
+        key, column = owner_of_row(columns, where)
+        return key, "owner" if column == ID_COLUMNS[0] else column
+    index = column_index(columns, "entry_id", where)
+    return lambda row: row[index], "entry_id"
 
 
 # A directory in a file

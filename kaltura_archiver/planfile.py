@@ -137,7 +137,7 @@ class Writer:
             "state": plan.state.value,
             "outcome": outcome.value,
             "why": plan.describe(),
-            "owner": entry.owner_id or entry.creator_id,
+            "owner": entry.owner,
             "created": iso_date(entry.created_at),
             "last_played": iso_date(entry.last_played_at) or None,
             "plays": entry.plays,

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from enum import StrEnum
 
-from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.filters import YEAR_SECONDS, Plays
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
     Availability,
-    Entry,
     EntryStatus,
     Facts,
     Identity,
@@ -21,9 +20,10 @@ from kaltura_archiver.model import (
     State,
     iso_date,
 )
-from kaltura_archiver.states import Judgement, classify
+from kaltura_archiver.states import Judgement, classify, holds_placeholder, unrecorded
 
 DAY_SECONDS = 86400
+HOUR_SECONDS = 3600
 
 
 class Command(StrEnum):
@@ -54,6 +54,7 @@ class Step(StrEnum):
     PUT_ORIGINAL = "bring the original back from S3 and verify it"
     READ_BACK = "read the stored copy back and compare it with its checksum"
     SETTLE = "go on with the replacement that is in progress"
+    RECORD = "record with the stored copy which placeholder is in place"
 
     @property
     def destroys(self) -> bool:
@@ -85,6 +86,7 @@ class Options:
     request: bool = False
     keep: Keep = field(default_factory=Keep)
     noticed_before_seconds: float | None = None
+    plays: Plays = field(default_factory=Plays)
 
 
 @dataclass(frozen=True)
@@ -176,10 +178,8 @@ def _busy(facts: Facts, judgement: Judgement) -> Plan:
 def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL:
-            original = facts.original
-            if original and original.size_bytes in facts.placeholder_sizes:
-                # The same size may be chance: apply compares the bytes before anything is stored.
-                return _go(judgement, Step.COPY, Step.ADD_ARCHIVED, reason="unless it is the placeholder: same size")
+            if holds_placeholder(facts):
+                return _stop(judgement, Outcome.REFUSED, "the original is the placeholder video: it is not archived")
             return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)
         case State.ARCHIVED | State.UNTAGGED:
             steps: tuple[Step, ...] = () if judgement.identity is Identity.SAME else (Step.PROVE,)
@@ -223,7 +223,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
                 )
-            if reason := _unnoticed(entry, options) or _frees_nothing(facts):
+            if reason := _restored(facts, options.plays) or unnoticed(facts, options) or _frees_nothing(facts):
                 return _stop(judgement, Outcome.SKIPPED, reason)
             archived = () if entry.archived else (Step.ADD_ARCHIVED,)
             return _go(
@@ -236,7 +236,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             )
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
-        case State.HALF_TAGGED if entry.replaced or not _arrived_damaged(facts):
+        case State.HALF_TAGGED if entry.replaced or not (_arrived_damaged(facts) or _came_back(facts)):
             return _plan_repair(facts, judgement, options)
         case State.NO_ORIGINAL if entry.replaced:
             # A replacement in place that was cut: the same command goes on from it.
@@ -258,19 +258,38 @@ def _frees_nothing(facts: Facts) -> str:
     return f"nothing would be freed: the original has {size} bytes, the placeholder {placeholder_bytes}"
 
 
-def _unnoticed(entry: Entry, options: Options) -> str:
+def _restored(facts: Facts, plays: Plays) -> str:
+    """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
+    restored_at = facts.stored.restored_at if facts.stored else None
+    if restored_at is None:
+        return ""
+    day = iso_date(restored_at)
+    if facts.entry.replaced:
+        return f"restored on {day}, and its tag {REPLACED_TAG} was left: run restore again"
+    too_late = plays.unplayed_since is not None and restored_at > plays.unplayed_since
+    too_often = plays.plays_below is not None and facts.entry.plays + 1 >= plays.plays_below
+    if too_late or too_often or plays.never_played:
+        return f"restored on {day}, which counts as a play"
+    return ""
+
+
+def unnoticed(facts: Facts, options: Options) -> str:
     """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have."""
+    entry = facts.entry
     if options.noticed_before_seconds is None:
         return ""
     day = entry.noticed_on
     if day is None:
-        return "the owner has had no notice (--noticed-before): run notify --send --mark"
+        went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
+        return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
     if not entry.plays_known:
         return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
     noticed = datetime.combine(day, time.min, UTC).timestamp()
     if entry.last_played_at and entry.last_played_at >= noticed:
         # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
         return f"played since the notice of {day} (--noticed-before)"
+    if facts.stored and (facts.stored.restored_at or 0) >= noticed:
+        return f"restored since the notice of {day} (--noticed-before)"
     # From the end of that day: so the date that the owner was told is kept in every time zone.
     if options.now < noticed + DAY_SECONDS + options.noticed_before_seconds:
         days = options.noticed_before_seconds / DAY_SECONDS
@@ -281,6 +300,8 @@ def _unnoticed(entry: Entry, options: Options) -> str:
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.PLACEHOLDER | State.NO_ORIGINAL | State.HALF_TAGGED:
+            if reason := _not_played(facts, options.plays):
+                return _stop(judgement, Outcome.SKIPPED, reason)
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
@@ -290,6 +311,20 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _busy(facts, judgement)
         case _:
             return _stop(judgement, Outcome.REFUSED)
+
+
+def _not_played(facts: Facts, plays: Plays) -> str:
+    """Why nobody has asked for the original where plays do that: those before it was replaced do not count.
+
+    Kaltura adds plays up by the hour, so those of the hour of the replacement do. Empty where it was asked for, or
+    where it is not known when it was replaced.
+    """
+    replaced_at = facts.stored.replaced_at if facts.stored else None
+    if plays.played_since is None or replaced_at is None:
+        return ""
+    if (facts.entry.last_played_at or 0) >= replaced_at // HOUR_SECONDS * HOUR_SECONDS:
+        return ""
+    return f"not played since it was replaced on {iso_date(replaced_at)}"
 
 
 def _settle_original(facts: Facts, judgement: Judgement) -> Plan:
@@ -331,9 +366,16 @@ def _arrived_damaged(facts: Facts) -> bool:
     return original.size_bytes == stored.size_bytes and original.size_bytes not in facts.placeholder_sizes
 
 
+def _came_back(facts: Facts) -> bool:
+    """Whether the placeholder lies over an original that a restore had brought back."""
+    return facts.stored is not None and bool(facts.stored.restored_at)
+
+
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
+            if judgement.healthy and unrecorded(facts):
+                return _go(judgement, Step.RECORD, reason="it was told by reading it")
             if judgement.healthy:
                 return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
             return _stop(judgement, Outcome.REFUSED)
@@ -341,7 +383,7 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _plan_s3copy(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
-        case State.HALF_TAGGED if not facts.entry.replaced and _arrived_damaged(facts):
+        case State.HALF_TAGGED if not facts.entry.replaced and (_arrived_damaged(facts) or _came_back(facts)):
             return _bring_back(facts, judgement, options)
         case State.HALF_TAGGED:
             steps: tuple[Step, ...] = () if facts.entry.archived else (Step.ADD_ARCHIVED,)

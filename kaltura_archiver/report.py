@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from kaltura_archiver.errors import Exit
-from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
+from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
 from kaltura_archiver.redact import RedactingFilter, one_line, redact
 from kaltura_archiver.states import Judgement, sizes_agree
 
@@ -30,9 +30,10 @@ Cell = str | int | float | bool | None
 ROWS_AT_ONCE = 100
 ROWS_HELD_SECONDS = 0.1
 
+# Those of the old tool in its order, for joins by position; at the end whose it is, which it did not know.
 LIST_COLUMNS = (
     "last_played_date", "plays", "entry_id", "status", "archived_to_s3", "flavors_deleted", "created_date", "created",
-    "creator_id", "category_ids", "categories",
+    "creator_id", "category_ids", "categories", "owner_id",
 )  # fmt: skip
 FLAVOR_COLUMNS = ("entry_id", "flavor_id", "original", "size_KB", "created_date", "deleted_date", "status")
 HEALTH_COLUMNS = (
@@ -211,6 +212,7 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "creator_id": entry.creator_id or None,
         "category_ids": ",".join(entry.category_ids) or None,
         "categories": entry.categories or None,
+        "owner_id": entry.owner or None,
         "name": entry.name or None,
         "tags": ", ".join(entry.tags) or None,
         "duration_seconds": entry.duration_seconds,
@@ -222,7 +224,7 @@ def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
         "entry_id": flavor.entry_id,
         "flavor_id": flavor.id,
         "original": flavor.is_original,
-        "size_KB": flavor.size_kb,
+        "size_KB": flavor.kilobytes,
         "created_date": iso_date(flavor.created_at) or None,
         "deleted_date": iso_date(flavor.deleted_at) or None,
         "status": flavor.odd or flavor.status.name,
@@ -234,9 +236,7 @@ def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
 
 def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
     entry, original, stored = facts.entry, facts.original, facts.stored
-    size_kb = original.size_kb if original else None
-    if original and size_kb is None and original.size_bytes:
-        size_kb = round(original.size_bytes / 1024)
+    size_kb = original.kilobytes if original else None
     match = None
     if original and stored:
         if original.size_bytes:
@@ -269,11 +269,12 @@ def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
 
 def health_message(facts: Facts, judgement: Judgement) -> str:
     """The state's name, then HEALTHY, or what is wrong and what to do; of a stored copy also when it was verified,
-    if its tags were read."""
+    if its tags were read; and whether Kaltura can tell the duration of what was archived, and perhaps restored."""
     text = "HEALTHY" if judgement.healthy else f"{judgement.why}; {judgement.hint}"
     verified = f", {_verified(facts)}" if facts.stored and facts.stored.complete else ""
     parent = f"; a further stream of {facts.entry.parent_entry_id}" if facts.entry.parent_entry_id else ""
-    return f"{judgement.state}: {text}{verified}{parent}"
+    unreadable = f"; {UNREADABLE}" if facts.entry.unreadable and judgement.state is State.ARCHIVED else ""
+    return f"{judgement.state}: {text}{verified}{parent}{unreadable}"
 
 
 def _verified(facts: Facts) -> str:

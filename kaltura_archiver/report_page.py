@@ -301,7 +301,8 @@ def _intros(figures: Figures) -> Mapping[str, str]:
         else f"{len(f.rows):,} of {f.entries:,} entries: those that need attention, then the largest (--rows)."
     )
     return {
-        "where": "An original is in Kaltura, in both, or in S3 alone while Kaltura holds a small placeholder.",
+        "where": "An original is in Kaltura, in both, or in S3 alone while Kaltura holds a small placeholder. Sizes "
+        "are those of originals: what Kaltura makes of them comes on top (stats counts that, too).",
         "money": money,
         "restores": restores,
         "owners": "By the size of their videos, wherever these are."

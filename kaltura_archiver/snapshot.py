@@ -33,6 +33,12 @@ class Item:
     stored_bytes: int | None
     storage_class: str
     verified_at: str
+    owner_id: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Whose the entry is: who was made its owner, or else its creator."""
+        return self.owner_id or self.creator_id
 
 
 def item_of(facts: Facts, judgement: Judgement) -> Item:
@@ -56,4 +62,5 @@ def item_of(facts: Facts, judgement: Judgement) -> Item:
         stored_bytes=stored.size_bytes if stored else None,
         storage_class=stored.storage_class if stored else "",
         verified_at=stored.verified_at if stored else "",
+        owner_id=entry.owner_id,
     )

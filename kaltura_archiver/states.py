@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kaltura_archiver.model import EntryStatus, Facts, FlavorAsset, Identity, State, StoredObject
+from kaltura_archiver.model import VERSION_STEP, EntryStatus, Facts, FlavorAsset, Identity, State, StoredObject
 
 HEALTHY = frozenset({State.INITIAL, State.ARCHIVED, State.PLACEHOLDER})
+# A post-convert job that is known to be outstanding may wait in its queue behind others.
+LONGER_FOR_SOURCE_ONLY = 30
+_WITH_PLACEHOLDER = (State.PLACEHOLDER, State.HALF_TAGGED)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
         return Identity.DIFFERENT, "the original was read, and the stored copy does not have its bytes"
     if stored.placeholder == original.content_id:
         return Identity.DIFFERENT, f"the object is tagged placeholder={stored.placeholder}: this is what replaced it"
-    named = bool(stored.sha256) and stored.flavor == original.content_id
+    named = bool(stored.sha256) and (stored.flavor == original.content_id or _linked_again(original, stored))
     if original.size_bytes:
         if original.size_bytes != stored.size_bytes:
             return Identity.DIFFERENT, f"{original.size_bytes} bytes in Kaltura, {stored.size_bytes} in S3"
@@ -62,18 +65,62 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
     return Identity.UNKNOWN, "Kaltura tells no size for the original"
 
 
+def _linked_again(original: FlavorAsset, stored: StoredObject) -> bool:
+    """Whether this is what a restore of ours brought back and read, its file linked once more (kaltura-api 10.16)."""
+    return bool(stored.restored_at) and bool(original.size_bytes) and original.steps_after(stored.flavor) == 1
+
+
+def unrecorded(facts: Facts) -> bool:
+    """Whether the original was read and found to be the placeholder, which the stored copy's tags do not say."""
+    return facts.stored is not None and bool(facts.original_sha256) and bool(holds_placeholder(facts))
+
+
+def to_be_read(facts: Facts) -> bool:
+    """Whether the original has to be read before anything is concluded: it may be a placeholder, which is small."""
+    original, stored = facts.original, facts.stored
+    if original is None or not original.status.ready or _known_placeholder(facts):
+        return False
+    if stored and stored.sha256 and stored.flavor == original.content_id:
+        return False  # known to be the video
+    if stored is None and facts.entry.replaced:
+        return False  # lost, whatever it is
+    sizes = facts.placeholder_sizes
+    if original.size_bytes:
+        return original.size_bytes in sizes
+    return bool(original.size_kb) and any(sizes_agree(original.size_kb or 0, size) for size in sizes)
+
+
+def _known_placeholder(facts: Facts) -> bool:
+    """Whether it is recorded that this very original is a placeholder.
+
+    Its version may be one step further, if it still has the placeholder's size: its file was linked once more.
+    """
+    original, stored = facts.original, facts.stored
+    if original is None or stored is None:
+        return False
+    steps, size = original.steps_after(stored.placeholder), stored.placeholder_bytes
+    if size is None:
+        return stored.placeholder == original.content_id
+    return steps in (0, 1) and original.size_bytes in (None, size)
+
+
 def holds_placeholder(facts: Facts) -> bool | None:
     """Whether the entry's original is the placeholder video; None where nothing tells.
 
-    True by the `placeholder` tag of the stored copy, or by the exact size of a configured placeholder. False for
-    another size where that tag names another version, or where our own object has no such tag yet (the tag is set
-    as soon as a placeholder is in place): somebody uploaded a video.
+    Told by its bytes, where they were read; else by the `placeholder` tag of the stored copy, or by the exact size of a
+    placeholder. False for another size where that tag names another version, or where our own object has no such tag
+    yet (the tag is set as soon as a placeholder is in place): somebody uploaded a video.
     """
     original = facts.original
     if original is None:
         return None
-    if facts.stored and facts.stored.placeholder == original.content_id:
+    if facts.original_sha256:
+        recorded = facts.stored.placeholder_sha256 if facts.stored else ""
+        return facts.original_sha256 in facts.placeholder_sha256s | ({recorded} - {""})
+    if _known_placeholder(facts):
         return True
+    if facts.unread:
+        return None
     if original.size_bytes in facts.placeholder_sizes:
         return True
     if facts.stored is None or not original.size_bytes:
@@ -81,6 +128,21 @@ def holds_placeholder(facts: Facts) -> bool | None:
     if facts.stored.placeholder or (facts.stored.flavor and facts.placeholder_sizes):
         return False
     return None
+
+
+def _covered(facts: Facts) -> str:
+    """The versions of the original between the recorded placeholder and the one of now: more than one, and somebody's
+    video was there, over which a late job put the placeholder once more (kaltura-api 10.16). Empty if there are none.
+    """
+    original, stored = facts.original, facts.stored
+    if original is None or stored is None or stored.restored_at:
+        return ""
+    steps = original.steps_after(stored.placeholder)
+    if steps is None or steps < 2 or not holds_placeholder(facts):
+        return ""
+    first = int(original.version) - (steps - 1) * VERSION_STEP
+    last = int(original.version) - VERSION_STEP
+    return f"version {last}" if first == last else f"versions {first} to {last}"
 
 
 def needs_tags(facts: Facts) -> bool:
@@ -96,10 +158,31 @@ def needs_tags(facts: Facts) -> bool:
     if identify(original, stored)[0] is Identity.LIKELY:
         about = any(sizes_agree(original.size_kb or 0, size) for size in facts.placeholder_sizes)
         return exact or (about and not original.size_bytes)
-    if facts.entry.replaced:
-        # Another size than the placeholder's is a newer video, unless a tag says that it is a placeholder.
-        return bool(original.size_bytes) and not exact
-    return not exact
+    # Another size than the placeholder's is a newer video, unless a tag says that it is a placeholder; and what has a
+    # placeholder's size is read, unless a mark beside the copy, or a tag, names that very version.
+    return not _known_placeholder(facts)
+
+
+def settles_in(facts: Facts, now: float, settle_seconds: float) -> float:
+    """For how many seconds from `now` (Kaltura's clock) the server may still set the original's file once more.
+
+    A replacement that is begun before then may be thrown away, or be undone (kaltura-api 10.16). It is over when the
+    version was seen to grow that once more, else after `settle_seconds`; where the source is the only flavor it does so
+    always, and is waited for much longer.
+    """
+    original, stored = facts.original, facts.stored
+    if original is None or not original.updated_at or not original.version.isdecimal():
+        return 0.0
+    if int(original.version) < VERSION_STEP:
+        return 0.0  # the first content was no replacement
+    ours = (stored.placeholder, stored.flavor if stored.restored_at else "") if stored else ()
+    steps = [original.steps_after(content_id) for content_id in ours]
+    if 1 in steps:
+        return 0.0
+    if 0 in steps and all(flavor.is_original for flavor in facts.flavors):
+        settle_seconds *= LONGER_FOR_SOURCE_ONLY
+    # What seems to come out of the future is of now: clocks differ.
+    return max(0.0, settle_seconds - max(0.0, now - original.updated_at))
 
 
 def classify(facts: Facts) -> Judgement:
@@ -108,12 +191,26 @@ def classify(facts: Facts) -> Judgement:
     identity, identity_why = Identity.UNKNOWN, "there is no stored copy" if stored is None else "there is no original"
     if original is not None and stored is not None:
         identity, identity_why = identify(original, stored)
+        if identity is Identity.LIKELY and facts.original_sha256 and stored.sha256 not in ("", facts.original_sha256):
+            identity, identity_why = Identity.DIFFERENT, "the original was read: its SHA-256 is another"
 
     def state(state: State, why: str, hint: str = "") -> Judgement:
         sound = True
         if stored is not None and stored.damaged_at:
             why = f"verify found the stored copy damaged at {stored.damaged_at}"
             hint = "look for an older version of the object in the bucket; do not replace the original"
+            sound = False
+        elif state in _WITH_PLACEHOLDER and facts.unread:
+            why = f"the original has the placeholder's size, but could not be read: {facts.unread}"
+            hint, sound = "run it again; nothing is known before", False
+        elif state in _WITH_PLACEHOLDER and (covered := _covered(facts)):
+            why, hint = (
+                f"{why}, but it lies over {covered}",
+                (
+                    "it was put over another video that somebody had uploaded after the replacement: Kaltura may still "
+                    "serve that version; restore brings back what was archived"
+                ),
+            )
             sound = False
         elif state in HEALTHY and entry.status in (EntryStatus.ERROR_CONVERTING, EntryStatus.ERROR_IMPORTING):
             why = f"{why}, but Kaltura says {EntryStatus(entry.status).name} of the entry"
@@ -178,6 +275,12 @@ def classify(facts: Facts) -> Judgement:
             return state(State.ARCHIVED, "the original is in Kaltura and in S3", "replace_video frees the space")
         return state(State.UNTAGGED, "the original is in S3 but the tag archived_to_s3 is missing", "s3copy adds it")
     if holds_placeholder(facts):
+        if stored.restored_at:
+            return state(
+                State.HALF_TAGGED,
+                "Kaltura put the placeholder back over the restored original: a job of the replacement came late",
+                "restore or repair brings the original back again",
+            )
         return state(State.HALF_TAGGED, "a placeholder without the tag flavors_deleted", "repair adds it")
     return state(
         State.DIVERGED,

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import State
-from kaltura_archiver.owners import Row, TsvTable, column_index, opened
+from kaltura_archiver.owners import Row, TsvTable, column_index, entry_of_row, opened
+from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.prices import Prices
 from kaltura_archiver.report import Cell
 from kaltura_archiver.selection import Selection
@@ -27,14 +28,12 @@ _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
 
 
 def items(
-    kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
-    more_placeholder_bytes: frozenset[int] = frozenset(),
-) -> Iterator[Item]:  # fmt: skip
+    kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int
+) -> Iterator[Item]:
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
-        kaltura, store, selection, placeholder_bytes=placeholder_bytes, workers=workers, thorough=False,
-        availability=False, more_placeholder_bytes=more_placeholder_bytes,
-    )  # fmt: skip
+        kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=False
+    )
     with look as found:
         for facts in found:
             yield item_of(facts, classify(facts))
@@ -219,7 +218,7 @@ def _year(unix_seconds: int | None) -> str:
 
 
 def units_of(path: str) -> Callable[[Item], str]:
-    """What tells an entry's unit, from a TSV of `enrich`: by its column creator_id or, without one, by entry_id.
+    """What tells an entry's unit, from a TSV of `enrich`: by its column owner_id, else creator_id, else entry_id.
 
     An owner without a unit is counted by the owner's standing, in brackets. Raises InputError.
     """
@@ -227,13 +226,12 @@ def units_of(path: str) -> Callable[[Item], str]:
         table = TsvTable(file, path)
         where = "stdin" if path == "-" else path
         unit = column_index(table.columns, "org_unit", where)
-        by_creator = "creator_id" in table.columns
-        key = column_index(table.columns, "creator_id" if by_creator else "entry_id", where)
+        key, compared = entry_of_row(table.columns, where)
         status = table.columns.index("ldap_status") if "ldap_status" in table.columns else None
         units: dict[str, str] = {}
         for row in table:
-            units[row[key]] = row[unit] or _without_unit(row, status)
-    return lambda item: _unit(units, item.creator_id if by_creator else item.entry_id)
+            units[key(row)] = row[unit] or _without_unit(row, status)
+    return lambda item: _unit(units, getattr(item, compared))
 
 
 def _without_unit(row: Row, status: int | None) -> str:

@@ -24,8 +24,16 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings, is_loopback
 from kaltura_archiver.direct import Host, Puts
+from kaltura_archiver.dribble import bound_boto
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError
-from kaltura_archiver.model import DISPLACED_PREFIX, FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject
+from kaltura_archiver.model import (
+    DISPLACED_PREFIX,
+    FROZEN_CLASSES,
+    PLACEHOLDER_PREFIX,
+    SUSPECT_PREFIX,
+    Availability,
+    StoredObject,
+)
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
 from kaltura_archiver.streams import (
@@ -159,6 +167,7 @@ class Store:
             parsers.set_parser_defaults(timestamp_parser=_parse_time)
             region = session.region_name or "us-east-1"
             self._s3: S3Client = session.client("s3", config=config, region_name=region)
+            bound_boto(self._s3)
             self._s3.meta.events.register("after-call.s3", _require_proper)
             self.pace = Pace(self._stop.wait)
             # Before the request is signed: it may wait.
@@ -572,6 +581,18 @@ class Store:
             self._s3.put_object(Bucket=self.bucket, Key=f"{SUSPECT_PREFIX}{key}", Body=b"")
         except (ClientError, BotoCoreError) as error:
             raise self._failure(f"mark object {key} as suspect", error) from error
+
+    def mark_placeholder(self, key: str, content_id: str, size_bytes: int) -> None:
+        """Let a listing tell which placeholder took the original's place, by `<flavor asset id>@<version>`."""
+        self._guard("mark an object")
+        mark = f"{PLACEHOLDER_PREFIX}{key}/{content_id}/{size_bytes}"
+        try:
+            self._s3.put_object(Bucket=self.bucket, Key=mark, Body=b"", IfNoneMatch="*")
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 412:
+                raise self._failure(f"mark the placeholder of {key}", error) from error
+        except BotoCoreError as error:
+            raise self._failure(f"mark the placeholder of {key}", error) from error
 
     def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
         """Ask Glacier for a readable copy for `days`; False if such a request is already running."""

@@ -10,19 +10,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
 from kaltura_archiver.model import Entry, Facts, FlavorAsset
+from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import Command, Options, Plan, plan_for
+from kaltura_archiver.reading import with_original_read
 from kaltura_archiver.selection import Selection
-from kaltura_archiver.states import needs_tags
+from kaltura_archiver.states import needs_tags, to_be_read
 from kaltura_archiver.store import ListedObject, Store
-
-if TYPE_CHECKING:
-    from kaltura_archiver.apply import Placeholders
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +44,15 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 
 @contextmanager
 def facts_of(
-    kaltura: Kaltura, store: Store, selection: Selection, *, placeholder_bytes: int | None, workers: int,
-    thorough: bool, availability: bool, more_placeholder_bytes: frozenset[int] = frozenset(), copies: bool = False,
+    kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int,
+    thorough: bool, availability: bool, copies: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
 
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
-    does not tell that, or, with `copies`, wherever the listing shows one. Raises ConfigError at once if the bucket
-    cannot be read.
+    does not tell that, or, with `copies`, wherever the listing shows one. Originals that may be a placeholder are read.
+    Raises ConfigError at once if the bucket cannot be read.
     """
     batches = selection.batches(FLAVOR_BATCH)
     first = next(batches, [])
@@ -62,22 +60,28 @@ def facts_of(
     began = time.time()
     ended = threading.Event()
 
-    def read(batch: list[Entry]) -> list[Facts]:
+    def survey(batch: list[Entry]) -> list[Facts]:
         flavors = kaltura.flavors(entry.id for entry in batch)
         inventory = listing.result()
         facts = [
-            Facts(
-                entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placeholder_bytes,
-                more_placeholder_bytes,
-            )
+            placeholders.facts(entry, flavors[entry.id], inventory.get(entry.id) if inventory else None)
             for entry in batch
-        ]  # fmt: skip
+        ]
         looked = {
-            f.entry.id: pool.submit(store.head, f.entry.id)
+            f.entry.id: pool.submit(look, f)
             for f in facts
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
-        return [replace(f, stored=looked[f.entry.id].result()) if f.entry.id in looked else f for f in facts]
+        read = {
+            f.entry.id: pool.submit(with_original_read, kaltura, f)
+            for f in facts
+            if f.entry.id not in looked and to_be_read(f)
+        }
+        better = {entry_id: found.result() for entry_id, found in (looked | read).items()}
+        return [better.get(f.entry.id, f) for f in facts]
+
+    def look(facts: Facts) -> Facts:
+        return with_original_read(kaltura, replace(facts, stored=store.head(facts.entry.id)))
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
     listing: Future[Inventory | None] = Future()
@@ -91,7 +95,7 @@ def facts_of(
             inventory = Inventory()
             goes_on = inventory.add(next(pages))
             listing = pool.submit(_list, inventory, pages, goes_on, expected, ended)
-        yield chain.from_iterable(in_order(read, chain([first], batches), threads=THREADS, room=ROOM))
+        yield chain.from_iterable(in_order(survey, chain([first], batches), threads=THREADS, room=ROOM))
     finally:
         ended.set()
         pool.shutdown(cancel_futures=True)
@@ -107,12 +111,7 @@ def plans_of(
     They are as complete as those on which the command itself acts: of every stored copy the tags are read.
     """
 
-    def with_placeholder(facts: Facts) -> Facts:
-        chosen = placeholders.chosen(facts.entry, facts.original)
-        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None)
-
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
-        batch = [with_placeholder(facts) for facts in batch]
         if options.keep.categories and command.heeds_keep:
             inside = kaltura.inside(options.keep.categories, [facts.entry.id for facts in batch])
             batch = [replace(facts, in_kept_category=facts.entry.id in inside) for facts in batch]
@@ -128,8 +127,8 @@ def plans_of(
         ]
 
     with facts_of(
-        kaltura, store, selection, placeholder_bytes=None, more_placeholder_bytes=placeholders.sizes,
-        workers=workers, thorough=False, availability=True, copies=True,
+        kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=True,
+        copies=True,
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

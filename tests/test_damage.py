@@ -157,3 +157,52 @@ def test_a_byte_flipped_when_the_original_is_read_again_is_not_believed_at_once(
     sandbox.control.add_fault("file.GET", "flip")
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert_goal(sandbox, run, "replace_video", entry_id, video)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("ACCESS_CONTROL_RESTRICTED", "allow this machine's address in the entry's access control profile"),
+        ("IP_COUNTRY_BLOCKED", "the country of this machine"),
+        ("DELIVERY_METHOD_NOT_ALLOWED", "the account's delivery settings"),
+    ],
+)
+@pytest.mark.parametrize("command", ["s3copy", "download"])
+def test_what_the_file_host_may_not_serve_is_named_and_asked_for_once(
+    sandbox: Sandbox, run: Run, command: str, code: str, advice: str
+) -> None:
+    """KExternalErrors of kaltura/server: `exiting on error 3 - entry restricted due to access-control`."""
+    entry_id = sandbox.add(State.INITIAL)
+    sandbox.control.add_fault("file.GET", "error", code=code, times=99)
+    ran = run(command, "--id", entry_id, *(["--no-dry-run"] if command == "s3copy" else []))
+    assert ran.code == 1
+    assert advice in ran.err
+    assert "exiting on error" in ran.err
+    assert len(sandbox.control.requests("file.GET")) == 1
+    assert sandbox.s3.keys() == []
+    sandbox.control.clear_faults()
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+
+
+def test_a_flavor_that_the_access_control_leaves_out_is_named(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    sandbox.control.add_fault("flavorAsset.getUrl", "error", code="ASSET_NOT_ALLOWED", times=99)
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "failed"}
+    assert "the access control of the entry forbids it" in ran.err
+    assert len(sandbox.control.requests("flavorAsset.getUrl")) == 1
+
+
+def test_a_restore_that_may_not_read_back_is_finished_once_it_may(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    video = sandbox.s3.body(entry_id)
+    sandbox.control.add_fault("file.GET", "error", code="ACCESS_CONTROL_RESTRICTED", times=99)
+    ran = run("restore", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "failed"}
+    assert "allow this machine's address" in ran.err
+    assert video is not None
+    assert shown(sandbox, entry_id) == video
+    sandbox.control.clear_faults()
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert (shown(sandbox, entry_id), state_of(run, entry_id)) == (video, "archived")
+    assert tags_of(sandbox, entry_id) == ARCHIVED_TAG

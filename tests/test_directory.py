@@ -432,7 +432,7 @@ def test_other_forms_of_rows(on_campus: Slapd) -> None:
     [
         ("", "stdin is empty"),
         ("\n", "stdin is empty"),
-        ("entry_id\tplays\n", "the input has no column 'creator_id'; there are entry_id, plays"),
+        ("entry_id\tplays\n", "the input has no column 'owner_id'; there are entry_id, plays"),
         ("creator_id\ta\tcreator_id\n", "two columns are called 'creator_id'"),
         ("creator_id\t\ta\n", "column 2 of the header has no name"),
         ("creator_id\ta\njdoe\tx\njdoe\n", "line 3: 1 cells, but the header has 2"),

@@ -32,10 +32,11 @@ from kaltura_archiver import notify
 from kaltura_archiver.cli import cli
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.mailer import Mailer
+from kaltura_archiver.model import notice_tag
 from kaltura_archiver.report import escape_tsv
 from kaltura_archiver.sandbox.world import Sandbox
 
-HEADER = ("entry_id", "name", "creator_id", "created_date", "last_played_date", "plays")
+HEADER = ("entry_id", "name", "owner_id", "created_date", "last_played_date", "plays")
 OWNER = ("owner_ldap_status", "owner_name", "owner_org_unit", "owner_mail")
 TODAY = datetime.now(UTC).date()
 
@@ -663,7 +664,7 @@ def test_a_sender_who_is_refused_ends_the_run(sink: MailSink, monkeypatch: pytes
 
 def listed(sandbox: Sandbox, number: int) -> dict[str, str]:
     """So many entries, each of another owner; the list of them is written. Owner to entry id."""
-    made = {f"u{n}": sandbox.add("archived", tags="lecture") for n in range(number)}
+    made = {f"u{n}": sandbox.add("archived", tags="lecture", creator_id=f"u{n}") for n in range(number)}
     write([row(entry_id, owner) for owner, entry_id in made.items()])
     return made
 
@@ -696,7 +697,7 @@ def test_entries_are_marked_once_their_message_is_sent_and_only_then(
     assert {owner: MARK in tags_of(sandbox, entry_id) for owner, entry_id in made.items()} == {
         "u0": True, "u1": False, "u2": True,
     }  # fmt: skip
-    assert tags_of(sandbox, made["u0"]) == f"lecture, archived_to_s3, {MARK}"
+    assert tags_of(sandbox, made["u0"]) == f"lecture, archived_to_s3, {notice_tag(TODAY, 'u0')}"
     assert re.search(rf"EXEC entry {made['u0']} notify done: tagged {MARK}", ran.err)
 
     # What was not sent has no notice: replace_video leaves it alone, as it does what was told today.

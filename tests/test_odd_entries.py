@@ -18,6 +18,8 @@ from looking import (
 )
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.sandbox.control import Request
+from kaltura_archiver.sandbox.kaltura import Token
 from kaltura_archiver.sandbox.world import Sandbox
 
 
@@ -54,11 +56,58 @@ def test_an_odd_entry_goes_through_the_whole_cycle(
         assert (ran.code, ran.outcomes) == (0, {entry_id: "done"}), ran.err
         assert shown(sandbox, entry_id) == video
         assert run(command, "--id", entry_id, "--no-dry-run", *options).outcomes == {entry_id: "already"}
+    assert original_of(sandbox, entry_id).file_ext == (fields.get("file_ext", "mp4") or "noex")
     # The tags of others are what Kaltura makes of them, no more: 6 (ASCII lower case, one byte dropped, no repeats).
     expected = ["lecture", "über"] if "x" in others else others
     kept = [t for t in tags_of(sandbox, entry_id).split(", ") if t != ARCHIVED_TAG]
     assert kept == expected or kept == [_ascii_lower(t) for t in expected]
     assert "traceback" not in ran.err.lower()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "ext"),
+    [
+        ({}, "mp4"),  # the old tool's
+        ({"s3cmd-attrs": "md5:00"}, "mp4"),
+        ({"entry-id": "0_x", "file-ext": "MOV"}, "mov"),
+        ({"entry-id": "0_x", "file-ext": "noex"}, "noex"),
+        ({"entry-id": "0_x"}, "noex"),
+        ({"entry-id": "0_x", "file-ext": "../x"}, "noex"),
+    ],
+)
+def test_a_restored_original_has_the_extension_that_was_stored(
+    sandbox: Sandbox, run: Run, metadata: dict[str, str], ext: str
+) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    body = sandbox.s3.body(entry_id)
+    assert body is not None
+    sandbox.s3.put(entry_id, body, metadata=metadata, tags=sandbox.s3.tags(entry_id))
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert original_of(sandbox, entry_id).file_ext == ext
+
+
+def test_the_token_of_a_killed_run_is_removed_whatever_the_extension(sandbox: Sandbox, run: Run) -> None:
+    """What `nothing_is_left_behind` looks at."""
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    for number, name in enumerate((f"archiver-{entry_id}", f"archiver-{entry_id}.mov")):
+        sandbox.kaltura.tokens[f"0_left{number}"] = Token(
+            f"0_left{number}", user_id="archiver", file_name=name, status=1, created_at=1_600_000_000
+        )
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+
+
+def test_a_restored_video_that_kaltura_cannot_read_is_warned_of(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER)
+
+    def unreadable(request: Request) -> None:
+        sandbox.kaltura.entries[entry_id].duration_ms = 0
+
+    sandbox.control.add_fault("media.update", before=unreadable)
+    ran = run("restore", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "done"}
+    assert "a duration of 0 seconds" in ran.rows[0]["detail"]
+    assert f"entry {entry_id}: WARNING" in ran.err
+    assert "duration" not in run("restore", "--id", sandbox.add(State.PLACEHOLDER), "--no-dry-run").err
 
 
 def _ascii_lower(text: str) -> str:

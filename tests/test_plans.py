@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_facts import PLACEHOLDER_BYTES, VIDEO_BYTES, any_facts, facts, original, stored
+from made_facts import FLAVOR, PLACEHOLDER_BYTES, SHA256, VIDEO_BYTES, any_facts, facts, original, stored
 
-from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State
+from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State, notice_tag
 from kaltura_archiver.plans import Command, Options, Step, plan_for
 from kaltura_archiver.states import classify
 
@@ -217,6 +218,43 @@ def test_with_noticed_before_only_entries_of_owners_told_long_ago_are_replaced(
 
 
 @pytest.mark.parametrize(
+    ("told", "owner", "creator", "reason"),
+    [
+        ("ann", "ann", "bob", ""),
+        (" Ann", "ann", "bob", ""),
+        ("ann", "", "ann", ""),
+        # Told was who owned it then, or who had made it: not whose it is today.
+        ("bob", "ann", "bob", "that of 2023-10-23 went to somebody else"),
+        ("ann", "bob", "ann", "that of 2023-10-23 went to somebody else"),
+        ("ann@x.edu", "ann", "ann", "that of 2023-10-23 went to somebody else"),
+        # What earlier versions told the creator does not say to whom it went.
+        (None, "", "ann", ""),
+        (None, "ann", "Ann", ""),
+        (None, "ann", "bob", "that of 2023-10-23 went to somebody else"),
+        ("", "", "", ""),
+        ("", "ann", "", "that of 2023-10-23 went to somebody else"),
+    ],
+)
+def test_a_notice_counts_for_the_owner_who_had_it(told: str | None, owner: str, creator: str, reason: str) -> None:
+    tag = "notice_2023-10-23" if told is None else notice_tag(date(2023, 10, 23), told)
+    plain = facts(_READY, stored(), archived=True)
+    entry = dataclasses.replace(plain.entry, tags=(*plain.entry.tags, tag), owner_id=owner, creator_id=creator)
+    plan = plan_for(Command.REPLACE, dataclasses.replace(plain, entry=entry), GRACE)
+    assert (list(plan.steps) or plan.outcome) == (Outcome.SKIPPED if reason else REPLACE)
+    assert reason in plan.reason
+    # What somebody else was told is no younger notice either.
+    young = dataclasses.replace(entry, tags=(*entry.tags, notice_tag(date(2023, 11, 13), "eve")))
+    assert bool(plan_for(Command.REPLACE, dataclasses.replace(plain, entry=young), GRACE).steps) is not bool(reason)
+
+
+@pytest.mark.parametrize("tag", ["notice_2023-10-23_", "notice_2023-10-23_ann", "notice_2023-10-23_00000000"])
+def test_a_mark_that_is_none_or_of_nobody_is_no_notice(tag: str) -> None:
+    plain = facts(_READY, stored(), archived=True)
+    entry = dataclasses.replace(plain.entry, tags=(*plain.entry.tags, tag))
+    assert plan_for(Command.REPLACE, dataclasses.replace(plain, entry=entry), GRACE).outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize(
     ("last_played_at", "answer"),
     [
         (None, REPLACE),
@@ -247,10 +285,21 @@ def test_entries_with_further_streams_are_not_swapped_but_may_be_copied() -> Non
     assert _answer(Command.S3COPY, facts(_READY), children=1) == COPY
 
 
-def test_a_video_of_the_placeholders_size_is_announced_with_the_doubt() -> None:
-    plan = plan_for(Command.S3COPY, facts(_SHOWN), OPTIONS)
-    assert list(plan.steps) == COPY
-    assert "placeholder" in plan.describe()
+def test_a_video_of_the_placeholders_size_is_told_from_it_by_its_bytes() -> None:
+    read = dataclasses.replace(facts(_SHOWN), placeholder_sha256s=frozenset({SHA256}), original_sha256="cd" * 32)
+    assert list(plan_for(Command.S3COPY, read, OPTIONS).steps) == COPY
+    plan = plan_for(Command.S3COPY, dataclasses.replace(read, original_sha256=SHA256), OPTIONS)
+    assert (plan.steps, plan.outcome) == ((), Outcome.REFUSED)
+    assert "is the placeholder" in plan.describe()
+
+
+def test_repair_records_a_placeholder_that_only_its_bytes_tell() -> None:
+    copy = stored(placeholder=f"{FLAVOR}@2 {SHA256} {PLACEHOLDER_BYTES}")
+    known = facts(_SHOWN, stored(), archived=True, replaced=True)
+    known = dataclasses.replace(known, placeholder_sha256s=frozenset({SHA256}), original_sha256=SHA256)
+    assert list(plan_for(Command.REPAIR, known, OPTIONS).steps) == [Step.RECORD]
+    recorded = dataclasses.replace(known, stored=copy, original_sha256="")
+    assert plan_for(Command.REPAIR, recorded, OPTIONS).outcome is Outcome.ALREADY
 
 
 def test_a_plan_describes_its_steps_and_its_reason() -> None:

@@ -107,6 +107,10 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     sandbox.s3.put(damaged, b"?" * 4000, tags=sandbox.s3.tags(damaged))
     assert run("verify", "--id", damaged).outcomes == {damaged: "failed"}
     assert run("repair", "--id", half, "--no-dry-run").outcomes == {half: "done"}
+    old = sandbox.add("placeholder")
+    tags = sandbox.s3.tags(old)
+    sandbox.s3.put(old, sandbox.s3.body(old), tags={"sha256": tags["sha256"]})
+    assert run("repair", "--id", old, "--no-dry-run").outcomes == {old: "done"}
     # A second run meets the lock of the first.
     sandbox.s3.put("locks/restore.json", b'{"expires": 1}')
     assert run("restore", "--id", plain, "--no-dry-run").code == 0

@@ -6,6 +6,7 @@ import heapq
 import http.client
 import itertools
 import math
+import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
@@ -57,6 +58,7 @@ class Library:
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._imports: set[threading.Thread] = set()
+        self._second_links: dict[str, list[Callable[[], None]]] = {}
 
     def now(self) -> int:
         return int(self.clock.now())
@@ -79,15 +81,15 @@ class Library:
                 heapq.heappop(self._jobs)[2]()
 
     def finish(self) -> None:
-        """Do everything that is under way, imports included, as if enough time had passed."""
+        """Do everything that is under way, imports included, as if enough time had passed; what is held stays held."""
         while True:
             with self.lock:
                 threads = list(self._imports)
             for thread in threads:
                 thread.join()
-            self._run_jobs(math.inf)
+            self._run_jobs(sys.float_info.max)
             with self.lock:
-                if not self._jobs and not self._imports:
+                if all(due == math.inf for due, *_ in self._jobs) and not self._imports:
                     return
 
     # Reading
@@ -379,7 +381,47 @@ class Library:
         main.replacement_status = "0"
         main.status = "2"
         main.updated_at = self.now()
+        self._expect_second_link(main, temporary)
         self.delete_entry(temporary)
+
+    def _expect_second_link(self, main: Entry, temporary: Entry) -> None:
+        """The job of the temporary entry's original goes on, and links its file once more when it ends (§10.16)."""
+        source = self.original(temporary.id)
+        live = self.live_assets(temporary.id)
+        if source is None or not source.locally_ready or not (self.settings.second_link_always or live == [source]):
+            return
+        content, file_ext = source.contents[source.version], source.file_ext
+        duration_ms = temporary.duration_ms
+        done: list[bool] = []
+
+        def link() -> None:
+            if done or main.deleted:
+                return
+            done.append(True)
+            asset = self.original(main.id)
+            if asset is None:
+                return
+            asset.store(content, asset.version + 10)
+            asset.status, asset.file_ext = READY, file_ext
+            asset.updated_at = main.updated_at = self.now()
+            main.duration_ms = duration_ms
+            # Whatever replacement has begun meanwhile is lost: its temporary entry stays, and nobody asks for it.
+            main.replacing_entry_id, main.replacement_status, main.status = "", "0", "2"
+
+        self._second_links.setdefault(main.id, []).append(link)
+        self.schedule(self.clock.now() + self.settings.second_link_seconds, link)
+
+    def link_again(self, entry_id: str, *, but_first: bool = False) -> None:
+        """Let the jobs end that link the file of earlier replacements once more, in the order of those.
+
+        With `but_first` that of the first replacement goes on waiting.
+        """
+        with self.lock:
+            waiting = self._second_links.pop(entry_id, [])
+            if but_first:
+                self._second_links[entry_id], waiting = waiting[:1], waiting[1:]
+            for link in waiting:
+                link()
 
     def children(self, entry: Entry) -> list[Entry]:
         """The second streams of a recording: approving and cancelling act on them too (5.3)."""

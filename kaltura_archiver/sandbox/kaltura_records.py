@@ -20,6 +20,10 @@ ERROR, QUEUED, CONVERTING, READY, DELETED, TEMP, IMPORTING, EXPORTING = -1, 0, 1
 # Upload token statuses (5.6).
 TOKEN_PENDING, TOKEN_PARTIAL, TOKEN_FULL, TOKEN_CLOSED, TOKEN_DELETED = 0, 1, 2, 3, 5
 
+# What PHP's trim takes off, and how many bytes the column of the tags holds (real-kaltura M01, M07).
+TRIMMED = " \t\n\r\0\x0b"
+MAX_TAGS_BYTES = 65_535
+
 _ID_LETTERS = string.digits + string.ascii_lowercase
 _ID_COUNT = 36**8
 _numbers = itertools.count(secrets.randbelow(_ID_COUNT))
@@ -42,9 +46,15 @@ class KalturaSettings:
     `conversion_seconds` on the sandbox's clock: the original is ready after half of it, the entry after all of it, and
     with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
     a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
+
+    After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
+    with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
+    `Library.link_again`.
     """
 
     conversion_seconds: float = 0.3
+    second_link_seconds: float = 0.01
+    second_link_always: bool = False
     entry_replacement: bool = True
     replacement_approval: bool = False
     fail_next_conversions: int = 0
@@ -114,7 +124,7 @@ def normalise_tags(text: str) -> str:
     """Tags as the server stores them (kaltura-api.md 6): ASCII lower case, one byte dropped, cut to 100, no repeats."""
     kept: list[str] = []
     for tag in text.split(","):
-        raw = tag.strip().encode()
+        raw = tag.strip(TRIMMED).encode()
         if len(raw) < 2:
             continue
         short = _ascii_lower(raw[:100].decode("utf-8", "ignore"))

@@ -13,6 +13,7 @@ from typing import Any
 from .kaltura_library import Library, check_media_clip
 from .kaltura_lists import asset_filter, entry_filter, list_page
 from .kaltura_records import (
+    MAX_TAGS_BYTES,
     READY,
     TEMP,
     Asset,
@@ -207,10 +208,17 @@ class Services:
             raise ApiError("PROPERTY_VALIDATION_ADMIN_PROPERTY", "adminTags")
         if fields.get("conversionProfileId") and entry.status != "7":
             raise ApiError("PROPERTY_VALIDATION_ENTRY_STATUS", "conversionProfileId", entry.status)
+        before = dict(vars(entry))
         for name, value in fields.items():
             self._set(entry, name, value)
-        entry.updated_at = self._library.now()
-        return self.describe_entry(entry)
+        if vars(entry) != before:
+            entry.updated_at = self._library.now()
+        answer = self.describe_entry(entry)
+        # The database cuts a field that is too long, and the answer is made before that.
+        kept = entry.tags.encode()[:MAX_TAGS_BYTES].decode(errors="ignore")
+        if kept != entry.tags:
+            entry.tags = kept
+        return answer
 
     def _set(self, entry: Entry, name: str, value: Any) -> None:
         if name in _TEXT_FIELDS:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.model import ARCHIVED_TAG, PLACEHOLDER_PREFIX, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Control
 from kaltura_archiver.sandbox.kaltura import KalturaServer
 from kaltura_archiver.sandbox.media import make_mp4
@@ -93,6 +93,7 @@ class Sandbox:
             "KALTURA_USERID": self.kaltura.user_id,
             "KALTURA_SERVICE_URL": self.kaltura.url,
             "KALTURA_POLL_SECONDS": "0.05",
+            "KALTURA_SETTLE_SECONDS": "0.1",
             "AWS_BUCKET": self.s3.bucket,
             "AWS_ENDPOINT_URL": self.s3.url,
             "AWS_ACCESS_KEY_ID": self.s3.access_key_id,
@@ -154,7 +155,10 @@ class Sandbox:
         if holds_video and original:
             tags["flavor"] = here
         else:
-            tags |= {"flavor": "0_before@2", "placeholder": here}
+            digest, size = hashlib.sha256(self.placeholder).hexdigest(), len(self.placeholder)
+            tags |= {"flavor": "0_before@2", "placeholder": f"{here} {digest} {size}"}
+            if original:
+                self.s3.put(f"{PLACEHOLDER_PREFIX}{entry_id}/{here}/{size}", b"")
         metadata = {"entry-id": entry_id, "file-ext": "mp4", "source-bytes": str(len(video)), "tool": "sandbox"}
         self.s3.put(entry_id, video, storage_class=storage_class, metadata=metadata, tags=tags)
 

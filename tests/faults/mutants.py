@@ -125,8 +125,8 @@ MUTANTS = (
         (
             (
                 "kaltura.py",
-                '            change.tags = ", ".join(wanted)',
-                '            change.tags = add or ", ".join(wanted)',
+                "partial(_update, entry_id, sent)",
+                "partial(_update, entry_id, add or sent)",
             ),
         ),
         _walk("s3copy", "drop-before"),

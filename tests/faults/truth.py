@@ -180,9 +180,14 @@ class Truth:
             and not now.replaced
             and now.original in self.real
             and now.copy == now.original == now.object_tags.get("sha256")
-            and (now.object_tags.get("flavor") == now.content_id or not certain)
+            and (self._names(now.object_tags.get("flavor", ""), now.content_id) or not certain)
             and not self._replacing()
         )
+
+    def _names(self, tag: str, content_id: str) -> bool:
+        """Whether a tag names this content, or what it was before its file was linked once more (kaltura-api 10.16)."""
+        asset_id, _, version = content_id.partition("@")
+        return tag in (content_id, f"{asset_id}@{int(version) - 10}" if version else content_id)
 
     def is_replaced(self) -> bool:
         now = self.look()

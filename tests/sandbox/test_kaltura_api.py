@@ -855,3 +855,21 @@ def test_control_over_http(server: KalturaServer, client: Any) -> None:
     assert listed["sha256"] == hashlib.sha256(b"content").hexdigest()
     assert [r["operation"] for r in requests.get(f"{url}/log", timeout=5).json()] == ["session.start", "media.get"]
     assert requests.post(f"{url}/faults", json={"operation": "x", "kind": "no such"}, timeout=5).status_code == 400
+
+
+def test_tags_that_are_the_same_do_not_move_the_time_of_change(server: KalturaServer, client: Any) -> None:
+    """Probe M03 of a real server; with other tags it moves (M04)."""
+    entry = server.add_entry(tags="physics, keep", created_at=1_500_000_000)
+    for tags, moves in (("Physics,keep", False), ("physics, more", True)):
+        change = KalturaMediaEntry()
+        change.tags = tags
+        answer = client.media.update(entry.id, change)
+        assert (answer.updatedAt != 1_500_000_000) is moves
+
+
+def test_tags_are_cut_at_the_columns_size_after_the_answer(server: KalturaServer, client: Any) -> None:
+    """Probe M07 of a real server: 1,200 tags of 76 bytes."""
+    entry, change = server.add_entry(), KalturaMediaEntry()
+    change.tags = ", ".join(f"tag number {number:04d} {'z' * 60}" for number in range(1200))
+    assert len(client.media.update(entry.id, change).tags) > 65_535
+    assert len(client.media.get(entry.id).tags) == 65_535

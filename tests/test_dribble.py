@@ -1,0 +1,91 @@
+"""Answers that come byte by byte come to an end, from whichever service: no call holds a run for ever."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from conftest import Run
+
+from kaltura_archiver.kaltura import RETRY_SECONDS
+from kaltura_archiver.model import State
+from kaltura_archiver.sandbox.world import Sandbox
+
+
+class Dribbler:
+    """Takes connections and says `words` at once, then a byte again and again, until the test is over."""
+
+    def __init__(self, words: bytes) -> None:
+        self._words = words
+        self._over = threading.Event()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+        self._threads[0].start()
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._speak, args=(connection,), daemon=True))
+            self._threads[-1].start()
+
+    def _speak(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.sendall(self._words)
+                while not self._over.wait(0.005):
+                    connection.sendall(b"x")
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self._over.set()
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for thread in self._threads:
+            thread.join(10)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nX-Long: "
+BODY = b'HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nETag: "e"\r\nContent-Length: 1000000\r\n\r\n'
+
+
+@pytest.fixture(params=[HEAD, BODY], ids=["in the head", "in the body"])
+def dribbler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dribbler]:
+    monkeypatch.setattr("kaltura_archiver.dribble.ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("kaltura_archiver.kaltura.Kaltura._pause", lambda self, seconds: False)
+    server = Dribbler(request.param)
+    yield server
+    server.close()
+
+
+def test_signing_in_ends(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, dribbler: Dribbler) -> None:
+    monkeypatch.setenv("KALTURA_SERVICE_URL", dribbler.url)
+    ran = run("list")
+    assert ran.code == 2
+    assert "cannot reach Kaltura" in ran.err
+    assert RETRY_SECONDS < 3600
+
+
+def test_a_look_at_the_bucket_ends(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, dribbler: Dribbler
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    entry_id = sandbox.add(State.ARCHIVED)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dribbler.url)
+    ran = run("health", "--id", entry_id)
+    assert ran.code != 0
+    assert "S3" in ran.err or "bucket" in ran.err
+
+
+def test_a_download_ends(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, dribbler: Dribbler) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    monkeypatch.setattr(sandbox.kaltura.services, "base_url", dribbler.url)
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert sandbox.s3.keys() == []
