@@ -138,6 +138,9 @@ class Archiver(OnceEach, click.Group):
             # The reader has gone; nobody wants to hear more. click itself would end with 1.
             _discard_stdout()
             return Exit.OK
+        except EOFError as error:
+            # boto3 asks for the code of an MFA device, and nothing else asks here. click would call it interrupted.
+            raise ConfigError(NO_TERMINAL) from error
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end the process with the documented exit code; never with a traceback."""
@@ -163,12 +166,8 @@ class Archiver(OnceEach, click.Group):
             # The reader has gone; nobody wants to hear more.
             _discard_stdout()
             code = Exit.OK
-        except (KeyboardInterrupt, click.Abort) as error:
-            if isinstance(error.__cause__, EOFError):
-                # boto3 asks for the code of an MFA device, and nothing else is asked for here.
-                code = _complain(NO_TERMINAL, Exit.USAGE)
-            else:
-                code = _complain("interrupted", Exit.INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort):
+            code = _complain("interrupted", Exit.INTERRUPTED)
         except Stopped:
             code = Exit.INTERRUPTED
         except ArchiverError as error:

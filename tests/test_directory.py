@@ -199,6 +199,12 @@ def test_where_part_of_the_tree_is_elsewhere_who_is_not_found_is_unknown(start: 
     assert [row["ldap_status"] for row in ran.rows] == ["active", "unknown"]
     assert ran.code == 1
     assert "other servers" in ran.err
+    # As Active Directory does at its root.
+    assert "a narrower LDAP_BASE" in ran.err
+    assert "ask the global catalog, LDAP_PORT=3269" in ran.err
+    ran = ask("config")
+    assert ran.code == 2
+    assert "who is not found is unknown for ever; name a narrower LDAP_BASE" in ran.err
 
 
 # Servers that fail
