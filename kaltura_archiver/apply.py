@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
+from kaltura_archiver.clones import with_source
 from kaltura_archiver.errors import (
     ArchiverError,
     Cancelled,
@@ -30,11 +31,14 @@ from kaltura_archiver.errors import (
     StoreError,
     Waiting,
 )
+from kaltura_archiver.flavors import Settings, keep, read_settings_of, set_again, settings_of
 from kaltura_archiver.kaltura import ALREADY_REPLACED, FEATURE_FORBIDDEN, TOKEN_PREFIX, Kaltura
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     DISPLACED_PREFIX,
     REPLACED_TAG,
+    SETTINGS_DUE,
+    SETTINGS_SET,
     UNREADABLE,
     VERSION_STEP,
     Availability,
@@ -118,6 +122,8 @@ class _Work:
     converting: bool = False  # one of those that Kaltura may convert at a time
     hides: bool = False  # it is the placeholder that takes the original's place
     begun: bool = False  # content of the entry may have changed: there is no way back
+    settings: Settings | None = None  # of its flavors, kept to be set again
+    settings_tag: str = ""  # of the stored copy, as we have set it
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
     left: str = ""  # what a replacement that is thrown away leaves, in words
@@ -170,7 +176,7 @@ class Runner:
         self._settle_seconds = settle_seconds
         self._stop = stop
         self._review = review
-        self._kept_categories = options.keep.categories if command.heeds_keep else frozenset[int]()
+        self._kept_by_category = command.heeds_keep and bool(options.keep.categories)
         self._room = room or Room(1, options.max_converting, stop)
         self._transfers = transfers or nullcontext()
         # Each entry perhaps with the temporary one of its replacement.
@@ -241,6 +247,7 @@ class Runner:
         try:
             for _ in range(MAX_PLANS):
                 facts, plan = self._plan(entry_id)
+                entry_id = facts.entry.id  # the true one, however it was spelled
                 if self._waited_to_settle(facts, plan):
                     facts, plan = self._plan(entry_id)
                 state = state or plan.state
@@ -250,7 +257,10 @@ class Runner:
                     outcome, detail = self._carry_out(plan, work)
                 finally:
                     self._end_conversion(work)
-                if Step.SETTLE not in plan.steps or outcome is not Outcome.DONE:
+                again = Step.SETTLE in plan.steps
+                # What a clone is restored from it has only now.
+                again = again or (Step.COPY_SOURCE in plan.steps and self.command is Command.RESTORE)
+                if not again or outcome is not Outcome.DONE:
                     break
                 settled = True
             if settled and outcome is Outcome.ALREADY:
@@ -297,23 +307,28 @@ class Runner:
 
     def facts(self, entry_id: str) -> Facts:
         """Everything about one entry, read now. Raises Gone if there is no such entry."""
-        return self._look(entry_id, children=False)[0]
+        return self._look(entry_id, children=False, categories=True)[0]
 
-    def _look(self, entry_id: str, *, children: bool) -> tuple[Facts, int]:
+    def _look(self, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, int]:
         """The facts and, where asked for, how many further streams the entry has."""
-        entry, flavors, count, inside = self.kaltura.look(entry_id, children=children, categories=self._kept_categories)
+        usual_tags = self.kaltura.usual_tags() if self.command.swaps else None
+        entry, flavors, count, placings = self.kaltura.look(entry_id, children=children, categories=categories)
         if entry is None:
             raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
-        facts = self.placeholders.facts(entry, flavors, self.store.head(entry_id))
-        return with_original_read(self.kaltura, replace(facts, in_kept_category=inside)), count
+        # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
+        facts = self.placeholders.facts(entry, flavors, self.store.head(entry.id), placings)
+        facts = with_source(self.kaltura, self.store, replace(facts, usual_tags=usual_tags))
+        return with_original_read(self.kaltura, facts), count
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
         asked = self.command in (Command.REPLACE, Command.RESTORE)
-        facts, children = self._look(entry_id, children=asked)
+        categories = self._kept_by_category or self.placeholders.by_category
+        facts, children = self._look(entry_id, children=asked, categories=categories)
         plan = plan_for(self.command, facts, self.options, children=children)
         if not asked and any(step.destroys for step in plan.steps):
-            plan = plan_for(self.command, facts, self.options, children=self.kaltura.children([entry_id])[entry_id])
+            number = self.kaltura.children([facts.entry.id])[facts.entry.id]
+            plan = plan_for(self.command, facts, self.options, children=number)
         return facts, self._review(facts, plan) if self._review else plan
 
     def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
@@ -406,6 +421,8 @@ class Runner:
         work.notes.append(f"tagged {REPLACED_TAG}")
 
     def _remove_replaced(self, work: _Work) -> None:
+        if not {Step.PUT_ORIGINAL, Step.SET_FLAVORS}.intersection(work.steps):
+            self._set_settings_again(work, look=True)  # for a restore that was cut
         entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG, check=self._still_proven(work))
         work.notes.append(f"tag {REPLACED_TAG} removed")
         if entry.unreadable:
@@ -460,6 +477,37 @@ class Runner:
                 storage_class=self.options.storage_class,
                 landing=landing,
             )
+
+    def _copy_source(self, work: _Work) -> None:
+        """Store what the copy of a clone's source holds under the clone's own id, and prove it on its way."""
+        source, original = work.facts.source, work.original
+        if source is None:
+            raise EntryFailed(f"there is no stored copy that {work.id} is a clone of")
+        now = self.store.head(source.key, with_tags=False)
+        if now is None or (now.size_bytes, now.etag) != (source.size_bytes, source.etag):
+            raise Changed(f"the stored copy of {source.key} changed meanwhile")
+        self._require_current(original)
+        taken = self.store.fingerprinter(source)
+        pieces = self._proven(taken, source, self.store.read(source))
+        metadata = {**source.metadata, "entry-id": work.id, "source-entry": source.key}
+        try:
+            with self._transfers:
+                found = self.store.write(
+                    work.id, pieces, source.size_bytes, metadata=metadata, storage_class=self.options.storage_class
+                )
+        except StoreError as error:
+            if error.code == "AccessDenied" and self.command is not Command.S3COPY:
+                raise Refused(f"{error}; run s3copy for {work.id} with the rights to archive, then restore") from error
+            raise
+        stored = self.store.head(work.id, with_tags=False)
+        if stored is None or stored.size_bytes != found.size_bytes or stored.crc64nvme not in ("", found.crc64nvme):
+            raise EntryFailed("S3 does not show the object as it was written")
+        size_bytes = original.size_bytes or 0
+        what = _placeholder_tag(original.content_id, work.facts.original_sha256, size_bytes)
+        self.store.set_tags(work.id, new=True, sha256=found.sha256, placeholder=what)
+        self._mark_placeholder(work, original.content_id, size_bytes)
+        work.bytes_moved += found.size_bytes
+        work.notes.append(f"the stored copy of {source.key} is its own now, too: {found.size_bytes} bytes")
 
     def _while_current(self, original: FlavorAsset, pieces: Iterable[Piece]) -> Generator[Piece, None, None]:
         """The pieces, and at their end, before anything is stored, the check that they are still the original."""
@@ -562,8 +610,9 @@ class Runner:
             raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")
 
     def _thaw(self, work: _Work) -> None:
-        options, stored = self.options, work.stored
-        if self.store.request_thaw(work.id, tier=options.tier, days=options.days):
+        # A clone that has no copy is restored from that of its source.
+        options, stored = self.options, work.facts.stored or work.facts.source or work.stored
+        if self.store.request_thaw(stored.key, tier=options.tier, days=options.days):
             work.notes.append(
                 f"restore from {stored.storage_class} requested (tier {options.tier}, {options.days} days): "
                 f"run {self.command} again when it is readable"
@@ -607,7 +656,7 @@ class Runner:
             work.converting = False
 
     def _upload_placeholder(self, work: _Work) -> None:
-        placeholder = self.placeholders.chosen(work.facts.entry, work.facts.original)
+        placeholder = self.placeholders.chosen(work.facts)
         if placeholder is None:
             raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
         self._require_way()
@@ -653,6 +702,7 @@ class Runner:
             work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - placeholder.size_bytes
         work.bytes_moved += placeholder.size_bytes
         work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
+        self._set_settings_again(work)
 
     def _record_placeholder(self, work: _Work, new: FlavorAsset, sha256: str, size_bytes: int) -> None:
         """Tag the object with what replaced the original, and when."""
@@ -746,6 +796,7 @@ class Runner:
         if found is None:
             self.store.set_tags(work.id, **put(restored_at=iso_time(time.time())))
             work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
+            self._set_settings_again(work)
             return
         with self._transfers:
             _, pieces = self.kaltura.content(new)
@@ -760,6 +811,7 @@ class Runner:
         work.notes.append(
             f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}"
         )
+        self._set_settings_again(work)
 
     def _beginning(self, cut: FlavorAsset, stored: StoredObject) -> tuple[str, int] | None:
         """SHA-256 and size of an original that is the beginning of the stored copy: then it is nobody's newer video."""
@@ -857,7 +909,7 @@ class Runner:
     def _require_unchanged(self, work: _Work) -> Entry:
         """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
         planned = work.facts.entry
-        entry, flavors, _, inside = self.kaltura.look(work.id, categories=self._kept_categories)
+        entry, flavors, _, placings = self.kaltura.look(work.id, categories=self._kept_by_category)
         if entry is None or entry.recycled:
             raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
         if entry.replacement_running:
@@ -866,7 +918,7 @@ class Runner:
         own = work.own_tags
         if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
             raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, in_kept_category=inside))):
+        if work.hides and (kept := self.options.keep.why(Facts(entry, flavors, placings=placings))):
             raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
         begun_before = work.facts.original is None or not work.facts.original.status.ready
         if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), self.options)):
@@ -1015,6 +1067,77 @@ class Runner:
         if holds_placeholder(facts) and facts.original and new.size_bytes:
             sha256 = facts.original_sha256 or work.stored.placeholder_sha256
             self._record_placeholder(work, new, sha256, new.size_bytes)
+        self._set_settings_again(work)
+
+    # Steps: what people have set on flavors
+
+    def _keep_settings(self, work: _Work) -> None:
+        """Before a swap: what is lost by it lies in the bucket, and the stored copy says that it has to be set again.
+
+        Without that nothing is replaced. A video is brought back all the same; what a restore that is cut has left to
+        be set is seen when its tag is removed, so that it need not say so before: another run may tag the copy then.
+        """
+        hides = Step.PUT_PLACEHOLDER in work.steps
+        try:
+            work.settings = keep(self.store, work.id, settings_of(work.facts))
+            if hides and work.settings:
+                self._tag_settings(work, SETTINGS_DUE)
+        except (StoreError, EntryFailed) as error:
+            if hides:
+                raise EntryFailed(f"nothing was replaced: {error}") from error
+            self._warn(work, f"language, label and tags of its flavors could not be kept: {error}")
+
+    def _tag_settings(self, work: _Work, state: str) -> None:
+        if state != (work.settings_tag or work.stored.settings):
+            self.store.set_tags(work.id, settings=state)
+        work.settings_tag = state
+
+    def _set_settings_again(self, work: _Work, *, look: bool = False) -> None:
+        """Once a swap is over: set what it has taken away. What fails here fails nothing else: it is told, and due.
+
+        `look` says that another run may have kept some.
+        """
+        # A copy that has lost its tags may have settings all the same.
+        look = look or not work.stored.sha256
+        if work.settings is None and not work.stored.settings and not look:
+            return
+        try:
+            wanted = work.settings
+            if wanted is None:
+                wanted, _ = read_settings_of(self.store, work.id)
+            if not wanted:
+                return
+            done = set_again(self.kaltura, work.id, wanted)
+            self._tag_settings(work, SETTINGS_DUE if done.converting or done.failed else SETTINGS_SET)
+        except (KalturaError, StoreError, EntryFailed) as error:
+            self._warn(work, f"language, label and tags of its flavors were not set again: {error}; run repair")
+            with suppress(StoreError):
+                self._tag_settings(work, SETTINGS_DUE)
+            return
+        if done.number:
+            work.notes.append(f"language, label and tags of {done.number} flavors set again")
+        if done.converting:
+            work.notes.append(
+                f"flavors whose language, label and tags repair will set when they are ready: "
+                f"{', '.join(done.converting)}"
+            )
+        for why in done.failed:
+            self._warn(work, f"{why}; run repair")
+
+    def _set_flavors(self, work: _Work) -> None:
+        """Set what an earlier run has left."""
+        wanted, _ = read_settings_of(self.store, work.id)
+        done = set_again(self.kaltura, work.id, wanted)
+        if done.failed:
+            raise EntryFailed("; ".join(done.failed))
+        if done.converting:
+            raise Waiting(f"language, label and tags of its flavors wait: {', '.join(done.converting)}")
+        self._tag_settings(work, SETTINGS_SET)
+        work.notes.append(f"language, label and tags of {done.number} flavors set again")
+
+    def _warn(self, work: _Work, text: str) -> None:
+        self._line(logging.WARNING, "step", work.id, text)
+        work.notes.append(text)
 
 
 def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_run: bool) -> Result:
@@ -1044,6 +1167,7 @@ def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_ru
 
 _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.COPY: Runner._copy,
+    Step.COPY_SOURCE: Runner._copy_source,
     Step.PROVE: Runner._prove,
     Step.ADD_ARCHIVED: Runner._add_archived,
     Step.ADD_REPLACED: Runner._add_replaced,
@@ -1055,6 +1179,8 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.PUT_ORIGINAL: Runner._put_original,
     Step.READ_BACK: Runner._read_back,
     Step.SETTLE: Runner._settle,
+    Step.KEEP_SETTINGS: Runner._keep_settings,
+    Step.SET_FLAVORS: Runner._set_flavors,
     Step.RECORD: Runner._record_found,
 }
 

@@ -24,7 +24,7 @@ class Bill:
     def add(self, facts: Facts, steps: Iterable[Step]) -> None:
         """Count what these steps cost for an entry with these facts."""
         prices, options = self._prices, self._options
-        original, stored = facts.original, facts.stored
+        original, stored = facts.original, facts.stored or facts.source
         for step in steps:
             if step is Step.COPY and original is not None:
                 size = original.size_bytes or (original.size_kb or 0) * 1024
@@ -32,6 +32,13 @@ class Bill:
                 self.upload += prices.put(options.storage_class, size)
                 self.month += prices.s3_month(options.storage_class, size)
                 self.at_least += prices.early_deletion(options.storage_class, size, 0)
+            elif step is Step.COPY_SOURCE and facts.source is not None:
+                size = facts.source.size_bytes
+                self._copies += 1
+                self.upload += prices.put(options.storage_class, size)
+                self.month += prices.s3_month(options.storage_class, size)
+                self.at_least += prices.early_deletion(options.storage_class, size, 0)
+                self.leaving += prices.transfer_out(size)
             elif step is Step.THAW and stored is not None:
                 self._thaws += 1
                 self.leaving += prices.transfer_out(stored.size_bytes)

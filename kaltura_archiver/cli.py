@@ -32,7 +32,7 @@ from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, checked_owner, owner_rules
-from kaltura_archiver.model import MediaType, Outcome
+from kaltura_archiver.model import MediaType, Outcome, same_id
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.progress import bytes_progress, progress
 from kaltura_archiver.redact import hide, one_line, redact
@@ -823,7 +823,8 @@ def make_query(
     named: tuple[str, ...] | None = ids or None
     if idfile is not None:
         listed = _read_ids(idfile)
-        named = tuple(i for i in listed if i in set(ids)) if ids else listed
+        asked = set(map(same_id, ids))
+        named = tuple(i for i in listed if same_id(i) in asked) if ids else listed
         if not named:
             raise SelectionError("contradiction: no --id is in the --idfile")
     wanted = [_tag(tag) for tag in tags if not tag.startswith("!")]
@@ -859,15 +860,33 @@ def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
 
     `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
     """
-    if not selection.selected and not selection.unknown:
+    if not selection.selected and not selection.unknown and not selection.recycled:
         log.warning("no entry matches: %s", selection.query)
-    code = Exit.FAILED if selection.unknown or selection.odd else Exit.OK
+    code = _exit_of_named(selection)
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")
         if limited and source is not click.core.ParameterSource.COMMANDLINE:
             code = max(code, Exit.LIMIT, key=_severity)
     return code
+
+
+def _exit_of_named(selection: Selection) -> Exit:
+    """What ids that were named, and lead nowhere, make of the exit status."""
+    failed = selection.unknown or selection.odd
+    return Exit.FAILED if failed else Exit.WAITING if selection.recycled else Exit.OK
+
+
+def _not_begun(selection: Selection) -> Iterator[Result]:
+    """How it ends for ids that were named, and lead nowhere."""
+    from kaltura_archiver.apply import Result
+
+    for entry_id in selection.unknown:
+        why = "no such entry in this account (or not visible to this user)"
+        yield Result(entry_id, "", Outcome.FAILED, why, ended_at=time.time())
+    for entry_id in selection.recycled:
+        why = "the entry is in Kaltura's recycle bin"
+        yield Result(entry_id, "", Outcome.REFUSED, why, ended_at=time.time())
 
 
 # Looking
@@ -994,7 +1013,7 @@ def count(app: App, /, query: Query, style: str) -> None:
     number = selection.count()
     with Rows(COUNT_COLUMNS, style) as rows:
         rows.write({"count": number, "filter": str(query)})
-    app.exit(Exit.FAILED if selection.unknown else Exit.OK)
+    app.exit(_exit_of_named(selection))
 
 
 @cli.command("health", cls=SelectingCommand)
@@ -1027,7 +1046,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
-        kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders()), workers=workers,
+        kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
     )  # fmt: skip
     code = Exit.OK
@@ -1133,6 +1152,8 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
     if command in (Command.REPLACE, Command.REPAIR):
         for path in files.all():
             check_placeholder(path)
+    elif command is Command.S3COPY:
+        files.known()
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
@@ -1188,7 +1209,7 @@ def _run(
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         with progress("selecting", selection, lambda: selection.expected) as entries:
             ids = draw(Ids(entry.id for entry in entries))
-        return Work(ids, _after_selection(selection, limited=True))
+        return Work(ids, _after_selection(selection, limited=True), list(_not_begun(selection)))
 
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

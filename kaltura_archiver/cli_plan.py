@@ -69,6 +69,8 @@ def _placeholders(app: App, command: Command) -> Placeholders:
     if command is Command.REPLACE:
         for path in files.all():
             check_placeholder(path)
+    elif command is Command.S3COPY:
+        files.known()
     return Placeholders(files)
 
 

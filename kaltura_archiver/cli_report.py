@@ -89,7 +89,7 @@ def report(
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
         found = items(
-            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders()), workers=workers
+            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers
         )
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
@@ -127,7 +127,7 @@ def owners_of(path: str) -> Callable[[Item], Owner]:
     with opened(path) as file:
         table = TsvTable(file, path)
         where = "stdin" if path == "-" else path
-        key, compared = entry_of_row(table.columns, where)
+        key, of_item = entry_of_row(table.columns, where)
         status, name, unit = (
             column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
         )
@@ -136,4 +136,4 @@ def owners_of(path: str) -> Callable[[Item], Owner]:
             for row in table
         }
     not_listed = Owner("", ("", "(not listed)"))
-    return lambda item: owners.get(getattr(item, compared), not_listed)
+    return lambda item: owners.get(of_item(item), not_listed)

@@ -73,7 +73,7 @@ def stats(
     shown = _columns(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
     prices = app.prices(kaltura_price, price_table)
     unit_of = units_of(enriched) if enriched else None
-    placeholders = Placeholders(app.settings.placeholders())
+    placeholders = Placeholders(app.settings.placeholders().known())
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = Selection(kaltura, query)
     sums = Stats(

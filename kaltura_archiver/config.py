@@ -75,9 +75,16 @@ class PlaceholderFiles:
     def all(self) -> tuple[Path, ...]:
         return tuple(dict.fromkeys((self.default, *self.of_categories.values(), *self.of_languages.values())))
 
-    def sizes(self) -> frozenset[int]:
-        """The sizes of those files that there are."""
-        return frozenset(size for path in self.all() if (size := _size(path)))
+    def known(self) -> PlaceholderFiles:
+        """These files, if they are there. Raises ConfigError for one that the settings name and that is missing: no
+        original that is this placeholder would be known as one. Where nothing is named, there need not be any."""
+        for path in self.all():
+            if _size(path) is None and str(path) != VARIABLES["PLACEHOLDER_VIDEO"][0]:
+                raise ConfigError(
+                    f"cannot read the placeholder {path}: without it, what holds it would be taken for an "
+                    "original; put it there, or name another in PLACEHOLDER_VIDEO or PLACEHOLDER_MAP"
+                )
+        return self
 
 
 def _size(path: Path) -> int | None:

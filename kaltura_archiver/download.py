@@ -23,6 +23,7 @@ def download_original(
     frozen object, EntryFailed for what is not verified.
     """
     facts = runner.facts(entry_id)
+    entry_id = facts.entry.id
     if source == "auto":
         elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED)
         source = "s3" if classify(facts).state in elsewhere else "kaltura"

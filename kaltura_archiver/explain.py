@@ -19,6 +19,7 @@ def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
     """The explanation as plain data. Raises Gone if there is no such entry."""
     facts = runner.facts(entry_id)
     judgement = classify(facts)
+    entry_id = facts.entry.id  # the true one, however it was spelled
     children = runner.kaltura.children([entry_id])[entry_id]
     plans = {command: plan_for(command, facts, runner.options, children=children) for command in Command}
     return {
@@ -59,12 +60,13 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "creator": entry.creator_id,
         "owner": entry.owner,
         "owner_noticed": entry.noticed_on.isoformat() if entry.noticed_on else "no",
-        "categories": entry.categories,
+        "categories": ",".join(facts.category_names),
         "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
         if entry.replacement_running
         else "none",
         "children": children,
         "further stream of": entry.parent_entry_id or "none",
+        "root_entry": entry.source_id or "none",
         "kept": keep.why(facts) or "no",
         "recycled": entry.recycled,
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kaltura_archiver.errors import SelectionError
-from kaltura_archiver.model import Entry, EntryStatus, MediaType, iso_date
+from kaltura_archiver.model import Entry, EntryStatus, MediaType, Placing, iso_date, same_id
 
 # All but DELETED, in the order that people know from the old tool.
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
@@ -44,30 +44,17 @@ def _tag(tag: str) -> Item:
 
 
 def _category(category_id: int) -> Item:
-    return {
-        "objectType": "KalturaESearchCategoryEntryItem",
-        "fieldName": "ancestor_id",
-        "itemType": EXACT,
-        "searchTerm": str(category_id),
-    }
+    """In this category, or below it: `ancestor_id` alone finds only what is below (real-kaltura K10-K15)."""
+    item = {"objectType": "KalturaESearchCategoryEntryItem", "itemType": EXACT, "searchTerm": str(category_id)}
+    return _group(OR, *(item | {"fieldName": field} for field in ("id", "ancestor_id")))
 
 
-def in_categories(categories: Collection[int], entry_ids: Iterable[str]) -> Item:
-    """`KalturaESearchEntryParams` for those of these entries, of any status, that are in or below a category."""
+def anything() -> Item:
+    """`KalturaESearchEntryParams` for every entry of the account."""
     return {
         "objectType": "KalturaESearchEntryParams",
         "objectStatuses": ",".join(EVERY_STATUS),
-        "objectIds": ",".join(entry_ids),
-        "searchOperator": _group(OR, *(_category(category) for category in sorted(categories))),
-    }
-
-
-def children_of(entry_ids: Iterable[str]) -> Item:
-    """`KalturaESearchEntryParams` for the entries that are further streams of these (kaltura-api 3.3, 5.3)."""
-    return {
-        "objectType": "KalturaESearchEntryParams",
-        "objectStatuses": ",".join(DEFAULT_STATUSES),
-        "searchOperator": _group(OR, *(_item("parent_id", EXACT, entry_id) for entry_id in entry_ids)),
+        "searchOperator": _group(AND, _range("created_at", greaterThanOrEqual=0)),
     }
 
 
@@ -141,13 +128,16 @@ class Query:
                 raise SelectionError("contradiction: --created-within must reach further back than --unplayed-for")
 
     def in_shard(self, entry_id: str) -> bool:
-        """Whether it is in the share asked for; by its id alone, so that it stays there while others come and go."""
+        """Whether it is in the share asked for; by its id alone, so that it stays there while others come and go.
+
+        However the id is spelled: an entry is in one share.
+        """
         if self.shard is None:
             return True
         import hashlib  # costs --help a tenth of its time
 
         index, count = self.shard
-        return int.from_bytes(hashlib.sha256(entry_id.encode()).digest()[:8], "big") % count == index
+        return int.from_bytes(hashlib.sha256(same_id(entry_id).encode()).digest()[:8], "big") % count == index
 
     def search_params(self, *, created_from: int | None = None, not_ids: tuple[str, ...] = ()) -> dict[str, Any]:
         """`KalturaESearchEntryParams` as plain data, ordered by created_at.
@@ -193,10 +183,16 @@ class Query:
             },
         }
 
-    def mismatch(self, entry: Entry) -> str:
+    @property
+    def by_category(self) -> bool:
+        """Whether an entry's categories have to be known to tell if it matches."""
+        return self.category is not None or bool(self.without_categories)
+
+    def mismatch(self, entry: Entry, placings: Sequence[Placing] = ()) -> str:
         """The first criterion that this entry, as it is now, does not meet; empty if it meets all.
 
-        Of categories only those the entry itself names can be told: being below one is the server's word.
+        `placings` are its categories, read from the database if the query is `by_category`: what is excluded is so even
+        before a moderator has decided.
         """
         reason = ""
         created, played, tags = entry.created_at, entry.last_played_at or 0, entry.tag_set
@@ -212,7 +208,11 @@ class Query:
             reason = f"its status is {_status_name(entry.status)}"
         elif not tags.issuperset(self.tags) or not tags.isdisjoint(self.without_tags):
             reason = f"its tags are {', '.join(entry.tags) or 'none'}"
-        elif self.without_categories and {str(c) for c in self.without_categories} & set(entry.category_ids):
+        elif self.category is not None and not any(p.active and p.within(self.category) for p in placings):
+            reason = f"it is not in category {self.category} or below it"
+        elif {str(category) for category in self.without_categories} & set(entry.category_ids) or any(
+            placing.within(category) for placing in placings for category in self.without_categories
+        ):
             reason = "it is in an excluded category"
         elif not created and (self.created_since, self.created_until, self.unplayed_since) != (None, None, None):
             reason = "it is not known when it was created"

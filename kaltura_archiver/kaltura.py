@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -27,10 +27,16 @@ from KalturaClient.Base import KalturaConfiguration, KalturaParams
 from KalturaClient.Client import KalturaClient
 from KalturaClient.exceptions import KalturaClientException, KalturaException
 from KalturaClient.Plugins.Core import (
+    KalturaBaseEntryFilter,
+    KalturaCategoryEntryFilter,
     KalturaEntryReplacementOptions,
     KalturaFilterPager,
+    KalturaFlavorAsset,
     KalturaFlavorAssetFilter,
+    KalturaLanguage,
     KalturaMediaEntry,
+    KalturaMediaEntryFilter,
+    KalturaNullableBoolean,
     KalturaSessionType,
     KalturaUploadedFileTokenResource,
     KalturaUploadToken,
@@ -45,13 +51,15 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
 from kaltura_archiver.dribble import BoundedAdapter
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, OddAnswer, SelectionError, Stopped
-from kaltura_archiver.filters import Query, children_of, in_categories
+from kaltura_archiver.filters import Query, anything
 from kaltura_archiver.model import (
     LAST_SECOND,
     Entry,
     FlavorAsset,
     FlavorStatus,
+    Placing,
     normalised_tags,
+    same_id,
     split_tags,
     tags_with,
 )
@@ -80,6 +88,15 @@ MAX_PAGE = 500
 MAX_EXCLUDED_IDS = 900
 FLAVOR_BATCH = 40
 GET_BATCH = 50
+# Most are in one to three categories, and MAX_PAGE rows come at a time.
+PLACING_BATCH = 150
+# Kaltura gives a search up after 10 s and answers that there is nothing (real-kaltura E231).
+SEARCH_SECONDS = 9.0
+# For so long it is taken that a category is still where it was.
+CATEGORY_SECONDS = 60.0
+# In any of these an entry is there: all but DELETED. (Plugins' statuses are none that a further stream is in.)
+_THERE = "-2,-1,0,1,2,4,5,6,7"
+_ANY_MODERATION = "1,2,3,4,5,6"
 
 # kaltura-api 9. Nothing was done when one of these comes back, so even a write may be made again.
 RATE_LIMIT = "ACTION_BLOCKED"
@@ -92,7 +109,7 @@ RETRYABLE = NOT_ACTED | {
     "FILE_PENDING",
     "UPLOAD_TOKEN_CANNOT_MATCH_EXPECTED_SIZE",
 }
-ENTRY_GONE = "ENTRY_ID_NOT_FOUND"
+ENTRY_GONE, CATEGORY_GONE = "ENTRY_ID_NOT_FOUND", "CATEGORY_NOT_FOUND"
 FEATURE_FORBIDDEN = "FEATURE_FORBIDDEN"
 ALREADY_REPLACED = "ENTRY_REPLACEMENT_ALREADY_EXISTS"
 TOKEN_FULL = 2
@@ -287,14 +304,21 @@ def _id(value: Any) -> str:
 
 
 _ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
+_PLACINGS = "KalturaCategoryEntryListResponse"
 _ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
-    "replacedEntryId", "replacementStatus", "parentEntryId", "duration",
+    "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId", "partnerId",
 )  # fmt: skip
+# Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
+_NEEDED_FIELDS = frozenset({
+    "tags", "status", "userId", "creatorId", "categoriesIds", "plays", "lastPlayedAt", "displayInSearch",
+    "replacingEntryId", "replacedEntryId", "replacementStatus", "parentEntryId", "partnerId",
+})  # fmt: skip
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
-    "deletedAt", "language", "updatedAt",
+    "deletedAt", "language", "updatedAt", "flavorParamsId", "label", "tags",
+    "partnerData", "partnerDescription", "isDefault",
 )  # fmt: skip
 
 
@@ -316,7 +340,7 @@ def _entry(raw: Any) -> Entry:
     entry_id = _id(fields.get("id"))
     if not entry_id:
         raise OddAnswer("Kaltura answered with an entry without id", retryable=True)
-    if "tags" not in fields or not fields.get("status"):
+    if not fields.keys() >= _NEEDED_FIELDS or not fields["status"]:
         raise OddAnswer(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
     text = fields.get
     categories, plays, played = text("categoriesIds", ""), text("plays", ""), text("lastPlayedAt", "")
@@ -344,6 +368,8 @@ def _entry(raw: Any) -> Entry:
         replacement_status=text("replacementStatus") or "0",
         parent_entry_id=text("parentEntryId", ""),
         duration_seconds=_int(text("duration")),
+        root_entry_id=text("rootEntryId", ""),
+        partner_id=text("partnerId", ""),
     )
 
 
@@ -369,12 +395,18 @@ def _flavor(raw: Any) -> FlavorAsset:
         deleted_at=_time(text("deletedAt")),
         language=text("language", ""),
         odd=odd,
+        flavor_params_id=_int(text("flavorParamsId")),
+        label=text("label", ""),
+        tags=text("tags", ""),
+        partner_data=text("partnerData", ""),
+        partner_description=text("partnerDescription", ""),
+        is_default=text("isDefault", "").removeprefix("0"),
         updated_at=_time(text("updatedAt")),
     )
 
 
-def _together(client: Any, calls: Sequence[Callable[[Any], object]]) -> list[Any]:
-    """Several reads in one request: their answers in order as XML, None for an entry that does not exist."""
+def _together(client: Any, calls: Sequence[Callable[[Any], object]], *, gone: str = ENTRY_GONE) -> list[Any]:
+    """Several reads in one request: their answers in order as XML, None for what does not exist (error `gone`)."""
     client.startMultiRequest()
     for call in calls:
         call(client)
@@ -382,7 +414,7 @@ def _together(client: Any, calls: Sequence[Callable[[Any], object]]) -> list[Any
     client.multiRequestReturnType = None
     errors = [client.getExceptionIfError(answer) for answer in answers]
     for error in errors:
-        if error is not None and error.code != ENTRY_GONE:
+        if error is not None and error.code != gone:
             raise error
     if len(answers) != len(calls):
         raise KalturaError("Kaltura answered only some of the calls", retryable=True)
@@ -412,6 +444,77 @@ def _flavor_page(answer: Any) -> tuple[list[FlavorAsset], int]:
     return [_flavor(raw) for raw in objects], total
 
 
+def _ask_children(entry_id: str, client: Any) -> None:
+    # By another engine than eSearch, whose failures are told (SEARCH_ENGINE_QUERY_FAILED); Kaltura itself finds the
+    # further streams of a recording so [read: entryPeer, retrieveChildEntriesByEntryIdAndPartnerId].
+    wanted, pager, body = KalturaBaseEntryFilter(), KalturaFilterPager(), KalturaParams()
+    wanted.parentEntryIdEqual, wanted.statusIn, wanted.moderationStatusIn = entry_id, _THERE, _ANY_MODERATION
+    pager.pageSize, pager.pageIndex = MAX_PAGE, 1
+    body.addObjectIfDefined("filter", wanted)
+    body.addObjectIfDefined("pager", pager)
+    client.queueServiceActionCall("baseentry", "list", "KalturaBaseEntryListResponse", body)
+
+
+def _children(answer: Any, entry_id: str) -> int:
+    """How many further streams an entry has."""
+    objects, total = _listed(answer, "KalturaBaseEntryListResponse")
+    for child in objects:
+        if same_id(child.findtext("parentEntryId") or "") != same_id(entry_id):
+            raise _mixed_up(f"the further streams of {entry_id}", f"entry {child.findtext('id')}")
+    return max(total, len(objects))
+
+
+def _ask_placings(entry_ids: Sequence[str], page: int, client: Any) -> None:
+    wanted, pager, body = KalturaCategoryEntryFilter(), KalturaFilterPager(), KalturaParams()
+    # PENDING and ACTIVE. Rows of the database, not of an index [read: KalturaCategoryEntryFilter].
+    wanted.entryIdIn, wanted.statusIn, wanted.orderBy = ",".join(entry_ids), "1,2", "+createdAt"
+    pager.pageSize, pager.pageIndex = MAX_PAGE, page
+    body.addObjectIfDefined("filter", wanted)
+    body.addObjectIfDefined("pager", pager)
+    client.queueServiceActionCall("categoryentry", "list", _PLACINGS, body)
+
+
+def _placing_page(answer: Any) -> tuple[list[tuple[str, Placing]], int]:
+    """Entry ids, each with a category that it is in, of one page, and how many there are on all."""
+    objects, total = _listed(answer, _PLACINGS)
+    if answer.find("objects") is None:
+        raise KalturaError("Kaltura answered with an incomplete list of categories", retryable=True)
+    found = []
+    for row in objects:
+        entry_id, number = _id(row.findtext("entryId")), _int(row.findtext("categoryId"))
+        status = row.findtext("status")
+        if not entry_id or number is None or status is None:
+            raise KalturaError("Kaltura answered with an incomplete list of categories", retryable=True)
+        found.append((entry_id, Placing(number, _above(row.findtext("categoryFullIds"), number), "", status == "2")))
+    return found, total
+
+
+def _ask_category(number: int, client: Any) -> None:
+    client.category.get(number)
+
+
+def _path(answer: Any, number: int) -> tuple[frozenset[int], str]:
+    """What is above a category, and its full name; of one that is gone, or hidden from this user, nothing."""
+    if answer is None:
+        return frozenset(), ""
+    if _int(answer.findtext("id")) != number:
+        raise _mixed_up(f"category {number}", f"category {answer.findtext('id')}")
+    return _above(answer.findtext("fullIds"), number), answer.findtext("fullName") or ""
+
+
+def _above(full_ids: str | None, number: int) -> frozenset[int]:
+    """The categories above this one, of Kaltura's `12>34>56`."""
+    return frozenset(int(part) for part in (full_ids or "").split(">") if part.strip().isdecimal()) - {number}
+
+
+def _mixed_up(asked: str, told: str) -> KalturaError:
+    return KalturaError(
+        f"Kaltura was asked for {asked} and answered with {told}: a cache or proxy on the way mixes answers up "
+        "(check KALTURA_SERVICE_URL); nothing is done about it",
+        retryable=True,
+    )
+
+
 def _ask_search(params: Mapping[str, Any], page_size: int, page: int, client: Any) -> None:
     body = KalturaParams()
     body.add("searchParams", _to_params(params))
@@ -420,13 +523,13 @@ def _ask_search(params: Mapping[str, Any], page_size: int, page: int, client: An
 
 
 class Look(NamedTuple):
-    """What one request told of an entry: `children` counts its further streams, `inside` says if it is in a category;
-    both only where asked for."""
+    """What one request told of an entry: `children` counts its further streams, `placings` are its categories; both
+    only where asked for."""
 
     entry: Entry | None
     flavors: tuple[FlavorAsset, ...]
     children: int = 0
-    inside: bool | None = None
+    placings: tuple[Placing, ...] | None = None
 
 
 def _listed(answer: Any, kind: str) -> tuple[list[Any], int]:
@@ -488,6 +591,7 @@ class Page:
 
     found: _Found
     ids: Collection[str]
+    partner_id: str = ""  # whose entries they have to be
     odd: list[str] = field(default_factory=list)  # what is wrong with those that were left out, once all are built
 
     @property
@@ -500,16 +604,12 @@ class Page:
         once = dict.fromkeys(self.ids)
         for entry in self.found.entries(self.odd):
             if entry.id in once:
+                if self.partner_id and entry.partner_id != self.partner_id:
+                    raise _mixed_up(f"entries of partner {self.partner_id}", f"{entry.id} of {entry.partner_id or '?'}")
                 del once[entry.id]
                 yield entry
         if len(once) > len(self.odd):
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
-
-
-def _update(entry_id: str, tags: str, client: Any) -> Entry:
-    change = KalturaMediaEntry()
-    change.tags = tags
-    return _entry(client.media.update(entry_id, change))
 
 
 def _as_stored(tags: str) -> str:
@@ -525,6 +625,13 @@ def _require_room(entry_id: str, tags: str) -> None:
             f"the tags of {entry_id} would have {size_bytes} bytes, of which Kaltura keeps {MAX_TAGS_BYTES} and drops "
             "the rest: its tags were not changed; remove some of them and run the command again"
         )
+
+
+def _params_tags(pager: Any, client: Any) -> list[tuple[int | None, frozenset[str]]]:
+    """Flavor parameters by their id, and the tags that they give to flavor assets."""
+    objects = client.flavorParams.list(NotImplemented, pager).objects
+    found = objects if isinstance(objects, list) else []
+    return [(_int(params.id), frozenset(split_tags(_text(params.tags)))) for params in found]
 
 
 def _list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
@@ -587,6 +694,10 @@ class Kaltura:
         self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
         self._session_lock = threading.Lock()
         self._ks = ""
+        self._params_lock = threading.Lock()
+        self._usual_tags: dict[int, frozenset[str]] | None = None
+        self._partner = settings.partner_id.strip().lstrip("0")
+        self._paths: dict[int, tuple[float, frozenset[int], str]] = {}  # (when read, above, full name) of a category
         self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause)
 
@@ -741,11 +852,21 @@ class Kaltura:
     def entry(self, entry_id: str) -> Entry | None:
         """The entry as it is now; None if there is none (never existed, deleted, or not visible to this user)."""
         try:
-            return self._call(f"read entry {entry_id}", lambda c: _entry(c.media.get(entry_id)))
+            return self._call(
+                f"read entry {entry_id}", lambda c: self._as_asked(_entry(c.media.get(entry_id)), entry_id)
+            )
         except KalturaError as error:
             if error.code == ENTRY_GONE:
                 return None
             raise
+
+    def _as_asked(self, entry: Entry, entry_id: str) -> Entry:
+        """The entry, if it is the one that was asked for; however the id was spelled, `entry.id` is the true one."""
+        if same_id(entry.id) != same_id(entry_id) or entry.partner_id != self._partner:
+            raise _mixed_up(
+                f"entry {entry_id} of partner {self._partner}", f"{entry.id} of {entry.partner_id or 'no partner'}"
+            )
+        return entry
 
     def entries(self, entry_ids: Iterable[str], *, size: int = GET_BATCH) -> Iterator[tuple[str, Entry | None]]:
         """Each id with its entry as it is now, `size` to a call; None as in `entry`."""
@@ -755,7 +876,10 @@ class Kaltura:
 
             def read(client: Any, batch: list[str] = batch) -> list[Entry | None]:
                 answers = _together(client, [partial(_ask_entry, entry_id) for entry_id in batch])
-                return [None if answer is None else _entry(answer) for answer in answers]
+                return [
+                    None if answer is None else self._as_asked(_entry(answer), entry_id)
+                    for answer, entry_id in zip(answers, batch, strict=True)
+                ]
 
             try:
                 yield from zip(batch, self._call("read entries", read), strict=True)
@@ -769,6 +893,7 @@ class Kaltura:
     def flavors(self, entry_ids: Iterable[str]) -> dict[str, tuple[FlavorAsset, ...]]:
         """The flavor assets of each entry, TEMP ones included, DELETED ones not; paged to the end (kaltura-api 4.4)."""
         ids = list(entry_ids)
+        asked = {same_id(entry_id): entry_id for entry_id in ids}
         found: dict[str, list[FlavorAsset]] = {entry_id: [] for entry_id in ids}
         for start in range(0, len(ids), FLAVOR_BATCH):
             batch = ids[start : start + FLAVOR_BATCH]
@@ -783,13 +908,18 @@ class Kaltura:
                     flavors, total = self._call("list flavors", read)
                 except OddAnswer as error:
                     found |= self._odd_flavors(batch, error)
+                    total = len(seen)
                     break
                 for flavor in flavors:
-                    if flavor.id not in seen and flavor.entry_id in found:
+                    if same_id(flavor.entry_id) not in asked:
+                        raise _mixed_up(f"the flavors of {', '.join(batch[:3])}", f"those of {flavor.entry_id}")
+                    if flavor.id not in seen:
                         seen.add(flavor.id)
-                        found[flavor.entry_id].append(flavor)
+                        found[asked[same_id(flavor.entry_id)]].append(flavor)
                 if page * MAX_PAGE >= total:
                     break
+            if len(seen) < total:
+                raise KalturaError(f"Kaltura listed {len(seen)} of {total} flavors: try again")
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
 
     def _odd_flavors(self, entry_ids: Sequence[str], error: OddAnswer) -> dict[str, list[FlavorAsset]]:
@@ -801,116 +931,276 @@ class Kaltura:
         odd = FlavorAsset("", entry_id, status=FlavorStatus.ERROR, is_original=True, odd=str(error))
         return {entry_id: [odd]}
 
+    def usual_tags(self) -> Mapping[int, frozenset[str]]:
+        """The tags that flavor assets get by themselves, by flavor parameters; asked for once.
+
+        Empty where this user may not know them: then any tag may be one that a person has set.
+        """
+        with self._params_lock:
+            if self._usual_tags is None:
+                found: list[tuple[int | None, frozenset[str]]] = []
+                pager = KalturaFilterPager()
+                pager.pageSize = MAX_PAGE
+                try:
+                    for page in range(1, 100):
+                        pager.pageIndex = page
+                        more = self._call("list flavor parameters", partial(_params_tags, pager))
+                        found += more
+                        if len(more) < MAX_PAGE:
+                            break
+                except KalturaError as error:
+                    if error.retryable:
+                        raise
+                    log.debug("%s", error)
+                    found = []
+                self._usual_tags = {params_id: tags for params_id, tags in found if params_id is not None}
+            return self._usual_tags
+
     def look(
-        self, entry_id: str, *, children: bool = False, categories: Collection[int] = (), entry_last: bool = False
+        self, entry_id: str, *, children: bool = False, categories: bool = False, entry_last: bool = False
     ) -> Look:
-        """The entry as in `entry`, its flavors, and where asked for how many further streams it has, and whether it is
-        in or below one of these categories, by the search index; one request.
+        """The entry as in `entry`, its flavors, and where asked for how many further streams it has, and its
+        categories; one request, and one for categories that were not read lately. All of it is the database's word.
 
         What is about to be overwritten is read last: the flavors, or with `entry_last` the entry.
         """
         calls: list[Callable[[Any], object]] = [partial(_ask_entry, entry_id), partial(_ask_flavors, [entry_id], 1)]
         if children:
-            calls.append(partial(_ask_search, children_of([entry_id]), 1, 1))
+            calls.append(partial(_ask_children, entry_id))
         if categories:
-            calls.append(partial(_ask_search, in_categories(categories, [entry_id]), 1, 1))
+            calls.append(partial(_ask_placings, [entry_id], 1))
         if entry_last:
             calls.reverse()
 
-        def read(client: Any) -> tuple[Look, int]:
+        def read(client: Any) -> tuple[Look, int, int]:
             answers = _together(client, calls)
-            raw, listed, *found = reversed(answers) if entry_last else answers
+            raw, listed, *more = reversed(answers) if entry_last else answers
             if raw is None:
-                return Look(None, ()), 0
+                return Look(None, ()), 0, 0
+            if None in (listed, *more):
+                raise KalturaError("Kaltura answered only some of the calls", retryable=True)
             flavors, total = _flavor_page(listed)
-            counts = [_listed(answer, _ENTRIES)[1] for answer in found]
-            inside = counts.pop() > 0 if categories else None
-            return Look(_entry(raw), tuple(flavors), sum(counts), inside), total
+            for flavor in flavors:
+                if same_id(flavor.entry_id) != same_id(entry_id):
+                    raise _mixed_up(f"the flavors of {entry_id}", f"those of {flavor.entry_id}")
+            placings, placing_total = self._placings_of([entry_id], more.pop()) if categories else ([], 0)
+            count = _children(more.pop(), entry_id) if children else 0
+            there = tuple(placing for _, placing in placings) if categories else None
+            return Look(self._as_asked(_entry(raw), entry_id), tuple(flavors), count, there), total, placing_total
 
-        found, total = self._call(f"look at entry {entry_id}", read)
-        if total > MAX_PAGE:
-            return found._replace(flavors=self.flavors([entry_id])[entry_id])
-        return found._replace(flavors=tuple(flavor for flavor in found.flavors if flavor.entry_id == entry_id))
+        found, total, placing_total = self._call(f"look at entry {entry_id}", read)
+        if total > len(found.flavors):
+            found = found._replace(flavors=self.flavors([entry_id])[entry_id])
+        if found.placings is None:
+            return found
+        if placing_total > len(found.placings):
+            return found._replace(placings=self.placings([entry_id])[entry_id])
+        return found._replace(placings=self._with_paths(found.placings))
 
     def children(self, entry_ids: Sequence[str]) -> Counter[str]:
-        """How many entries are further streams of each of these; one request for FLAVOR_BATCH of them."""
+        """How many entries are further streams of each of these; one request for GET_BATCH of them."""
         found: Counter[str] = Counter()
-        for start in range(0, len(entry_ids), FLAVOR_BATCH):
-            batch = entry_ids[start : start + FLAVOR_BATCH]
-            parents: list[str] = []
-            page, total = 0, 1
-            while page * MAX_PAGE < total:
-                page += 1
-                found_now = self._search(children_of(batch), page_size=MAX_PAGE, page=page)
-                total = found_now.total
-                parents += [entry.parent_entry_id for entry in found_now.entries()]
-            if len(parents) >= total:
-                found.update(parents)
-            elif len(batch) == 1:
-                found[batch[0]] = total  # what the index names and does not show counts, too
-            else:
-                for entry_id in batch:
-                    found += self.children([entry_id])
+        for start in range(0, len(entry_ids), GET_BATCH):
+            batch = entry_ids[start : start + GET_BATCH]
+
+            def read(client: Any, batch: Sequence[str] = batch) -> list[int]:
+                answers = _together(client, [partial(_ask_children, entry_id) for entry_id in batch])
+                if None in answers:
+                    raise KalturaError("Kaltura answered only some of the calls", retryable=True)
+                return list(map(_children, answers, batch))
+
+            found.update(dict(zip(batch, self._call("list further streams", read), strict=True)))
         return found
+
+    # Categories
 
     def category_name(self, category_id: int) -> str | None:
         """The full name of a category, by the database; None if there is none."""
         try:
             return self._call(f"read category {category_id}", lambda c: _text(c.category.get(category_id).fullName))
         except KalturaError as error:
-            if error.code == "CATEGORY_NOT_FOUND":
+            if error.code == CATEGORY_GONE:
                 return None
             raise
+
+    def _placings_of(self, entry_ids: Sequence[str], answer: Any) -> tuple[list[tuple[str, Placing]], int]:
+        """A page of `_placing_page`, all of it about these entries."""
+        rows, total = _placing_page(answer)
+        asked = set(map(same_id, entry_ids))
+        for entry_id, _ in rows:
+            if same_id(entry_id) not in asked:
+                raise _mixed_up(f"the categories of {', '.join(entry_ids[:3])}", f"those of {entry_id}")
+        return rows, total
+
+    def placings(self, entry_ids: Iterable[str]) -> dict[str, tuple[Placing, ...]]:
+        """The categories that each entry is in, or is to be once a moderator agrees; from the database.
+
+        One request for PLACING_BATCH entries, and one for GET_BATCH categories that were not read lately.
+        """
+        ids = list(entry_ids)
+        found = [
+            row for at in range(0, len(ids), PLACING_BATCH) for row in self._all_placings(ids[at : at + PLACING_BATCH])
+        ]
+        return self._placed(ids, found)
+
+    def _all_placings(self, entry_ids: Sequence[str]) -> list[tuple[str, Placing]]:
+        found: dict[tuple[str, int], Placing] = {}
+        page, total = 0, 1
+        while page * MAX_PAGE < total:
+            page += 1
+
+            def read(client: Any, page: int = page) -> tuple[list[tuple[str, Placing]], int]:
+                _ask_placings(entry_ids, page, client)
+                return self._placings_of(entry_ids, client.doQueue())
+
+            rows, total = self._call("list categories of entries", read)
+            if total > MAX_PAGE and len(entry_ids) > 1:
+                # Rows of one second come in no certain order: pages need not fit together.
+                half = len(entry_ids) // 2
+                return self._all_placings(entry_ids[:half]) + self._all_placings(entry_ids[half:])
+            found.update({(same_id(entry_id), placing.category_id): placing for entry_id, placing in rows})
+        if len(found) < total:
+            raise KalturaError(f"Kaltura listed {len(found)} of {total} categories of entries: try again")
+        return [(entry_id, placing) for (entry_id, _), placing in found.items()]
+
+    def _placed(self, entry_ids: Sequence[str], rows: Sequence[tuple[str, Placing]]) -> dict[str, tuple[Placing, ...]]:
+        asked = {same_id(entry_id): entry_id for entry_id in entry_ids}
+        found: dict[str, tuple[Placing, ...]] = dict.fromkeys(entry_ids, ())
+        for (entry_id, _), placing in zip(rows, self._with_paths([p for _, p in rows]), strict=True):
+            found[asked[same_id(entry_id)]] += (placing,)
+        return found
+
+    def flavors_and_placings(
+        self, entry_ids: Sequence[str]
+    ) -> tuple[dict[str, tuple[FlavorAsset, ...]], dict[str, tuple[Placing, ...]]]:
+        """As `flavors` and `placings`, of FLAVOR_BATCH entries at most; one request for both."""
+        asked = {same_id(entry_id): entry_id for entry_id in entry_ids}
+        if not entry_ids:
+            return {}, {}
+
+        def read(client: Any) -> tuple[list[FlavorAsset], int, list[tuple[str, Placing]], int]:
+            listed, rows = _together(
+                client, [partial(_ask_flavors, entry_ids, 1), partial(_ask_placings, entry_ids, 1)]
+            )
+            if listed is None or rows is None:
+                raise KalturaError("Kaltura answered only some of the calls", retryable=True)
+            return *_flavor_page(listed), *self._placings_of(entry_ids, rows)
+
+        try:
+            assets, asset_total, placings, placing_total = self._call("list flavors and categories", read)
+        except OddAnswer:
+            return self.flavors(entry_ids), self.placings(entry_ids)
+        flavors: dict[str, tuple[FlavorAsset, ...]] = dict.fromkeys(entry_ids, ())
+        for flavor in assets:
+            if same_id(flavor.entry_id) not in asked:
+                raise _mixed_up(f"the flavors of {', '.join(entry_ids[:3])}", f"those of {flavor.entry_id}")
+            flavors[asked[same_id(flavor.entry_id)]] += (flavor,)
+        if asset_total > len(assets):
+            flavors = self.flavors(entry_ids)
+        if placing_total > len(placings):
+            return flavors, self.placings(entry_ids)
+        return flavors, self._placed(entry_ids, placings)
+
+    def _with_paths(self, placings: Sequence[Placing]) -> tuple[Placing, ...]:
+        """The same with names, and with what is above each category now: the rows learn of a move only later [read]."""
+        now = time.monotonic()
+        numbers = dict.fromkeys(p.category_id for p in placings)
+        wanted = [n for n in numbers if n not in self._paths or now - self._paths[n][0] > CATEGORY_SECONDS]
+        for start in range(0, len(wanted), GET_BATCH):
+            batch = wanted[start : start + GET_BATCH]
+
+            def read(client: Any, batch: list[int] = batch) -> list[tuple[frozenset[int], str]]:
+                answers = _together(client, [partial(_ask_category, number) for number in batch], gone=CATEGORY_GONE)
+                return list(map(_path, answers, batch))
+
+            for number, path in zip(batch, self._call("read categories", read), strict=True):
+                self._paths[number] = now, *path
+        return tuple(
+            replace(p, above=p.above | self._paths[p.category_id][1], name=self._paths[p.category_id][2])
+            for p in placings
+        )
 
     # Selecting
 
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> _Found:
+        """What a search finds. That it finds nothing is believed only beside one that finds something."""
+
         def search(client: Any) -> _Found:
             _ask_search(params, page_size, page, client)
             return _Found.of(client.doQueue())
 
-        return self._call("search", search)
+        found = self._call("search", search)
+        return found if found.total else self._nothing(params, page_size, page)
+
+    def _nothing(self, params: Mapping[str, Any], page_size: int, page: int) -> _Found:
+        """The same search, in one request with one for anything at all.
+
+        A search out of reach, or too slow, answers as one that finds nothing (real-kaltura E231). Raises KalturaError.
+        """
+
+        def read(client: Any) -> tuple[_Found, int, float]:
+            began = time.monotonic()
+            first, second = _together(
+                client, [partial(_ask_search, params, page_size, page), partial(_ask_search, anything(), 0, 1)]
+            )
+            return _Found.of(first), _listed(second, _ENTRIES)[1], time.monotonic() - began
+
+        found, there, seconds = self._call("search", read)
+        if not found.total and seconds >= SEARCH_SECONDS:
+            raise KalturaError(
+                f"search: Kaltura found nothing within {seconds:.0f} s, which is what it says when its search is too "
+                "slow: nothing was selected; try again later, or narrow the selection"
+            )
+        if not found.total and not there and (entries := self._entries_in_database()):
+            raise KalturaError(
+                f"search: Kaltura's search does not answer (it finds nothing at all, while the account holds {entries} "
+                "entries): nothing was selected; try again once searching in Kaltura's KMC works"
+            )
+        return found
+
+    def _entries_in_database(self) -> int:
+        """How many media entries there are, by another engine than eSearch; its failures are told."""
+
+        def read(client: Any) -> int:
+            wanted, pager, body = KalturaMediaEntryFilter(), KalturaFilterPager(), KalturaParams()
+            wanted.statusIn, wanted.moderationStatusIn = _THERE, _ANY_MODERATION
+            pager.pageSize, pager.pageIndex = 1, 1
+            body.addObjectIfDefined("filter", wanted)
+            body.addObjectIfDefined("pager", pager)
+            client.queueServiceActionCall("media", "list", "KalturaMediaListResponse", body)
+            return _listed(client.doQueue(), "KalturaMediaListResponse")[1]
+
+        return self._call("count entries", read)
 
     def count(self, query: Query) -> int:
         """How many entries the search index says match; one call."""
         return self._search(query.search_params(), page_size=0).total
-
-    def matching(self, query: Query, entry_ids: Sequence[str]) -> set[str]:
-        """Which of these ids the index says match; for criteria that an entry itself does not tell."""
-        return self._found(entry_ids, lambda batch: query.search_params() | {"objectIds": ",".join(batch)})
-
-    def inside(self, categories: Collection[int], entry_ids: Sequence[str]) -> set[str]:
-        """Which of these ids the index says are in or below one of the categories."""
-        return self._found(entry_ids, partial(in_categories, categories))
-
-    def _found(self, entry_ids: Sequence[str], params: Callable[[Sequence[str]], Mapping[str, Any]]) -> set[str]:
-        """Which of these ids a search for so many of them at a time finds."""
-        found: set[str] = set()
-        for start in range(0, len(entry_ids), GET_BATCH):
-            answer = self._search(params(entry_ids[start : start + GET_BATCH]), page_size=GET_BATCH)
-            found |= {entry_id for entry_id, _ in answer.outlines}
-        return found
 
     def pages(self, query: Query) -> Iterator[Page]:
         """Every entry that the index says matches, once, oldest first, as it is in the database now: page by page.
 
         The order within a second changes from call to call and the window ends at 10,000 (kaltura-api 3.4), so each
         page is the first one of a new query: created in or after the last second seen, less the ids of that second.
-        An answer that does not keep to that is cut to what does, so that no entry comes twice.
+        An answer that does not keep to that is cut to what does, so that no entry comes twice. Raises KalturaError
+        where fewer came than there still are.
         """
         size = query.page_size
         cursor: int | None = None
-        seen: set[str] = set()  # ids of the cursor's second
+        seen: dict[str, int] = {}  # ids of the cursor's second and after it, with their seconds
         page = 1
+        listed, gone, due, short = 0, 0, 0, False  # due: how many the next search has to find at least
         while True:
             if self._stop.is_set():
                 raise Stopped("asked to stop")
-            excluded = tuple(sorted(seen))
-            if len(excluded) > MAX_EXCLUDED_IDS and cursor is not None:
-                yield from self._within_second(query, cursor, seen)
-                cursor, seen, page = cursor + 1, set(), 1
+            if len(seen) > MAX_EXCLUDED_IDS and cursor is not None:
+                second = {entry_id for entry_id, created_at in seen.items() if created_at == cursor}
+                known = len(second)
+                yield from self._within_second(query, cursor, second)
+                listed += len(second) - known
+                seen = {entry_id: created_at for entry_id, created_at in seen.items() if created_at > cursor}
+                cursor, page, due = cursor + 1, 1, 0
                 continue
-            params = query.search_params(created_from=cursor, not_ids=excluded)
+            params = query.search_params(created_from=cursor, not_ids=tuple(sorted(seen)))
             found = self._search(params, page_size=size, page=page)
             total = found.total
             fresh = {
@@ -918,8 +1208,13 @@ class Kaltura:
                 for entry_id, created_at in found.outlines
                 if entry_id not in seen and (cursor is None or not created_at or created_at >= cursor)
             }
-            yield Page(found, fresh)
+            yield Page(found, fresh, self._partner)
+            listed += len(fresh)
+            gone += max(0, min(size, total - (page - 1) * size) - len(found.outlines))
+            short, due = short or total < due, 0
             if page * size >= total and (page == 1 or not fresh):
+                if short:
+                    self._require_all(query, listed + gone)
                 return
             if not fresh:
                 # Hits whose objects are gone: an empty page is not the end. They come in another order each time, so
@@ -931,12 +1226,25 @@ class Kaltura:
                         "the search index holds too many entries that are gone; select a narrower time"
                     )
                 continue
-            last = max(cursor or 0, *fresh.values())
-            newest = {entry_id for entry_id, created_at in fresh.items() if created_at == last}
-            if last != cursor:
-                cursor, seen = last, set()
-            seen |= newest
+            due = total - page * size
+            # Not the latest: in the database an entry's second may have become another one than in the index.
+            dated = [created_at for created_at in fresh.values() if created_at] or [cursor or 0]
+            cursor = min(dated[-2:])
+            seen = {
+                entry_id: created_at
+                for entry_id, created_at in (seen | fresh).items()
+                if not created_at or created_at >= cursor
+            }
             page = 1
+
+    def _require_all(self, query: Query, listed: int) -> None:
+        """Raise KalturaError if more entries than that match now: then pages of the search were not whole."""
+        total = self.count(query)
+        if total > listed:
+            raise KalturaError(
+                f"search: Kaltura's search says that {total} entries match, but listed only {listed} of them: the "
+                "selection is not whole; try again, or name the entries by --idfile"
+            )
 
     def _within_second(self, query: Query, second: int, seen: set[str]) -> Iterator[Page]:
         """The rest of a second that more entries share than one query can exclude: paged until all have been seen."""
@@ -1103,7 +1411,8 @@ class Kaltura:
                 return entry
             _require_room(entry_id, sent)
             try:
-                entry = self._call(f"set the tags of {entry_id}", partial(_update, entry_id, sent), writes=True)
+                update = partial(self._update, entry.id, sent)
+                entry = self._call(f"set the tags of {entry_id}", update, writes=True)
             except KalturaError as error:
                 if not error.retryable or attempt == 2:
                     raise
@@ -1130,11 +1439,17 @@ class Kaltura:
         if whole == held or not whole.startswith(held) or len(sent.encode()) <= LONG_TAGS_BYTES:
             return
         log.warning("Kaltura dropped tags of %s, which are put back: %s", before.id, whole[len(held) :])
-        self._call(f"put back the tags of {before.id}", partial(_update, before.id, before.tags_text), writes=True)
+        back = partial(self._update, before.id, before.tags_text)
+        self._call(f"put back the tags of {before.id}", back, writes=True)
         raise EntryFailed(
             f"Kaltura kept only {len(now.tags_text.encode())} of {len(whole.encode())} bytes of the tags of "
             f"{before.id}: they were put back as they had been; remove some of them and run the command again"
         )
+
+    def _update(self, entry_id: str, tags: str, client: Any) -> Entry:
+        change = KalturaMediaEntry()
+        change.tags = tags
+        return self._as_asked(_entry(client.media.update(entry_id, change)), entry_id)
 
     def new_token(self, file_name: str, size_bytes: int) -> str:
         token = KalturaUploadToken()
@@ -1184,6 +1499,8 @@ class Kaltura:
             status = _int(getattr(token, "status", None))
             if status is None:
                 raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
+            if same_id(_text(token.id)) != same_id(token_id):
+                raise _mixed_up(f"upload token {token_id}", f"another, {_text(token.id)}")
             return status, _int(token.uploadedFileSize) or 0
 
         return self._call(f"read upload token {token_id}", get)
@@ -1256,7 +1573,9 @@ class Kaltura:
         options.keepManualThumbnails = 1
         return self._call(
             f"replace the content of {entry_id}",
-            lambda c: _entry(c.media.updateContent(entry_id, _resource(resource), NotImplemented, options)),
+            lambda c: self._as_asked(
+                _entry(c.media.updateContent(entry_id, _resource(resource), NotImplemented, options)), entry_id
+            ),
             writes=True,
         )
 
@@ -1272,6 +1591,24 @@ class Kaltura:
     def cancel_replace(self, entry_id: str) -> None:
         self._call(f"cancel the replacement of {entry_id}", lambda c: c.media.cancelReplace(entry_id), writes=True)
 
+    def update_flavor(self, flavor_id: str, changes: Mapping[str, str]) -> None:
+        """Set fields of a flavor asset, by our names, whatever its status. What came of it is to be read.
+
+        Another call than that for the flavor's content: it changes nothing else.
+        """
+        change = KalturaFlavorAsset()
+        for name, value in changes.items():
+            kind = _ENUMS.get(name)
+            setattr(change, _FIELDS.get(name, name), kind(value) if kind else value)
+        for attempt in range(3):
+            try:
+                self._call(f"set {', '.join(changes)} of flavor {flavor_id}",
+                           lambda c: c.flavorAsset.update(flavor_id, change), writes=True)  # fmt: skip
+                return
+            except KalturaError as error:
+                if not error.retryable or attempt == 2:
+                    raise
+
     def delete_flavor(self, flavor_id: str) -> None:
         """Delete a flavor asset, for good; one that is gone is fine."""
         for attempt in range(3):
@@ -1283,6 +1620,13 @@ class Kaltura:
                     return
                 if not error.retryable or attempt == 2:
                     raise
+
+
+_FIELDS = {"partner_data": "partnerData", "partner_description": "partnerDescription", "is_default": "isDefault"}
+_ENUMS: dict[str, Callable[[str], Any]] = {
+    "language": KalturaLanguage,
+    "is_default": lambda value: KalturaNullableBoolean(int(value)),
+}
 
 
 def _resource(resource: str) -> Any:

@@ -34,12 +34,13 @@ class Keep:
             return f"{'owned' if owner == entry.owner else 'created'} by {owner}"
         if not self.categories:
             return ""
-        if direct := sorted(self.categories & {int(number) for number in entry.category_ids if number.isdecimal()}):
+        placings = facts.placings or ()
+        there = {int(number) for number in entry.category_ids if number.isdecimal()} | {p.category_id for p in placings}
+        if direct := sorted(self.categories & there):
             return f"in category {direct[0]}"
-        if facts.in_kept_category is None:
-            return "its categories are not known"
-        shown = ", ".join(str(number) for number in sorted(self.categories))
-        return f"in or below a kept category ({shown})" if facts.in_kept_category else ""
+        if below := sorted(self.categories & {number for p in placings for number in p.above}):
+            return f"below category {below[0]}"
+        return "its categories are not known" if facts.placings is None else ""
 
     def _owns(self, user: str) -> bool:
         whole = owner_rule(user)

@@ -25,6 +25,10 @@ VERSION_STEP = 10
 # Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
 # listing does not. They are never removed: all that one costs is a look at the tags.
 SUSPECT_PREFIX = "suspect/"
+# What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
+SETTINGS_PREFIX = "settings/"
+# The object tag `settings`: whether they have to be set again, or have been.
+SETTINGS_DUE, SETTINGS_SET = "due", "set"
 # Empty objects, placeholders/<entry id>/<flavor asset id>@<version>/<bytes>: a placeholder that took an original's
 # place, so that a listing tells it from what came over it later. Without one the copy's tags are looked at.
 PLACEHOLDER_PREFIX = "placeholders/"
@@ -132,12 +136,36 @@ def tags_with(text: str, *, add: str = "", remove: str = "") -> str:
     return ",".join(kept).strip(f",{_BLANKS}")
 
 
+def same_id(text: str) -> str:
+    """An id as Kaltura compares it: neither case nor blanks at its end count (real-kaltura N04-N06)."""
+    return text.rstrip(" ").lower()
+
+
+@dataclass(frozen=True)
+class Placing:
+    """That an entry is in a category: `above` are the categories above that one, `name` is its full name.
+
+    Not `active`: a moderator has not decided yet.
+    """
+
+    category_id: int
+    above: frozenset[int] = frozenset()
+    name: str = ""
+    active: bool = True
+
+    def within(self, category_id: int) -> bool:
+        """Whether that is in, or below, this category."""
+        return category_id == self.category_id or category_id in self.above
+
+
 @dataclass(frozen=True)
 class Entry:
     """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
 
     `tags_text` is the field of the tags, byte for byte as Kaltura holds it. `created_at` is 0 where it is not known.
     Not `plays_known`: what Kaltura tells of plays cannot be read.
+    `category_ids` and `categories` leave out what has a privacy context, as those of MediaSpace have (real-kaltura
+    K01+): `Placing` tells all.
     """
 
     id: str
@@ -162,6 +190,8 @@ class Entry:
     parent_entry_id: str = ""
     plays_known: bool = True
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
+    root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
+    partner_id: str = ""
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -217,6 +247,11 @@ class Entry:
         return self.display_in_search == -2
 
     @property
+    def source_id(self) -> str:
+        """The entry that it was made of, as a clone, a clip or a recording; empty if there is none."""
+        return self.root_entry_id if self.root_entry_id != self.id else ""
+
+    @property
     def temporary(self) -> bool:
         """Made by Kaltura for a replacement in progress; gone when that ends (kaltura-api 5.3)."""
         return bool(self.replaced_entry_id)
@@ -242,6 +277,12 @@ class FlavorAsset:
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
     odd: str = ""  # what Kaltura said of it that is not understood; the status is ERROR then: not one to act on
+    flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
+    label: str = ""
+    tags: str = ""  # as they are written there, with commas
+    partner_data: str = ""
+    partner_description: str = ""
+    is_default: str = ""  # 1 where it is the default one of its entry
     updated_at: int | None = None
 
     @property
@@ -352,6 +393,11 @@ class StoredObject:
         """When the original was last brought back (unix seconds); None if never, or if it was replaced again since."""
         return _unix(self.tags.get("restored-at", ""))
 
+    @property
+    def settings(self) -> str:
+        """SETTINGS_DUE or SETTINGS_SET where what people have set on flavor assets is kept beside it; else empty."""
+        return self.tags.get("settings", "")
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -360,7 +406,9 @@ class Facts:
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
     `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
     placeholder's size; `unread` says why it could not be.
-    `in_kept_category`: whether it is in or below a category of the keep list, by the search index; None if not asked.
+    `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
+    the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
+    `placings` are all its categories, as the database has them; None if not asked.
     """
 
     entry: Entry
@@ -368,15 +416,29 @@ class Facts:
     stored: StoredObject | None = None
     placeholder_bytes: int | None = None
     more_placeholder_bytes: frozenset[int] = frozenset()
-    in_kept_category: bool | None = None
+    usual_tags: Mapping[int, frozenset[str]] | None = None
+    source: StoredObject | None = None
+    placings: tuple[Placing, ...] | None = None
     placeholder_sha256s: frozenset[str] = frozenset()
     original_sha256: str = ""
     unread: str = ""
 
     @property
+    def category_ids(self) -> frozenset[str]:
+        """Ids of the categories that the entry is directly in, as far as was asked."""
+        return frozenset((*self.entry.category_ids, *(str(p.category_id) for p in self.placings or () if p.active)))
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Full names of these categories."""
+        named = [name for p in self.placings or () if p.active and (name := p.name)]
+        return tuple(dict.fromkeys(filter(None, [*map(str.strip, self.entry.categories.split(",")), *named])))
+
+    @property
     def placeholder_sizes(self) -> frozenset[int]:
         """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
-        recorded = self.stored.placeholder_bytes if self.stored else None
+        copy = self.stored or self.source
+        recorded = copy.placeholder_bytes if copy else None
         return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
     @property

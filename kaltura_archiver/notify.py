@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from kaltura_archiver.errors import ConfigError, EntryFailed, InputError, Locked
 from kaltura_archiver.files import check_target, write
-from kaltura_archiver.model import NOTICE_PREFIX, Outcome
+from kaltura_archiver.model import NOTICE_PREFIX, Outcome, same_id
 from kaltura_archiver.owners import ACTIVE, INACTIVE, UNKNOWN, TsvTable, column_index, opened, same_uid, uid_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,12 @@ class Notice:
     fallback: bool = False
     unknown: bool = False
     why: str = ""
-    items: dict[str, Item] = field(default_factory=dict)
+    items: dict[str, Item] = field(default_factory=dict)  # by `same_id` of the entry's
+
+    @property
+    def entry_ids(self) -> tuple[str, ...]:
+        """As they are spelled in the list."""
+        return tuple(item.entry_id for item in self.items.values())
 
 
 # Reading
@@ -151,7 +156,7 @@ def read_notices(
             owner=" ".join(filter(None, (cells.get("name"), f"({owner})" if owner else "nobody"))),
             owner_id=owner,
         )
-        notice.items.setdefault(item.entry_id, item)
+        notice.items.setdefault(same_id(item.entry_id), item)
     return list(notices.values())
 
 
@@ -453,7 +458,7 @@ class Post:
         sent = self.ledger.sent.get(notice.key)
         if sent is not None:
             outcome, told = Outcome.ALREADY, f"sent on {sent.at:%Y-%m-%d}"
-            if more := len(notice.items.keys() - set(sent.entries)):
+            if more := len(notice.items.keys() - set(map(same_id, sent.entries))):
                 told += f"; {more} more entries were not in it: another --plan-id tells of them"
             if not self.dry_run:
                 path.unlink(missing_ok=True)  # a run that was killed may have left it

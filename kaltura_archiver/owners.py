@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ConfigError, InputError
+from kaltura_archiver.model import same_id
 from kaltura_archiver.report import unescape_tsv
 
 ACTIVE, INACTIVE, UNKNOWN = "active", "inactive", "unknown"
@@ -174,14 +176,14 @@ def owner_of_row(columns: Sequence[str], where: str) -> tuple[Callable[[Row], st
     return lambda row: next(filter(None, (row[index] for index in indices)), ""), names[0]
 
 
-def entry_of_row(columns: Sequence[str], where: str) -> tuple[Callable[[Row], str], str]:
-    """What tells which entries a row of an enriched table is about, and the field of an `Item` to compare it with:
+def entry_of_row(columns: Sequence[str], where: str) -> tuple[Callable[[Row], str], Callable[[Any], str]]:
+    """What tells which entries a row of an enriched table is about, and what to compare it with of an `Item`:
     the owner's id where the table has it, else the creator's, else the entry's. Raises InputError."""
     if not set(ID_COLUMNS).isdisjoint(columns):
         key, column = owner_of_row(columns, where)
-        return key, "owner" if column == ID_COLUMNS[0] else column
+        return key, attrgetter("owner" if column == ID_COLUMNS[0] else column)
     index = column_index(columns, "entry_id", where)
-    return lambda row: row[index], "entry_id"
+    return lambda row: same_id(row[index]), lambda item: same_id(item.entry_id)
 
 
 # A directory in a file

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from kaltura_archiver.config import PlaceholderFiles
-from kaltura_archiver.model import Entry, Facts, FlavorAsset, StoredObject
+from kaltura_archiver.model import Entry, Facts, FlavorAsset, Placing, StoredObject
 from kaltura_archiver.streams import READ_BYTES, Piece
 
 
@@ -43,18 +43,26 @@ class Placeholders:
         self._files = files
         self._made = {path: made for path in files.all() if (made := Placeholder.of(path))}
 
-    def chosen(self, entry: Entry, original: FlavorAsset | None) -> Placeholder | None:
-        path = self._files.chosen(entry.category_ids, original.language if original else "")
+    @property
+    def by_category(self) -> bool:
+        """Whether an entry's categories have to be known to choose."""
+        return bool(self._files.of_categories)
+
+    def chosen(self, facts: Facts) -> Placeholder | None:
+        path = self._files.chosen(facts.category_ids, facts.original.language if facts.original else "")
         return self._made.get(path)
 
     def of_size(self, size_bytes: int) -> list[Placeholder]:
         return [placeholder for placeholder in self._made.values() if placeholder.size_bytes == size_bytes]
 
-    def facts(self, entry: Entry, flavors: tuple[FlavorAsset, ...], stored: StoredObject | None) -> Facts:
+    def facts(
+        self, entry: Entry, flavors: tuple[FlavorAsset, ...], stored: StoredObject | None,
+        placings: tuple[Placing, ...] | None = None,
+    ) -> Facts:  # fmt: skip
         """The facts about an entry, with what its placeholder and all others are told by."""
-        chosen = self.chosen(entry, Facts(entry, flavors).original)
-        size = chosen.size_bytes if chosen else None
-        return Facts(entry, flavors, stored, size, self.sizes, placeholder_sha256s=self.sha256s)
+        facts = Facts(entry, flavors, stored, None, self.sizes, placings=placings, placeholder_sha256s=self.sha256s)
+        chosen = self.chosen(facts)
+        return replace(facts, placeholder_bytes=chosen.size_bytes if chosen else None)
 
     @property
     def fingerprint(self) -> str:

@@ -55,11 +55,13 @@ _ADDS = {
     Command.RESTORE: {ARCHIVED_TAG},
 }
 _REMOVES: Mapping[Command, set[str]] = {Command.RESTORE: {REPLACED_TAG}}
+# That somebody sets a label meanwhile is no change of what was reviewed: it is kept.
+_FLAVORS = (Step.KEEP_SETTINGS, Step.SET_FLAVORS)
 # Steps that a run may come to that goes on where another one of the plan was cut.
 _GOES_ON = {
     Command.S3COPY: {Step.PROVE, Step.ADD_ARCHIVED},
-    Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE},
-    Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE},
+    Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE, *_FLAVORS},
+    Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE, *_FLAVORS},
 }
 
 
@@ -219,14 +221,14 @@ class Writer:
 
 def bytes_of(facts: Facts, steps: tuple[Step, ...]) -> tuple[int, int]:
     """Bytes to move, of a frozen copy those of its whole restore, and bytes that Kaltura need not store any more."""
-    original, stored = facts.original, facts.stored
+    original, stored = facts.original, facts.stored or facts.source
     size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
     if Step.COPY in steps:
         return size, 0
     if Step.PUT_PLACEHOLDER in steps:
         placeholder = facts.placeholder_bytes or 0
         return placeholder, max(size - placeholder, 0)
-    if stored and {Step.THAW, Step.PUT_ORIGINAL}.intersection(steps):
+    if stored and {Step.THAW, Step.COPY_SOURCE, Step.PUT_ORIGINAL}.intersection(steps):
         return stored.size_bytes, 0
     return 0, 0
 
@@ -378,13 +380,16 @@ def drift(terms: Terms, line: Line, facts: Facts, plan: Plan) -> str:
 
 
 def _foreseen(line: Line, command: Command) -> set[Step]:
-    thawed = {Step.PUT_ORIGINAL} if Step.THAW in line.steps else set()
-    return _GOES_ON[command] | thawed | set(line.steps)
+    later: set[Step] = set()
+    if not {Step.THAW, Step.COPY_SOURCE}.isdisjoint(line.steps):
+        later = {Step.COPY_SOURCE, Step.PUT_ORIGINAL}
+    return _GOES_ON[command] | later | set(line.steps)
 
 
 def _waits_for_us(line: Line, facts: Facts, plan: Plan) -> bool:
     """Whether it waits for what we have begun: a thaw, or the conversion of what we have put in."""
-    if facts.stored is not None and facts.stored.availability is Availability.THAWING:
+    copy = facts.stored or facts.source
+    if copy is not None and copy.availability is Availability.THAWING:
         return True
     return plan.state is State.BUSY and _may_be_ours(line, facts)
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, time
 from enum import StrEnum
 
 from kaltura_archiver.filters import YEAR_SECONDS, Plays
+from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
+    SETTINGS_DUE,
     Availability,
     EntryStatus,
     Facts,
@@ -20,7 +22,14 @@ from kaltura_archiver.model import (
     State,
     iso_date,
 )
-from kaltura_archiver.states import Judgement, classify, holds_placeholder, unrecorded
+from kaltura_archiver.states import (
+    Judgement,
+    classify,
+    has_own_original,
+    heals_from_source,
+    holds_placeholder,
+    unrecorded,
+)
 
 DAY_SECONDS = 86400
 HOUR_SECONDS = 3600
@@ -38,11 +47,17 @@ class Command(StrEnum):
         """Whether it may archive or replace, and so has to know the keep list."""
         return self in (Command.S3COPY, Command.REPLACE, Command.REPAIR)
 
+    @property
+    def swaps(self) -> bool:
+        """Whether content is replaced by it, as a rule or at times."""
+        return self in (Command.REPLACE, Command.RESTORE, Command.REPAIR)
+
 
 class Step(StrEnum):
     """One thing to do; the value completes the sentence "would …"."""
 
     COPY = "copy the original to S3 and verify it"
+    COPY_SOURCE = "make the stored copy of the entry that it is a clone of its own"
     PROVE = "read the original once and compare it with the stored copy"
     ADD_ARCHIVED = f"add the tag {ARCHIVED_TAG}"
     ADD_REPLACED = f"add the tag {REPLACED_TAG}"
@@ -54,6 +69,8 @@ class Step(StrEnum):
     PUT_ORIGINAL = "bring the original back from S3 and verify it"
     READ_BACK = "read the stored copy back and compare it with its checksum"
     SETTLE = "go on with the replacement that is in progress"
+    KEEP_SETTINGS = "keep language, label and tags of the flavors in S3, to set them again afterwards"
+    SET_FLAVORS = "set language, label and tags of the flavors again"
     RECORD = "record with the stored copy which placeholder is in place"
 
     @property
@@ -168,6 +185,18 @@ def _go(judgement: Judgement, *steps: Step, reason: str = "") -> Plan:
     return Plan(judgement.state, steps, Outcome.DONE, reason)
 
 
+def _keep_settings(facts: Facts) -> tuple[Step, ...]:
+    """What goes before a swap, which takes away what people have set on flavors."""
+    kept = facts.stored is not None and bool(facts.stored.settings)
+    return (Step.KEEP_SETTINGS,) if kept or settings_of(facts) else ()
+
+
+def _set_flavors(facts: Facts) -> tuple[Step, ...]:
+    """What is left to do for a swap that was over before all was set again."""
+    due = facts.stored is not None and facts.stored.settings == SETTINGS_DUE
+    return (Step.SET_FLAVORS,) if due else ()
+
+
 def _busy(facts: Facts, judgement: Judgement) -> Plan:
     # Only an entry that we tagged before the swap can be in a replacement of ours.
     if facts.entry.replaced and facts.entry.replacement_running and facts.stored is not None:
@@ -189,6 +218,10 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.ALREADY, "the original is in S3")
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
+        case State.UNBACKED | State.LOST if has_own_original(facts):
+            return _go(judgement, Step.COPY, reason=judgement.why)
+        case State.LOST if heals_from_source(facts):
+            return _own_copy(facts, judgement, options)
         case State.BUSY:
             return _stop(judgement, Outcome.WAITING)
         case _:
@@ -231,9 +264,12 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 Step.CHECK_COPY,
                 Step.UPLOAD_PLACEHOLDER,
                 *archived,
+                *_keep_settings(facts),
                 Step.ADD_REPLACED,
                 Step.PUT_PLACEHOLDER,
             )
+        case State.PLACEHOLDER if judgement.healthy and _set_flavors(facts):
+            return _go(judgement, Step.SET_FLAVORS, reason="the placeholder is in place")
         case State.PLACEHOLDER:
             return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
         case State.HALF_TAGGED if entry.replaced or not (_arrived_damaged(facts) or _came_back(facts)):
@@ -285,6 +321,9 @@ def unnoticed(facts: Facts, options: Options) -> str:
     if not entry.plays_known:
         return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
     noticed = datetime.combine(day, time.min, UTC).timestamp()
+    if entry.created_at >= noticed + DAY_SECONDS:
+        # A clone carries the tags of its source: that one was announced, this one never.
+        return f"the notice of {day} is older than the entry: it is of what this is a clone of (--noticed-before)"
     if entry.last_played_at and entry.last_played_at >= noticed:
         # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
         return f"played since the notice of {day} (--noticed-before)"
@@ -305,6 +344,10 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
+        case State.LOST if heals_from_source(facts):
+            return _from_source(facts, judgement, options)
+        case State.ARCHIVED if judgement.healthy and _set_flavors(facts):
+            return _go(judgement, Step.SET_FLAVORS, reason="the original is in Kaltura")
         case State.INITIAL | State.ARCHIVED | State.UNTAGGED | State.UNBACKED:
             return _stop(judgement, Outcome.ALREADY, "the original is in Kaltura")
         case State.BUSY:
@@ -330,7 +373,7 @@ def _not_played(facts: Facts, plays: Plays) -> str:
 def _settle_original(facts: Facts, judgement: Judgement) -> Plan:
     prove = () if judgement.identity is Identity.SAME else (Step.PROVE,)
     archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
-    return _go(judgement, *prove, *archived, Step.REMOVE_REPLACED, reason=judgement.why)
+    return _go(judgement, *prove, *archived, Step.REMOVE_REPLACED, *_set_flavors(facts), reason=judgement.why)
 
 
 def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
@@ -343,12 +386,32 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _thaw(judgement, stored.storage_class, options)
     if stored.damaged_at and options.via == "url":
         return _stop(judgement, Outcome.REFUSED)
-    steps = [Step.PUT_ORIGINAL]
+    steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
     if facts.entry.replaced:
         steps.append(Step.REMOVE_REPLACED)
     return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")
+
+
+def _from_source(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    """Give a clone of a replaced entry a copy of its own, from which it is then restored as any."""
+    source = facts.source
+    if source is None:
+        return _stop(judgement, Outcome.REFUSED)
+    if source.availability is Availability.THAWING:
+        return _stop(judgement, Outcome.WAITING, f"the restore of {source.key} from {source.storage_class} is running")
+    if source.availability is Availability.FROZEN:
+        return _thaw(judgement, source.storage_class, options)
+    reason = f"{source.key}: {source.size_bytes} bytes in {source.storage_class}"
+    return _go(judgement, Step.COPY_SOURCE, reason=reason)
+
+
+def _own_copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    plan = _from_source(facts, judgement, options)
+    if Step.THAW in plan.steps:
+        return _stop(judgement, Outcome.WAITING, f"{judgement.why}, which is frozen: restore thaws it")
+    return plan
 
 
 def _thaw(judgement: Judgement, storage_class: str, options: Options) -> Plan:
@@ -374,13 +437,16 @@ def _came_back(facts: Facts) -> bool:
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
-            if judgement.healthy and unrecorded(facts):
-                return _go(judgement, Step.RECORD, reason="it was told by reading it")
-            if judgement.healthy:
-                return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
-            return _stop(judgement, Outcome.REFUSED)
+            if not judgement.healthy:
+                return _stop(judgement, Outcome.REFUSED)
+            record = (Step.RECORD,) if unrecorded(facts) else ()
+            if due := (*record, *_set_flavors(facts)):
+                return _go(judgement, *due, reason="it was told by reading it" if record else judgement.why)
+            return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
         case State.UNTAGGED:
             return _plan_s3copy(facts, judgement, options)
+        case State.LOST if heals_from_source(facts):
+            return _own_copy(facts, judgement, options)
         case State.UNSETTLED:
             return _settle_original(facts, judgement)
         case State.HALF_TAGGED if not facts.entry.replaced and (_arrived_damaged(facts) or _came_back(facts)):
@@ -393,7 +459,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             video = facts.entry.media_type == MediaType.VIDEO.value
             if facts.entry.replaced and video and not facts.entry.parent_entry_id and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
-                steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, Step.PUT_PLACEHOLDER)
+                keep = _keep_settings(facts)
+                steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)
                 return _go(judgement, *steps, reason=judgement.why)
             return _bring_back(facts, judgement, options)
         case State.BUSY:

@@ -11,8 +11,8 @@ from typing import overload
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.filters import Query
-from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Entry
+from kaltura_archiver.kaltura import GET_BATCH, Kaltura
+from kaltura_archiver.model import Entry, Placing
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ class Selection:
 
     `cut` is True when the limit ended the selection while more entries matched. `expected` is about how many there
     will be, known when the first one comes. `odd` counts those that were left out since Kaltura's answer about them
-    cannot be understood.
+    cannot be understood. Of the ids that were named, `unknown` are those of no entry, `recycled` the true ids of
+    entries in the recycle bin.
     """
 
     kaltura: Kaltura
@@ -57,6 +58,7 @@ class Selection:
     expected: int | None = None
     unknown: list[str] = field(default_factory=list)
     odd: int = 0
+    recycled: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Entry]:
         query = self.query
@@ -87,10 +89,10 @@ class Selection:
         for page in pages:
             if self.expected is None:
                 self.expected = self._expected(page.total)
-            for entry in page.entries():
-                if not query.in_shard(entry.id):
-                    continue
-                reason = query.mismatch(entry)
+            entries = [entry for entry in page.entries() if query.in_shard(entry.id)]
+            placings = self._placings(entries)
+            for entry in entries:
+                reason = query.mismatch(entry, placings.get(entry.id, ()))
                 if reason:
                     # The index lags, and its tag search is wider than a whole tag (kaltura-api 3.2, 3.4).
                     dropped += 1
@@ -116,22 +118,43 @@ class Selection:
         query = self.query
         ids = tuple(entry_id for entry_id in dict.fromkeys(query.ids or ()) if query.in_shard(entry_id))
         self.expected = len(ids)
-        in_categories = None
-        if query.category is not None or query.without_categories:
-            # What is below a category only the index knows.
-            in_categories = self.kaltura.matching(query, ids)
+        entries = self._read(ids)
+        while batch := list(islice(entries, GET_BATCH)):
+            placings = self._placings(batch)
+            for entry in batch:
+                reason = query.mismatch(entry, placings.get(entry.id, ()))
+                if entry.recycled:
+                    self.recycled.append(entry.id)
+                if reason:
+                    log.warning("entry %s is left out: %s", entry.id, reason)
+                else:
+                    yield entry
+
+    def _read(self, ids: Sequence[str]) -> Iterator[Entry]:
+        """The entries with these ids, each once: Kaltura knows an id in any spelling, and answers with the true one."""
+        known: set[str] = set()
+        repeated: list[str] = []
         for entry_id, entry in self.kaltura.entries(ids):
             if entry is None:
                 self.unknown.append(entry_id)
-                log.warning("entry %s: no such entry in this account (or not visible to this user)", entry_id)
-                continue
-            reason = query.mismatch(entry)
-            if not reason and in_categories is not None and entry_id not in in_categories:
-                reason = "it is not in the categories asked for"
-            if reason:
-                log.warning("entry %s is left out: %s", entry_id, reason)
+                self._tell_unknown(entry_id)
+            elif entry.id in known:
+                repeated.append(entry_id)
             else:
+                known.add(entry.id)
                 yield entry
+        if repeated:
+            log.warning(
+                "%d of the ids are others' in another spelling (%s for one): each entry is taken once",
+                len(repeated), repeated[0],
+            )  # fmt: skip
+
+    def _tell_unknown(self, entry_id: str) -> None:
+        log.warning("entry %s: no such entry in this account (or not visible to this user)", entry_id)
+
+    def _placings(self, entries: Sequence[Entry]) -> dict[str, tuple[Placing, ...]]:
+        """The categories of each, where the query is about categories: the index lags, the database does not."""
+        return self.kaltura.placings(entry.id for entry in entries) if self.query.by_category and entries else {}
 
     def count(self) -> int:
         """How many entries match: one call, or for named ids and a share a look at each."""
@@ -149,10 +172,8 @@ class Named(Selection):
         super().__init__(kaltura, Query(ids=tuple(ids), max_entries=None))
 
     def _named(self) -> Iterator[Entry]:
-        ids = self.query.ids or ()
-        self.expected = len(ids)
-        for entry_id, entry in self.kaltura.entries(ids):
-            if entry is None:
-                self.unknown.append(entry_id)
-            else:
-                yield entry
+        self.expected = len(self.query.ids or ())
+        yield from self._read(self.query.ids or ())
+
+    def _tell_unknown(self, entry_id: str) -> None:
+        """Whoever asked tells it."""

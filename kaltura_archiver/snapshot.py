@@ -49,7 +49,7 @@ def item_of(facts: Facts, judgement: Judgement) -> Item:
         entry_id=entry.id,
         name=entry.name,
         creator_id=entry.creator_id,
-        categories=entry.categories,
+        categories=",".join(facts.category_names),
         created_at=entry.created_at,
         last_played_at=entry.last_played_at,
         plays=entry.plays,

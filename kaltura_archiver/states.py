@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kaltura_archiver.model import VERSION_STEP, EntryStatus, Facts, FlavorAsset, Identity, State, StoredObject
+from kaltura_archiver.clones import doubt
+from kaltura_archiver.model import (
+    SETTINGS_DUE,
+    VERSION_STEP,
+    EntryStatus,
+    Facts,
+    FlavorAsset,
+    Identity,
+    State,
+    StoredObject,
+)
 
 HEALTHY = frozenset({State.INITIAL, State.ARCHIVED, State.PLACEHOLDER})
 # A post-convert job that is known to be outstanding may wait in its queue behind others.
@@ -82,7 +92,7 @@ def to_be_read(facts: Facts) -> bool:
         return False
     if stored and stored.sha256 and stored.flavor == original.content_id:
         return False  # known to be the video
-    if stored is None and facts.entry.replaced:
+    if stored is None and facts.entry.replaced and facts.source is None:
         return False  # lost, whatever it is
     sizes = facts.placeholder_sizes
     if original.size_bytes:
@@ -115,7 +125,8 @@ def holds_placeholder(facts: Facts) -> bool | None:
     if original is None:
         return None
     if facts.original_sha256:
-        recorded = facts.stored.placeholder_sha256 if facts.stored else ""
+        copy = facts.stored or facts.source
+        recorded = copy.placeholder_sha256 if copy else ""
         return facts.original_sha256 in facts.placeholder_sha256s | ({recorded} - {""})
     if _known_placeholder(facts):
         return True
@@ -185,6 +196,59 @@ def settles_in(facts: Facts, now: float, settle_seconds: float) -> float:
     return max(0.0, settle_seconds - max(0.0, now - original.updated_at))
 
 
+def heals_from_source(facts: Facts) -> bool:
+    """Whether a clone of a replaced entry stands for what the source's copy holds, for certain."""
+    known = bool(facts.original_sha256) and holds_placeholder(facts) is True
+    return facts.source is not None and facts.entry.replaced and not doubt(facts, placeholder=known)
+
+
+def has_own_original(facts: Facts) -> bool:
+    """Whether a clone of an archived entry has what the source's copy has, by its size."""
+    original, source = facts.original, facts.source
+    if original is None or source is None or holds_placeholder(facts):
+        return False
+    if original.size_bytes:
+        return original.size_bytes == source.size_bytes
+    return bool(original.size_kb) and sizes_agree(original.size_kb or 0, source.size_bytes)
+
+
+def _lost(facts: Facts) -> tuple[str, str]:
+    """Why an entry with the placeholder has no copy, and what to do."""
+    source, source_id = facts.source, facts.entry.source_id
+    if source is None:
+        clone = f", nor of {source_id}, of which it may be a clone" if source_id else ""
+        return (
+            f"tagged flavors_deleted, but S3 has no copy of the original{clone}",
+            "search the bucket's older versions and Kaltura's backups; do not delete this entry",
+        )
+    why = f"a clone of {source.key}, which was replaced: its tags came with it, its copy in S3 is that of {source.key}"
+    if has_own_original(facts):
+        return (
+            f"a clone of {source.key}, made while that was being replaced: its tags came with it, it has its original",
+            "s3copy archives it under its own id; repair then removes the tag flavors_deleted",
+        )
+    if heals_from_source(facts):
+        return why, "s3copy makes that copy its own; restore brings the video back"
+    known = bool(facts.original_sha256) and holds_placeholder(facts) is True
+    return (
+        f"{why}; not for certain: {doubt(facts, placeholder=known)}",
+        f"look at both; if it is the right video: download --id {source.key} --from s3, and upload that in Kaltura",
+    )
+
+
+def _unbacked(facts: Facts) -> tuple[str, str]:
+    """Why an entry with an original is tagged as archived and has no copy, and what to do."""
+    source = facts.source
+    why = "tagged archived_to_s3, but S3 has no copy"
+    by_hand = "to archive it again, remove the tag in Kaltura and run s3copy"
+    if source is None:
+        return why, f"find out where the copy went; {by_hand}"
+    why = f"a clone of {source.key}, which is archived: its tag came with it, its original is in Kaltura only"
+    if has_own_original(facts):
+        return why, "s3copy archives it under its own id"
+    return f"{why}, and has another size than the copy of {source.key}", f"look at what it shows; {by_hand}"
+
+
 def classify(facts: Facts) -> Judgement:
     """The one state that these facts have: the first row of the README's table that fits."""
     original, stored, entry = facts.original, facts.stored, facts.entry
@@ -216,14 +280,12 @@ def classify(facts: Facts) -> Judgement:
             why = f"{why}, but Kaltura says {EntryStatus(entry.status).name} of the entry"
             hint = "convert it again in Kaltura"
             sound = False
+        elif state in HEALTHY and stored is not None and stored.settings == SETTINGS_DUE:
+            hint = "repair sets language, label and tags of its flavors again"
         return Judgement(identity, identity_why, state, why, hint, sound)
 
     if entry.replaced and stored is None:
-        return state(
-            State.LOST,
-            "tagged flavors_deleted, but S3 has no copy of the original",
-            "search the bucket's older versions and Kaltura's backups; do not delete this entry",
-        )
+        return state(State.LOST, *_lost(facts))
     if original is not None and original.odd:
         why = f"of the original flavor Kaltura says what is not understood here: {original.odd}"
         hint = "a person has to look; nothing here acts on it"
@@ -247,11 +309,7 @@ def classify(facts: Facts) -> Judgement:
         return state(State.NO_ORIGINAL, why, f"repair puts {back} back")
     if stored is None:
         if entry.archived:
-            return state(
-                State.UNBACKED,
-                "tagged archived_to_s3, but S3 has no copy",
-                "find out where the copy went; to archive it again, remove the tag in Kaltura and run s3copy",
-            )
+            return state(State.UNBACKED, *_unbacked(facts))
         return state(State.INITIAL, "the original is in Kaltura only", "s3copy archives it")
     agree = identity in (Identity.SAME, Identity.LIKELY)
     if entry.replaced:

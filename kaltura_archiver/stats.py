@@ -32,8 +32,9 @@ def items(
 ) -> Iterator[Item]:
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
-        kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=False
-    )
+        kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=False,
+        categories=True,
+    )  # fmt: skip
     with look as found:
         for facts in found:
             yield item_of(facts, classify(facts))
@@ -226,12 +227,12 @@ def units_of(path: str) -> Callable[[Item], str]:
         table = TsvTable(file, path)
         where = "stdin" if path == "-" else path
         unit = column_index(table.columns, "org_unit", where)
-        key, compared = entry_of_row(table.columns, where)
+        key, of_item = entry_of_row(table.columns, where)
         status = table.columns.index("ldap_status") if "ldap_status" in table.columns else None
         units: dict[str, str] = {}
         for row in table:
             units[key(row)] = row[unit] or _without_unit(row, status)
-    return lambda item: _unit(units, getattr(item, compared))
+    return lambda item: _unit(units, of_item(item))
 
 
 def _without_unit(row: Row, status: int | None) -> str:

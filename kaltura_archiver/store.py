@@ -341,7 +341,10 @@ class Store:
             except (ClientError, BotoCoreError) as error:
                 raise self._failure("list the bucket", error) from error
             first = False
-            yield [_listed(item) for item in answer.get("Contents", [])]
+            found = answer.get("Contents", [])
+            if answer.get("KeyCount", len(found)) != len(found):
+                raise StoreError(f"list the bucket: S3 says {answer['KeyCount']} keys, and shows {len(found)}")
+            yield [_listed(item) for item in found]
             if not answer["IsTruncated"]:
                 return
             if not answer.get("NextContinuationToken"):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from kaltura_archiver.ahead import in_order
+from kaltura_archiver.clones import needs_source, with_source
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
 from kaltura_archiver.model import Entry, Facts, FlavorAsset
@@ -45,14 +46,15 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int,
-    thorough: bool, availability: bool, copies: bool = False,
+    thorough: bool, availability: bool, copies: bool = False, categories: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
 
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
     does not tell that, or, with `copies`, wherever the listing shows one. Originals that may be a placeholder are read.
-    Raises ConfigError at once if the bucket cannot be read.
+    With `categories` those of each entry are read, too, as they are where they decide about its placeholder. Raises
+    ConfigError at once if the bucket cannot be read.
     """
     batches = selection.batches(FLAVOR_BATCH)
     first = next(batches, [])
@@ -60,11 +62,16 @@ def facts_of(
     began = time.time()
     ended = threading.Event()
 
+    categories = categories or placeholders.by_category
+
     def survey(batch: list[Entry]) -> list[Facts]:
-        flavors = kaltura.flavors(entry.id for entry in batch)
+        ids = [entry.id for entry in batch]
+        flavors, placings = kaltura.flavors_and_placings(ids) if categories else (kaltura.flavors(ids), {})
         inventory = listing.result()
         facts = [
-            placeholders.facts(entry, flavors[entry.id], inventory.get(entry.id) if inventory else None)
+            placeholders.facts(
+                entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placings.get(entry.id)
+            )
             for entry in batch
         ]
         looked = {
@@ -73,15 +80,18 @@ def facts_of(
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
         read = {
-            f.entry.id: pool.submit(with_original_read, kaltura, f)
+            f.entry.id: pool.submit(look_further, f)
             for f in facts
-            if f.entry.id not in looked and to_be_read(f)
+            if f.entry.id not in looked and (to_be_read(f) or needs_source(f))
         }
         better = {entry_id: found.result() for entry_id, found in (looked | read).items()}
         return [better.get(f.entry.id, f) for f in facts]
 
     def look(facts: Facts) -> Facts:
-        return with_original_read(kaltura, replace(facts, stored=store.head(facts.entry.id)))
+        return look_further(replace(facts, stored=store.head(facts.entry.id)))
+
+    def look_further(facts: Facts) -> Facts:
+        return with_original_read(kaltura, with_source(kaltura, store, facts))
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
     listing: Future[Inventory | None] = Future()
@@ -112,9 +122,8 @@ def plans_of(
     """
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
-        if options.keep.categories and command.heeds_keep:
-            inside = kaltura.inside(options.keep.categories, [facts.entry.id for facts in batch])
-            batch = [replace(facts, in_kept_category=facts.entry.id in inside) for facts in batch]
+        if command.swaps:
+            batch = [replace(facts, usual_tags=kaltura.usual_tags()) for facts in batch]
         plans = [plan_for(command, facts, options) for facts in batch]
         swapped = [f.entry.id for f, plan in zip(batch, plans, strict=True) if any(s.destroys for s in plan.steps)]
         children = kaltura.children(swapped)
@@ -128,7 +137,7 @@ def plans_of(
 
     with facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=True,
-        copies=True,
+        copies=True, categories=command.heeds_keep and bool(options.keep.categories),
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -48,6 +48,24 @@ def state_of(run: Run, entry_id: str) -> str:
 
 def writes(sandbox: Sandbox, operation: str = "*") -> list[Request]:
     return [r for r in sandbox.control.requests(operation) if r.writes]
+
+
+def made(sandbox: Sandbox) -> Iterator[tuple[str, list[str]]]:
+    """Each HTTP request so far: whom it went to, and the calls in it. Of a run that asks one thing at a time."""
+    requests = iter(sandbox.control.requests())
+    for request in requests:
+        calls: list[str] = request.parameters.get("calls", [request.operation])
+        if request.operation == "multirequest":
+            for _ in calls:
+                next(requests)
+        yield request.server, calls
+
+
+def http_requests(sandbox: Sandbox) -> int:
+    """How many HTTP requests there were so far, signing in not counted."""
+    signing_in = ("session.", "appToken.")
+    calls = [request for request in sandbox.control.requests() if not request.operation.startswith(signing_in)]
+    return len(calls) - sum(len(request.parameters.get("calls", ())) for request in calls)
 
 
 def unused_tokens(sandbox: Sandbox) -> list[str]:

@@ -268,6 +268,34 @@ def test_a_placeholder_that_is_missing_or_no_video_stops_the_run(
     assert "PLACEHOLDER_VIDEO" in line
 
 
+@pytest.mark.parametrize("command", ["s3copy", "health", "stats", "plan archive -o -", "explain", "report"])
+def test_a_placeholder_that_is_named_and_missing_is_not_left_out(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Else what holds it would be taken for an original."""
+    name, *options = command.split()
+    words = ["0_archived"] if name == "explain" else ["--id", "0_archived"]
+    words += ["-o", "r.html"] if name == "report" else []
+    Path("map.toml").write_text('[category]\n7 = "absent.mp4"\n')
+    for variable, value in (("PLACEHOLDER_VIDEO", "absent.mp4"), ("PLACEHOLDER_MAP", "map.toml")):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, value)
+            line = complaint(run(name, *options, *words))
+            assert "absent.mp4" in line
+            assert variable in line
+    monkeypatch.delenv("PLACEHOLDER_VIDEO")  # nothing is named, and there is none
+    assert run(name, *options, *words).code in (0, 1)
+
+
+def test_a_placeholder_that_is_missing_keeps_no_video_from_coming_back(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_id = sandbox.add("placeholder")
+    monkeypatch.setenv("PLACEHOLDER_VIDEO", "absent.mp4")
+    assert run("restore", "--id", entry_id).outcomes == {entry_id: "would"}
+    assert run("verify", "--id", entry_id).outcomes == {entry_id: "done"}
+
+
 # Options
 
 

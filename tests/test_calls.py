@@ -6,12 +6,12 @@ import collections
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from looking import Run
+from looking import Run, made
 
 from kaltura_archiver.errors import KalturaError, Stopped
 from kaltura_archiver.model import Entry, State
@@ -22,35 +22,31 @@ from kaltura_archiver.sandbox.world import Sandbox
 SAFETY = (Path(__file__).parent.parent / "docs" / "safety.md").read_text(encoding="utf-8")
 
 
-def made(sandbox: Sandbox) -> Iterator[tuple[str, list[str]]]:
-    """Each HTTP request so far: whom it went to, and the calls in it."""
-    requests = iter(sandbox.control.requests())
-    for request in requests:
-        calls = request.parameters.get("calls", [request.operation])
-        if request.operation == "multirequest":
-            for _ in calls:
-                next(requests)
-        yield request.server, calls
-
-
 def promised() -> dict[str, tuple[int, ...]]:
     """The table of docs/safety.md: requests to Kaltura, its file host and S3 for each command."""
     rows = re.findall(r"^\| `([^`]+)` \| (\d+) \| (\d+) \| (\d+) \|", SAFETY, re.MULTILINE)
     return {name: (int(kaltura), int(file), int(s3)) for name, kaltura, file, s3 in rows}
 
 
-def test_a_kept_category_costs_no_request_for_an_entry(sandbox: Sandbox, run: Run) -> None:
-    """One for the run, which tells that there is such a category."""
+@pytest.mark.parametrize("entries", [1, 6])
+def test_a_kept_category_costs_no_request_but_one_for_where_categories_are(
+    sandbox: Sandbox, run: Run, entries: int
+) -> None:
+    """An entry's categories are read together with it; what is above each of them once a minute. And one for each
+    rule, which tells that there is such a category."""
     for number in (1, 2):
         sandbox.kaltura.add_category(number, f"c{number}")
-    entry_id = sandbox.add(State.INITIAL)
-    counts = []
-    for options in ([], ["--keep-category", "1", "--keep-category", "2"]):
-        sandbox.control.clear_log()
-        assert run("s3copy", "--id", entry_id, *options).outcomes == {entry_id: "would"}
-        of_run = len(sandbox.control.requests("category.get"))
-        counts.append((len(list(made(sandbox))) - of_run, of_run))
-    assert counts == [(counts[0][0], 0), (counts[0][0], 2)]
+    sandbox.kaltura.add_category(3, "Course", privacy_context="MediaSpace")
+    for categories, more in (((), 0), ((3,), 1)):
+        ids = [sandbox.add(State.INITIAL, categories=categories) for _ in range(entries)]
+        named = [word for entry_id in ids for word in ("--id", entry_id)]
+        counts = []
+        for options in ([], ["--keep-category", "1", "--keep-category", "2"]):
+            sandbox.control.clear_log()
+            ran = run("s3copy", *named, *options, "--workers", 1)
+            assert ran.outcomes == dict.fromkeys(ids, "would")
+            counts.append(len(list(made(sandbox))))
+        assert counts[1] - counts[0] == more + 2
 
 
 @pytest.mark.parametrize(

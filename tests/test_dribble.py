@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pytest
 from conftest import Run
 
+from kaltura_archiver.config import read_settings
 from kaltura_archiver.kaltura import RETRY_SECONDS
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store import Store
 
 
 class Dribbler:
@@ -89,3 +91,12 @@ def test_a_download_ends(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyP
     ran = run("s3copy", "--id", entry_id, "--no-dry-run")
     assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
     assert sandbox.s3.keys() == []
+
+
+def test_an_answer_after_100_continue_is_not_lost(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore sends `Expect: 100-continue` with a body, and reads the first answer without a buffer."""
+    monkeypatch.setattr("kaltura_archiver.store.READ_SECONDS", 1)
+    store = Store(read_settings(), read_only=False)
+    for number in range(5):
+        store.mark_placeholder("0_a", f"0_b@{number}", 1)
+    assert len(sandbox.control.requests("s3.PutObject")) == 5

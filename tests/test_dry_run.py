@@ -250,9 +250,11 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
         lambda: kaltura.approve_replace(entry_id),
         lambda: kaltura.cancel_replace(entry_id),
         lambda: kaltura.delete_flavor(original.id),
+        lambda: kaltura.update_flavor(original.id, {"label": "x"}),
         lambda: store.write("0_new", [b"abc"], 3, metadata={}, storage_class="STANDARD"),
         lambda: store.set_tags(entry_id, sha256="x"),
         lambda: store.request_thaw(entry_id, tier="bulk", days=1),
+        lambda: store.put_text("settings/0_x.json", "{}", if_match=""),
     ]
     for change in changes:
         with pytest.raises(AssertionError, match="a dry run must not"):

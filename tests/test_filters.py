@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query, parse_statuses, years_ago
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Entry, MediaType
+from kaltura_archiver.model import Entry, MediaType, Placing
 from kaltura_archiver.selection import Selection
 
 T1, T2, T3 = 1_300_000_000, 1_400_000_000, 1_500_000_000
@@ -57,12 +57,17 @@ def group(operator: int, *items: dict[str, Any]) -> dict[str, Any]:
 
 
 def category(number: int) -> dict[str, Any]:
-    return {
-        "objectType": "KalturaESearchCategoryEntryItem",
-        "fieldName": "ancestor_id",
-        "itemType": 1,
-        "searchTerm": str(number),
-    }
+    """In it or below it (real-kaltura K10-K15)."""
+    in_it, below = (
+        {
+            "objectType": "KalturaESearchCategoryEntryItem",
+            "itemType": 1,
+            "searchTerm": str(number),
+            "fieldName": field,
+        }
+        for field in ("id", "ancestor_id")
+    )
+    return group(2, in_it, below)
 
 
 def everything_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -175,7 +180,7 @@ MATCHING = Entry(
 
 
 def test_an_entry_that_meets_all_criteria_has_no_mismatch() -> None:
-    assert EVERYTHING.mismatch(MATCHING) == ""
+    assert EVERYTHING.mismatch(MATCHING, [Placing(7)]) == ""
 
 
 @pytest.mark.parametrize(
@@ -193,7 +198,7 @@ def test_an_entry_that_meets_all_criteria_has_no_mismatch() -> None:
         ({"tags": ()}, "tags are none"),
         ({"tags": ("lecture", "archived_to_s3")}, "tags are lecture, archived_to_s3"),
         ({"tags": ("old lecture",)}, "tags are old lecture"),
-        ({"category_ids": ("7", "8")}, "excluded category"),
+        ({"category_ids": ("7", "8")}, "excluded category"),  # though the database should know better
         ({"plays": 5}, "played 5 times"),
         ({"created_at": T1 - 1}, "created too early"),
         ({"created_at": T3 + 1}, "created too recently"),
@@ -203,7 +208,25 @@ def test_an_entry_that_meets_all_criteria_has_no_mismatch() -> None:
     ],
 )
 def test_one_thing_amiss_is_a_mismatch_that_names_it(changes: dict[str, Any], reason: str) -> None:
-    assert reason in EVERYTHING.mismatch(replace(MATCHING, **changes))
+    assert reason in EVERYTHING.mismatch(replace(MATCHING, **changes), [Placing(7)])
+
+
+@pytest.mark.parametrize(
+    ("placings", "reason"),
+    [
+        ([], "not in category 7 or below it"),
+        ([Placing(70, frozenset({17}))], "not in category 7 or below it"),
+        ([Placing(7, active=False)], "not in category 7 or below it"),
+        ([Placing(5), Placing(70, frozenset({1, 7}))], ""),
+        ([Placing(7), Placing(9)], "excluded category"),
+        ([Placing(7), Placing(90, frozenset({9}))], "excluded category"),
+        ([Placing(7), Placing(9, active=False)], "excluded category"),
+    ],
+)
+def test_categories_are_told_by_where_the_database_has_the_entry(placings: list[Placing], reason: str) -> None:
+    found = EVERYTHING.mismatch(replace(MATCHING, category_ids=()), placings)
+    assert reason in found
+    assert bool(found) == bool(reason)
 
 
 @pytest.mark.parametrize(
@@ -212,12 +235,12 @@ def test_one_thing_amiss_is_a_mismatch_that_names_it(changes: dict[str, Any], re
         {"tags": ("lecture", "old archived_to_s3", "archived_to_s3_old", "not_archived_to_s3")},
         {"created_at": T3},
         {"last_played_at": T3},
-        {"category_ids": ()},  # below the category: only the index knows
+        {"category_ids": ()},  # it has a privacy context
         {"plays": 0},
     ],
 )
 def test_what_only_looks_amiss_is_no_mismatch(changes: dict[str, Any]) -> None:
-    assert EVERYTHING.mismatch(replace(MATCHING, **changes)) == ""
+    assert EVERYTHING.mismatch(replace(MATCHING, **changes), [Placing(7)]) == ""
 
 
 @pytest.mark.parametrize("played", [None, 0])
@@ -364,7 +387,7 @@ class AnyKaltura:
     """In Kaltura's place: a search that finds whatever there is, in pages of any size."""
 
     found: Sequence[Entry]
-    in_categories: frozenset[str] = frozenset()
+    categories: Mapping[str, tuple[Placing, ...]] = field(default_factory=dict)
 
     def pages(self, query: Query) -> Iterator[AnyPage]:
         yield AnyPage([], len(self.found))
@@ -375,8 +398,8 @@ class AnyKaltura:
         for entry_id in ids:
             yield entry_id, known.get(entry_id)
 
-    def matching(self, query: Query, ids: Iterable[str]) -> set[str]:
-        return set(ids) & self.in_categories
+    def placings(self, ids: Iterable[str]) -> dict[str, tuple[Placing, ...]]:
+        return {entry_id: self.categories.get(entry_id, ()) for entry_id in ids}
 
 
 def some(values: Iterable[Any]) -> st.SearchStrategy[Any]:
@@ -393,6 +416,7 @@ def few(most: int, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[s
 TIMES = (T1 - 1, T1, T1 + 1, T2, T3)
 TAGS = ("lecture", "archived_to_s3", "not_archived_to_s3", "old lecture")
 IDS = tuple(f"0_{n}" for n in range(12))
+PLACINGS = (Placing(7), Placing(8), Placing(70, frozenset({7})), Placing(7, active=False))
 ENTRIES = st.builds(
     lambda entry_id, fields: Entry(entry_id, **({"created_at": T1} | fields)),
     some(IDS),
@@ -433,29 +457,34 @@ QUERIES = st.builds(
 
 
 @settings(max_examples=400)
-@given(query=QUERIES, found=st.lists(ENTRIES, max_size=24), in_categories=st.frozensets(some(IDS)))
+@given(
+    query=QUERIES,
+    found=st.lists(ENTRIES, max_size=24),
+    placed=st.dictionaries(some(IDS), st.lists(some(PLACINGS), max_size=2).map(tuple)),
+)
 def test_a_selection_yields_each_entry_that_meets_all_criteria_once_and_no_other(
-    query: Query, found: list[Entry], in_categories: frozenset[str]
+    query: Query, found: list[Entry], placed: dict[str, tuple[Placing, ...]]
 ) -> None:
     """design.md 6; kaltura-api 3.2, 3.4: what a search answers is neither exact, nor current, nor without repeats."""
-    everything = Selection(
-        cast(Kaltura, AnyKaltura(found, in_categories)), replace(query, first_page=1, max_entries=None)
-    )
+    kaltura = cast(Kaltura, AnyKaltura(found, placed))
+    everything = Selection(kaltura, replace(query, first_page=1, max_entries=None))
     matching = list(everything)
-    assert [query.mismatch(entry) for entry in matching if query.mismatch(entry)] == []
+
+    def mismatch(entry: Entry) -> str:
+        return query.mismatch(entry, placed.get(entry.id, ()))
+
+    assert [reason for entry in matching if (reason := mismatch(entry))] == []
     assert len({entry.id for entry in matching}) == len(matching)
     assert not everything.cut
     if query.ids is None:
         first = {entry.id: entry for entry in reversed(found)}
-        assert {e.id for e in matching} == {e.id for e in first.values() if not query.mismatch(e)}
+        assert {e.id for e in matching} == {e.id for e in first.values() if not mismatch(e)}
         assert all(entry is first[entry.id] for entry in matching)
     else:
         assert {entry.id for entry in matching} <= set(query.ids)
         assert set(everything.unknown) == set(query.ids) - {entry.id for entry in found}
-        if query.category is not None or query.without_categories:
-            assert {entry.id for entry in matching} <= in_categories
 
-    page = Selection(cast(Kaltura, AnyKaltura(found, in_categories)), query)
+    page = Selection(kaltura, query)
     skipped = (query.first_page - 1) * query.page_size
     end = None if query.max_entries is None else skipped + query.max_entries
     assert list(page) == matching[skipped:end]

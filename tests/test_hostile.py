@@ -492,7 +492,8 @@ def test_an_id_that_is_none_is_refused(use: Use, bad_id: str) -> None:
         f"<objectType>KalturaMediaEntry</objectType><id>{escape(bad_id)}</id><name>x</name><status>2</status>"
         "<tags></tags><type>1</type><mediaType>1</mediaType><createdAt>1</createdAt><displayInSearch>1</displayInSearch>"
         "<creatorId></creatorId><categoriesIds></categoriesIds><categories></categories><replacingEntryId/>"
-        "<replacedEntryId/><replacementStatus>0</replacementStatus><parentEntryId/>"
+        "<replacedEntryId/><replacementStatus>0</replacementStatus><parentEntryId/><partnerId>101</partnerId>"
+        "<userId/><plays>0</plays><lastPlayedAt/>"
     )
     answer = xml(
         "<objectType>KalturaESearchEntryResponse</objectType><objects><item><objectType>KalturaESearchEntryResult"

@@ -333,7 +333,7 @@ def test_json_log_lines_carry_run_entry_action_and_mode(sandbox: Sandbox, run: R
     for line in about.values():
         assert (line["mode"], line["action"], line["level"]) == ("DRYRUN", "s3copy", "INFO")
         assert line["message"].startswith("would copy the original")
-    assert lines[-1]["message"].startswith("summary: would 3;")
+    assert lines[-1]["message"].startswith("summary: would 3, failed 1;")
     assert any(line["level"] == "WARNING" and "0_nosuch00" in line["message"] for line in lines)
     again = run("--log-format", "json", "s3copy", "--id", entries[0], "--no-dry-run")
     other = [json.loads(line) for line in again.err.splitlines()]

@@ -61,7 +61,7 @@ def test_what_is_written_is_read_again() -> None:
     query = Query(tags=("a1",), unplayed_since=NOW, plays_below=3, shard=(1, 4))
     known = facts(original(), stored(), archived=True)
     entry = dataclasses.replace(known.entry, tags=(*known.entry.tags, "notice_2020-01-01"))
-    known = dataclasses.replace(known, entry=entry, in_kept_category=False)
+    known = dataclasses.replace(known, entry=entry, placings=())
     lines = written(Command.REPLACE, [known], query, keep=keep, approve=True, noticed_before_seconds=86400)
     terms, (line,), left_out = read(lines)
     assert terms.command is Command.REPLACE

@@ -234,7 +234,9 @@ def test_whoever_stops_does_not_wait_for_work_ahead() -> None:
 
 def entry_xml(entry_id: str, created_at: int) -> str:
     fields = {"objectType": "KalturaMediaEntry", "id": entry_id, "status": "2", "tags": "", "type": "1"}
-    fields |= {"mediaType": "1", "createdAt": str(created_at), "displayInSearch": "1"}
+    fields |= {"mediaType": "1", "createdAt": str(created_at), "displayInSearch": "1", "partnerId": "101", "plays": "0"}
+    fields |= dict.fromkeys(("userId", "creatorId", "categoriesIds", "lastPlayedAt", "parentEntryId"), "")
+    fields |= {"replacingEntryId": "", "replacedEntryId": "", "replacementStatus": "0"}
     return "".join(["<item><object>", *(f"<{k}>{v}</{k}>" for k, v in fields.items()), "</object></item>"])
 
 

@@ -14,6 +14,7 @@ from botocore.client import BaseClient
 from click.testing import CliRunner
 from cloudformation import STACK, TEMPLATE, Stack, allows, load, matching
 from conftest import Run
+from looking import original_of
 
 from kaltura_archiver import cli as cli_module
 from kaltura_archiver import run_task, runlog
@@ -74,7 +75,9 @@ def calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     # What the bucket policy insists on, whoever writes.
     for operation, parameters in made:
         if operation in ("PutObject", "CompleteMultipartUpload"):
-            assert parameters.get("IfNoneMatch") == "*" or parameters["Key"].startswith(("locks/", "suspect/"))
+            assert parameters.get("IfNoneMatch") == "*" or parameters["Key"].startswith(
+                ("locks/", "settings/", "suspect/")
+            )
 
 
 def _archive(sandbox: Sandbox, run: Run) -> None:
@@ -88,6 +91,9 @@ def _archive(sandbox: Sandbox, run: Run) -> None:
     ids = [word for entry_id in (small, large, adopted, failing) for word in ("--id", entry_id)]
     ran = run("s3copy", *ids, "--no-dry-run")
     assert set(ran.outcomes.values()) == {"done", "refused"}, ran.err
+    # What people have set on flavors is written over what an earlier replacement has kept.
+    original_of(sandbox, small).label = "a label"
+    sandbox.s3.put(f"settings/{small}.json", json.dumps({"entry": small, "flavors": {"0": {"label": "old"}}}).encode())
     ran = run("replace_video", *ids[:6], "--no-dry-run")
     assert set(ran.outcomes.values()) == {"done"}, ran.err
 
@@ -100,6 +106,7 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     sandbox.s3.put(unknown.id, sandbox.video())
     sandbox.s3.client().create_multipart_upload(Bucket=sandbox.s3.bucket, Key=f"displaced/{plain}/x@1")
     sandbox.control.clock.advance(10)
+    original_of(sandbox, plain).label = "set while the placeholder was in"
     ran = run("restore", "--id", frozen, "--id", plain, "--id", unknown.id, "--no-dry-run")
     assert ran.outcomes == {frozen: "waiting", plain: "done", unknown.id: "done"}, ran.err
     assert run("restore", "--id", by_url, "--via", "url", "--no-dry-run").code == 0
@@ -237,7 +244,11 @@ def test_the_bucket_policy_forbids_plain_http_deletion_and_overwriting(stack: St
         "Null": {"s3:if-none-match": "true"},
         "Bool": {"s3:ObjectCreationOperation": "true"},
     }
-    assert statements["NobodyOverwritesCopies"]["NotResource"] == ["arn:Bucket/locks/*", "arn:Bucket/suspect/*"]
+    assert statements["NobodyOverwritesCopies"]["NotResource"] == [
+        "arn:Bucket/locks/*",
+        "arn:Bucket/settings/*",
+        "arn:Bucket/suspect/*",
+    ]
 
 
 def test_a_bucket_that_exists_is_used_and_left_alone() -> None:

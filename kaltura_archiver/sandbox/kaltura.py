@@ -190,7 +190,10 @@ class KalturaServer:
                     asset.size_in_bytes = 0
             return entry
 
-    def add_category(self, id: int, name: str, parent: int | None = None, *, private: bool = False) -> None:
+    def add_category(
+        self, id: int, name: str, parent: int | None = None, *, private: bool = False, privacy_context: str = ""
+    ) -> None:
+        """A category; entitlement (`private`) is for those with a privacy context only, which all below one have."""
         above = self.categories.get(parent) if parent is not None else None
         self.categories[id] = Category(
             id,
@@ -199,7 +202,18 @@ class KalturaServer:
             full_name=f"{above.full_name}>{name}" if above else name,
             full_ids=f"{above.full_ids}>{id}" if above else str(id),
             private=private,
+            privacy_contexts=(
+                *(above.privacy_contexts if above else ()),
+                *filter(None, [privacy_context or ("MediaSpace" if private else "")]),
+            ),
         )
+
+    def lose_record(self, entry_id: str) -> None:
+        """An entry that is gone from the database, while the index still names it."""
+        with self.library.lock:
+            self.index.commit(flush=True)
+            del self.entries[entry_id]
+            self.library.dirty.discard(entry_id)
 
     def original(self, entry_id: str) -> Asset | None:
         """The original flavor asset, in whatever status, unless it is deleted."""

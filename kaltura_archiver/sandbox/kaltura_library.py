@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import http.client
 import itertools
@@ -10,7 +11,7 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from .control import Clock
 from .kaltura_records import (
@@ -20,6 +21,7 @@ from .kaltura_records import (
     IMAGE,
     IMPORTING,
     MEDIA_CLIP,
+    NOT_APPLICABLE,
     QUEUED,
     READY,
     TEMP,
@@ -37,6 +39,9 @@ from .kaltura_records import (
 )
 from .kaltura_wire import ApiError
 
+# The tags of flavor parameters, which a conversion gives to the flavor assets that it makes.
+SOURCE_TAGS, DERIVED_TAGS = "source", "mobile,web,mbr"
+Record = TypeVar("Record")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -54,6 +59,8 @@ class Library:
         self.tokens: dict[str, Token] = {}
         self.categories: dict[int, Category] = {}
         self.app_tokens: dict[str, AppToken] = {}
+        # Captions, attachments, cue points, metadata by service, each with its entry's id; nothing here changes them.
+        self.related: dict[str, list[dict[str, Any]]] = {}
         self.dirty: set[str] = set()
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -95,13 +102,13 @@ class Library:
     # Reading
 
     def entry(self, entry_id: Any) -> Entry:
-        entry = self.entries.get(str(entry_id))
+        entry = by_id(self.entries, entry_id)
         if entry is None or entry.deleted:
             raise ApiError("ENTRY_ID_NOT_FOUND", entry_id)
         return entry
 
     def asset(self, asset_id: Any) -> Asset:
-        asset = self.assets.get(str(asset_id))
+        asset = by_id(self.assets, asset_id)
         if asset is None or asset.status == DELETED:
             raise ApiError("FLAVOR_ASSET_ID_NOT_FOUND", asset_id)
         return asset
@@ -113,7 +120,7 @@ class Library:
         return next((asset for asset in self.live_assets(entry_id) if asset.is_original), None)
 
     def token(self, token_id: Any) -> Token:
-        token = self.tokens.get(str(token_id))
+        token = by_id(self.tokens, token_id)
         if token is None or token.status == TOKEN_DELETED:
             raise ApiError("UPLOAD_TOKEN_NOT_FOUND")
         return token
@@ -229,7 +236,7 @@ class Library:
         """The original to be: an existing one that is not ready is used again (§10.4)."""
         asset = self.original(entry.id)
         if asset is None or asset.locally_ready:
-            asset = self.put_asset(Asset(new_id(), entry.id, 0, is_original=True, version=0, tags="source"))
+            asset = self.put_asset(Asset(new_id(), entry.id, 0, is_original=True, version=0, tags=SOURCE_TAGS))
         asset.file_ext = file_ext
         asset.status = QUEUED
         asset.updated_at = self.now()
@@ -291,7 +298,9 @@ class Library:
         asset.store(asset.contents[asset.version], asset.version)
         count = entry.derived if self.settings.derived_flavors is None else self.settings.derived_flavors
         for number in range(1, count + 1):
-            self.add_derived(entry, number, asset.size_in_bytes, status=CONVERTING, file_ext=asset.file_ext)
+            fits = asset.size_in_bytes >= number * self.settings.flavor_min_bytes
+            status = CONVERTING if fits else NOT_APPLICABLE
+            self.add_derived(entry, number, asset.size_in_bytes, status=status, file_ext=asset.file_ext)
 
     def add_derived(
         self, entry: Entry, number: int, original_bytes: int, *, status: int, file_ext: str = "mp4"
@@ -303,12 +312,15 @@ class Library:
             number,
             status=status,
             file_ext="mp4" if file_ext == "noex" else file_ext,
-            tags="mobile,web,mbr",
+            tags=DERIVED_TAGS,
             height=180 * number,
             width=320 * number,
             created_at=entry.created_at if status == READY else 0,
         )
-        asset.store(Content.zeros(max(1, original_bytes // (number + 1))), 2)
+        if status == NOT_APPLICABLE:
+            asset.version = 0
+        else:
+            asset.store(Content.zeros(max(1, original_bytes // (number + 1))), 2)
         return self.put_asset(asset)
 
     def _conversion_failed(self, entry: Entry, asset: Asset | None = None) -> None:
@@ -364,11 +376,13 @@ class Library:
                         new_id(), main.id, new.flavor_params_id, is_original=new.is_original, version=2, tags=new.tags
                     )
                 )
+            if new.status == NOT_APPLICABLE:
+                asset.status, asset.updated_at = NOT_APPLICABLE, self.now()  # what was set on it stays [R]
+                continue
             size_kb = new.size_kb
             asset.store(new.contents[new.version], asset.version + 10)
             asset.size_kb = size_kb
-            asset.status, asset.file_ext = new.status, new.file_ext
-            asset.width, asset.height, asset.bitrate = new.width, new.height, new.bitrate
+            asset.link_from(new)
             asset.updated_at = self.now()
             if asset.status == CONVERTING:
                 self._finish_later(asset, new.ready_at)
@@ -390,7 +404,7 @@ class Library:
         live = self.live_assets(temporary.id)
         if source is None or not source.locally_ready or not (self.settings.second_link_always or live == [source]):
             return
-        content, file_ext = source.contents[source.version], source.file_ext
+        content, ended = source.contents[source.version], dataclasses.replace(source)
         duration_ms = temporary.duration_ms
         done: list[bool] = []
 
@@ -402,7 +416,7 @@ class Library:
             if asset is None:
                 return
             asset.store(content, asset.version + 10)
-            asset.status, asset.file_ext = READY, file_ext
+            asset.link_from(ended)
             asset.updated_at = main.updated_at = self.now()
             main.duration_ms = duration_ms
             # Whatever replacement has begun meanwhile is lost: its temporary entry stays, and nobody asks for it.
@@ -448,7 +462,7 @@ class Library:
         """What a finished replacement by someone else leaves: a new version of every flavor."""
         original = self.original(entry.id)
         if original is None:
-            original = self.put_asset(Asset(new_id(), entry.id, 0, is_original=True, tags="source"))
+            original = self.put_asset(Asset(new_id(), entry.id, 0, is_original=True, tags=SOURCE_TAGS))
         self.cancel_replacement(entry)
         for asset in self.live_assets(entry.id):
             size = content.size // (asset.flavor_params_id + 1)
@@ -457,6 +471,28 @@ class Library:
             asset.updated_at = self.now()
         entry.status = "2"
         entry.updated_at = self.now()
+
+    def clone(self, entry: Entry) -> Entry:
+        """A copy of an entry, its tags included, with assets of its own that hold the same files at version 12 [R].
+
+        Plays and the like begin at 0, the time of creation is now (`myEntryUtils::copyEntry`, `Baseentry::preInsert`
+        [read]).
+        """
+        now = self.now()
+        fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+        fields |= {"id": new_id(), "root_id": entry.id, "plays": 0, "views": 0, "created_at": now, "updated_at": now}
+        fields |= {"replacing_entry_id": "", "replacement_status": "0", "changed": None, "more": dict(entry.more)}
+        clone = self.put_entry(Entry(**fields))
+        for asset in self.live_assets(entry.id) if entry.status in ("2", "7") else []:
+            copy = dataclasses.replace(
+                asset, id=new_id(), entry_id=clone.id, contents={}, created_at=now, updated_at=now
+            )
+            if asset.version:
+                size_kb, size_in_bytes = asset.size_kb, asset.size_in_bytes
+                copy.store(asset.contents[asset.version], 12)
+                copy.size_kb, copy.size_in_bytes = size_kb, size_in_bytes
+            self.put_asset(copy)
+        return clone
 
     # Import by URL
 
@@ -486,6 +522,13 @@ class Library:
 
     def categories_of(self, entry: Entry) -> Iterable[Category]:
         return (self.categories[number] for number in entry.categories if number in self.categories)
+
+
+def by_id(records: dict[str, Record], wanted: Any) -> Record | None:
+    """The record of this id, in any case and with any blanks at its end (real-kaltura N04-N06)."""
+    same = str(wanted).rstrip(" ").lower()
+    found = records.get(str(wanted)) or records.get(same)
+    return found or next((record for key, record in records.items() if key.lower() == same), None)
 
 
 def fetch(url: str) -> bytes | None:

@@ -87,6 +87,8 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
     wanted = _object(p, "filter")
     ids = set(split_csv(wanted.get("idEqual"))) or set(split_csv(wanted.get("idIn"))[:LIST_LIMIT])
     statuses = set(split_csv(wanted.get("statusEqual"))) or set(split_csv(wanted.get("statusIn"))) or {"2"}
+    moderation = set(split_csv(wanted.get("moderationStatusIn")))
+    parent = str(wanted.get("parentEntryIdEqual") or "").lower()
     media_types = set(split_csv(wanted.get("mediaTypeEqual"))) or set(split_csv(wanted.get("mediaTypeIn")))
     tags_all = [tag.lower() for tag in split_csv(wanted.get("tagsMultiLikeAnd"))]
     tests: list[Callable[[Entry], bool]] = []
@@ -102,8 +104,9 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
     def matches(entry: Entry) -> bool:
         return (
             entry.status in statuses
-            and entry.moderation_status not in (1, 3)
-            and entry.display_in_search not in (_RECYCLED, _SYSTEM)
+            and (str(entry.moderation_status) in moderation if moderation else entry.moderation_status not in (1, 3))
+            # Further streams have display_in_search -1, and are found by their parent all the same [read].
+            and (parent == entry.parent_id.lower() if parent else entry.display_in_search not in (_RECYCLED, _SYSTEM))
             and (not ids or entry.id in ids)
             and (not media_types or str(entry.media_type) in media_types)
             and all(tag in entry.tags.lower() for tag in tags_all)

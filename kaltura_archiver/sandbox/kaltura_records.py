@@ -16,7 +16,7 @@ MEDIA_CLIP = 1
 IMAGE = 2
 
 # Flavor asset statuses (kaltura-api.md 4.1).
-ERROR, QUEUED, CONVERTING, READY, DELETED, TEMP, IMPORTING, EXPORTING = -1, 0, 1, 2, 3, 5, 7, 9
+ERROR, QUEUED, CONVERTING, READY, DELETED, NOT_APPLICABLE, TEMP, IMPORTING, EXPORTING = -1, 0, 1, 2, 3, 4, 5, 7, 9
 # Upload token statuses (5.6).
 TOKEN_PENDING, TOKEN_PARTIAL, TOKEN_FULL, TOKEN_CLOSED, TOKEN_DELETED = 0, 1, 2, 3, 5
 
@@ -47,9 +47,16 @@ class KalturaSettings:
     with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
     a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
 
+    A search takes `search_seconds`; where Elasticsearch is out of reach (`search_down`), or takes
+    `search_limit_seconds` or more, the answer is success with nothing in it (real-kaltura E231). The index does not
+    know the entries `not_indexed` yet.
+
     After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
     with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
     `Library.link_again`.
+
+    Of an original of fewer than `flavor_min_bytes` times its number no derived flavor is made: it is not applicable, as
+    one of 1080p is to a placeholder of 720p.
     """
 
     conversion_seconds: float = 0.3
@@ -61,6 +68,7 @@ class KalturaSettings:
     fail_imports: int = 0
     late_flavor: bool = True
     derived_flavors: int | None = None
+    flavor_min_bytes: int = 0
     keep_source: bool = True
     reencode_originals: bool = False
     index_lag_seconds: float = 0.0
@@ -75,6 +83,10 @@ class KalturaSettings:
     file_error_cache_seconds: float = 0.0
     entitlement: bool = False
     recycle_bin: bool = True
+    search_down: bool = False
+    search_seconds: float = 0.0
+    search_limit_seconds: float = 10.0
+    not_indexed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -176,9 +188,11 @@ class Entry:
     replacing_entry_id: str = ""
     replaced_entry_id: str = ""
     replacement_status: str = "0"
+    pending_categories: tuple[int, ...] = ()
     keep_manual_thumbnails: bool = False
     manual_thumbnails: int = 0
     derived: int = 2
+    more: dict[str, Any] = field(default_factory=dict)  # further properties by their name, which nothing here changes
     changed: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -220,6 +234,10 @@ class Asset:
     height: int = 180
     bitrate: int = 400
     language: str = ""
+    label: str = ""
+    is_default: bool = False
+    partner_data: str = ""
+    partner_description: str = ""
     contents: dict[int, Content] = field(default_factory=dict, repr=False)
     ready_at: float = 0.0
 
@@ -231,6 +249,15 @@ class Asset:
             del self.contents[old]
         self.size_in_bytes = content.size
         self.size_kb = rounded_kilobytes(content.size)
+
+    def link_from(self, new: Asset) -> None:
+        """Take over what a replacement takes from the new asset, what people have set on this one included [R].
+
+        `flavorAsset::linkFromAsset` [read]; the default flag, partner data and description are not among it.
+        """
+        self.status, self.file_ext = new.status, new.file_ext
+        self.width, self.height, self.bitrate = new.width, new.height, new.bitrate
+        self.tags, self.label, self.language = new.tags, new.label, new.language
 
     @property
     def locally_ready(self) -> bool:
@@ -269,12 +296,15 @@ class Token:
 
 @dataclass
 class Category:
+    """`privacy_contexts` are its own and those above it; with any, no entry names it (real-kaltura K01+)."""
+
     id: int
     name: str
     parent: int | None = None
     full_name: str = ""
     full_ids: str = ""
     private: bool = False
+    privacy_contexts: tuple[str, ...] = ()
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 import unicodedata
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -135,9 +136,8 @@ class Query:
             raise ApiError("INTERNAL_SERVERL_ERROR")
         self._condition = condition
         self._statuses = frozenset(split_csv(parameters.get("objectStatuses"))) or frozenset({"2"})
-        self._ids = frozenset(split_csv(parameters.get("objectIds"))) or frozenset(
-            split_csv(parameters.get("objectId"))
-        )
+        ids = split_csv(parameters.get("objectIds")) or split_csv(parameters.get("objectId"))
+        self._ids = frozenset(entry_id.lower() for entry_id in ids)
         self._without = frozenset(split_csv(parameters.get("objectIdsNotIn")))
         self._any_display = self._any_display or bool(self._ids)
         self.order = self._order(parameters.get("orderBy"))
@@ -147,7 +147,7 @@ class Query:
             return False
         if doc["display_in_search"] < 0 and not self._any_display and not self._lets_through(doc):
             return False
-        if self._ids and doc["id"] not in self._ids:
+        if self._ids and doc["id"].lower() not in self._ids:
             return False
         return doc["id"] not in self._without and self._condition(doc)
 
@@ -328,8 +328,9 @@ class Index:
             "id": {str(category.id) for category in categories},
             "full_ids": {category.full_ids for category in categories},
             "name": {name for c in categories for name in (c.name.lower(), c.full_name.lower())},
-            "ancestor_id": {number for c in categories for number in c.full_ids.split(">")},
-            "ancestor_name": {name for c in categories for name in c.full_name.lower().split(">")},
+            # Of the categories above only (real-kaltura K10-K15).
+            "ancestor_id": {number for c in categories for number in c.full_ids.split(">")[:-1]},
+            "ancestor_name": {name for c in categories for name in c.full_name.lower().split(">")[:-1]},
         }
 
     def search(self, parameters: dict[str, Any], pager: Any) -> tuple[int, list[str]]:
@@ -341,8 +342,18 @@ class Index:
         query = Query(parameters, lru_cache(maxsize=None)(self._category_terms))
         if size * page > WINDOW:
             raise ApiError("CRITERIA EXCEEDED MAX MATCHES ALLOWED")
-        hits = self._hits(json.dumps(parameters, sort_keys=True), query)
+        if not self._answers():
+            return 0, []
+        hidden = sorted(self._library.settings.not_indexed)
+        hits = self._hits(json.dumps([parameters, hidden], sort_keys=True), query)
         return len(hits), self._page(hits, size * (page - 1), size)
+
+    def _answers(self) -> bool:
+        """Take the time that a search takes; whether Elasticsearch then has said anything."""
+        settings = self._library.settings
+        if settings.search_seconds > 0:
+            time.sleep(min(settings.search_seconds, settings.search_limit_seconds))
+        return not settings.search_down and settings.search_seconds < settings.search_limit_seconds
 
     def _hits(self, key: str, query: Query) -> list[tuple[Any, str]]:
         """Every hit in order, with its sort key; kept until the index changes, for pages of one search."""
@@ -350,7 +361,8 @@ class Index:
         if known and known[0] == self._generation:
             self._found.move_to_end(key)
             return known[1]
-        matching = [doc for doc in self._documents.values() if query.matches(doc)]
+        hidden = self._library.settings.not_indexed
+        matching = [doc for doc in self._documents.values() if doc["id"] not in hidden and query.matches(doc)]
         hits: list[tuple[Any, str]] = [
             (tuple(_sort_value(doc.get(field), descending) for field, descending in query.order), doc["id"])
             for doc in matching

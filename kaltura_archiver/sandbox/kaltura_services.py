@@ -8,10 +8,11 @@ import re
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
-from .kaltura_library import Library, check_media_clip
-from .kaltura_lists import asset_filter, entry_filter, list_page
+from .kaltura_library import DERIVED_TAGS, SOURCE_TAGS, Library, by_id, check_media_clip
+from .kaltura_lists import LIST_LIMIT, asset_filter, entry_filter, list_page
 from .kaltura_records import (
     MAX_TAGS_BYTES,
     READY,
@@ -56,6 +57,23 @@ _READ_ONLY = frozenset(
     | {"rank", "totalRank", "votes", "plays", "views", "lastPlayedAt", "width", "height", "duration", "durationType"}
     | {"downloadUrl", "thumbnailUrl", "dataUrl", "replacingEntryId", "replacedEntryId", "replacementStatus"}
 )
+# Of a flavor asset may be written (KalturaAsset, KalturaFlavorAsset [read]); the rest is @readonly or @insertonly.
+_ASSET_FIELDS = {
+    "tags": "tags",
+    "language": "language",
+    "label": "label",
+    "isDefault": "is_default",
+    "partnerData": "partner_data",
+    "partnerDescription": "partner_description",
+}
+# What belongs to entries and is no concern of content: service, and the name of its plugin's.
+_RELATED = {
+    "captionAsset": "caption_captionasset",
+    "attachmentAsset": "attachment_attachmentasset",
+    "cuePoint": "cuepoint_cuepoint",
+    "metadata": "metadata_metadata",
+}
+FLAVOR_PARAMS = 10
 _TEXT_FIELDS = {
     "name": "name",
     "description": "description",
@@ -98,6 +116,7 @@ class Services:
             Action("baseEntry.list", self.list_base_entries),
             Action("baseEntry.update", self.update_entry, ("entryId", "baseEntry"), "entryId"),
             Action("baseEntry.delete", self.delete_entry, ("entryId",), "entryId"),
+            Action("baseEntry.clone", self.clone, ("entryId",), "entryId"),
             Action("baseEntry.recycle", self.recycle, ("entryId",), "entryId"),
             Action("baseEntry.restoreRecycled", self.restore_recycled, ("entryId",), "entryId"),
             Action("flavorAsset.get", self.get_asset, ("id",), "id"),
@@ -105,6 +124,7 @@ class Services:
             Action("flavorAsset.getByEntryId", self.assets_of_entry, ("entryId",), "entryId"),
             Action("flavorAsset.getFlavorAssetsWithParams", self.assets_with_params, ("entryId",), "entryId"),
             Action("flavorAsset.getUrl", self.asset_url, ("id",), "id"),
+            Action("flavorAsset.update", self.update_asset, ("id", "flavorAsset"), "id"),
             Action("flavorAsset.delete", self.delete_asset, ("id",), "id"),
             Action("flavorAsset.setContent", self.set_content, ("id", "contentResource"), "id"),
             Action("uploadToken.add", uploads.add),
@@ -113,8 +133,11 @@ class Services:
             Action("uploadToken.delete", uploads.delete, ("uploadTokenId",), "uploadTokenId"),
             Action("uploadToken.list", lambda s, p: list_page("KalturaUploadTokenListResponse", uploads.listing(), p)),
             Action("category.get", self.get_category, ("id",), "id"),
+            Action("flavorParams.list", self.list_flavor_params),
+            *(Action(f"{service}.list", partial(self.list_related, service)) for service in _RELATED),
+            Action("categoryEntry.list", self.list_category_entries),
         ]
-        names = {"esearch": "elasticsearch_esearch"}
+        names = {"esearch": "elasticsearch_esearch"} | {name.lower(): plugin for name, plugin in _RELATED.items()}
         self._actions: dict[str, dict[str, Action]] = {}
         for action in actions:
             service, _, name = action.operation.lower().partition(".")
@@ -240,6 +263,9 @@ class Services:
     def delete_entry(self, session: Session, p: dict[str, Any]) -> None:
         self._library.delete_entry(self._own_entry(session, p["entryId"]))
 
+    def clone(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        return self.describe_entry(self._library.clone(self._own_entry(session, p["entryId"])))
+
     def recycle(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
         return self._recycle(session, p["entryId"], -2, self._library.now())
 
@@ -322,9 +348,9 @@ class Services:
         entry_ids, wanted = asset_filter(p)
         found: list[Asset] = []
         for entry_id in entry_ids:
-            entry = self._library.entries.get(entry_id)
+            entry = by_id(self._library.entries, entry_id)
             if entry is not None and not entry.deleted and self._visible(session, entry):
-                found += [a for a in self._library.live_assets(entry_id) if wanted(a)]
+                found += [a for a in self._library.live_assets(entry.id) if wanted(a)]
         return list_page("KalturaFlavorAssetListResponse", found, p, self.describe_asset)
 
     def asset_url(self, session: Session, p: dict[str, Any]) -> str:
@@ -358,6 +384,44 @@ class Services:
         expiry = as_int(token.partition("_")[0])
         return expiry > self._library.clock.now() and token == f"{expiry}_{self._url_signature(path, expiry)}"
 
+    def update_asset(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        """Whatever the asset's status; a language by its name. `FlavorAssetService::updateAction` [read]."""
+        asset = self._asset(session, p["id"])
+        self._own_entry(session, asset.entry_id)
+        fields = {name: value for name, value in p["flavorAsset"].items() if name != "objectType"}
+        for name, value in fields.items():
+            if name.removesuffix("__null") not in (*_ASSET_FIELDS, "actualSourceAssetParamsIds"):
+                raise ApiError("PROPERTY_VALIDATION_NOT_UPDATABLE", f"KalturaFlavorAsset::{name}")
+            if name == "language" and value not in _languages():
+                raise ApiError("INVALID_ENUM_VALUE", value, "language", "KalturaLanguage")
+        for name, value in fields.items():
+            field, empty = _ASSET_FIELDS.get(name.removesuffix("__null")), name.endswith("__null")
+            if field == "is_default":
+                asset.is_default = as_bool(value) and not empty
+            elif field:
+                setattr(asset, field, "" if empty else str(value))
+        asset.updated_at = self._library.now()
+        return self.describe_asset(asset)
+
+    def list_flavor_params(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        rows = [
+            {
+                "objectType": "KalturaFlavorParams",
+                "id": number,
+                "partnerId": 0,
+                "name": f"Flavor {number}" if number else "Source",
+                "tags": DERIVED_TAGS if number else SOURCE_TAGS,
+            }
+            for number in range(FLAVOR_PARAMS)
+        ]
+        return list_page("KalturaFlavorParamsListResponse", rows, p)
+
+    def list_related(self, service: str, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
+        ids = split_csv(wanted.get("entryIdEqual") or wanted.get("objectIdEqual"))
+        rows = [row for row in self._library.related.get(service, []) if row["entryId"] in ids]
+        return list_page(f"Kaltura{service[0].upper()}{service[1:]}ListResponse", rows, p)
+
     def delete_asset(self, session: Session, p: dict[str, Any]) -> None:
         asset = self._asset(session, p["id"])
         self._own_entry(session, asset.entry_id)
@@ -389,14 +453,53 @@ class Services:
             "fullIds": category.full_ids,
             "entriesCount": len(inside),
             "privacy": 3 if category.private else 1,
+            "privacyContexts": ",".join(category.privacy_contexts),
             "directEntriesCount": len(inside),
             "status": 2,
         }
 
+    def list_category_entries(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        """Rows of the database, whatever the search does; ids are cut at 500 in silence, pages likewise [read].
+
+        Without an order the rows of a page are whatever the database gives.
+        """
+        wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
+        entry_ids, category_ids = (
+            split_csv(wanted.get(f"{name}Equal")) or split_csv(wanted.get(f"{name}In"))[:LIST_LIMIT]
+            for name in ("entryId", "categoryId")
+        )
+        if not entry_ids and not category_ids and (session.type != ADMIN or self._library.settings.entitlement):
+            raise ApiError("MUST_FILTER_ON_ENTRY_OR_CATEGORY")
+        statuses = split_csv(wanted.get("statusEqual")) or split_csv(wanted.get("statusIn"))
+        entries: list[Entry] = list(self._library.entries.values())
+        if entry_ids:
+            named = (by_id(self._library.entries, entry_id) for entry_id in entry_ids)
+            entries = list({entry.id: entry for entry in named if entry is not None}.values())
+        rows = [
+            {
+                "objectType": "KalturaCategoryEntry",
+                "categoryId": number,
+                "entryId": entry.id,
+                "createdAt": entry.created_at,
+                "categoryFullIds": self._library.categories[number].full_ids,
+                "status": status,
+                "creatorUserId": entry.creator_id,
+            }
+            for entry in entries
+            if not entry.deleted and self._visible(session, entry)
+            for status, numbers in ((2, entry.categories), (1, entry.pending_categories))
+            for number in numbers
+            if number in self._library.categories
+            and (not category_ids or str(number) in category_ids)
+            and (not statuses or str(status) in statuses)
+        ]
+        return list_page("KalturaCategoryEntryListResponse", rows, p)
+
     # Objects on the wire; the order of the properties is the server's (4.2, 4.3)
 
     def describe_entry(self, entry: Entry) -> dict[str, Any]:
-        categories = list(self._library.categories_of(entry))
+        # What has a privacy context is left out (real-kaltura K01+).
+        categories = [c for c in self._library.categories_of(entry) if not c.privacy_contexts]
         root = f"{self.base_url}/p/{self._partner_id}/sp/{self._partner_id}00"
         video = entry.media_type == 1
         return {
@@ -474,6 +577,7 @@ class Services:
             ),
             "isTrimDisabled": None,
             "streams": [],
+            **entry.more,
         }
 
     def describe_asset(self, asset: Asset) -> dict[str, Any]:
@@ -490,8 +594,8 @@ class Services:
             "updatedAt": asset.updated_at,
             "deletedAt": asset.deleted_at,
             "description": "",
-            "partnerData": None,
-            "partnerDescription": None,
+            "partnerData": asset.partner_data or None,
+            "partnerDescription": asset.partner_description or None,
             "actualSourceAssetParamsIds": None,
             "sizeInBytes": asset.size_in_bytes,
             "flavorParamsId": asset.flavor_params_id,
@@ -505,6 +609,14 @@ class Services:
             "videoCodecId": "avc1",
             "status": asset.status,
             "language": asset.language or None,
-            "label": None,
-            "isDefault": None,
+            "label": asset.label or None,
+            "isDefault": asset.is_default,
         }
+
+
+@cache
+def _languages() -> frozenset[str]:
+    """The names that a language has (KalturaLanguage)."""
+    from KalturaClient.Plugins.Core import KalturaLanguage
+
+    return frozenset(name for key, name in vars(KalturaLanguage).items() if key.isupper() and isinstance(name, str))

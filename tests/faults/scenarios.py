@@ -56,6 +56,18 @@ def _in(state: State, *, storage_class: str = "STANDARD", **fields: Any) -> Make
     return make
 
 
+def _labelled(state: State) -> Make:
+    """People have set a label and a language on the original: they go to the bucket before a swap, and come back."""
+
+    def make(sandbox: Sandbox, content: bytes) -> str:
+        entry_id = _in(state)(sandbox, content)
+        if original := sandbox.kaltura.original(entry_id):
+            original.label, original.language = "a label", "German"
+        return entry_id
+
+    return make
+
+
 def _adoptable(part_bytes: int | None) -> Make:
     """As the old tool left it: an object without metadata and tags, frozen since."""
 
@@ -121,5 +133,7 @@ SCENARIOS = {
             (Stage(("s3copy", "--storage-class", "GLACIER"), ARCHIVED), _REPLACE, _RESTORE),
         ),
         Scenario("cycle-40mb", _in(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE), BIG),
+        Scenario("replace-labelled", _labelled(State.ARCHIVED), (_REPLACE,)),
+        Scenario("restore-labelled", _labelled(State.PLACEHOLDER), (_RESTORE,)),
     )
 }

@@ -17,11 +17,14 @@ from KalturaClient.Base import KalturaConfiguration
 from KalturaClient.exceptions import KalturaClientException, KalturaException
 from KalturaClient.Plugins.Core import (
     KalturaBaseEntryFilter,
+    KalturaCategoryEntryFilter,
     KalturaFilterPager,
+    KalturaFlavorAssetFilter,
     KalturaMediaEntry,
     KalturaMediaEntryFilter,
     KalturaPager,
     KalturaSessionType,
+    KalturaUploadToken,
 )
 from KalturaClient.Plugins.ElasticSearch import (
     KalturaESearchCategoryEntryItem,
@@ -599,7 +602,7 @@ def test_system_entries_are_hidden_but_for_their_parent_or_id(server: KalturaSer
 
 
 def test_categories(server: KalturaServer, client: Any) -> None:
-    """3.3"""
+    """3.3; real-kaltura K10-K15: `ancestor_id` is about what is above an entry's category, not about that itself."""
     server.add_category(1, "Top")
     server.add_category(2, "Below", parent=1)
     top, below, none = (server.add_entry(categories=c).id for c in ([1], [2], []))
@@ -608,7 +611,9 @@ def test_categories(server: KalturaServer, client: Any) -> None:
         return KalturaESearchCategoryEntryItem(fieldName=field, itemType=item_type, searchTerm=term)
 
     assert found(client, category("id", "1")) == {top}
-    assert found(client, category("ancestor_id", "1")) == {top, below}
+    assert found(client, category("ancestor_id", "1")) == {below}
+    assert found(client, category("ancestor_id", "2")) == set()
+    assert found(client, operator(NOT, category("ancestor_id", "1"))) == {top, none}
     assert found(client, category("full_ids", "1>2")) == {below}
     assert found(client, category("full_ids", "1", STARTS)) == {top, below}
     assert found(client, category("name", "below")) == {below}
@@ -617,6 +622,87 @@ def test_categories(server: KalturaServer, client: Any) -> None:
     with pytest.raises(KalturaException) as caught:
         client.category.get(9)
     assert caught.value.code == "CATEGORY_NOT_FOUND"
+
+
+def test_a_category_with_a_privacy_context_is_not_named_by_entries(server: KalturaServer, client: Any) -> None:
+    """real-kaltura K01+; the rows of categoryEntry.list and the search tell of it all the same"""
+    server.add_category(1, "Site", privacy_context="MediaSpace")
+    server.add_category(2, "Course", parent=1)
+    server.add_category(3, "Plain")
+    entry, waiting, other = server.add_entry(categories=[2, 3]), server.add_entry(), server.add_entry(categories=[3])
+    server.edit(waiting.id, pending_categories=(1,))
+    shown = client.media.get(entry.id)
+    assert (shown.categories, shown.categoriesIds) == ("Plain", "3")
+    assert client.category.get(2).privacyContexts == "MediaSpace"
+    item = KalturaESearchCategoryEntryItem(fieldName="id", itemType=EXACT, searchTerm="2")
+    assert found(client, item) == {entry.id}
+
+    def rows(size: int = 30, page: int = 1, **wanted: Any) -> tuple[list[tuple[str, int, str, int]], int]:
+        answer = client.categoryEntry.list(
+            KalturaCategoryEntryFilter(**wanted), KalturaFilterPager(pageSize=size, pageIndex=page)
+        )
+        told = [(r.entryId, r.categoryId, r.categoryFullIds, r.status.value) for r in answer.objects]
+        return told, answer.totalCount
+
+    two = [(entry.id, 2, "1>2", 2), (entry.id, 3, "3", 2)]
+    assert rows(entryIdEqual=entry.id.upper()) == (two, 2)
+    assert rows(entryIdIn=f"{entry.id},{other.id}") == ([*two, (other.id, 3, "3", 2)], 3)
+    assert rows(entryIdEqual=waiting.id) == ([(waiting.id, 1, "1", 1)], 1)
+    assert rows(entryIdEqual=waiting.id, statusIn="2") == ([], 0)
+    assert rows(categoryIdEqual=3) == ([(entry.id, 3, "3", 2), (other.id, 3, "3", 2)], 2)
+    assert rows(entryIdEqual=entry.id, size=1, page=2) == (two[1:], 2)
+    assert rows(entryIdEqual="0_nosuch00") == ([], 0)
+
+
+def test_further_streams_are_listed_by_their_parent(server: KalturaServer, client: Any) -> None:
+    """What the search hides, and the moderation, an answer by parent shows [read]"""
+    parent = server.add_entry()
+    child = server.add_entry(parent_id=parent.id, display_in_search=-1, moderation_status=1)
+    wanted = KalturaBaseEntryFilter(parentEntryIdEqual=parent.id, moderationStatusIn="1,6")
+    assert [e.id for e in client.baseEntry.list(wanted).objects] == [child.id]
+    assert client.baseEntry.list(KalturaBaseEntryFilter(parentEntryIdEqual=child.id)).objects == []
+
+
+@pytest.mark.parametrize("how", ["down", "slow"])
+def test_a_search_out_of_reach_answers_success_and_nothing(server: KalturaServer, client: Any, how: str) -> None:
+    """real-kaltura E231"""
+    entry = server.add_entry()
+    if how == "down":
+        server.settings.search_down = True
+    else:
+        server.settings.search_seconds, server.settings.search_limit_seconds = 1.0, 0.01
+    answer = find(client, VIDEO)
+    assert (answer.totalCount, answer.objects) == (0, [])
+    assert client.media.list().objects[0].id == entry.id
+    server.settings.search_down, server.settings.search_seconds = False, 0.0
+    assert found(client, VIDEO) == {entry.id}
+
+
+def test_the_index_may_know_what_is_gone_and_not_what_is_new(server: KalturaServer, client: Any) -> None:
+    gone, new, other = (server.add_entry().id for _ in range(3))
+    server.settings.not_indexed = frozenset({new})
+    server.lose_record(gone)
+    answer = find(client, VIDEO)
+    assert (answer.totalCount, [r.object.id for r in answer.objects]) == (2, [other])
+    server.settings.not_indexed = frozenset()
+    assert found(client, VIDEO) == {new, other}
+
+
+def test_ids_are_known_in_any_case_and_told_in_their_true_one(server: KalturaServer, client: Any) -> None:
+    """real-kaltura N04-N06"""
+    entry = server.add_entry(id="0_abcdefgh")
+    original = server.original(entry.id)
+    assert original is not None
+    for odd in ("0_ABCDEFGH", "0_abcDEFgh", "0_abcdefgh  "):
+        assert client.media.get(odd).id == entry.id
+        assets = client.flavorAsset.list(KalturaFlavorAssetFilter(entryIdEqual=odd)).objects
+        assert {asset.entryId for asset in assets} == {entry.id}
+    assert client.flavorAsset.get(original.id.upper()).id == original.id
+    token = client.uploadToken.add(KalturaUploadToken(fileName="v.mp4"))
+    assert client.uploadToken.get(token.id.upper()).id == token.id
+    with pytest.raises(KalturaException) as caught:
+        client.media.get(" 0_abcdefgh")
+    assert caught.value.code == "ENTRY_ID_NOT_FOUND"
 
 
 # 3.4: result, order, paging
