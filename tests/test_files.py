@@ -14,8 +14,8 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -309,19 +309,15 @@ def test_a_second_ctrl_c_ends_the_process_at_once(sandbox: Sandbox, arguments: l
     try:
         assert asked.wait(60)
         process.send_signal(signal.SIGINT)
-        if arguments[0] == "s3copy":
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(1)  # the entry in hand is finished, which cannot be
-        deadline = time.monotonic() + 60  # far sooner than the answer
-        while process.poll() is None and time.monotonic() < deadline:
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.2)  # two signals that come together are one
-        assert process.poll() is not None
-        _, told = process.communicate(timeout=20)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(2)  # two signals that come together are one
+            assert arguments[0] != "s3copy"  # the entry in hand is finished, which cannot be
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)  # far sooner than the answer
     finally:
         answered.set()
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode in (130, -signal.SIGINT)  # to a shell the same: Python was about to end
     assert told.splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in told
 
