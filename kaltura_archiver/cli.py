@@ -909,6 +909,16 @@ def config(app: App, /, style: str) -> None:
     def sign_in() -> str:
         kaltura = app.kaltura()
         kaltura.count(Query())
+        for note in kaltura.session_notes:
+            log.warning("kaltura: %s", note)
+        if kaltura.session_user and kaltura.user_exists() is False:
+            log.warning(
+                "kaltura: account %s has no user %s, who signs in here (%s): Kaltura takes the name all the same, and "
+                "what is done is entered under a user whom nobody knows; correct it, or add that user in the KMC",
+                settings.partner_id,
+                kaltura.session_user,
+                "KALTURA_USERID" if kaltura.session_user == settings.user_id else "the app token's own",
+            )
         way = "an app token" if settings.app_token_id else "the admin secret"
         return f"{settings.service_url}, partner {settings.partner_id}, by {way}"
 

@@ -113,6 +113,8 @@ ENTRY_GONE, CATEGORY_GONE = "ENTRY_ID_NOT_FOUND", "CATEGORY_NOT_FOUND"
 FEATURE_FORBIDDEN = "FEATURE_FORBIDDEN"
 ALREADY_REPLACED = "ENTRY_REPLACEMENT_ALREADY_EXISTS"
 TOKEN_FULL = 2
+# Of app tokens, the likely ones first: new ones are mostly made with SHA256, SHA1 is what a token has by default.
+HASH_TYPES = ("sha256", "sha1", "sha512", "md5")
 # The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
 # character set counts up to three bytes for one.
 MAX_TAGS_BYTES = 65_535
@@ -612,6 +614,25 @@ class Page:
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
+def _notes_of(session: Any, wanted_user: str) -> tuple[str, ...]:
+    """What a session that an app token gave lacks, by Kaltura's own answer; nothing where it does not say."""
+    kind, privileges = _int(session.sessionType), _text(session.privileges).split(",")
+    notes = []
+    if wanted_user and (user := _text(session.userId)) and user != wanted_user:
+        notes.append(f"the app token is the user {user}'s: KALTURA_USERID {wanted_user} does not count; leave it out")
+    if kind is not None and kind != KalturaSessionType.ADMIN:
+        notes.append(
+            "the app token gives user sessions: entries of other people cannot be changed and searches may not show "
+            "them; make one with sessionType 2 (ADMIN)"
+        )
+    if "disableentitlement" not in privileges:
+        notes.append(
+            "the app token lacks the privilege disableentitlement: entries in private categories may not be seen; "
+            "make one whose sessionPrivileges hold it"
+        )
+    return tuple(notes)
+
+
 def _as_stored(tags: str) -> str:
     """What Kaltura makes of a field of tags when it is written."""
     return ", ".join(normalised_tags(split_tags(tags)))
@@ -698,6 +719,9 @@ class Kaltura:
         self._usual_tags: dict[int, frozenset[str]] | None = None
         self._partner = settings.partner_id.strip().lstrip("0")
         self._paths: dict[int, tuple[float, frozenset[int], str]] = {}  # (when read, above, full name) of a category
+        self._hash_types: tuple[str, ...] = HASH_TYPES
+        self.session_user = settings.user_id  # an app token may have a user of its own
+        self.session_notes: tuple[str, ...] = ()  # what is odd about the session that an app token gives
         self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause)
 
@@ -715,40 +739,40 @@ class Kaltura:
         except ValueError:
             raise ConfigError(f"KALTURA_PARTNERID must be a number, not {s.partner_id!r}") from None
         client = self._take_client()
-        client.setKs(NotImplemented)
+        client.requestConfiguration.pop("ks", None)  # one that is set to anything is looked at: INVALID_KS [R]
         try:
-            if s.app_token_id:
-                widget = self._retrying("sign in", lambda: client.session.startWidgetSession(f"_{partner}"))
-                widget_ks = _text(widget.ks)
-                hide(widget_ks)
-                ks = self._app_session(client, widget_ks)
-            else:
-                ks = _text(
-                    self._retrying(
-                        "sign in",
-                        lambda: client.session.start(
-                            s.secret, s.user_id, KalturaSessionType.ADMIN, partner, 86400, "disableentitlement"
-                        ),
-                    )
-                )
+            ks = self._app_session(client, partner) if s.app_token_id else self._secret_session(client, partner)
         except KalturaError as error:
             if error.code == "":
                 raise ConfigError(
                     f"cannot reach Kaltura at {redact(s.service_url)}: {error}; check KALTURA_SERVICE_URL"
                 ) from error
-            names = "KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN" if s.app_token_id else "KALTURA_SECRET"
-            raise ConfigError(f"cannot {error}; check KALTURA_PARTNERID, {names}") from error
+            raise ConfigError(f"cannot sign in: {self._sign_in_advice(error, partner)}") from error
         if not ks:
             raise ConfigError("Kaltura gave no session; check the credentials and KALTURA_SERVICE_URL")
         hide(ks)
         self._ks = ks
         self._idle.append(client)
 
-    def _app_session(self, client: Any, widget_ks: str) -> str:
-        """Exchange an app token for a KS. The hash type is not told to us, so the likely ones are tried in turn."""
+    def _secret_session(self, client: Any, partner: int, kind: int = KalturaSessionType.ADMIN) -> str:
         s = self._settings
+        start = partial(client.session.start, s.secret, s.user_id, kind, partner, 86400, "disableentitlement")
+        return _text(self._retrying("sign in", start))
+
+    def _app_session(self, client: Any, partner: int) -> str:
+        """Exchange an app token for a KS.
+
+        Nobody tells its hash type: the widget's answer has no such field, and appToken.get is not for widget sessions.
+        So the likely ones are tried in turn, which locks nothing [R S24-S27], and the right one is remembered.
+        """
+        s = self._settings
+        widget = self._retrying("sign in", lambda: client.session.startWidgetSession(f"_{partner}"))
+        widget_ks = _text(getattr(widget, "ks", ""))
+        if not widget_ks:
+            raise KalturaError("sign in: Kaltura gave no session of the default widget", retryable=True)
+        hide(widget_ks)
         client.setKs(widget_ks)
-        for name in ("sha1", "sha256", "sha512", "md5"):
+        for name in self._hash_types:
             token_hash = hashlib.new(name, (widget_ks + s.app_token).encode()).hexdigest()
             user = s.user_id or NotImplemented
             start = partial(
@@ -757,11 +781,61 @@ class Kaltura:
             try:
                 answer: Any = self._retrying("sign in", start)
             except KalturaError as error:
-                if error.code == "INVALID_APP_TOKEN_HASH" and name != "md5":
+                if error.code == "INVALID_APP_TOKEN_HASH" and name != self._hash_types[-1]:
                     continue
                 raise
+            self._hash_types = (name,)
+            self.session_user = _text(answer.userId)
+            self.session_notes = _notes_of(answer, s.user_id)
             return _text(answer.ks)
         raise AssertionError("unreachable")
+
+    def _sign_in_advice(self, error: KalturaError, partner: int) -> str:
+        """What a refused sign-in means and what to do about it (real-kaltura S02-S09, S13, S24-S34)."""
+        s = self._settings
+        said = str(error).removeprefix("sign in: ")
+        if error.code == "SERVICE_FORBIDDEN_CONTENT_BLOCKED":
+            return f"there is no account {partner}, or it is blocked ({said}); check KALTURA_PARTNERID"
+        if error.code == "INVALID_WIDGET_ID":
+            return (
+                f"account {partner} has no default widget _{partner}, without which no app token works ({said}); check "
+                "KALTURA_PARTNERID, have the widget made again by Kaltura's support, or use KALTURA_SECRET"
+            )
+        if error.code == "INVALID_APP_TOKEN_HASH":
+            return f"KALTURA_APP_TOKEN is not the token of KALTURA_APP_TOKEN_ID {s.app_token_id} ({said})"
+        if s.app_token_id:
+            return f"{said}; check KALTURA_PARTNERID, KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN"
+        if error.code == "START_SESSION_ERROR" and self._is_user_secret(partner):
+            return (
+                f"KALTURA_SECRET is the user secret of account {partner}, which opens no session that may change "
+                "entries; take the administrator secret, or better an app token"
+            )
+        if error.code == "START_SESSION_ERROR":
+            return f"KALTURA_SECRET is not the administrator secret of account {partner} ({said}); check both"
+        return f"{said}; check KALTURA_PARTNERID and KALTURA_SECRET"
+
+    def _is_user_secret(self, partner: int) -> bool:
+        """Whether the secret that opens no admin session opens a user's (S06, S07)."""
+        client = self._take_client()
+        client.requestConfiguration.pop("ks", None)
+        try:
+            ks = self._secret_session(client, partner, KalturaSessionType.USER)
+        except KalturaError:
+            return False
+        hide(ks)
+        return bool(ks)
+
+    def user_exists(self) -> bool | None:
+        """Whether the account has the user whose session this is; None if it may not ask."""
+        try:
+            self._call("look for the user", lambda c: c.user.get(self.session_user))
+        except KalturaError as error:
+            if error.code == "INVALID_USER_ID":
+                return False
+            if error.retryable:
+                raise
+            return None
+        return True
 
     def _take_client(self) -> Any:
         """A client that is nobody else's: KalturaApiClient is not thread-safe. To be given back when it did well.

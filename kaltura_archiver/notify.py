@@ -326,7 +326,7 @@ class Sent:
     @classmethod
     def now(cls, notice: Notice) -> Sent:
         items = notice.items.values()
-        return cls(tuple(notice.items), datetime.now(UTC), owners=tuple(item.owner_id for item in items))
+        return cls(notice.entry_ids, datetime.now(UTC), owners=tuple(item.owner_id for item in items))
 
 
 class Ledger:

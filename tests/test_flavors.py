@@ -17,15 +17,16 @@ from looking import Run, do_not_wait, original_of, shown, state_of, tags_of, wri
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura import Asset
+from kaltura_archiver.sandbox.kaltura_library import DERIVED_TAGS, SOURCE_TAGS
 from kaltura_archiver.sandbox.world import Sandbox
 
 # What people set: on the original, and on a derived flavor; another one keeps what it got by itself.
 PEOPLE = {
     0: ("German", "Vorlesung, 1. Teil: „Einführung“", "source,web,alt_audio"),
-    1: ("Hebrew", "שיעור", "mobile,web,mbr"),
-    2: ("", "", "mobile,web,mbr"),
+    2: ("Hebrew", "שיעור", DERIVED_TAGS),
+    3: ("", "", DERIVED_TAGS),
 }
-USUAL = {number: ("", "", "source" if number == 0 else "mobile,web,mbr") for number in PEOPLE}
+USUAL = {number: ("", "", SOURCE_TAGS if number == 0 else DERIVED_TAGS) for number in PEOPLE}
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,7 @@ def test_they_are_there_after_replace_and_after_restore(sandbox: Sandbox, run: R
         "entry": entry_id,
         "flavors": {
             "0": {"language": PEOPLE[0][0], "label": PEOPLE[0][1], "tags": PEOPLE[0][2]},
-            "1": {"language": PEOPLE[1][0], "label": PEOPLE[1][1]},
+            "2": {"language": PEOPLE[2][0], "label": PEOPLE[2][1]},
         },
     }
     assert [key for key in sandbox.s3.keys() if "settings" in key] == [f"settings/{entry_id}.json"]  # noqa: SIM118
@@ -115,11 +116,11 @@ def test_they_are_there_after_replace_and_after_restore(sandbox: Sandbox, run: R
 def test_in_place_the_new_assets_get_what_else_was_set_on_the_old(sandbox: Sandbox, run: Run) -> None:
     sandbox.kaltura.settings.entry_replacement = sandbox.kaltura.settings.late_flavor = False
     entry_id = sandbox.add(State.ARCHIVED)
-    asset = assets_of(sandbox, entry_id)[1]
+    asset = assets_of(sandbox, entry_id)[2]
     asset.partner_data, asset.partner_description, asset.is_default = "<xml/>", "for people", True
     for command in ("replace_video", "restore"):
         assert act(run, command, entry_id, "--allow-in-place").outcomes == {entry_id: "done"}
-        now = assets_of(sandbox, entry_id)[1]
+        now = assets_of(sandbox, entry_id)[2]
         assert (now.partner_data, now.partner_description, now.is_default) == ("<xml/>", "for people", True)
         assert now.id != asset.id
 
@@ -158,7 +159,7 @@ def test_entries_without_any_cost_nothing_and_leave_nothing(sandbox: Sandbox, ru
 
 def test_a_dry_run_says_it_and_does_nothing(sandbox: Sandbox, run: Run) -> None:
     labelled, tagged = (sandbox.add(State.ARCHIVED) for _ in range(2))
-    set_on(sandbox, labelled, {1: ("", "a label", "mobile,web,mbr")})
+    set_on(sandbox, labelled, {2: ("", "a label", DERIVED_TAGS)})
     set_on(sandbox, tagged, {0: ("", "", "source,web,mbr")})
     plain = sandbox.add(State.ARCHIVED)
     rows = {row["entry_id"]: row["detail"] for row in run("replace_video", "--all").rows}
@@ -190,7 +191,7 @@ def test_a_foreign_object_in_their_place_stops_a_replacement_and_no_restore(sand
     ran = act(run, "replace_video", entry_id)
     assert ran.outcomes == {entry_id: "failed"}
     assert f"settings/{entry_id}.json in the bucket is not what this program writes there: move it away" in ran.out
-    set_on(sandbox, other, {0: ("French", "", "source")})
+    set_on(sandbox, other, {0: ("French", "", SOURCE_TAGS)})
     ran = act(run, "restore", other)
     assert ran.outcomes == {other: "done"}
     assert "could not be kept" in ran.err
@@ -263,10 +264,10 @@ def test_a_change_that_kaltura_drops_in_silence_is_told(sandbox: Sandbox, run: R
 
 def test_flavors_that_are_still_being_made_get_theirs_from_repair(sandbox: Sandbox, run: Run) -> None:
     sandbox.kaltura.settings.late_flavor = True
-    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {**PEOPLE, 2: ("", "the last", "mobile,web,mbr")})
+    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {**PEOPLE, 3: ("", "the last", DERIVED_TAGS)})
     ran = act(run, "replace_video", entry_id)
     assert ran.outcomes == {entry_id: "done"}
-    late = assets_of(sandbox, entry_id)[2]
+    late = assets_of(sandbox, entry_id)[3]
     if late.status == 1:  # else it was ready so soon
         assert f"repair will set when they are ready: {late.id} is CONVERTING" in ran.out
         assert sandbox.s3.tags(entry_id)["settings"] == "due"
@@ -277,7 +278,7 @@ def test_flavors_that_are_still_being_made_get_theirs_from_repair(sandbox: Sandb
     assert (ran.code, ran.outcomes) == (3, {entry_id: "waiting"})
     late.status = 2
     assert act(run, "repair", entry_id).outcomes == {entry_id: "done"}
-    assert settings_on(sandbox, entry_id)[2][1] == "the last"
+    assert settings_on(sandbox, entry_id)[3][1] == "the last"
 
 
 def test_a_flavor_that_the_placeholder_does_not_yield_gets_its_own_when_it_comes_back(
@@ -288,12 +289,12 @@ def test_a_flavor_that_the_placeholder_does_not_yield_gets_its_own_when_it_comes
     video = sandbox.video() * 40
     sandbox.kaltura.settings.flavor_min_bytes = len(sandbox.placeholder)
     entry_id = sandbox.add(State.ARCHIVED, content=video, derived=3)
-    wanted = PEOPLE | {2: ("English", "two", "mobile,web,mbr"), 3: ("", "three", "mobile,web,mbr,mine")}
+    wanted = PEOPLE | {3: ("English", "two", DERIVED_TAGS), 4: ("", "three", f"{DERIVED_TAGS},mine")}
     ids = {number: asset.id for number, asset in assets_of(sandbox, set_on(sandbox, entry_id, wanted)).items()}
     ran = act(run, "replace_video", entry_id)
     assert (ran.outcomes, sandbox.s3.tags(entry_id)["settings"]) == ({entry_id: "done"}, "set"), ran.err
     now = assets_of(sandbox, entry_id)
-    assert [now[number].status for number in range(4)] == [2, 2, 4, 4]
+    assert [now[number].status for number in (0, 2, 3, 4)] == [2, 2, 4, 4]
     assert {number: asset.id for number, asset in now.items()} == ids
     ran = act(run, "restore", entry_id)
     assert ran.outcomes == {entry_id: "done"}, ran.err
@@ -306,20 +307,20 @@ def test_what_a_person_sets_meanwhile_wins_and_what_is_lost_takes_nothing_away(s
     sandbox.kaltura.settings.late_flavor = False
     entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED))
     assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
-    set_on(sandbox, entry_id, {0: ("German", "renamed while it was away", "source"), 1: ("", "", "mobile,web,mbr")})
+    set_on(sandbox, entry_id, {0: ("German", "renamed while it was away", SOURCE_TAGS), 2: ("", "", DERIVED_TAGS)})
     assert act(run, "restore", entry_id).outcomes == {entry_id: "done"}
     assert settings_on(sandbox, entry_id)[0] == ("German", "renamed while it was away", PEOPLE[0][2])
-    assert settings_on(sandbox, entry_id)[1] == PEOPLE[1]
+    assert settings_on(sandbox, entry_id)[2] == PEOPLE[2]
 
 
 def test_a_label_set_after_s3copy_is_kept_too(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.INITIAL)
     assert act(run, "s3copy", entry_id).outcomes == {entry_id: "done"}
     assert kept(sandbox, entry_id) is None
-    set_on(sandbox, entry_id, {0: ("Dutch", "", "source")})
+    set_on(sandbox, entry_id, {0: ("Dutch", "", SOURCE_TAGS)})
     for command in ("replace_video", "restore"):
         assert act(run, command, entry_id).outcomes == {entry_id: "done"}
-        assert settings_on(sandbox, entry_id)[0] == ("Dutch", "", "source")
+        assert settings_on(sandbox, entry_id)[0] == ("Dutch", "", SOURCE_TAGS)
 
 
 def test_what_an_older_version_replaced_is_restored_as_before(sandbox: Sandbox, run: Run) -> None:
@@ -349,7 +350,7 @@ def test_who_may_not_know_usual_tags_keeps_them_all(sandbox: Sandbox, run: Run) 
     entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {0: ("", "", "source,web,mine")})
     assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
     flavors = (kept(sandbox, entry_id) or {})["flavors"]
-    assert flavors == {"0": {"tags": "source,web,mine"}, **{str(n): {"tags": "mobile,web,mbr"} for n in (1, 2)}}
+    assert flavors == {"0": {"tags": "source,web,mine"}, **{str(n): {"tags": DERIVED_TAGS} for n in (2, 3)}}
 
 
 def test_a_placeholder_map_by_language_fits_twice(
@@ -361,7 +362,7 @@ def test_a_placeholder_map_by_language_fits_twice(
     (tmp_path / "de.mp4").write_bytes(german)
     (tmp_path / "map.toml").write_text('[language]\nGerman = "de.mp4"\n')
     monkeypatch.setenv("PLACEHOLDER_MAP", str(tmp_path / "map.toml"))
-    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {0: ("German", "", "source")})
+    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED), {0: ("German", "", SOURCE_TAGS)})
     for _ in range(2):
         assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
         assert shown(sandbox, entry_id) == german
@@ -375,10 +376,10 @@ def test_a_plan_says_it_and_a_label_set_after_the_review_is_no_drift(
     plan = tmp_path / "plan.jsonl"
     assert run("plan", "replace", "--all", "--output", plan).code == 0
     assert "keep language, label and tags" in plan.read_text()
-    set_on(sandbox, later, {0: ("Dutch", "new", "source")})
+    set_on(sandbox, later, {0: ("Dutch", "new", SOURCE_TAGS)})
     ran = run("apply", plan, "--no-dry-run", "--max-drift", 0)
     assert ran.outcomes == {labelled: "done", later: "done"}, ran.err
-    assert settings_on(sandbox, later)[0] == ("Dutch", "new", "source")
+    assert settings_on(sandbox, later)[0] == ("Dutch", "new", SOURCE_TAGS)
 
 
 # Killed in the middle

@@ -498,7 +498,21 @@ def test_an_answer_that_lacks_flavors_it_counted_is_an_error(
     assert writes(sandbox) == []
 
 
+def test_a_placeholder_that_is_missing_keeps_no_video_from_coming_back(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    monkeypatch.setenv("PLACEHOLDER_VIDEO", "absent.mp4")
+    assert run("restore", "--id", entry_id).outcomes == {entry_id: "would"}
+    assert run("verify", "--id", entry_id).outcomes == {entry_id: "done"}
+
+
 # Ids in another spelling (issue 10, fault 5; real-kaltura N04-N06)
+
+
+def copies(sandbox: Sandbox) -> list[str]:
+    keys: list[str] = sandbox.s3.keys()
+    return [key for key in keys if "/" not in key]
 
 
 def spellings(entry_id: str) -> list[str]:

@@ -12,8 +12,11 @@ from typing import Any
 
 from .control import Control
 from .kaltura_http import Endpoint
-from .kaltura_library import Library
+from .kaltura_library import FIRST_THUMBNAIL, SOURCE_TAGS, Library
 from .kaltura_records import (
+    ENTRY_MISSING,
+    FILE_MISSING,
+    FLAVOR_MISSING,
     READY,
     AppToken,
     Asset,
@@ -58,9 +61,10 @@ class KalturaServer:
         self.user_id = user_id
         self.app_token_id = new_id()
         self.app_token = f"sandbox-app-token-{self.app_token_id[2:]}"
-        self.library = Library(control.clock, self.settings)
+        self.library = Library(control.clock, self.settings, partner_id)
         self.index = Index(self.library)
         self.sessions = Sessions(self.library, partner_id, secret)
+        self.user_secret = self.sessions.user_secret
         self.services = Services(self.library, self.index, self.sessions, partner_id, secret)
         self.library.app_tokens[self.app_token_id] = AppToken(
             self.app_token_id, self.app_token, user_id=user_id, privileges="disableentitlement"
@@ -68,6 +72,7 @@ class KalturaServer:
         self._endpoint = Endpoint(self)
         self.url = f"http://127.0.0.1:{self._endpoint.server_address[1]}"
         self.services.base_url = self.url
+        self.services.user_ids.add(user_id)
         self._started = False
 
     def start(self) -> None:
@@ -144,6 +149,16 @@ class KalturaServer:
             entry_id = id or new_id()
             fields.setdefault("user_id", creator_id)
             fields.setdefault("updated_at", created)
+            if content is not None:
+                stored = Content.of(content)
+            elif content_bytes is not None:
+                stored = Content.zeros(content_bytes)
+            else:
+                stored = Content.of(f"the original of {entry_id}\n".encode() * 100)
+            empty = status == "7"
+            fields.setdefault("duration_ms", 0 if empty else stored.duration_ms)
+            fields.setdefault("thumbnail_version", 0 if empty else FIRST_THUMBNAIL)
+            fields.setdefault("source_type", "6" if empty else "1")
             entry = Entry(
                 entry_id,
                 name=name,
@@ -161,13 +176,7 @@ class KalturaServer:
                 **fields,
             )
             self.library.put_entry(entry)
-            if content is not None:
-                stored = Content.of(content)
-            elif content_bytes is not None:
-                stored = Content.zeros(content_bytes)
-            else:
-                stored = Content.of(f"the original of {entry_id}\n".encode() * 100)
-            if status == "7":
+            if empty:
                 return entry
             made: list[Asset] = []
             if original:
@@ -178,7 +187,7 @@ class KalturaServer:
                     is_original=True,
                     status=original_status,
                     file_ext=file_ext,
-                    tags="source",
+                    tags=SOURCE_TAGS,
                     created_at=created,
                 )
                 asset.store(stored, 2)
@@ -225,19 +234,20 @@ class KalturaServer:
         """What the file host serves for an asset; LookupError if nothing."""
         asset = self.assets[asset_id]
         content = self.served(asset.entry_id, asset_id, "" if version is None else str(version))
-        if content is None:
-            raise LookupError(f"nothing is served for flavor asset {asset_id}")
+        if isinstance(content, str):
+            raise LookupError(f"nothing is served for flavor asset {asset_id}: {content}")
         return content.read()
 
-    def served(self, entry_id: str, asset_id: str, version: str) -> Content | None:
-        """The file behind a download URL, or None where the host answers with an error."""
+    def served(self, entry_id: str, asset_id: str, version: str) -> Content | str:
+        """The file behind a download URL, or the host's error."""
         with self.library.lock:
             self.refresh()
-            asset = self.assets.get(asset_id)
-            entry = self.entries.get(entry_id)
-            if asset is None or entry is None or entry.deleted or asset.entry_id != entry_id or not asset.locally_ready:
-                return None
-            return asset.contents.get(int(version) if version.isdigit() else asset.version)
+            entry, asset = self.library.find_entry(entry_id), self.library.find_asset(asset_id)
+            if entry is None or entry.deleted:
+                return ENTRY_MISSING
+            if asset is None or asset.entry_id != entry.id or not asset.locally_ready:
+                return FLAVOR_MISSING
+            return asset.contents.get(int(version) if version.isdigit() else asset.version, FILE_MISSING)
 
     # Another author, and time
 

@@ -17,20 +17,26 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from .control import Fault, Request
-from .kaltura_records import Content
-from .kaltura_sessions import Session, session_hash
+from .kaltura_records import ENTRY_MISSING, FILE_MISSING, FLAVOR_MISSING, Content
+from .kaltura_services import Action
+from .kaltura_sessions import ADMIN, Session, session_hash
 from .kaltura_wire import (
     ERRORS,
     ApiError,
     Call,
     MalformedRequest,
     PostedFile,
+    as_bool,
     check_characters,
     envelope,
+    error_json,
     error_xml,
+    only_fields,
     parse_body,
+    split_csv,
     split_url,
     to_xml,
+    without_nulls,
 )
 from .serving import PromptServer
 
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
 
 _BEFORE_ACTING = ("drop_before", "http_500", "http_503", "empty")
 _UNLOGGED = {"ks", "kalsig", "secret", "tokenHash", "clientTag", "apiVersion", "format", "service", "action", "session"}
-_COMMON = ("ks", "clientTag", "apiVersion", "partnerId", "format")
+_COMMON = ("ks", "clientTag", "apiVersion", "partnerId", "format", "ignoreNull", "responseProfile")
 _REFERENCE = re.compile(r"\{(\d+):result((?::[^{}:]+)*)\}")
 _HTML = b"<html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
 _DIE = {"X-Kaltura-App": "exiting on error 1 - INTERNAL_ERROR", "X-Kaltura": "error-1"}
@@ -55,7 +61,10 @@ class Unanswered(Exception):
 
 @dataclasses.dataclass
 class Answer:
-    """An answer to send: a part of `content`, or without any body where only the headers were asked for."""
+    """An answer to send: a part of `content`, or without any body where only the headers were asked for.
+
+    `promised` is its Content-Length where that is another than the number of its bytes: then the connection breaks off.
+    """
 
     content: Content
     status: int = 200
@@ -63,13 +72,14 @@ class Answer:
     start: int = 0
     end: int = -1
     only_headers: bool = False
+    promised: int = -1
 
     def __post_init__(self) -> None:
         if self.end < 0:
             self.end = self.content.size
 
 
-def text_answer(data: bytes, status: int = 200, content_type: str = "text/xml", **headers: str) -> Answer:
+def text_answer(data: bytes, status: int = 200, content_type: str = "text/xml;charset=UTF-8", **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(Content.of(data), status, {"Content-Type": content_type, **named})
 
@@ -174,15 +184,23 @@ class _Handler(BaseHTTPRequestHandler):
         fault: Fault | None = None
         try:
             if service.lower() == "multirequest":
-                xml, fault = _multirequest(self.server.owner, parameters)
+                results, fault = _multirequest(self.server.owner, parameters)
+                shown = (
+                    _shown(results, parameters) if isinstance(results, ApiError) else _all_shown(results, parameters)
+                )
             else:
                 call = Call(service or str(parameters.get("service", "")), action or str(parameters.get("action", "")))
                 call.parameters = parameters
-                xml, _, fault = _run(self.server.owner, call)
+                result, fault = _run(self.server.owner, call)
+                shown = _shown(result, parameters)
         except Unanswered as end:
             self._deliver(text_answer(b""), end.fault)
             return
-        self._deliver(text_answer(envelope(xml, time.monotonic() - started), X_Me="sandbox"), fault)
+        if _wants_json(parameters):
+            answer = text_answer(shown.encode(), content_type="application/json")
+        else:
+            answer = text_answer(envelope(shown, time.monotonic() - started))
+        self._deliver(answer, fault)
 
     # The file host
 
@@ -211,19 +229,18 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))
         now = owner.control.clock.now()
         if self.server.file_errors.get(self.path, 0.0) > now:
-            return _file_error("FILE_NOT_FOUND")
+            return _file_error(FILE_MISSING)
         if not owner.services.url_token_is_good(path, query.get("__gda__", "")):
             return text_answer(_HTML, 403, "text/html")
         content = owner.served(names.get("entryId", ""), names.get("flavorId", ""), names.get("v", ""))
-        if content is None:
+        if not isinstance(content, Content):
             if owner.settings.file_error_cache_seconds > 0:
                 self.server.file_errors[self.path] = now + owner.settings.file_error_cache_seconds
-            return _file_error("FLAVOR_NOT_FOUND")
+            return _file_error(content)
         headers = {
             "Content-Type": "video/mp4",
             "Accept-Ranges": "bytes",
-            "Cache-Control": "public, max-age=8640000",
-            "X-Kaltura": "cached-dispatcher",
+            "Cache-Control": "public, max-age=8640000, max-stale=0",
         }
         return _ranged(Answer(content, 200, headers), wanted)
 
@@ -256,7 +273,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(answer.end - answer.start))
+        length = answer.end - answer.start
+        broken = answer.promised > length and not answer.only_headers and sent_until is None
+        self.send_header("Content-Length", str(answer.promised if broken else length))
         self.send_header("Connection", "keep-alive")
         pieces: Iterator[memoryview] = iter(())
         if not answer.only_headers:
@@ -267,6 +286,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"".join(head) + bytes(next(pieces, b"")))
         for piece in pieces:
             self.wfile.write(piece)
+        if broken:
+            self._cut_connection()
 
     def _cut_connection(self) -> None:
         self.close_connection = True
@@ -274,8 +295,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
 
-def _run(owner: KalturaServer, call: Call) -> tuple[str, Any, Fault | None]:
-    """Do one action: its answer as XML (an error's too), its plain result, and the fault for the way back."""
+def _run(owner: KalturaServer, call: Call) -> tuple[Any, Fault | None]:
+    """Do one action: its answer or an ApiError, and the fault for the way back."""
     p = call.parameters
     try:
         action = owner.services.find(call.service, call.action)
@@ -284,16 +305,16 @@ def _run(owner: KalturaServer, call: Call) -> tuple[str, Any, Fault | None]:
             subject = str(p["filter"].get("entryIdEqual") or p["filter"].get("entryIdIn") or "")
     except ApiError as error:
         owner.control.begin("kaltura", f"{call.service}.{call.action}", writes=True, parameters=_loggable(p))
-        return error_xml(error), None, None
+        return error, None
     ks = str(p.get("ks") or "")
     request, fault = owner.control.begin(
         "kaltura", name, subject=subject, writes=writes, parameters=_loggable(p), session=session_hash(ks)
     )
     if fault and fault.kind in _BEFORE_ACTING:
         raise Unanswered(fault)
-    value: Any = None
     if fault and fault.kind == "flip" and isinstance(p.get("fileData"), PostedFile):
         p["fileData"] = PostedFile(p["fileData"].name, flipped_bytes(p["fileData"].data))
+    result: Any = None
     try:
         if fault and fault.kind == "error":
             raise _named_error(fault, request)
@@ -303,31 +324,74 @@ def _run(owner: KalturaServer, call: Call) -> tuple[str, Any, Fault | None]:
                 if needed not in p:
                     raise ApiError("MISSING_MANDATORY_PARAMETER", needed)
             check_characters(p)
-            session = Session("", owner.partner_id, "", 0, 0, ())
-            if not action.public:
-                if not ks:
-                    raise ApiError("SERVICE_FORBIDDEN", f"{call.service}->{call.action}")
-                session = owner.sessions.check(ks)
-                if session.widget and not action.widget:
-                    raise ApiError("SERVICE_FORBIDDEN", f"{call.service}->{call.action}")
+            session = _session(owner, action, ks)
             try:
-                value = action.handler(session, p)
+                result = action.handler(session, p)
             finally:
                 owner.index.commit()
-        xml = to_xml(value)
     except ApiError as error:
-        xml, value = error_xml(error), None
+        result = error
     except (TypeError, ValueError, KeyError, AttributeError):
         # As the service answers parameters of a shape it does not expect; printed, for it may be the sandbox's fault.
         traceback.print_exc(file=sys.stderr)
-        xml, value = error_xml(ApiError("INTERNAL_SERVERL_ERROR")), None
+        result = ApiError("INTERNAL_SERVERL_ERROR")
     if fault and fault.after:
         fault.after(request)
-    return xml, value, fault
+    return result, fault
 
 
-def _multirequest(owner: KalturaServer, parameters: dict[str, Any]) -> tuple[str, Fault | None]:
-    """Run the numbered calls in order; a reference to what is not there becomes the empty string (1.3)."""
+def _session(owner: KalturaServer, action: Action, ks: str) -> Session:
+    """Who asks. A KS is looked at wherever one is sent, but by `session.start`; ApiError for who may not ask this."""
+    nobody = Session("", owner.partner_id, "", 0, 0, ())
+    if action.ignores_ks or (action.public and not ks):
+        return nobody
+    if not ks and not action.anyone:
+        raise ApiError("SERVICE_FORBIDDEN", action.full_name)
+    session = owner.sessions.check(ks) if ks else nobody
+    if session.widget and not (action.public or action.widget or action.anyone):
+        raise ApiError("SERVICE_FORBIDDEN", action.full_name)
+    if action.admin and session.type != ADMIN:
+        raise ApiError("SERVICE_FORBIDDEN", action.full_name)
+    return session
+
+
+def _wants_json(parameters: dict[str, Any]) -> bool:
+    return str(parameters.get("format", "")) == "1"
+
+
+def _shown(result: Any, parameters: dict[str, Any]) -> str:
+    """One result on the wire: XML, or the whole answer in JSON."""
+    if _wants_json(parameters):
+        return json.dumps(_as_json(result))
+    if isinstance(result, ApiError):
+        return error_xml(result)
+    profile = parameters.get("responseProfile")
+    if isinstance(profile, dict) and profile.get("fields"):
+        result = only_fields(result, frozenset(split_csv(profile["fields"])))
+    if as_bool(parameters.get("ignoreNull")):
+        return to_xml(without_nulls(result), nulls=False)
+    return to_xml(result)
+
+
+def _all_shown(results: ApiError | list[tuple[Any, dict[str, Any]]], parameters: dict[str, Any]) -> str:
+    if isinstance(results, ApiError):
+        return _shown(results, parameters)
+    if _wants_json(parameters):
+        return json.dumps([_as_json(result) for result, _ in results])
+    return "".join([f"<item>{_shown(result, own)}</item>" for result, own in results])
+
+
+def _as_json(result: Any) -> Any:
+    return error_json(result) if isinstance(result, ApiError) else without_nulls(result)
+
+
+def _multirequest(
+    owner: KalturaServer, parameters: dict[str, Any]
+) -> tuple[ApiError | list[tuple[Any, dict[str, Any]]], Fault | None]:
+    """Run the numbered calls in order: each result with its parameters.
+
+    A reference to what is not there becomes the empty string (1.3).
+    """
     calls: list[Call] = []
     number = 0 if "0" in parameters else 1
     while isinstance(parameters.get(str(number)), dict):
@@ -359,20 +423,18 @@ def _multirequest(owner: KalturaServer, parameters: dict[str, Any]) -> tuple[str
     if fault and fault.kind in _BEFORE_ACTING:
         raise Unanswered(fault)
     if fault and fault.kind == "error":
-        return error_xml(_named_error(fault, request)), fault
+        return _named_error(fault, request), fault
     worst = fault
     results: list[Any] = []
-    items: list[str] = []
     for call in calls:
         call.parameters = _resolve(call.parameters, results)
-        xml, value, own_fault = _run(owner, call)
-        results.append(value)
-        items.append(f"<item>{xml}</item>")
+        result, own_fault = _run(owner, call)
+        results.append(result)
         if own_fault and own_fault.kind not in ("error", "none") and worst is None:
             worst = own_fault
     if fault and fault.after:
         fault.after(request)
-    return "".join(items), worst
+    return [(result, call.parameters) for result, call in zip(results, calls, strict=True)], worst
 
 
 def _resolve(value: Any, results: list[Any]) -> Any:
@@ -435,36 +497,59 @@ def flipped(content: Content, start: int, end: int) -> Content:
 
 # Of KExternalErrors; 1, 5 and 6 as recorded (real-kaltura N13, F53, F50).
 _FILE_ERRORS = {
-    "ENTRY_NOT_FOUND": (1, "requested entry not found"),
+    ENTRY_MISSING: (1, "requested entry not found"),
     "ACCESS_CONTROL_RESTRICTED": (3, "entry restricted due to access-control"),
-    "FILE_NOT_FOUND": (5, "required file was not found"),
-    "FLAVOR_NOT_FOUND": (6, "requested flavor was not found"),
+    FILE_MISSING: (5, "required file was not found"),
+    FLAVOR_MISSING: (6, "requested flavor was not found"),
     "IP_COUNTRY_BLOCKED": (16, ""),
     "DELIVERY_METHOD_NOT_ALLOWED": (18, "Delivery method not allowed"),
 }
 
 
 def _file_error(code: str) -> Answer:
+    """The host's way to fail: status 200, no bytes, the reason in a header."""
     number, text = _FILE_ERRORS.get(code, (1, code))
-    return empty_answer({"X-Kaltura-App": f"exiting on error {number} - {text}", "X-Kaltura": f"error-{number}"})
+    headers = {
+        "Content-Type": "application/force-download" if code == FILE_MISSING else "text/html; charset=UTF-8",
+        "X-Kaltura-App": f"exiting on error {number} - {text}",
+        "X-Kaltura": f"error-{number}",
+        "Cache-Control": "private, max-age=60, max-stale=0",
+    }
+    return empty_answer(headers)
 
 
 def _ranged(answer: Answer, wanted: str) -> Answer:
-    """The part that a Range header asks for: 206, or 416 where there is none; anything else is the whole."""
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted.replace(" ", ""))
-    if not found or not (found.group(1) or found.group(2)):
+    """The part that a Range header asks for (real-kaltura F300-F46): 206, or 416 for several ranges and for nonsense.
+
+    The unit is not looked at. A suffix longer than the file is promised and cannot be kept: the answer breaks off.
+    """
+    if not wanted:
         return answer
     size = answer.content.size
+    found = re.fullmatch(r"\w+=(\d*)-(\d*)", wanted.replace(" ", ""))
+    if not found or not (found.group(1) or found.group(2)):
+        return _no_range(size)
     if found.group(1):
         start = int(found.group(1))
         end = min(int(found.group(2)) + 1, size) if found.group(2) else size
     else:
-        start, end = max(0, size - int(found.group(2))), size
+        start, end = size - int(found.group(2)), size
     if start >= end:
-        return Answer(Content.of(b""), 416, {"Content-Range": f"bytes */{size}"})
-    answer.status, answer.start, answer.end = 206, start, end
+        return _no_range(size)
+    answer.status, answer.start, answer.end = 206, max(0, start), end
+    answer.promised = end - start
     answer.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return answer
+
+
+def _no_range(size: int) -> Answer:
+    headers = {
+        "Content-Type": "application/force-download",
+        "Content-Range": f"bytes 0-{size - 1}/{size}",
+        "Accept-Ranges": f"0-{size}",
+        "Cache-Control": "no-store, no-cache, must-revalidate, post-check=0, pre-check=0",
+    }
+    return Answer(Content.of(b""), 416, headers)
 
 
 # For people who run the sandbox as a process

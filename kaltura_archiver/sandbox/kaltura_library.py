@@ -11,7 +11,8 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from .control import Clock
 from .kaltura_records import (
@@ -36,21 +37,23 @@ from .kaltura_records import (
     KalturaSettings,
     Token,
     new_id,
+    same_id,
 )
 from .kaltura_wire import ApiError
 
 # The tags of flavor parameters, which a conversion gives to the flavor assets that it makes.
-SOURCE_TAGS, DERIVED_TAGS = "source", "mobile,web,mbr"
-Record = TypeVar("Record")
+SOURCE_TAGS, DERIVED_TAGS = "source,web", "mobile,web,mbr,iphone,iphonenew,ipad,ipadnew,dash"
+FIRST_THUMBNAIL = 100_002
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Library:
     """Every record, under one lock; time passes when `tick` is called."""
 
-    def __init__(self, clock: Clock, settings: KalturaSettings) -> None:
+    def __init__(self, clock: Clock, settings: KalturaSettings, partner_id: int = 0) -> None:
         self.clock = clock
         self.settings = settings
+        self.partner_id = partner_id
         self.lock = threading.RLock()
         self.progress = threading.Condition(self.lock)
         self.entries: dict[str, Entry] = {}
@@ -65,6 +68,11 @@ class Library:
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._imports: set[threading.Thread] = set()
+        self._moment: float | None = None  # when the job that runs was due, which may be a while ago
+        self._held: list[Callable[[], None]] = []
+        # True ids by what the database compares of them.
+        self._entry_ids: dict[str, str] = {}
+        self._asset_ids: dict[str, str] = {}
         self._second_links: dict[str, list[Callable[[], None]]] = {}
 
     def now(self) -> int:
@@ -78,37 +86,63 @@ class Library:
     def schedule(self, due: float, job: Callable[[], None]) -> None:
         heapq.heappush(self._jobs, (due, next(self._numbers), job))
 
+    def _now_or_due(self) -> float:
+        return self.clock.now() if self._moment is None else self._moment
+
     def tick(self) -> None:
         """Do what was due by now on the clock."""
+        if self._held and not self.settings.hold_jobs:
+            held, self._held = self._held, []
+            for start in held:
+                start()
         self._run_jobs(self.clock.now())
 
     def _run_jobs(self, until: float) -> None:
         with self.lock:
             while self._jobs and self._jobs[0][0] <= until:
-                heapq.heappop(self._jobs)[2]()
+                self._moment, _, job = heapq.heappop(self._jobs)
+                try:
+                    job()
+                finally:
+                    self._moment = None
 
     def finish(self) -> None:
         """Do everything that is under way, imports included, as if enough time had passed; what is held stays held."""
         while True:
+            self.await_imports()
             with self.lock:
-                threads = list(self._imports)
-            for thread in threads:
-                thread.join()
+                self.tick()
             self._run_jobs(sys.float_info.max)
             with self.lock:
                 if all(due == math.inf for due, *_ in self._jobs) and not self._imports:
                     return
 
+    def await_imports(self) -> None:
+        """Until every file that is being fetched has come, whatever becomes of it."""
+        with self.lock:
+            threads = list(self._imports)
+        for thread in threads:
+            thread.join()
+
     # Reading
 
+    def find_entry(self, entry_id: Any) -> Entry | None:
+        """The entry of this id, as the database compares ids; deleted ones too."""
+        entry_id = str(entry_id)
+        return self.entries.get(entry_id) or self.entries.get(self._entry_ids.get(same_id(entry_id), ""))
+
+    def find_asset(self, asset_id: Any) -> Asset | None:
+        asset_id = str(asset_id)
+        return self.assets.get(asset_id) or self.assets.get(self._asset_ids.get(same_id(asset_id), ""))
+
     def entry(self, entry_id: Any) -> Entry:
-        entry = by_id(self.entries, entry_id)
+        entry = self.find_entry(entry_id)
         if entry is None or entry.deleted:
             raise ApiError("ENTRY_ID_NOT_FOUND", entry_id)
         return entry
 
     def asset(self, asset_id: Any) -> Asset:
-        asset = by_id(self.assets, asset_id)
+        asset = self.find_asset(asset_id)
         if asset is None or asset.status == DELETED:
             raise ApiError("FLAVOR_ASSET_ID_NOT_FOUND", asset_id)
         return asset
@@ -120,7 +154,7 @@ class Library:
         return next((asset for asset in self.live_assets(entry_id) if asset.is_original), None)
 
     def token(self, token_id: Any) -> Token:
-        token = by_id(self.tokens, token_id)
+        token = self.tokens.get(same_id(token_id))
         if token is None or token.status == TOKEN_DELETED:
             raise ApiError("UPLOAD_TOKEN_NOT_FOUND")
         return token
@@ -129,6 +163,7 @@ class Library:
 
     def put_entry(self, entry: Entry) -> Entry:
         self.entries[entry.id] = entry
+        self._entry_ids[same_id(entry.id)] = entry.id
         entry.watch(self.mark)
         self.mark(entry.id)
         return entry
@@ -137,12 +172,12 @@ class Library:
         asset.created_at = asset.created_at or self.now()
         asset.updated_at = asset.updated_at or asset.created_at
         self.assets[asset.id] = asset
+        self._asset_ids[same_id(asset.id)] = asset.id
         self.assets_of.setdefault(asset.entry_id, []).append(asset)
         return asset
 
     def delete_entry(self, entry: Entry) -> None:
-        if entry.replacing_entry_id:
-            self.cancel_replacement(entry)
+        """A replacement under way does not notice: its temporary entry stays (W29)."""
         entry.status = "3"
         entry.updated_at = self.now()
         for asset in self.live_assets(entry.id):
@@ -165,7 +200,7 @@ class Library:
         if kind == "KalturaUploadedFileTokenResource":
             self.token(resource.get("token"))
         elif kind != "KalturaUrlResource":
-            raise ApiError("RESOURCE_TYPE_NOT_SUPPORTED", kind)
+            raise ApiError("OBJECT_TYPE_ABSTRACT", "KalturaResource")
 
     def add_content(self, entry: Entry, resource: Any) -> None:
         if entry.status != "7":
@@ -196,7 +231,7 @@ class Library:
         temporary = self.put_entry(
             Entry(
                 new_id(),
-                name=entry.name,
+                name=f"{self.partner_id}_{now}",
                 user_id=entry.user_id,
                 creator_id=entry.creator_id,
                 status="7",
@@ -216,9 +251,12 @@ class Library:
 
     def _attach(self, entry: Entry, resource: dict[str, Any]) -> None:
         entry.updated_at = self.now()
+        entry.source_type = "1"
         if resource["objectType"] == "KalturaUrlResource":
             entry.status = "0"
-            thread = threading.Thread(target=self._import, args=(entry, str(resource.get("url", ""))), daemon=True)
+            due = self.clock.now() + self.settings.conversion_seconds / 8
+            url = str(resource.get("url", ""))
+            thread = threading.Thread(target=self._import, args=(entry, url, due), daemon=True)
             self._imports.add(thread)
             thread.start()
             return
@@ -227,8 +265,9 @@ class Library:
         if token.status != TOKEN_FULL:
             entry.status = "0"
             asset.status = IMPORTING
+            asset.version = _next_version(asset)
             if token.status != TOKEN_CLOSED:
-                token.attached_object_type, token.attached_object_id = "1", asset.id
+                token.attached_object_type, token.attached_object_id = "flavorAsset", asset.id
             return
         self._consume(token, asset)
 
@@ -245,7 +284,7 @@ class Library:
     def _consume(self, token: Token, asset: Asset) -> None:
         token.status = TOKEN_CLOSED
         token.updated_at = self.now()
-        token.attached_object_type, token.attached_object_id = "1", asset.id
+        token.attached_object_type = token.attached_object_id = ""
         content = Content.of(bytes(token.data))
         token.data = bytearray()
         self._begin_conversion(self.entries[asset.entry_id], asset, content)
@@ -269,26 +308,39 @@ class Library:
     def _begin_conversion(self, entry: Entry, asset: Asset, content: Content) -> None:
         if self.settings.reencode_originals and content.size:
             content = content.reencoded()
-        asset.store(content, asset.version + 10 if asset.version else 2)
+        asset.store(content, _next_version(asset))
         # For a short time the size is in bytes (4.3).
         asset.size_kb = content.size
         asset.status = QUEUED
+        if content.size == 0:
+            asset.status = ERROR
+            self._conversion_failed(entry)
+            self._tell_failure(entry)
+            return
+        entry.status = "1"
+        if self.settings.hold_jobs:
+            self._held.append(lambda: self._convert(entry, asset, content))
+        else:
+            self._convert(entry, asset, content)
+
+    def _convert(self, entry: Entry, asset: Asset, content: Content) -> None:
+        """What becomes visible of a conversion, and when (C06, C10, C15): derived flavors have no file at first."""
         fails = self.settings.fail_next_conversions > 0
         if fails:
             self.settings.fail_next_conversions -= 1
         if content.data is not None and content.data[:6].lower() == b"<html>":
             fails = True  # what a proxy says in place of a video converts no more than there
-        if content.size == 0:
-            asset.status = ERROR
-            self._conversion_failed(entry)
-            return
-        entry.status = "1"
         start, seconds = self.clock.now(), self.settings.conversion_seconds
+        end = start + seconds
         self.schedule(start + seconds / 2, lambda: self._original_ready(entry, asset))
+        self.schedule(start + seconds / 2 + seconds / 64, lambda: self._derived_begun(entry))
         if fails:
-            self.schedule(start + seconds, lambda: self._conversion_failed(entry, asset))
+            self.schedule(end, lambda: self._conversion_failed(entry, asset))
+            self.schedule(end + seconds / 8, lambda: self._tell_failure(entry))
         else:
-            self.schedule(start + seconds, lambda: self._conversion_done(entry, asset))
+            self.schedule(start + seconds * 3 / 4, lambda: self._derived_written(entry))
+            self.schedule(end, lambda: self._conversion_done(entry, asset))
+            self.schedule(end + seconds / 8, lambda: self._tell_success(entry))
 
     def _original_ready(self, entry: Entry, asset: Asset) -> None:
         if entry.deleted or asset.status != QUEUED:
@@ -296,20 +348,38 @@ class Library:
         asset.status = READY if self.settings.keep_source else TEMP
         asset.updated_at = self.now()
         asset.store(asset.contents[asset.version], asset.version)
+        entry.duration_ms = asset.contents[asset.version].duration_ms
+        entry.thumbnail_version = entry.thumbnail_version or FIRST_THUMBNAIL
         count = entry.derived if self.settings.derived_flavors is None else self.settings.derived_flavors
         for number in range(1, count + 1):
             fits = asset.size_in_bytes >= number * self.settings.flavor_min_bytes
-            status = CONVERTING if fits else NOT_APPLICABLE
-            self.add_derived(entry, number, asset.size_in_bytes, status=status, file_ext=asset.file_ext)
+            self.add_derived(entry, number, 0, status=QUEUED if fits else NOT_APPLICABLE, file_ext=asset.file_ext)
+
+    def _derived_begun(self, entry: Entry) -> None:
+        for asset in self._derived(entry, QUEUED):
+            asset.status = CONVERTING
+
+    def _derived_written(self, entry: Entry) -> None:
+        original = self.original(entry.id)
+        bytes_of_it = original.size_in_bytes if original else 0
+        for asset in self._derived(entry, CONVERTING):
+            asset.store(_derived_content(bytes_of_it, asset.flavor_params_id), 2)
+
+    def _derived(self, entry: Entry, status: int) -> list[Asset]:
+        return [a for a in self.live_assets(entry.id) if not a.is_original and a.status == status]
 
     def add_derived(
         self, entry: Entry, number: int, original_bytes: int, *, status: int, file_ext: str = "mp4"
     ) -> Asset:
-        """The derived flavor that a profile's `number`-th flavor parameters make of an original."""
+        """The derived flavor that a profile's `number`-th flavor parameters make of an original.
+
+        While it has no file (`original_bytes` 0) its version is 0.
+        """
         asset = Asset(
             new_id(),
             entry.id,
-            number,
+            number + 1,
+            version=0,
             status=status,
             file_ext="mp4" if file_ext == "noex" else file_ext,
             tags=DERIVED_TAGS,
@@ -317,43 +387,54 @@ class Library:
             width=320 * number,
             created_at=entry.created_at if status == READY else 0,
         )
-        if status == NOT_APPLICABLE:
-            asset.version = 0
-        else:
-            asset.store(Content.zeros(max(1, original_bytes // (number + 1))), 2)
+        if original_bytes:
+            asset.store(_derived_content(original_bytes, number + 1), 2)
         return self.put_asset(asset)
 
     def _conversion_failed(self, entry: Entry, asset: Asset | None = None) -> None:
         if entry.deleted or (asset is not None and asset.status == DELETED):
             return
-        for derived in self.live_assets(entry.id):
-            if derived.status == CONVERTING:
-                derived.status = ERROR
+        for derived in self._derived(entry, CONVERTING):
+            derived.status = ERROR
         entry.status = "-1"
-        main = self.entries.get(entry.replaced_entry_id)
-        if main is not None and main.replacing_entry_id == entry.id:
+
+    def _tell_failure(self, entry: Entry) -> None:
+        """The main entry of a replacement learns of a failure a moment after the temporary one (W21)."""
+        main = self._replaced_by(entry)
+        if main is not None and entry.status == "-1":
             main.replacement_status = "4"
+
+    def _replaced_by(self, temporary: Entry) -> Entry | None:
+        """The entry whose content this temporary one is to replace, if it still is to."""
+        main = self.entries.get(temporary.replaced_entry_id)
+        if main is None or main.deleted or temporary.deleted or main.replacing_entry_id != temporary.id:
+            return None
+        return main
 
     def _conversion_done(self, entry: Entry, asset: Asset) -> None:
         if entry.deleted or asset.status == DELETED:
             return
-        converting = [a for a in self.live_assets(entry.id) if a.status == CONVERTING]
+        converting = self._derived(entry, CONVERTING)
         late = converting[-1:] if self.settings.late_flavor and len(converting) > 1 else []
         for derived in converting:
             if derived in late:
-                self._finish_later(derived, self.clock.now() + self.settings.conversion_seconds / 2)
+                self._finish_later(derived, self._now_or_due() + self.settings.conversion_seconds / 2)
             else:
                 derived.status = READY
                 derived.updated_at = self.now()
         entry.status = "4" if entry.conversion_profile_id == -1 else "2"
         entry.updated_at = self.now()
-        main = self.entries.get(entry.replaced_entry_id)
-        if main is None or main.deleted or main.replacing_entry_id != entry.id:
+
+    def _tell_success(self, entry: Entry) -> None:
+        """A replacement goes on a moment after its temporary entry is ready (L02, P02)."""
+        main = self._replaced_by(entry)
+        if main is None or entry.status not in ("2", "4"):
             return
         if main.replacement_status == "3":
             main.replacement_status = "2"
         elif main.replacement_status == "1":
-            self.switch(main)
+            seconds = self.settings.switch_seconds
+            self._switch(main, self.settings.conversion_seconds / 256 if seconds is None else seconds)
 
     def _finish_later(self, asset: Asset, due: float) -> None:
         asset.ready_at = due
@@ -364,39 +445,79 @@ class Library:
             asset.status = READY
             asset.updated_at = self.now()
 
-    def switch(self, main: Entry) -> None:
-        """Move the temporary entry's assets to the main entry (5.3): ids are kept where the flavor parameters agree."""
+    # The switch: the temporary entry's content becomes the main one's
+
+    def _switch(self, main: Entry, step_seconds: float) -> None:
+        """Step by step as `switch_order` says, so that half of it can be seen (W40); at once with no time between."""
         temporary = self.entries[main.replacing_entry_id]
-        old = {asset.flavor_params_id: asset for asset in self.live_assets(main.id)}
+        now, order = self._now_or_due(), tuple(self.settings.switch_order)
+        for number in range(len(order)):
+            step = partial(self._switch_step, main, temporary, order[: number + 1], last=number + 1 == len(order))
+            if number and step_seconds:
+                self.schedule(now + number * step_seconds, step)
+            else:
+                step()
+
+    def _switch_step(self, main: Entry, temporary: Entry, steps: tuple[str, ...], *, last: bool) -> None:
+        """Do the last of these steps, unless the replacement was cancelled meanwhile."""
+        told = "entry" in steps[:-1] and not temporary.deleted
+        if main.deleted or not (told or main.replacing_entry_id == temporary.id):
+            return
+        if steps[-1] == "original":
+            self._switch_original(main, temporary)
+        elif steps[-1] == "derived":
+            self._switch_derived(main, temporary)
+        else:
+            self._switch_entry(main, temporary)
+        if last:
+            self._expect_second_link(main, temporary)
+            self.delete_entry(temporary)
+
+    def _switch_original(self, main: Entry, temporary: Entry) -> None:
         for new in self.live_assets(temporary.id):
-            asset = old.pop(new.flavor_params_id, None)
-            if asset is None:
-                asset = self.put_asset(
-                    Asset(
-                        new_id(), main.id, new.flavor_params_id, is_original=new.is_original, version=2, tags=new.tags
-                    )
-                )
-            if new.status == NOT_APPLICABLE:
-                asset.status, asset.updated_at = NOT_APPLICABLE, self.now()  # what was set on it stays [R]
-                continue
-            size_kb = new.size_kb
+            if new.is_original:
+                self._take_over(main, new)
+
+    def _switch_derived(self, main: Entry, temporary: Entry) -> None:
+        found = self.live_assets(temporary.id)
+        for new in found:
+            if not new.is_original:
+                self._take_over(main, new)
+        numbers = {asset.flavor_params_id for asset in found}
+        for asset in self.live_assets(main.id):
+            if asset.flavor_params_id not in numbers:
+                self.delete_asset(asset, settle_entry=False)
+
+    def _take_over(self, main: Entry, new: Asset) -> None:
+        """Put a new flavor's content in the main entry: its id is kept where the flavor parameters agree (5.3)."""
+        number = new.flavor_params_id
+        asset = next((a for a in self.live_assets(main.id) if a.flavor_params_id == number), None)
+        if asset is None:
+            asset = self.put_asset(
+                Asset(new_id(), main.id, number, is_original=new.is_original, version=2, tags=new.tags)
+            )
+        asset.updated_at = self.now()
+        if new.status == NOT_APPLICABLE:
+            asset.status = NOT_APPLICABLE  # what was set on it stays [R]
+            return
+        size_kb = new.size_kb
+        if new.contents:
             asset.store(new.contents[new.version], asset.version + 10)
-            asset.size_kb = size_kb
-            asset.link_from(new)
-            asset.updated_at = self.now()
-            if asset.status == CONVERTING:
-                self._finish_later(asset, new.ready_at)
-        for asset in old.values():
-            self.delete_asset(asset, settle_entry=False)
+        asset.size_kb = size_kb
+        asset.link_from(new)
+        if asset.status == CONVERTING:
+            self._finish_later(asset, new.ready_at)
+
+    def _switch_entry(self, main: Entry, temporary: Entry) -> None:
         main.duration_ms = temporary.duration_ms
         if not main.keep_manual_thumbnails:
             main.manual_thumbnails = 0
+        if not main.manual_thumbnails:
+            main.thumbnail_version += 10
         main.replacing_entry_id = ""
         main.replacement_status = "0"
         main.status = "2"
         main.updated_at = self.now()
-        self._expect_second_link(main, temporary)
-        self.delete_entry(temporary)
 
     def _expect_second_link(self, main: Entry, temporary: Entry) -> None:
         """The job of the temporary entry's original goes on, and links its file once more when it ends (§10.16)."""
@@ -423,7 +544,7 @@ class Library:
             main.replacing_entry_id, main.replacement_status, main.status = "", "0", "2"
 
         self._second_links.setdefault(main.id, []).append(link)
-        self.schedule(self.clock.now() + self.settings.second_link_seconds, link)
+        self.schedule(self._now_or_due() + self.settings.second_link_seconds, link)
 
     def link_again(self, entry_id: str, *, but_first: bool = False) -> None:
         """Let the jobs end that link the file of earlier replacements once more, in the order of those.
@@ -447,7 +568,7 @@ class Library:
         if entry.replacement_status == "3":
             entry.replacement_status = "1"
         elif entry.replacement_status == "2":
-            self.switch(entry)
+            self._switch(entry, 0)
 
     def cancel_replacement(self, entry: Entry) -> None:
         temporary = self.entries.get(entry.replacing_entry_id)
@@ -470,6 +591,7 @@ class Library:
             asset.status = READY
             asset.updated_at = self.now()
         entry.status = "2"
+        entry.duration_ms = content.duration_ms
         entry.updated_at = self.now()
 
     def clone(self, entry: Entry) -> Entry:
@@ -496,8 +618,8 @@ class Library:
 
     # Import by URL
 
-    def _import(self, entry: Entry, url: str) -> None:
-        """Fetch a URL as the import job does, on a thread of its own and outside the lock."""
+    def _import(self, entry: Entry, url: str, due: float) -> None:
+        """Fetch a URL as the import job does, on a thread of its own and outside the lock; it shows from `due` on."""
         with self.lock:
             fails = self.settings.fail_imports > 0
             if fails:
@@ -508,7 +630,7 @@ class Library:
         finally:
             with self.lock:
                 self._imports.discard(threading.current_thread())
-                self._imported(entry, url, data)
+                self.schedule(due, lambda: self._imported(entry, url, data))
 
     def _imported(self, entry: Entry, url: str, data: bytes | None) -> None:
         if entry.deleted or entry.status != "0":
@@ -524,11 +646,12 @@ class Library:
         return (self.categories[number] for number in entry.categories if number in self.categories)
 
 
-def by_id(records: dict[str, Record], wanted: Any) -> Record | None:
-    """The record of this id, in any case and with any blanks at its end (real-kaltura N04-N06)."""
-    same = str(wanted).rstrip(" ").lower()
-    found = records.get(str(wanted)) or records.get(same)
-    return found or next((record for key, record in records.items() if key.lower() == same), None)
+def _next_version(asset: Asset) -> int:
+    return asset.version + 10 if asset.version else 2
+
+
+def _derived_content(original_bytes: int, flavor_params_id: int) -> Content:
+    return Content.zeros(max(1, original_bytes // flavor_params_id))
 
 
 def fetch(url: str) -> bytes | None:

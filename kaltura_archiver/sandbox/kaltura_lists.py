@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .kaltura_records import Asset, Entry
+from .kaltura_records import Asset, Entry, Token, same_id
 from .kaltura_wire import ApiError, as_int, split_csv
 
 LIST_LIMIT = 500
@@ -23,14 +23,16 @@ def list_page(
     """The list response: sorted by the filter's `orderBy`, the page size clamped to 500 in silence."""
     wanted, pager = _object(p, "filter"), _object(p, "pager")
     size = min(as_int(pager.get("pageSize"), 30), LIST_LIMIT)
+    if size <= 0:
+        size = len(found) or 1  # no limit (F10)
     start = size * (max(1, as_int(pager.get("pageIndex"), 1)) - 1)
     if start >= WINDOW:
         raise ApiError("QUERY_EXCEEDED_MAX_MATCHES_ALLOWED")
     page = _ordered(found, str(wanted.get("orderBy", "")))[start : start + size]
     return {
         "objectType": object_type,
-        "objects": [describe(item) for item in page] if describe else page,
         "totalCount": len(found),
+        "objects": [describe(item) for item in page] if describe else page,
     }
 
 
@@ -63,20 +65,38 @@ def _ordered(found: Sequence[Any], order: str) -> list[Any]:
 
 
 def asset_filter(p: dict[str, Any]) -> tuple[list[str], Callable[[Asset], bool]]:
-    """Entry ids (cut at 500 in silence) and the condition on their assets."""
+    """Entry ids (cut at 500 in silence) and the condition on their assets.
+
+    Blanks before an id belong to it, so that it names no entry (F14).
+    """
     wanted = _object(p, "filter")
-    entry_ids = split_csv(wanted.get("entryIdEqual")) or split_csv(wanted.get("entryIdIn"))[:LIST_LIMIT]
+    equal, any_of = str(wanted.get("entryIdEqual") or ""), str(wanted.get("entryIdIn") or "")
+    entry_ids = [equal] if equal else [one for one in any_of.split(",") if one][:LIST_LIMIT]
     if not entry_ids:
-        raise ApiError("PROPERTY_VALIDATION_CANNOT_BE_NULL", "KalturaFlavorAssetFilter::entryIdEqual/entryIdIn")
+        names = "/".join(f"KalturaFlavorAssetFilter::{name}" for name in ("entryIdEqual", "entryIdIn"))
+        raise ApiError("PROPERTY_VALIDATION_CANNOT_BE_NULL", names)
     only = set(split_csv(wanted.get("statusEqual"))) or set(split_csv(wanted.get("statusIn")))
     never = set(split_csv(wanted.get("statusNotIn")))
-    ids = set(split_csv(wanted.get("idEqual"))) or set(split_csv(wanted.get("idIn")))
+    ids = set(map(same_id, split_csv(wanted.get("idEqual")))) or set(map(same_id, split_csv(wanted.get("idIn"))))
 
     def matches(asset: Asset) -> bool:
         status = str(asset.status)
-        return (not only or status in only) and status not in never and (not ids or asset.id in ids)
+        return (not only or status in only) and status not in never and (not ids or same_id(asset.id) in ids)
 
     return list(dict.fromkeys(entry_ids)), matches
+
+
+def token_filter(p: dict[str, Any]) -> Callable[[Token], bool]:
+    """The condition of `uploadToken.list`: by id, status, user, file name (U31)."""
+    wanted = _object(p, "filter")
+    fields = {"id": "id", "status": "status", "userId": "user_id", "fileName": "file_name"}
+    tests: list[tuple[str, set[str]]] = []
+    for name, field in fields.items():
+        for ending in ("Equal", "In"):
+            if (value := wanted.get(name + ending)) not in (None, ""):
+                values = {str(value)} if ending == "Equal" else set(split_csv(value))
+                tests.append((field, values))
+    return lambda token: all(str(getattr(token, field)) in values for field, values in tests)
 
 
 def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
@@ -85,7 +105,8 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
     Times up to ten years are relative to now. A never-played entry is in no range of lastPlayedAt, unless ``OrNull``.
     """
     wanted = _object(p, "filter")
-    ids = set(split_csv(wanted.get("idEqual"))) or set(split_csv(wanted.get("idIn"))[:LIST_LIMIT])
+    named = split_csv(wanted.get("idEqual")) or split_csv(wanted.get("idIn"))[:LIST_LIMIT]
+    ids = set(map(same_id, named))
     statuses = set(split_csv(wanted.get("statusEqual"))) or set(split_csv(wanted.get("statusIn"))) or {"2"}
     moderation = set(split_csv(wanted.get("moderationStatusIn")))
     parent = str(wanted.get("parentEntryIdEqual") or "").lower()
@@ -107,7 +128,7 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
             and (str(entry.moderation_status) in moderation if moderation else entry.moderation_status not in (1, 3))
             # Further streams have display_in_search -1, and are found by their parent all the same [read].
             and (parent == entry.parent_id.lower() if parent else entry.display_in_search not in (_RECYCLED, _SYSTEM))
-            and (not ids or entry.id in ids)
+            and (not ids or same_id(entry.id) in ids)
             and (not media_types or str(entry.media_type) in media_types)
             and all(tag in entry.tags.lower() for tag in tags_all)
             and all(test(entry) for test in tests)

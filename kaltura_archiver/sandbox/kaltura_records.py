@@ -20,6 +20,11 @@ ERROR, QUEUED, CONVERTING, READY, DELETED, NOT_APPLICABLE, TEMP, IMPORTING, EXPO
 # Upload token statuses (5.6).
 TOKEN_PENDING, TOKEN_PARTIAL, TOKEN_FULL, TOKEN_CLOSED, TOKEN_DELETED = 0, 1, 2, 3, 5
 
+# Why the file host has no file to send.
+ENTRY_MISSING, FLAVOR_MISSING, FILE_MISSING = "ENTRY_NOT_FOUND", "FLAVOR_NOT_FOUND", "FILE_NOT_FOUND"
+
+# The steps in which a replacement becomes visible; the server's own order (W40).
+SWITCH_STEPS = ("original", "derived", "entry")
 # What PHP's trim takes off, and how many bytes the column of the tags holds (real-kaltura M01, M07).
 TRIMMED = " \t\n\r\0\x0b"
 MAX_TAGS_BYTES = 65_535
@@ -27,6 +32,15 @@ MAX_TAGS_BYTES = 65_535
 _ID_LETTERS = string.digits + string.ascii_lowercase
 _ID_COUNT = 36**8
 _numbers = itertools.count(secrets.randbelow(_ID_COUNT))
+
+
+def new_token_id() -> str:
+    return f"0_{secrets.token_hex(16)}"
+
+
+def same_id(text: object) -> str:
+    """What the database compares of an id: neither case nor blanks at the end count (N04-N06)."""
+    return str(text).rstrip(" ").lower()
 
 
 def new_id() -> str:
@@ -50,6 +64,9 @@ class KalturaSettings:
     A search takes `search_seconds`; where Elasticsearch is out of reach (`search_down`), or takes
     `search_limit_seconds` or more, the answer is success with nothing in it (real-kaltura E231). The index does not
     know the entries `not_indexed` yet.
+    A replacement that is ready becomes visible in the steps of `switch_order`, `switch_seconds` apart (None: a small
+    part of a conversion); with 0 they are one. While `hold_jobs` is set conversions wait without an error, as they do
+    where the account's job quota is used up.
 
     After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
     with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
@@ -60,6 +77,10 @@ class KalturaSettings:
     """
 
     conversion_seconds: float = 0.3
+    switch_seconds: float | None = None
+    switch_order: tuple[str, ...] = SWITCH_STEPS
+    hold_jobs: bool = False
+    default_widget: bool = True
     second_link_seconds: float = 0.01
     second_link_always: bool = False
     entry_replacement: bool = True
@@ -76,7 +97,7 @@ class KalturaSettings:
     tie_order: str = "random"
     drop_tag_updates: bool = False
     upload_max_bytes: int = 2000 * 1024 * 1024
-    restricted_extensions: frozenset[str] = frozenset({"exe", "php", "sh", "html", "htm", "js"})
+    restricted_extensions: frozenset[str] = frozenset()
     final_chunk_wait_seconds: float = 2.0
     url_token: bool = False
     url_token_seconds: float = 300.0
@@ -119,6 +140,15 @@ class Content:
     def read(self) -> bytes:
         return self.data if self.data is not None else bytes(self.size)
 
+    @property
+    def duration_ms(self) -> int:
+        """How long a video plays, by its movie header; of bytes that are none, a second for 20 KB."""
+        at = self.data.find(b"mvhd") if self.data is not None else -1
+        if self.data is not None and at >= 0 and self.data[at + 4 : at + 5] == b"\0" and len(self.data) >= at + 24:
+            scale, units = struct.unpack(">II", self.data[at + 16 : at + 24])
+            return units * 1000 // scale if scale else 0
+        return 1000 * (1 + self.size // 20_000)
+
     def reencoded(self) -> Content:
         """Other bytes of another length that still are an MP4: with one more empty box at the end."""
         return Content.of(self.read() + struct.pack(">I4s8x", 16, b"free"))
@@ -132,8 +162,15 @@ def rounded_kilobytes(size: int) -> int:
     return int(float(f"{size / unit:.3g}") * unit / 1024)
 
 
+def stored_tags(text: str) -> str:
+    """What the column holds of tags: the first 65,535 bytes, the rest is lost without a word (M07)."""
+    raw = text.encode()
+    return text if len(raw) <= MAX_TAGS_BYTES else raw[:MAX_TAGS_BYTES].decode("utf-8", "ignore")
+
+
 def normalise_tags(text: str) -> str:
-    """Tags as the server stores them (kaltura-api.md 6): ASCII lower case, one byte dropped, cut to 100, no repeats."""
+    """Tags as the server stores them (kaltura-api.md 6): trimmed of ASCII blanks, ASCII lower case, those of one byte
+    dropped, cut to 100, no repeats."""
     kept: list[str] = []
     for tag in text.split(","):
         raw = tag.strip(TRIMMED).encode()
@@ -191,6 +228,8 @@ class Entry:
     pending_categories: tuple[int, ...] = ()
     keep_manual_thumbnails: bool = False
     manual_thumbnails: int = 0
+    thumbnail_version: int = 0
+    source_type: str = "1"
     derived: int = 2
     more: dict[str, Any] = field(default_factory=dict)  # further properties by their name, which nothing here changes
     changed: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
@@ -233,6 +272,7 @@ class Asset:
     width: int = 320
     height: int = 180
     bitrate: int = 400
+    description: str = ""
     language: str = ""
     label: str = ""
     is_default: bool = False
@@ -249,6 +289,7 @@ class Asset:
             del self.contents[old]
         self.size_in_bytes = content.size
         self.size_kb = rounded_kilobytes(content.size)
+        self.bitrate = max(1, content.size * 8 // max(1, content.duration_ms))
 
     def link_from(self, new: Asset) -> None:
         """Take over what a replacement takes from the new asset, what people have set on this one included [R].

@@ -13,6 +13,7 @@ from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 from .kaltura_library import Library
+from .kaltura_records import same_id
 from .kaltura_wire import ApiError, as_int, items_of, split_csv
 
 Document = dict[str, Any]
@@ -46,7 +47,7 @@ _CATEGORY_ALLOWED = {
     "ancestor_name": {EXACT, STARTS},
 }
 _SORTABLE = frozenset(("created_at", "updated_at", "start_date", "end_date", "recycled_at", "last_played_at")) | {
-    *("name", "votes", "rank", "plays"),
+    *("name", "votes", "rank", "plays", "views"),
     *(f"{counter}_last_{days}" for counter in ("plays", "views") for days in ("1_day", "7_days", "30_days")),
 }
 
@@ -135,9 +136,10 @@ class Query:
         if condition is None:
             raise ApiError("INTERNAL_SERVERL_ERROR")
         self._condition = condition
-        self._statuses = frozenset(split_csv(parameters.get("objectStatuses"))) or frozenset({"2"})
-        ids = split_csv(parameters.get("objectIds")) or split_csv(parameters.get("objectId"))
-        self._ids = frozenset(entry_id.lower() for entry_id in ids)
+        # An empty list of statuses is a status that nothing has (E174).
+        self._statuses = frozenset(str(parameters.get("objectStatuses", "2")).split(","))
+        named = split_csv(parameters.get("objectIds")) or split_csv(parameters.get("objectId"))
+        self._ids = frozenset(map(same_id, named))
         self._without = frozenset(split_csv(parameters.get("objectIdsNotIn")))
         self._any_display = self._any_display or bool(self._ids)
         self.order = self._order(parameters.get("orderBy"))
@@ -147,7 +149,7 @@ class Query:
             return False
         if doc["display_in_search"] < 0 and not self._any_display and not self._lets_through(doc):
             return False
-        if self._ids and doc["id"].lower() not in self._ids:
+        if self._ids and same_id(doc["id"]) not in self._ids:
             return False
         return doc["id"] not in self._without and self._condition(doc)
 
@@ -195,7 +197,7 @@ class Query:
             return self._entry_item(item)
         if kind == "KalturaESearchCategoryEntryItem":
             return self._category_item(item)
-        raise ApiError("INVALID_OBJECT_TYPE", kind)
+        raise ApiError("OBJECT_TYPE_ABSTRACT", "KalturaESearchEntryBaseItem")
 
     def _entry_item(self, item: dict[str, Any]) -> Predicate | None:
         field, item_type, term = _checked(item, _ALLOWED, "KalturaESearchEntryFieldName")
@@ -207,8 +209,6 @@ class Query:
         if item_type == RANGE:
             return _range(field, item)
         if item_type == EXISTS:
-            if field == "parent_id" and not term:
-                raise ApiError("INTERNAL_SERVERL_ERROR")
             return lambda doc: doc[field] not in (None, "")
         if field in ("tags", "name", "description"):
             is_list = field == "tags"
@@ -257,8 +257,9 @@ def _checked(item: dict[str, Any], allowed: Any, enum: str) -> tuple[str, int, s
     if not EXACT <= item_type <= RANGE:
         raise ApiError("INVALID_ENUM_VALUE", item.get("itemType", ""), "itemType", "KalturaESearchItemType")
     if item_type not in allowed[field]:
-        raise ApiError("SEARCH_TYPE_NOT_ALLOWED_ON_FIELD", item_type, field)
-    term = str(item.get("searchTerm") or "").strip()
+        raise ApiError("SEARCH_TYPE_NOT_ALLOWED_ON_FIELD", item_type, "_id" if field == "id" else field)
+    # A term of blanks is one, which finds nothing (E215).
+    term = str(item.get("searchTerm") or "")
     if not term and item_type in (EXACT, PARTIAL, STARTS):
         raise ApiError("EMPTY SEARCH TERM IS NOT ALLOWED", field, item_type)
     return field, item_type, term.encode()[:_TERM_BYTES].decode("utf-8", "ignore")
@@ -337,7 +338,8 @@ class Index:
         """Total number of hits, and the ids of one page of them."""
         size, page = 10, 1
         if isinstance(pager, dict):
-            size = max(0, min(as_int(pager.get("pageSize"), 30), 500))
+            wanted = pager.get("pageSize")
+            size = 0 if wanted == "" else max(0, min(as_int(wanted, 30), 500))
             page = max(1, as_int(pager.get("pageIndex"), 1))
         query = Query(parameters, lru_cache(maxsize=None)(self._category_terms))
         if size * page > WINDOW:

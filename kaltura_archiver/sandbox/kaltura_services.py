@@ -5,23 +5,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from .kaltura_library import DERIVED_TAGS, SOURCE_TAGS, Library, by_id, check_media_clip
+from .kaltura_library import DERIVED_TAGS, SOURCE_TAGS, Library, check_media_clip
 from .kaltura_lists import LIST_LIMIT, asset_filter, entry_filter, list_page
 from .kaltura_records import (
-    MAX_TAGS_BYTES,
     READY,
     TEMP,
     Asset,
     Content,
     Entry,
+    new_id,
     normalise_admin_tags,
     normalise_tags,
+    stored_tags,
 )
 from .kaltura_search import Index
 from .kaltura_sessions import ADMIN, Session, Sessions
@@ -35,7 +35,8 @@ Handler = Callable[[Session, dict[str, Any]], Any]
 class Action:
     """`operation` is the name in the request log; `needs` are the mandatory parameters, `subject` is the id among them.
 
-    A `public` action needs no KS; a `widget` action is open to widget sessions.
+    A `public` action needs no KS, but looks at one that is sent, unless it `ignores_ks`; a `widget` action is open to
+    widget sessions, what `anyone` may also without a KS (real-kaltura A07, A24, S60-S64), an `admin` action to admins.
     """
 
     operation: str
@@ -44,16 +45,35 @@ class Action:
     subject: str = ""
     public: bool = False
     widget: bool = False
+    anyone: bool = False
+    admin: bool = False
+    ignores_ks: bool = False
+
+    @property
+    def full_name(self) -> str:
+        """The name in the errors about rights."""
+        return self.operation.replace("eSearch.", "elasticsearch_esearch.").replace(".", "->")
 
     @property
     def writes(self) -> bool:
         service, _, action = self.operation.partition(".")
-        return service not in ("session", "appToken") and not re.match("get|list|search|ping|count", action)
+        return service != "session" and action != "startSession" and not re.match("get|list|search|ping|count", action)
 
 
 _READ_ONLY = frozenset(
-    {"id", "partnerId", "type", "version", "createdAt", "updatedAt", "recycledAt", "searchText", "capabilities"}
-    | {"status", "moderationStatus", "moderationCount", "displayInSearch", "rootEntryId", "sourceVersion"}
+    {
+        "id",
+        "partnerId",
+        "mediaType",
+        "templateEntryId",
+        "version",
+        "createdAt",
+        "updatedAt",
+        "recycledAt",
+        "searchText",
+        "capabilities",
+    }
+    | {"status", "moderationStatus", "moderationCount", "rootEntryId", "sourceVersion"}
     | {"rank", "totalRank", "votes", "plays", "views", "lastPlayedAt", "width", "height", "duration", "durationType"}
     | {"downloadUrl", "thumbnailUrl", "dataUrl", "replacingEntryId", "replacedEntryId", "replacementStatus"}
 )
@@ -85,6 +105,18 @@ _TEXT_FIELDS = {
 }
 
 
+_FLAVOR_PARAMS = (
+    *range(9), *range(11, 19), *range(22, 33), 36, 37, *range(39, 42), *range(45, 58), *range(120, 130),
+    *range(132, 137), *range(1002, 1018),
+)  # fmt: skip
+RECYCLED = -2
+
+
+def _plain(name: str) -> str:
+    """A file name for a URL: each byte that might mean something there becomes an underscore (F26)."""
+    return re.sub(r"[^A-Za-z0-9._=+;,()-]", lambda found: "_" * len(found.group().encode()), name)
+
+
 class Services:
     """All actions, by lower-case service and action."""
 
@@ -94,9 +126,10 @@ class Services:
         self._partner_id = partner_id
         self._url_key = secret.encode()
         self.base_url = ""
+        self.user_ids: set[str] = set()
         uploads = Uploads(library, partner_id)
         actions = [
-            Action("session.start", lambda s, p: sessions.start(p), ("secret",), public=True),
+            Action("session.start", lambda s, p: sessions.start(p), ("secret",), public=True, ignores_ks=True),
             Action("session.startWidgetSession", lambda s, p: sessions.start_widget(p), ("widgetId",), public=True),
             Action("session.get", sessions.get, widget=True),
             Action("session.end", lambda s, p: sessions.end(s), widget=True),
@@ -104,34 +137,38 @@ class Services:
             Action("system.ping", lambda s, p: True, public=True),
             Action("system.getTime", lambda s, p: library.now(), public=True),
             Action("eSearch.searchEntry", self.search, ("searchParams",)),
-            Action("media.get", self.get_entry, ("entryId",), "entryId"),
-            Action("media.update", self.update_entry, ("entryId", "mediaEntry"), "entryId"),
+            Action("appToken.add", sessions.add_app_token, ("appToken",), admin=True),
+            Action("appToken.delete", sessions.delete_app_token, ("id",), "id", admin=True),
+            Action("media.add", self.add_entry, ("entry",)),
+            Action("media.get", self.get_entry, ("entryId",), "entryId", anyone=True),
+            Action("media.update", self.update_entry, ("entryId", "mediaEntry"), "entryId", anyone=True),
             Action("media.list", self.list_entries),
             Action("media.delete", self.delete_entry, ("entryId",), "entryId"),
-            Action("media.addContent", self.add_content, ("entryId", "resource"), "entryId"),
+            Action("media.addContent", self.add_content, ("entryId",), "entryId"),
             Action("media.updateContent", self.update_content, ("entryId", "resource"), "entryId"),
             Action("media.approveReplace", self.approve_replace, ("entryId",), "entryId"),
             Action("media.cancelReplace", self.cancel_replace, ("entryId",), "entryId"),
-            Action("baseEntry.get", self.get_entry, ("entryId",), "entryId"),
+            Action("baseEntry.get", self.get_entry, ("entryId",), "entryId", anyone=True),
             Action("baseEntry.list", self.list_base_entries),
             Action("baseEntry.update", self.update_entry, ("entryId", "baseEntry"), "entryId"),
             Action("baseEntry.delete", self.delete_entry, ("entryId",), "entryId"),
             Action("baseEntry.clone", self.clone, ("entryId",), "entryId"),
             Action("baseEntry.recycle", self.recycle, ("entryId",), "entryId"),
             Action("baseEntry.restoreRecycled", self.restore_recycled, ("entryId",), "entryId"),
-            Action("flavorAsset.get", self.get_asset, ("id",), "id"),
-            Action("flavorAsset.list", self.list_assets),
-            Action("flavorAsset.getByEntryId", self.assets_of_entry, ("entryId",), "entryId"),
+            Action("flavorAsset.get", self.get_asset, ("id",), "id", anyone=True),
+            Action("flavorAsset.list", self.list_assets, anyone=True),
+            Action("flavorAsset.getByEntryId", self.assets_of_entry, ("entryId",), "entryId", anyone=True),
             Action("flavorAsset.getFlavorAssetsWithParams", self.assets_with_params, ("entryId",), "entryId"),
-            Action("flavorAsset.getUrl", self.asset_url, ("id",), "id"),
+            Action("flavorAsset.getUrl", self.asset_url, ("id",), "id", anyone=True),
             Action("flavorAsset.update", self.update_asset, ("id", "flavorAsset"), "id"),
-            Action("flavorAsset.delete", self.delete_asset, ("id",), "id"),
+            Action("flavorAsset.delete", self.delete_asset, ("id",), "id", admin=True),
             Action("flavorAsset.setContent", self.set_content, ("id", "contentResource"), "id"),
             Action("uploadToken.add", uploads.add),
             Action("uploadToken.get", uploads.get, ("uploadTokenId",), "uploadTokenId"),
             Action("uploadToken.upload", uploads.upload, ("uploadTokenId", "fileData"), "uploadTokenId"),
             Action("uploadToken.delete", uploads.delete, ("uploadTokenId",), "uploadTokenId"),
-            Action("uploadToken.list", lambda s, p: list_page("KalturaUploadTokenListResponse", uploads.listing(), p)),
+            Action("uploadToken.list", uploads.list),
+            Action("user.get", self.get_user),
             Action("category.get", self.get_category, ("id",), "id"),
             Action("flavorParams.list", self.list_flavor_params),
             *(Action(f"{service}.list", partial(self.list_related, service)) for service in _RELATED),
@@ -150,8 +187,6 @@ class Services:
         known = self._actions.get(service.lower())
         if known is None:
             raise ApiError("SERVICE_DOES_NOT_EXISTS", service)
-        if not action:
-            raise ApiError("ACTION_NOT_SPECIFIED")
         found = known.get(action.lower())
         if found is None:
             raise ApiError("ACTION_DOES_NOT_EXISTS", action, service)
@@ -175,7 +210,7 @@ class Services:
     def _own_entry(self, session: Session, entry_id: Any) -> Entry:
         """An entry that this session may change: a user's own, or any for an admin."""
         entry = self._entry(session, entry_id)
-        if session.type != ADMIN and entry.user_id != session.user_id:
+        if session.type != ADMIN and (not session.user_id or entry.user_id != session.user_id):
             raise ApiError("INVALID_KS", "", "-4", "INVALID_TYPE")
         return entry
 
@@ -210,7 +245,37 @@ class Services:
         }
 
     def get_entry(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        if not session.ks:
+            raise ApiError("ENTRY_ID_NOT_FOUND", p["entryId"])  # as if there were none (A07)
         return self.describe_entry(self._entry(session, p["entryId"]))
+
+    def add_entry(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        """An entry without content, whose owner is who makes it."""
+        sent = p["entry"]
+        now = self._library.now()
+        entry = Entry(
+            new_id(),
+            user_id=session.user_id,
+            creator_id=session.user_id,
+            status="7",
+            media_type=as_int(sent.get("mediaType"), 1),
+            created_at=now,
+            updated_at=now,
+            duration_ms=0,
+            source_type="6",
+        )
+        for name, value in sent.items():
+            if name not in _READ_ONLY:
+                self._set(entry, name, value)
+        return self.describe_entry(self._library.put_entry(entry))
+
+    def get_user(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        """Whoever owns or made an entry, and who signs in here by default, is known."""
+        user_id = str(p.get("userId") or session.user_id)
+        entries = self._library.entries.values()
+        if user_id not in self.user_ids and not any(user_id in (e.user_id, e.creator_id) for e in entries):
+            raise ApiError("INVALID_USER_ID", user_id)
+        return {"objectType": "KalturaUser", "id": user_id, "partnerId": self._partner_id, "status": 1}
 
     def list_entries(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
         wanted = entry_filter(p, self._library.now())
@@ -226,20 +291,20 @@ class Services:
         fields = {key.removesuffix("__null"): "" if key.endswith("__null") else value for key, value in sent.items()}
         for name in fields:
             if name in _READ_ONLY:
-                raise ApiError("PROPERTY_VALIDATION_NOT_UPDATABLE", name)
+                raise ApiError("PROPERTY_VALIDATION_NOT_UPDATABLE", f"KalturaMediaEntry::{name}")
         if "adminTags" in fields and session.type != ADMIN and "editadmintags" not in session.privileges:
             raise ApiError("PROPERTY_VALIDATION_ADMIN_PROPERTY", "adminTags")
         if fields.get("conversionProfileId") and entry.status != "7":
-            raise ApiError("PROPERTY_VALIDATION_ENTRY_STATUS", "conversionProfileId", entry.status)
+            where = "KalturaMediaEntry::conversionProfileId"
+            raise ApiError("PROPERTY_VALIDATION_ENTRY_STATUS", where, entry.status)
         before = dict(vars(entry))
         for name, value in fields.items():
             self._set(entry, name, value)
         if vars(entry) != before:
             entry.updated_at = self._library.now()
         answer = self.describe_entry(entry)
-        # The database cuts a field that is too long, and the answer is made before that.
-        kept = entry.tags.encode()[:MAX_TAGS_BYTES].decode(errors="ignore")
-        if kept != entry.tags:
+        # The answer shows what was set, the column holds what fits (M07).
+        if (kept := stored_tags(entry.tags)) != entry.tags:
             entry.tags = kept
         return answer
 
@@ -251,6 +316,8 @@ class Services:
                 entry.tags = normalise_tags(str(value))
         elif name == "adminTags":
             entry.admin_tags = normalise_admin_tags(str(value))
+        elif name == "displayInSearch":
+            entry.display_in_search = as_int(value)
         elif name == "conversionProfileId":
             entry.conversion_profile_id = as_int(value)
         elif name == "startDate":
@@ -267,17 +334,19 @@ class Services:
         return self.describe_entry(self._library.clone(self._own_entry(session, p["entryId"])))
 
     def recycle(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
-        return self._recycle(session, p["entryId"], -2, self._library.now())
+        entry = self._own_entry(session, p["entryId"])
+        if not self._library.settings.recycle_bin:
+            raise ApiError("FEATURE_RECYCLE_BIN_DISABLED")
+        if entry.display_in_search == RECYCLED:
+            raise ApiError("INVALID_ENTRY_STATUS_FOR_RECYCLE")
+        entry.display_in_search, entry.recycled_at = RECYCLED, self._library.now()
+        return self.describe_entry(entry)
 
     def restore_recycled(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
-        return self._recycle(session, p["entryId"], 1, None)
-
-    def _recycle(self, session: Session, entry_id: Any, display: int, recycled_at: int | None) -> dict[str, Any]:
-        entry = self._own_entry(session, entry_id)
-        if not self._library.settings.recycle_bin:
-            raise ApiError("FEATURE_FORBIDDEN", "FEATURE_RECYCLE_BIN")
-        entry.display_in_search = display
-        entry.recycled_at = recycled_at
+        entry = self._own_entry(session, p["entryId"])
+        if entry.display_in_search != RECYCLED:
+            raise ApiError("INVALID_ENTRY_STATUS_FOR_RESTORE")
+        entry.display_in_search, entry.recycled_at = 1, None
         return self.describe_entry(entry)
 
     # Content
@@ -289,7 +358,8 @@ class Services:
 
     def add_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._media_clip(session, p)
-        self._library.add_content(entry, p["resource"])
+        if isinstance(p.get("resource"), dict) and p["resource"].get("objectType"):
+            self._library.add_content(entry, p["resource"])  # nothing happens without one (C02)
         return self.describe_entry(entry)
 
     def update_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
@@ -327,8 +397,8 @@ class Services:
     def assets_with_params(self, session: Session, p: dict[str, Any]) -> list[dict[str, Any]]:
         entry = self._entry(session, p["entryId"])
         assets = {a.flavor_params_id: a for a in self._library.live_assets(entry.id) if a.status != TEMP}
-        # Flavor parameters of the profile that have no asset are listed too.
-        numbers = [*assets, *(n for n in range(entry.derived + 1) if n not in assets)]
+        # Flavor parameters of the account that have no asset are listed too.
+        numbers = [*assets, *(n for n in _FLAVOR_PARAMS if n not in assets)]
         return [
             {
                 "objectType": "KalturaFlavorAssetWithParams",
@@ -348,23 +418,28 @@ class Services:
         entry_ids, wanted = asset_filter(p)
         found: list[Asset] = []
         for entry_id in entry_ids:
-            entry = by_id(self._library.entries, entry_id)
+            entry = self._library.find_entry(entry_id)
             if entry is not None and not entry.deleted and self._visible(session, entry):
-                found += [a for a in self._library.live_assets(entry.id) if wanted(a)]
+                found += [a for a in self._library.live_assets(entry.id) if wanted(a) and a not in found]
         return list_page("KalturaFlavorAssetListResponse", found, p, self.describe_asset)
 
     def asset_url(self, session: Session, p: dict[str, Any]) -> str:
         asset = self._asset(session, p["id"])
+        if not session.ks:
+            raise ApiError("ENTRY_ID_NOT_FOUND", asset.entry_id)
         if not asset.locally_ready:
-            raise ApiError("FLAVOR_ASSET_IS_NOT_READY", asset.id)
+            raise ApiError("FLAVOR_ASSET_IS_NOT_READY")
         if p.get("storageId"):
             return ""
         options = p.get("options")
-        wanted = str(options.get("fileName") or "") if isinstance(options, dict) else ""
-        name = re.sub(r"[^\w.-]+", "_", wanted or self._library.entries[asset.entry_id].name) or "video"
+        name = str(options.get("fileName") or "") if isinstance(options, dict) else ""
+        if not name:
+            made_of = "Source" if asset.is_original else f"Flavor {asset.flavor_params_id}"
+            name = _plain(f"{self._library.entries[asset.entry_id].name}_({made_of}).{asset.file_ext}")
+        # A name that is asked for goes in as it is, blanks and all (F21).
         path = (
             f"/p/{self._partner_id}/sp/{self._partner_id}00/serveFlavor/entryId/{asset.entry_id}/v/{asset.version}"
-            f"/flavorId/{asset.id}/fileName/{urllib.parse.quote(name)}.{asset.file_ext}/name/a.{asset.file_ext}"
+            f"/flavorId/{asset.id}/fileName/{name}/forceproxy/true/name/a.{asset.file_ext}"
         )
         return self.base_url + path + self._url_token(path)
 
@@ -473,7 +548,7 @@ class Services:
         statuses = split_csv(wanted.get("statusEqual")) or split_csv(wanted.get("statusIn"))
         entries: list[Entry] = list(self._library.entries.values())
         if entry_ids:
-            named = (by_id(self._library.entries, entry_id) for entry_id in entry_ids)
+            named = (self._library.find_entry(entry_id) for entry_id in entry_ids)
             entries = list({entry.id: entry for entry in named if entry is not None}.values())
         rows = [
             {
@@ -510,8 +585,8 @@ class Services:
             "partnerId": self._partner_id,
             "userId": entry.user_id,
             "creatorId": entry.creator_id,
-            "tags": entry.tags,
-            "adminTags": entry.admin_tags,
+            "tags": entry.tags or None,
+            "adminTags": entry.admin_tags or None,
             "categories": ",".join(category.full_name for category in categories),
             "categoriesIds": ",".join(str(category.id) for category in categories),
             "status": entry.status,
@@ -524,24 +599,25 @@ class Services:
             "totalRank": 0,
             "votes": 0,
             "groupId": None,
-            "partnerData": entry.partner_data,
+            "partnerData": entry.partner_data or None,
             "downloadUrl": f"{root}/raw/entry_id/{entry.id}/version/0",
-            "searchText": f"_PAR_ONLY_ _{self._partner_id}_ _MEDIA_TYPE_{entry.media_type}| {entry.name}",
+            "searchText": f"_PAR_ONLY_ _{self._partner_id}_ _MEDIA_TYPE_{entry.media_type}|  "
+            f"{entry.name} {entry.tags} ",
             "licenseType": -1,
             "version": 0,
-            "thumbnailUrl": f"{root}/thumbnail/entry_id/{entry.id}/version/100001",
-            "accessControlId": 1,
+            "thumbnailUrl": f"{root}/thumbnail/entry_id/{entry.id}/version/{entry.thumbnail_version}",
+            "accessControlId": None,
             "startDate": entry.start_date,
             "endDate": entry.end_date,
-            "referenceId": entry.reference_id,
-            "replacingEntryId": entry.replacing_entry_id,
-            "replacedEntryId": entry.replaced_entry_id,
+            "referenceId": entry.reference_id or None,
+            "replacingEntryId": entry.replacing_entry_id or None,
+            "replacedEntryId": entry.replaced_entry_id or None,
             "replacementStatus": entry.replacement_status,
             "partnerSortValue": 0,
             "conversionProfileId": entry.conversion_profile_id,
-            "redirectEntryId": entry.redirect_entry_id,
+            "redirectEntryId": entry.redirect_entry_id or None,
             "rootEntryId": entry.root_id or entry.id,
-            "parentEntryId": entry.parent_id,
+            "parentEntryId": entry.parent_id or None,
             "operationAttributes": [],
             "entitledUsersEdit": "",
             "entitledUsersPublish": "",
@@ -561,10 +637,10 @@ class Services:
             "height": 180 if video else None,
             "duration": entry.duration_ms // 1000,
             "msDuration": entry.duration_ms,
-            "durationType": "short" if entry.duration_ms < 240_000 else "medium",
+            "durationType": None,
             "mediaType": entry.media_type,
             "conversionQuality": entry.conversion_profile_id,
-            "sourceType": "1",
+            "sourceType": entry.source_type,
             "sourceVersion": None,
             "searchProviderType": None,
             "searchProviderId": None,
@@ -576,7 +652,7 @@ class Services:
                 str(a.flavor_params_id) for a in self._library.live_assets(entry.id) if a.status == READY
             ),
             "isTrimDisabled": None,
-            "streams": [],
+            "streams": None,
             **entry.more,
         }
 
@@ -586,14 +662,14 @@ class Services:
             "id": asset.id,
             "entryId": asset.entry_id,
             "partnerId": self._partner_id,
-            "version": asset.version or None,
+            "version": asset.version,
             "size": asset.size_kb,
             "tags": asset.tags,
             "fileExt": asset.file_ext,
             "createdAt": asset.created_at,
             "updatedAt": asset.updated_at,
             "deletedAt": asset.deleted_at,
-            "description": "",
+            "description": asset.description,
             "partnerData": asset.partner_data or None,
             "partnerDescription": asset.partner_description or None,
             "actualSourceAssetParamsIds": None,
@@ -604,13 +680,13 @@ class Services:
             "bitrate": asset.bitrate,
             "frameRate": 25,
             "isOriginal": asset.is_original,
-            "isWeb": not asset.is_original,
+            "isWeb": True,
             "containerFormat": "isom",
             "videoCodecId": "avc1",
             "status": asset.status,
             "language": asset.language or None,
             "label": asset.label or None,
-            "isDefault": asset.is_default,
+            "isDefault": bool(asset.is_default),
         }
 
 

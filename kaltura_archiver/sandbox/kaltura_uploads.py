@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 from .kaltura_library import Library
-from .kaltura_records import TOKEN_DELETED, TOKEN_FULL, TOKEN_PARTIAL, TOKEN_PENDING, Token, new_id
-from .kaltura_sessions import Session
+from .kaltura_lists import list_page, token_filter
+from .kaltura_records import TOKEN_DELETED, TOKEN_FULL, TOKEN_PARTIAL, TOKEN_PENDING, Token, new_token_id
+from .kaltura_sessions import ADMIN, Session
 from .kaltura_wire import ApiError, PostedFile, as_bool, as_int
 
 _MAX_PARKED = 1000
@@ -45,7 +46,7 @@ class Uploads:
         wanted = wanted if isinstance(wanted, dict) else {}
         now = self._library.now()
         token = Token(
-            new_id(),
+            new_token_id(),
             user_id=session.user_id,
             file_name=str(wanted.get("fileName", "")),
             file_size=as_int(wanted["fileSize"]) if wanted.get("fileSize") else None,
@@ -59,18 +60,32 @@ class Uploads:
         return self.describe(token)
 
     def get(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
-        return self.describe(self._library.token(p["uploadTokenId"]))
+        return self.describe(self._token(session, p["uploadTokenId"]))
+
+    def _token(self, session: Session, token_id: Any) -> Token:
+        """A user session has its own tokens only; the others are not there for it (S58)."""
+        token = self._library.token(token_id)
+        if not self._may_see(session, token):
+            raise ApiError("UPLOAD_TOKEN_NOT_FOUND")
+        return token
+
+    def _may_see(self, session: Session, token: Token) -> bool:
+        return session.type == ADMIN or token.user_id == session.user_id
 
     def delete(self, session: Session, p: dict[str, Any]) -> None:
-        token = self._library.token(p["uploadTokenId"])
+        token = self._token(session, p["uploadTokenId"])
         token.status = TOKEN_DELETED
         token.data = bytearray()
 
-    def listing(self) -> list[dict[str, Any]]:
-        return [self.describe(t) for t in self._library.tokens.values() if t.status != TOKEN_DELETED]
+    def list(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        """In the order of the ids, which tells nothing of their age (U34)."""
+        wanted = token_filter(p)
+        found = [t for t in self._library.tokens.values() if t.status != TOKEN_DELETED and wanted(t)]
+        mine = sorted((t for t in found if self._may_see(session, t)), key=lambda t: t.id)
+        return list_page("KalturaUploadTokenListResponse", mine, p, self.describe)
 
     def upload(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
-        token = self._library.token(p["uploadTokenId"])
+        token = self._token(session, p["uploadTokenId"])
         if token.status not in (TOKEN_PENDING, TOKEN_PARTIAL):
             raise ApiError("UPLOAD_TOKEN_INVALID_STATUS_FOR_UPLOAD")
         resume = as_bool(p.get("resume"))

@@ -29,9 +29,17 @@ ERRORS: dict[str, tuple[str, str]] = {
         "ACTION_NAME,SERVICE_NAME",
         'Action "@ACTION_NAME@" in service "@SERVICE_NAME@" is blocked',
     ),
+    "SERVICE_FORBIDDEN_CONTENT_BLOCKED": (
+        "",
+        "The access to this service is forbidden since the specified partner is blocked",
+    ),
     "SERVICE_FORBIDDEN": ("SERVICE", "The access to service [@SERVICE@] is forbidden"),
     "INVALID_PARAMETER_CHAR": ("XML_FIELD", 'Invalid char in "@XML_FIELD@" field'),
     "MISSING_MANDATORY_PARAMETER": ("PARAM_NAME", 'Missing parameter "@PARAM_NAME@"'),
+    "OBJECT_TYPE_ABSTRACT": (
+        "OBJ_TYPE",
+        'The object type "@OBJ_TYPE@" is abstract, use one of the object implementations',
+    ),
     "INVALID_OBJECT_TYPE": ("INVALID_OBJ_TYPE", 'Invalid object type "@INVALID_OBJ_TYPE@"'),
     "INVALID_ENUM_VALUE": (
         "ENUM_VAL,PARAM_NAME,ENUM_TYPE",
@@ -57,14 +65,18 @@ ERRORS: dict[str, tuple[str, str]] = {
     "ENTRY_ALREADY_WITH_CONTENT": ("", "Entry already associated with content"),
     "ENTRY_ID_NOT_REPLACED": ("ENTRY_ID", 'Entry id "@ENTRY_ID@" not replaced'),
     "ENTRY_REPLACEMENT_ALREADY_EXISTS": ("", "Entry already in replacement"),
+    "FEATURE_RECYCLE_BIN_DISABLED": ("", "Feature recycle bin is disabled for partner"),
+    "INVALID_ENTRY_STATUS_FOR_RECYCLE": ("", "The entry displayInStatus is invalid for recycle"),
+    "INVALID_ENTRY_STATUS_FOR_RESTORE": ("", "Only entry in displayInStatus RECYCLED can be restored"),
+    "INVALID_USER_ID": ("USER_ID", 'Invalid user id "@USER_ID@"'),
     "FEATURE_FORBIDDEN": ("FEATURE", "The usage of feature [@FEATURE@] is forbidden"),
     "RESOURCE_TYPE_NOT_SUPPORTED": ("RES_TYPE", 'Resource type "@RES_TYPE@" not supported'),
     "FILE_CONTENT_NOT_SECURE": ("", "File content is not secure"),
     "MAX_ASSETS_FOR_ENTRY_REACHED": ("ASSETS", 'Entry can contain maximum of "@ASSETS@" assets'),
     "FLAVOR_ASSET_ID_NOT_FOUND": ("ID", 'Flavor asset id "@ID@" not found'),
-    "FLAVOR_ASSET_IS_NOT_READY": ("ID", "The flavor asset id @ID@ is not ready for using or downloading"),
+    "FLAVOR_ASSET_IS_NOT_READY": ("", "The flavor asset is not ready"),
     "ASSET_NOT_ALLOWED": ("ID", 'Flavor asset id "@ID@" not allowed'),
-    "CATEGORY_NOT_FOUND": ("CATEGORY_ID", 'Category id "@CATEGORY_ID@" not found'),
+    "CATEGORY_NOT_FOUND": ("ID", 'Category id "@ID@" not found'),
     "UPLOADED_FILE_NOT_FOUND_BY_TOKEN": (
         "",
         "The uploaded file was not found by the given token id, or was already used",
@@ -89,9 +101,9 @@ ERRORS: dict[str, tuple[str, str]] = {
     ),
     "QUERY_EXCEEDED_MAX_MATCHES_ALLOWED": ("", "Unable to generate list. max matches value was reached"),
     "CRITERIA EXCEEDED MAX MATCHES ALLOWED": ("", "Unable to generate list. max matches value was reached"),
-    "EMPTY SEARCH OPERATOR IS NOT ALLOWED": ("", "Empty search operator is not allowed"),
-    "EMPTY SEARCH ITEMS ARE NOT ALLOWED": ("", "Empty search items are not allowed"),
-    "MISSING OPERATOR TYPE": ("", "Missing operator type"),
+    "EMPTY SEARCH OPERATOR IS NOT ALLOWED": ("", "empty search operator is not allowed"),
+    "EMPTY SEARCH ITEMS ARE NOT ALLOWED": ("", "empty search items are not allowed"),
+    "MISSING OPERATOR TYPE": ("", "missing operator type"),
     "EMPTY SEARCH TERM IS NOT ALLOWED": (
         "FIELD,TYPE",
         " Empty search term is not allowed on Field [@FIELD@] and search type [@TYPE@]",
@@ -100,7 +112,10 @@ ERRORS: dict[str, tuple[str, str]] = {
         "TYPE,FIELD",
         " Type of search [@TYPE@] not allowed on specific field [@FIELD@]",
     ),
-    "OBJECTID AND OBJECTIDS NOT ALLOWED SIMULTANEOUSLY": ("", "ObjectId and ObjectIds not allowed simultaneously"),
+    "OBJECTID AND OBJECTIDS NOT ALLOWED SIMULTANEOUSLY": (
+        "",
+        "objectId and objectIds are not allowed to use simultaneously",
+    ),
 }
 
 
@@ -145,8 +160,11 @@ _QUOTES = {'"': "&quot;", "'": "&#039;"}
 _ILLEGAL_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
 
-def to_xml(value: Any) -> str:
-    """The content of an element: a mapping with `objectType` first is an object, any other mapping a map."""
+def to_xml(value: Any, *, nulls: bool = True) -> str:
+    """The content of an element: a mapping with `objectType` first is an object, any other mapping a map.
+
+    With `nulls` an object has an empty ``relatedObjects``, too; a request with ``ignoreNull`` gets none.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -159,9 +177,38 @@ def to_xml(value: Any) -> str:
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, Mapping):
         if "objectType" in value:
-            return "".join([f"<{name}>{to_xml(item)}</{name}>" for name, item in value.items()])
-        return "".join([f"<item><itemKey>{to_xml(key)}</itemKey>{to_xml(v)}</item>" for key, v in value.items()])
-    return "".join([f"<item>{to_xml(item)}</item>" for item in value])
+            parts = [f"<{name}>{to_xml(item, nulls=nulls)}</{name}>" for name, item in value.items()]
+            if nulls:
+                parts.insert(1, "<relatedObjects></relatedObjects>")
+            return "".join(parts)
+        return "".join(
+            [f"<item><itemKey>{to_xml(key)}</itemKey>{to_xml(v, nulls=nulls)}</item>" for key, v in value.items()]
+        )
+    return "".join([f"<item>{to_xml(item, nulls=nulls)}</item>" for item in value])
+
+
+def without_nulls(value: Any) -> Any:
+    """The answer to a request with ``ignoreNull``; what is empty but not null stays."""
+    if isinstance(value, Mapping):
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def only_fields(value: Any, fields: frozenset[str]) -> Any:
+    """The answer under a response profile: of the entries in it, the other fields are null."""
+    if isinstance(value, (list, tuple)):
+        return [only_fields(item, fields) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("objectType") == "KalturaMediaEntry":
+        return {name: item if name in fields or name == "objectType" else None for name, item in value.items()}
+    return {name: only_fields(item, fields) for name, item in value.items()}
+
+
+def error_json(error: ApiError) -> dict[str, Any]:
+    """An error in format 1: the bare object, its arguments as a map."""
+    args = error.args_by_name
+    return {"code": error.code, "message": error.message, "objectType": "KalturaAPIException", "args": args}
 
 
 def error_xml(error: ApiError) -> str:

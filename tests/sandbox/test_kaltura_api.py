@@ -134,7 +134,7 @@ def test_an_entry_comes_back_whole_through_the_real_client(server: KalturaServer
     assert (got.createdAt, got.plays, got.lastPlayedAt) == (1_500_000_000, 0, None)
     assert got.replacingEntryId == ""
     left_out = [name for name, value in vars(got).items() if value is NotImplemented and not name.startswith("multi")]
-    assert left_out == ["relatedObjects"]
+    assert left_out == []
 
 
 def test_an_error_is_status_200_with_code_message_and_arguments(server: KalturaServer, client: Any) -> None:
@@ -259,12 +259,17 @@ def test_a_multirequest_that_writes_is_logged_as_writing(server: KalturaServer, 
 # 2: sessions
 
 
-def test_a_wrong_secret_or_partner_is_a_start_session_error(server: KalturaServer) -> None:
-    """2"""
-    for secret, partner in (("wrong", server.partner_id), (server.secret, 999)):
-        with pytest.raises(KalturaException, match="Error while starting session for partner") as caught:
+def test_a_wrong_secret_or_partner_gives_no_session(server: KalturaServer) -> None:
+    """2; S02, S03, S06, S07"""
+    for secret, partner, code in (
+        ("wrong", server.partner_id, "START_SESSION_ERROR"),
+        (server.user_secret, server.partner_id, "START_SESSION_ERROR"),
+        (server.secret, 999, "SERVICE_FORBIDDEN_CONTENT_BLOCKED"),
+    ):
+        with pytest.raises(KalturaException) as caught:
             new_client(server).session.start(secret, "u", KalturaSessionType.ADMIN, partner)
-        assert caught.value.code == "START_SESSION_ERROR"
+        assert caught.value.code == code
+    assert new_client(server).session.start(server.user_secret, "u", KalturaSessionType.USER, server.partner_id)
 
 
 def test_the_expiry_is_capped_in_silence_and_then_the_ks_is_expired(server: KalturaServer) -> None:
@@ -288,10 +293,14 @@ def test_a_garbage_ks_is_quoted_in_the_error(server: KalturaServer) -> None:
 
 
 def test_without_ks_the_service_is_forbidden_but_a_missing_parameter_comes_first(server: KalturaServer) -> None:
-    """§10.12"""
-    assert "<code>SERVICE_FORBIDDEN</code><message>The access to service [media-&gt;get]" in post(
-        server, "media", "get", entryId="0_x"
+    """§10.12; what everybody may read is answered, or as if it were not there (A07, A24)"""
+    entry = server.add_entry()
+    assert "<code>SERVICE_FORBIDDEN</code><message>The access to service [media-&gt;list]" in post(
+        server, "media", "list"
     )
+    assert "<code>ENTRY_ID_NOT_FOUND</code>" in post(server, "media", "get", entryId=entry.id)
+    assert "<id>" in post(server, "flavorasset", "list", filter={"entryIdEqual": entry.id})
+    assert "<code>INVALID_KS</code>" in post(server, "media", "update", entryId=entry.id, mediaEntry={"tags": "aa"})
     assert "<code>MISSING_MANDATORY_PARAMETER</code>" in post(server, "media", "get")
 
 
@@ -371,12 +380,39 @@ def test_an_app_token_out_of_use_is_refused(server: KalturaServer, change: dict[
     assert caught.value.code == code
 
 
-def test_a_widget_session_may_only_start_another(server: KalturaServer) -> None:
-    """2"""
+@pytest.mark.parametrize("ks", ["NotImplemented", "garbage"])
+def test_a_ks_that_is_none_is_refused_wherever_one_is_sent_but_by_session_start(server: KalturaServer, ks: str) -> None:
+    """§10.17"""
+    widget = {"widgetId": f"_{server.partner_id}"}
+    assert "<ks>" in post(server, "session", "startWidgetSession", **widget)
+    assert "<code>INVALID_KS</code>" in post(server, "session", "startWidgetSession", ks=ks, **widget)
+    assert "<code>INVALID_KS</code>" in post(server, "system", "ping", ks=ks)
+    started = {"secret": server.secret, "type": "2", "partnerId": str(server.partner_id)}
+    assert "<result>djJ8" in post(server, "session", "start", ks=ks, **started)
+
+
+def test_a_hash_in_upper_case_is_refused(server: KalturaServer) -> None:
+    """S26"""
+    client = new_client(server)
+    widget = client.session.startWidgetSession(f"_{server.partner_id}")
+    client.setKs(widget.ks)
+    token_hash = hashlib.sha256((widget.ks + server.app_token).encode()).hexdigest()
+    with pytest.raises(KalturaException) as caught:
+        client.appToken.startSession(server.app_token_id, token_hash.upper())
+    assert caught.value.code == "INVALID_APP_TOKEN_HASH"
+
+
+def test_a_widget_session_may_read_and_change_nothing(server: KalturaServer) -> None:
+    """S60-S64"""
+    entry = server.add_entry()
     client = new_client(server)
     client.setKs(client.session.startWidgetSession(f"_{server.partner_id}").ks)
     with pytest.raises(KalturaException) as caught:
-        client.media.update(server.add_entry().id, KalturaMediaEntry(tags="aa"))
+        client.media.update(entry.id, KalturaMediaEntry(tags="aa"))
+    assert caught.value.code == "INVALID_KS"
+    assert client.media.get(entry.id).id == entry.id
+    with pytest.raises(KalturaException) as caught:
+        find(client, VIDEO)
     assert caught.value.code == "SERVICE_FORBIDDEN"
 
 
@@ -475,14 +511,14 @@ def test_deleted_and_recycled_entries(server: KalturaServer, client: Any) -> Non
         ({"searchItems": [("created_at", "4", "1")]}, "SEARCH_TYPE_NOT_ALLOWED_ON_FIELD"),
         ({"searchItems": [("flavor_params_ids", "1", "0")]}, "SEARCH_TYPE_NOT_ALLOWED_ON_FIELD"),
         ({"searchItems": [("creator_id", "1", "x")]}, "INVALID_ENUM_VALUE"),
-        ({"searchItems": [("parent_id", "4", "")]}, "INTERNAL_SERVERL_ERROR"),
+        ({"searchItems": [("tags", "1", "a"), {"objectType": "KalturaNo"}]}, "OBJECT_TYPE_ABSTRACT"),
         ({"searchItems": [("plays", "5", "")]}, "INTERNAL_SERVERL_ERROR"),
         (
             {"searchItems": [("tags", "1", "a")], "objectId": "0_a", "objectIds": "0_b"},
             "OBJECTID AND OBJECTIDS NOT ALLOWED SIMULTANEOUSLY",
         ),
         (
-            {"searchItems": [("tags", "1", "a")], "orderBy": {"orderItems": [{"sortField": "views"}]}},
+            {"searchItems": [("tags", "1", "a")], "orderBy": {"orderItems": [{"sortField": "odd"}]}},
             "INVALID_ENUM_VALUE",
         ),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import itertools
 import socket
 import threading
 import time
@@ -132,7 +133,10 @@ def test_flavors_with_params_leave_out_temporary_ones_and_name_unused_params(
     assert original
     original.status = TEMP
     listed = client.flavorAsset.getFlavorAssetsWithParams(entry.id)
-    assert [(x.flavorParams.id, x.flavorAsset is not None) for x in listed] == [(1, True), (2, True), (0, False)]
+    shown = [(x.flavorParams.id, x.flavorAsset is not None) for x in listed]
+    # All flavor parameters of the account, not of the profile only (F16).
+    assert shown[:4] == [(2, True), (3, True), (0, False), (1, False)]
+    assert len(shown) > 20
     assert client.flavorAsset.list(KalturaFlavorAssetFilter(entryIdEqual=entry.id)).totalCount == 3
     assert code_of(client.flavorAsset.getFlavorAssetsWithParams, "0_none") == "ENTRY_ID_NOT_FOUND"
 
@@ -204,7 +208,7 @@ def test_a_part_beyond_the_end_is_416(server: KalturaServer, client: Any) -> Non
     original = server.original(server.add_entry(b"x" * 100).id)
     assert original
     got = requests.get(client.flavorAsset.getUrl(original.id), headers={"Range": "bytes=100-"}, timeout=5)
-    assert (got.status_code, got.headers["Content-Range"]) == (416, "bytes */100")
+    assert (got.status_code, got.headers["Content-Range"]) == (416, "bytes 0-99/100")
 
 
 def test_errors_of_the_file_host_are_200_without_body(server: KalturaServer, client: Any) -> None:
@@ -383,7 +387,8 @@ def test_automatic_finish_needs_the_size(server: KalturaServer, client: Any) -> 
 
 
 def test_refused_uploads_delete_the_token(server: KalturaServer, client: Any) -> None:
-    """5.6: a forbidden type, and more than one POST may carry"""
+    """5.6: a type that the installation forbids (none by default, U28), and more than one POST may carry"""
+    server.settings.restricted_extensions = frozenset({"php"})
     token = client.uploadToken.add().id
     assert (
         code_of(client.uploadToken.upload, token, ("evil.php", b"x")) == "UPLOAD_TOKEN_FILE_TYPE_RESTRICTED_FOR_UPLOAD"
@@ -491,9 +496,17 @@ def test_add_content_converts_and_the_original_is_ready_first(server: KalturaSer
     assert original.size_kb == len(NEW)
     advance(server, 51)
     assert state(client, entry)[0] == "1"
-    assert [status for _, _, status in flavors(client, entry.id).values()] == [READY, CONVERTING, CONVERTING]
+    # Derived flavors have no file at first: version 0 (C06, C10).
+    made = flavors(client, entry.id).values()
+    assert [(version, status) for _, version, status in made] == [(2, READY), (0, QUEUED), (0, QUEUED)]
+    advance(server, 1)
+    made = flavors(client, entry.id).values()
+    assert [(version, status) for _, version, status in made] == [(2, READY), (0, CONVERTING), (0, CONVERTING)]
+    advance(server, 24)
+    made = flavors(client, entry.id).values()
+    assert [(version, status) for _, version, status in made] == [(2, READY), (2, CONVERTING), (2, CONVERTING)]
     assert original.size_kb == 1
-    advance(server, 50)
+    advance(server, 25)
     assert state(client, entry)[0] == "2"
     assert [status for _, _, status in flavors(client, entry.id).values()] == [READY, READY, CONVERTING]
     advance(server, 51)
@@ -598,21 +611,73 @@ def test_update_content_plays_the_old_until_the_new_is_ready(server: KalturaServ
     assert state(client, entry) == ("2", "1", True)
     advance(server, 51)
     assert flavors(client, entry.id) == before
-    assert set(flavors(client, temporary.id)) == {0, 1, 2}
+    assert set(flavors(client, temporary.id)) == {0, 2, 3}
     assert server.content(original.id) == b"old content"
     advance(server, 50)
+    # The temporary entry is ready a moment before the main entry goes on (L02).
+    assert client.media.get(temporary.id).status.getValue() == "2"
+    assert state(client, entry) == ("2", "1", True)
+    advance(server, 11)
+    assert state(client, entry) == ("2", "1", True)
+    advance(server, 3)
     assert state(client, entry) == ("2", "0", False)
     assert flavors(client, entry.id) == {
         0: (before[0][0], 12, READY),
-        1: (before[1][0], 12, READY),
-        2: (before[2][0], 12, CONVERTING),
+        2: (before[2][0], 12, READY),
+        3: (before[3][0], 12, CONVERTING),
     }
     assert server.content(original.id) == NEW
     assert original.size_in_bytes == len(NEW)
     assert (entry.tags, entry.plays, entry.last_played_at) == ("kept", 3, 1000)
     assert code_of(client.media.get, temporary.id) == "ENTRY_ID_NOT_FOUND"
-    advance(server, 51)
-    assert flavors(client, entry.id)[2][2] == READY
+    advance(server, 40)
+    assert flavors(client, entry.id)[3][2] == READY
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("original", "derived", "entry"))))
+def test_a_switch_is_seen_step_by_step_in_the_order_that_is_set(
+    server: KalturaServer, client: Any, order: tuple[str, ...]
+) -> None:
+    """W40"""
+    server.settings.switch_order, server.settings.switch_seconds = order, 10
+    entry = server.add_entry(b"old content", derived=1)
+    client.media.updateContent(entry.id, resource(upload(client)))
+
+    def seen() -> dict[str, bool]:
+        versions = {number: version for number, (_, version, _) in flavors(client, entry.id).items()}
+        return {"original": versions[0] == 12, "derived": versions[2] == 12, "entry": not state(client, entry)[2]}
+
+    advance(server, 100 + 12.5 + 5)
+    for number in range(3):
+        assert {name for name, done in seen().items() if done} == set(order[: number + 1])
+        advance(server, 10)
+    assert state(client, entry) == ("2", "0", False)
+
+
+def test_a_switch_that_is_cancelled_half_way_goes_no_further(server: KalturaServer, client: Any) -> None:
+    """W40"""
+    server.settings.switch_seconds = 10
+    entry = server.add_entry(b"old content", derived=1)
+    client.media.updateContent(entry.id, resource(upload(client)))
+    advance(server, 100 + 12.5 + 5)
+    client.media.cancelReplace(entry.id)
+    advance(server, 100)
+    assert {number: version for number, (_, version, _) in flavors(client, entry.id).items()} == {0: 12, 2: 2}
+
+
+def test_conversions_wait_without_an_error_where_the_quota_of_jobs_is_used_up(
+    server: KalturaServer, client: Any
+) -> None:
+    """§10.20"""
+    server.settings.hold_jobs = True
+    entry = server.add_entry(b"old content")
+    client.media.updateContent(entry.id, resource(upload(client)))
+    advance(server, 10_000)
+    assert state(client, entry) == ("2", "1", True)
+    server.settings.hold_jobs = False
+    assert state(client, entry) == ("2", "1", True)
+    advance(server, 120)
+    assert state(client, entry) == ("2", "0", False)
 
 
 def test_flavors_that_the_new_content_lacks_go_and_others_come_at_version_12(
@@ -625,11 +690,11 @@ def test_flavors_that_the_new_content_lacks_go_and_others_come_at_version_12(
     for entry in (few, more):
         client.media.updateContent(entry.id, resource(upload(client)))
     server.settle()
-    assert set(flavors(client, few.id)) == {0, 1, 2}
+    assert set(flavors(client, few.id)) == {0, 2, 3}
     after = flavors(client, more.id)
-    assert set(after) == {0, 1, 2}
-    assert after[2][0] not in {asset_id for asset_id, _, _ in before.values()}
-    assert after[2][1] == 12
+    assert set(after) == {0, 2, 3}
+    assert after[3][0] not in {asset_id for asset_id, _, _ in before.values()}
+    assert after[3][1] == 12
 
 
 def test_the_feature_may_be_off_but_the_options_stay(server: KalturaServer, client: Any) -> None:
@@ -678,7 +743,12 @@ def test_a_failed_conversion_leaves_the_old_content_and_waits_to_be_cancelled(
     entry = server.add_entry(b"old content")
     server.settings.fail_next_conversions = 1
     client.media.updateContent(entry.id, resource(upload(client)))
+    temporary = client.media.get(entry.id).replacingEntryId
     advance(server, 101)
+    # The main entry learns of it a moment after the temporary one (W21).
+    state_of_temporary = client.media.get(temporary).status.getValue()
+    assert (state_of_temporary, *state(client, entry)) == ("-1", "2", "1", True)
+    advance(server, 13)
     assert state(client, entry) == ("2", "4", True)
     original = server.original(entry.id)
     assert original
@@ -708,7 +778,7 @@ def test_an_account_may_want_replacements_approved(server: KalturaServer, client
         assert state(client, entry) == ("2", "3", True)
     client.media.approveReplace(early.id)
     assert state(client, early) == ("2", "1", True)
-    advance(server, 101)
+    advance(server, 115)
     assert state(client, early) == ("2", "0", False)
     assert state(client, late) == ("2", "2", True)
     client.media.approveReplace(late.id)
@@ -737,13 +807,14 @@ def test_cancelling_reaches_the_children_of_a_recording(server: KalturaServer, c
     assert state(client, child) == state(client, parent) == ("2", "0", False)
 
 
-def test_deleting_an_entry_ends_its_replacement(server: KalturaServer, client: Any) -> None:
-    """Checklist 10"""
+def test_deleting_an_entry_leaves_its_temporary_one(server: KalturaServer, client: Any) -> None:
+    """W29"""
     entry = server.add_entry()
     temporary = client.media.updateContent(entry.id, resource(upload(client))).replacingEntryId
     client.media.delete(entry.id)
+    assert code_of(client.media.get, entry.id) == "ENTRY_ID_NOT_FOUND"
     server.settle()
-    assert server.entries[temporary].deleted
+    assert client.media.get(temporary).id == temporary
 
 
 def test_a_lost_answer_to_update_content_is_found_by_reading(server: KalturaServer, client: Any) -> None:
