@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import logging
 import math
 import os
@@ -11,12 +13,14 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
 import click
@@ -24,9 +28,10 @@ import click
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
+from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, SelectionError, Stopped, StoreError
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
-from kaltura_archiver.keep import Keep, owner_rules
+from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.progress import bytes_progress, progress
@@ -78,15 +83,35 @@ ALIASES = {"doctor": "config", "restore-from-s3": "restore", "add-ldap-status": 
 STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
+MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+NO_TERMINAL = (
+    "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
+    "credentials first (aws sts get-session-token), or use a profile without MFA"
+)
 
 
 def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-class Archiver(click.Group):
+class OnceEach(click.Command):
+    """A command that takes an option once: click itself would keep the last one, and say nothing of the others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            for param, number in Counter(given).items():
+                plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
+                if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
+                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Archiver(OnceEach, click.Group):
     """A group whose commands and options may be written with - or _, and whose errors are one line each."""
+
+    command_class = OnceEach
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Register a command; of what it calls a file or a folder, shells complete the names."""
@@ -113,6 +138,9 @@ class Archiver(click.Group):
             # The reader has gone; nobody wants to hear more. click itself would end with 1.
             _discard_stdout()
             return Exit.OK
+        except EOFError as error:
+            # boto3 asks for the code of an MFA device, and nothing else asks here. click would call it interrupted.
+            raise ConfigError(NO_TERMINAL) from error
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end the process with the documented exit code; never with a traceback."""
@@ -144,6 +172,12 @@ class Archiver(click.Group):
             code = Exit.INTERRUPTED
         except ArchiverError as error:
             code = _complain(str(error), error.exit_code)
+        except OSError as error:
+            # Whatever else can fail so is told in words of its own: what is left is stdout.
+            log.debug("unexpected", exc_info=True)
+            _discard_stdout()
+            where = error.filename or "to stdout"
+            code = _complain(f"cannot write {where}: {error.strerror or error}", Exit.FAILED)
         except Exception as error:
             log.debug("unexpected", exc_info=True)
             code = _complain(f"unexpected {type(error).__name__}: {error}; run with --log-level DEBUG", Exit.FAILED)
@@ -152,23 +186,78 @@ class Archiver(click.Group):
 
 def _discard_stdout() -> None:
     """Send what is still to be written nowhere; Python would complain again when it closes stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(sys.stdout, _Closed):
+        sys.stdout.silent = True
+        return
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class PatientStdout:
-    """Stdout of a run that changes something: when who reads the rows has gone, the work goes on."""
+    """Stdout of a run that changes something: when who reads the rows has gone, or the disk is full, the work goes on.
+
+    `failure` is set where rows were lost that somebody wanted.
+    """
+
+    failure: OSError | None = None
+
+    def _trying(self, attempt: Callable[[], object]) -> None:
+        try:
+            attempt()
+        except BrokenPipeError:
+            _discard_stdout()
+        except OSError as error:
+            self.failure = error
+            log.error("rows cannot be written to stdout: %s; the work goes on without them", error.strerror or error)
+            _discard_stdout()
 
     def write(self, text: str) -> None:
-        try:
-            sys.stdout.write(text)
-        except BrokenPipeError:
-            _discard_stdout()
+        self._trying(lambda: sys.stdout.write(text))
 
     def flush(self) -> None:
+        self._trying(sys.stdout.flush)
+
+
+class _Closed(io.TextIOBase):
+    """Stands for stdout where there is none (`>&-`): whoever writes to it is told."""
+
+    encoding = "utf-8"
+    silent = False
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError("text, not bytes")  # click tries what it may write
+        if text and not self.silent:
+            raise OSError(errno.EBADF, "it is closed")
+        return len(text)
+
+    @property
+    def buffer(self) -> Any:
+        return _ClosedBytes()
+
+
+class _ClosedBytes(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
+
+def _occupy_closed_streams() -> None:
+    """Where a shell has closed stdin, stdout or stderr, have nothing else take its place: the next file that is opened
+    would be stdout to everybody."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _discard_stdout()
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # takes the lowest that is free
+        if getattr(sys, name) is None:
+            stream = _Closed() if name == "stdout" else open(os.devnull, "w" if name == "stderr" else "r")  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _complain(text: str, code: int) -> int:
@@ -238,23 +327,31 @@ class App:
     @contextmanager
     def stoppable(self) -> Iterator[None]:
         """SIGINT, SIGTERM and SIGHUP ask the run to end after the entry in hand; a second SIGINT ends it at once."""
+        asked: SimpleQueue[bool] = SimpleQueue()
 
         def stop(number: int, frame: object) -> None:
-            if self.stop.is_set() and number == signal.SIGINT:
-                raise KeyboardInterrupt
+            # No lock is taken here: the main thread may hold that of the event, and would wait for itself for ever.
+            if self.signal and number == signal.SIGINT:
+                _end_at_once(number, frame)
             self.signal = number
-            self.stop.set()
+            asked.put(True)
+
+        def heed() -> None:
+            while asked.get():
+                self.stop.set()
 
         numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             numbers.remove(signal.SIGHUP)  # as nohup wants it
         before = {number: signal.signal(number, stop) for number in numbers}
+        threading.Thread(target=heed, name="signals", daemon=True).start()
         try:
             with self.exit_when_stopped():
                 yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            asked.put(False)
 
     @contextmanager
     def exit_when_stopped(self) -> Iterator[None]:
@@ -268,6 +365,25 @@ class App:
         if self.signal:
             code = Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
         raise click.exceptions.Exit(int(code))
+
+
+def _end_at_once(number: int, frame: object) -> NoReturn:
+    """End here and now, as a kill would: every step leaves a state from which the same command goes on."""
+    with suppress(OSError):
+        os.write(2, b"error: interrupted\n")
+    os._exit(Exit.INTERRUPTED)
+
+
+def _heed_second_interrupt() -> None:
+    """Have the second Ctrl-C end the process at once, whatever it waits for; the first one is Python's."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return  # ignored in the background
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, _end_at_once)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, first)
 
 
 pass_app = click.make_pass_decorator(App)
@@ -352,7 +468,7 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
-class SelectingCommand(click.Command):
+class SelectingCommand(OnceEach):
     """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -615,31 +731,35 @@ def keep_list(
 ) -> Keep:
     """What the environment keeps, and these: an option adds a rule, none takes one away. Raises ConfigError."""
 
-    def said(text: str) -> Iterator[str]:
-        return filter(None, (part.strip() for part in text.split(",")))
+    def said(text: str, name: str) -> list[str]:
+        words = list(filter(None, (part.strip() for part in text.split(","))))
+        if text and not words:
+            raise ConfigError(f"{name} is {text[:40]!r}: that names nothing")
+        return words
 
-    wrong = [word for word in said(settings.keep_categories) if not re.fullmatch(r"[1-9]\d{0,18}", word)]
+    numbers = said(settings.keep_categories, "KEEP_CATEGORIES")
+    wrong = [word for word in numbers if not re.fullmatch(r"[1-9][0-9]{0,18}", word)]
     if wrong:
         raise ConfigError(f"KEEP_CATEGORIES: {wrong[0][:40]!r} is not the id of a category")
     users: list[str] = []
-    for word in (*said(settings.keep_owners), *owners):
-        users += _lines_of(word[1:], "the kept owners") if word.startswith("@") else [word]
+    named = [(word, "KEEP_OWNERS") for word in said(settings.keep_owners, "KEEP_OWNERS")]
+    for word, where in (*named, *((word, "--keep-owner") for word in owners)):
+        users += _owners_in(word[1:]) if word.startswith("@") else [checked_owner(word, where)]
     return Keep(
-        frozenset(_tag(tag) for tag in (*said(settings.keep_tags), *tags)),
-        frozenset((*map(int, said(settings.keep_categories)), *categories)),
+        frozenset(_tag(tag) for tag in (*said(settings.keep_tags, "KEEP_TAGS"), *tags)),
+        frozenset((*map(int, numbers), *categories)),
         owner_rules(users),
     )
 
 
-def _lines_of(path: str, what: str) -> list[str]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"cannot read {what}, {path or '(no name)'}: {reason}") from error
-    if not any(line.strip() for line in lines):
-        raise ConfigError(f"{what}, {path}: nobody is in it")
-    return lines
+def _owners_in(path: str) -> list[str]:
+    """The users of a file, one per line."""
+    what = f"the kept owners, {path or '(no name)'}"
+    lines = read_text(Path(path), what).splitlines()
+    users = [checked_owner(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if not users:
+        raise ConfigError(f"{what}: nobody is in it")
+    return users
 
 
 def _read_ids(idfile: str) -> tuple[str, ...]:
@@ -662,9 +782,10 @@ def _read_ids(idfile: str) -> tuple[str, ...]:
 
 def _tag(text: str) -> str:
     tag = text.strip().lower()
-    if len(tag.encode()) < 2 or "," in tag:
+    if not 2 <= len(tag.encode()) <= MAX_TAG_BYTES or "," in tag:
         raise SelectionError(
-            f"{text!r} cannot be a tag of Kaltura's: two bytes or more, no comma (repeat --tag for several)"
+            f"{text[:120]!r} cannot be a tag of Kaltura's: two to {MAX_TAG_BYTES} bytes, no comma (repeat --tag for "
+            "several)"
         )
     return tag
 
@@ -755,7 +876,8 @@ def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
 
 def _exit_of_named(selection: Selection) -> Exit:
     """What ids that were named, and lead nowhere, make of the exit status."""
-    return Exit.FAILED if selection.unknown else Exit.WAITING if selection.recycled else Exit.OK
+    failed = selection.unknown or selection.odd
+    return Exit.FAILED if failed else Exit.WAITING if selection.recycled else Exit.OK
 
 
 def _not_begun(selection: Selection) -> Iterator[Result]:
@@ -819,12 +941,11 @@ def config(app: App, /, style: str) -> None:
         return check_directory(settings.ldap)
 
     def keep() -> str:
-        rules = keep_list(settings)
-        counts = [
-            f"{app.kaltura().count(Query(category=number))} videos in category {number}"
-            for number in sorted(rules.categories)
-        ]
-        return "; ".join([str(rules), *counts])
+        from kaltura_archiver.kept import census, check_keep
+
+        rules, kaltura = keep_list(settings), app.kaltura()
+        check_keep(kaltura, rules)
+        return census(kaltura, rules, partial(progress, "counting", streamed=style != "table"))
 
     def mail() -> str:
         from kaltura_archiver.mailer import check_mail_server
@@ -1108,8 +1229,11 @@ def _run(
         options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
 
     def choose(runner: Runner) -> Work:
+        from kaltura_archiver.kept import check_excluded, check_keep
         from kaltura_archiver.selection import Ids
 
+        check_keep(runner.kaltura, options.get("keep", Keep(frozenset())))
+        check_excluded(runner.kaltura, query)
         selection = _select(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         with progress("selecting", selection, lambda: selection.expected) as entries:
@@ -1168,10 +1292,11 @@ def perform(
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
+        stdout = PatientStdout()
         begun = takewhile(lambda _: not work.stopped, work.ids)
         results = fleet.run(work.ids) if fleet else runner.run(begun, workers)
         with (
-            Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows,
+            Rows(RESULT_COLUMNS, style, cast(TextIO, stdout)) if shown else nullcontext() as rows,
             progress(
                 str(command), chain(work.known, results), lambda: len(work.known) + len(work.ids),
                 streamed=shown and style != "table", moved=lambda: max(app.bandwidth.moved, totals.bytes_moved),
@@ -1190,6 +1315,8 @@ def perform(
                 totals.add(result)
         if fleet and fleet.has_losses() and lock:
             runner.remove_leftovers(work.ids, partial(lock.others, ended=True))
+        if stdout.failure:
+            code = Exit.FAILED
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1540,6 +1667,8 @@ def main() -> None:
     # Pages of entries are many objects and no cycles. Looking for these as often as Python does by itself took a third
     # of the time of `list`.
     gc.set_threshold(50_000)
+    _occupy_closed_streams()
+    _heed_second_interrupt()
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))

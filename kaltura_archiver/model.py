@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, StrEnum
 from functools import cached_property, lru_cache
 
+# Of the year 9999. What is later is no time: milliseconds, for one, taken for seconds.
+LAST_SECOND = 253_402_300_799
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
 # And the day on which the owner was told that the original will be replaced, with a mark of who that was:
@@ -52,6 +54,9 @@ class EntryStatus(StrEnum):
     NO_CONTENT = "7"
     INFECTED = "virusScan.Infected"
     SCAN_FAILURE = "virusScan.ScanFailure"
+
+
+_ENTRY_STATUSES = frozenset(EntryStatus)
 
 
 class FlavorStatus(Enum):
@@ -162,7 +167,8 @@ class Placing:
 class Entry:
     """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
 
-    `tags_text` is the field of the tags, byte for byte as Kaltura holds it.
+    `tags_text` is the field of the tags, byte for byte as Kaltura holds it. `created_at` is 0 where it is not known.
+    Not `plays_known`: what Kaltura tells of plays cannot be read.
     `category_ids` and `categories` leave out what has a privacy context, as those of MediaSpace have (real-kaltura
     K01+): `Placing` tells all.
     """
@@ -187,6 +193,7 @@ class Entry:
     replaced_entry_id: str = ""
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
+    plays_known: bool = True
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
     root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
     partner_id: str = ""
@@ -233,6 +240,10 @@ class Entry:
         return timed and self.status == EntryStatus.READY and self.duration_seconds == 0
 
     @property
+    def status_known(self) -> bool:
+        return self.status in _ENTRY_STATUSES
+
+    @property
     def replacement_running(self) -> bool:
         return bool(self.replacing_entry_id) or self.replacement_status not in ("", ReplacementStatus.NONE)
 
@@ -270,6 +281,7 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+    odd: str = ""  # what Kaltura said of it that is not understood; the status is ERROR then: not one to act on
     flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
     label: str = ""
     tags: str = ""  # as they are written there, with commas
@@ -625,8 +637,8 @@ def _day_and_mark(tag: str) -> tuple[date, str] | None:
 
 
 def iso_date(unix_seconds: int | None) -> str:
-    """`2019-03-01` in UTC; empty for a missing time."""
-    if not unix_seconds:
+    """`2019-03-01` in UTC; empty for a missing time, and for none of this calendar."""
+    if not unix_seconds or not 0 < unix_seconds <= LAST_SECOND:
         return ""
     return _iso_day(unix_seconds // 86400)
 

@@ -143,6 +143,11 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if entry.temporary:
         reason = f"a temporary entry of the replacement of {entry.replaced_entry_id}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
+    if facts.original is not None and facts.original.odd:
+        return _stop(judgement, Outcome.REFUSED)
+    if not entry.status_known:
+        reason = f"the entry has a status that is not known here: {entry.status}"
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
     make = {
         Command.S3COPY: _plan_s3copy,
         Command.REPLACE: _plan_replace,
@@ -156,9 +161,26 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if kept and any(step.hides for step in plan.steps):
         reason = f"kept: {kept}; {judgement.why}; restore brings the original back"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
-    if children and any(step.destroys for step in plan.steps):
-        return Plan(judgement.state, (), Outcome.REFUSED, f"the entry has {children} further streams (child entries)")
+    if reason := _not_alone(facts, plan, children):
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
     return plan
+
+
+def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
+    """Why content of this entry is not changed by itself; empty if it may be.
+
+    A further stream is found by nobody who looks for entries: replaced, it would stay so. It may be archived, for that
+    takes nothing away, and what was replaced by earlier versions may come back.
+    """
+    if not any(step.destroys for step in plan.steps):
+        return ""
+    if children:
+        return f"the entry has {children} further streams (child entries)"
+    if facts.entry.parent_entry_id and Step.PUT_PLACEHOLDER in plan.steps:
+        return f"the entry is a further stream (child entry) of {facts.entry.parent_entry_id}"
+    if odd := next((flavor.odd for flavor in facts.flavors if flavor.odd), ""):
+        return f"of one of its flavors Kaltura says what is not understood here: {odd}"
+    return ""
 
 
 def _stop(judgement: Judgement, outcome: Outcome, reason: str = "") -> Plan:
@@ -225,10 +247,15 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"it is only likely that the stored copy is this original: {judgement.identity_why}; "
                     f"run {command} to prove it",
                 )
-            if entry.media_type == MediaType.IMAGE.value:
-                return _stop(judgement, Outcome.REFUSED, "the placeholder is a video: an image is not replaced by it")
+            if entry.media_type != MediaType.VIDEO.value:
+                kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)
+                reason = f"the placeholder is a video: {kind or 'what is none'} is not replaced by it"
+                return _stop(judgement, Outcome.REFUSED, reason)
             if entry.status != EntryStatus.READY:
                 return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
+            if not entry.created_at and options.min_age_years > 0:
+                reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
+                return _stop(judgement, Outcome.REFUSED, reason)
             if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
                 return _stop(
                     judgement,
@@ -236,7 +263,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
                 )
-            if reason := _restored(facts, options.plays) or unnoticed(facts, options):
+            if reason := _restored(facts, options.plays) or unnoticed(facts, options) or _frees_nothing(facts):
                 return _stop(judgement, Outcome.SKIPPED, reason)
             if facts.stored is not None and facts.stored.crowded:
                 return _stop(judgement, Outcome.REFUSED, CROWDED)
@@ -267,6 +294,15 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.REFUSED)
 
 
+def _frees_nothing(facts: Facts) -> str:
+    """Why a replacement would free nothing; empty if it would, or where the sizes are not known."""
+    original, placeholder_bytes = facts.original, facts.placeholder_bytes
+    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
+    if not size or not placeholder_bytes or size > placeholder_bytes:
+        return ""
+    return f"nothing would be freed: the original has {size} bytes, the placeholder {placeholder_bytes}"
+
+
 def _restored(facts: Facts, plays: Plays) -> str:
     """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
     restored_at = facts.stored.restored_at if facts.stored else None
@@ -291,6 +327,8 @@ def unnoticed(facts: Facts, options: Options) -> str:
     if day is None:
         went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
         return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
+    if not entry.plays_known:
+        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
     noticed = datetime.combine(day, time.min, UTC).timestamp()
     if entry.created_at >= noticed + DAY_SECONDS:
         # A clone carries the tags of its source: that one was announced, this one never.
@@ -450,7 +488,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.NO_ORIGINAL:
             if facts.stored is not None and facts.stored.crowded:
                 return _stop(judgement, Outcome.REFUSED, CROWDED)
-            if facts.entry.replaced and not options.keep.why(facts):
+            video = facts.entry.media_type == MediaType.VIDEO.value
+            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = _keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)

@@ -289,6 +289,10 @@ def classify(facts: Facts) -> Judgement:
 
     if entry.replaced and stored is None:
         return state(State.LOST, *_lost(facts))
+    if original is not None and original.odd:
+        why = f"of the original flavor Kaltura says what is not understood here: {original.odd}"
+        hint = "a person has to look; nothing here acts on it"
+        return Judgement(identity, identity_why, State.BUSY, why, hint, sound=False)
     if entry.replacement_running:
         return state(
             State.BUSY,

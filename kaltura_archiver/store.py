@@ -23,15 +23,24 @@ import boto3
 import urllib3
 from awscrt import checksums
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies, parse_timestamp
 
 from kaltura_archiver.bandwidth import Bandwidth
-from kaltura_archiver.config import Settings
+from kaltura_archiver.config import Settings, is_loopback
 from kaltura_archiver.direct import Host, Puts
 from kaltura_archiver.dribble import bound_boto
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError, Waiting
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError, Waiting
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     FROZEN_CLASSES,
@@ -117,6 +126,39 @@ def _parse_time(value: Any) -> datetime:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return parse_timestamp(value)
+
+
+_POLICY = "the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
+# What S3 says of the credentials themselves, and what to do.
+_BAD_CREDENTIALS = {
+    "ExpiredToken": "the temporary AWS credentials have expired: get new ones",
+    "TokenRefreshRequired": "the temporary AWS credentials have expired: get new ones",
+    "InvalidToken": "check AWS_SESSION_TOKEN",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
+    "RequestTimeTooSkewed": "set the clock of this machine",
+}
+# Where there are none to sign with, S3 was not asked.
+_NO_CREDENTIALS = (
+    NoCredentialsError, PartialCredentialsError, SSOError, TokenRetrievalError, CredentialRetrievalError,
+    MetadataRetrievalError,
+)  # fmt: skip
+
+
+def _no_credentials(error: Exception) -> str:
+    said = redact(" ".join(str(error).split())).rstrip(".")[:300]
+    again = isinstance(error, SSOError | TokenRetrievalError)
+    return f"no AWS credentials: {said}; {'sign in again: aws sso login' if again else 'see the AWS profile'}"
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _words(error: ClientError) -> str:
+    """What S3 itself says, beyond the bare name of the status."""
+    words = redact(" ".join(str(error.response.get("Error", {}).get("Message", "")).split()))[:400]
+    return "" if words.rstrip(".").lower() in ("forbidden", "access denied", "bad request") else words
 
 
 class _ImproperAnswer(BotoCoreError):
@@ -307,6 +349,7 @@ class Store:
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
                 )
             self._session = session
+            self._open_air = self._without_tls()
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
 
@@ -341,6 +384,23 @@ class Store:
         headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self._is_amazon = self._is_amazon or headers.get("server") == "AmazonS3"
 
+    def _without_tls(self) -> bool:
+        """Whether others on the way to S3 can listen. ConfigError where a secret would be among what they hear.
+
+        Signatures are none: a LAN's own S3 may do without TLS. What it stores travels openly then.
+        """
+        address = urlsplit(self._s3.meta.endpoint_url)
+        if address.scheme != "http" or is_loopback(address.hostname or ""):
+            return False
+        credentials = self._session.get_credentials()
+        if credentials is not None and credentials.get_frozen_credentials().token:
+            raise ConfigError(
+                f"the endpoint http://{address.netloc} would get the session token of the AWS credentials unencrypted: "
+                "use https://"
+            )
+        log.warning("S3 at http://%s is spoken to without TLS: videos travel unencrypted", address.netloc)
+        return True
+
     def _before_call(self, request: Any, **_: Any) -> None:
         again = request.context.get("retries", {}).get("attempt", 1) > 1
         request.context["called_at"] = self.pace.wait(again=again)
@@ -362,14 +422,29 @@ class Store:
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-            message = redact(" ".join(str(error.response.get("Error", {}).get("Message", "")).split()))[:200]
+            message = _words(error)
             if status == "403" and code in ("403", "AccessDenied"):
-                message = "access denied; the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
+                # AWS names what it misses: s3:PutObjectTagging, kms:GenerateDataKey, whose policy says no.
+                message = f"access denied: {message}" if message else f"access denied; {_POLICY}"
             retryable = code in RETRYABLE or status in ("500", "502", "503", "504")
             return StoreError(f"{what}: S3 says {message or 'no reason'} ({code})", code=code, retryable=retryable)
-        if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            return StoreError(f"{what}: {error}")
+        if isinstance(error, _NO_CREDENTIALS):
+            return StoreError(f"{what}: {_no_credentials(error)}")
         return StoreError(f"{what}: no answer from S3 ({redact(type(error).__name__)})", retryable=True)
+
+    def _by_get(self, error: ClientError, **where: str) -> ClientError:
+        """The same refusal with its reason: an answer to HEAD has no body, so it is asked once more by GET."""
+        try:
+            if "Key" in where:
+                self._s3.get_object(**cast(Any, where), Range="bytes=0-0")["Body"].close()
+            else:
+                self._s3.list_objects_v2(**cast(Any, where), MaxKeys=1)
+        except ClientError as told:
+            # Another answer would be about something else: that there is no such key, or that it is frozen.
+            return told if _status(told) == _status(error) else error
+        except BotoCoreError:
+            pass
+        return error
 
     def _guard(self, what: str) -> None:
         if self._read_only:
@@ -389,7 +464,7 @@ class Store:
             yield
         except ClientError as error:
             headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            status = _status(error)
             region = headers.get("x-amz-bucket-region", "")
             if status == 404:
                 raise ConfigError(f"{name} does not exist; check AWS_BUCKET") from error
@@ -397,11 +472,17 @@ class Store:
                 raise ConfigError(f"{name} is in region {region}; set AWS_DEFAULT_REGION={region}") from error
             if status in (301, 307):
                 raise ConfigError(f"{name} is in another region; set AWS_DEFAULT_REGION to it") from error
+            told = self._by_get(error, Bucket=self.bucket) if error.operation_name == "HeadBucket" else error
+            code = str(told.response.get("Error", {}).get("Code", ""))
+            if code in _BAD_CREDENTIALS:
+                raise ConfigError(f"{self._failure(f'look at {name}', told)}; {_BAD_CREDENTIALS[code]}") from error
             if status == 403:
-                raise ConfigError(
-                    f"access to {name} is forbidden; check AWS_BUCKET, the credentials and their policy"
-                ) from error
-            raise ConfigError(f"{self._failure(f'look at {name}', error)}; check AWS_BUCKET") from error
+                said = f": {_words(told)} ({code})" if _words(told) else ""
+                check = "" if said else "; check AWS_BUCKET, the credentials and their policy"
+                raise ConfigError(f"access to {name} is forbidden{said}{check}") from error
+            raise ConfigError(f"{self._failure(f'look at {name}', told)}; check AWS_BUCKET") from error
+        except _NO_CREDENTIALS as error:
+            raise ConfigError(_no_credentials(error)) from error
         except (BotoCoreError, ValueError) as error:
             shown = redact(" ".join(str(error).split()))[:200]
             raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
@@ -446,7 +527,8 @@ class Store:
                 if code == "NoSuchBucket":
                     raise ConfigError(f"bucket {self.bucket} does not exist; check AWS_BUCKET") from error
                 return None
-            raise self._failure(what, error) from error
+            told = self._by_get(error, Bucket=self.bucket, Key=key) if error.operation_name == "HeadObject" else error
+            raise self._failure(what, told) from error
         except BotoCoreError as error:
             raise self._failure(what, error) from error
         availability, until = _availability(head)
@@ -592,7 +674,12 @@ class Store:
             raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
 
     def presign(self, key: str, seconds: float) -> tuple[str, int]:
-        """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials."""
+        """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials.
+
+        Whoever hears it can, too: not without TLS.
+        """
+        if self._open_air:
+            raise Refused("--via url would have the video's address travel unencrypted: use --via upload, or S3 by TLS")
         left = self._credentials_end()
         good_for = int(min(seconds, left - time.time() - CLOCK_SECONDS if left else seconds))
         if good_for < 1:

@@ -240,8 +240,8 @@ READS = {
         "is_full", "pages", "placings", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
-        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign", "prove_by_md5", "read",
-        "read_lock",
+        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign",
+        "prove_by_md5", "read", "read_lock",
     },
 }  # fmt: skip
 

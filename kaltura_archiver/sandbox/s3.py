@@ -146,7 +146,7 @@ _account_numbers = itertools.count(1)
 class S3Settings:
     """What a test or the demo can set while the server runs.
 
-    deny: operation patterns (``PutObject``, ``s3.Get*``) answered with 403 AccessDenied.
+    deny: operation patterns (``PutObject``, ``s3.Get*``) answered with 403 AccessDenied and `deny_message`.
     wrong_region: the region the bucket is really in; while set, every request is answered 301 PermanentRedirect.
     kms: objects are written as if the bucket encrypted with SSE-KMS: their ETag is no MD5.
     latency_seconds: pause before each answer.
@@ -160,6 +160,7 @@ class S3Settings:
     """
 
     deny: set[str] = field(default_factory=set)
+    deny_message: str = "Access Denied"
     wrong_region: str | None = None
     kms: bool = False
     latency_seconds: float = 0.0
@@ -710,7 +711,7 @@ class S3Server:
             raise refused
         for pattern in self.settings.deny:
             if fnmatch.fnmatchcase(f"s3.{call.operation}", pattern) or fnmatch.fnmatchcase(call.operation, pattern):
-                raise _RefusedError(403, "AccessDenied", "Access Denied")
+                raise _RefusedError(403, "AccessDenied", self.settings.deny_message)
 
     def _decoded(self, call: _Call) -> _Call:
         """The call with a plain body, its checksums in the headers whether they came there or as a trailer."""
