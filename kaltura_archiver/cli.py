@@ -943,7 +943,10 @@ def config(app: App, /, style: str) -> None:
     def keep() -> str:
         from kaltura_archiver.kept import census, check_keep
 
-        rules, kaltura = keep_list(settings), app.kaltura()
+        rules = keep_list(settings)
+        if "kaltura" in wrong:
+            raise ConfigError(f"{rules}: not checked, for the account cannot be looked into")
+        kaltura = app.kaltura()
         check_keep(kaltura, rules)
         return census(kaltura, rules, partial(progress, "counting", streamed=style != "table"))
 
@@ -957,16 +960,16 @@ def config(app: App, /, style: str) -> None:
         checks.append(("ldap", ldap))
     if settings.smtp.server:
         checks.append(("mail", mail))
-    failed = False
+    wrong: list[str] = []
     with Rows(("check", "ok", "detail"), style) as rows:
         for name, check in checks:
             try:
                 rows.write({"check": name, "ok": True, "detail": redact(check())})
             except ArchiverError as error:
-                failed = True
+                wrong.append(name)
                 rows.write({"check": name, "ok": False})
                 log.error("%s: %s", name, error)
-    app.exit(Exit.USAGE if failed else Exit.OK)
+    app.exit(Exit.USAGE if wrong else Exit.OK)
 
 
 def _tried(app: App) -> str:

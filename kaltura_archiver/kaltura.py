@@ -1090,8 +1090,15 @@ class Kaltura:
 
     def category_name(self, category_id: int) -> str | None:
         """The full name of a category, by the database; None if there is none."""
+
+        def read(client: Any) -> str:
+            category = client.category.get(category_id)
+            if _int(category.id) != category_id:
+                raise _mixed_up(f"category {category_id}", f"category {_text(category.id)[:20]}")
+            return _text(category.fullName)
+
         try:
-            return self._call(f"read category {category_id}", lambda c: _text(c.category.get(category_id).fullName))
+            return self._call(f"read category {category_id}", read)
         except KalturaError as error:
             if error.code == CATEGORY_GONE:
                 return None
