@@ -213,9 +213,10 @@ class RunLock:
     def _probe(self) -> None:
         """See what this S3 service keeps, again where it fails for the moment."""
         for left in (2, 1, 0):
-            record = self._record(time.time() + LOCK_SECONDS)
+            since, record = _now(), self._record(time.time() + LOCK_SECONDS)
             try:
                 self._etag, self.findings = probe(self._store, self._key, record, self._etag, beside=self._beside)
+                self._good_until = since + LOCK_SECONDS
                 return
             except StoreError as failure:
                 if not failure.retryable or not left:
