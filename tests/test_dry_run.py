@@ -237,7 +237,7 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 READS = {
     Kaltura: {
         "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings", "look", "now", "paced",
-        "pages", "placings", "sign_in", "stale_tokens", "usual_tags",
+        "pages", "placings", "sign_in", "stale_tokens", "user_exists", "usual_tags",
     },
     Store: {
         "check_bucket", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign", "prove_by_md5", "read",
