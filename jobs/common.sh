@@ -44,8 +44,8 @@ run() {
 }
 
 # One step of a job; the next one follows though entries failed in this one.
-# step COMMAND [ARGUMENT ...]: $SELECTION stands before our own arguments, of which each wins over one given twice: it can
-# narrow what the job takes, not widen it.
+# step COMMAND [ARGUMENT ...]: $SELECTION can narrow what the job takes, not widen it: an option of ours that it names, too,
+# is refused (status 2).
 step() {
     command=$1
     shift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
@@ -39,6 +40,7 @@ from kaltura_archiver.model import (
     REPLACED_TAG,
     SETTINGS_DUE,
     SETTINGS_SET,
+    TIERED_CLASS,
     UNREADABLE,
     VERSION_STEP,
     Availability,
@@ -59,7 +61,7 @@ from kaltura_archiver.model import (
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.placeholders import Placeholder, Placeholders
-from kaltura_archiver.plans import Command, Options, Plan, Step, plan_for, unnoticed
+from kaltura_archiver.plans import CROWDED, Command, Options, Plan, Step, plan_for, unnoticed
 from kaltura_archiver.proof import Verdict, compare, compare_own
 from kaltura_archiver.reading import with_original_read
 from kaltura_archiver.states import holds_placeholder, identify, settles_in, sizes_agree
@@ -72,6 +74,9 @@ from kaltura_archiver.streams import (
     fingerprint,
     first_bytes,
 )
+
+if TYPE_CHECKING:
+    from kaltura_archiver.lock import Runs
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +113,8 @@ class Result:
         return self.facts.entry.last_played_at if self.facts else None
 
 
+# With the run that made it since version 1.3.
+_TOKEN_NAME = re.compile(rf"{TOKEN_PREFIX}(?:(?P<run>[0-9a-f]{{8}})-)?(?P<entry>\w+)(?:\.\w+)?$")
 # May turn a plan into none, on the very facts that it was made from.
 Review = Callable[[Facts, Plan], Plan]
 
@@ -169,8 +176,11 @@ class Runner:
         review: Review | None = None,
         room: Room | None = None,
         transfers: AbstractContextManager[object] | None = None,
+        run: str = "",
     ) -> None:
-        """`transfers` is entered for the time of each transfer; `room` is for who calls `one` instead of `run`."""
+        """`run` is the id in the names of what it makes. `transfers` is entered for the time of each transfer;
+        `room` is for who calls `one` instead of `run`.
+        """
         self.kaltura = kaltura
         self.store = store
         self.command = command
@@ -180,6 +190,7 @@ class Runner:
         self._settle_seconds = settle_seconds
         self._stop = stop
         self._review = review
+        self._token_prefix = f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX
         self._kept_by_category = command.heeds_keep and bool(options.keep.categories)
         self._room = room or Room(1, options.max_converting, stop)
         self._transfers = transfers or nullcontext()
@@ -224,25 +235,36 @@ class Runner:
         finally:
             self._room.end()
 
-    def remove_leftovers(self, entry_ids: Iterable[str], before: float | None = None) -> None:
-        """Remove what killed runs have left of these entries: multipart uploads, upload tokens never used.
+    def remove_leftovers(self, entry_ids: Iterable[str], known: Callable[[], Runs]) -> None:
+        """Remove what runs that are over have left of these entries: multipart uploads, upload tokens never used.
 
-        Only what is older than this run, or than `before` (unix seconds). Anything that fails here is told and does no
-        harm.
+        `known` looks which runs those are. What may be another run's is told, and left. Anything that fails here is
+        told and does no harm.
         """
-        ids, before = frozenset(entry_ids), before or self.options.now
+        ids = frozenset(entry_ids)
         try:
+            runs = known()
             if self.command in (Command.S3COPY, Command.RESTORE):  # restore may keep a displaced copy
-                uploads = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(before, UTC))
+                uploads, left = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(max(runs.began, 0), UTC))
                 if uploads:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
+                if left:
+                    log.info("%d multipart uploads stay: they may be those of a run that is alive", left)
             if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
-                for token_id, name in self.kaltura.stale_tokens(before):
-                    if name.removeprefix(TOKEN_PREFIX).partition(".")[0] in ids:
-                        self.kaltura.delete_token(token_id)
-                        log.info("removed the upload token %s that an interrupted run had left", token_id)
+                self._remove_tokens(ids, runs)
         except ServiceError as error:
             log.warning("could not look for what interrupted runs have left: %s", error)
+
+    def _remove_tokens(self, ids: frozenset[str], runs: Runs) -> None:
+        for token_id, name in self.kaltura.unused_tokens():
+            made = _TOKEN_NAME.match(name)
+            if not made or made["entry"] not in ids:
+                continue
+            if made["run"] in runs.over:
+                self.kaltura.delete_token(token_id)
+                log.info("removed the upload token %s that an interrupted run had left", token_id)
+            else:
+                log.info("upload token %s stays: nothing tells that run %s is over", token_id, made["run"] or "unknown")
 
     def one(self, entry_id: str) -> Result:
         """Do the command's work on one entry. Never raises for what is wrong with one entry."""
@@ -448,7 +470,7 @@ class Runner:
         with self._transfers:
             found = self._copied(work)
         work.bytes_moved += found.size_bytes
-        self._record(work, work.original, found, self._shown(work, work.id, found), new=True)
+        self._record(work, work.original, found, self._shown(work, work.id, found))
         work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
 
     def _shown(self, work: _Work, key: str, sent: Fingerprint) -> Proof:
@@ -475,7 +497,7 @@ class Runner:
         if self._own_sha256(work, stored, sent.sha256) == sent.sha256:
             return Evidence.READ
         if stored.key == work.id:
-            self._mark_damaged(work)
+            self._mark_damaged(work, stored)
         raise EntryFailed(
             f"MISMATCH: what S3 has as {stored.key} is not what was sent; remove that object, and run the command again"
         )
@@ -492,10 +514,10 @@ class Runner:
                 break
         return sha256
 
-    def _mark_damaged(self, work: _Work) -> None:
+    def _mark_damaged(self, work: _Work, stored: StoredObject) -> None:
         now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.store.mark_suspect(work.id)
-        self.store.set_tags(work.id, damaged_at=now, verified_at=None)
+        self.store.mark(stored, "damaged")
+        self._tag_marked(work, damaged_at=now, verified_at=None)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -554,7 +576,7 @@ class Runner:
         proof = self._shown(work, work.id, found)
         size_bytes = original.size_bytes or 0
         what = _placeholder_tag(original.content_id, work.facts.original_sha256, size_bytes)
-        self.store.set_tags(work.id, new=True, sha256=found.sha256, placeholder=what, proof=str(proof))
+        self.store.set_tags(work.id, sha256=found.sha256, placeholder=what, proof=str(proof))
         self._mark_placeholder(work, original.content_id, size_bytes)
         work.bytes_moved += found.size_bytes
         work.notes.append(f"the stored copy of {source.key} is its own now, too: {found.size_bytes} bytes")
@@ -582,22 +604,13 @@ class Runner:
                 f"({original.content_id}, now {now.content_id if now else 'none'}); run the command again"
             )
 
-    def _record(
-        self,
-        work: _Work,
-        original: FlavorAsset,
-        found: Fingerprint,
-        proof: Proof,
-        *,
-        new: bool = False,
-        **more: str | None,
-    ) -> None:
+    def _record(self, work: _Work, original: FlavorAsset, found: Fingerprint, proof: Proof, **more: str | None) -> None:
         """Tag the object with what was proven: this version of the original has these bytes, and so has S3.
 
         The original must have been looked at after its last byte was read: else they may be another version's.
         """
         tags: dict[str, Any] = {"sha256": found.sha256, "flavor": original.content_id, "proof": str(proof), **more}
-        self.store.set_tags(work.id, new=new, **tags)
+        self.store.set_tags(work.id, **tags)
         work.proven = original
 
     def _prove(self, work: _Work) -> None:
@@ -642,8 +655,8 @@ class Runner:
                 )
             if verdict.identity is not Identity.DIFFERENT:
                 return found, verdict
-        self.store.mark_suspect(work.id)
-        self.store.set_tags(work.id, flavor=None, differs=work.original.content_id)
+        self.store.mark(work.stored, f"differs.{work.original.content_id}")
+        self._tag_marked(work, flavor=None, differs=work.original.content_id)
         return found, verdict
 
     def _prove_again(self, work: _Work) -> None:
@@ -682,19 +695,42 @@ class Runner:
             return
         if identify(original, stored)[0] is not Identity.SAME:
             raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")
+        if stored.crowded:
+            raise Refused(CROWDED)
 
     def _thaw(self, work: _Work) -> None:
         # A clone that has no copy is restored from that of its source.
         options, stored = self.options, work.facts.stored or work.facts.source or work.stored
-        if self.store.request_thaw(stored.key, tier=options.tier, days=options.days):
+        thawing = stored.availability is Availability.THAWING
+        # A restore that is running keeps its days.
+        days = (stored.thaw_asked[1] if thawing else None) or options.days
+        asked = self.store.request_thaw(stored, tier=options.tier, days=days)
+        with suppress(ArchiverError):  # else it is asked once more, which does no harm
+            self.store.set_tags(stored.key, thaw=f"{options.tier} {days}")
+        if asked and thawing:
             work.notes.append(
-                f"restore from {stored.storage_class} requested (tier {options.tier}, {options.days} days): "
+                f"the restore from {stored.frozen_in} that is running was asked to go faster (tier {options.tier}): "
                 f"run {self.command} again when it is readable"
+            )
+        elif asked:
+            for_days = "" if stored.storage_class == TIERED_CLASS else f", {options.days} days"
+            work.notes.append(
+                f"restore from {stored.frozen_in} requested (tier {options.tier}{for_days}): run {self.command} again "
+                "when it is readable"
             )
         else:
             work.notes.append(
-                f"a restore from {stored.storage_class} is running already: run {self.command} again later"
+                f"the restore from {stored.frozen_in} is still running, as fast or faster: run {self.command} again "
+                "later"
             )
+
+    def _keep_thawed(self, work: _Work) -> None:
+        """Ask for more time for a thawed copy that would be frozen again before its restore has surely ended."""
+        ends_at = work.stored.thaw_ends_at
+        if ends_at is None or ends_at > time.time() + self.options.timeout_seconds + MAX_URL_SECONDS:
+            return
+        self.store.request_thaw(work.stored, tier=self.options.tier, days=self.options.days)
+        work.notes.append(f"the thawed copy, readable until {work.stored.thawed_until}, was asked for again")
 
     def _read_back(self, work: _Work) -> None:
         """Read the stored copy, compare it with its checksum, and record when that was."""
@@ -707,16 +743,25 @@ class Runner:
             if verdict is not Identity.DIFFERENT:
                 break
         if verdict is Identity.DIFFERENT:
-            self._mark_damaged(work)
+            self._mark_damaged(work, stored)
             raise EntryFailed(f"MISMATCH: the stored copy is damaged: {how}")
         if verdict is not Identity.SAME:
             raise Refused(f"read, but there is nothing to compare it with: {how}; sha256 {found.sha256}")
+        if stored.damaged_at:
+            self.store.mark(stored, "whole")
         now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        tags = {"verified_at": now, "damaged_at": None}
+        tags: dict[str, Any] = {"verified_at": now, "damaged_at": None, "thaw": None}
         if stored.sha256 and not stored.proven:
             tags["proof"] = str(Proof.of(Evidence.READ, found.crc64nvme, stored.etag))
-        self.store.set_tags(work.id, **cast(Any, tags))
+        self.store.set_tags(work.id, **tags)
         work.notes.append(f"verified: {how}, {found.size_bytes} bytes, sha256 {found.sha256}")
+
+    def _tag_marked(self, work: _Work, **changes: str | None) -> None:
+        """Let the tags say what a mark says already: for people, and older versions of this tool."""
+        try:
+            self.store.set_tags(work.id, **changes)
+        except ArchiverError as error:
+            log.warning("the mark of %s stands, its tags do not tell: %s", work.id, error)
 
     # Steps: the swap
 
@@ -737,7 +782,7 @@ class Runner:
             raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
         self._require_way()
         self._begin_conversion(work)
-        name = f"{TOKEN_PREFIX}{work.id}{placeholder.path.suffix or '.mp4'}"
+        name = f"{self._token_prefix}{work.id}{placeholder.path.suffix or '.mp4'}"
         pieces = self.kaltura.paced(placeholder.pieces())
         work.placeholder = placeholder
         work.token = self._upload(name, placeholder.size_bytes, pieces)
@@ -833,6 +878,7 @@ class Runner:
     def _put_original(self, work: _Work) -> None:
         stored = work.stored
         self._require_way()
+        self._keep_thawed(work)
         self._begin_conversion(work)
         work.sent_bytes = stored.size_bytes
         self._keep_displaced(work)
@@ -845,7 +891,7 @@ class Runner:
             pieces = self._proven(taken, stored, self.store.read(stored))
             try:
                 # The extension is taken from the posted name; a name without one leaves none (real-kaltura U28).
-                name = f"{TOKEN_PREFIX}{work.id}.{extension(stored)}".removesuffix(".")
+                name = f"{self._token_prefix}{work.id}.{extension(stored)}".removesuffix(".")
                 work.token = self._upload(name, stored.size_bytes, pieces)
             except StoreError as error:
                 if error.code == "InvalidObjectState":
@@ -869,7 +915,7 @@ class Runner:
             )
         first, new = new, self._settled(work, new)
         # By the version that the swap gave it: the next one is told from that.
-        put = partial(dict[str, Any], flavor=first.content_id, placeholder=None, replaced_at=None)
+        put = partial(dict[str, Any], flavor=first.content_id, placeholder=None, replaced_at=None, thaw=None)
         if found is None:
             self.store.set_tags(work.id, **put(restored_at=iso_time(time.time())))
             work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
@@ -1042,6 +1088,7 @@ class Runner:
         `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
         """
         temporary: Entry | None = None
+        looked_again = False
         if entry and entry.replacing_entry_id:
             work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
         if entry is None or not entry.replacement_running:
@@ -1052,6 +1099,13 @@ class Runner:
             status, work.tags_seen = entry.replacement_status, entry.tag_set
             if not entry.replacement_running:
                 new = self._new_original(work)
+                if new is None and not looked_again:
+                    # Its end is no single moment: the entry may be ahead of its flavors (kaltura-api 5.3).
+                    looked_again = True
+                    with self._room.waiting():
+                        self._stop.wait(self._settle_seconds)
+                    entry, temporary = self._next_look(work, entry, deadline)
+                    continue
                 if new is None:
                     work.begun = False
                     raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
@@ -1115,6 +1169,7 @@ class Runner:
     def _in_place(self, work: _Work, resource: str, last_check: Callable[[], object], deadline: float) -> FlavorAsset:
         """Delete the flavors, the original last, and add the new content: for accounts without replacement."""
         self._require_way()
+        self._require_token(work)
         original = work.facts.original
         for flavor in sorted(self.kaltura.flavors([work.id])[work.id], key=lambda f: f.is_original):
             if flavor.is_original and original is not None and original.status.ready:
@@ -1130,6 +1185,12 @@ class Runner:
             # An entry without content is not left alone, even when asked to stop.
             time.sleep(min(self._poll_seconds, max(until - time.monotonic(), 0.01)))
         return self._fill(work, resource, deadline)
+
+    def _require_token(self, work: _Work) -> None:
+        """Raise Changed unless the content that is to be put in is still in its token: nothing is deleted before."""
+        size = work.placeholder.size_bytes if work.placeholder else work.stored.size_bytes
+        if work.token and not self.kaltura.is_full(work.token, size):
+            raise Changed(f"what was uploaded for {work.id} is gone from Kaltura; nothing was deleted")
 
     def _fill(self, work: _Work, resource: str, deadline: float) -> FlavorAsset:
         """Give content to an entry that has none, and wait until its original is READY."""
@@ -1312,7 +1373,7 @@ def _next_version(before: FlavorAsset | None, placeholder: Placeholder) -> str:
 
 
 def _frozen_again(stored: StoredObject) -> Waiting:
-    return Waiting(f"the stored copy is frozen again ({stored.storage_class}): run restore once more")
+    return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
 
 
 def same_object(now: StoredObject, then: StoredObject) -> bool:

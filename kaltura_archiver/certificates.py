@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.files import failure, write
 
 NAMES = ("ca.pem", "cert.pem", "key.pem")
 _SALT_BYTES = 16
@@ -65,16 +66,16 @@ class Certificates:
         )
 
     def write(self, folder: Path) -> None:
-        """Put them into a folder, for its owner's eyes only. Raises ConfigError where there are some already."""
+        """Put them into a folder, for its owner's eyes only. Raises ConfigError where there are some already,
+        OutputError where they cannot be written."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if there := next((folder / name for name in NAMES if os.path.lexists(folder / name)), None):
+                raise ConfigError(f"{there} exists: remove it, or name another folder")
             for name, text in zip(NAMES, (self.ca, self.cert, self.key), strict=True):
-                with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(text)
-        except FileExistsError as error:
-            raise ConfigError(f"{error.filename} exists: remove it, or name another folder") from error
+                write(folder / name, text.encode(), replace=False)
         except OSError as error:
-            raise ConfigError(f"cannot write {error.filename}: {error.strerror}") from error
+            raise failure(folder, error) from error
 
     @classmethod
     def read(cls, folder: Path) -> Certificates:

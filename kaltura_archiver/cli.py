@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import logging
 import math
 import os
@@ -11,12 +13,14 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar, cast
 
 import click
@@ -24,9 +28,10 @@ import click
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
-from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, SelectionError, Stopped
+from kaltura_archiver.envfile import read_text
+from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, SelectionError, Stopped, StoreError
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
-from kaltura_archiver.keep import Keep, owner_rules
+from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.progress import bytes_progress, progress
@@ -78,15 +83,35 @@ ALIASES = {"doctor": "config", "restore-from-s3": "restore", "add-ldap-status": 
 STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
+MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+NO_TERMINAL = (
+    "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
+    "credentials first (aws sts get-session-token), or use a profile without MFA"
+)
 
 
 def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-class Archiver(click.Group):
+class OnceEach(click.Command):
+    """A command that takes an option once: click itself would keep the last one, and say nothing of the others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            for param, number in Counter(given).items():
+                plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
+                if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
+                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Archiver(OnceEach, click.Group):
     """A group whose commands and options may be written with - or _, and whose errors are one line each."""
+
+    command_class = OnceEach
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Register a command; of what it calls a file or a folder, shells complete the names."""
@@ -113,6 +138,9 @@ class Archiver(click.Group):
             # The reader has gone; nobody wants to hear more. click itself would end with 1.
             _discard_stdout()
             return Exit.OK
+        except EOFError as error:
+            # boto3 asks for the code of an MFA device, and nothing else asks here. click would call it interrupted.
+            raise ConfigError(NO_TERMINAL) from error
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end the process with the documented exit code; never with a traceback."""
@@ -144,6 +172,12 @@ class Archiver(click.Group):
             code = Exit.INTERRUPTED
         except ArchiverError as error:
             code = _complain(str(error), error.exit_code)
+        except OSError as error:
+            # Whatever else can fail so is told in words of its own: what is left is stdout.
+            log.debug("unexpected", exc_info=True)
+            _discard_stdout()
+            where = error.filename or "to stdout"
+            code = _complain(f"cannot write {where}: {error.strerror or error}", Exit.FAILED)
         except Exception as error:
             log.debug("unexpected", exc_info=True)
             code = _complain(f"unexpected {type(error).__name__}: {error}; run with --log-level DEBUG", Exit.FAILED)
@@ -152,23 +186,78 @@ class Archiver(click.Group):
 
 def _discard_stdout() -> None:
     """Send what is still to be written nowhere; Python would complain again when it closes stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(sys.stdout, _Closed):
+        sys.stdout.silent = True
+        return
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class PatientStdout:
-    """Stdout of a run that changes something: when who reads the rows has gone, the work goes on."""
+    """Stdout of a run that changes something: when who reads the rows has gone, or the disk is full, the work goes on.
+
+    `failure` is set where rows were lost that somebody wanted.
+    """
+
+    failure: OSError | None = None
+
+    def _trying(self, attempt: Callable[[], object]) -> None:
+        try:
+            attempt()
+        except BrokenPipeError:
+            _discard_stdout()
+        except OSError as error:
+            self.failure = error
+            log.error("rows cannot be written to stdout: %s; the work goes on without them", error.strerror or error)
+            _discard_stdout()
 
     def write(self, text: str) -> None:
-        try:
-            sys.stdout.write(text)
-        except BrokenPipeError:
-            _discard_stdout()
+        self._trying(lambda: sys.stdout.write(text))
 
     def flush(self) -> None:
+        self._trying(sys.stdout.flush)
+
+
+class _Closed(io.TextIOBase):
+    """Stands for stdout where there is none (`>&-`): whoever writes to it is told."""
+
+    encoding = "utf-8"
+    silent = False
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError("text, not bytes")  # click tries what it may write
+        if text and not self.silent:
+            raise OSError(errno.EBADF, "it is closed")
+        return len(text)
+
+    @property
+    def buffer(self) -> Any:
+        return _ClosedBytes()
+
+
+class _ClosedBytes(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
+
+def _occupy_closed_streams() -> None:
+    """Where a shell has closed stdin, stdout or stderr, have nothing else take its place: the next file that is opened
+    would be stdout to everybody."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _discard_stdout()
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # takes the lowest that is free
+        if getattr(sys, name) is None:
+            stream = _Closed() if name == "stdout" else open(os.devnull, "w" if name == "stderr" else "r")  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _complain(text: str, code: int) -> int:
@@ -237,21 +326,32 @@ class App:
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask the run to end after the entry in hand; a second SIGINT ends it at once."""
+        """SIGINT, SIGTERM and SIGHUP ask the run to end after the entry in hand; a second SIGINT ends it at once."""
+        asked: SimpleQueue[bool] = SimpleQueue()
 
         def stop(number: int, frame: object) -> None:
-            if self.stop.is_set() and number == signal.SIGINT:
-                raise KeyboardInterrupt
+            # No lock is taken here: the main thread may hold that of the event, and would wait for itself for ever.
+            if self.signal and number == signal.SIGINT:
+                _end_at_once(number, frame)
             self.signal = number
-            self.stop.set()
+            asked.put(True)
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        def heed() -> None:
+            while asked.get():
+                self.stop.set()
+
+        numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            numbers.remove(signal.SIGHUP)  # as nohup wants it
+        before = {number: signal.signal(number, stop) for number in numbers}
+        threading.Thread(target=heed, name="signals", daemon=True).start()
         try:
             with self.exit_when_stopped():
                 yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            asked.put(False)
 
     @contextmanager
     def exit_when_stopped(self) -> Iterator[None]:
@@ -265,6 +365,25 @@ class App:
         if self.signal:
             code = Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
         raise click.exceptions.Exit(int(code))
+
+
+def _end_at_once(number: int, frame: object) -> NoReturn:
+    """End here and now, as a kill would: every step leaves a state from which the same command goes on."""
+    with suppress(OSError):
+        os.write(2, b"error: interrupted\n")
+    os._exit(Exit.INTERRUPTED)
+
+
+def _heed_second_interrupt() -> None:
+    """Have the second Ctrl-C end the process at once, whatever it waits for; the first one is Python's."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return  # ignored in the background
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, _end_at_once)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, first)
 
 
 pass_app = click.make_pass_decorator(App)
@@ -349,7 +468,7 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
-class SelectingCommand(click.Command):
+class SelectingCommand(OnceEach):
     """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -612,31 +731,35 @@ def keep_list(
 ) -> Keep:
     """What the environment keeps, and these: an option adds a rule, none takes one away. Raises ConfigError."""
 
-    def said(text: str) -> Iterator[str]:
-        return filter(None, (part.strip() for part in text.split(",")))
+    def said(text: str, name: str) -> list[str]:
+        words = list(filter(None, (part.strip() for part in text.split(","))))
+        if text and not words:
+            raise ConfigError(f"{name} is {text[:40]!r}: that names nothing")
+        return words
 
-    wrong = [word for word in said(settings.keep_categories) if not re.fullmatch(r"[1-9]\d{0,18}", word)]
+    numbers = said(settings.keep_categories, "KEEP_CATEGORIES")
+    wrong = [word for word in numbers if not re.fullmatch(r"[1-9][0-9]{0,18}", word)]
     if wrong:
         raise ConfigError(f"KEEP_CATEGORIES: {wrong[0][:40]!r} is not the id of a category")
     users: list[str] = []
-    for word in (*said(settings.keep_owners), *owners):
-        users += _lines_of(word[1:], "the kept owners") if word.startswith("@") else [word]
+    named = [(word, "KEEP_OWNERS") for word in said(settings.keep_owners, "KEEP_OWNERS")]
+    for word, where in (*named, *((word, "--keep-owner") for word in owners)):
+        users += _owners_in(word[1:]) if word.startswith("@") else [checked_owner(word, where)]
     return Keep(
-        frozenset(_tag(tag) for tag in (*said(settings.keep_tags), *tags)),
-        frozenset((*map(int, said(settings.keep_categories)), *categories)),
+        frozenset(_tag(tag) for tag in (*said(settings.keep_tags, "KEEP_TAGS"), *tags)),
+        frozenset((*map(int, numbers), *categories)),
         owner_rules(users),
     )
 
 
-def _lines_of(path: str, what: str) -> list[str]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"cannot read {what}, {path or '(no name)'}: {reason}") from error
-    if not any(line.strip() for line in lines):
-        raise ConfigError(f"{what}, {path}: nobody is in it")
-    return lines
+def _owners_in(path: str) -> list[str]:
+    """The users of a file, one per line."""
+    what = f"the kept owners, {path or '(no name)'}"
+    lines = read_text(Path(path), what).splitlines()
+    users = [checked_owner(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if not users:
+        raise ConfigError(f"{what}: nobody is in it")
+    return users
 
 
 def _read_ids(idfile: str) -> tuple[str, ...]:
@@ -659,9 +782,10 @@ def _read_ids(idfile: str) -> tuple[str, ...]:
 
 def _tag(text: str) -> str:
     tag = text.strip().lower()
-    if len(tag.encode()) < 2 or "," in tag:
+    if not 2 <= len(tag.encode()) <= MAX_TAG_BYTES or "," in tag:
         raise SelectionError(
-            f"{text!r} cannot be a tag of Kaltura's: two bytes or more, no comma (repeat --tag for several)"
+            f"{text[:120]!r} cannot be a tag of Kaltura's: two to {MAX_TAG_BYTES} bytes, no comma (repeat --tag for "
+            "several)"
         )
     return tag
 
@@ -752,7 +876,8 @@ def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
 
 def _exit_of_named(selection: Selection) -> Exit:
     """What ids that were named, and lead nowhere, make of the exit status."""
-    return Exit.FAILED if selection.unknown else Exit.WAITING if selection.recycled else Exit.OK
+    failed = selection.unknown or selection.odd
+    return Exit.FAILED if failed else Exit.WAITING if selection.recycled else Exit.OK
 
 
 def _not_begun(selection: Selection) -> Iterator[Result]:
@@ -802,7 +927,7 @@ def config(app: App, /, style: str) -> None:
 
     def bucket() -> str:
         app.store().head("0_kaltura_archiver_test")
-        return f"bucket {settings.bucket}"
+        return f"bucket {settings.bucket}; {_tried(app)}"
 
     def placeholder() -> str:
         files = settings.placeholders().all()
@@ -816,12 +941,11 @@ def config(app: App, /, style: str) -> None:
         return check_directory(settings.ldap)
 
     def keep() -> str:
-        rules = keep_list(settings)
-        counts = [
-            f"{app.kaltura().count(Query(category=number))} videos in category {number}"
-            for number in sorted(rules.categories)
-        ]
-        return "; ".join([str(rules), *counts])
+        from kaltura_archiver.kept import census, check_keep
+
+        rules, kaltura = keep_list(settings), app.kaltura()
+        check_keep(kaltura, rules)
+        return census(kaltura, rules, partial(progress, "counting", streamed=style != "table"))
 
     def mail() -> str:
         from kaltura_archiver.mailer import check_mail_server
@@ -843,6 +967,22 @@ def config(app: App, /, style: str) -> None:
                 rows.write({"check": name, "ok": False})
                 log.error("%s: %s", name, error)
     app.exit(Exit.USAGE if failed else Exit.OK)
+
+
+def _tried(app: App) -> str:
+    """What the S3 service keeps of that on which a run rests; ConfigError for what cannot be done without."""
+    from kaltura_archiver.lock import RunLock, lock_key
+
+    store = app.store(read_only=False, check=False)
+    try:
+        with RunLock(store, lock_key("config"), run=os.urandom(4).hex(), stop=app.stop) as lock:
+            return "; ".join(lock.findings) or "conditions, tags and checksums are kept"
+    except StoreError as error:
+        if error.code != "AccessDenied":
+            raise
+        return f"conditions and tags were not tried: {error}"  # who only looks does not need them
+    except Locked:
+        return "conditions and tags were not tried: another config tries them just now"
 
 
 @cli.command("list", cls=SelectingCommand)
@@ -1076,7 +1216,7 @@ class Work:
 def _run(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
     style: str, cluster: str | None, cluster_tls: str | None, max_calls: int, max_transfers: int,
-    no_lock: bool = True, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
+    no_lock: bool = False, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
     keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
 ) -> NoReturn:  # fmt: skip
@@ -1089,8 +1229,11 @@ def _run(
         options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
 
     def choose(runner: Runner) -> Work:
+        from kaltura_archiver.kept import check_excluded, check_keep
         from kaltura_archiver.selection import Ids
 
+        check_keep(runner.kaltura, options.get("keep", Keep(frozenset())))
+        check_excluded(runner.kaltura, query)
         selection = _select(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         with progress("selecting", selection, lambda: selection.expected) as entries:
@@ -1132,11 +1275,11 @@ def perform(
 
     run = mark_lines()
     fleet = start_fleet(run) if start_fleet else None
-    runner = make_runner(app, command, options, review=review)
+    runner = make_runner(app, command, options, review=review, run=run)
     totals = Totals((lambda: runner.traffic() + fleet.traffic()) if fleet else runner.traffic)
     mode = "DRYRUN" if options.dry_run else "EXEC"
     bill = Bill(app.prices(), options) if options.dry_run else None
-    lock = None if options.dry_run or no_lock else _lock(app, runner, command, shard, run)
+    lock = None if options.dry_run else _lock(app, runner, command, shard, run, no_lock)
     run_log = None if options.dry_run or no_run_log else _run_log(runner, command, selection, run, totals)
     with (
         app.stoppable(), fleet or nullcontext(), lock or nullcontext(), run_log or nullcontext(),
@@ -1144,15 +1287,16 @@ def perform(
     ):  # fmt: skip
         work = choose(runner)
         code = work.code
-        if work.ids and not options.dry_run and not work.stopped:
-            runner.remove_leftovers(work.ids)
+        if work.ids and lock and not work.stopped:
+            runner.remove_leftovers(work.ids, lock.others)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
         asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
         shown = asked or not sys.stdout.isatty()
+        stdout = PatientStdout()
         begun = takewhile(lambda _: not work.stopped, work.ids)
         results = fleet.run(work.ids) if fleet else runner.run(begun, workers)
         with (
-            Rows(RESULT_COLUMNS, style, cast(TextIO, PatientStdout())) if shown else nullcontext() as rows,
+            Rows(RESULT_COLUMNS, style, cast(TextIO, stdout)) if shown else nullcontext() as rows,
             progress(
                 str(command), chain(work.known, results), lambda: len(work.known) + len(work.ids),
                 streamed=shown and style != "table", moved=lambda: max(app.bandwidth.moved, totals.bytes_moved),
@@ -1169,8 +1313,10 @@ def perform(
                 if bill and result.facts and result.outcome is Outcome.WOULD:
                     bill.add(result.facts, result.steps)
                 totals.add(result)
-        if fleet and fleet.has_losses() and not options.dry_run:
-            runner.remove_leftovers(work.ids, before=time.time())
+        if fleet and fleet.has_losses() and lock:
+            runner.remove_leftovers(work.ids, partial(lock.others, ended=True))
+        if stdout.failure:
+            code = Exit.FAILED
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1234,10 +1380,10 @@ def no_cluster(error: ModuleNotFoundError) -> ConfigError:
     return ConfigError(f"a fleet needs {error.name}: pip install 'kaltura-archiver[cluster]'")
 
 
-def _lock(app: App, runner: Runner, command: Command, shard: tuple[int, int] | None, run: str) -> RunLock:
+def _lock(app: App, runner: Runner, command: Command, shard: tuple[int, int] | None, run: str, beside: bool) -> RunLock:
     from kaltura_archiver.lock import RunLock, lock_key
 
-    return RunLock(runner.store, lock_key(command, shard), run=run, stop=app.stop)
+    return RunLock(runner.store, lock_key(command, shard), run=run, stop=app.stop, beside=beside)
 
 
 def _run_log(runner: Runner, command: Command, selection: str, run: str, totals: Totals) -> RunLog:
@@ -1335,6 +1481,7 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
 )
 @cluster_options
+@no_lock_option
 @run_log_option
 @bandwidth_option
 @format_option
@@ -1375,26 +1522,26 @@ def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:
 
 
 @cli.command("unlock")
-@click.argument(
-    "command", type=click.Choice([c.value for c in Command if c is not Command.VERIFY], case_sensitive=False)
-)
+@click.argument("command", type=click.Choice([c.value for c in Command], case_sensitive=False))
 @click.option("--shard", metavar="I/N", help="The lock of this share.")
+@click.option("--force", is_flag=True, help="Even if its run is alive: then that ends, as after SIGTERM.")
 @pass_app
-def unlock(app: App, /, command: str, shard: str | None) -> None:
-    """Free the lock of a command whose run was killed; if that run is alive after all, it ends.
+def unlock(app: App, /, command: str, shard: str | None, force: bool) -> None:
+    """Free the lock of a command whose run was killed.
 
-    A lock expires by itself two minutes after its run has died.
+    A lock that was renewed within the last minute is freed by --force only: its run may be alive. It expires by itself
+    two minutes after its run has died.
 
     \b
     Examples:
       kaltura-archiver unlock s3copy
       kaltura-archiver unlock restore
-      kaltura-archiver unlock s3copy --shard 2/8
+      kaltura-archiver unlock s3copy --shard 2/8 --force
     """
     from kaltura_archiver.lock import lock_key, unlock
 
     key = lock_key(command, _shard(shard) if shard else None)
-    click.echo(one_line(unlock(app.store(read_only=False), key)), err=True)
+    click.echo(one_line(unlock(app.store(read_only=False), key, force=force)), err=True)
     app.exit(Exit.OK)
 
 
@@ -1520,6 +1667,8 @@ def main() -> None:
     # Pages of entries are many objects and no cycles. Looking for these as often as Python does by itself took a third
     # of the time of `list`.
     gc.set_threshold(50_000)
+    _occupy_closed_streams()
+    _heed_second_interrupt()
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))

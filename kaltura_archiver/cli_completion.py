@@ -14,6 +14,7 @@ from click.shell_completion import add_completion_class as completes
 from kaltura_archiver.cli import cli, dashed
 from kaltura_archiver.config import shell_places
 from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.files import append, write
 
 PROGRAM = "kaltura-archiver"
 
@@ -118,9 +119,9 @@ def _written(path: Path, text: str) -> bool:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot write {path}: {error}") from error
+    write(path, text.encode(), mode=0o644)
     return True
 
 
@@ -130,8 +131,7 @@ def _appended(path: Path, line: str) -> bool:
         text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
         if line in text.splitlines():
             return False
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{'' if not text or text.endswith(chr(10)) else chr(10)}{line}\n")
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    append(path, f"{'' if not text or text.endswith(chr(10)) else chr(10)}{line}\n".encode())
     return True

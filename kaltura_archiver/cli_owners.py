@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import re
 import sys
 from collections import Counter
@@ -18,6 +17,7 @@ import click
 
 from kaltura_archiver.cli import App, Days, PatientStdout, cli, format_option, pass_app
 from kaltura_archiver.errors import ConfigError, Exit, InputError
+from kaltura_archiver.files import check_target, write
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.progress import progress
 from kaltura_archiver.redact import redact
@@ -163,8 +163,9 @@ def notify(
         if "owner_id" not in columns and "creator_id" not in names:
             log.warning("%s has no column owner_id: creators are written to, who need not own what they made", where)
         rows: Rows | None = None
+        stdout = PatientStdout()
         if shown or not sys.stdout.isatty():
-            rows = stack.enter_context(Rows(NOTICE_COLUMNS, style, cast(TextIO, PatientStdout())))
+            rows = stack.enter_context(Rows(NOTICE_COLUMNS, style, cast(TextIO, stdout)))
         try:
             streamed = rows is not None and style != "table"
             bar = progress("notify", notices, lambda: len(notices), streamed=streamed, told=lambda: [counts()])
@@ -186,7 +187,7 @@ def notify(
                 "summary: %s; plan %s%s%s", counts() or "nothing to do", plan[:40], left, hint,
                 extra={"mode": mode, "kind": "run", "action": "notify"},
             )  # fmt: skip
-    app.exit(exit_of(outcomes))
+    app.exit(Exit.FAILED if stdout.failure else exit_of(outcomes))
 
 
 @cli.command("placeholder")
@@ -241,6 +242,7 @@ def placeholder(
         )
     if not path.parent.is_dir():
         raise InputError(f"cannot write {output}: there is no folder {path.parent}")
+    check_target(path, replace=force)
     if language not in TEXTS:
         if not re.fullmatch("[a-z]{3}", language):
             raise click.UsageError(
@@ -251,13 +253,7 @@ def placeholder(
     said = TEXTS[language][1] if text is None else text.replace("\\n", "\n").replace("\r\n", "\n")
     look = Look(said, language, Path(logo) if logo else None, Path(font) if font else None, background, seconds)
     made = make_placeholder(look)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(made)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"cannot write {output}: {error.strerror}") from error
+    write(path, made, mode=0o644, replace=force)  # nobody's secret, and often another user's to read
     with Rows(PLACEHOLDER_COLUMNS, style) as rows:
         digest = hashlib.sha256(made).hexdigest()
         rows.write({"file": output, "bytes": len(made), "seconds": seconds, "sha256": digest})

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -47,7 +45,8 @@ from kaltura_archiver.cli import (
     workers_option,
 )
 from kaltura_archiver.config import check_placeholder
-from kaltura_archiver.errors import InputError, SelectionError
+from kaltura_archiver.errors import Exit, InputError, SelectionError
+from kaltura_archiver.files import Sink, check_target, failure, written
 from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome
@@ -119,6 +118,7 @@ def plan(
       kaltura-archiver plan replace --unplayed-for 3 --kaltura-price 0.12 -o replace.jsonl
       kaltura-archiver plan restore --idfile ids.txt --tier standard -o -
     """
+    from kaltura_archiver.kept import check_excluded, check_keep
     from kaltura_archiver.planfile import ACTIONS, OPTIONS, Writer, terms_of
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.survey import plans_of
@@ -126,16 +126,22 @@ def plan(
     command = ACTIONS[action]
     _refuse_options_of_others(action, set(OPTIONS[command]), {name for names in OPTIONS.values() for name in names})
     need_criteria(f"plan {action}", query, everything=everything)
-    if output != "-" and Path(output).exists() and not (force and Path(output).is_file()):
-        raise SelectionError(f"{output} exists; name another file with --output, or use --force to overwrite a file")
+    if output != "-":
+        if Path(output).exists() and not (force and Path(output).is_file()):
+            raise SelectionError(
+                f"{output} exists; name another file with --output, or use --force to overwrite a file"
+            )
+        check_target(Path(output))
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
     options["keep"] = kept
     settings = Options(now=time.time(), plays=query.plays, **options)
     placeholders = _placeholders(app, command)
     terms = terms_of(command, settings, query, _account(app, command, placeholders))
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
-    with app.stoppable(), _written_at_once(output) as (body, finish):
+    with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
         kaltura, store = app.kaltura(), app.store(check=False)
+        check_keep(kaltura, kept)
+        check_excluded(kaltura, query)
         selection = Selection(kaltura, query)
         planned = plans_of(
             kaltura, store, selection, command, settings, placeholders=placeholders, workers=workers
@@ -157,44 +163,41 @@ def _refuse_options_of_others(action: str, ours: set[str], all_of_them: set[str]
 
 
 @contextmanager
-def _written_at_once(path: str) -> Iterator[tuple[TextIO, Callable[[str, str], None]]]:
+def _written_at_once(path: str, *, force: bool) -> Iterator[tuple[TextIO, Callable[[str, str], None]]]:
     """A file for lines, and what puts a first and a last line around them and all of them at `path`; - is stdout.
 
-    Before that there is nothing at `path`. Raises SelectionError where it cannot be written.
+    Before that there is nothing at `path`. Raises OutputError where it cannot be written.
     """
     import tempfile
 
-    target = Path(path)
+    def copy(to: Sink, body: TextIO, first: str, last: str) -> None:
+        to.write(f"{first}\n".encode())
+        body.seek(0)
+        while text := body.read(2**20):
+            to.write(text.encode())
+        to.write(f"{last}\n".encode())
+
+    def finish(first: str, last: str) -> None:
+        if path == "-":
+            copy(sys.stdout.buffer, body, first, last)
+            sys.stdout.flush()
+            return
+        with written(Path(path), replace=force) as file:
+            copy(file, body, first, last)
+
+    with _told(path), tempfile.TemporaryFile("w+", encoding="utf-8") as body:
+        yield body, finish
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Have a full disk, for one, told in one line: the lines are gathered in a temporary file first."""
     try:
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as body:
-
-            def copy(to: TextIO, first: str, last: str) -> None:
-                to.write(f"{first}\n")
-                body.seek(0)
-                shutil.copyfileobj(body, to)
-                to.write(f"{last}\n")
-                to.flush()
-
-            def finish(first: str, last: str) -> None:
-                if path == "-":
-                    copy(sys.stdout, first, last)
-                    return
-                # Mode 0600; in the same folder, so that the rename cannot fail half-way.
-                handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-                try:
-                    with os.fdopen(handle, "w", encoding="utf-8") as file:
-                        copy(file, first, last)
-                        os.fsync(file.fileno())
-                    os.replace(name, target)
-                finally:
-                    with suppress(FileNotFoundError):
-                        os.unlink(name)
-
-            yield body, finish
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise SelectionError(f"cannot write {path}: {error.strerror}") from error
+        raise failure(path if path != "-" else "to stdout", error, code=Exit.FAILED) from error
 
 
 # apply
@@ -214,9 +217,12 @@ class Applying(Work):
 
     def choose(self, runner: Runner, workers: int) -> Applying:
         """Look at every entry, cheaply; nothing is done if too many have drifted, and in no case to those."""
+        from kaltura_archiver.kept import check_keep
         from kaltura_archiver.selection import Named
         from kaltura_archiver.survey import plans_of
 
+        if self._terms.command.heeds_keep:
+            check_keep(runner.kaltura, runner.options.keep)
         entries = Named(runner.kaltura, self.ids)
         planned = plans_of(
             runner.kaltura, runner.store, entries, self._terms.command, runner.options,

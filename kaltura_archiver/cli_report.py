@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,7 +23,8 @@ from kaltura_archiver.cli import (
     price_options,
     selection_options,
 )
-from kaltura_archiver.errors import ConfigError, InputError
+from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.files import Sink, written
 from kaltura_archiver.filters import Query
 from kaltura_archiver.progress import progress
 
@@ -94,7 +95,7 @@ def report(
             for item in counted:
                 collector.add(item)
         code = _after_selection(selection)
-        selected = f"entries ({query})" if query.has_criteria else f"{query.media_type.name.lower()} entries"
+        selected = f"entries ({query})" if query.has_criteria else f"{query.kind} entries"
         page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
         size = file.write(page.encode("utf-8", errors="replace"))
     if output != "-":
@@ -107,20 +108,14 @@ next(option for option in report.params if option.name == "max_entries").default
 
 
 @contextmanager
-def _written_whole(path: str) -> Iterator[BinaryIO]:
-    """What is written here becomes the file, or stdout for `-`; the file as it was stays there until all is written."""
+def _written_whole(path: str) -> Iterator[Sink]:
+    """What is written here becomes the file, or goes to stdout for `-`; readable by this user alone, for it has names
+    of people. The file as it was stays there until all is written."""
     if path == "-":
         yield sys.stdout.buffer
         return
-    part = Path(f"{path}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with written(Path(path)) as file:
+        yield file
 
 
 def owners_of(path: str) -> Callable[[Item], Owner]:

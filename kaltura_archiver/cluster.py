@@ -255,7 +255,7 @@ class _Post:
                 raise ConfigError(
                     f"{name} is {here or 'not set'} here, {wanted or 'not set'} where the run was started"
                 )
-        self.runner = make_runner(app, job.command, job.options, room=self.room, transfers=self._transfers)
+        self.runner = make_runner(app, job.command, job.options, room=self.room, transfers=self._transfers, run=job.run)
 
     def take(self, share: Share) -> None:
         if share.number <= self._share:

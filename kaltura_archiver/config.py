@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kaltura_archiver.envfile import check_values, read_env_file, read_text
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.redact import hide
 
@@ -91,6 +94,13 @@ def _size(path: Path) -> int | None:
         return None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether this is the machine itself, whose traffic nobody else hears."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")
+
+
 @dataclass(frozen=True)
 class LdapSettings:
     """How to ask the directory; as text, checked when the directory is asked."""
@@ -170,6 +180,10 @@ class Settings:
         address = urlsplit(self.service_url)
         if address.scheme not in ("http", "https") or not address.netloc:
             raise ConfigError("KALTURA_SERVICE_URL must be an address such as https://www.kaltura.com")
+        if address.scheme == "http" and not is_loopback(address.hostname or ""):
+            raise ConfigError(
+                "KALTURA_SERVICE_URL must begin with https://, for the secret and the session would travel unencrypted"
+            )
 
     def need_bucket(self) -> None:
         """Raise ConfigError unless a bucket is named."""
@@ -189,18 +203,15 @@ def read_settings(env_file: str | None = None) -> Settings:
     """Settings from the environment, completed from `env_file` or, if that is not given, `.env` in this directory.
 
     boto3 reads the environment by itself, so what the file says is put there. Raises ConfigError for a file that was
-    named but cannot be read, and for a number that is none.
+    named but cannot be read, for a line of it that would be lost, and for a number that is none.
     """
-    from dotenv import load_dotenv
-
     path = Path(env_file or ".env")
     if env_file and not path.is_file():
         raise ConfigError(f"--env-file {env_file}: no such file")
     if path.is_file():
-        try:
-            load_dotenv(path, override=False)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {path}: {error}") from error
+        for name, value in read_env_file(path).items():
+            os.environ.setdefault(name, value)
+    check_values(os.environ, VARIABLES)
     values = {name: os.environ.get(name, "").strip() or default for name, (default, _) in VARIABLES.items()}
     for name in ("KALTURA_SECRET", "KALTURA_APP_TOKEN"):
         hide(values[name])
@@ -320,10 +331,8 @@ def read_placeholder_map(file: str, default: Path) -> PlaceholderFiles:
 
     where, folder = f"PLACEHOLDER_MAP {file}", Path(file).parent
     try:
-        tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {where}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(read_text(Path(file), where))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where} is not TOML: {error}") from error
     if unknown := tables.keys() - {"category", "language"}:
         raise ConfigError(f"{where}: there is no {min(unknown)!r}; there are the tables [category] and [language]")

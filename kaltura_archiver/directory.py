@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -161,6 +162,10 @@ class Directory:
         self._where = f"the directory at {self._host}:{self._port}"
         self._login = _login(settings, self._tls)
         self._base = settings.base
+        self._instead = (
+            "name a narrower LDAP_BASE, such as that of the people; of Active Directory ask the global catalog, "
+            f"LDAP_PORT={3269 if self._tls == 'ldaps' else 3268}"
+        )
         self._filter = checked_filter(settings.filter, "LDAP_FILTER")
         self._attributes = attributes
         self._context = _context(settings)
@@ -294,7 +299,10 @@ class Directory:
             if answer.code != _SUCCESS:
                 raise DirectoryError(f"{self._where} gave only part of what matches: {answer.reason}")
             if answer.referred:
-                log.warning("%s refers to other servers for part of the tree: they were not asked", self._where)
+                log.warning(
+                    "%s refers to other servers for part of the tree: they were not asked; %s",
+                    self._where, self._instead,
+                )  # fmt: skip
             cookie = answer.cookie
 
     def look_up(self, uids: Sequence[str]) -> dict[str, Owner]:
@@ -342,8 +350,8 @@ class Directory:
             raise DirectoryError(f"{self._where} did not finish the search: {answer.reason}")
         if missing and answer.referred:
             log.error(
-                "%d owners are unknown: %s refers to other servers for part of the tree below %s (LDAP_BASE)",
-                len(missing), self._where, self._base,
+                "%d owners are unknown: %s refers to other servers for part of the tree below %s: %s",
+                len(missing), self._where, self._base, self._instead,
             )  # fmt: skip
             return owners | dict.fromkeys(missing, Owner(UNKNOWN))
         if missing and not self._somebody_seen:
@@ -364,12 +372,22 @@ class Directory:
             raise ConfigError(text) if answer.code == _SUCCESS else DirectoryError(f"{text}: {answer.reason}")
         self._somebody_seen = True
 
+    def check(self) -> None:
+        """Raise ConfigError, DirectoryError unless it can tell who is there and who is not."""
+        self.open()
+        self.make_sure_of_somebody()
+        # The whole tree has to be gone through for somebody who is nowhere.
+        if self._ask(f"({self._attributes.uid}=nobody-{os.urandom(8).hex()})", ["1.1"]).referred:
+            raise ConfigError(
+                f"{self._where} refers to other servers for part of the tree below {self._base}: who is not found is "
+                f"unknown for ever; {self._instead}"
+            )
+
 
 def check_directory(settings: LdapSettings) -> str:
     """What `config` tells of a directory that can be asked and shows somebody. Raises ConfigError, DirectoryError."""
     with Directory(settings, attributes_of(settings)) as directory:
-        directory.open()
-        directory.make_sure_of_somebody()
+        directory.check()
     return f"{settings.server}, base {settings.base}, as {settings.user or 'nobody (anonymous)'}"
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from kaltura_archiver.apply import Runner, extension, require_size
 from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waiting
+from kaltura_archiver.files import check_target, written
 from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
 from kaltura_archiver.proof import compare_own
 from kaltura_archiver.states import classify
@@ -22,8 +20,8 @@ def download_original(
     """Write the original and return (entry id, kaltura or s3, bytes, sha256, path), and whether it is a placeholder.
 
     `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `begun` is told the size.
-    Raises SelectionError if the file exists (and not `force`) or cannot be written, Waiting for a frozen object,
-    EntryFailed for what is not verified.
+    Raises SelectionError if the file exists (and not `force`), OutputError if it cannot be written, Waiting for a
+    frozen object, EntryFailed for what is not verified.
     """
     facts = runner.facts(entry_id)
     entry_id = facts.entry.id
@@ -40,6 +38,7 @@ def download_original(
     target = path or Path(f"{entry_id}.{ext}")
     if target.exists() and not force:
         raise SelectionError(f"{target} exists; name another file with --output, or use --force")
+    check_target(target)
     if stored:
         expected_bytes, pieces = stored.size_bytes, runner.store.read(stored)
         taken = runner.store.fingerprinter(stored, own=True)
@@ -49,17 +48,9 @@ def download_original(
         require_size(original, expected_bytes)
         taken = Fingerprinter(md5=False)
     begun(expected_bytes)
-    try:
-        # Private until it is whole; in the same folder, so that the rename cannot fail half-way.
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    except OSError as error:
-        raise SelectionError(f"cannot write to {target.parent}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for piece in taken.passing(pieces):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+    with written(target, replace=force) as file:
+        for piece in taken.passing(pieces):
+            file.write(piece)
         found = taken.result()
         if found.size_bytes != expected_bytes:
             raise EntryFailed(f"{found.size_bytes} bytes came instead of {expected_bytes}; no file was written")
@@ -67,12 +58,6 @@ def download_original(
             verdict, how, _ = compare_own(found, stored)
             if verdict is Identity.DIFFERENT:
                 raise EntryFailed(f"what S3 sent is not what was archived: {how}; no file was written")
-        os.replace(name, target)
-    except OSError as error:
-        raise EntryFailed(f"cannot write {target}: {error.strerror}; no file was written") from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
     hidden = source == "kaltura" and _is_placeholder(runner, facts, found)
     return (entry_id, source, found.size_bytes, found.sha256, str(target)), hidden
 

@@ -49,6 +49,10 @@ class KalturaError(ServiceError):
     """Kaltura refused, failed, or could not be reached. `code` is Kaltura's, empty when it never answered."""
 
 
+class OddAnswer(KalturaError):
+    """An answer about one object that cannot be understood: it costs that entry, not the run."""
+
+
 class StoreError(ServiceError):
     """S3 refused, failed, or could not be reached. `code` is S3's."""
 
@@ -65,6 +69,14 @@ class InputError(ArchiverError):
     """A file or stdin does not hold what the command reads."""
 
     exit_code = Exit.USAGE
+
+
+class OutputError(ArchiverError):
+    """What is to be written cannot be: by default since another file has to be named, else since the disk is full."""
+
+    def __init__(self, text: str, *, exit_code: Exit = Exit.USAGE) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 class EntryFailed(ArchiverError):

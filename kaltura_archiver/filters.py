@@ -11,7 +11,7 @@ from kaltura_archiver.model import Entry, EntryStatus, MediaType, Placing, iso_d
 
 # All but DELETED, in the order that people know from the old tool.
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
-_EVERY_STATUS = ",".join(status for status in EntryStatus if status is not EntryStatus.DELETED)
+EVERY_STATUS = tuple(status.value for status in EntryStatus if status is not EntryStatus.DELETED)
 DEFAULT_MAX_ENTRIES = 500
 YEAR_SECONDS = 365.25 * 86400
 AND, OR, NOT = 1, 2, 3
@@ -53,7 +53,7 @@ def anything() -> Item:
     """`KalturaESearchEntryParams` for every entry of the account."""
     return {
         "objectType": "KalturaESearchEntryParams",
-        "objectStatuses": _EVERY_STATUS,
+        "objectStatuses": ",".join(EVERY_STATUS),
         "searchOperator": _group(AND, _range("created_at", greaterThanOrEqual=0)),
     }
 
@@ -83,7 +83,7 @@ class Query:
     category: int | None = None
     without_categories: tuple[int, ...] = ()
     statuses: tuple[str, ...] = DEFAULT_STATUSES
-    media_type: MediaType = MediaType.VIDEO
+    media_type: MediaType | None = MediaType.VIDEO  # None: of any kind
     plays_below: int | None = None
     never_played: bool = False
     created_since: int | None = None
@@ -100,6 +100,10 @@ class Query:
         """Whether anything but the defaults narrows the selection (media type, status and paging do not)."""
         bare = Query(statuses=self.statuses, media_type=self.media_type)
         return bare != replace(self, page_size=500, first_page=1, max_entries=DEFAULT_MAX_ENTRIES, shard=None)
+
+    @property
+    def kind(self) -> str:
+        return self.media_type.name.lower() if self.media_type else "any"
 
     @property
     def plays(self) -> Plays:
@@ -141,7 +145,9 @@ class Query:
         `created_from` and `not_ids` are the keyset of the next page: entries created in or after that second, less
         those of that second that are known already.
         """
-        items = [_item("entry_type", EXACT, "1"), _item("media_type", EXACT, str(self.media_type.value))]
+        items = [_item("entry_type", EXACT, "1")]
+        if self.media_type is not None:
+            items.append(_item("media_type", EXACT, str(self.media_type.value)))
         items += [_tag(tag) for tag in self.tags]
         items += [_group(NOT, _tag(tag)) for tag in self.without_tags]
         if self.category is not None:
@@ -196,8 +202,8 @@ class Query:
             reason = "it is a temporary entry of a replacement"
         elif entry.entry_type != "1":
             reason = f"its entry type is {entry.entry_type}, not a media clip"
-        elif entry.media_type != self.media_type.value:
-            reason = f"it is not of media type {self.media_type.name.lower()}"
+        elif self.media_type is not None and entry.media_type != self.media_type.value:
+            reason = f"it is not of media type {self.kind}"
         elif entry.status not in self.statuses:
             reason = f"its status is {_status_name(entry.status)}"
         elif not tags.issuperset(self.tags) or not tags.isdisjoint(self.without_tags):
@@ -208,6 +214,8 @@ class Query:
             placing.within(category) for placing in placings for category in self.without_categories
         ):
             reason = "it is in an excluded category"
+        elif not created and (self.created_since, self.created_until, self.unplayed_since) != (None, None, None):
+            reason = "it is not known when it was created"
         elif self.created_since is not None and created < self.created_since:
             reason = "it was created too early"
         elif (self.created_until is not None and created > self.created_until) or (
@@ -222,6 +230,9 @@ class Query:
 
     def too_much_played(self, entry: Entry) -> str:
         """The criterion that plays have broken: that of few plays, or of none for a time; empty if none."""
+        asked = self.never_played or self.plays_below is not None or self.unplayed_since is not None
+        if asked and not entry.plays_known:
+            return "it is not known how often and when it was played"
         if self.plays_below is not None and entry.plays >= self.plays_below:
             return f"it was played {entry.plays} times"
         if self.never_played and entry.last_played_at:
@@ -232,7 +243,7 @@ class Query:
 
     def __str__(self) -> str:
         """The criteria in one line, as `count` prints them."""
-        parts = [f"media_type = {self.media_type.name.lower()}"]
+        parts = [f"media_type = {self.kind}"]
         if self.ids is not None:
             shown = ",".join(self.ids[:5]) + (f",… ({len(self.ids)} ids)" if len(self.ids) > 5 else "")
             parts.append(f"id in {shown}")

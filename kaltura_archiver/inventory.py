@@ -49,7 +49,9 @@ class Inventory:
         if marks:
             self._first_marks.append(marks[0])
             self._marks.append("\n".join(["", *marks, ""]).encode())
-        self.suspects |= {key.removeprefix(SUSPECT_PREFIX) for key in in_order if key.startswith(SUSPECT_PREFIX)}
+        self.suspects |= {
+            key.removeprefix(SUSPECT_PREFIX).partition("/")[0] for key in in_order if key.startswith(SUSPECT_PREFIX)
+        }
         copies = [item for item in page if _KEY.fullmatch(item[0])]
         if copies:
             self._firsts.append(copies[0][0])

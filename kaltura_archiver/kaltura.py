@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -50,9 +50,10 @@ from kaltura_archiver.bandwidth import Bandwidth
 from kaltura_archiver.config import Settings
 from kaltura_archiver.direct import Host
 from kaltura_archiver.dribble import BoundedAdapter
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, SelectionError, Stopped
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, KalturaError, OddAnswer, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
 from kaltura_archiver.model import (
+    LAST_SECOND,
     Entry,
     FlavorAsset,
     FlavorStatus,
@@ -282,21 +283,25 @@ def _text(value: Any) -> str:
 
 
 def _int(value: Any) -> int | None:
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
     if not (text := _text(value)):
         return None
     try:
-        return int(float(text))
-    except ValueError:
+        return int(text) if text.isdecimal() else int(float(text))
+    except (ValueError, OverflowError):
         return None
+
+
+def _time(value: Any) -> int | None:
+    """Unix seconds; None for 0, for what is missing, and for what is no time of this calendar."""
+    seconds = _int(value)
+    return seconds if seconds is not None and 0 < seconds <= LAST_SECOND else None
 
 
 def _id(value: Any) -> str:
     """An id, which becomes the key of an object and part of a file name: no other characters than ids have."""
     text = _text(value)
     if text and not _ID.fullmatch(text):
-        raise KalturaError(f"Kaltura answered with {text[:40]!r} for an id")
+        raise OddAnswer(f"Kaltura answered with {text[:40]!r} for an id")
     return text
 
 
@@ -336,11 +341,11 @@ def _entry(raw: Any) -> Entry:
     fields = _fields(raw, _ENTRY_FIELDS)
     entry_id = _id(fields.get("id"))
     if not entry_id:
-        raise KalturaError("Kaltura answered with an entry without id", retryable=True)
+        raise OddAnswer("Kaltura answered with an entry without id", retryable=True)
     if not fields.keys() >= _NEEDED_FIELDS or not fields["status"]:
-        raise KalturaError(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
+        raise OddAnswer(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
     text = fields.get
-    categories = text("categoriesIds", "")
+    categories, plays, played = text("categoriesIds", ""), text("plays", ""), text("lastPlayedAt", "")
     return Entry(
         id=entry_id,
         name=text("name", ""),
@@ -349,10 +354,12 @@ def _entry(raw: Any) -> Entry:
         tags_text=fields["tags"],
         media_type=_int(text("mediaType")),
         entry_type=text("type", ""),
-        created_at=_int(text("createdAt")) or 0,
-        updated_at=_int(text("updatedAt")) or 0,
-        plays=_int(text("plays")) or 0,
-        last_played_at=_int(text("lastPlayedAt")) or None,
+        created_at=_time(text("createdAt")) or 0,
+        updated_at=_time(text("updatedAt")) or 0,
+        plays=_int(plays) or 0,
+        last_played_at=_time(played),
+        # What cannot be read is not "never".
+        plays_known=(not plays or _int(plays) is not None) and (_time(played) is not None or played in ("", "0")),
         creator_id=text("creatorId", ""),
         owner_id=text("userId", ""),
         category_ids=tuple(part.strip() for part in categories.split(",") if part.strip()) if categories else (),
@@ -372,11 +379,10 @@ def _flavor(raw: Any) -> FlavorAsset:
     text = _fields(raw, _FLAVOR_FIELDS).get
     flavor_id, entry_id, status = _id(text("id")), _id(text("entryId")), _int(text("status"))
     if not flavor_id or not entry_id or status is None:
-        raise KalturaError("Kaltura answered with an incomplete flavor asset", retryable=True)
-    try:
-        known_status = FlavorStatus(status)
-    except ValueError:
-        raise KalturaError(f"flavor asset {flavor_id} has a status that is unknown here: {status}") from None
+        raise OddAnswer("Kaltura answered with an incomplete flavor asset", retryable=True)
+    known_status, odd = FlavorStatus.ERROR, f"status {status}"
+    with suppress(ValueError):
+        known_status, odd = FlavorStatus(status), ""
     extension = text("fileExt", "")
     return FlavorAsset(
         id=flavor_id,
@@ -387,16 +393,17 @@ def _flavor(raw: Any) -> FlavorAsset:
         size_bytes=_int(text("sizeInBytes")) or None,
         size_kb=_int(text("size")) or None,
         file_ext=extension if _ID.fullmatch(extension) else "",
-        created_at=_int(text("createdAt")),
-        deleted_at=_int(text("deletedAt")),
+        created_at=_time(text("createdAt")),
+        deleted_at=_time(text("deletedAt")),
         language=text("language", ""),
+        odd=odd,
         flavor_params_id=_int(text("flavorParamsId")),
         label=text("label", ""),
         tags=text("tags", ""),
         partner_data=text("partnerData", ""),
         partner_description=text("partnerDescription", ""),
         is_default=text("isDefault", "").removeprefix("0"),
-        updated_at=_int(text("updatedAt")),
+        updated_at=_time(text("updatedAt")),
     )
 
 
@@ -556,17 +563,28 @@ class _Found:
 
     @classmethod
     def of(cls, answer: Any) -> _Found:
-        """KalturaError if an entry in the answer has no id or time. What else it lacks is seen when it is used."""
+        """KalturaError if a result has no object. What else it lacks is seen when it is used: a time that is not known
+        is 0 here, and an entry without id is left out."""
         results, total = _listed(answer, _ENTRIES)
         ids, times = _ids(answer), _times(answer)
         if not len(results) == len(ids) == len(times):
-            for result in results:
-                _entry(result.find("object"))  # says what is wrong
-            raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
-        return cls([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True)], total, answer)
+            objects = [result.find("object") for result in results]
+            if None in objects:
+                raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
+            ids, times = zip(*((o.findtext("id") or "", o.findtext("createdAt")) for o in objects), strict=True)
+        return cls([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True) if one], total, answer)
 
-    def entries(self) -> Iterator[Entry]:
-        return map(_entry, _objects(self.xml))
+    def entries(self, odd: list[str] | None = None) -> Iterator[Entry]:
+        """The entries; what is wrong with those that cannot be understood goes into `odd`, or is raised."""
+        for raw in _objects(self.xml):
+            try:
+                entry = _entry(raw)
+            except OddAnswer as error:
+                if odd is None:
+                    raise
+                odd.append(str(error))
+            else:
+                yield entry
 
 
 @dataclass(frozen=True)
@@ -576,6 +594,7 @@ class Page:
     found: _Found
     ids: Collection[str]
     partner_id: str = ""  # whose entries they have to be
+    odd: list[str] = field(default_factory=list)  # what is wrong with those that were left out, once all are built
 
     @property
     def total(self) -> int:
@@ -585,13 +604,13 @@ class Page:
     def entries(self) -> Iterator[Entry]:
         """Those with these ids, each once."""
         once = dict.fromkeys(self.ids)
-        for entry in self.found.entries():
+        for entry in self.found.entries(self.odd):
             if entry.id in once:
                 if self.partner_id and entry.partner_id != self.partner_id:
                     raise _mixed_up(f"entries of partner {self.partner_id}", f"{entry.id} of {entry.partner_id or '?'}")
                 del once[entry.id]
                 yield entry
-        if once:
+        if len(once) > len(self.odd):
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
@@ -936,7 +955,14 @@ class Kaltura:
                     for answer, entry_id in zip(answers, batch, strict=True)
                 ]
 
-            yield from zip(batch, self._call("read entries", read), strict=True)
+            try:
+                yield from zip(batch, self._call("read entries", read), strict=True)
+            except OddAnswer as error:
+                if len(batch) > 1:
+                    yield from self.entries(batch, size=1)
+                else:
+                    log.error("entry %s: %s", batch[0], error)
+                    yield batch[0], None
 
     def flavors(self, entry_ids: Iterable[str]) -> dict[str, tuple[FlavorAsset, ...]]:
         """The flavor assets of each entry, TEMP ones included, DELETED ones not; paged to the end (kaltura-api 4.4)."""
@@ -952,7 +978,12 @@ class Kaltura:
                     _ask_flavors(batch, page, client)
                     return _flavor_page(client.doQueue())
 
-                flavors, total = self._call("list flavors", read)
+                try:
+                    flavors, total = self._call("list flavors", read)
+                except OddAnswer as error:
+                    found |= self._odd_flavors(batch, error)
+                    total = len(seen)
+                    break
                 for flavor in flavors:
                     if same_id(flavor.entry_id) not in asked:
                         raise _mixed_up(f"the flavors of {', '.join(batch[:3])}", f"those of {flavor.entry_id}")
@@ -964,6 +995,15 @@ class Kaltura:
             if len(seen) < total:
                 raise KalturaError(f"Kaltura listed {len(seen)} of {total} flavors: try again")
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
+
+    def _odd_flavors(self, entry_ids: Sequence[str], error: OddAnswer) -> dict[str, list[FlavorAsset]]:
+        """The flavors of each of these entries, of which an answer about all could not be understood: asked for one by
+        one. Of one that still is not understood there is a flavor that says so."""
+        if len(entry_ids) > 1:
+            return {entry_id: list(self.flavors([entry_id])[entry_id]) for entry_id in entry_ids}
+        [entry_id] = entry_ids
+        odd = FlavorAsset("", entry_id, status=FlavorStatus.ERROR, is_original=True, odd=str(error))
+        return {entry_id: [odd]}
 
     def usual_tags(self) -> Mapping[int, frozenset[str]]:
         """The tags that flavor assets get by themselves, by flavor parameters; asked for once.
@@ -1048,6 +1088,15 @@ class Kaltura:
 
     # Categories
 
+    def category_name(self, category_id: int) -> str | None:
+        """The full name of a category, by the database; None if there is none."""
+        try:
+            return self._call(f"read category {category_id}", lambda c: _text(c.category.get(category_id).fullName))
+        except KalturaError as error:
+            if error.code == CATEGORY_GONE:
+                return None
+            raise
+
     def _placings_of(self, entry_ids: Sequence[str], answer: Any) -> tuple[list[tuple[str, Placing]], int]:
         """A page of `_placing_page`, all of it about these entries."""
         rows, total = _placing_page(answer)
@@ -1111,7 +1160,10 @@ class Kaltura:
                 raise KalturaError("Kaltura answered only some of the calls", retryable=True)
             return *_flavor_page(listed), *self._placings_of(entry_ids, rows)
 
-        assets, asset_total, placings, placing_total = self._call("list flavors and categories", read)
+        try:
+            assets, asset_total, placings, placing_total = self._call("list flavors and categories", read)
+        except OddAnswer:
+            return self.flavors(entry_ids), self.placings(entry_ids)
         flavors: dict[str, tuple[FlavorAsset, ...]] = dict.fromkeys(entry_ids, ())
         for flavor in assets:
             if same_id(flavor.entry_id) not in asked:
@@ -1228,7 +1280,7 @@ class Kaltura:
             fresh = {
                 entry_id: created_at
                 for entry_id, created_at in found.outlines
-                if entry_id not in seen and (cursor is None or created_at >= cursor)
+                if entry_id not in seen and (cursor is None or not created_at or created_at >= cursor)
             }
             yield Page(found, fresh, self._partner)
             listed += len(fresh)
@@ -1250,8 +1302,13 @@ class Kaltura:
                 continue
             due = total - page * size
             # Not the latest: in the database an entry's second may have become another one than in the index.
-            cursor = min(list(fresh.values())[-2:])
-            seen = {entry_id: created_at for entry_id, created_at in (seen | fresh).items() if created_at >= cursor}
+            dated = [created_at for created_at in fresh.values() if created_at] or [cursor or 0]
+            cursor = min(dated[-2:])
+            seen = {
+                entry_id: created_at
+                for entry_id, created_at in (seen | fresh).items()
+                if not created_at or created_at >= cursor
+            }
             page = 1
 
     def _require_all(self, query: Query, listed: int) -> None:
@@ -1480,8 +1537,8 @@ class Kaltura:
 
         return self._call("add an upload token", add, writes=True)
 
-    def stale_tokens(self, before: float) -> list[tuple[str, str]]:
-        """(id, file name) of upload tokens that we made before that time and that were never used."""
+    def unused_tokens(self) -> list[tuple[str, str]]:
+        """(id, file name) of upload tokens that this tool made and that were not used so far."""
         wanted = KalturaUploadTokenFilter()
         wanted.statusIn = "0,1,2"
         found: list[tuple[str, str]] = []
@@ -1492,9 +1549,7 @@ class Kaltura:
             found += [
                 (_text(token.id), _text(token.fileName))
                 for token in answer
-                if _text(token.fileName).startswith(TOKEN_PREFIX)
-                and _int(token.status) in (0, 1, 2)
-                and (_int(token.createdAt) or before) < before
+                if _text(token.fileName).startswith(TOKEN_PREFIX) and _int(token.status) in (0, 1, 2)
             ]
             if len(answer) < 500:
                 break
@@ -1507,6 +1562,15 @@ class Kaltura:
         except KalturaError as error:
             if error.code != "UPLOAD_TOKEN_NOT_FOUND":
                 log.warning("upload token %s was left behind: %s", token_id, error)
+
+    def is_full(self, token_id: str, size_bytes: int) -> bool:
+        """Whether a token is there, with all of its content, and unused."""
+        try:
+            return self._token_state(token_id) == (TOKEN_FULL, size_bytes)
+        except KalturaError as error:
+            if error.code == "UPLOAD_TOKEN_NOT_FOUND":
+                return False
+            raise
 
     def _token_state(self, token_id: str) -> tuple[int, int]:
         """(status, uploaded bytes) of a token."""

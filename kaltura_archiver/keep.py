@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kaltura_archiver.model import Facts
+from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.model import Entry, Facts
 
 DEFAULT_TAG = "keep"
 
@@ -44,6 +46,11 @@ class Keep:
         whole = owner_rule(user)
         return bool(whole) and not self.owners.isdisjoint((whole, whole.partition("@")[0]))
 
+    def owners_of(self, entry: Entry) -> frozenset[str]:
+        """The rules by which its owner or creator is kept."""
+        users = filter(None, map(owner_rule, (entry.owner_id, entry.creator_id)))
+        return self.owners & {name for user in users for name in (user, user.partition("@")[0])}
+
     def __str__(self) -> str:
         told = [f"{name} {', '.join(map(str, sorted(rules)))}" for name, rules in (
             ("tag", self.tags), ("category", self.categories),
@@ -54,6 +61,18 @@ class Keep:
 def owner_rule(user: str) -> str:
     """A Kaltura user as it is compared: case does not count. Without an @ it also means the addresses before one."""
     return " ".join(user.casefold().split())
+
+
+# No id of a Kaltura user has one of these [read: kuser, PUSER_ID_REGEXP], or it says that more is meant than one user.
+_NO_OWNER = re.compile(r"""[\s,;"<>()\[\]=*?\x00-\x1f]|\A[#'@]""")
+
+
+def checked_owner(text: str, where: str) -> str:
+    """One Kaltura user; ConfigError for a header, a comment, quotes, two users: a rule that would protect nobody."""
+    user = text.strip()
+    if _NO_OWNER.search(user):
+        raise ConfigError(f"{where}: {user[:40]!r} is not one Kaltura user: one id each, nothing else with it")
+    return user
 
 
 def owner_rules(users: Iterable[str]) -> frozenset[str]:

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from enum import Enum, StrEnum
 from functools import cached_property, lru_cache
 
+# Of the year 9999. What is later is no time: milliseconds, for one, taken for seconds.
+LAST_SECOND = 253_402_300_799
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
 # And the day on which the owner was told that the original will be replaced, with a mark of who that was:
@@ -20,9 +23,13 @@ NOTICE_PREFIX = "notice_"
 DISPLACED_PREFIX = "displaced/"
 # By so much a flavor asset's version grows whenever its content is set.
 VERSION_STEP = 10
-# Empty objects, suspect/<entry id>: the stored copy was once found damaged or different, which its tags tell and a
-# listing does not. They are never removed: all that one costs is a look at the tags.
+# Empty objects, suspect/<entry id>/<ETag>.damaged, .whole, or .differs.<flavor asset id>@<version>: what was found when
+# the content with this ETag was read. Each kind is a key of its own, so that nobody's write undoes another one's, as it
+# may with tags; of damaged and whole the later one counts. (Up to version 1.2 suspect/<entry id>, and a tag.)
 SUSPECT_PREFIX = "suspect/"
+# S3 keeps no more tags of an object; these are the ones that we may still have to set.
+MAX_OBJECT_TAGS = 10
+TAGS_NEEDED = frozenset({"sha256", "flavor", "placeholder", "replaced-at", "settings", "verified-at"})
 # What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
 SETTINGS_PREFIX = "settings/"
 # The object tag `settings`: whether they have to be set again, or have been.
@@ -47,6 +54,9 @@ class EntryStatus(StrEnum):
     NO_CONTENT = "7"
     INFECTED = "virusScan.Infected"
     SCAN_FAILURE = "virusScan.ScanFailure"
+
+
+_ENTRY_STATUSES = frozenset(EntryStatus)
 
 
 class FlavorStatus(Enum):
@@ -157,7 +167,8 @@ class Placing:
 class Entry:
     """A Kaltura entry. Times are unix seconds; `last_played_at` is None for never played (Kaltura's empty or 0).
 
-    `tags_text` is the field of the tags, byte for byte as Kaltura holds it.
+    `tags_text` is the field of the tags, byte for byte as Kaltura holds it. `created_at` is 0 where it is not known.
+    Not `plays_known`: what Kaltura tells of plays cannot be read.
     `category_ids` and `categories` leave out what has a privacy context, as those of MediaSpace have (real-kaltura
     K01+): `Placing` tells all.
     """
@@ -182,6 +193,7 @@ class Entry:
     replaced_entry_id: str = ""
     replacement_status: str = ReplacementStatus.NONE
     parent_entry_id: str = ""
+    plays_known: bool = True
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
     root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
     partner_id: str = ""
@@ -228,6 +240,10 @@ class Entry:
         return timed and self.status == EntryStatus.READY and self.duration_seconds == 0
 
     @property
+    def status_known(self) -> bool:
+        return self.status in _ENTRY_STATUSES
+
+    @property
     def replacement_running(self) -> bool:
         return bool(self.replacing_entry_id) or self.replacement_status not in ("", ReplacementStatus.NONE)
 
@@ -265,6 +281,7 @@ class FlavorAsset:
     created_at: int | None = None
     deleted_at: int | None = None
     language: str = ""  # Kaltura's name of it, such as German; empty unless somebody has said
+    odd: str = ""  # what Kaltura said of it that is not understood; the status is ERROR then: not one to act on
     flavor_params_id: int | None = None  # what it was made by, 0 for the original; kept by every replacement
     label: str = ""
     tags: str = ""  # as they are written there, with commas
@@ -301,14 +318,28 @@ class FlavorAsset:
 
 
 class Availability(StrEnum):
-    """Whether an object can be read now (restic's four conditions of a Glacier object, less one)."""
+    """Whether an object can be read now (restic's four conditions of a Glacier object, less one).
+
+    UNKNOWN is what a listing tells of a class whose objects may be frozen or not, and of one that nobody knows.
+    """
 
     READABLE = "readable"
     FROZEN = "frozen"
     THAWING = "thawing"
+    UNKNOWN = "unknown"
 
 
 FROZEN_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+# What can be read at once: all that there are but these two and INTELLIGENT_TIERING, which has archive tiers.
+READABLE_CLASSES = frozenset({
+    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW",
+    "FSX_OPENZFS", "FSX_ONTAP",
+})  # fmt: skip
+# How fast a restore is, slowest first.
+RETRIEVAL_TIERS = ("bulk", "standard", "expedited")
+TIERED_CLASS = "INTELLIGENT_TIERING"
+# Its archive tiers, and Glacier's classes that are as fast.
+ARCHIVE_TIERS = {"ARCHIVE_ACCESS": "GLACIER", "DEEP_ARCHIVE_ACCESS": "DEEP_ARCHIVE"}
 
 
 class Evidence(StrEnum):
@@ -357,9 +388,11 @@ def _in_a_tag(etag: str) -> str:
 class StoredObject:
     """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
 
+    `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
     The checksums are those of the whole object that S3 shows, empty where it shows none. `md5_etag`: whether the
-    service is known to make the ETag of this object from MD5s. Not `complete`: from a listing, which has neither tags
-    nor metadata, and no ETag here.
+    service is known to make the ETag of this object from MD5s.
+
+    Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
     """
 
     key: str
@@ -368,6 +401,7 @@ class StoredObject:
     storage_class: str = "STANDARD"
     availability: Availability = Availability.READABLE
     thawed_until: str = ""
+    archive_tier: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     encryption: str = ""
@@ -376,6 +410,24 @@ class StoredObject:
     md5_etag: bool = False
     last_modified: datetime | None = None
     complete: bool = True
+    marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
+    marked_differing: frozenset[str] = frozenset()
+
+    @property
+    def thaw_ends_at(self) -> float | None:
+        """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
+        with suppress(ValueError):
+            return parsedate_to_datetime(self.thawed_until).timestamp() if self.thawed_until else None
+        return None
+
+    @property
+    def frozen_in(self) -> str:
+        """The class, or the archive tier, out of which it has to be restored."""
+        return f"{self.storage_class} ({self.archive_tier})" if self.archive_tier else self.storage_class
+
+    @property
+    def has_expedited(self) -> bool:
+        return ARCHIVE_TIERS.get(self.archive_tier, self.storage_class) != "DEEP_ARCHIVE"
 
     @property
     def proof(self) -> Proof | None:
@@ -423,13 +475,23 @@ class StoredObject:
 
     @property
     def damaged_at(self) -> str:
-        """When `verify` last found the object damaged, or empty."""
-        return self.tags.get("damaged-at", "")
+        """When `verify` found the object damaged, and not whole since; or empty."""
+        return self.marked_damaged_at or self.tags.get("damaged-at", "")
+
+    def differs_from(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and found not to be what is stored."""
+        return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
 
     @property
-    def differs(self) -> str:
-        """The original that was read and found not to be what is stored: `<flavor asset id>@<version>`, or empty."""
-        return self.tags.get("differs", "")
+    def crowded(self) -> bool:
+        """Whether others have set so many tags that there is no room for those that a swap needs."""
+        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS
+
+    @property
+    def thaw_asked(self) -> tuple[str, int | None]:
+        """The fastest tier by which the restore that is running was asked for, and its days; ("", None) if unknown."""
+        tier, _, days = self.tags.get("thaw", "").partition(" ")
+        return (tier, int(days) if days.isdecimal() else None) if tier in RETRIEVAL_TIERS else ("", None)
 
     @property
     def placeholder(self) -> str:
@@ -575,8 +637,8 @@ def _day_and_mark(tag: str) -> tuple[date, str] | None:
 
 
 def iso_date(unix_seconds: int | None) -> str:
-    """`2019-03-01` in UTC; empty for a missing time."""
-    if not unix_seconds:
+    """`2019-03-01` in UTC; empty for a missing time, and for none of this calendar."""
+    if not unix_seconds or not 0 < unix_seconds <= LAST_SECOND:
         return ""
     return _iso_day(unix_seconds // 86400)
 

@@ -25,6 +25,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.errors import ConfigError, EntryFailed, InputError, Locked
+from kaltura_archiver.files import check_target, write
 from kaltura_archiver.model import NOTICE_PREFIX, Outcome, same_id
 from kaltura_archiver.owners import ACTIVE, INACTIVE, UNKNOWN, TsvTable, column_index, opened, same_uid, uid_of
 
@@ -345,7 +346,9 @@ class Ledger:
         try:
             if not dry_run:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+                check_target(self._path)
+                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+                self._file = os.open(self._path, flags, 0o600)
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             raw = self._path.read_bytes() if self._path.exists() else b""
         except BlockingIOError as error:
@@ -416,14 +419,7 @@ def file_name(notice: Notice, identity: str) -> str:
 
 def write_file(path: Path, message: EmailMessage) -> None:
     """Write a message, whole or not at all, for this user's eyes only."""
-    part = path.with_suffix(".part")
-    try:
-        part.unlink(missing_ok=True)
-        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(message.as_bytes())
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    write(path, message.as_bytes())
 
 
 # A run

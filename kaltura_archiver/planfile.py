@@ -442,5 +442,6 @@ def _changed_copy(line: Line, facts: Facts) -> Iterator[str]:
         return  # s3copy made it, or finds out what it is
     if now is None:
         yield "the stored copy is gone"
-    elif now.size_bytes != line.stored_bytes or (now.sha256 != line.sha256 if line.sha256 else now.etag != line.etag):
+    elif now.size_bytes != line.stored_bytes or now.etag != line.etag or (line.sha256 and now.sha256 != line.sha256):
+        # The ETag too where a tag agrees: tags stay what they are when somebody overwrites the object.
         yield "the stored copy is another one"

@@ -12,7 +12,9 @@ from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
+    RETRIEVAL_TIERS,
     SETTINGS_DUE,
+    TIERED_CLASS,
     Availability,
     EntryStatus,
     Facts,
@@ -20,6 +22,7 @@ from kaltura_archiver.model import (
     MediaType,
     Outcome,
     State,
+    StoredObject,
     iso_date,
 )
 from kaltura_archiver.states import (
@@ -33,6 +36,10 @@ from kaltura_archiver.states import (
 
 DAY_SECONDS = 86400
 HOUR_SECONDS = 3600
+CROWDED = (
+    "the stored copy has so many tags of others that there is no room for ours, which say what is where "
+    "(S3 keeps ten): remove some"
+)
 
 
 class Command(StrEnum):
@@ -136,6 +143,11 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if entry.temporary:
         reason = f"a temporary entry of the replacement of {entry.replaced_entry_id}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
+    if facts.original is not None and facts.original.odd:
+        return _stop(judgement, Outcome.REFUSED)
+    if not entry.status_known:
+        reason = f"the entry has a status that is not known here: {entry.status}"
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
     make = {
         Command.S3COPY: _plan_s3copy,
         Command.REPLACE: _plan_replace,
@@ -149,9 +161,26 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if kept and any(step.hides for step in plan.steps):
         reason = f"kept: {kept}; {judgement.why}; restore brings the original back"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
-    if children and any(step.destroys for step in plan.steps):
-        return Plan(judgement.state, (), Outcome.REFUSED, f"the entry has {children} further streams (child entries)")
+    if reason := _not_alone(facts, plan, children):
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
     return plan
+
+
+def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
+    """Why content of this entry is not changed by itself; empty if it may be.
+
+    A further stream is found by nobody who looks for entries: replaced, it would stay so. It may be archived, for that
+    takes nothing away, and what was replaced by earlier versions may come back.
+    """
+    if not any(step.destroys for step in plan.steps):
+        return ""
+    if children:
+        return f"the entry has {children} further streams (child entries)"
+    if facts.entry.parent_entry_id and Step.PUT_PLACEHOLDER in plan.steps:
+        return f"the entry is a further stream (child entry) of {facts.entry.parent_entry_id}"
+    if odd := next((flavor.odd for flavor in facts.flavors if flavor.odd), ""):
+        return f"of one of its flavors Kaltura says what is not understood here: {odd}"
+    return ""
 
 
 def _stop(judgement: Judgement, outcome: Outcome, reason: str = "") -> Plan:
@@ -218,10 +247,15 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"it is only likely that the stored copy is this original: {judgement.identity_why}; "
                     f"run {command} to prove it",
                 )
-            if entry.media_type == MediaType.IMAGE.value:
-                return _stop(judgement, Outcome.REFUSED, "the placeholder is a video: an image is not replaced by it")
+            if entry.media_type != MediaType.VIDEO.value:
+                kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)
+                reason = f"the placeholder is a video: {kind or 'what is none'} is not replaced by it"
+                return _stop(judgement, Outcome.REFUSED, reason)
             if entry.status != EntryStatus.READY:
                 return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
+            if not entry.created_at and options.min_age_years > 0:
+                reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
+                return _stop(judgement, Outcome.REFUSED, reason)
             if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
                 return _stop(
                     judgement,
@@ -229,8 +263,10 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
                 )
-            if reason := _restored(facts, options.plays) or unnoticed(facts, options):
+            if reason := _restored(facts, options.plays) or unnoticed(facts, options) or _frees_nothing(facts):
                 return _stop(judgement, Outcome.SKIPPED, reason)
+            if facts.stored is not None and facts.stored.crowded:
+                return _stop(judgement, Outcome.REFUSED, CROWDED)
             archived = () if entry.archived else (Step.ADD_ARCHIVED,)
             return _go(
                 judgement,
@@ -258,6 +294,15 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.REFUSED)
 
 
+def _frees_nothing(facts: Facts) -> str:
+    """Why a replacement would free nothing; empty if it would, or where the sizes are not known."""
+    original, placeholder_bytes = facts.original, facts.placeholder_bytes
+    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
+    if not size or not placeholder_bytes or size > placeholder_bytes:
+        return ""
+    return f"nothing would be freed: the original has {size} bytes, the placeholder {placeholder_bytes}"
+
+
 def _restored(facts: Facts, plays: Plays) -> str:
     """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
     restored_at = facts.stored.restored_at if facts.stored else None
@@ -282,6 +327,8 @@ def unnoticed(facts: Facts, options: Options) -> str:
     if day is None:
         went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
         return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
+    if not entry.plays_known:
+        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
     noticed = datetime.combine(day, time.min, UTC).timestamp()
     if entry.created_at >= noticed + DAY_SECONDS:
         # A clone carries the tags of its source: that one was announced, this one never.
@@ -342,12 +389,14 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
         return _stop(judgement, Outcome.REFUSED)
-    if stored.availability is Availability.THAWING:
-        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.storage_class} is still running")
-    if stored.availability is Availability.FROZEN:
-        return _thaw(judgement, stored.storage_class, options)
+    if stored.availability in (Availability.FROZEN, Availability.THAWING):
+        return _thaw(judgement, stored, options)
+    if stored.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
     if stored.spoiled and options.via == "url":  # nobody looks at these bytes on their way
         return _stop(judgement, Outcome.REFUSED)
+    if stored.crowded:
+        return _stop(judgement, Outcome.REFUSED, CROWDED)
     steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
@@ -361,10 +410,10 @@ def _from_source(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     source = facts.source
     if source is None:
         return _stop(judgement, Outcome.REFUSED)
-    if source.availability is Availability.THAWING:
-        return _stop(judgement, Outcome.WAITING, f"the restore of {source.key} from {source.storage_class} is running")
-    if source.availability is Availability.FROZEN:
-        return _thaw(judgement, source.storage_class, options)
+    if source.availability in (Availability.FROZEN, Availability.THAWING):
+        return _thaw(judgement, source, options)
+    if source.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(source))
     reason = f"{source.key}: {source.size_bytes} bytes in {source.storage_class}"
     return _go(judgement, Step.COPY_SOURCE, reason=reason)
 
@@ -376,11 +425,30 @@ def _own_copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     return plan
 
 
-def _thaw(judgement: Judgement, storage_class: str, options: Options) -> Plan:
-    if options.tier == "expedited" and storage_class == "DEEP_ARCHIVE":
-        return _stop(judgement, Outcome.REFUSED, "DEEP_ARCHIVE has no tier expedited; use standard or bulk")
-    reason = f"{storage_class}, tier {options.tier}, readable for {options.days} days"
-    return _go(judgement, Step.THAW, reason=reason)
+def _thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
+    """Ask for a restore, or for one that is running to go faster."""
+    if _runs_anyway(stored, options):
+        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
+    if options.tier == "expedited" and not stored.has_expedited:
+        return _stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
+    if stored.availability is Availability.THAWING:
+        return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
+    stays = "from then on" if stored.storage_class == TIERED_CLASS else f"for {options.days} days"
+    return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
+
+
+def _runs_anyway(stored: StoredObject, options: Options) -> bool:
+    """Whether a restore is running that is known to be no slower than the tier asked for: nothing is but bulk."""
+    known = stored.thaw_asked[0] or "bulk"
+    faster = RETRIEVAL_TIERS.index(options.tier) > RETRIEVAL_TIERS.index(known)
+    return stored.availability is Availability.THAWING and not faster
+
+
+def _unreadable(stored: StoredObject) -> str:
+    return (
+        f"it is not known whether an object of class {stored.storage_class} can be read, and an attempt failed: may we "
+        "read it (s3:GetObject)?"
+    )
 
 
 def _arrived_damaged(facts: Facts) -> bool:
@@ -418,7 +486,10 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             steps += () if facts.entry.replaced else (Step.ADD_REPLACED,)
             return _go(judgement, *steps, reason=judgement.why)
         case State.NO_ORIGINAL:
-            if facts.entry.replaced and not options.keep.why(facts):
+            if facts.stored is not None and facts.stored.crowded:
+                return _stop(judgement, Outcome.REFUSED, CROWDED)
+            video = facts.entry.media_type == MediaType.VIDEO.value
+            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = _keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)
@@ -438,7 +509,9 @@ def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return _stop(judgement, Outcome.SKIPPED, "not archived")
     if stored.availability is Availability.READABLE:
         return _go(judgement, Step.READ_BACK)
-    if stored.availability is Availability.FROZEN and options.request:
-        return _thaw(judgement, stored.storage_class, options)
+    if stored.availability is Availability.UNKNOWN:
+        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
+    if options.request and not _runs_anyway(stored, options):
+        return _thaw(judgement, stored, options)
     how = "thawing" if stored.availability is Availability.THAWING else "frozen (--request asks it to thaw)"
-    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.storage_class}")
+    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.frozen_in}")

@@ -158,7 +158,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def _read_own(path: Path, built_in: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The figures of a table of the user's own, each checked against the one that it is to replace."""
     try:
-        own = dict(_flat(tomllib.loads(path.read_text(encoding="utf-8"))))
+        own = dict(_flat(tomllib.loads(path.read_text(encoding="utf-8-sig"))))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"cannot read the price table {path}: {why}") from error

@@ -131,7 +131,7 @@ class Rows:
         if self._style == "tsv":
             self._line("\t".join(escape_tsv(title) for title in self._titles))
         elif self._style == "csv":
-            self._csv.writerow(self._titles)
+            self._csv.writerow([csv_cell(title) for title in self._titles])
         elif self._style == "json":
             self._pending.append("[")
         return self
@@ -152,7 +152,7 @@ class Rows:
         if self._style == "tsv":
             self._line("\t".join(map(escape_tsv, row)))
         elif self._style == "csv":
-            self._csv.writerow([_plain(value) for value in row])
+            self._csv.writerow([csv_cell(value) for value in row])
         elif self._style == "table":
             self._kept.append([one_line(_shown(value)) for value in row])
         else:
@@ -182,9 +182,21 @@ def readable_bytes(size: int) -> str:
     return f"{amount:,.1f} PiB"
 
 
-def _plain(value: Cell) -> str:
-    """A CSV cell: line breaks are the quoting's business, other control characters are escaped."""
-    return "".join(c if c.isprintable() or c in "\n\t" else one_line(c) for c in _shown(value))
+# What a spreadsheet takes for a formula: begun by one of these, in either width; a plain number is none.
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+def csv_cell(value: Cell, *, numbers: bool = True, breaks: str = "\n\t") -> str:
+    """A cell of any CSV that we write: no formula, and no character that steers a terminal.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe; with `numbers` a text that is a number
+    stays one. `breaks` are the quoting's business, other control characters are escaped.
+    """
+    text = "".join(c if c.isprintable() or c in breaks else one_line(c) for c in _shown(value))
+    if isinstance(value, str) and _FORMULA.match(value) and not (numbers and _NUMBER.fullmatch(value)):
+        return f"'{text}"
+    return text
 
 
 def list_row(entry: Entry) -> dict[str, Cell]:
@@ -215,7 +227,7 @@ def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
         "size_KB": flavor.kilobytes,
         "created_date": iso_date(flavor.created_at) or None,
         "deleted_date": iso_date(flavor.deleted_at) or None,
-        "status": flavor.status.name,
+        "status": flavor.odd or flavor.status.name,
         "version": flavor.version,
         "size_bytes": flavor.size_bytes,
         "file_ext": flavor.file_ext or None,
@@ -260,8 +272,9 @@ def health_message(facts: Facts, judgement: Judgement) -> str:
     if its tags were read; and whether Kaltura can tell the duration of what was archived, and perhaps restored."""
     text = "HEALTHY" if judgement.healthy else f"{judgement.why}; {judgement.hint}"
     verified = f", {_verified(facts)}" if facts.stored and facts.stored.complete else ""
+    parent = f"; a further stream of {facts.entry.parent_entry_id}" if facts.entry.parent_entry_id else ""
     unreadable = f"; {UNREADABLE}" if facts.entry.unreadable and judgement.state is State.ARCHIVED else ""
-    return f"{judgement.state}: {text}{verified}{unreadable}"
+    return f"{judgement.state}: {text}{verified}{parent}{unreadable}"
 
 
 def _verified(facts: Facts) -> str:
@@ -368,8 +381,8 @@ _RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
 
 
 def _text(at: str, fields: Mapping[str, Any], message: str) -> str:
-    run = [f"run={fields['run']}"] if fields.get("run") else []
-    told = [str(fields[name]) for name in _RUN_FIELDS[1:] if fields.get(name)]
+    run = [f"run={one_line(str(fields['run']))}"] if fields.get("run") else []
+    told = [one_line(redact(str(fields[name]))) for name in _RUN_FIELDS[1:] if fields.get(name)]
     return " ".join([at, fields["level"], *run, *told, message])
 
 
@@ -379,7 +392,7 @@ def readable(line: str) -> str:
         return line
     try:
         fields = json.loads(line)
-        return _text(f"{fields['time'][:19]}Z", fields, fields["message"])
+        return one_line(_text(f"{fields['time'][:19]}Z", fields, fields["message"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return line
 

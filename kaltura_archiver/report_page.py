@@ -11,7 +11,6 @@ import base64
 import csv
 import hashlib
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,7 +38,7 @@ from kaltura_archiver.figures import (
 )
 from kaltura_archiver.model import iso_date
 from kaltura_archiver.redact import one_line
-from kaltura_archiver.report import readable_bytes
+from kaltura_archiver.report import csv_cell, readable_bytes
 
 ASSETS = Path(__file__).with_name("page")
 TITLE = "Kaltura archive"
@@ -189,16 +188,15 @@ def csv_text(table: Table) -> str:
     writer.writerow(
         f"{column.name} ({column.unit})" if column.unit in _UNITS_TOLD else column.name for column in table.columns
     )
-    writer.writerows([[_no_formula(cell) for cell in row] for row in table.rows])
+    writer.writerows([map(_csv_cell, row) for row in table.rows])
     return stream.getvalue()
 
 
 _UNITS_TOLD = (Unit.BYTES,)
 
 
-def _no_formula(cell: Cell) -> Cell:
-    """Text that a spreadsheet would take for a formula, marked as text."""
-    return f"'{cell}" if isinstance(cell, str) and re.match(r"[=+\-@\t\r]", cell) else cell
+def _csv_cell(cell: Cell) -> Cell:
+    return csv_cell(cell, numbers=False, breaks="\r\n\t") if isinstance(cell, str) else cell
 
 
 def csv_link(table: Table) -> str:

@@ -17,7 +17,16 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
 
 from kaltura_archiver.errors import ConfigError, ServiceError, Stopped
 from kaltura_archiver.redact import one_line, redact
@@ -264,7 +273,9 @@ def _told(what: str) -> Iterator[None]:
         if code.startswith(_REFUSALS):
             raise ConfigError(f"{what}: AWS says {text or 'no reason'} ({code})") from error
         raise ServiceError(f"{what}: AWS says {text or 'no reason'} ({code})", code=code, retryable=True) from error
-    except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
+    except (SSOError, TokenRetrievalError) as error:
+        raise ConfigError(f"{what}: {error}; sign in again: aws sso login") from error
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, NoRegionError) as error:
         raise ConfigError(f"{what}: {error}; set the AWS variables or a profile") from error
     except BotoCoreError as error:
         raise ServiceError(f"{what}: no answer from AWS ({redact(str(error))[:200]})", retryable=True) from error

@@ -131,7 +131,14 @@ def read(store: Store) -> Iterator[dict[str, Any]]:
 
     def text_of(item: tuple[str, int, str, Availability]) -> str | None:
         key, *_, availability = item
-        text = store.get_text(key, MAX_READ_BYTES) if availability is Availability.READABLE else None
+        if availability in (Availability.FROZEN, Availability.THAWING):
+            return None
+        try:
+            text = store.get_text(key, MAX_READ_BYTES)
+        except StoreError as error:
+            if error.code != "InvalidObjectState":
+                raise
+            text = None  # in an archive tier, which is not listed
         return text[0] if text else None
 
     skipped = 0

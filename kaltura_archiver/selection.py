@@ -46,8 +46,9 @@ class Selection:
     """The entries of a query, read as they are iterated. What was left out is counted and told in warnings.
 
     `cut` is True when the limit ended the selection while more entries matched. `expected` is about how many there
-    will be, known when the first one comes. Of the ids that were named, `unknown` are those of no entry, `recycled` the
-    true ids of entries in the recycle bin.
+    will be, known when the first one comes. `odd` counts those that were left out since Kaltura's answer about them
+    cannot be understood. Of the ids that were named, `unknown` are those of no entry, `recycled` the true ids of
+    entries in the recycle bin.
     """
 
     kaltura: Kaltura
@@ -56,6 +57,7 @@ class Selection:
     cut: bool = False
     expected: int | None = None
     unknown: list[str] = field(default_factory=list)
+    odd: int = 0
     recycled: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -97,6 +99,9 @@ class Selection:
                     log.debug("entry %s does not match any more: %s", entry.id, reason)
                 else:
                     yield entry
+            for why in page.odd:
+                log.error("left out: %s", why)
+            self.odd += len(page.odd)
         if dropped:
             log.warning(
                 "left out %d entries that the search index named but that do not match as they are now", dropped

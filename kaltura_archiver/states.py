@@ -55,7 +55,7 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
     """How sure it is that `stored` holds the bytes of `original`, and why."""
     if stored.spoiled:
         return Identity.DIFFERENT, stored.spoiled
-    if stored.differs == original.content_id:
+    if stored.differs_from(original):
         return Identity.DIFFERENT, "the original was read, and the stored copy does not have its bytes"
     if stored.placeholder == original.content_id:
         return Identity.DIFFERENT, f"the object is tagged placeholder={stored.placeholder}: this is what replaced it"
@@ -289,6 +289,10 @@ def classify(facts: Facts) -> Judgement:
 
     if entry.replaced and stored is None:
         return state(State.LOST, *_lost(facts))
+    if original is not None and original.odd:
+        why = f"of the original flavor Kaltura says what is not understood here: {original.odd}"
+        hint = "a person has to look; nothing here acts on it"
+        return Judgement(identity, identity_why, State.BUSY, why, hint, sound=False)
     if entry.replacement_running:
         return state(
             State.BUSY,

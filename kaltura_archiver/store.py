@@ -13,29 +13,42 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import boto3
 import urllib3
 from awscrt import checksums
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies, parse_timestamp
 
 from kaltura_archiver.bandwidth import Bandwidth
-from kaltura_archiver.config import Settings
+from kaltura_archiver.config import Settings, is_loopback
 from kaltura_archiver.direct import Host, Puts
 from kaltura_archiver.dribble import bound_boto
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Stopped, StoreError
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError, Waiting
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     FROZEN_CLASSES,
+    MAX_OBJECT_TAGS,
     PLACEHOLDER_PREFIX,
+    READABLE_CLASSES,
     SUSPECT_PREFIX,
+    TIERED_CLASS,
     Availability,
     StoredObject,
 )
@@ -71,6 +84,12 @@ MAX_PARTS = 9_000
 PARTS_IN_FLIGHT = 3
 MAX_RESUMES = 5
 READ_SECONDS = 60
+# Each wait of a call for a lock.
+LOCK_CALL_SECONDS = 10
+# S3's own times are of whole seconds.
+MARK_SECONDS = 1.1
+# How often an object's tags are written while others write them too.
+TAG_TRIES = 4
 RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
 RETRYABLE = RATE_LIMITS | frozenset(
     {"InternalError", "ServiceUnavailable", "RequestTimeout",
@@ -109,6 +128,39 @@ def _parse_time(value: Any) -> datetime:
         return parse_timestamp(value)
 
 
+_POLICY = "the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
+# What S3 says of the credentials themselves, and what to do.
+_BAD_CREDENTIALS = {
+    "ExpiredToken": "the temporary AWS credentials have expired: get new ones",
+    "TokenRefreshRequired": "the temporary AWS credentials have expired: get new ones",
+    "InvalidToken": "check AWS_SESSION_TOKEN",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
+    "RequestTimeTooSkewed": "set the clock of this machine",
+}
+# Where there are none to sign with, S3 was not asked.
+_NO_CREDENTIALS = (
+    NoCredentialsError, PartialCredentialsError, SSOError, TokenRetrievalError, CredentialRetrievalError,
+    MetadataRetrievalError,
+)  # fmt: skip
+
+
+def _no_credentials(error: Exception) -> str:
+    said = redact(" ".join(str(error).split())).rstrip(".")[:300]
+    again = isinstance(error, SSOError | TokenRetrievalError)
+    return f"no AWS credentials: {said}; {'sign in again: aws sso login' if again else 'see the AWS profile'}"
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _words(error: ClientError) -> str:
+    """What S3 itself says, beyond the bare name of the status."""
+    words = redact(" ".join(str(error.response.get("Error", {}).get("Message", "")).split()))[:400]
+    return "" if words.rstrip(".").lower() in ("forbidden", "access denied", "bad request") else words
+
+
 class _ImproperAnswer(BotoCoreError):
     fmt = "not a proper answer of S3"
 
@@ -127,9 +179,11 @@ def _availability(head: Mapping[str, Any]) -> tuple[Availability, str]:
     until = re.search(r'expiry-date="([^"]+)"', restore)
     if until:
         return Availability.READABLE, until.group(1)
-    if head.get("StorageClass") in FROZEN_CLASSES or head.get("ArchiveStatus"):
+    storage_class = head.get("StorageClass", "STANDARD")
+    if storage_class in FROZEN_CLASSES or head.get("ArchiveStatus"):
         return Availability.FROZEN, ""
-    return Availability.READABLE, ""
+    known = storage_class in READABLE_CLASSES or storage_class == TIERED_CLASS
+    return Availability.READABLE if known else Availability.UNKNOWN, ""
 
 
 # Key, bytes, storage class, and whether it can be read now.
@@ -138,12 +192,37 @@ ListedObject = tuple[str, int, str, Availability]
 
 def _listed(item: Mapping[str, Any]) -> ListedObject:
     storage_class, status = item.get("StorageClass", "STANDARD"), item.get("RestoreStatus", {})
-    availability = Availability.FROZEN if storage_class in FROZEN_CLASSES else Availability.READABLE
+    availability = Availability.UNKNOWN  # archive tiers are not listed
+    if storage_class in FROZEN_CLASSES:
+        availability = Availability.FROZEN
+    elif storage_class in READABLE_CLASSES:
+        availability = Availability.READABLE
     if status.get("IsRestoreInProgress"):
         availability = Availability.THAWING
     elif status.get("RestoreExpiryDate"):
         availability = Availability.READABLE
     return item["Key"], item["Size"], storage_class, availability
+
+
+@dataclass(frozen=True)
+class LockObject:
+    """A lock as it was just read: how long ago it was written and when it was read, in seconds of S3's own clock.
+
+    A `frozen` one (a lifecycle rule may do that) has no text: it can still be overwritten.
+    """
+
+    text: str
+    etag: str
+    age_seconds: float
+    at: float
+    frozen: bool = False
+
+
+def _told_at(answer: Mapping[str, Any]) -> float:
+    """When S3 made this answer, by its clock (unix seconds); by ours if it does not say."""
+    with suppress(KeyError, ValueError, TypeError):
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+    return time.time()
 
 
 def _full_checksum(head: Mapping[str, Any], algorithm: str) -> str:
@@ -243,8 +322,8 @@ class Store:
         self._algorithm = "CRC64NVME"
         self._shows_checksums = self._is_amazon = self._needs_md5 = False
         # An address of one's own rarely has a name per bucket.
-        style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
-        config = Config(
+        self._style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
+        self._config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
             read_timeout=READ_SECONDS,
@@ -254,38 +333,73 @@ class Store:
             # Version 2, boto3's choice for presigned URLs, is refused for KMS-encrypted objects and in newer regions.
             # What lies in many regions has a signature of its own.
             signature_version=None if ".mrap" in settings.bucket else "s3v4",
-            s3=cast(Any, style),
+            s3=cast(Any, self._style),
         )
+        self._making = threading.Lock()
+        self.bare_etags = False  # whether If-Match is to be sent without quotes, see probe.py
         try:
             session = boto3.Session()
             parsers = session._session.get_component("response_parser_factory")
             parsers.set_parser_defaults(timestamp_parser=_parse_time)
-            region = session.region_name or "us-east-1"
-            self._s3: S3Client = session.client("s3", config=config, region_name=region)
-            # TLS protects bodies, and S3 checks every one against a checksum in a signed header. Else they are signed.
-            self._plain = self._s3.meta.endpoint_url.startswith("http://")
-            cast(Any, self._s3.meta.config).s3 = {**style, "payload_signing_enabled": self._plain}
-            self._s3.meta.events.register_first("before-endpoint-resolution.s3", _at_its_region)
-            self._s3.meta.events.register("before-call.s3.PutObjectTagging", _without_checksum_header)
-            bound_boto(self._s3)
-            self._s3.meta.events.register("after-call.s3", _require_proper)
-            self._s3.meta.events.register("after-call.s3", self._learn)
+            self._region = session.region_name or "us-east-1"
             self.pace = Pace(self._stop.wait)
-            # Before the request is signed: it may wait.
-            self._s3.meta.events.register_first("request-created.s3", self._before_call)
-            # Before botocore's own judge, which has each call go on by itself and gives up soon.
-            self._s3.meta.events.register_first("needs-retry.s3", cast(Any, self._after_answer))
+            self._s3: S3Client = self._paced(session.client("s3", config=self._config, region_name=self._region))
             if session.get_credentials() is None:
                 raise ConfigError(
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
                 )
             self._session = session
+            self._open_air = self._without_tls()
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
+
+    def _paced(self, client: S3Client) -> S3Client:
+        bound_boto(client)
+        # TLS protects bodies, and S3 checks every one against a checksum in a signed header. Else they are signed.
+        self._plain = client.meta.endpoint_url.startswith("http://")
+        cast(Any, client.meta.config).s3 = {**self._style, "payload_signing_enabled": self._plain}
+        client.meta.events.register_first("before-endpoint-resolution.s3", _at_its_region)
+        client.meta.events.register("before-call.s3.PutObjectTagging", _without_checksum_header)
+        client.meta.events.register("after-call.s3", _require_proper)
+        client.meta.events.register("after-call.s3", self._learn)
+        # Before the request is signed: it may wait.
+        client.meta.events.register_first("request-created.s3", self._before_call)
+        # Before botocore's own judge, which has each call go on by itself and gives up soon.
+        client.meta.events.register_first("needs-retry.s3", cast(Any, self._after_answer))
+        return client
+
+    def _client(self, **config: Any) -> S3Client:
+        """Another client, which makes each call once."""
+        config |= {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        with self._making:  # a session is not for many threads
+            merged = self._config.merge(Config(**config))
+            return self._session.client("s3", config=merged, region_name=self._region)
+
+    @cached_property
+    def _once(self) -> S3Client:
+        """For what must not be repeated without a look; what S3 refuses for its rate was not done."""
+        return self._paced(self._client())
 
     def _learn(self, parsed: Mapping[str, Any], **_: Any) -> None:
         headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self._is_amazon = self._is_amazon or headers.get("server") == "AmazonS3"
+
+    def _without_tls(self) -> bool:
+        """Whether others on the way to S3 can listen. ConfigError where a secret would be among what they hear.
+
+        Signatures are none: a LAN's own S3 may do without TLS. What it stores travels openly then.
+        """
+        address = urlsplit(self._s3.meta.endpoint_url)
+        if address.scheme != "http" or is_loopback(address.hostname or ""):
+            return False
+        credentials = self._session.get_credentials()
+        if credentials is not None and credentials.get_frozen_credentials().token:
+            raise ConfigError(
+                f"the endpoint http://{address.netloc} would get the session token of the AWS credentials unencrypted: "
+                "use https://"
+            )
+        log.warning("S3 at http://%s is spoken to without TLS: videos travel unencrypted", address.netloc)
+        return True
 
     def _before_call(self, request: Any, **_: Any) -> None:
         again = request.context.get("retries", {}).get("attempt", 1) > 1
@@ -308,14 +422,29 @@ class Store:
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-            message = redact(" ".join(str(error.response.get("Error", {}).get("Message", "")).split()))[:200]
+            message = _words(error)
             if status == "403" and code in ("403", "AccessDenied"):
-                message = "access denied; the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
+                # AWS names what it misses: s3:PutObjectTagging, kms:GenerateDataKey, whose policy says no.
+                message = f"access denied: {message}" if message else f"access denied; {_POLICY}"
             retryable = code in RETRYABLE or status in ("500", "502", "503", "504")
             return StoreError(f"{what}: S3 says {message or 'no reason'} ({code})", code=code, retryable=retryable)
-        if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            return StoreError(f"{what}: {error}")
+        if isinstance(error, _NO_CREDENTIALS):
+            return StoreError(f"{what}: {_no_credentials(error)}")
         return StoreError(f"{what}: no answer from S3 ({redact(type(error).__name__)})", retryable=True)
+
+    def _by_get(self, error: ClientError, **where: str) -> ClientError:
+        """The same refusal with its reason: an answer to HEAD has no body, so it is asked once more by GET."""
+        try:
+            if "Key" in where:
+                self._s3.get_object(**cast(Any, where), Range="bytes=0-0")["Body"].close()
+            else:
+                self._s3.list_objects_v2(**cast(Any, where), MaxKeys=1)
+        except ClientError as told:
+            # Another answer would be about something else: that there is no such key, or that it is frozen.
+            return told if _status(told) == _status(error) else error
+        except BotoCoreError:
+            pass
+        return error
 
     def _guard(self, what: str) -> None:
         if self._read_only:
@@ -335,7 +464,7 @@ class Store:
             yield
         except ClientError as error:
             headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            status = _status(error)
             region = headers.get("x-amz-bucket-region", "")
             if status == 404:
                 raise ConfigError(f"{name} does not exist; check AWS_BUCKET") from error
@@ -343,11 +472,17 @@ class Store:
                 raise ConfigError(f"{name} is in region {region}; set AWS_DEFAULT_REGION={region}") from error
             if status in (301, 307):
                 raise ConfigError(f"{name} is in another region; set AWS_DEFAULT_REGION to it") from error
+            told = self._by_get(error, Bucket=self.bucket) if error.operation_name == "HeadBucket" else error
+            code = str(told.response.get("Error", {}).get("Code", ""))
+            if code in _BAD_CREDENTIALS:
+                raise ConfigError(f"{self._failure(f'look at {name}', told)}; {_BAD_CREDENTIALS[code]}") from error
             if status == 403:
-                raise ConfigError(
-                    f"access to {name} is forbidden; check AWS_BUCKET, the credentials and their policy"
-                ) from error
-            raise ConfigError(f"{self._failure(f'look at {name}', error)}; check AWS_BUCKET") from error
+                said = f": {_words(told)} ({code})" if _words(told) else ""
+                check = "" if said else "; check AWS_BUCKET, the credentials and their policy"
+                raise ConfigError(f"access to {name} is forbidden{said}{check}") from error
+            raise ConfigError(f"{self._failure(f'look at {name}', told)}; check AWS_BUCKET") from error
+        except _NO_CREDENTIALS as error:
+            raise ConfigError(_no_credentials(error)) from error
         except (BotoCoreError, ValueError) as error:
             shown = redact(" ".join(str(error).split()))[:200]
             raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
@@ -375,22 +510,30 @@ class Store:
                 raise StoreError("list the bucket: S3 says that there is more, but not how to get it")
             where["ContinuationToken"] = answer["NextContinuationToken"]
 
-    def head(self, key: str, *, with_tags: bool = True) -> StoredObject | None:
-        """The stored copy, usually with its tags; None only if S3 says that there is none (404)."""
+    def head(self, key: str, *, with_tags: bool = True, with_marks: bool | None = None) -> StoredObject | None:
+        """The stored copy, usually with its tags and marks; None only if S3 says that there is none (404).
+
+        Marks are looked for after the tags: who writes both begins with the mark.
+        """
         what = f"look at object {key}"
         try:
             head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             tags = self._tags(key) if with_tags else {}
+            etag = head["ETag"].strip('"')
+            marks = self._marks(key, etag) if (with_tags if with_marks is None else with_marks) else {}
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                 code = error.response.get("Error", {}).get("Code")
                 if code == "NoSuchBucket":
                     raise ConfigError(f"bucket {self.bucket} does not exist; check AWS_BUCKET") from error
                 return None
-            raise self._failure(what, error) from error
+            told = self._by_get(error, Bucket=self.bucket, Key=key) if error.operation_name == "HeadObject" else error
+            raise self._failure(what, told) from error
         except BotoCoreError as error:
             raise self._failure(what, error) from error
         availability, until = _availability(head)
+        if availability is Availability.UNKNOWN:
+            availability = self._tried(key)
         etag, encryption = head["ETag"].strip('"'), head.get("ServerSideEncryption", "")
         checksums_shown = {name: _full_checksum(head, name) for name in _NEXT_ALGORITHM}
         if any(checksums_shown.values()) and not self._checks:
@@ -403,6 +546,7 @@ class Store:
             storage_class=head.get("StorageClass", "STANDARD"),
             availability=availability,
             thawed_until=until,
+            archive_tier=head.get("ArchiveStatus", ""),
             metadata=head.get("Metadata", {}),
             tags=tags,
             encryption=encryption,
@@ -410,7 +554,34 @@ class Store:
             crc32=checksums_shown["CRC32"],
             md5_etag=self._is_amazon and bool(_MD5_ETAG.fullmatch(etag)) and not encryption.startswith("aws:kms"),
             last_modified=head.get("LastModified"),
+            marked_damaged_at=marks.get("damaged", ""),
+            marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
         )
+
+    def _tried(self, key: str) -> Availability:
+        """Whether an object of a class that nobody knows can be read: by reading its first byte."""
+        try:
+            self._s3.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code == "InvalidObjectState":
+                return Availability.FROZEN
+            return Availability.READABLE if code == "InvalidRange" else Availability.UNKNOWN  # empty; or not allowed
+        except BotoCoreError:
+            return Availability.UNKNOWN
+        return Availability.READABLE
+
+    def _marks(self, key: str, etag: str) -> dict[str, str]:
+        """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
+        prefix = f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+        # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
+        answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        if answer["IsTruncated"]:
+            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
+        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in answer.get("Contents", [])}
+        if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
+            del found["damaged"]
+        return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
 
     def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
         """The part size that the object was written with, None for one piece; and whether that is a guess.
@@ -484,9 +655,8 @@ class Store:
                 raise Stopped("asked to stop")
             before = offset
             try:
-                answer = self._s3.get_object(
-                    Bucket=self.bucket, Key=stored.key, IfMatch=f'"{stored.etag}"', Range=f"bytes={offset}-"
-                )
+                etag = stored.etag if self.bare_etags else f'"{stored.etag}"'
+                answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, IfMatch=etag, Range=f"bytes={offset}-")
             except ClientError as error:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
                     raise Changed(f"{what}: it was changed or removed on the way") from error
@@ -504,7 +674,12 @@ class Store:
             raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
 
     def presign(self, key: str, seconds: float) -> tuple[str, int]:
-        """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials."""
+        """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials.
+
+        Whoever hears it can, too: not without TLS.
+        """
+        if self._open_air:
+            raise Refused("--via url would have the video's address travel unencrypted: use --via upload, or S3 by TLS")
         left = self._credentials_end()
         good_for = int(min(seconds, left - time.time() - CLOCK_SECONDS if left else seconds))
         if good_for < 1:
@@ -749,52 +924,75 @@ class Store:
         tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
         return {tag["Key"]: tag["Value"] for tag in tags}
 
-    def set_tags(self, key: str, *, new: bool = False, **changes: str | None) -> None:
-        """Set some of an object's tags (None removes one) and keep the others; they may change on a frozen object.
+    def set_tags(self, key: str, **changes: str | None) -> None:
+        """Set some of an object's tags (None removes one) and keep those of others; they may change on a frozen object.
 
-        `new` says that the object was just made, without tags: there are none to keep.
+        S3 has no condition for tags: they are read, written once, and read back, and all that again where somebody else
+        wrote in between. Raises EntryFailed where S3 keeps no more tags.
         """
         self._guard("tag an object")
+        wanted = {name.replace("_", "-"): value for name, value in changes.items()}
+        what, lost = f"tag object {key}", ""
         try:
-            tags = {} if new else self._tags(key)
-            tags |= {name.replace("_", "-"): value for name, value in changes.items() if value is not None}
-            for name, value in changes.items():
-                if value is None:
-                    tags.pop(name.replace("_", "-"), None)
-            tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
-            for _ in range(2):
-                answer = self._s3.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
-                # An empty answer with status 200 is S3's yes, but a proxy's too: that has no request id of S3's.
-                if answer["ResponseMetadata"].get("RequestId") or self._tags(key) == tags:
+            tags = self._tags(key)
+            for _ in range(TAG_TRIES):
+                if all(tags.get(name) == value for name, value in wanted.items()):
                     return
+                new = {name: value for name, value in (tags | wanted).items() if value is not None}
+                if len(new) > MAX_OBJECT_TAGS:
+                    raise EntryFailed(f"{what}: with ours it would have {len(new)} tags, and S3 keeps ten: remove some")
+                lost = self._write_tags(key, new)
+                tags = self._tags(key)
         except (ClientError, BotoCoreError) as error:
-            raise self._failure(f"tag object {key}", error) from error
-        raise StoreError(f"tag object {key}: S3 accepted the tags but does not have them", retryable=True)
+            raise self._failure(what, error) from error
+        if all(tags.get(name) == value for name, value in wanted.items()):
+            return
+        raise StoreError(f"{what}: S3 {lost or 'accepted the tags but does not have them'}", retryable=True)
 
-    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> int:
-        """Abort multipart uploads for these entries that were begun before that time; returns how many."""
+    def _write_tags(self, key: str, tags: Mapping[str, str]) -> str:
+        """Write all tags of an object, once: repeated later, it could undo what others do meanwhile.
+
+        Returns why it may not have been done, if so; the tags themselves tell.
+        """
+        tag_set: list[Any] = [{"Key": name, "Value": value} for name, value in tags.items()]
+        try:
+            self._once.put_object_tagging(Bucket=self.bucket, Key=key, Tagging={"TagSet": tag_set})
+        except (ClientError, BotoCoreError) as error:
+            failure = self._failure("", error)
+            if not failure.retryable:
+                raise
+            return str(failure).removeprefix(": S3 ").removeprefix(": ")
+        return ""
+
+    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> tuple[int, int]:
+        """Abort multipart uploads for these entries that were begun before that time: how many were, how many not."""
         self._guard("abort an upload")
-        aborted = 0
+        aborted = left = 0
         try:
             for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
                 for upload in page.get("Uploads", []):
                     entry_id = upload["Key"].removeprefix(DISPLACED_PREFIX).partition("/")[0]
-                    if entry_id in entry_ids and upload["Initiated"] < before:
-                        self._s3.abort_multipart_upload(
-                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        aborted += 1
+                    if entry_id not in entry_ids:
+                        continue
+                    if upload["Initiated"] >= before:
+                        left += 1
+                        continue
+                    self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    aborted += 1
         except (ClientError, BotoCoreError) as error:
             raise self._failure("look for interrupted uploads", error) from error
-        return aborted
+        return aborted, left
 
-    def mark_suspect(self, key: str) -> None:
-        """Let a listing tell that the tags of this stored copy have to be looked at; to be done before they say so."""
+    def mark(self, stored: StoredObject, kind: str) -> None:
+        """Leave word of what this content was found to be, see SUSPECT_PREFIX; to be done before its tags say so."""
         self._guard("mark an object")
+        key = f"{SUSPECT_PREFIX}{stored.key}/{quote(stored.etag, safe='')}.{kind}"
+        if kind == "whole":
+            self._stop.wait(MARK_SECONDS)  # to be later than the mark that it lifts: of equal times that one counts
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=f"{SUSPECT_PREFIX}{key}", Body=b"")
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"")
         except (ClientError, BotoCoreError) as error:
-            raise self._failure(f"mark object {key} as suspect", error) from error
+            raise self._failure(f"mark object {stored.key} as {kind}", error) from error
 
     def mark_placeholder(self, key: str, content_id: str, size_bytes: int) -> None:
         """Let a listing tell which placeholder took the original's place, by `<flavor asset id>@<version>`."""
@@ -808,21 +1006,92 @@ class Store:
         except BotoCoreError as error:
             raise self._failure(f"mark the placeholder of {key}", error) from error
 
-    def request_thaw(self, key: str, *, tier: str, days: int) -> bool:
-        """Ask Glacier for a readable copy for `days`; False if such a request is already running."""
-        self._guard("request a restore")
-        request: Any = {"Days": days, "GlacierJobParameters": {"Tier": tier.capitalize()}}
-        try:
-            self._s3.restore_object(Bucket=self.bucket, Key=key, RestoreRequest=request)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "RestoreAlreadyInProgress":
-                return False
-            raise self._failure(f"request a restore of object {key}", error) from error
-        except BotoCoreError as error:
-            raise self._failure(f"request a restore of object {key}", error) from error
-        return True
+    def request_thaw(self, stored: StoredObject, *, tier: str, days: int) -> bool:
+        """Ask for a readable copy for `days` (an archive tier's object then stays readable), for longer, or faster.
 
-    # Small texts beside the stored copies: locks, logs of runs
+        Returns False if such a request is running already, as fast as this one or faster. Raises Waiting where Glacier
+        has no room for expedited retrievals.
+        """
+        self._guard("request a restore")
+        request: dict[str, Any] = {"GlacierJobParameters": {"Tier": tier.capitalize()}}
+        if stored.storage_class != TIERED_CLASS:
+            request["Days"] = days
+        what = f"request a restore of object {stored.key}"
+        for left in (2, 1, 0):
+            try:
+                self._once.restore_object(Bucket=self.bucket, Key=stored.key, RestoreRequest=cast(Any, request))
+                return True
+            except (ClientError, BotoCoreError) as error:
+                failure = self._failure(what, error)
+                if failure.code == "RestoreAlreadyInProgress":
+                    return False  # perhaps by our own call, whose answer was lost
+                if failure.code == "GlacierExpeditedRetrievalNotAvailable":
+                    raise Waiting(
+                        f"S3 has no capacity for expedited restores from {stored.frozen_in} now: try again later, or "
+                        "take --tier standard"
+                    ) from error
+                if not failure.retryable or not left:
+                    raise failure from error
+                self._stop.wait(0.5)
+        raise AssertionError("unreachable")
+
+    # Locks. Their calls are made once, and do not hang for long: who holds one has to know in time.
+
+    @cached_property
+    def _brief(self) -> S3Client:
+        """Without a pause for anybody's rate limit: locks are few, and cannot wait."""
+        client = self._client(connect_timeout=LOCK_CALL_SECONDS / 2, read_timeout=LOCK_CALL_SECONDS)
+        bound_boto(client)
+        client.meta.events.register("after-call.s3", _require_proper)
+        return client
+
+    def read_lock(self, key: str) -> LockObject | None:
+        """A lock; None if there is none."""
+        text, frozen = "", False
+        try:
+            try:
+                answer: Any = self._brief.get_object(Bucket=self.bucket, Key=key)
+                text = answer["Body"].read(2**16).decode(errors="replace")
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code")
+                if code == "NoSuchKey":
+                    return None
+                if code != "InvalidObjectState":
+                    raise
+                frozen, answer = True, self._brief.head_object(Bucket=self.bucket, Key=key)
+            at = _told_at(answer)
+            return LockObject(text, answer["ETag"], at - answer["LastModified"].timestamp(), at, frozen)
+        except (ClientError, BotoCoreError, OSError, KeyError, urllib3.exceptions.HTTPError) as error:
+            raise self._failure(f"read the lock {key}", error) from error
+
+    def put_lock(self, key: str, text: str, *, if_match: str, crc64nvme: str = "") -> tuple[str, float]:
+        """Write a lock over the one with this ETag, or, with an empty one, where there is none.
+
+        Returns its ETag, and when that was by S3's clock; ("", 0.0) if the condition did not hold.
+        """
+        self._guard("write a lock")
+        etag = if_match.strip('"') if self.bare_etags else if_match
+        options: Any = {"IfMatch": etag} if if_match else {"IfNoneMatch": "*"}
+        options |= {"ChecksumCRC64NVME": crc64nvme} if crc64nvme else {}
+        try:
+            answer = self._brief.put_object(
+                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **options
+            )
+            return answer["ETag"], _told_at(answer)
+        except ClientError as error:
+            # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
+                return "", 0.0
+            raise self._failure(f"write the lock {key}", error) from error
+        except (BotoCoreError, KeyError) as error:
+            raise self._failure(f"write the lock {key}", error) from error
+
+    @staticmethod
+    def checksum_of(text: str) -> str:
+        """The CRC64NVME of a text, as S3 writes it."""
+        return crc_text(checksums.crc64nvme(text.encode()))
+
+    # Small texts beside the stored copies: logs of runs
 
     def get_text(self, key: str, max_bytes: int = 2**16) -> tuple[str, str] | None:
         """(text, ETag) of a small object of ours, no more of it than that; None if there is none."""
@@ -842,16 +1111,21 @@ class Store:
         Returns its ETag; empty if the condition did not hold.
         """
         self._guard("write an object")
-        condition: Any = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
-        try:
-            answer = self._s3.put_object(
-                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **condition
-            )
-            return answer["ETag"]
-        except ClientError as error:
-            # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
-                return ""
-            raise self._failure(f"write {key}", error) from error
-        except (BotoCoreError, KeyError) as error:
-            raise self._failure(f"write {key}", error) from error
+        conditions: list[Any] = [{"IfNoneMatch": "*"}]
+        if if_match:
+            # In the one form or the other, see probe.py: a worker of a fleet has tried neither.
+            conditions = [{"IfMatch": etag} for etag in dict.fromkeys((if_match, if_match.strip('"')))]
+            conditions = conditions[::-1] if self.bare_etags else conditions
+        for condition in conditions:
+            try:
+                answer = self._s3.put_object(
+                    Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **condition
+                )
+                return answer["ETag"]
+            except ClientError as error:
+                # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in (404, 409, 412):
+                    raise self._failure(f"write {key}", error) from error
+            except (BotoCoreError, KeyError) as error:
+                raise self._failure(f"write {key}", error) from error
+        return ""

@@ -15,7 +15,7 @@ from kaltura_archiver.ahead import in_order
 from kaltura_archiver.clones import needs_source, with_source
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
-from kaltura_archiver.model import Entry, Facts, FlavorAsset
+from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import Command, Options, Plan, plan_for
 from kaltura_archiver.reading import with_original_read
@@ -75,7 +75,7 @@ def facts_of(
             for entry in batch
         ]
         looked = {
-            f.entry.id: pool.submit(look, f)
+            f.entry.id: pool.submit(look, f, marked=inventory is None or f.entry.id in inventory.suspects)
             for f in facts
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
@@ -87,8 +87,8 @@ def facts_of(
         better = {entry_id: found.result() for entry_id, found in (looked | read).items()}
         return [better.get(f.entry.id, f) for f in facts]
 
-    def look(facts: Facts) -> Facts:
-        return look_further(replace(facts, stored=store.head(facts.entry.id)))
+    def look(facts: Facts, *, marked: bool) -> Facts:
+        return look_further(replace(facts, stored=store.head(facts.entry.id, with_marks=marked)))
 
     def look_further(facts: Facts) -> Facts:
         return with_original_read(kaltura, with_source(kaltura, store, facts))
@@ -164,8 +164,8 @@ def _list(
 
 def _not_enough(facts: Facts, inventory: Inventory, began: float, *, availability: bool) -> bool:
     """Whether a look at the stored copy could tell another state than the listing does."""
-    if availability and facts.stored and facts.stored.storage_class == "INTELLIGENT_TIERING":
-        return True  # its archive tiers are not listed
+    if availability and facts.stored and facts.stored.availability is Availability.UNKNOWN:
+        return True
     entry = facts.entry
     if facts.stored is None:
         changed_lately = not entry.updated_at or entry.updated_at > began - CLOCK_SECONDS

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from kaltura_archiver import cli
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura import Asset, Token
 from kaltura_archiver.sandbox.world import Sandbox, crc64nvme
 
 Run = Callable[..., Any]
+LOCK = cli._lock
 MiB = 2**20
 BOTH = f"{ARCHIVED_TAG}, {REPLACED_TAG}"
 
@@ -31,6 +34,13 @@ def original_of(sandbox: Sandbox, entry_id: str) -> Asset:
 def content_id(sandbox: Sandbox, entry_id: str) -> str:
     found = original_of(sandbox, entry_id)
     return f"{found.id}@{found.version}"
+
+
+def mark_of(sandbox: Sandbox, entry_id: str) -> str:
+    """The key of the one mark about an entry's stored copy."""
+    keys = sandbox.s3.keys()
+    [mark] = [key for key in keys if key.startswith(f"suspect/{entry_id}/")]
+    return mark
 
 
 def proof(sandbox: Sandbox, entry_id: str, evidence: str, content: bytes) -> str:
@@ -127,6 +137,20 @@ def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes, *
     assert state_of(run, entry_id) == "archived"
     # So certain that the next replace may begin at once.
     assert run("replace_video", "--id", entry_id).outcomes == {entry_id: "would"}
+
+
+def use_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `run` take the lock, which it otherwise leaves out."""
+    monkeypatch.setattr(cli, "_lock", LOCK)
+
+
+def free_locks(sandbox: Sandbox) -> None:
+    """What an operator does who knows that every run is over, some seconds later."""
+    for key in sandbox.s3.keys():  # noqa: SIM118 - no mapping
+        if key.startswith("locks/"):
+            record = json.loads(sandbox.s3.body(key) or b"{}")
+            sandbox.s3.put(key, json.dumps(record | {"released": True}).encode())
+    sandbox.control.clock.advance(5)
 
 
 def assert_nothing_left(sandbox: Sandbox, *, lost_tokens: int = 0) -> None:

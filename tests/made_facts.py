@@ -68,6 +68,7 @@ def facts(
     placeholder_bytes: int | None = PLACEHOLDER_BYTES,
     **fields: Any,
 ) -> Facts:
+    fields.setdefault("created_at", 1_400_000_000)
     entry = Entry(ID, "Lecture", tags=tags_of(archived=archived, replaced=replaced), **fields)
     derived = FlavorAsset("0_derived1", ID, "2", FlavorStatus.READY, size_bytes=1000, size_kb=1)
     return Facts(entry, (derived, flavor) if flavor else (derived,), copy, placeholder_bytes)

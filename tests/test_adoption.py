@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from looking import content_id, proof, state_of
+from looking import content_id, mark_of, proof, state_of
 
 from kaltura_archiver.model import ARCHIVED_TAG, State
 from kaltura_archiver.sandbox.control import Request
@@ -114,7 +114,7 @@ def test_an_object_of_the_same_size_with_other_bytes_is_refused_and_not_tagged(
     # Recorded is only that they differ: from now on the state says so.
     assert sandbox.s3.tags(entry_id) == {"differs": content_id(sandbox, entry_id)}
     assert [(r.operation, r.subject) for r in sandbox.control.writes()] == [
-        ("s3.PutObject", f"suspect/{entry_id}"),
+        ("s3.PutObject", mark_of(sandbox, entry_id)),
         ("s3.PutObjectTagging", entry_id),
     ]
     assert sandbox.s3.body(entry_id) == other
@@ -131,7 +131,7 @@ def test_within_three_percent_but_other_bytes_is_refused(sandbox: Sandbox, run: 
     refused = run("s3copy", "--id", entry_id, "--no-dry-run", "--accept-size-match")
     assert refused.outcomes == {entry_id: "refused"}
     assert [(r.operation, r.subject) for r in sandbox.control.writes()] == [
-        ("s3.PutObject", f"suspect/{entry_id}"),
+        ("s3.PutObject", mark_of(sandbox, entry_id)),
         ("s3.PutObjectTagging", entry_id),
     ]
     assert sandbox.s3.tags(entry_id) == {"differs": content_id(sandbox, entry_id)}

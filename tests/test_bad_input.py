@@ -40,7 +40,8 @@ def sandbox(library: Sandbox, request: pytest.FixtureRequest) -> Iterator[Sandbo
     library.control.clear_faults()
     library.s3.settings.deny.clear()
     library.s3.settings.wrong_region = None
-    assert [r.operation for r in library.control.writes()] == []
+    # config tries what S3 keeps, on an object of its own.
+    assert [r.operation for r in library.control.writes() if r.subject != "locks/config.json"] == []
 
 
 @pytest.fixture

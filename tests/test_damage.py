@@ -10,6 +10,7 @@ from looking import (
     big,
     content_id,
     do_not_wait,
+    mark_of,
     original_of,
     shown,
     state_of,
@@ -144,7 +145,7 @@ def test_a_byte_flipped_on_the_way_from_kaltura_is_seen_before_the_original_is_r
     assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
     assert "does not have the original's bytes" in ran.out
     told = [(r.operation, r.subject) for r in sandbox.control.writes()]
-    assert told == [("s3.PutObject", f"suspect/{entry_id}"), ("s3.PutObjectTagging", entry_id)]
+    assert told == [("s3.PutObject", mark_of(sandbox, entry_id)), ("s3.PutObjectTagging", entry_id)]
     assert shown(sandbox, entry_id) == video
     assert state_of(run, entry_id) == State.DIVERGED
     for command in ("replace_video", "s3copy", "repair"):

@@ -237,10 +237,11 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 READS = {
     Kaltura: {
         "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings", "look", "now", "paced",
-        "pages", "placings", "sign_in", "stale_tokens", "user_exists", "usual_tags",
+        "is_full", "pages", "placings", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
-        "check_bucket", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign", "prove_by_md5", "read",
+        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign",
+        "prove_by_md5", "read", "read_lock",
     },
 }  # fmt: skip
 
@@ -253,7 +254,9 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
     kaltura.sign_in()
     entry_id = sandbox.add(State.ARCHIVED)
     original = sandbox.kaltura.original(entry_id)
+    stored = store.head(entry_id)
     assert original is not None
+    assert stored is not None
     changes: dict[type, dict[str, Callable[[], object]]] = {
         Kaltura: {
             "add_content": lambda: kaltura.add_content(entry_id, "0_any"),
@@ -270,9 +273,10 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
         Store: {
             "abort_stale_uploads": lambda: store.abort_stale_uploads([entry_id], datetime.now(UTC)),
             "mark_placeholder": lambda: store.mark_placeholder(entry_id, "0_any@2", 3),
-            "mark_suspect": lambda: store.mark_suspect(entry_id),
+            "mark": lambda: store.mark(stored, "damaged"),
+            "put_lock": lambda: store.put_lock("locks/any.json", "{}", if_match=""),
             "put_text": lambda: store.put_text("log/any", "text", if_match=""),
-            "request_thaw": lambda: store.request_thaw(entry_id, tier="bulk", days=1),
+            "request_thaw": lambda: store.request_thaw(stored, tier="bulk", days=1),
             "set_tags": lambda: store.set_tags(entry_id, sha256="x"),
             "write": lambda: store.write("0_new", [b"abc"], 3, metadata={}, storage_class="STANDARD"),
         },

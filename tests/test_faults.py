@@ -18,6 +18,7 @@ from looking import (
     shown,
     state_of,
     tags_of,
+    use_lock,
 )
 
 from kaltura_archiver.sandbox.world import Sandbox
@@ -44,8 +45,9 @@ GIVES_UP = {
 
 
 @pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_retries(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     do_not_wait(monkeypatch)
+    use_lock(monkeypatch)
 
 
 # Answers that say nothing are told apart from lost ones only where a call must not be repeated.
@@ -72,7 +74,7 @@ def test_one_failure_of_kaltura_loses_nothing_and_the_goal_is_reached(
     expected = "failed" if (call, fault) in GIVES_UP else "done"
     assert (first.code, first.outcomes) == (1 if expected == "failed" else 0, {entry_id: expected}), first.err
     assert "Traceback" not in first.err
-    # A token whose id never came is removed by the next run.
+    # A token whose id never came is removed by the next run, which knows that this one is over.
     lost = 1 if (call, fault) == ("uploadToken.add", "drop_after") else 0
     assert_nothing_left(sandbox, lost_tokens=lost)
     if expected == "failed":

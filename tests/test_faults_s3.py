@@ -9,6 +9,7 @@ from looking import (
     assert_nothing_left,
     big,
     do_not_wait,
+    use_lock,
 )
 
 from kaltura_archiver.model import State
@@ -16,8 +17,9 @@ from kaltura_archiver.sandbox.world import Sandbox
 
 
 @pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_retries(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     do_not_wait(monkeypatch)
+    use_lock(monkeypatch)
     monkeypatch.setattr("kaltura_archiver.store.MAX_PUT_BYTES", 8 * 2**20)
 
 
@@ -35,10 +37,11 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_failure_of_s3_is_got_over(sandbox: Sandbox, run: Run, call: str, mebibytes: int, fault: str) -> None:
     video = big(sandbox, mebibytes) if mebibytes else sandbox.video()
     entry_id = sandbox.add(State.INITIAL, content=video)
-    planned = sandbox.control.add_fault(call, fault, code="SlowDown", status=503)
+    planned = sandbox.control.add_fault(call, fault, subject=entry_id, code="SlowDown", status=503)
     ran = run("s3copy", "--id", entry_id, "--no-dry-run")
     assert planned.times == 0
     assert ran.outcomes == {entry_id: "done"}, ran.err
+    sandbox.control.clock.advance(10)
     assert_goal(sandbox, run, "s3copy", entry_id, video)
     # boto3 repeats the call by itself; an upload begun twice leaves one without an owner, for the next run to remove.
     assert_nothing_left(sandbox)

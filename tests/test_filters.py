@@ -376,6 +376,7 @@ def test_years_are_of_365_days_and_a_quarter() -> None:
 class AnyPage:
     found: Sequence[Entry]
     total: int
+    odd: Sequence[str] = ()
 
     def entries(self) -> Iterator[Entry]:
         return iter(self.found)

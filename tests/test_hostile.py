@@ -505,7 +505,10 @@ def test_an_id_that_is_none_is_refused(use: Use, bad_id: str) -> None:
     with kaltura_saying(answer) as evil:
         ran = use(evil)("list", "--max-entries", "1")
     assert ran.code == 1
-    assert "for an id" in one_complaint(ran.err)
+    assert ran.rows == []
+    (line,) = [line for line in ran.err.splitlines() if " ERROR " in line]
+    assert "left out: Kaltura answered with" in line
+    assert "for an id" in line
     assert_harmless(ran.err)
 
 

@@ -561,7 +561,7 @@ def test_a_folder_that_does_not_exist_is_told(sandbox: Sandbox, run: Run) -> Non
     entry_id = sandbox.add("initial")
     ran = run("download", "--id", entry_id, "-o", "nowhere/video.mp4")
     assert ran.code == 2
-    assert re.fullmatch(r"error: cannot write to nowhere: .+\n", ran.err)
+    assert re.fullmatch(r"error: cannot write nowhere/video.mp4: .+\n", ran.err)
     assert files() == []
 
 

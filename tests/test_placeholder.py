@@ -251,6 +251,6 @@ def test_scripts_without_spaces_are_wrapped_too(monkeypatch: pytest.MonkeyPatch)
 def test_replace_video_puts_such_a_placeholder_in(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("--seconds", "1", "-o", "ours.mp4").code == 0
     monkeypatch.setenv("PLACEHOLDER_VIDEO", "ours.mp4")
-    entry_id = sandbox.add("archived")
+    entry_id = sandbox.add("archived", content=b"video" * 100_000)
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert run("explain", entry_id, "--format", "json").json["state"]["name"] == "placeholder"

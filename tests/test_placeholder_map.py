@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from looking import content_id, original_of, shown, state_of, tags_of
 
 from kaltura_archiver.config import PlaceholderFiles
 from kaltura_archiver.model import State
-from kaltura_archiver.sandbox.media import make_mp4
 from kaltura_archiver.sandbox.world import Sandbox
 
 MAP = """
@@ -28,9 +28,8 @@ def files(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The mapped placeholders, of different sizes; the map is set."""
     folder = tmp_path / "videos"
     folder.mkdir()
-    size = len(sandbox.placeholder)
     made = {
-        name: make_mp4(seconds=0.2, exact_bytes=size + 100 * number)
+        name: sandbox.placeholder + struct.pack(">I4s", 100 * number, b"free") + name.encode().ljust(100 * number - 8)
         for number, name in enumerate(("chemistry.mp4", "history.mp4", "de.mp4"), 1)
     }
     for name, content in made.items():

@@ -100,6 +100,7 @@ def test_the_first_line_tells_what_the_plan_is_and_what_it_costs(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEEP_OWNERS", "ann,joe")
+    sandbox.kaltura.add_category(7, "kept")
     entry_id, kept = sandbox.add(State.INITIAL, content=b"v" * 5_000_000), sandbox.add(State.INITIAL, tags="keep")
     ran = planned(run, "archive", "--unplayed-for", 3, "--storage-class", "GLACIER", "--keep-category", 7)
     first, *_, last = lines_of()

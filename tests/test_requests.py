@@ -302,9 +302,22 @@ def test_an_entry_that_an_answer_only_names_is_not_passed_over() -> None:
 
 
 @pytest.mark.parametrize("missing", ["id", "createdAt"])
-def test_an_entry_without_id_or_time_is_an_incomplete_answer(missing: str) -> None:
+def test_an_entry_without_id_or_time_costs_that_entry_alone(missing: str) -> None:
     whole, broken = entry_xml("0_a", LONG_AGO), etree.fromstring(entry_xml("0_b", LONG_AGO))
     element = broken.find(f"object/{missing}")
     element.getparent().remove(element)
-    with pytest.raises(KalturaError, match=r"without id|incomplete entry"):
+    found = _Found.of(answer(whole + etree.tostring(broken).decode(), 2))
+    page = Page(found, [entry_id for entry_id, _ in found.outlines])
+    entries = list(page.entries())
+    assert entries[0].id == "0_a"
+    if missing == "id":
+        assert (len(entries), page.odd) == (1, ["Kaltura answered with an entry without id"])
+    else:
+        assert ([(entry.id, entry.created_at) for entry in entries[1:]], page.odd) == ([("0_b", 0)], [])
+
+
+def test_an_answer_without_an_object_is_an_incomplete_one() -> None:
+    whole, broken = entry_xml("0_a", LONG_AGO), etree.fromstring(entry_xml("0_b", LONG_AGO))
+    broken.remove(broken.find("object"))
+    with pytest.raises(KalturaError, match="incomplete entry"):
         _Found.of(answer(whole + etree.tostring(broken).decode(), 2))

@@ -510,11 +510,6 @@ def test_a_placeholder_that_is_missing_keeps_no_video_from_coming_back(
 # Ids in another spelling (issue 10, fault 5; real-kaltura N04-N06)
 
 
-def copies(sandbox: Sandbox) -> list[str]:
-    keys: list[str] = sandbox.s3.keys()
-    return [key for key in keys if "/" not in key]
-
-
 def spellings(entry_id: str) -> list[str]:
     return [entry_id, entry_id.upper(), entry_id[:4] + entry_id[4:].upper()]
 

@@ -119,7 +119,7 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     sandbox.s3.put(old, sandbox.s3.body(old), tags={"sha256": tags["sha256"]})
     assert run("repair", "--id", old, "--no-dry-run").outcomes == {old: "done"}
     # A second run meets the lock of the first.
-    sandbox.s3.put("locks/restore.json", b'{"expires": 1}')
+    sandbox.s3.put("locks/restore.json", b'{"expires": 1, "released": true}')
     assert run("restore", "--id", plain, "--no-dry-run").code == 0
 
 

@@ -43,6 +43,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
+from moto.s3.utils import STORAGE_CLASS
 from werkzeug.test import run_wsgi_app
 
 from kaltura_archiver.sandbox.control import Control, Fault
@@ -54,14 +55,21 @@ if TYPE_CHECKING:
 
 FROZEN_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 
+TIERED_CLASS = "INTELLIGENT_TIERING"
+
 THAW_HOURS = {
     ("GLACIER", "Expedited"): 5 / 60,
     ("GLACIER", "Standard"): 5.0,
     ("GLACIER", "Bulk"): 12.0,
     ("DEEP_ARCHIVE", "Standard"): 12.0,
     ("DEEP_ARCHIVE", "Bulk"): 48.0,
+    ("ARCHIVE_ACCESS", "Expedited"): 5 / 60,
+    ("ARCHIVE_ACCESS", "Standard"): 5.0,
+    ("ARCHIVE_ACCESS", "Bulk"): 12.0,
+    ("DEEP_ARCHIVE_ACCESS", "Standard"): 12.0,
+    ("DEEP_ARCHIVE_ACCESS", "Bulk"): 48.0,
 }
-"""Hours AWS names as the longest a restore usually takes, per storage class and tier."""
+"""Hours AWS names as the longest a restore usually takes, per storage class or archive tier, and tier of retrieval."""
 
 KMS_KEY = "arn:aws:kms:us-east-1:111122223333:key/sandbox"
 
@@ -138,26 +146,36 @@ _account_numbers = itertools.count(1)
 class S3Settings:
     """What a test or the demo can set while the server runs.
 
-    deny: operation patterns (``PutObject``, ``s3.Get*``) answered with 403 AccessDenied.
+    deny: operation patterns (``PutObject``, ``s3.Get*``) answered with 403 AccessDenied and `deny_message`.
     wrong_region: the region the bucket is really in; while set, every request is answered 301 PermanentRedirect.
     kms: objects are written as if the bucket encrypted with SSE-KMS: their ETag is no MD5.
     latency_seconds: pause before each answer.
     thaw_seconds: how long a restore runs; None means what AWS needs for the class and tier.
     presign_age_seconds: how much older presigned URLs are judged to be than they are. Their date comes from the
         client's clock, which the sandbox's clock does not move.
+    expedited_capacity: whether Glacier has room for expedited restores just now.
+    lacks: what other S3 services lack: "if-none-match" and "if-match" are ignored; "conditions" are refused (501);
+        "quoted-etags" fit nothing; "tags" are not implemented; "kept-tags" are taken and forgotten; "checksums" are
+        neither compared nor shown; "crc64nvme" is refused; "trailers" are not implemented.
     """
 
     deny: set[str] = field(default_factory=set)
+    deny_message: str = "Access Denied"
     wrong_region: str | None = None
     kms: bool = False
     latency_seconds: float = 0.0
     thaw_seconds: float | None = None
     presign_age_seconds: float = 0.0
+    expedited_capacity: bool = True
+    lacks: set[str] = field(default_factory=set)
 
 
 @dataclass
 class _Restore:
-    days: int
+    """A thaw. Without `days` for an archive tier: then nothing expires."""
+
+    days: int | None
+    hours: float
     ready_at: float
     expires_at: float
 
@@ -172,6 +190,8 @@ class _Facts:
     part_sizes: tuple[int, ...] = ()
     part_checksums: tuple[str, ...] = ()
     restore: _Restore | None = None
+    archive_tier: str = ""  # of INTELLIGENT_TIERING
+    storage_class: str = ""  # one that moto does not know
 
 
 @dataclass(frozen=True)
@@ -230,8 +250,9 @@ def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
-def _next_midnight(at: float) -> float:
-    return math.ceil(at / 86400) * 86400.0
+def _expiry(ready_at: float, days: int | None) -> float:
+    """The midnight after so many days."""
+    return math.inf if days is None else math.ceil((ready_at + days * 86400) / 86400) * 86400.0
 
 
 def _xml(body: bytes) -> ElementTree.Element:
@@ -319,6 +340,11 @@ class S3Server:
                     upload.dispose()
             s3_backends.pop(self._account, None)
 
+    def wait_until_idle(self) -> None:
+        """Wait until every client has hung up, and what they asked for last is done."""
+        while self._http is not None and self._http.connections:
+            time.sleep(0.01)
+
     def __enter__(self) -> S3Server:
         self.start()
         return self
@@ -364,10 +390,15 @@ class S3Server:
             if part_bytes is not None:
                 parts = [body[at : at + part_bytes] for at in range(0, len(body), part_bytes)] or [b""]
                 etag = f"{_md5(b''.join(map(_md5, parts))).hex()}-{len(parts)}"
-            stored = self._backend.put_object(self.bucket, key, body, storage=storage_class, etag=etag)
+            unknown = "" if storage_class in STORAGE_CLASS else storage_class
+            known = "STANDARD" if unknown else storage_class
+            stored = self._backend.put_object(self.bucket, key, body, storage=known, etag=etag)
+            stored.last_modified = datetime.fromtimestamp(self.control.clock.now(), UTC).replace(tzinfo=None)
             stored.set_metadata({f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()})
             self._backend.put_object_tagging(stored, dict(tags or {}))
-            self._facts[stored] = _Facts("CRC64NVME" if checksum else "", part_sizes=tuple(map(len, parts)))
+            self._facts[stored] = _Facts(
+                "CRC64NVME" if checksum else "", part_sizes=tuple(map(len, parts)), storage_class=unknown
+            )
             if listed_bytes is not None:
                 stored.contentsize = listed_bytes
             if self.settings.kms:
@@ -388,6 +419,14 @@ class S3Server:
         with self._lock:
             found = self._find(key)
             return {t["Key"]: t["Value"] for t in self._backend.get_object_tagging(found)["Tags"]} if found else {}
+
+    def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """Somebody else sets all tags of an object."""
+        with self._lock:
+            found = self._find(key)
+            if found is None:
+                raise ValueError(f"there is no object {key}")
+            self._backend.put_object_tagging(found, dict(tags))
 
     def metadata(self, key: str) -> dict[str, str]:
         with self._lock:
@@ -416,7 +455,15 @@ class S3Server:
         with self._lock:
             restore = self._restore_of(key)
             restore.ready_at = self.control.clock.now()
-            restore.expires_at = _next_midnight(restore.ready_at + restore.days * 86400)
+            restore.expires_at = _expiry(restore.ready_at, restore.days)
+
+    def freeze(self, key: str, archive_tier: str) -> None:
+        """Have INTELLIGENT_TIERING move an object of its class to that archive tier, or back where it is empty."""
+        with self._lock:
+            found = self._find(key)
+            if found is None or found.storage_class != TIERED_CLASS:
+                raise ValueError(f"{key} is not in {TIERED_CLASS}")
+            self._settled(found).archive_tier = archive_tier
 
     def expire(self, key: str) -> None:
         """End the life of a restored copy now."""
@@ -449,6 +496,8 @@ class S3Server:
         """The facts of an object as of now: moto is told whether it can be read."""
         facts = self._facts.setdefault(key, _Facts())
         now = self.control.clock.now()
+        if facts.restore and facts.restore.days is None and now >= facts.restore.ready_at:
+            facts.archive_tier, facts.restore = "", None  # back in the Frequent Access tier
         if facts.restore and now >= facts.restore.expires_at and now >= facts.restore.ready_at:
             facts.restore = None
         readable = facts.restore is not None and now >= facts.restore.ready_at
@@ -521,7 +570,7 @@ class S3Server:
             call = replace(call, body=_flipped(call.body))
         try:
             self._check_signature(call, target)
-            call = self._decoded(call)
+            call = self._decoded(self._lacking(call))
             self._check_access(call)
             with self._lock:
                 if call.bucket and call.bucket not in self._backend.buckets and call.operation != "CreateBucket":
@@ -534,6 +583,26 @@ class S3Server:
         if fault and fault.after:
             fault.after(request)
         return _spoiled(answer, kind, fault, call)
+
+    def _lacking(self, call: _Call) -> _Call:
+        """The call as a service takes it that lacks something."""
+        lacks, headers = self.settings.lacks, dict(call.headers)
+        conditions = {"if-match", "if-none-match"} & headers.keys() if call.writes else set()
+        unknown = (
+            ("conditions" in lacks and conditions)
+            or ("tags" in lacks and "tagging" in call.query)
+            or ("trailers" in lacks and "x-amz-trailer" in headers)
+        )
+        if unknown:
+            raise _RefusedError(501, "NotImplemented", "A header you provided implies functionality that is not there")
+        sent = [name for name in headers if name.startswith("x-amz-checksum-")]
+        if "crc64nvme" in lacks and "x-amz-checksum-crc64nvme" in sent:
+            raise _RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
+        for name in (*(conditions & lacks), *(sent if "checksums" in lacks else ())):
+            del headers[name]
+        if "quoted-etags" in lacks and '"' in headers.get("if-match", ""):
+            headers["if-match"] = '"no such ETag"'
+        return replace(call, headers=headers)
 
     def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Call:
         path, _, query_text = target.partition("?")
@@ -642,7 +711,7 @@ class S3Server:
             raise refused
         for pattern in self.settings.deny:
             if fnmatch.fnmatchcase(f"s3.{call.operation}", pattern) or fnmatch.fnmatchcase(call.operation, pattern):
-                raise _RefusedError(403, "AccessDenied", "Access Denied")
+                raise _RefusedError(403, "AccessDenied", self.settings.deny_message)
 
     def _decoded(self, call: _Call) -> _Call:
         """The call with a plain body, its checksums in the headers whether they came there or as a trailer."""
@@ -694,6 +763,7 @@ class S3Server:
             "ListMultipartUploads": self._list_uploads,
             "ListObjectsV2": self._list_objects,
             "RestoreObject": self._restore,
+            "PutObjectTagging": self._put_tags,
             "GetObjectTagging": self._get_tags,
             "GetObjectAttributes": self._attributes,
             "HeadBucket": self._head_bucket,
@@ -721,11 +791,16 @@ class S3Server:
         answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         if facts.restore:
             answer.headers["x-amz-restore"] = self._restore_header(facts.restore)
+        if facts.archive_tier:
+            answer.headers["x-amz-archive-status"] = facts.archive_tier
+        if facts.storage_class:
+            answer.headers["x-amz-storage-class"] = facts.storage_class
         if number is not None:
             _take_part(answer, facts, key.size, int(number), call.method)
         elif (
             answer.status == 200
             and facts.algorithm
+            and "checksums" not in self.settings.lacks
             and call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
         ):
             answer.headers[f"x-amz-checksum-{facts.algorithm.lower()}"] = self._checksum_of(key)
@@ -733,13 +808,16 @@ class S3Server:
         return answer
 
     def _check_readable(self, key: FakeKey) -> None:
-        restore = self._settled(key).restore
-        if key.storage_class in FROZEN_CLASSES and (restore is None or self.control.clock.now() < restore.ready_at):
+        facts = self._settled(key)
+        frozen = key.storage_class in FROZEN_CLASSES or facts.archive_tier
+        if frozen and (facts.restore is None or self.control.clock.now() < facts.restore.ready_at):
+            tier = {"AccessTier": facts.archive_tier} if facts.archive_tier else {}
             raise _RefusedError(
                 403,
                 "InvalidObjectState",
-                "The operation is not valid for the object's storage class",
+                f"The operation is not valid for the object's {'access tier' if tier else 'storage class'}",
                 StorageClass=str(key.storage_class),
+                **tier,
             )
 
     def _restore_header(self, restore: _Restore) -> str:
@@ -758,6 +836,7 @@ class S3Server:
         key = self._find(call.key)
         if answer.status != 200 or key is None:
             return answer
+        key.last_modified = datetime.fromtimestamp(self.control.clock.now(), UTC).replace(tzinfo=None)
         algorithm = _sent_algorithm(call.headers) or "CRC64NVME"
         self._facts[key] = _Facts(algorithm, _checksum(algorithm, call.body))
         if self.settings.kms:
@@ -1024,7 +1103,7 @@ class S3Server:
         return (
             f"<Contents><Key>{name}</Key><LastModified>{key.last_modified_ISO8601}</LastModified>"
             f"<ETag>{escape(key.etag)}</ETag>{checksum}<Size>{key.size}</Size>"
-            f"<StorageClass>{key.storage_class}</StorageClass>{status}</Contents>"
+            f"<StorageClass>{facts.storage_class or key.storage_class}</StorageClass>{status}</Contents>"
         )
 
     def _restore(self, call: _Call) -> _Answer:
@@ -1034,29 +1113,45 @@ class S3Server:
         root = _xml(call.body)
         tier = root.findtext("GlacierJobParameters/Tier") or root.findtext("Tier") or "Standard"
         days = root.findtext("Days")
-        if days is None or not days.strip().isdecimal() or int(days) < 1:
-            raise _malformed()
         if tier not in ("Standard", "Bulk", "Expedited"):
             raise _malformed()
-        if key.storage_class not in FROZEN_CLASSES:
+        facts = self._settled(key)
+        if facts.archive_tier and days is not None:
+            raise _RefusedError(400, "InvalidArgument", "Days must not be specified for INTELLIGENT_TIERING")
+        if not facts.archive_tier and (days is None or not days.strip().isdecimal() or int(days) < 1):
+            raise _malformed()
+        if key.storage_class not in FROZEN_CLASSES and not facts.archive_tier:
             raise _RefusedError(
                 403,
                 "InvalidObjectState",
                 "Restore is not allowed for the object's current storage class",
                 StorageClass=str(key.storage_class),
             )
-        hours = THAW_HOURS.get((key.storage_class, tier))
+        hours = THAW_HOURS.get((facts.archive_tier or str(key.storage_class), tier))
         if hours is None:
             raise _RefusedError(400, "InvalidArgument", "Retrieval option is not supported by this storage class")
-        facts = self._settled(key)
+        return self._begin_restore(facts, tier, int(days) if days else None, hours)
+
+    def _begin_restore(self, facts: _Facts, tier: str, days: int | None, hours: float) -> _Answer:
+        """Begin a restore; one that is running can only be made faster, and one that has ended prolonged."""
         now = self.control.clock.now()
-        if facts.restore and now < facts.restore.ready_at:
+        running = facts.restore is not None and now < facts.restore.ready_at
+        ended = facts.restore is not None and not running
+        if running and facts.restore and (hours >= facts.restore.hours or days != facts.restore.days):
             raise _RefusedError(409, "RestoreAlreadyInProgress", "Object restore is already in progress")
-        again = facts.restore is not None
+        if tier == "Expedited" and not ended and not self.settings.expedited_capacity:
+            raise _RefusedError(
+                503,
+                "GlacierExpeditedRetrievalNotAvailable",
+                "Glacier expedited retrievals are currently not available, please try again later",
+            )
         seconds = hours * 3600 if self.settings.thaw_seconds is None else self.settings.thaw_seconds
-        ready_at = now if again else now + seconds
-        facts.restore = _Restore(int(days), ready_at, _next_midnight(ready_at + int(days) * 86400))
-        return _Answer(200 if again else 202)
+        ready_at = now if ended else now + seconds
+        facts.restore = _Restore(days, hours, ready_at, _expiry(ready_at, days))
+        return _Answer(200 if ended else 202)
+
+    def _put_tags(self, call: _Call) -> _Answer:
+        return _Answer(200) if "kept-tags" in self.settings.lacks else self._forward(call)
 
     def _get_tags(self, call: _Call) -> _Answer:
         """As moto, but frozen objects have readable tags."""
@@ -1304,6 +1399,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def version_string(self) -> str:
         return "AmazonS3"
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.server.s3.control.clock.now() if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
         """The control keeps the log."""

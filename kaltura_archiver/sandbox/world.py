@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ _TAGS = {
     State.PLACEHOLDER: f"{ARCHIVED_TAG}, {REPLACED_TAG}",
     State.HALF_TAGGED: REPLACED_TAG,
 }
+_BOXES = ((b"ftyp", b"isom\0\0\2\0isom"), (b"free", b"This video is archived."), (b"moov", bytes(64)))
 _WITHOUT_COPY = (State.LOST, State.EMPTY, State.INITIAL, State.UNBACKED)
 _WITH_PLACEHOLDER = (State.LOST, State.PLACEHOLDER, State.HALF_TAGGED)
 
@@ -41,8 +43,13 @@ def crc64nvme(content: bytes) -> str:
 
 
 @functools.cache
-def _placeholder() -> bytes:
-    """The same for every sandbox of a process: encoding takes longer than starting the servers."""
+def _placeholder(*, real: bool) -> bytes:
+    """The same for every sandbox of a process: encoding takes longer than starting the servers.
+
+    A look-alike is what a player opens and finds nothing in: smaller than any video, as placeholders are.
+    """
+    if not real:
+        return b"".join(struct.pack(">I4s", len(data) + 8, kind) + data for kind, data in _BOXES)
     return make_mp4(seconds=1, seed=404, text="This video is archived. It will be back tomorrow.")
 
 
@@ -68,7 +75,7 @@ class Sandbox:
         self.s3.settings.thaw_seconds = thaw_seconds
         self._temporary = tempfile.TemporaryDirectory(prefix="kaltura-sandbox-") if directory is None else None
         self.directory = directory or Path(self._temporary.name if self._temporary else ".")
-        self.placeholder = _placeholder()
+        self.placeholder = _placeholder(real=real_videos)
         self.placeholder_path = self.directory / PLACEHOLDER_NAME
         self.placeholder_path.write_bytes(self.placeholder)
         self._real_videos = real_videos

@@ -144,8 +144,8 @@ MUTANTS = (
         (
             (
                 "kaltura.py",
-                "partial(_update, entry_id, sent)",
-                "partial(_update, entry_id, add or sent)",
+                "partial(self._update, entry.id, sent)",
+                "partial(self._update, entry.id, add or sent)",
             ),
         ),
         _walk("s3copy", "drop-before"),
@@ -225,6 +225,150 @@ MUTANTS = (
             ),
         ),
         _walk("restore", "kill-after"),
+    ),
+    Mutant(
+        "go on while a renewal of the lock hangs",
+        (("lock.py", "if _now() >= self._good_until - LOCK_SECONDS / 3:", "if False:"),),
+        _test("test_lock.py", "renewal_that_hangs"),
+    ),
+    Mutant(
+        "renew the lock past its time",
+        (("lock.py", "while not self._ended.wait(pause) and not self.lost:", "while not self._ended.wait(pause):"),),
+        _test("test_lock.py", "not_renewed_past_its_time"),
+    ),
+    Mutant(
+        "take a renewal whose answer was lost for one made now",
+        (
+            (
+                "lock.py",
+                "            self._etag = found.etag\n        return False",
+                "            self._etag, self._good_until = found.etag, since + LOCK_SECONDS\n        return False",
+            ),
+        ),
+        _test("test_lock.py", "whose_answer_is_lost_is_not_known"),
+    ),
+    Mutant(
+        "free a lock by unlock although the condition failed",
+        (("lock.py", "        if store.put_lock(key, freed, if_match=found.etag)[0]:", "        if True:"),),
+        _test("test_lock.py", "renewed_in_this_moment"),
+    ),
+    Mutant(
+        "unlock a living run",
+        (("lock.py", "    if found.age_seconds < LOCK_SECONDS / 2 and not force:", "    if False:"),),
+        _test("test_lock.py", "says_whose_it_was"),
+    ),
+    Mutant(
+        "let shares of different sizes run beside each other",
+        (("lock.py", "% math.gcd(count, count2) == 0", "% max(count, count2) == 0"),),
+        _test("test_lock.py", "overlap_where_their_shares_do"),
+    ),
+    Mutant(
+        "abort uploads of living runs",
+        (("lock.py", "        return Runs(began - SKEW_SECONDS,", "        return Runs(began + 3600,"),),
+        _test("test_leftovers.py", "own_second_stays"),
+    ),
+    Mutant(
+        "abort uploads of the very second",
+        (("store.py", 'if upload["Initiated"] >= before:', 'if upload["Initiated"] > before:'),),
+        _test("test_leftovers.py", "very_second"),
+    ),
+    Mutant(
+        "delete tokens of living runs",
+        (("apply.py", '            if made["run"] in runs.over:', "            if True:"),),
+        _test("test_leftovers.py", "token_of_a_living_run"),
+    ),
+    Mutant(
+        "delete in place without another look at the token",
+        (
+            (
+                "apply.py",
+                "        if work.token and not self.kaltura.is_full(",
+                "        if False and not self.kaltura.is_full(",
+            ),
+        ),
+        _test("test_leftovers.py", "in_place_for_a_token_that_is_gone"),
+    ),
+    Mutant(
+        "do not try what S3 keeps",
+        (("probe.py", "    if lacks:\n", "    if False:\n"),),
+        _test("test_probe.py", "ends_before_anything_is_changed"),
+    ),
+    Mutant(
+        "look for no marks",
+        (("store.py", "            marks = self._marks(key, etag) if", "            marks = {} if"),),
+        _test("test_marks.py", "survives_and_is_heeded"),
+    ),
+    Mutant(
+        "do not read tags back",
+        (
+            (
+                "store.py",
+                "                tags = self._tags(key)\n        except",
+                "                tags = new\n        except",
+            ),
+        ),
+        _test("test_marks.py", "somebody_wrote_over"),
+    ),
+    Mutant(
+        "swap although there is no room for our tags",
+        (("model.py", "        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS", "        return False"),),
+        _test("test_marks.py", "ten_tags"),
+    ),
+    Mutant(
+        "take an archive tier for readable",
+        (("store.py", ' or head.get("ArchiveStatus"):', ":"),),
+        _test("test_storage_classes.py", "thawed_without_days"),
+    ),
+    Mutant(
+        "do not see in a listing that a thaw is running",
+        (("store.py", '    if status.get("IsRestoreInProgress"):', "    if False:"),),
+        _test("test_storage_classes.py", "thaw_that_is_running"),
+    ),
+    Mutant(
+        "begin no new session when Kaltura has ended it",
+        (("kaltura.py", """ or '"LOGOUT"' in str(error))""", ")"),),
+        _test("test_boundaries.py", "session_that_was_ended"),
+    ),
+    Mutant(
+        "divide a library in another way than earlier versions",
+        (("filters.py", "hashlib.sha256(entry_id.encode())", "hashlib.sha512(entry_id.encode())"),),
+        _test("test_boundaries.py", "share_of_the_library"),
+    ),
+    Mutant(
+        "count an entry as old enough a second too late",
+        (("plans.py", "if entry.created_at > options.now -", "if entry.created_at >= options.now -"),),
+        _test("test_boundaries.py", "old_enough"),
+    ),
+    Mutant(
+        "count an entry whose import failed as healthy",
+        (
+            (
+                "states.py",
+                "state in HEALTHY and entry.status in (EntryStatus.ERROR_CONVERTING, EntryStatus.ERROR_IMPORTING):",
+                "state in HEALTHY and entry.status == EntryStatus.ERROR_CONVERTING:",
+            ),
+        ),
+        _test("test_boundaries.py", "in_error_is_not_healthy"),
+    ),
+    Mutant(
+        "apply a plan to an object with another ETag",
+        (("planfile.py", " or now.etag != line.etag", ""),),
+        _test("test_boundaries.py", "each_fact_of_a_plan"),
+    ),
+    Mutant(
+        "apply a plan to an object of another size",
+        (("planfile.py", "    elif now.size_bytes != line.stored_bytes or", "    elif"),),
+        _test("test_boundaries.py", "each_fact_of_a_plan"),
+    ),
+    Mutant(
+        "apply a plan to an original of another size",
+        (("planfile.py", "line.original and len(sizes) < 2:", "line.original:"),),
+        _test("test_boundaries.py", "each_fact_of_a_plan"),
+    ),
+    Mutant(
+        "do more than the plan foresaw",
+        (("planfile.py", "    elif not changes and not _foreseen(", "    elif False and not _foreseen("),),
+        _test("test_boundaries.py", "each_fact_of_a_plan"),
     ),
     Mutant(
         "take an incomplete answer of S3 for one",

@@ -39,6 +39,7 @@ class Scenario:
     patch: dict[str, Any] = field(default_factory=dict)
     replacement: bool = True
     app_token: bool = False
+    by_category: bool = False  # selected by a search for its category, instead of by its id
 
     @property
     def in_place(self) -> bool:
@@ -79,6 +80,13 @@ def _adoptable(part_bytes: int | None) -> Make:
     return make
 
 
+def _in_category(sandbox: Sandbox, content: bytes) -> str:
+    """What only a search tells to be selected: in a category that the entry does not show."""
+    number = 100 + len(sandbox.kaltura.entries)
+    sandbox.kaltura.add_category(number, f"lectures {number}", privacy_context="MediaSpace")
+    return sandbox.add(State.ARCHIVED, content=content, tags=PEOPLE_TAG, categories=(number,))
+
+
 def _empty_placeholder(sandbox: Sandbox, content: bytes) -> str:
     """What a replacement in place leaves that was cut after the deletions."""
     entry_id = sandbox.add(State.NO_ORIGINAL, content=content, tags=PEOPLE_TAG)
@@ -114,6 +122,7 @@ SCENARIOS = {
         Scenario("s3copy-adopt", _adoptable(None), (_S3COPY,)),
         Scenario("s3copy-adopt-parts", _adoptable(1 << 20), (_S3COPY,), PARTS, _PARTED),
         Scenario("replace", _in(State.ARCHIVED), (_REPLACE,)),
+        Scenario("replace-by-category", _in_category, (_REPLACE,), by_category=True),
         Scenario("replace-in-place", _in(State.ARCHIVED), (_IN_PLACE,), replacement=False),
         Scenario("restore", _in(State.PLACEHOLDER), (_RESTORE,)),
         Scenario("restore-parts", _in(State.PLACEHOLDER), (_RESTORE,), PARTS, _PARTED),

@@ -1,0 +1,91 @@
+"""Settings files and settings as their authors meant them: read, or refused with file and line."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kaltura_archiver.errors import ConfigError
+
+# Of these a misspelled one would protect nobody.
+PROTECTIVE = ("KEEP_TAGS", "KEEP_CATEGORIES", "KEEP_OWNERS")
+# Values that may begin and end with a quote that belongs to them.
+_PASSWORDS = frozenset({"LDAP_PWD", "SMTP_PWD"})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def read_text(path: Path, what: str) -> str:
+    """A file in UTF-8, with or without the mark that Windows puts before it. Raises ConfigError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot read {what}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {what}: not UTF-8") from error
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a file such as bash sources: NAME=value, quotes, `export`, comments, ${OTHER}.
+
+    Raises ConfigError, with the line, for anything that would be dropped, or read otherwise than bash reads it.
+    """
+    from dotenv.parser import parse_stream
+    from dotenv.variables import parse_variables
+
+    text = read_text(path, str(path))
+    found: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        written = binding.original.string.strip()
+        # What is skipped before a variable counts as part of it.
+        skipped = len(binding.original.string) - len(binding.original.string.lstrip())
+        where = f"{path}, line {binding.original.line + binding.original.string[:skipped].count(chr(10))}"
+        if not binding.error and binding.key is None:
+            continue  # a comment, or nothing
+        if binding.error or binding.key is None or binding.value is None:
+            raise ConfigError(f"{where}: {_advice(written)}")
+        if not _NAME.fullmatch(binding.key):
+            raise ConfigError(f"{where}: {binding.key[:40]!r} is not the name of a variable")
+        if binding.key.upper() not in PROTECTIVE:
+            check_name(binding.key, where)
+        raw = written.partition("=")[2].strip()
+        if not raw.startswith("'") and re.search(r"\$\(|`", raw):
+            raise ConfigError(f"{where}: no command is run here; write the value itself, in single quotes if it is one")
+        if written.startswith("export ") and re.match(r"[^'\"#\s]+\s+[^#\s]", raw):
+            raise ConfigError(f"{where}: one variable a line, and a value with blanks in quotes")
+        value = binding.value
+        if not raw.startswith("'"):
+            value = "".join(atom.resolve({**found, **os.environ}) for atom in parse_variables(value))
+        found[binding.key] = value
+    return found
+
+
+def _advice(written: str) -> str:
+    if re.match(r"setenv\s", written):
+        return "this is csh's setenv: write NAME=value"
+    if re.match(r"(?i)(set|\$env:\S*)\s", written):
+        return "not a line of this file: write NAME=value"
+    return "not NAME=value: a name, =, and the value, in quotes if it has blanks or #"
+
+
+def check_name(name: str, where: str) -> None:
+    """Raise ConfigError for a variable that is nearly one of those that protect entries, and is not."""
+    if name in PROTECTIVE:
+        return
+    if near := difflib.get_close_matches(name.upper(), PROTECTIVE, n=1, cutoff=0.85):
+        raise ConfigError(f"{where}: there is no setting {name}; is {near[0]} meant? It protects nothing so")
+
+
+def check_values(environ: Mapping[str, str], known: Iterable[str]) -> None:
+    """Raise ConfigError for values in quotes, which docker's --env-file leaves there, and for misspelled protection."""
+    for name in known:
+        value = environ.get(name, "").strip()
+        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+        if name not in _PASSWORDS and (quoted or (name in PROTECTIVE and value[:1] in ('"', "'"))):
+            raise ConfigError(f"{name} is in quotes: docker's --env-file takes them for part of the value; remove them")
+    for name in environ:
+        if name.upper().startswith("KEEP"):
+            check_name(name, "the environment")
