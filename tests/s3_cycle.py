@@ -18,7 +18,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import boto3
 from botocore.config import Config
@@ -35,27 +35,60 @@ SECONDS = 300
 
 
 class _Between(BaseHTTPRequestHandler):
-    """Hands requests on as they are, but for one bit of the bodies that are said to be flipped."""
+    """Hands requests on as they are, but for one bit of the bodies that are said to be flipped.
+
+    For a service that keeps no conditions it can keep them in its stead, so that the rest of it can be tried.
+    """
 
     protocol_version = "HTTP/1.1"
     to = ""
+    s3: Any = None
+    keeps_conditions = False
     flips = 0
     flipped_so_far = 0
+    contents = 0  # bodies that may be of a video
     lock = threading.Lock()
+    one_writer = threading.Lock()
 
     def _hand_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         kind = type(self)
         with kind.lock:
             # The content of objects and parts; small texts and tags go as they are.
-            flips = self.command == "PUT" and "tagging" not in self.path and len(body) > 1000 and kind.flips > 0
+            content = self.command == "PUT" and "tagging" not in self.path and len(body) > 1000
+            kind.contents += content
+            flips = content and kind.flips > 0
             kind.flips -= flips
             kind.flipped_so_far += flips
-        host = http.client.HTTPConnection(kind.to, timeout=60)
+        if not kind.keeps_conditions or not {"If-None-Match", "If-Match"} & {n.title() for n in self.headers}:
+            return self._forward(flipped(body) if flips else body)
+        if self.command not in ("PUT", "POST"):
+            return self._forward(body)
+        with kind.one_writer:
+            if self._may_write():
+                return self._forward(flipped(body) if flips else body)
+        refused = b"<Error><Code>PreconditionFailed</Code><Message>a condition did not hold</Message></Error>"
+        self.send_response_only(412)
+        self.send_header("Content-Length", str(len(refused)))
+        self.end_headers()
+        self.wfile.write(refused)
+        return None
+
+    def _may_write(self) -> bool:
+        key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
+        try:
+            etag = str(type(self).s3.head_object(Bucket=BUCKET, Key=key)["ETag"]).strip('"')
+        except ClientError:
+            etag = ""
+        wanted = self.headers.get("If-Match", "").strip('"')
+        return not (self.headers.get("If-None-Match") and etag) and (not wanted or wanted == etag)
+
+    def _forward(self, body: bytes) -> None:
+        host = http.client.HTTPConnection(type(self).to, timeout=60)
         host.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             host.putheader(name, value)
-        host.endheaders(flipped(body) if flips else body)
+        host.endheaders(body)
         answer = host.getresponse()
         content = answer.read()
         self.send_response_only(answer.status)
@@ -104,6 +137,7 @@ class Trial:
             "s3", endpoint_url=endpoint, region_name="us-east-1", config=once,
             aws_access_key_id=access_key, aws_secret_access_key=secret_key,
         )  # fmt: skip
+        _Between.s3 = self.s3
         self.said = ""
 
     def check(self, what: str, held: bool) -> None:
@@ -118,8 +152,7 @@ class Trial:
 
     def run(self, command: str, entry_id: str, *options: str) -> str:
         """The outcome for the entry."""
-        # The lock is another matter: it needs conditions that not every service keeps.
-        acts = () if command in ("health", "verify") else ("--no-dry-run", "--no-lock")
+        acts = () if command in ("health", "verify") else ("--no-dry-run",)
         arguments = [command, "--id", entry_id, *acts, *options, "--format", "tsv"]
         done = subprocess.run(
             [sys.executable, "-m", "kaltura_archiver", *arguments],
@@ -137,8 +170,8 @@ class Trial:
         return self.sandbox.kaltura.content(content_id(self.sandbox, entry_id).partition("@")[0])
 
 
-def conditions(trial: Trial) -> None:
-    """What the service keeps; nothing of this is required of it."""
+def conditions(trial: Trial) -> bool:
+    """What the service keeps, told; returns whether it writes on a condition, which is required of it."""
     s3, key = trial.s3, "probe/conditions"
 
     def refused(**call: Any) -> str:
@@ -149,20 +182,32 @@ def conditions(trial: Trial) -> None:
         return "taken"
 
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=b"one")["ETag"]
-    trial.tell("If-None-Match: * on an object that is there", refused(Body=b"two", IfNoneMatch="*"))
-    trial.tell("If-Match with a wrong ETag", refused(Body=b"two", IfMatch="0" * 32))
+    missing, wrong = refused(Body=b"two", IfNoneMatch="*"), refused(Body=b"two", IfMatch="0" * 32)
+    trial.tell("If-None-Match: * on an object that is there", missing)
+    trial.tell("If-Match with a wrong ETag", wrong)
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=b"one")["ETag"]
     trial.tell("If-Match with the ETag, quoted", refused(Body=b"two", IfMatch=etag))
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=b"one")["ETag"]
     trial.tell("If-Match with the ETag, without quotes", refused(Body=b"two", IfMatch=etag.strip('"')))
-    for algorithm, wrong in (("CRC64NVME", "AAAAAAAAAAE="), ("CRC32", "AAAAAQ==")):
-        trial.tell(f"a wrong {algorithm}", refused(Body=b"two", **{f"Checksum{algorithm}": wrong}))
+    for algorithm, checksum in (("CRC64NVME", "AAAAAAAAAAE="), ("CRC32", "AAAAAQ==")):
+        trial.tell(f"a wrong {algorithm}", refused(Body=b"two", **{f"Checksum{algorithm}": checksum}))
     head = s3.head_object(Bucket=BUCKET, Key=key, ChecksumMode="ENABLED")
     shown = [name for name in head if name.startswith("Checksum")]
     trial.tell("HeadObject shows", ", ".join(shown) or "no checksum")
     made = s3.put_object(Bucket=BUCKET, Key=key, Body=b"three")["ETag"].strip('"')
     trial.tell("the ETag is the MD5", str(made == hashlib.md5(b"three").hexdigest()))  # noqa: S324
     s3.delete_object(Bucket=BUCKET, Key=key)
+    return "taken" not in (missing, wrong)
+
+
+def refusal(trial: Trial) -> None:
+    """A service without conditions gets no video, and the operator the reason; then they are kept in its stead."""
+    entry_id = trial.sandbox.add(State.INITIAL)
+    trial.check("s3copy stores nothing here", trial.run("s3copy", entry_id) == "")
+    trial.check("it says why", "If-None-Match" in trial.said and "nothing was changed" in trial.said)
+    trial.check("no video has travelled", _Between.contents == 0)
+    sys.stdout.write("        from here on the conditions are kept in its stead\n")
+    _Between.keeps_conditions = True
 
 
 def cycle(trial: Trial, name: str, video: bytes) -> None:
@@ -215,7 +260,8 @@ def main() -> int:
         trial = Trial(sandbox, told.endpoint, told.access_key, told.secret_key)
         if BUCKET not in [bucket["Name"] for bucket in trial.s3.list_buckets()["Buckets"]]:
             trial.s3.create_bucket(Bucket=BUCKET)
-        conditions(trial)
+        if not conditions(trial):
+            refusal(trial)
         cycle(trial, "small", sandbox.video())
         cycle(trial, "in parts", big(sandbox, PARTED_MEBIBYTES))
         for count in (1, 99):

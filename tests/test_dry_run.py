@@ -236,8 +236,8 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 # What a dry run may call. Whatever else is public there has to be refused, and to be listed below.
 READS = {
     Kaltura: {
-        "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings", "look", "now", "paced",
-        "is_full", "pages", "placings", "sign_in", "unused_tokens", "user_exists", "usual_tags",
+        "category_name", "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings",
+        "is_full", "look", "now", "paced", "pages", "placings", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
         "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign",
