@@ -356,9 +356,7 @@ def test_who_may_not_know_usual_tags_keeps_them_all(sandbox: Sandbox, run: Run) 
 def test_a_placeholder_map_by_language_fits_twice(
     sandbox: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kaltura_archiver.sandbox.media import make_mp4
-
-    german = make_mp4(seconds=0.2, exact_bytes=len(sandbox.placeholder) + 100)
+    german = sandbox.placeholder + b"\0\0\0\x08free" * 12
     (tmp_path / "de.mp4").write_bytes(german)
     (tmp_path / "map.toml").write_text('[language]\nGerman = "de.mp4"\n')
     monkeypatch.setenv("PLACEHOLDER_MAP", str(tmp_path / "map.toml"))

@@ -431,7 +431,7 @@ def test_frozen_locks_and_logs_end_no_run(sandbox: Sandbox, locked_run: Run) -> 
 
 
 def test_a_hangup_is_a_sigterm(sandbox: Sandbox, run: Run) -> None:
-    ids = [sandbox.add(State.INITIAL) for _ in range(3)]
+    ids = [sandbox.add(State.INITIAL) for _ in range(40)]  # more than can be done before the signal is heeded
     sandbox.control.add_fault("s3.PutObject", after=lambda _: os.kill(os.getpid(), signal.SIGHUP))
     words = [word for entry_id in ids for word in ("--id", entry_id)]
     ran = run("s3copy", *words, "--no-dry-run", "--workers", "1")

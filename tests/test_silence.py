@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Run
-from looking import content_id, do_not_wait, made, shown, tags_of, writes
+from looking import content_id, copies, do_not_wait, made, shown, tags_of, writes
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Request
