@@ -29,7 +29,7 @@ VERSION_STEP = 10
 SUSPECT_PREFIX = "suspect/"
 # S3 keeps no more tags of an object; these are the ones that we may still have to set.
 MAX_OBJECT_TAGS = 10
-TAGS_NEEDED = frozenset({"sha256", "flavor", "placeholder", "replaced-at", "settings", "verified-at"})
+TAGS_NEEDED = frozenset({"sha256", "flavor", "proof", "placeholder", "replaced-at", "settings", "verified-at"})
 # What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
 SETTINGS_PREFIX = "settings/"
 # The object tag `settings`: whether they have to be set again, or have been.
