@@ -6,6 +6,7 @@ Asserted on the requests that went out and on what both services hold afterwards
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -514,12 +515,14 @@ def test_an_import_into_an_empty_entry_is_waited_for_and_not_begun_twice(sandbox
     """There is no flavor before Kaltura has fetched the URL (kaltura-api 10.6)."""
     content = sandbox.video()
     entry_id = sandbox.add(State.NO_ORIGINAL, content=content)
-    sandbox.control.add_fault("s3.GetObject", "delay", seconds=1.0)
+    fetched = threading.Event()
+    sandbox.control.add_fault("s3.GetObject", subject=entry_id, before=lambda _: fetched.wait(60))
     ran = run("restore", "--id", entry_id, "--no-dry-run", "--via", "url", "--timeout", "0.05")
     assert (ran.code, ran.outcomes) == (3, {entry_id: "waiting"}), ran.err
     assert state_of(run, entry_id) == "busy"
     assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "waiting"}
     assert len(sandbox.control.requests("media.addContent") + sandbox.control.requests("media.updateContent")) == 1
+    fetched.set()
     sandbox.kaltura.settle()
     assert shown(sandbox, entry_id) == content
     assert state_of(run, entry_id) == "archived"
