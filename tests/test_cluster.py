@@ -286,7 +286,7 @@ def test_entries_that_convert_leave_their_place_to_others(sandbox: Sandbox, flee
         with suppress(AssertionError):
             wait_for(lambda: len(sandbox.control.requests("media.updateContent")) == 6)
             begun.set()
-        sandbox.control.clock.advance(3600)
+        sandbox.control.clock.advance(3 * 3600)  # its end is seen some time after that
 
     helper = threading.Thread(target=convert)
     helper.start()
