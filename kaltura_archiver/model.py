@@ -300,6 +300,11 @@ class FlavorAsset:
         """What identifies the bytes: the version grows with every replacement (kaltura-api 4.6)."""
         return f"{self.id}@{self.version}"
 
+    @property
+    def first_content(self) -> bool:
+        """Whether nothing was put in its place since the asset was made."""
+        return self.version.isdecimal() and int(self.version) < VERSION_STEP
+
     def steps_after(self, content_id: str) -> int | None:
         """How many times the content has been set since it was this, `<flavor asset id>@<version>`; None for another.
 
