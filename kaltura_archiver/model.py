@@ -197,6 +197,7 @@ class Entry:
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
     root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
     partner_id: str = ""
+    thumbnail_version: str = ""  # grows with every other picture; empty where Kaltura tells none
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -528,6 +529,11 @@ class StoredObject:
     def settings(self) -> str:
         """SETTINGS_DUE or SETTINGS_SET where what people have set on flavor assets is kept beside it; else empty."""
         return self.tags.get("settings", "")
+
+    @property
+    def picture(self) -> str:
+        """That the entry's picture has yet to be looked after, as `kaltura_archiver.pictures` writes it; or empty."""
+        return self.tags.get("picture", "")
 
 
 @dataclass(frozen=True)

@@ -297,6 +297,8 @@ def classify(facts: Facts) -> Judgement:
             sound = False
         elif state in HEALTHY and stored is not None and stored.settings == SETTINGS_DUE:
             hint = "repair sets language, label and tags of its flavors again"
+        elif state is State.ARCHIVED and stored is not None and stored.picture:
+            hint = "repair looks after its picture, which may be the placeholder's"
         return Judgement(identity, identity_why, state, why, hint, sound)
 
     if entry.replaced and stored is None:

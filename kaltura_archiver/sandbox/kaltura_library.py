@@ -619,6 +619,8 @@ class Library:
         entry.status = "2"
         entry.duration_ms = content.duration_ms
         entry.updated_at = self.now()
+        if not any(thumb.default for thumb in self.thumbs_of(entry.id)):
+            pictures.show(entry, Picture(content, pictures.USUAL_SECONDS), self.now())
 
     def clone(self, entry: Entry) -> Entry:
         """A copy of an entry, its tags included, with assets of its own that hold the same files at version 12 [R].
