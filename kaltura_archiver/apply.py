@@ -1332,7 +1332,7 @@ class Runner:
         alone = {Step.PUT_ORIGINAL, Step.REMOVE_REPLACED}.isdisjoint(work.steps)
         known = work.picture or pictures.left(work.facts)
         try:
-            found = pictures.look_after(self.kaltura, work.id, known, new=self.options.new_picture)
+            found = pictures.look_after(self.kaltura, work.id, known, new=Step.NEW_PICTURE in work.steps)
             if found.act is not pictures.Act.DOUBT:
                 self.store.set_tags(work.id, picture=None)
         except (KalturaError, StoreError, EntryFailed) as error:
@@ -1398,6 +1398,7 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.KEEP_SETTINGS: Runner._keep_settings,
     Step.SET_FLAVORS: Runner._set_flavors,
     Step.SET_PICTURE: Runner._set_picture,
+    Step.NEW_PICTURE: Runner._set_picture,
     Step.RECORD: Runner._record_found,
 }
 

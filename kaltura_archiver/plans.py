@@ -80,6 +80,7 @@ class Step(StrEnum):
     KEEP_SETTINGS = "keep language, label and tags of the flavors in S3, to set them again afterwards"
     SET_FLAVORS = "set language, label and tags of the flavors again"
     SET_PICTURE = "look after its picture: where it is still the placeholder's, take one of the video"
+    NEW_PICTURE = "take a new picture of the video"
     RECORD = "record with the stored copy which placeholder is in place"
 
     @property
@@ -209,8 +210,9 @@ def _set_flavors(facts: Facts) -> tuple[Step, ...]:
 
 def _picture(due: pictures.Due | None, facts: Facts, options: Options) -> tuple[Step, ...]:
     """What becomes of the picture when the video is back. Before the tag goes, so that a run that is cut is seen."""
-    new = options.new_picture and facts.entry.media_type == MediaType.VIDEO.value
-    return (Step.SET_PICTURE,) if due or new else ()
+    if options.new_picture and facts.entry.media_type == MediaType.VIDEO.value:
+        return (Step.NEW_PICTURE,)
+    return (Step.SET_PICTURE,) if due else ()
 
 
 def _left(facts: Facts, options: Options) -> tuple[Step, ...]:

@@ -292,7 +292,7 @@ def test_a_new_picture_is_taken_whosever_the_old_one_is_and_nothing_deleted(
     left = old.replaced(storage_class="STANDARD")
     old.picture(left, SINCE)
     dry = run("restore", "--id", left.id, "--new-picture")
-    assert "look after its picture" in dry.out
+    assert "take a new picture of the video; remove the tag" in dry.out
     assert sandbox.control.writes() == []
     assert act(run, "restore", left, "--new-picture").outcomes == {left.id: "done"}
     assert sandbox.kaltura.picture(left.id) == frame(left.videos[0])

@@ -322,8 +322,9 @@ def test_repair_records_a_placeholder_that_only_its_bytes_tell() -> None:
 @pytest.mark.parametrize(
     ("known", "answer"),
     [
-        (facts(_READY, stored(), archived=True), [Step.SET_PICTURE]),
-        (facts(_SHOWN, stored(), archived=True, replaced=True), [Step.PUT_ORIGINAL, Step.SET_PICTURE]),
+        (facts(_READY, stored(), archived=True), [Step.NEW_PICTURE]),
+        (facts(_SHOWN, stored(), archived=True, replaced=True), [Step.PUT_ORIGINAL, Step.NEW_PICTURE]),
+        (facts(_IN_PLACE, stored(), archived=True, replaced=True), [Step.PUT_ORIGINAL, Step.NEW_PICTURE]),
         (facts(_READY, stored(), archived=True, media_type=5), DONE),
         (facts(_READY), DONE),
         (facts(_NEWER, stored(), archived=True), NO),
