@@ -1314,12 +1314,14 @@ class Runner:
         work.notes.append(text)
 
 
-def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_run: bool) -> Result:
-    """Tag an entry with the day on which this owner was told that it will be replaced. Never raises for one entry.
+def add_notice(
+    kaltura: Kaltura, entry_id: str, day: date, owner: str, until: date | None, *, dry_run: bool
+) -> Result:  # fmt: skip
+    """Tag an entry with the day on which this owner was told when it will be replaced. Never raises for one entry.
 
     REFUSED, and tagged all the same, where somebody else owns it by now: for them it is no notice.
     """
-    tag = notice_tag(day, owner)
+    tag = notice_tag(day, owner, until)
     outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
     if not dry_run:
         try:
