@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from kaltura_archiver.apply import Runner, extension, require_size
+from kaltura_archiver.apply import Runner, extension
 from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waiting
 from kaltura_archiver.files import check_target, written
 from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
@@ -45,7 +45,6 @@ def download_original(
     else:
         assert original is not None  # noqa: S101 - one of the two is there
         expected_bytes, pieces = runner.kaltura.content(original)
-        require_size(original, expected_bytes)
         taken = Fingerprinter(md5=False)
     begun(expected_bytes)
     with written(target, replace=force) as file:
