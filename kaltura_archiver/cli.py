@@ -1454,6 +1454,10 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
 @selection_options
 @acting_options("--restore")
 @_options(*_THAW, *_SWAP)
+@click.option(
+    "--new-picture", is_flag=True,
+    help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
+)  # fmt: skip
 @pass_app
 def restore(app: App, /, query: Query, **options: Any) -> None:
     """Bring originals back from S3 or Glacier and drop the tag flavors_deleted. Also called restore_from_s3.
