@@ -47,6 +47,8 @@ from kaltura_archiver.report import (
     MORE_FLAVOR_COLUMNS,
     MORE_HEALTH_COLUMNS,
     MORE_LIST_COLUMNS,
+    OLD_HEALTH_COLUMNS,
+    OLD_LIST_COLUMNS,
     RESULT_COLUMNS,
     TASK_COLUMNS,
     Rows,
@@ -574,9 +576,14 @@ def columns_option(function: F) -> F:
     return click.option("--columns", metavar="A,B,…", help="Only these; a wrong name lists all.")(function)
 
 
+legacy_option = click.option("--legacy-columns", "legacy", is_flag=True, help="Rows as kaltura_aws.py printed them.")
+
+
 def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     if asked is None:
         return default
+    if click.get_current_context().params.get("legacy"):
+        raise click.UsageError("--legacy-columns are all of them: leave out --columns", click.get_current_context())
     columns = tuple(name.strip() for name in asked.split(","))
     unknown = [name for name in columns if name not in default + more]
     if unknown:
@@ -994,9 +1001,10 @@ def _tried(app: App) -> str:
 )
 @selection_options
 @columns_option
+@legacy_option
 @format_option
 @pass_app
-def list_entries(app: App, /, query: Query, mode: str, columns: str | None, style: str) -> None:
+def list_entries(app: App, /, query: Query, mode: str, columns: str | None, legacy: bool, style: str) -> None:
     """List entries, or their flavor assets, one row each.
 
     \b
@@ -1006,10 +1014,13 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
       kaltura-archiver list --never-played --columns entry_id,name,tags
       kaltura-archiver list --mode flavor --id 0_abc12345 --format table
     """
+    from kaltura_archiver import legacy as old
+
     if mode == "video":
-        shown = _columns(columns, LIST_COLUMNS, MORE_LIST_COLUMNS)
+        shown = _columns(columns, OLD_LIST_COLUMNS if legacy else LIST_COLUMNS, MORE_LIST_COLUMNS)
     else:
         shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
+    row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
     kaltura = app.kaltura()
     selection = _select(kaltura, query)
     bar = partial(progress, "list", expected=lambda: selection.expected, streamed=style != "table")
@@ -1017,22 +1028,23 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
         if mode == "video":
             with bar(selection) as entries:
                 for entry in entries:
-                    rows.write(list_row(entry))
+                    rows.write(row_of_entry(entry))
         else:
             from kaltura_archiver.survey import flavors_of
 
             with bar(flavors_of(kaltura, selection)) as found:
                 for _, flavors in found:
                     for flavor in flavors:
-                        rows.write(flavor_row(flavor))
+                        rows.write(row_of_flavor(flavor))
     app.exit(_after_selection(selection))
 
 
 @cli.command("count", cls=SelectingCommand)
 @selection_options
+@click.option("--legacy-columns", "legacy", is_flag=True, help="The line that kaltura_aws.py printed.")
 @format_option
 @pass_app
-def count(app: App, /, query: Query, style: str) -> None:
+def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
     """Count the entries that match, with the filter that was used; --max-entries does not limit it.
 
     \b
@@ -1041,10 +1053,19 @@ def count(app: App, /, query: Query, style: str) -> None:
       kaltura-archiver count --tag '!archived_to_s3' --unplayed-for 3
       kaltura-archiver count --played_within 3 --unplayed_for 2
     """
+    from kaltura_archiver.legacy import count_line
+
+    if legacy and style != "tsv":
+        raise click.UsageError(
+            "--legacy-columns is one line without columns: leave out --format", click.get_current_context()
+        )
     selection = _select(app.kaltura(), query)
     number = selection.count()
-    with Rows(COUNT_COLUMNS, style) as rows:
-        rows.write({"count": number, "filter": str(query)})
+    if legacy:
+        click.echo(count_line(number, query))
+    else:
+        with Rows(COUNT_COLUMNS, style) as rows:
+            rows.write({"count": number, "filter": str(query)})
     app.exit(_exit_of_named(selection))
 
 
@@ -1055,9 +1076,12 @@ def count(app: App, /, query: Query, style: str) -> None:
 )
 @click.option("--verified", is_flag=True, help="Look at every stored copy, and tell when it was verified.")
 @columns_option
+@legacy_option
 @format_option
 @pass_app
-def health(app: App, /, query: Query, workers: int, verified: bool, columns: str | None, style: str) -> None:
+def health(
+    app: App, /, query: Query, workers: int, verified: bool, columns: str | None, legacy: bool, style: str
+) -> None:  # fmt: skip
     """Check each entry against S3: a row each, what is wrong also on stderr; exit 1 if one is broken.
 
     Of up to 40 entries each stored copy is looked at, and the message tells when it was last verified. Of more the
@@ -1070,11 +1094,12 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
       kaltura-archiver health --id 0_abc12345 --format table
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
+    from kaltura_archiver import legacy as old
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
-    shown = _columns(columns, HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
+    shown = _columns(columns, OLD_HEALTH_COLUMNS if legacy else HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
@@ -1084,14 +1109,14 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     code = Exit.OK
     with (
         look as looked,
-        Rows(shown, style) as rows,
+        Rows(shown, style, titles=old.HEALTH_TITLES if legacy else None) as rows,
         progress("health", looked, lambda: selection.expected, streamed=style != "table") as found,
     ):
         for facts in found:
             judgement = classify(facts)
             found_code = exit_of_health(judgement)
             code = max(code, found_code, key=_severity)
-            rows.write(health_row(facts, judgement))
+            rows.write(old.health_row(facts, app.settings.bucket) if legacy else health_row(facts, judgement))
             if found_code is not Exit.OK:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
     app.exit(max(_after_selection(selection), code, key=_severity))

@@ -31,6 +31,7 @@ FLAVOR_COLUMNS = ["entry_id", "flavor_id", "original", "size_KB", "created_date"
 HEALTH_COLUMNS = [
     *("entry_id", "status-ok", "original", "orig_status", "archived_to_s3", "flavors_deleted", "created_date"),
     *("s3-size", "orig_KB", "size_match", "message"),
+    *("original_id", "original_bytes", "stored_bytes"),  # which the old tool did not know
 ]
 RESULT_COLUMNS = ["entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail"]
 COLUMNS = {
@@ -234,6 +235,9 @@ def test_a_row_of_health_says_what_is_known(sandbox: Sandbox, run: Run) -> None:
         "s3-size": "5120",
         "orig_KB": "5",
         "size_match": "True",
+        "original_id": original_of(sandbox, entry_id).id,
+        "original_bytes": "5120",
+        "stored_bytes": "5120",
     }
 
 
