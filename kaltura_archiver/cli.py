@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ import click
 
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
+from kaltura_archiver.command_line import ListCommand, OnceEach, SelectingCommand, dashed
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, SelectionError, Stopped, StoreError
@@ -91,23 +91,6 @@ NO_TERMINAL = (
     "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
     "credentials first (aws sts get-session-token), or use a profile without MFA"
 )
-
-
-def dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-class OnceEach(click.Command):
-    """A command that takes an option once: click itself would keep the last one, and say nothing of the others."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            for param, number in Counter(given).items():
-                plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
-                if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
-                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
-        return super().parse_args(ctx, args)
 
 
 class Archiver(OnceEach, click.Group):
@@ -402,6 +385,7 @@ pass_app = click.make_pass_decorator(App)
 @click.option(
     "--log-level",
     "--loglevel",
+    "-l",
     default="INFO",
     show_default=True,
     type=click.Choice(["DEBUG", "INFO", "WARNING", "WARN", "ERROR"], case_sensitive=False),
@@ -470,27 +454,12 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
-class SelectingCommand(OnceEach):
-    """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        folded: list[str] = []
-        for arg in args:
-            if re.fullmatch(r"-?\d", arg) and len(folded) > 1 and folded[-2] == "--status":
-                folded += ["--status", arg]
-            elif arg == "--status" and folded and folded[-1] == "--status":
-                continue  # "--status --status", as the old page had it
-            else:
-                folded.append(arg)
-        return super().parse_args(ctx, folded)
-
-
 _SELECTION = (
-    click.option("--id", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
-    click.option("--idfile", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
-    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
+    click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
+    click.option("--idfile", "-I", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
+    click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
-    click.option("--category", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
+    click.option("--category", "-c", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
     click.option(
         "--exclude-category", "without_categories", multiple=True, type=click.IntRange(1), metavar="ID",
         help="Not in this category or below it.",
@@ -504,17 +473,18 @@ _SELECTION = (
     ),
     click.option("--created-within", type=Years(), metavar="Y", help="Created in the last Y years."),
     click.option("--created-before", type=Years(), metavar="Y", help="Created more than Y years ago."),
-    click.option("--played-within", type=Years(), metavar="Y", help="Last played within Y years."),
+    click.option("--played-within", "-p", type=Years(), metavar="Y", help="Last played within Y years."),
     click.option(
-        "--unplayed-for", type=Years(), metavar="Y", help="Created more than Y years ago and not played since then."
+        "--unplayed-for", "-u", type=Years(), metavar="Y",
+        help="Created more than Y years ago and not played since then.",
     ),
-    click.option("--first-page", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
+    click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
     click.option(
-        "--page-size", type=click.IntRange(1, 500), default=500, show_default=True, metavar="N",
+        "--page-size", "-s", type=click.IntRange(1, 500), default=500, show_default=True, metavar="N",
         help="Entries per page.",
     ),
     click.option(
-        "--max-entries", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
+        "--max-entries", "-M", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
         help="At most N entries; -1: no limit.",
     ),
     click.option(
@@ -663,7 +633,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
         run_log_option,
         bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
-        click.option("--wait-ready", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
+        click.option("--wait-ready", "-w", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
         format_option,
     )  # fmt: skip
 
@@ -995,9 +965,9 @@ def _tried(app: App) -> str:
         return "conditions and tags were not tried: another config tries them just now"
 
 
-@cli.command("list", cls=SelectingCommand)
+@cli.command("list", cls=ListCommand)
 @click.option(
-    "--mode", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
+    "--mode", "-m", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
 )
 @selection_options
 @columns_option
@@ -1037,6 +1007,9 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, lega
                     for flavor in flavors:
                         rows.write(row_of_flavor(flavor))
     app.exit(_after_selection(selection))
+
+
+next(option for option in list_entries.params if option.name == "media_type").opts.remove("-m")
 
 
 @cli.command("count", cls=SelectingCommand)
@@ -1150,7 +1123,7 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 
 
 @cli.command("download")
-@click.option("--id", "entry_id", required=True, metavar="ID", help="The entry.")
+@click.option("--id", "-i", "entry_id", required=True, metavar="ID", help="The entry.")
 @click.option("--output", "-o", metavar="FILE", help="File to write [the entry's id and the original's extension].")
 @click.option(
     "--from",
