@@ -33,6 +33,7 @@ from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, Se
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
+from kaltura_archiver.old_names import in_new_words, is_program, line_instead
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.progress import bytes_progress, progress
 from kaltura_archiver.redact import hide, one_line, redact
@@ -105,6 +106,9 @@ class Archiver(OnceEach, click.Group):
                 param.type = click.Path(readable=False)
         super().add_command(cmd, name)
 
+    def as_options(self, args: list[str]) -> list[str]:
+        return in_new_words(args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         wanted = ALIASES.get(dashed(cmd_name), dashed(cmd_name))
         return next((c for name, c in self.commands.items() if dashed(name) == wanted), None)
@@ -112,6 +116,8 @@ class Archiver(OnceEach, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.parent and (line := line_instead(args)):
+            raise click.UsageError(f"{args[0]} is now: {line}", ctx)
         # The name as registered, so that usage lines do not depend on the spelling.
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
@@ -1673,4 +1679,6 @@ def main() -> None:
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))
+    if is_program(sys.argv[0]):
+        sys.argv.insert(1, sys.argv[0])  # a link of that name: what it does is told by it
     cli()
