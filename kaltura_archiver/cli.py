@@ -87,6 +87,7 @@ STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
 MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
+MAX_PAGE_SIZE = 500  # of a search (kaltura-api 3.4)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 NO_TERMINAL = (
     "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
@@ -460,6 +461,12 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
+def _page_size(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if value > MAX_PAGE_SIZE:
+        log.warning("--page-size %d: Kaltura gives %d at most; that many are asked for", value, MAX_PAGE_SIZE)
+    return min(value or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
 _SELECTION = (
     click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
     click.option("--idfile", "-I", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
@@ -486,8 +493,8 @@ _SELECTION = (
     ),
     click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
     click.option(
-        "--page-size", "-s", type=click.IntRange(1, 500), default=500, show_default=True, metavar="N",
-        help="Entries per page.",
+        "--page-size", "-s", type=click.IntRange(0), default=MAX_PAGE_SIZE, show_default=True, metavar="N",
+        callback=_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
     ),
     click.option(
         "--max-entries", "-M", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
@@ -905,8 +912,15 @@ def config(app: App, /, style: str) -> None:
                 kaltura.session_user,
                 "KALTURA_USERID" if kaltura.session_user == settings.user_id else "the app token's own",
             )
+        if not kaltura.session_user:
+            log.warning(
+                "kaltura: KALTURA_USERID is not set, so nobody signs in here: what is done is entered under no user; "
+                "set it to a user of account %s, best one of this tool's own",
+                settings.partner_id,
+            )
         way = "an app token" if settings.app_token_id else "the admin secret"
-        return f"{settings.service_url}, partner {settings.partner_id}, by {way}"
+        user = kaltura.session_user or "nobody"
+        return f"{settings.service_url}, partner {settings.partner_id}, by {way}, as {user}"
 
     def bucket() -> str:
         app.store().head("0_kaltura_archiver_test")
@@ -1130,7 +1144,13 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 
 @cli.command("download")
 @click.option("--id", "-i", "entry_id", required=True, metavar="ID", help="The entry.")
-@click.option("--output", "-o", metavar="FILE", help="File to write [the entry's id and the original's extension].")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    help="File to write [the entry's id and the original's extension]; - is stdout, and a log line tells the rest.",
+)
+@click.option("--tmp", "folder", metavar="DIR", help="Folder of the file where --output does not name it [this one].")
 @click.option(
     "--from",
     "source",
@@ -1141,7 +1161,9 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @pass_app
-def download(app: App, /, entry_id: str, output: str | None, source: str, force: bool) -> None:
+def download(
+    app: App, /, entry_id: str, output: str | None, folder: str | None, source: str, force: bool
+) -> None:  # fmt: skip
     """Fetch the original of one entry to a local file; its path, size and SHA-256 are printed.
 
     Exit status 3 where it is the placeholder, which --from kaltura fetches, too.
@@ -1150,12 +1172,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
     Examples:
       kaltura-archiver download --id 0_abc12345
       kaltura-archiver download --id 0_abc12345 --from s3 -o lecture.mp4
+      kaltura-archiver download --id 0_abc12345 --output - | ffprobe -
       kaltura-archiver download --id 0_abc12345 --from kaltura --force
     """  # fmt: skip
     from kaltura_archiver.download import download_original
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"--id: {entry_id[:40]!r} is not an entry id")
+    if output and folder:
+        raise click.UsageError("--output names the file with its folder: leave out --tmp", click.get_current_context())
+    if output == "-" and sys.stdout.isatty():
+        raise click.UsageError("a video is nothing for a terminal: name a file", click.get_current_context())
     runner = make_runner(app, Command.S3COPY, Options(now=time.time()))
     size: list[int] = []
     with (
@@ -1163,14 +1190,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
         row, hidden = download_original(
-            runner, entry_id, Path(output) if output else None, source=source, force=force, begun=size.append
+            runner, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
         )
-    with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
-        rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
+    if output == "-":
+        log.info("wrote %s to stdout, from %s: %d bytes, sha256 %s", *row[:-1])
+    else:
+        with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
+            rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
     if hidden:
         log.warning(
             "%s is the placeholder, not the video of %s, which is in S3 if anywhere: --from s3",
-            row[-1], entry_id,
+            "this" if output == "-" else row[-1], entry_id,
         )  # fmt: skip
     app.exit(Exit.WAITING if hidden else Exit.OK)
 

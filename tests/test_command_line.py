@@ -80,6 +80,21 @@ def test_another_mode_is_refused_with_those_that_there_are(sandbox: Sandbox, run
     assert says in refused(sandbox, run(*words.split()))
 
 
+@pytest.mark.parametrize(
+    ("given", "asked", "word"), [(0, 500, False), (500, 500, False), (501, 500, True), (1, 1, False)]
+)
+def test_a_page_has_at_most_500_entries_and_0_is_that_too(
+    sandbox: Sandbox, run: Run, library: list[str], given: int, asked: int, word: bool
+) -> None:
+    ran = run("list", "--page_size", given)
+    assert [row["entry_id"] for row in ran.rows] == library[:3]
+    sizes = {r.parameters["pager"]["pageSize"] for r in sandbox.control.requests("eSearch.searchEntry")}
+    assert sizes == {str(asked)}
+    assert ("--page-size 501: Kaltura gives 500 at most" in ran.err) is word
+    assert (ran.code, bool(ran.err)) == (0, word)
+    assert run("list", "--page_size", -1).code == 2
+
+
 # Beginnings, as argparse read them for the old tool
 
 

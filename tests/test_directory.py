@@ -576,7 +576,12 @@ def test_the_options_of_puldap_are_understood(on_campus: Slapd, tmp_path: Path) 
     assert (tmp_path / "found.tsv").read_text() == "ou\tmail\nHistory\tjdoe@example.edu\n"
     assert ask("ldapsearch", "uid=jdoe", "ou", "-o", "found.tsv").out == ""
     assert (tmp_path / "found.tsv").read_text() == "ou\nHistory\n"
+    assert (tmp_path / "found.tsv").stat().st_mode & 0o777 == 0o600
     assert_refused(ask("ldapsearch", "uid=jdoe", "-o", "."), "cannot write .")
+    (tmp_path / "link").symlink_to("found.tsv")
+    assert_refused(ask("ldapsearch", "uid=jdoe", "-o", "link"), "cannot write link: it is a link")
+    assert_refused(ask("ldapsearch", "uid=(", "-o", "none.tsv"))
+    assert not (tmp_path / "none.tsv").exists()
     assert_refused(ask("ldapsearch"), "FILTER")
 
 
