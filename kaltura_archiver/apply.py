@@ -64,7 +64,7 @@ from kaltura_archiver.placeholders import Placeholder, Placeholders
 from kaltura_archiver.plans import CROWDED, Command, Options, Plan, Step, plan_for, unnoticed
 from kaltura_archiver.proof import Verdict, compare, compare_own
 from kaltura_archiver.reading import with_original_read
-from kaltura_archiver.states import holds_placeholder, identify, settles_in, sizes_agree
+from kaltura_archiver.states import holds_placeholder, identify, settles_in
 from kaltura_archiver.store import Store
 from kaltura_archiver.streams import (
     Fingerprint,
@@ -527,7 +527,6 @@ class Runner:
     def _copied(self, work: _Work) -> Fingerprint:
         original, landing = work.original, Landing()
         size, pieces = self.kaltura.content(original, landing)
-        require_size(original, size)
         if alike := self.placeholders.of_size(size):
             content = b"".join(pieces)
             if hashlib.sha256(content).hexdigest() in {placeholder.sha256 for placeholder in alike}:
@@ -984,7 +983,6 @@ class Runner:
         kept = self.store.head(key, with_tags=False)
         with self._transfers:
             size, pieces = self.kaltura.content(original)
-            require_size(original, size)
             with closing(self._while_current(original, pieces)) as current:
                 if kept:  # by a run that was cut: it is looked at like any other
                     found = fingerprint(current, self.store.fingerprinter(kept))
@@ -1314,12 +1312,14 @@ class Runner:
         work.notes.append(text)
 
 
-def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_run: bool) -> Result:
-    """Tag an entry with the day on which this owner was told that it will be replaced. Never raises for one entry.
+def add_notice(
+    kaltura: Kaltura, entry_id: str, day: date, owner: str, until: date | None, *, dry_run: bool
+) -> Result:  # fmt: skip
+    """Tag an entry with the day on which this owner was told when it will be replaced. Never raises for one entry.
 
     REFUSED, and tagged all the same, where somebody else owns it by now: for them it is no notice.
     """
-    tag = notice_tag(day, owner)
+    tag = notice_tag(day, owner, until)
     outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
     if not dry_run:
         try:
@@ -1379,19 +1379,6 @@ def _frozen_again(stored: StoredObject) -> Waiting:
 def same_object(now: StoredObject, then: StoredObject) -> bool:
     """Whether an object is the one that it was, by what S3 itself keeps about it."""
     return (now.size_bytes, now.etag, now.crc64nvme) == (then.size_bytes, then.etag, then.crc64nvme)
-
-
-def require_size(original: FlavorAsset, size_bytes: int) -> None:
-    """Raise EntryFailed unless a download of that many bytes can be this original, by what Kaltura says of its size."""
-    kb = original.size_kb or 0
-    if original.size_bytes:
-        known, agrees = f"{original.size_bytes}", size_bytes == original.size_bytes
-    else:
-        # Of a small file whole KB are more than 3 %; just after an upload Kaltura tells bytes here (kaltura-api 4.3).
-        agrees = not kb or sizes_agree(kb, size_bytes) or abs(kb * 1024 - size_bytes) <= 1024 or size_bytes == kb
-        known = f"about {kb} KB"
-    if not agrees:
-        raise EntryFailed(f"the download has {size_bytes} bytes, Kaltura says {known}; nothing was stored")
 
 
 def _failed(temporary: Entry | None) -> bool:

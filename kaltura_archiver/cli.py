@@ -261,12 +261,26 @@ def _complain(text: str, code: int) -> int:
     return code
 
 
+class Stop(threading.Event):
+    """Whether a run is asked to end. A signal handler says so by `asked`, without any lock; whoever waits is woken by
+    `set` a moment later.
+    """
+
+    asked = False
+
+    def is_set(self) -> bool:
+        return self.asked or super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set() or super().wait(timeout)
+
+
 @dataclass
 class App:
     """What the commands share: the settings, read when first needed, and the way to stop."""
 
     env_file: str | None
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Stop = field(default_factory=Stop)
     signal: int = 0
     bandwidth: Bandwidth = field(init=False)
     calls: AbstractContextManager[object] | None = None  # entered for the time of each call to Kaltura
@@ -326,6 +340,7 @@ class App:
             if self.signal and number == signal.SIGINT:
                 _end_at_once(number, frame)
             self.signal = number
+            self.stop.asked = True
             asked.put(True)
 
         def heed() -> None:

@@ -52,7 +52,9 @@ PLACEHOLDER_COLUMNS = ("file", "bytes", "seconds", "sha256")
 @click.option("--column", "named", multiple=True, metavar="C=NAME", help="Column C is called NAME here: mail=email.")
 @click.option("--send", is_flag=True, help="Send the messages by SMTP_SERVER, instead of writing .eml files.")
 @click.option(
-    "--mark", is_flag=True, help="With --send: tag what each message sent tells of: notice_<today>_<mark of the owner>."
+    "--mark",
+    is_flag=True,
+    help="With --send: tag what each message sent tells of: notice_<today>_<mark of the owner>_until_<day named>.",
 )
 @click.option(
     "--per-minute",

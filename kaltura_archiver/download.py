@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from kaltura_archiver.apply import Runner, extension, require_size
+from kaltura_archiver.apply import Runner, extension
 from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waiting
 from kaltura_archiver.files import check_target, written
 from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
@@ -52,7 +52,6 @@ def download_original(
     else:
         assert original is not None  # noqa: S101 - one of the two is there
         expected_bytes, pieces = runner.kaltura.content(original)
-        require_size(original, expected_bytes)
         taken = Fingerprinter(md5=False)
     begun(expected_bytes)
     with nullcontext(sys.stdout.buffer) if path == STDOUT else written(Path(path), replace=force) as file:

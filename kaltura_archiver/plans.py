@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 
 from kaltura_archiver.filters import YEAR_SECONDS, Plays
@@ -11,6 +11,7 @@ from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
+    NOTICE_PREFIX,
     REPLACED_TAG,
     RETRIEVAL_TIERS,
     SETTINGS_DUE,
@@ -319,8 +320,13 @@ def _restored(facts: Facts, plays: Plays) -> str:
 
 
 def unnoticed(facts: Facts, options: Options) -> str:
-    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have."""
+    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have.
+
+    A day that a notice named is kept whether that is asked for or not.
+    """
     entry = facts.entry
+    if (until := entry.promised_until) and options.now < _end_of(until):
+        return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
     if options.noticed_before_seconds is None:
         return ""
     day = entry.noticed_on
@@ -329,7 +335,7 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
     if not entry.plays_known:
         return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
-    noticed = datetime.combine(day, time.min, UTC).timestamp()
+    noticed = _end_of(day) - DAY_SECONDS
     if entry.created_at >= noticed + DAY_SECONDS:
         # A clone carries the tags of its source: that one was announced, this one never.
         return f"the notice of {day} is older than the entry: it is of what this is a clone of (--noticed-before)"
@@ -338,11 +344,15 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return f"played since the notice of {day} (--noticed-before)"
     if facts.stored and (facts.stored.restored_at or 0) >= noticed:
         return f"restored since the notice of {day} (--noticed-before)"
-    # From the end of that day: so the date that the owner was told is kept in every time zone.
-    if options.now < noticed + DAY_SECONDS + options.noticed_before_seconds:
+    if options.now < _end_of(day) + options.noticed_before_seconds:
         days = options.noticed_before_seconds / DAY_SECONDS
         return f"the notice of {day} is not {days:g} days old (--noticed-before)"
     return ""
+
+
+def _end_of(day: date) -> float:
+    """The second, as Unix time, in which this day is over in UTC: until then a date is kept in every time zone."""
+    return datetime.combine(day, time.min, UTC).timestamp() + DAY_SECONDS
 
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
