@@ -636,6 +636,7 @@ lookers_option = click.option(
     "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
     help="Copies looked at at a time.",
 )  # fmt: skip
+all_option = click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
 no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
 cluster_options = _options(
     click.option(
@@ -664,7 +665,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
     return _options(
         dry_run_option,
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
-        click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion."),
+        all_option,
         workers_option,
         cluster_options,
         no_lock_option,
@@ -1494,30 +1495,32 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
 @selection_options
 @click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
 @click.option("--request", is_flag=True, help="Ask frozen copies to thaw.")
-@_options(*_THAW[:2])
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
+@_options(
+    *_THAW[:2],
+    dry_run_option,
+    all_option,
+    workers_option,
+    cluster_options,
+    no_lock_option,
+    run_log_option,
+    bandwidth_option,
+    format_option,
 )
-@cluster_options
-@no_lock_option
-@run_log_option
-@bandwidth_option
-@format_option
 @pass_app
 def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> None:
     """Read stored copies back and compare them with their checksums; exit 1 if one is damaged.
 
-    Each copy found whole is tagged verified-at. Frozen copies are not readable now: they are told, and with --request
-    asked to thaw.
+    A dry run reads and compares, too, and tells what it found. With --no-dry-run that is recorded: a copy found whole
+    is tagged verified-at, a damaged one is marked, and nothing rests on it any more. Frozen copies are not readable
+    now: they are told, and with --request --no-dry-run asked to thaw, which AWS charges for.
 
     \b
     Examples:
-      kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --sample 5%
-      kaltura-archiver verify --id 0_abc12345 --request --tier standard
-      kaltura-archiver verify --tag flavors_deleted --max-entries -1 --bandwidth 20M
+      kaltura-archiver verify --tag archived_to_s3 --sample 5%
+      kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --bandwidth 20M --no-dry-run
+      kaltura-archiver verify --id 0_abc12345 --request --tier standard --no-dry-run
     """
-    draw = _sampler(sample)
-    _run(app, Command.VERIFY, query, dry_run=False, acting=False, everything=True, draw=draw, **options)
+    _run(app, Command.VERIFY, query, acting=False, draw=_sampler(sample), **options)
 
 
 def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:

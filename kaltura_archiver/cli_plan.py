@@ -25,6 +25,7 @@ from kaltura_archiver.cli import (
     _after_selection,
     _options,
     _severity,
+    all_option,
     bandwidth_option,
     cli,
     dry_run_option,
@@ -93,7 +94,7 @@ def _account(app: App, command: Command, placeholders: Placeholders) -> dict[str
     "--output", "-o", required=True, metavar="FILE", help="File to write, readable by you alone; - is stdout."
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
-@click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
+@all_option
 @lookers_option
 @_options(*_COPY, min_age_option, noticed_option, placeholder_map_option, *_THAW, *_SWAP[2:])
 @keep_options
