@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,7 +29,17 @@ from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.envfile import read_text
-from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, SelectionError, Stopped, StoreError
+from kaltura_archiver.errors import (
+    TOLERABLE,
+    ArchiverError,
+    ConfigError,
+    Exit,
+    Locked,
+    SelectionError,
+    Stopped,
+    StoreError,
+    worst,
+)
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
@@ -51,8 +61,8 @@ from kaltura_archiver.report import (
     TASK_COLUMNS,
     Rows,
     Totals,
-    exit_of,
     exit_of_health,
+    exits_of,
     flavor_row,
     health_message,
     health_row,
@@ -283,6 +293,14 @@ class Stop(threading.Event):
         return self.is_set() or super().wait(timeout)
 
 
+class Ended(click.exceptions.Exit):
+    """The end of a command with the status `told`; the log of its run keeps what it would be without --tolerate."""
+
+    def __init__(self, code: Exit, told: Exit) -> None:
+        super().__init__(int(told))
+        self.untolerated = code
+
+
 @dataclass
 class App:
     """What the commands share: the settings, read when first needed, and the way to stop."""
@@ -292,6 +310,7 @@ class App:
     signal: int = 0
     bandwidth: Bandwidth = field(init=False)
     calls: AbstractContextManager[object] | None = None  # entered for the time of each call to Kaltura
+    tolerated: frozenset[Exit] = frozenset()  # see --tolerate
     _settings: Settings | None = None
 
     def __post_init__(self) -> None:
@@ -376,10 +395,14 @@ class App:
         except Stopped:
             self.exit(Exit.INTERRUPTED)
 
-    def exit(self, code: Exit) -> NoReturn:
+    def exit(self, *codes: Exit, tolerant: bool = True) -> NoReturn:
+        """End with the worst of these, less what --tolerate names; a signal has the last word.
+
+        Not `tolerant`: it is the run that failed, and not its entries.
+        """
         if self.signal:
-            code = Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
-        raise click.exceptions.Exit(int(code))
+            codes = (Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED,)
+        raise Ended(worst(codes), worst(set(codes) - self.tolerated) if tolerant else worst(codes))
 
 
 def _end_at_once(number: int, frame: object) -> NoReturn:
@@ -562,7 +585,7 @@ def selection_options(function: F) -> F:
 
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    return _options(*_SELECTION)(cast(F, wrapper))
+    return _options(*_SELECTION, tolerate_option)(cast(F, wrapper))
 
 
 def format_option(function: F) -> F:
@@ -618,6 +641,26 @@ def _map(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
 placeholder_map_option = click.option(
     "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
     help="Other placeholders by category or language [PLACEHOLDER_MAP].",
+)  # fmt: skip
+
+
+def _tolerate(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    known = {str(int(code)): code for code in TOLERABLE}
+    words = [word.strip() for word in value.split(",")]
+    for word in words:
+        if word not in known:
+            raise click.BadParameter(
+                f"{word!r} is none of 1, 3 and 4, which tell how entries ended; with any other status the command "
+                "itself was not done, and nothing should go on as if it were", ctx, param,
+            )  # fmt: skip
+    ctx.ensure_object(App).tolerated = frozenset(known[word] for word in words)
+
+
+tolerate_option = click.option(
+    "--tolerate", metavar="N,…", expose_value=False, callback=_tolerate,
+    help="End with 0 instead of these exit codes, of 1, 3 and 4.",
 )  # fmt: skip
 bandwidth_option = click.option(
     "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
@@ -874,26 +917,26 @@ def _select(kaltura: Kaltura, query: Query) -> Selection:
     return Selection(kaltura, query)
 
 
-def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
-    """Warn of what a selection left out; the exit status that this alone would give.
+def _after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:
+    """Warn of what a selection left out; the exit statuses that this alone would give.
 
     `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
     """
     if not selection.selected and not selection.unknown and not selection.recycled:
         log.warning("no entry matches: %s", selection.query)
-    code = _exit_of_named(selection)
+    codes = _exits_of_named(selection)
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")
         if limited and source is not click.core.ParameterSource.COMMANDLINE:
-            code = max(code, Exit.LIMIT, key=_severity)
-    return code
+            codes.add(Exit.LIMIT)
+    return codes
 
 
-def _exit_of_named(selection: Selection) -> Exit:
+def _exits_of_named(selection: Selection) -> set[Exit]:
     """What ids that were named, and lead nowhere, make of the exit status."""
-    failed = selection.unknown or selection.odd
-    return Exit.FAILED if failed else Exit.WAITING if selection.recycled else Exit.OK
+    found = {Exit.FAILED: selection.unknown or selection.odd, Exit.WAITING: selection.recycled}
+    return {code for code, ids in found.items() if ids}
 
 
 def _not_begun(selection: Selection) -> Iterator[Result]:
@@ -1041,7 +1084,7 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
                 for _, flavors in found:
                     for flavor in flavors:
                         rows.write(flavor_row(flavor))
-    app.exit(_after_selection(selection))
+    app.exit(*_after_selection(selection))
 
 
 @cli.command("count", cls=SelectingCommand)
@@ -1061,7 +1104,7 @@ def count(app: App, /, query: Query, style: str) -> None:
     number = selection.count()
     with Rows(COUNT_COLUMNS, style) as rows:
         rows.write({"count": number, "filter": str(query)})
-    app.exit(_exit_of_named(selection))
+    app.exit(*_exits_of_named(selection))
 
 
 @cli.command("health", cls=SelectingCommand)
@@ -1097,7 +1140,7 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
         kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
     )  # fmt: skip
-    code = Exit.OK
+    codes: set[Exit] = set()
     with (
         look as looked,
         Rows(shown, style) as rows,
@@ -1105,16 +1148,12 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     ):
         for facts in found:
             judgement = classify(facts)
-            found_code = exit_of_health(judgement)
-            code = max(code, found_code, key=_severity)
+            code = exit_of_health(judgement)
+            codes.add(code)
             rows.write(health_row(facts, judgement))
-            if found_code is not Exit.OK:
+            if code is not Exit.OK:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    app.exit(max(_after_selection(selection), code, key=_severity))
-
-
-def _severity(code: Exit) -> int:
-    return (Exit.OK, Exit.LIMIT, Exit.WAITING, Exit.FAILED).index(code)
+    app.exit(*_after_selection(selection), *codes)
 
 
 @cli.command("explain")
@@ -1218,13 +1257,13 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
 class Work:
     """What a run is to do: `ids` in their order; of other entries it is `known` already how they end.
 
-    `code` is the exit status that this alone would give. `saw` is told every result, and may set `stopped`: then no
+    `codes` are the exit statuses that this alone would give. `saw` is told every result, and may set `stopped`: then no
     further entry is begun, and the run ends as at a safety limit.
     """
 
-    def __init__(self, ids: Sequence[str], code: Exit = Exit.OK, known: Sequence[Result] = ()) -> None:
+    def __init__(self, ids: Sequence[str], codes: Iterable[Exit] = (), known: Sequence[Result] = ()) -> None:
         self.ids = ids
-        self.code = code
+        self.codes = codes
         self.known = known
         self.stopped = False
 
@@ -1305,7 +1344,6 @@ def perform(
         app.exit_when_stopped(),
     ):  # fmt: skip
         work = choose(runner)
-        code = work.code
         if work.ids and lock and not work.stopped:
             runner.remove_leftovers(work.ids, lock.others)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
@@ -1334,8 +1372,6 @@ def perform(
                 totals.add(result)
         if fleet and fleet.has_losses() and lock:
             runner.remove_leftovers(work.ids, partial(lock.others, ended=True))
-        if stdout.failure:
-            code = Exit.FAILED
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1348,14 +1384,17 @@ def perform(
         if fleet and fleet.lost:
             log.error("not finished: %s; run the command again", fleet.lost)
             line += f"; not finished, {left} entries were not begun"
-            code = Exit.FAILED
         fields: dict[str, Any] = {"mode": mode, "kind": "run", "action": str(command)}
         if not options.dry_run:
             fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
         log.info("%s", line, extra=fields)
         if lock and lock.lost:
             app.exit(Exit.LOCKED)
-        app.exit(Exit.LIMIT if work.stopped else max(code, exit_of(totals.outcomes), key=_severity))
+        if work.stopped:
+            app.exit(Exit.LIMIT, tolerant=False)
+        if stdout.failure or (fleet and fleet.lost):
+            app.exit(Exit.FAILED, tolerant=False)
+        app.exit(*work.codes, *exits_of(totals.outcomes))
 
 
 def _under_way(runner: Runner, totals: Totals, stop: threading.Event) -> Iterator[str]:

@@ -24,7 +24,6 @@ from kaltura_archiver.cli import (
     Work,
     _after_selection,
     _options,
-    _severity,
     all_option,
     bandwidth_option,
     cli,
@@ -43,6 +42,7 @@ from kaltura_archiver.cli import (
     price_options,
     run_log_option,
     selection_options,
+    tolerate_option,
     workers_option,
 )
 from kaltura_archiver.config import check_placeholder
@@ -53,7 +53,7 @@ from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome
 from kaltura_archiver.plans import Command, Options, Plan
 from kaltura_archiver.progress import progress
-from kaltura_archiver.report import exit_of
+from kaltura_archiver.report import exits_of
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Result, Runner
@@ -150,10 +150,10 @@ def plan(
         with planned as found, progress("plan", found, lambda: selection.expected) as counted:
             for facts, what in counted:
                 body.write(f"{writer.entry(facts, what)}\n")
-        code = _after_selection(selection, limited=True)
+        codes = _after_selection(selection, limited=True)
         finish(writer.first(), writer.last())
     log.info("plan: %s; nothing was changed: apply acts", writer)
-    app.exit(max(code, exit_of(writer.outcomes), key=_severity))
+    app.exit(*codes, *exits_of(writer.outcomes))
 
 
 def _refuse_options_of_others(action: str, ours: set[str], all_of_them: set[str]) -> None:
@@ -292,8 +292,9 @@ class Part(click.ParamType[tuple[float, str]]):
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
 @_options(
-    workers_option, no_lock_option, run_log_option, bandwidth_option, placeholder_map_option, format_option, *_SWAP[:2]
-)
+    workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
+    format_option, *_SWAP[:2],
+)  # fmt: skip
 @keep_options
 @pass_app
 def apply(

@@ -285,6 +285,12 @@ def _verified(facts: Facts) -> str:
     return f"verified {(facts.stored.verified_at if facts.stored else '')[:10] or 'never'}"
 
 
+# What an outcome makes of the exit status, where it is not 0.
+EXITS = {Outcome.FAILED: Exit.FAILED} | dict.fromkeys(
+    (Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED), Exit.WAITING
+)
+
+
 def result_row(result: Result) -> dict[str, Cell]:
     return {
         "entry_id": result.entry_id,
@@ -296,14 +302,9 @@ def result_row(result: Result) -> dict[str, Cell]:
     }
 
 
-def exit_of(outcomes: Iterable[Outcome]) -> Exit:
-    """The exit status that these outcomes add up to: the worst one."""
-    found = set(outcomes)
-    if Outcome.FAILED in found:
-        return Exit.FAILED
-    if found & {Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED}:
-        return Exit.WAITING
-    return Exit.OK
+def exits_of(outcomes: Iterable[Outcome]) -> set[Exit]:
+    """The exit statuses that these outcomes add up to."""
+    return {EXITS.get(outcome, Exit.OK) for outcome in outcomes}
 
 
 def exit_of_health(judgement: Judgement) -> Exit:
