@@ -44,6 +44,7 @@ from kaltura_archiver.model import (
     UNREADABLE,
     VERSION_STEP,
     Availability,
+    Cause,
     Entry,
     EntryStatus,
     Evidence,
@@ -106,6 +107,7 @@ class Result:
     facts: Facts | None = None
     steps: tuple[Step, ...] = ()
     ended_at: float = 0.0
+    cause: Cause | None = None
 
     @property
     def last_played_at(self) -> int | None:
@@ -269,7 +271,7 @@ class Runner:
     def one(self, entry_id: str) -> Result:
         """Do the command's work on one entry. Never raises for what is wrong with one entry."""
         work: _Work | None = None
-        state = ""
+        state, cause = "", None
         outcome, detail, settled = Outcome.FAILED, "", False
         try:
             for _ in range(MAX_PLANS):
@@ -277,7 +279,7 @@ class Runner:
                 entry_id = facts.entry.id  # the true one, however it was spelled
                 if self._waited_to_settle(facts, plan):
                     facts, plan = self._plan(entry_id)
-                state = state or plan.state
+                state, cause = state or plan.state, plan.cause
                 moved = work.bytes_moved if work else 0
                 work = _Work(facts, plan.steps, bytes_moved=moved)
                 try:
@@ -314,8 +316,9 @@ class Runner:
         if work is None:
             return Result(entry_id, state, outcome, detail, ended_at=time.time())
         return Result(
-            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time()
-        )
+            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time(),
+            cause,
+        )  # fmt: skip
 
     def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
         """Tell of an entry that is not begun, since it is not what the plan was made for."""

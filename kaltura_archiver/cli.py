@@ -750,8 +750,9 @@ _THAW = (
     ),
 )  # fmt: skip
 min_age_option = click.option(
-    "--min-age-years", type=Years(), default=3, show_default=True, metavar="Y",
-    help="Leave entries alone that were created less than Y years ago.",
+    "--min-age-years", type=Years(), metavar="Y",
+    help="Leave entries alone that were created less than Y years ago [3; with --created-before or --unplayed-for: "
+    "what these say].",
 )  # fmt: skip
 noticed_option = click.option(
     "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
@@ -1283,6 +1284,8 @@ def _run(
     if acting and dry_run and context.get_parameter_source("dry_run") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--dry-run contradicts the old flag that acts", context)
     need_criteria(str(command), query, everything=everything)
+    if "min_age_years" in options:
+        options["min_age_years"] = min_age_years(query, options["min_age_years"])
     if command.heeds_keep:
         options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
 
@@ -1310,6 +1313,14 @@ def _run(
         app, command, settings, choose, selection=str(query), shard=query.shard, workers=workers, style=style,
         no_lock=no_lock, no_run_log=no_run_log, start_fleet=start_fleet,
     )  # fmt: skip
+
+
+def min_age_years(query: Query, asked: float | None) -> float:
+    """How old an entry has to be to be replaced: as asked for, else as the selection says, else 3 years."""
+    if asked is not None:
+        return asked
+    selected_by_age = query.created_until is not None or query.unplayed_since is not None
+    return 0.0 if selected_by_age else Options.min_age_years
 
 
 def need_criteria(command: str, query: Query, *, everything: bool) -> None:

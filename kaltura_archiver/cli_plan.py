@@ -33,6 +33,7 @@ from kaltura_archiver.cli import (
     keep_options,
     lookers_option,
     min_age_option,
+    min_age_years,
     need_criteria,
     no_lock_option,
     noticed_option,
@@ -134,7 +135,7 @@ def plan(
             )
         check_target(Path(output))
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
-    options["keep"] = kept
+    options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
     placeholders = _placeholders(app, command)
     terms = terms_of(command, settings, query, _account(app, command, placeholders))

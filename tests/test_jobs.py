@@ -296,6 +296,15 @@ def test_the_archive_job_archives_all_but_the_entry_that_fails(
     assert not {young, other, bad} & set(sandbox.s3.keys())
 
 
+def test_two_years_are_two_years(sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]) -> None:
+    entry_id = sandbox.add("initial", age_years=2.5)
+    job, ran = real("archive", N_YEARS="2", DOIT="true", MIN_AGE_YEARS="3")
+    assert (job.code, ran[4].outcomes) == (0, {entry_id: "skipped"})
+    assert "skipped 1 (1 too young: --min-age-years)" in ran[4].err
+    job, ran = real("archive", N_YEARS="2", DOIT="true")
+    assert (job.code, ran[4].outcomes) == (0, {entry_id: "done"})
+
+
 def test_an_entry_without_original_keeps_no_other_from_being_replaced(
     sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
 ) -> None:
