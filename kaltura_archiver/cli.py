@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,7 +29,17 @@ from kaltura_archiver.bandwidth import Bandwidth, Timetable
 from kaltura_archiver.command_line import ListCommand, OnceEach, SelectingCommand, dashed
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.envfile import read_text
-from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, SelectionError, Stopped, StoreError
+from kaltura_archiver.errors import (
+    TOLERABLE,
+    ArchiverError,
+    ConfigError,
+    Exit,
+    Locked,
+    SelectionError,
+    Stopped,
+    StoreError,
+    worst,
+)
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
@@ -54,8 +64,8 @@ from kaltura_archiver.report import (
     TASK_COLUMNS,
     Rows,
     Totals,
-    exit_of,
     exit_of_health,
+    exits_of,
     flavor_row,
     health_message,
     health_row,
@@ -275,6 +285,14 @@ class Stop(threading.Event):
         return self.is_set() or super().wait(timeout)
 
 
+class Ended(click.exceptions.Exit):
+    """The end of a command with the status `told`; the log of its run keeps what it would be without --tolerate."""
+
+    def __init__(self, code: Exit, told: Exit) -> None:
+        super().__init__(int(told))
+        self.untolerated = code
+
+
 @dataclass
 class App:
     """What the commands share: the settings, read when first needed, and the way to stop."""
@@ -284,6 +302,7 @@ class App:
     signal: int = 0
     bandwidth: Bandwidth = field(init=False)
     calls: AbstractContextManager[object] | None = None  # entered for the time of each call to Kaltura
+    tolerated: frozenset[Exit] = frozenset()  # see --tolerate
     _settings: Settings | None = None
 
     def __post_init__(self) -> None:
@@ -368,10 +387,14 @@ class App:
         except Stopped:
             self.exit(Exit.INTERRUPTED)
 
-    def exit(self, code: Exit) -> NoReturn:
+    def exit(self, *codes: Exit, tolerant: bool = True) -> NoReturn:
+        """End with the worst of these, less what --tolerate names; a signal has the last word.
+
+        Not `tolerant`: it is the run that failed, and not its entries.
+        """
         if self.signal:
-            code = Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
-        raise click.exceptions.Exit(int(code))
+            codes = (Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED,)
+        raise Ended(worst(codes), worst(set(codes) - self.tolerated) if tolerant else worst(codes))
 
 
 def _end_at_once(number: int, frame: object) -> NoReturn:
@@ -547,7 +570,7 @@ def selection_options(function: F) -> F:
 
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    return _options(*_SELECTION)(cast(F, wrapper))
+    return _options(*_SELECTION, tolerate_option)(cast(F, wrapper))
 
 
 def format_option(function: F) -> F:
@@ -609,6 +632,26 @@ placeholder_map_option = click.option(
     "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
     help="Other placeholders by category or language [PLACEHOLDER_MAP].",
 )  # fmt: skip
+
+
+def _tolerate(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    known = {str(int(code)): code for code in TOLERABLE}
+    words = [word.strip() for word in value.split(",")]
+    for word in words:
+        if word not in known:
+            raise click.BadParameter(
+                f"{word!r} is none of 1, 3 and 4, which tell how entries ended; with any other status the command "
+                "itself was not done, and nothing should go on as if it were", ctx, param,
+            )  # fmt: skip
+    ctx.ensure_object(App).tolerated = frozenset(known[word] for word in words)
+
+
+tolerate_option = click.option(
+    "--tolerate", metavar="N,…", expose_value=False, callback=_tolerate,
+    help="End with 0 instead of these exit codes, of 1, 3 and 4.",
+)  # fmt: skip
 bandwidth_option = click.option(
     "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
     help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
@@ -626,6 +669,7 @@ lookers_option = click.option(
     "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
     help="Copies looked at at a time.",
 )  # fmt: skip
+all_option = click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
 no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
 cluster_options = _options(
     click.option(
@@ -654,7 +698,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
     return _options(
         dry_run_option,
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
-        click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion."),
+        all_option,
         workers_option,
         cluster_options,
         no_lock_option,
@@ -696,8 +740,9 @@ _THAW = (
     ),
 )  # fmt: skip
 min_age_option = click.option(
-    "--min-age-years", type=Years(), default=3, show_default=True, metavar="Y",
-    help="Leave entries alone that were created less than Y years ago.",
+    "--min-age-years", type=Years(), metavar="Y",
+    help="Leave entries alone that were created less than Y years ago [3; with --created-before or --unplayed-for: "
+    "what these say].",
 )  # fmt: skip
 noticed_option = click.option(
     "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
@@ -863,26 +908,26 @@ def _select(kaltura: Kaltura, query: Query) -> Selection:
     return Selection(kaltura, query)
 
 
-def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
-    """Warn of what a selection left out; the exit status that this alone would give.
+def _after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:
+    """Warn of what a selection left out; the exit statuses that this alone would give.
 
     `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
     """
     if not selection.selected and not selection.unknown and not selection.recycled:
         log.warning("no entry matches: %s", selection.query)
-    code = _exit_of_named(selection)
+    codes = _exits_of_named(selection)
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")
         if limited and source is not click.core.ParameterSource.COMMANDLINE:
-            code = max(code, Exit.LIMIT, key=_severity)
-    return code
+            codes.add(Exit.LIMIT)
+    return codes
 
 
-def _exit_of_named(selection: Selection) -> Exit:
+def _exits_of_named(selection: Selection) -> set[Exit]:
     """What ids that were named, and lead nowhere, make of the exit status."""
-    failed = selection.unknown or selection.odd
-    return Exit.FAILED if failed else Exit.WAITING if selection.recycled else Exit.OK
+    found = {Exit.FAILED: selection.unknown or selection.odd, Exit.WAITING: selection.recycled}
+    return {code for code, ids in found.items() if ids}
 
 
 def _not_begun(selection: Selection) -> Iterator[Result]:
@@ -1041,7 +1086,7 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, lega
                 for _, flavors in found:
                     for flavor in flavors:
                         rows.write(row_of_flavor(flavor))
-    app.exit(_after_selection(selection))
+    app.exit(*_after_selection(selection))
 
 
 next(option for option in list_entries.params if option.name == "media_type").opts.remove("-m")
@@ -1074,7 +1119,7 @@ def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
     else:
         with Rows(COUNT_COLUMNS, style) as rows:
             rows.write({"count": number, "filter": str(query)})
-    app.exit(_exit_of_named(selection))
+    app.exit(*_exits_of_named(selection))
 
 
 @cli.command("health", cls=SelectingCommand)
@@ -1114,7 +1159,7 @@ def health(
         kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
     )  # fmt: skip
-    code = Exit.OK
+    codes: set[Exit] = set()
     with (
         look as looked,
         Rows(shown, style, titles=old.HEALTH_TITLES if legacy else None) as rows,
@@ -1122,16 +1167,12 @@ def health(
     ):
         for facts in found:
             judgement = classify(facts)
-            found_code = exit_of_health(judgement)
-            code = max(code, found_code, key=_severity)
+            code = exit_of_health(judgement)
+            codes.add(code)
             rows.write(old.health_row(facts, app.settings.bucket) if legacy else health_row(facts, judgement))
-            if found_code is not Exit.OK:
+            if code is not Exit.OK:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    app.exit(max(_after_selection(selection), code, key=_severity))
-
-
-def _severity(code: Exit) -> int:
-    return (Exit.OK, Exit.LIMIT, Exit.WAITING, Exit.FAILED).index(code)
+    app.exit(*_after_selection(selection), *codes)
 
 
 @cli.command("explain")
@@ -1251,13 +1292,13 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
 class Work:
     """What a run is to do: `ids` in their order; of other entries it is `known` already how they end.
 
-    `code` is the exit status that this alone would give. `saw` is told every result, and may set `stopped`: then no
+    `codes` are the exit statuses that this alone would give. `saw` is told every result, and may set `stopped`: then no
     further entry is begun, and the run ends as at a safety limit.
     """
 
-    def __init__(self, ids: Sequence[str], code: Exit = Exit.OK, known: Sequence[Result] = ()) -> None:
+    def __init__(self, ids: Sequence[str], codes: Iterable[Exit] = (), known: Sequence[Result] = ()) -> None:
         self.ids = ids
-        self.code = code
+        self.codes = codes
         self.known = known
         self.stopped = False
 
@@ -1277,6 +1318,8 @@ def _run(
     if acting and dry_run and context.get_parameter_source("dry_run") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--dry-run contradicts the old flag that acts", context)
     need_criteria(str(command), query, everything=everything)
+    if "min_age_years" in options:
+        options["min_age_years"] = min_age_years(query, options["min_age_years"])
     if command.heeds_keep:
         options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
 
@@ -1304,6 +1347,14 @@ def _run(
         app, command, settings, choose, selection=str(query), shard=query.shard, workers=workers, style=style,
         no_lock=no_lock, no_run_log=no_run_log, start_fleet=start_fleet,
     )  # fmt: skip
+
+
+def min_age_years(query: Query, asked: float | None) -> float:
+    """How old an entry has to be to be replaced: as asked for, else as the selection says, else 3 years."""
+    if asked is not None:
+        return asked
+    selected_by_age = query.created_until is not None or query.unplayed_since is not None
+    return 0.0 if selected_by_age else Options.min_age_years
 
 
 def need_criteria(command: str, query: Query, *, everything: bool) -> None:
@@ -1338,7 +1389,6 @@ def perform(
         app.exit_when_stopped(),
     ):  # fmt: skip
         work = choose(runner)
-        code = work.code
         if work.ids and lock and not work.stopped:
             runner.remove_leftovers(work.ids, lock.others)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
@@ -1367,8 +1417,6 @@ def perform(
                 totals.add(result)
         if fleet and fleet.has_losses() and lock:
             runner.remove_leftovers(work.ids, partial(lock.others, ended=True))
-        if stdout.failure:
-            code = Exit.FAILED
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1381,14 +1429,17 @@ def perform(
         if fleet and fleet.lost:
             log.error("not finished: %s; run the command again", fleet.lost)
             line += f"; not finished, {left} entries were not begun"
-            code = Exit.FAILED
         fields: dict[str, Any] = {"mode": mode, "kind": "run", "action": str(command)}
         if not options.dry_run:
             fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
         log.info("%s", line, extra=fields)
         if lock and lock.lost:
             app.exit(Exit.LOCKED)
-        app.exit(Exit.LIMIT if work.stopped else max(code, exit_of(totals.outcomes), key=_severity))
+        if work.stopped:
+            app.exit(Exit.LIMIT, tolerant=False)
+        if stdout.failure or (fleet and fleet.lost):
+            app.exit(Exit.FAILED, tolerant=False)
+        app.exit(*work.codes, *exits_of(totals.outcomes))
 
 
 def _under_way(runner: Runner, totals: Totals, stop: threading.Event) -> Iterator[str]:
@@ -1532,30 +1583,32 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
 @selection_options
 @click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
 @click.option("--request", is_flag=True, help="Ask frozen copies to thaw.")
-@_options(*_THAW[:2])
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
+@_options(
+    *_THAW[:2],
+    dry_run_option,
+    all_option,
+    workers_option,
+    cluster_options,
+    no_lock_option,
+    run_log_option,
+    bandwidth_option,
+    format_option,
 )
-@cluster_options
-@no_lock_option
-@run_log_option
-@bandwidth_option
-@format_option
 @pass_app
 def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> None:
     """Read stored copies back and compare them with their checksums; exit 1 if one is damaged.
 
-    Each copy found whole is tagged verified-at. Frozen copies are not readable now: they are told, and with --request
-    asked to thaw.
+    A dry run reads and compares, too, and tells what it found. With --no-dry-run that is recorded: a copy found whole
+    is tagged verified-at, a damaged one is marked, and nothing rests on it any more. Frozen copies are not readable
+    now: they are told, and with --request --no-dry-run asked to thaw, which AWS charges for.
 
     \b
     Examples:
-      kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --sample 5%
-      kaltura-archiver verify --id 0_abc12345 --request --tier standard
-      kaltura-archiver verify --tag flavors_deleted --max-entries -1 --bandwidth 20M
+      kaltura-archiver verify --tag archived_to_s3 --sample 5%
+      kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --bandwidth 20M --no-dry-run
+      kaltura-archiver verify --id 0_abc12345 --request --tier standard --no-dry-run
     """
-    draw = _sampler(sample)
-    _run(app, Command.VERIFY, query, dry_run=False, acting=False, everything=True, draw=draw, **options)
+    _run(app, Command.VERIFY, query, acting=False, draw=_sampler(sample), **options)
 
 
 def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:

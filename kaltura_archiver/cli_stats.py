@@ -88,7 +88,7 @@ def stats(
         for row in sums.rows():
             rows.write(_for_people(row) if style == "table" else row)
     log.info("%s", _summary(sums.total, prices))
-    app.exit(_after_selection(selection))
+    app.exit(*_after_selection(selection))
 
 
 # Nobody wants the figures of the first 500 entries.

@@ -630,6 +630,12 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Cause(StrEnum):
+    """Why an entry was left as it is, and what helps, where the summary of a run counts such entries."""
+
+    YOUNG = "too young: --min-age-years"
+
+
 def owner_mark(user: str) -> str:
     """A mark of a Kaltura user that fits into a tag, the same in any case; empty for nobody."""
     from hashlib import sha256  # not for `--help`

@@ -18,6 +18,7 @@ from kaltura_archiver.model import (
     SETTINGS_DUE,
     TIERED_CLASS,
     Availability,
+    Cause,
     EntryStatus,
     Facts,
     Identity,
@@ -119,12 +120,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps to take, or an outcome without any; `reason` says why, in words for the operator."""
+    """Steps to take, or an outcome without any; `reason` says why, in words for the operator, `cause` for a summary."""
 
     state: State
     steps: tuple[Step, ...] = ()
     outcome: Outcome = Outcome.DONE
     reason: str = ""
+    cause: Cause | None = None
 
     def describe(self) -> str:
         if self.steps:
@@ -187,9 +189,9 @@ def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
     return ""
 
 
-def _stop(judgement: Judgement, outcome: Outcome, reason: str = "") -> Plan:
+def _stop(judgement: Judgement, outcome: Outcome, reason: str = "", cause: Cause | None = None) -> Plan:
     text = reason or "; ".join(filter(None, (judgement.why, judgement.hint)))
-    return Plan(judgement.state, (), outcome, text)
+    return Plan(judgement.state, (), outcome, text, cause)
 
 
 def _go(judgement: Judgement, *steps: Step, reason: str = "") -> Plan:
@@ -270,13 +272,14 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
             if not entry.created_at and options.min_age_years > 0:
                 reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
-                return _stop(judgement, Outcome.REFUSED, reason)
+                return _stop(judgement, Outcome.REFUSED, reason, Cause.YOUNG)
             if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
                 return _stop(
                     judgement,
                     Outcome.SKIPPED,
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
+                    Cause.YOUNG,
                 )
             if reason := _restored(facts, options.plays) or unnoticed(facts, options) or _frees_nothing(facts):
                 return _stop(judgement, Outcome.SKIPPED, reason)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from kaltura_archiver.errors import Exit
-from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
+from kaltura_archiver.model import UNREADABLE, Cause, Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
 from kaltura_archiver.redact import RedactingFilter, one_line, redact
 from kaltura_archiver.states import Judgement, sizes_agree
 
@@ -291,6 +291,12 @@ def _verified(facts: Facts) -> str:
     return f"verified {(facts.stored.verified_at if facts.stored else '')[:10] or 'never'}"
 
 
+# What an outcome makes of the exit status, where it is not 0.
+EXITS = {Outcome.FAILED: Exit.FAILED} | dict.fromkeys(
+    (Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED), Exit.WAITING
+)
+
+
 def result_row(result: Result) -> dict[str, Cell]:
     return {
         "entry_id": result.entry_id,
@@ -302,14 +308,9 @@ def result_row(result: Result) -> dict[str, Cell]:
     }
 
 
-def exit_of(outcomes: Iterable[Outcome]) -> Exit:
-    """The exit status that these outcomes add up to: the worst one."""
-    found = set(outcomes)
-    if Outcome.FAILED in found:
-        return Exit.FAILED
-    if found & {Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED}:
-        return Exit.WAITING
-    return Exit.OK
+def exits_of(outcomes: Iterable[Outcome]) -> set[Exit]:
+    """The exit statuses that these outcomes add up to."""
+    return {EXITS.get(outcome, Exit.OK) for outcome in outcomes}
 
 
 def exit_of_health(judgement: Judgement) -> Exit:
@@ -317,6 +318,21 @@ def exit_of_health(judgement: Judgement) -> Exit:
     if judgement.healthy:
         return Exit.OK
     return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
+
+
+# How many entries ended how, and why.
+Causes = Counter[tuple[Outcome, Cause | None]]
+
+
+def counted(causes: Causes) -> str:
+    """`done 12, skipped 5 (3 too young: --min-age-years)`; empty for no entries."""
+
+    def one(outcome: Outcome) -> str:
+        why = ", ".join(f"{causes[outcome, cause]} {cause}" for cause in Cause if causes[outcome, cause])
+        number = causes[outcome, None] + sum(causes[outcome, cause] for cause in Cause)
+        return f"{outcome} {number}{f' ({why})' if why else ''}" if number else ""
+
+    return ", ".join(filter(None, map(one, Outcome)))
 
 
 class Totals:
@@ -327,10 +343,12 @@ class Totals:
         self._began = time.monotonic()
         self._traffic = traffic
         self.outcomes: Counter[Outcome] = Counter()
+        self.causes: Causes = Counter()
         self.bytes_moved = self.bytes_freed = 0
 
     def add(self, result: Result) -> None:
         self.outcomes[result.outcome] += 1
+        self.causes[result.outcome, result.cause] += 1
         self.bytes_moved += result.bytes_moved
         self.bytes_freed += result.bytes_freed
 
@@ -342,7 +360,7 @@ class Totals:
 
     def counts(self) -> str:
         """`done 12, failed 1`"""
-        return ", ".join(f"{outcome} {self.outcomes[outcome]}" for outcome in Outcome if self.outcomes[outcome])
+        return counted(self.causes)
 
     def __str__(self) -> str:
         """The summary of the run."""
