@@ -44,6 +44,7 @@ from kaltura_archiver.model import (
     UNREADABLE,
     VERSION_STEP,
     Availability,
+    Cause,
     Entry,
     EntryStatus,
     Evidence,
@@ -64,7 +65,7 @@ from kaltura_archiver.placeholders import Placeholder, Placeholders
 from kaltura_archiver.plans import CROWDED, Command, Options, Plan, Step, plan_for, unnoticed
 from kaltura_archiver.proof import Verdict, compare, compare_own
 from kaltura_archiver.reading import with_original_read
-from kaltura_archiver.states import holds_placeholder, identify, settles_in, sizes_agree
+from kaltura_archiver.states import holds_placeholder, identify, settles_in
 from kaltura_archiver.store import Store
 from kaltura_archiver.streams import (
     Fingerprint,
@@ -106,6 +107,7 @@ class Result:
     facts: Facts | None = None
     steps: tuple[Step, ...] = ()
     ended_at: float = 0.0
+    cause: Cause | None = None
 
     @property
     def last_played_at(self) -> int | None:
@@ -270,7 +272,7 @@ class Runner:
     def one(self, entry_id: str) -> Result:
         """Do the command's work on one entry. Never raises for what is wrong with one entry."""
         work: _Work | None = None
-        state = ""
+        state, cause = "", None
         outcome, detail, settled = Outcome.FAILED, "", False
         try:
             for _ in range(MAX_PLANS):
@@ -278,7 +280,7 @@ class Runner:
                 entry_id = facts.entry.id  # the true one, however it was spelled
                 if self._waited_to_settle(facts, plan):
                     facts, plan = self._plan(entry_id)
-                state = state or plan.state
+                state, cause = state or plan.state, plan.cause
                 moved = work.bytes_moved if work else 0
                 work = _Work(facts, plan.steps, bytes_moved=moved)
                 try:
@@ -315,8 +317,9 @@ class Runner:
         if work is None:
             return Result(entry_id, state, outcome, detail, ended_at=time.time())
         return Result(
-            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time()
-        )
+            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time(),
+            cause,
+        )  # fmt: skip
 
     def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
         """Tell of an entry that is not begun, since it is not what the plan was made for."""
@@ -382,7 +385,7 @@ class Runner:
         if not plan.steps:
             return plan.outcome, plan.reason
         if self.options.dry_run:  # the gate: nowhere else is this asked
-            return Outcome.WOULD, plan.describe()
+            return Outcome.WOULD, self._foretold(plan, work)
         for step in plan.steps:
             if self._stop.is_set():
                 raise Stopped("asked to stop")
@@ -391,6 +394,16 @@ class Runner:
         if Step.THAW in plan.steps:
             return Outcome.WAITING, "; ".join(work.notes)
         return Outcome.DONE, "; ".join(work.notes)
+
+    def _foretold(self, plan: Plan, work: _Work) -> str:
+        """What would be done. A copy that would be read back is read: that changes nothing, and nothing else tells what
+        would be recorded. Raises what the reading itself raises.
+        """
+        if Step.READ_BACK not in plan.steps:
+            return plan.describe()
+        found, verdict = self._own_verdict(work)
+        hint = "; --no-dry-run marks it, so that nothing rests on it"
+        return f"would record that it is whole: {_whole(found, verdict, hint=hint)}"
 
     def _line(self, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
         fields = {
@@ -528,7 +541,6 @@ class Runner:
     def _copied(self, work: _Work) -> Fingerprint:
         original, landing = work.original, Landing()
         size, pieces = self.kaltura.content(original, landing)
-        require_size(original, size)
         if alike := self.placeholders.of_size(size):
             content = b"".join(pieces)
             if hashlib.sha256(content).hexdigest() in {placeholder.sha256 for placeholder in alike}:
@@ -623,7 +635,7 @@ class Runner:
             if not self.options.accept_size_match:
                 raise Refused(
                     f"sizes agree but nothing proves more: {how}, and it is {stored.availability}; verify --request "
-                    "has it thawed, and then s3copy reads it back; --accept-size-match accepts it as it is"
+                    "--no-dry-run has it thawed, and then s3copy reads it back; --accept-size-match accepts it as it is"
                 )
             accepted, evidence, how = "size", Evidence.ACCEPTED, f"{how}; accepted by --accept-size-match"
         if evidence is None:
@@ -733,21 +745,26 @@ class Runner:
         self.store.request_thaw(work.stored, tier=self.options.tier, days=self.options.days)
         work.notes.append(f"the thawed copy, readable until {work.stored.thawed_until}, was asked for again")
 
-    def _read_back(self, work: _Work) -> None:
-        """Read the stored copy, compare it with its checksum, and record when that was."""
-        stored = work.stored
-        for _ in range(2):  # a difference may have come about on the way: only one that stays is the object's
+    def _own_verdict(self, work: _Work) -> tuple[Fingerprint, Verdict]:
+        """Read the stored copy and compare it with its checksum. A difference may have come about on the way: only one
+        that stays is the object's.
+        """
+        for _ in range(2):
             with self._transfers:
-                found = fingerprint(self.store.read(stored), self.store.fingerprinter(stored, own=True))
+                found = fingerprint(self.store.read(work.stored), self.store.fingerprinter(work.stored, own=True))
             work.bytes_moved += found.size_bytes
-            verdict, how, _ = compare_own(found, stored)
-            if verdict is not Identity.DIFFERENT:
+            verdict = compare_own(found, work.stored)
+            if verdict.identity is not Identity.DIFFERENT:
                 break
-        if verdict is Identity.DIFFERENT:
+        return found, verdict
+
+    def _read_back(self, work: _Work) -> None:
+        """Read the stored copy, compare it with its checksum, and record what was found and when that was."""
+        stored = work.stored
+        found, verdict = self._own_verdict(work)
+        if verdict.identity is Identity.DIFFERENT:
             self._mark_damaged(work, stored)
-            raise EntryFailed(f"MISMATCH: the stored copy is damaged: {how}")
-        if verdict is not Identity.SAME:
-            raise Refused(f"read, but there is nothing to compare it with: {how}; sha256 {found.sha256}")
+        told = _whole(found, verdict)
         if stored.damaged_at:
             self.store.mark(stored, "whole")
         now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -755,7 +772,7 @@ class Runner:
         if stored.sha256 and not stored.proven:
             tags["proof"] = str(Proof.of(Evidence.READ, found.crc64nvme, stored.etag))
         self.store.set_tags(work.id, **tags)
-        work.notes.append(f"verified: {how}, {found.size_bytes} bytes, sha256 {found.sha256}")
+        work.notes.append(f"verified: {told}")
 
     def _tag_marked(self, work: _Work, **changes: str | None) -> None:
         """Let the tags say what a mark says already: for people, and older versions of this tool."""
@@ -990,7 +1007,6 @@ class Runner:
         kept = self.store.head(key, with_tags=False)
         with self._transfers:
             size, pieces = self.kaltura.content(original)
-            require_size(original, size)
             with closing(self._while_current(original, pieces)) as current:
                 if kept:  # by a run that was cut: it is looked at like any other
                     found = fingerprint(current, self.store.fingerprinter(kept))
@@ -1356,12 +1372,14 @@ class Runner:
         work.notes.append(text)
 
 
-def add_notice(kaltura: Kaltura, entry_id: str, day: date, owner: str, *, dry_run: bool) -> Result:
-    """Tag an entry with the day on which this owner was told that it will be replaced. Never raises for one entry.
+def add_notice(
+    kaltura: Kaltura, entry_id: str, day: date, owner: str, until: date | None, *, dry_run: bool
+) -> Result:  # fmt: skip
+    """Tag an entry with the day on which this owner was told when it will be replaced. Never raises for one entry.
 
     REFUSED, and tagged all the same, where somebody else owns it by now: for them it is no notice.
     """
-    tag = notice_tag(day, owner)
+    tag = notice_tag(day, owner, until)
     outcome, detail = Outcome.WOULD, f"would add the tag {tag}"
     if not dry_run:
         try:
@@ -1420,22 +1438,18 @@ def _frozen_again(stored: StoredObject) -> Waiting:
     return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
 
 
+def _whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> str:
+    """By what a stored copy that was read is known to be whole; EntryFailed or Refused if it is not known to be."""
+    if verdict.identity is Identity.DIFFERENT:
+        raise EntryFailed(f"MISMATCH: the stored copy is damaged: {verdict.how}{hint}")
+    if verdict.identity is not Identity.SAME:
+        raise Refused(f"read, but there is nothing to compare it with: {verdict.how}; sha256 {found.sha256}")
+    return f"{verdict.how}, {found.size_bytes} bytes, sha256 {found.sha256}"
+
+
 def same_object(now: StoredObject, then: StoredObject) -> bool:
     """Whether an object is the one that it was, by what S3 itself keeps about it."""
     return (now.size_bytes, now.etag, now.crc64nvme) == (then.size_bytes, then.etag, then.crc64nvme)
-
-
-def require_size(original: FlavorAsset, size_bytes: int) -> None:
-    """Raise EntryFailed unless a download of that many bytes can be this original, by what Kaltura says of its size."""
-    kb = original.size_kb or 0
-    if original.size_bytes:
-        known, agrees = f"{original.size_bytes}", size_bytes == original.size_bytes
-    else:
-        # Of a small file whole KB are more than 3 %; just after an upload Kaltura tells bytes here (kaltura-api 4.3).
-        agrees = not kb or sizes_agree(kb, size_bytes) or abs(kb * 1024 - size_bytes) <= 1024 or size_bytes == kb
-        known = f"about {kb} KB"
-    if not agrees:
-        raise EntryFailed(f"the download has {size_bytes} bytes, Kaltura says {known}; nothing was stored")
 
 
 def _failed(temporary: Entry | None) -> bool:

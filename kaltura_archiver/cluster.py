@@ -240,9 +240,9 @@ class _Post:
     """What a worker process keeps of one run: the runner, and its share of what is bounded."""
 
     def __init__(self, job: Job) -> None:
-        from kaltura_archiver.cli import App, make_runner
+        from kaltura_archiver.cli import App, Stop, make_runner
 
-        self.stop = threading.Event()
+        self.stop = Stop()
         self._share = -1
         self._calls, self._transfers = Limit(1, self.stop), Limit(1, self.stop)
         self.room = _Room(self.stop)

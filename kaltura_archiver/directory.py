@@ -20,6 +20,7 @@ from ldap3.utils.dn import escape_rdn
 from pyasn1.error import PyAsn1Error
 
 from kaltura_archiver.config import LdapSettings
+from kaltura_archiver.deadlines import ends, tls_context
 from kaltura_archiver.errors import ArchiverError, ConfigError, DirectoryError
 from kaltura_archiver.owners import ACTIVE, BATCH, INACTIVE, UNKNOWN, Attributes, Owner, attributes_of, same_uid
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
+# For a whole answer, and for signing in: the other two are for each part of them that comes.
+IN_ALL_SECONDS = 120.0
 # Before each further attempt: the first at once, for a server that has been restarted.
 PAUSES = (0.0, 1.0, 2.0, 4.0)
 # After all of them have failed the directory is left alone for so long, or for as long as that took.
@@ -123,7 +126,7 @@ def _address(settings: LdapSettings) -> tuple[str, int, str]:
 
 def _context(settings: LdapSettings) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=settings.ca_file or None)
+        return tls_context(settings.ca_file)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"LDAP_CA_FILE {settings.ca_file}: not a readable file of PEM certificates") from error
 
@@ -206,12 +209,13 @@ class Directory:
         )  # fmt: skip
         self._connection = connection
         try:
-            connection.open(read_server_info=False)
-            if self._tls == "starttls":
-                connection.start_tls(read_server_info=False)
-                if not connection.tls_started:
-                    raise LDAPStartTLSError("not started")
-            bound = connection.bind(read_server_info=False)
+            with ends(lambda: connection.socket, IN_ALL_SECONDS):
+                connection.open(read_server_info=False)
+                if self._tls == "starttls":
+                    connection.start_tls(read_server_info=False)
+                    if not connection.tls_started:
+                        raise LDAPStartTLSError("not started")
+                bound = connection.bind(read_server_info=False)
         except _FAULTS as error:
             if tls.refusal:
                 raise self._refused(
@@ -267,7 +271,8 @@ class Directory:
             connection = self._connected()
             try:
                 self.searches += 1
-                connection.search(self._base, question, SUBTREE, attributes=list(attributes), **limits)
+                with ends(lambda: connection.socket, IN_ALL_SECONDS):
+                    connection.search(self._base, question, SUBTREE, attributes=list(attributes), **limits)
                 result, response = connection.result, connection.response or []
                 found = [_found(item) for item in response if item["type"] == "searchResEntry"]
             except LDAPInvalidFilterError as error:

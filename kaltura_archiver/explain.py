@@ -60,6 +60,7 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "creator": entry.creator_id,
         "owner": entry.owner,
         "owner_noticed": entry.noticed_on.isoformat() if entry.noticed_on else "no",
+        "stays_until": entry.promised_until.isoformat() if entry.promised_until else "no day was named",
         "categories": ",".join(facts.category_names),
         "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
         if entry.replacement_running

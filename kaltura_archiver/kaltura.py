@@ -68,6 +68,7 @@ from kaltura_archiver.model import (
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.pictures import Picture, Thumb
 from kaltura_archiver.redact import hide, redact
+from kaltura_archiver.states import sizes_agree
 from kaltura_archiver.streams import CHUNK_BYTES, Chunk, Landing, Piece, chunked, exactly
 
 log = logging.getLogger(__name__)
@@ -153,6 +154,19 @@ def _forbidden(reason: str) -> str:
     """What to do where the file host's error, `exiting on error N - text`, is one that does not pass; else empty."""
     found = re.match(r"exiting on error (\d+)\b", reason)
     return _NOT_SERVED.get(int(found[1]), "") if found else ""
+
+
+def _require_size(original: FlavorAsset, size_bytes: int) -> None:
+    """Raise EntryFailed unless a download of that many bytes can be this original, by what Kaltura says of its size."""
+    kb = original.size_kb or 0
+    if original.size_bytes:
+        known, agrees = f"{original.size_bytes}", size_bytes == original.size_bytes
+    else:
+        # Of a small file whole KB are more than 3 %; just after an upload Kaltura tells bytes here (kaltura-api 4.3).
+        agrees = not kb or sizes_agree(kb, size_bytes) or abs(kb * 1024 - size_bytes) <= 1024 or size_bytes == kb
+        known = f"about {kb} KB"
+    if not agrees:
+        raise EntryFailed(f"the download has {size_bytes} bytes, Kaltura says {known}; nothing rests on it")
 
 
 class _Session(requests.Session):
@@ -1424,9 +1438,15 @@ class Kaltura:
         `landing` is where they are read to, if it is to be elsewhere than in memory of their own.
 
         Raises EntryFailed for an empty answer: the file host's errors are an empty page with status 200 (kaltura-api
-        4.5); Changed where the flavor is replaced on the way.
+        4.5); and for one of another size than Kaltura tells, which says nothing of what Kaltura holds. Raises Changed
+        where the flavor is replaced on the way.
         """
         response, size = self._open(flavor, 0, None)
+        try:
+            _require_size(flavor, size)
+        except EntryFailed:
+            response.close()
+            raise
         return size, self.paced(self._stream(flavor, response, size, landing or Landing()))
 
     def paced(self, pieces: Iterator[Piece]) -> Iterator[Piece]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import smtplib
+import socket
 import ssl
 import threading
 import time
@@ -11,13 +12,35 @@ from email.message import EmailMessage
 from types import TracebackType
 
 from kaltura_archiver.config import SmtpSettings
+from kaltura_archiver.deadlines import ends, tls_context
 from kaltura_archiver.errors import ConfigError, EntryFailed, MailError, Stopped
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 60.0
+# For one answer in all: of a message that is being checked, one that is not in ten minutes never comes (RFC 5321,
+# 4.5.3.2.6).
+ANSWER_SECONDS = 600.0
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _GOING_AWAY = 421
+
+
+class _Ending:
+    """What makes the answers of smtplib's clients end."""
+
+    sock: socket.socket | None
+
+    def getreply(self) -> tuple[int, bytes]:
+        with ends(lambda: self.sock, ANSWER_SECONDS):
+            return super().getreply()  # type: ignore[misc,no-any-return]
+
+
+class _Smtp(_Ending, smtplib.SMTP):
+    pass
+
+
+class _Smtps(_Ending, smtplib.SMTP_SSL):
+    pass
 
 
 class Mailer:
@@ -93,9 +116,9 @@ class Mailer:
         smtp: smtplib.SMTP | None = None
         try:
             if self._tls == "tls":
-                smtp = smtplib.SMTP_SSL(self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._context)
+                smtp = _Smtps(self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._context)
             else:
-                smtp = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_SECONDS)
+                smtp = _Smtp(self._host, self._port, timeout=TIMEOUT_SECONDS)
             if self._tls == "starttls":
                 smtp.starttls(context=self._context)
             if self._login:
@@ -161,7 +184,7 @@ def _address(settings: SmtpSettings) -> tuple[str, int, str]:
 
 def _context(settings: SmtpSettings) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=settings.ca_file or None)
+        return tls_context(settings.ca_file)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"SMTP_CA_FILE {settings.ca_file}: not a readable file of PEM certificates") from error
 

@@ -16,8 +16,8 @@ from functools import cached_property, lru_cache
 LAST_SECOND = 253_402_300_799
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
-# And the day on which the owner was told that the original will be replaced, with a mark of who that was:
-# notice_2026-11-25_d30a5f57. Tags may be seen by viewers, so it is not the name.
+# And the day on which the owner was told that the original will be replaced, with a mark of who that was, and on which
+# day at the earliest: notice_2026-11-25_d30a5f57_until_2026-12-25. Tags may be seen by viewers, so it is not the name.
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
@@ -226,13 +226,17 @@ class Entry:
         mine = {owner_mark(self.owner)}
         if owner_mark(self.creator_id) in mine:
             mine.add("")
-        found = [notice for tag in self.tag_set if (notice := _day_and_mark(tag))]
-        return tuple((day, mark in mine) for day, mark in sorted(found))
+        return tuple(sorted((told.on, told.mark in mine) for told in map(_told, self.tag_set) if told))
 
     @property
     def noticed_on(self) -> date | None:
         """The day of the newest notice to today's owner: each one made a promise that is to be kept."""
         return max((day for day, mine in self.notices if mine), default=None)
+
+    @property
+    def promised_until(self) -> date | None:
+        """The last day named in a notice, to whomever it went: until it is over the original is not replaced."""
+        return max((told.until for told in map(_told, self.tag_set) if told and told.until), default=None)
 
     @property
     def unreadable(self) -> bool:
@@ -626,6 +630,12 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Cause(StrEnum):
+    """Why an entry was left as it is, and what helps, where the summary of a run counts such entries."""
+
+    YOUNG = "too young: --min-age-years"
+
+
 def owner_mark(user: str) -> str:
     """A mark of a Kaltura user that fits into a tag, the same in any case; empty for nobody."""
     from hashlib import sha256  # not for `--help`
@@ -634,16 +644,28 @@ def owner_mark(user: str) -> str:
     return sha256(name.encode()).hexdigest()[:8] if name else ""
 
 
-def notice_tag(day: date, owner: str) -> str:
-    """The tag that says that this owner had a notice on this day."""
-    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner))))
+def notice_tag(day: date, owner: str, until: date | None = None) -> str:
+    """The tag that says that this owner had a notice on this day, and which day it named."""
+    named = f"until_{until.isoformat()}" if until else ""
+    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner), named)))
 
 
-def _day_and_mark(tag: str) -> tuple[date, str] | None:
-    """The day that this whole tag tells of, and the mark of who was told, if it has one; None for any other tag."""
-    found = re.fullmatch(rf"{NOTICE_PREFIX}(\d{{4}}-\d\d-\d\d)(?:_([0-9a-f]{{8}}))?", tag, re.ASCII)
+@dataclass(frozen=True)
+class _Told:
+    """What the tag of a notice tells. Those of earlier versions name no day `until`, or not even who was told."""
+
+    on: date
+    mark: str
+    until: date | None
+
+
+def _told(tag: str) -> _Told | None:
+    """What this whole tag, in lower case, tells of a notice; None for any other tag."""
+    day = r"(\d{4}-\d\d-\d\d)"
+    found = re.fullmatch(rf"{NOTICE_PREFIX}{day}(?:_([0-9a-f]{{8}}))?(?:_until_{day})?", tag, re.ASCII)
     with suppress(ValueError):
-        return (date.fromisoformat(found[1]), found[2] or "") if found else None
+        until = date.fromisoformat(found[3]) if found and found[3] else None
+        return _Told(date.fromisoformat(found[1]), found[2] or "", until) if found else None
     return None
 
 

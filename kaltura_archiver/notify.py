@@ -315,18 +315,19 @@ def compose(
 
 @dataclass(frozen=True)
 class Sent:
-    """What the ledger says of a message: its entries, when it was sent, whether they are all marked, and whose each was
-    in the list (empty where an earlier version recorded it)."""
+    """What the ledger says of a message: its entries, when it was sent, whether they are all marked, whose each was in
+    the list, and the day that the message named (empty, and None, where an earlier version recorded it)."""
 
     entries: tuple[str, ...]
     at: datetime
     marked: bool = False
     owners: tuple[str, ...] = ()
+    until: date | None = None
 
     @classmethod
-    def now(cls, notice: Notice) -> Sent:
-        items = notice.items.values()
-        return cls(notice.entry_ids, datetime.now(UTC), owners=tuple(item.owner_id for item in items))
+    def now(cls, notice: Notice, until: date) -> Sent:
+        owners = tuple(item.owner_id for item in notice.items.values())
+        return cls(notice.entry_ids, datetime.now(UTC), owners=owners, until=until)
 
 
 class Ledger:
@@ -374,7 +375,8 @@ class Ledger:
             record = json.loads(line)
             plan, kind, key = record["plan"], record["kind"], record["owner"]
             at, owners = datetime.fromisoformat(record["at"]), tuple(record.get("owners", ()))
-            sent = Sent(tuple(record["entries"]), at, kind == "marked", owners)
+            until = date.fromisoformat(record["until"]) if record.get("until") else None
+            sent = Sent(tuple(record["entries"]), at, kind == "marked", owners, until)
             if owners and len(owners) != len(sent.entries):
                 raise ValueError("not an owner for each entry")
         except (ValueError, KeyError, TypeError) as error:
@@ -395,6 +397,7 @@ class Ledger:
             "entries": sent.entries,
             "owners": sent.owners,
             "at": sent.at.isoformat(timespec="seconds"),
+            "until": sent.until.isoformat() if sent.until else None,
         }
         # A file that was written may be written again; a message that was sent may not.
         self._write(json.dumps(line).encode() + b"\n", to_stay=kind != "written")
@@ -425,7 +428,7 @@ def write_file(path: Path, message: EmailMessage) -> None:
 # A run
 
 Deliver = Callable[[EmailMessage, str], None]
-Mark = Callable[[str, date, str], "Result"]
+Mark = Callable[[str, date, str, date | None], "Result"]
 
 
 @dataclass(frozen=True)
@@ -433,7 +436,7 @@ class Post:
     """How the notices of a plan are brought to their recipients.
 
     `deliver` hands a message to the mail server; without it messages become files in `folder`. `mark` tags an entry
-    with the day on which its owner was told, and who that was.
+    with the day on which its owner was told, who that was, and which day the message named.
     """
 
     plan: str
@@ -466,9 +469,9 @@ class Post:
             return Outcome.ALREADY, f"written, and taken from {self.folder}"
         elif self.dry_run:
             outcome, told = Outcome.WOULD, "would send it" if self.deliver else f"would write {path}"
-            sent = Sent.now(notice)
+            sent = Sent.now(notice, self.replaced_on)
         else:
-            sent = Sent.now(notice)
+            sent = Sent.now(notice, self.replaced_on)
             try:
                 told = self._bring(notice, identity, path, sent)
             except EntryFailed as error:
@@ -497,7 +500,8 @@ class Post:
         """Tag the entries of a message, only now that it is sent; those that fail are tagged by the next run."""
         day = sent.at.date()
         owners = sent.owners or ("",) * len(sent.entries)
-        results = [mark(entry_id, day, owner) for entry_id, owner in zip(sent.entries, owners, strict=True)]
+        told_of = zip(sent.entries, owners, strict=True)
+        results = [mark(entry_id, day, owner, sent.until) for entry_id, owner in told_of]
         if failed := [result for result in results if result.outcome is Outcome.FAILED]:
             return Outcome.FAILED, f"{told}; {len(failed)} of {len(results)} entries not marked: {failed[0].detail}"
         if self.dry_run:

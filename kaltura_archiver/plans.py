@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 
 from kaltura_archiver import pictures
@@ -12,11 +12,13 @@ from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
+    NOTICE_PREFIX,
     REPLACED_TAG,
     RETRIEVAL_TIERS,
     SETTINGS_DUE,
     TIERED_CLASS,
     Availability,
+    Cause,
     EntryStatus,
     Facts,
     Identity,
@@ -119,12 +121,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps to take, or an outcome without any; `reason` says why, in words for the operator."""
+    """Steps to take, or an outcome without any; `reason` says why, in words for the operator, `cause` for a summary."""
 
     state: State
     steps: tuple[Step, ...] = ()
     outcome: Outcome = Outcome.DONE
     reason: str = ""
+    cause: Cause | None = None
 
     def describe(self) -> str:
         if self.steps:
@@ -187,9 +190,9 @@ def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
     return ""
 
 
-def _stop(judgement: Judgement, outcome: Outcome, reason: str = "") -> Plan:
+def _stop(judgement: Judgement, outcome: Outcome, reason: str = "", cause: Cause | None = None) -> Plan:
     text = reason or "; ".join(filter(None, (judgement.why, judgement.hint)))
-    return Plan(judgement.state, (), outcome, text)
+    return Plan(judgement.state, (), outcome, text, cause)
 
 
 def _go(judgement: Judgement, *steps: Step, reason: str = "") -> Plan:
@@ -271,13 +274,14 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
             if not entry.created_at and options.min_age_years > 0:
                 reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
-                return _stop(judgement, Outcome.REFUSED, reason)
+                return _stop(judgement, Outcome.REFUSED, reason, Cause.YOUNG)
             if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
                 return _stop(
                     judgement,
                     Outcome.SKIPPED,
                     f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
                     "(--min-age-years)",
+                    Cause.YOUNG,
                 )
             if reason := _restored(facts, options.plays) or unnoticed(facts, options) or _frees_nothing(facts):
                 return _stop(judgement, Outcome.SKIPPED, reason)
@@ -335,8 +339,13 @@ def _restored(facts: Facts, plays: Plays) -> str:
 
 
 def unnoticed(facts: Facts, options: Options) -> str:
-    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have."""
+    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have.
+
+    A day that a notice named is kept whether that is asked for or not.
+    """
     entry = facts.entry
+    if (until := entry.promised_until) and options.now < _end_of(until):
+        return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
     if options.noticed_before_seconds is None:
         return ""
     day = entry.noticed_on
@@ -345,7 +354,7 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
     if not entry.plays_known:
         return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
-    noticed = datetime.combine(day, time.min, UTC).timestamp()
+    noticed = _end_of(day) - DAY_SECONDS
     if entry.created_at >= noticed + DAY_SECONDS:
         # A clone carries the tags of its source: that one was announced, this one never.
         return f"the notice of {day} is older than the entry: it is of what this is a clone of (--noticed-before)"
@@ -354,11 +363,15 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return f"played since the notice of {day} (--noticed-before)"
     if facts.stored and (facts.stored.restored_at or 0) >= noticed:
         return f"restored since the notice of {day} (--noticed-before)"
-    # From the end of that day: so the date that the owner was told is kept in every time zone.
-    if options.now < noticed + DAY_SECONDS + options.noticed_before_seconds:
+    if options.now < _end_of(day) + options.noticed_before_seconds:
         days = options.noticed_before_seconds / DAY_SECONDS
         return f"the notice of {day} is not {days:g} days old (--noticed-before)"
     return ""
+
+
+def _end_of(day: date) -> float:
+    """The second, as Unix time, in which this day is over in UTC: until then a date is kept in every time zone."""
+    return datetime.combine(day, time.min, UTC).timestamp() + DAY_SECONDS
 
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:

@@ -1102,7 +1102,7 @@ class Store:
             if error.response.get("Error", {}).get("Code") == "NoSuchKey":
                 return None
             raise self._failure(f"read {key}", error) from error
-        except (BotoCoreError, OSError, urllib3.exceptions.HTTPError) as error:
+        except (BotoCoreError, OSError, KeyError, urllib3.exceptions.HTTPError) as error:
             raise self._failure(f"read {key}", error) from error
 
     def put_text(self, key: str, text: str, *, if_match: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from conftest import Run
@@ -100,3 +101,54 @@ def test_an_answer_after_100_continue_is_not_lost(sandbox: Sandbox, run: Run, mo
     for number in range(5):
         store.mark_placeholder("0_a", f"0_b@{number}", 1)
     assert len(sandbox.control.requests("s3.PutObject")) == 5
+
+
+# What is not HTTP
+
+
+@pytest.fixture
+def speaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], str]]:
+    """Starts a server that says these words, and then a byte again and again; its host and port."""
+    for name in ("deadlines.HANDSHAKE_SECONDS", "mailer.ANSWER_SECONDS", "directory.IN_ALL_SECONDS"):
+        monkeypatch.setattr(f"kaltura_archiver.{name}", 0.1)
+    monkeypatch.setattr("kaltura_archiver.directory.PAUSES", (0.0,))
+    servers: list[Dribbler] = []
+
+    def start(words: bytes) -> str:
+        servers.append(Dribbler(words))
+        return servers[-1].url.removeprefix("http://")
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+# The head of a TLS record, and of an LDAP message, of 16 KiB; a line that does not end.
+TLS, LDAP, SMTP = b"\x16\x03\x03\x40\x00", b"\x30\x82\x40\x00", b"220-"
+
+
+@pytest.mark.parametrize(("tls", "words"), [("none", LDAP), ("starttls", LDAP), ("ldaps", TLS)])
+def test_a_directory_that_never_finishes_is_told(
+    speaks: Callable[[bytes], str], run: Run, monkeypatch: pytest.MonkeyPatch, tls: str, words: bytes
+) -> None:
+    server, port = speaks(words).split(":")
+    for name, value in (("SERVER", server), ("PORT", port), ("TLS", tls), ("USER", ""), ("PWD", "")):
+        monkeypatch.setenv(f"LDAP_{name}", value)
+    ran = run("ldapsearch", "(uid=a)")
+    assert ran.code == 1, ran.err
+    assert "cannot reach the directory" in ran.err or "broke off" in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(("tls", "words"), [("none", SMTP), ("starttls", SMTP), ("tls", TLS)])
+def test_a_mail_server_that_never_finishes_is_told(
+    speaks: Callable[[bytes], str], run: Run, monkeypatch: pytest.MonkeyPatch, tls: str, words: bytes
+) -> None:
+    server, port = speaks(words).split(":")
+    for name, value in (("SERVER", server), ("PORT", port), ("TLS", tls)):
+        monkeypatch.setenv(f"SMTP_{name}", value)
+    Path("owners.tsv").write_text("entry_id\towner_id\tldap_status\tmail\n0_a\tjdoe\tactive\tjdoe@example.edu\n")
+    ran = run("notify", "--from", "a@example.edu", "--send", "--no-dry-run", "owners.tsv")
+    assert ran.code == 1, ran.err
+    assert "the mail server" in ran.err
+    assert "Traceback" not in ran.err

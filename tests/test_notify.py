@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -697,14 +697,19 @@ def test_entries_are_marked_once_their_message_is_sent_and_only_then(
     assert {owner: MARK in tags_of(sandbox, entry_id) for owner, entry_id in made.items()} == {
         "u0": True, "u1": False, "u2": True,
     }  # fmt: skip
-    assert tags_of(sandbox, made["u0"]) == f"lecture, archived_to_s3, {notice_tag(TODAY, 'u0')}"
+    promised = TODAY + timedelta(30)
+    assert tags_of(sandbox, made["u0"]) == f"lecture, archived_to_s3, {notice_tag(TODAY, 'u0', promised)}"
+    assert f"From {promised} on, their originals" in sink.mail[0][1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert re.search(rf"EXEC entry {made['u0']} notify done: tagged {MARK}", ran.err)
 
     # What was not sent has no notice: replace_video leaves it alone, as it does what was told today.
-    for owner, reason in (("u1", "the owner has had no notice"), ("u0", "is not 30 days old")):
+    for owner, reason in (("u1", "the owner has had no notice"), ("u0", f"names {promised} as the day")):
         ran = run("replace_video", "--id", made[owner], "--noticed-before", "30d", "--no-dry-run")
         assert ran.outcomes == {made[owner]: "skipped"}
         assert reason in ran.err
+    # The day that a message named is kept without any option.
+    ran = run("replace_video", "--id", made["u0"], "--no-dry-run")
+    assert (ran.outcomes, f"names {promised} as the day" in ran.err) == ({made["u0"]: "skipped"}, True)
     sink.on_data = lambda address: OK
     assert [r["outcome"] for r in run(*acting).rows] == ["already", "done", "already"]
     assert len(sink.mail) == 3
@@ -718,11 +723,12 @@ def test_marks_that_failed_are_set_by_the_next_run_with_the_day_of_sending(
     acting = ("notify", "--prefix", "owner_", "--send", "--no-dry-run", "--per-minute", 100_000, "owners.tsv")
     assert run(*acting).code == 0  # sent by a run that was not to mark
     path = Path("notices/sent.jsonl")
-    path.write_text(path.read_text().replace(str(TODAY), "2026-01-02"))
+    told = path.read_text().replace(str(TODAY), "2026-01-02").replace(str(TODAY + timedelta(30)), "2026-02-01")
+    path.write_text(told)
     del sandbox.kaltura.entries[made["u1"]]  # deleted since then
     ran = run(*acting, "--mark")
     assert ran.code == 0, ran.err
-    assert "notice_2026-01-02" in tags_of(sandbox, made["u0"])
+    assert tags_of(sandbox, made["u0"]).endswith(notice_tag(date(2026, 1, 2), "u0", date(2026, 2, 1)))
     assert len(sink.mail) == 2
     ran = run("replace_video", "--id", made["u0"], "--noticed-before", "30d", "--no-dry-run")
     assert ran.outcomes == {made["u0"]: "done"}

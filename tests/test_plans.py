@@ -288,6 +288,39 @@ def test_who_plays_a_video_after_the_notice_keeps_it(last_played_at: int | None,
     assert _answer(Command.REPLACE, known, GRACE) == answer
 
 
+@pytest.mark.parametrize(
+    ("tag", "now", "answer"),
+    [
+        # 2023-11-14 22:13 UTC is NOW: the day that was named is over everywhere only when it is in UTC.
+        (notice_tag(date(2023, 10, 15), "ann", date(2023, 11, 15)), NOW, Outcome.SKIPPED),
+        (notice_tag(date(2023, 10, 15), "ann", date(2023, 11, 14)), NOW, Outcome.SKIPPED),
+        (notice_tag(date(2023, 10, 15), "ann", date(2023, 11, 14)), 1_699_999_999, Outcome.SKIPPED),
+        (notice_tag(date(2023, 10, 15), "ann", date(2023, 11, 14)), 1_700_006_400, REPLACE),
+        (notice_tag(date(2023, 10, 15), "ann", date(2023, 11, 13)), NOW, REPLACE),
+        # To whomever it went, to nobody in particular, in any case of letters.
+        (notice_tag(date(2023, 10, 15), "eve", date(2023, 11, 15)), NOW, Outcome.SKIPPED),
+        (notice_tag(date(2023, 10, 15), "", date(2023, 11, 15)), NOW, Outcome.SKIPPED),
+        ("NOTICE_2023-10-15_UNTIL_2023-11-15", NOW, Outcome.SKIPPED),
+        # Without a day, or with one that is none, nothing was promised.
+        (notice_tag(date(2023, 11, 13), "ann"), NOW, REPLACE),
+        ("notice_2023-10-15_until_2023-11-31", NOW, REPLACE),
+        ("notice_2023-10-15_until_", NOW, REPLACE),
+    ],
+)
+def test_a_day_that_a_notice_named_is_kept_without_any_option(
+    tag: str, now: float, answer: list[Step] | Outcome
+) -> None:
+    plain = facts(_READY, stored(), archived=True)
+    known = dataclasses.replace(
+        plain, entry=dataclasses.replace(plain.entry, tags=(*plain.entry.tags, tag), owner_id="ann")
+    )
+    assert _answer(Command.REPLACE, known, Options(now=now)) == answer
+    if answer is Outcome.SKIPPED:
+        assert "names 2023-11-1" in plan_for(Command.REPLACE, known, Options(now=now)).reason
+    for command in (Command.S3COPY, Command.RESTORE, Command.REPAIR):
+        assert plan_for(command, known, OPTIONS) == plan_for(command, plain, OPTIONS)
+
+
 def test_a_notice_is_no_matter_to_the_other_commands() -> None:
     for command in (Command.S3COPY, Command.RESTORE, Command.REPAIR):
         for known in OF_STATE.values():

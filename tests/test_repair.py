@@ -19,8 +19,11 @@ from looking import (
     writes,
 )
 
+from kaltura_archiver.config import read_settings
+from kaltura_archiver.errors import StoreError
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, FlavorStatus, State
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +66,27 @@ def test_restore_brings_the_original_back_where_even_the_placeholder_is_gone(san
     _empty(sandbox, entry_id, whole=True)
     assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert_restored(sandbox, run, entry_id, content)
+
+
+def test_half_an_answer_to_the_last_look_says_nothing_of_the_original(sandbox: Sandbox, run: Run) -> None:
+    content = sandbox.video()
+    entry_id = sandbox.add(State.ARCHIVED, content=content)
+    _empty(sandbox, entry_id, whole=True)
+    tags = sandbox.s3.tags(entry_id)
+    sandbox.control.add_fault("file.GET", "cut")
+    ran = run("repair", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "failed"}
+    assert f"the download has {len(content) // 2} bytes, Kaltura says {len(content)}" in ran.err
+    assert sandbox.s3.tags(entry_id) == tags
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert (shown(sandbox, entry_id), state_of(run, entry_id)) == (content, "archived")
+
+
+def test_an_answer_of_s3_without_an_etag_is_told(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    sandbox.control.add_fault("s3.GetObject", "empty", times=10)
+    with pytest.raises(StoreError, match="read settings/"):
+        Store(read_settings(), read_only=True).get_text(f"settings/{entry_id}.json")
 
 
 def test_repair_replaces_an_original_that_kaltura_could_not_convert(sandbox: Sandbox, run: Run) -> None:

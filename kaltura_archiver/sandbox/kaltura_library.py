@@ -572,6 +572,10 @@ class Library:
         self._second_links.setdefault(main.id, []).append(link)
         self.schedule(self._now_or_due() + self.settings.second_link_seconds, link)
 
+    def links_again(self, entry_id: str) -> bool:
+        """Whether the file of an earlier replacement will still be linked once more."""
+        return bool(self._second_links.get(entry_id))
+
     def link_again(self, entry_id: str, *, but_first: bool = False) -> None:
         """Let the jobs end that link the file of earlier replacements once more, in the order of those.
 

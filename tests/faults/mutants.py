@@ -419,8 +419,18 @@ MUTANTS = (
     ),
     Mutant(
         "archive what Kaltura's rounded size contradicts",
-        (("apply.py", "        agrees = not kb or", "        agrees = True or"),),
+        (("kaltura.py", "        agrees = not kb or", "        agrees = True or"),),
         _test("test_damage.py", "rounded_size_contradicts"),
+    ),
+    Mutant(
+        "believe half an answer when the original is read back",
+        (("kaltura.py", "size_bytes == original.size_bytes\n", "True\n"),),
+        _test("test_repair.py", "half_an_answer"),
+    ),
+    Mutant(
+        "replace before the day that a notice named",
+        (("plans.py", "options.now < _end_of(until)", "options.now < _end_of(until) - DAY_SECONDS"),),
+        _test("test_plans.py", "a_day_that_a_notice_named"),
     ),
     Mutant(
         "presign for the address that all regions once had",

@@ -127,6 +127,7 @@ def _prepare() -> None:
     standard.ExponentialBackoff.delay_amount = lambda self, context: 0.001
     pause = kaltura.Kaltura._pause
     kaltura.Kaltura._pause = lambda self, seconds: pause(self, min(seconds, 0.01))
+    apply.UNKNOWN_SECONDS = 1.0
     pacing.FIRST_PAUSE_SECONDS = pacing.LONGEST_PAUSE_SECONDS = 0.001
     # Fills the caches of boto3, which every run would fill for itself.
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}
