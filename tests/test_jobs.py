@@ -21,7 +21,7 @@ from kaltura_archiver.sandbox.world import Sandbox
 
 JOBS = Path(__file__).parent.parent / "jobs"
 
-ARCHIVE = ["count", "count", "count", "s3copy", "replace_video", "count", "count", "count"]
+ARCHIVE = ["count", "count", "count", "s3copy", "s3copy", "replace_video", "count", "count", "count"]
 RESTORE = ["count", "count", "restore", "count", "count"]
 
 # Stands for kaltura-archiver: notes its arguments, and ends with the code that CODES has for its command.
@@ -219,13 +219,15 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
     )
     selection = "--category 7 --exclude-tag keep*"
     calls = [" ".join(call) for call in ended.calls]
-    assert calls[3:5] == [
+    assert calls[3:6] == [
+        f"s3copy {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --storage-class DEEP_ARCHIVE "
+        "--max-entries 50 --no-dry-run --workers 9 --tolerate 3",
         f"s3copy {selection} --tag !archived_to_s3 --unplayed-for 3 --storage-class DEEP_ARCHIVE "
         "--max-entries 50 --no-dry-run --workers 9 --tolerate 3",
         f"replace_video {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --min-age-years 4 "
         "--noticed-before 30d --max-entries 50 --no-dry-run --workers 9 --tolerate 3",
     ]
-    assert calls[:3] == calls[5:]
+    assert calls[:3] == calls[6:]
     assert all(call.startswith(f"count {selection} --tag ") for call in calls[:3])
 
     ended = stubbed("restore", TIER="standard", DAYS="3", **shared)
@@ -282,27 +284,69 @@ def test_the_archive_job_archives_all_but_the_entry_that_fails(
     before = len(sandbox.control.writes())
     job, ran = real("archive", N_YEARS="3", SELECTION="--tag !keep")
     assert job.code == 0
-    assert [len(r.rows) for r in ran] == [1] * 8, "one entry at most in each step"
+    assert [len(r.rows) for r in ran] == [1] * 9, "one entry at most in each step"
     job, _ = real("archive", N_YEARS="3", SELECTION="--no-dry-run")
     assert (job.code, job.commands) == (2, ["count"])
     assert len(sandbox.control.writes()) == before
 
     job, ran = real("archive", N_YEARS="3", SELECTION="--tag !keep", DOIT="true")
     assert job.code == 1
-    assert ran[3].outcomes == {good[0]: "done", bad: "failed"}
-    assert set(ran[4].outcomes.values()) == {"done"}
-    assert set(ran[4].outcomes) == set(good)
+    assert ran[4].outcomes == {good[0]: "done", bad: "failed"}
+    assert set(ran[5].outcomes.values()) == {"done"}
+    assert set(ran[5].outcomes) == set(good)
     assert [r.rows[0]["count"] for r in ran if "count" in r.rows[0]] == ["2", "1", "0", "1", "0", "2"]
     assert not {young, other, bad} & set(sandbox.s3.keys())
+
+
+def _legacy(sandbox: Sandbox, content: bytes, **details: object) -> str:
+    """An entry that the old tool has archived and not replaced: an object with neither metadata, tags nor checksum."""
+    entry_id = sandbox.kaltura.add_entry(content, tags="archived_to_s3", created_at=1_500_000_000).id
+    sandbox.s3.put(entry_id, content, checksum=False, **details)  # type: ignore[arg-type]
+    return entry_id
+
+
+def test_the_archive_job_proves_copies_of_the_old_tool_and_replaces_their_originals(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    large = sandbox.video() + bytes(17 * 2**20)
+    legacy = [
+        _legacy(sandbox, large if part_bytes else sandbox.video(), part_bytes=part_bytes, storage_class=storage_class)
+        for storage_class in ("STANDARD", "GLACIER", "DEEP_ARCHIVE")
+        for part_bytes in (None, 8 * 2**20)
+    ]
+    other = _legacy(sandbox, sandbox.video())
+    sandbox.s3.put(other, (sandbox.s3.body(other) or b"")[:-1] + b"?", checksum=False)
+    new = sandbox.add("initial")
+    job, ran = real("archive", N_YEARS="3", DOIT="true")
+    assert job.code == 0
+    assert ran[3].outcomes == dict.fromkeys(legacy, "done") | {other: "refused"}
+    assert ran[4].outcomes == {new: "done"}
+    assert ran[5].outcomes == dict.fromkeys([*legacy, new], "done") | {other: "refused"}
+    # Nothing was thawed, nor read from the bucket; the original was compared with what S3 knows of the copy.
+    assert sandbox.control.requests("s3.RestoreObject") == []
+    assert {request.subject for request in sandbox.control.requests("s3.GetObject")} & {*legacy, other} == set()
+
+
+def test_a_frozen_copy_that_cannot_be_compared_waits_for_a_person_and_is_read_once(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    sandbox.s3.settings.kms = True
+    entry_id = _legacy(sandbox, sandbox.video(), storage_class="GLACIER")
+    for variables, code in (({}, 0), ({"STRICT": "true"}, 3), ({}, 0)):
+        job, ran = real("archive", N_YEARS="3", DOIT="true", **variables)
+        assert (job.code, ran[3].outcomes, ran[5].outcomes) == (code, {entry_id: "refused"}, {entry_id: "refused"})
+        assert "refused 1 (1 frozen and not to be compared: verify --request, " in ran[5].err
+    assert len(sandbox.control.requests("file.GET")) == 1
+    assert sandbox.control.requests("s3.RestoreObject") == []
 
 
 def test_two_years_are_two_years(sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]) -> None:
     entry_id = sandbox.add("initial", age_years=2.5)
     job, ran = real("archive", N_YEARS="2", DOIT="true", MIN_AGE_YEARS="3")
-    assert (job.code, ran[4].outcomes) == (0, {entry_id: "skipped"})
-    assert "skipped 1 (1 too young: --min-age-years)" in ran[4].err
+    assert (job.code, ran[5].outcomes) == (0, {entry_id: "skipped"})
+    assert "skipped 1 (1 too young: --min-age-years)" in ran[5].err
     job, ran = real("archive", N_YEARS="2", DOIT="true")
-    assert (job.code, ran[4].outcomes) == (0, {entry_id: "done"})
+    assert (job.code, ran[5].outcomes) == (0, {entry_id: "done"})
 
 
 def test_an_entry_without_original_keeps_no_other_from_being_replaced(
@@ -312,8 +356,8 @@ def test_an_entry_without_original_keeps_no_other_from_being_replaced(
         good, empty = sandbox.add("initial"), sandbox.add("empty")
         job, ran = real("archive", N_YEARS="3", DOIT="true", **variables)
         assert job.code == code
-        assert (ran[3].outcomes[empty], ran[3].outcomes[good]) == ("refused", "done")
-        assert ran[4].outcomes == {good: "done"}
+        assert (ran[4].outcomes[empty], ran[4].outcomes[good]) == ("refused", "done")
+        assert ran[5].outcomes == {good: "done"}
 
 
 def test_the_restore_job_waits_without_failing_then_restores_and_health_is_one_table(
