@@ -1759,6 +1759,7 @@ def demo(app: App, /, quick: bool) -> None:
 import kaltura_archiver.cli_cluster  # noqa: E402
 import kaltura_archiver.cli_completion  # noqa: E402
 import kaltura_archiver.cli_directory  # noqa: E402
+import kaltura_archiver.cli_due  # noqa: E402
 import kaltura_archiver.cli_owners  # noqa: E402
 import kaltura_archiver.cli_plan  # noqa: E402
 import kaltura_archiver.cli_report  # noqa: E402

@@ -488,6 +488,10 @@ class StoredObject:
         """When `verify` found the object damaged, and not whole since; or empty."""
         return self.marked_damaged_at or self.tags.get("damaged-at", "")
 
+    def undecided_for(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and S3 shows nothing of the copy, still frozen, to compare it with."""
+        return self.availability is not Availability.READABLE and self.tags.get("undecided") == original.content_id
+
     def differs_from(self, original: FlavorAsset) -> bool:
         """Whether this original was read once, and found not to be what is stored."""
         return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
@@ -634,6 +638,8 @@ class Cause(StrEnum):
     """Why an entry was left as it is, and what helps, where the summary of a run counts such entries."""
 
     YOUNG = "too young: --min-age-years"
+    UNPROVEN = "to be proven: s3copy"
+    UNDECIDED = "frozen and not to be compared: verify --request, or s3copy --accept-size-match"
 
 
 def owner_mark(user: str) -> str:

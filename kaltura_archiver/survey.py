@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
+from typing import Protocol
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.clones import needs_source, with_source
@@ -24,6 +26,13 @@ from kaltura_archiver.states import needs_tags, to_be_read
 from kaltura_archiver.store import ListedObject, Store
 
 log = logging.getLogger(__name__)
+
+
+class Planner(Protocol):
+    """As `plan_for` of some command."""
+
+    def __call__(self, facts: Facts, options: Options, /, *, children: int = 0) -> Plan: ...
+
 
 # Lists of flavors asked for at a time, and how many may be there ahead of their use.
 THREADS, ROOM = 4, 8
@@ -114,25 +123,24 @@ def facts_of(
 @contextmanager
 def plans_of(
     kaltura: Kaltura, store: Store, selection: Selection, command: Command, options: Options, *,
-    placeholders: Placeholders, workers: int,
+    placeholders: Placeholders, workers: int, plan: Planner | None = None,
 ) -> Iterator[Iterator[tuple[Facts, Plan]]]:  # fmt: skip
     """What a command would do about each entry of a selection, in its order, with the facts that this rests on.
 
-    They are as complete as those on which the command itself acts: of every stored copy the tags are read.
+    They are as complete as those on which the command itself acts: of every stored copy the tags are read. `plan` may
+    choose another command for some of them.
     """
+    planned = plan or partial(plan_for, command)
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
         if command.swaps:
             batch = [replace(facts, usual_tags=kaltura.usual_tags()) for facts in batch]
-        plans = [plan_for(command, facts, options) for facts in batch]
-        swapped = [f.entry.id for f, plan in zip(batch, plans, strict=True) if any(s.destroys for s in plan.steps)]
+        plans = [planned(facts, options) for facts in batch]
+        swapped = [f.entry.id for f, made in zip(batch, plans, strict=True) if any(s.destroys for s in made.steps)]
         children = kaltura.children(swapped)
         return [
-            (
-                facts,
-                plan_for(command, facts, options, children=number) if (number := children[facts.entry.id]) else plan,
-            )
-            for facts, plan in zip(batch, plans, strict=True)
+            (facts, planned(facts, options, children=number) if (number := children[facts.entry.id]) else made)
+            for facts, made in zip(batch, plans, strict=True)
         ]
 
     with facts_of(
