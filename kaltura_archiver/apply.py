@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from kaltura_archiver import __version__
+from kaltura_archiver import __version__, pictures
 from kaltura_archiver.clones import with_source
 from kaltura_archiver.errors import (
     ArchiverError,
@@ -44,6 +44,7 @@ from kaltura_archiver.model import (
     UNREADABLE,
     VERSION_STEP,
     Availability,
+    Cause,
     Entry,
     EntryStatus,
     Evidence,
@@ -106,6 +107,7 @@ class Result:
     facts: Facts | None = None
     steps: tuple[Step, ...] = ()
     ended_at: float = 0.0
+    cause: Cause | None = None
 
     @property
     def last_played_at(self) -> int | None:
@@ -138,6 +140,7 @@ class _Work:
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
     left: str = ""  # what a replacement that is thrown away leaves, in words
+    picture: pictures.Due | None = None  # what was known of its picture before the swap
     bytes_moved: int = 0
     bytes_freed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -269,7 +272,7 @@ class Runner:
     def one(self, entry_id: str) -> Result:
         """Do the command's work on one entry. Never raises for what is wrong with one entry."""
         work: _Work | None = None
-        state = ""
+        state, cause = "", None
         outcome, detail, settled = Outcome.FAILED, "", False
         try:
             for _ in range(MAX_PLANS):
@@ -277,7 +280,7 @@ class Runner:
                 entry_id = facts.entry.id  # the true one, however it was spelled
                 if self._waited_to_settle(facts, plan):
                     facts, plan = self._plan(entry_id)
-                state = state or plan.state
+                state, cause = state or plan.state, plan.cause
                 moved = work.bytes_moved if work else 0
                 work = _Work(facts, plan.steps, bytes_moved=moved)
                 try:
@@ -314,8 +317,9 @@ class Runner:
         if work is None:
             return Result(entry_id, state, outcome, detail, ended_at=time.time())
         return Result(
-            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time()
-        )
+            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time(),
+            cause,
+        )  # fmt: skip
 
     def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
         """Tell of an entry that is not begun, since it is not what the plan was made for."""
@@ -381,7 +385,7 @@ class Runner:
         if not plan.steps:
             return plan.outcome, plan.reason
         if self.options.dry_run:  # the gate: nowhere else is this asked
-            return Outcome.WOULD, plan.describe()
+            return Outcome.WOULD, self._foretold(plan, work)
         for step in plan.steps:
             if self._stop.is_set():
                 raise Stopped("asked to stop")
@@ -390,6 +394,16 @@ class Runner:
         if Step.THAW in plan.steps:
             return Outcome.WAITING, "; ".join(work.notes)
         return Outcome.DONE, "; ".join(work.notes)
+
+    def _foretold(self, plan: Plan, work: _Work) -> str:
+        """What would be done. A copy that would be read back is read: that changes nothing, and nothing else tells what
+        would be recorded. Raises what the reading itself raises.
+        """
+        if Step.READ_BACK not in plan.steps:
+            return plan.describe()
+        found, verdict = self._own_verdict(work)
+        hint = "; --no-dry-run marks it, so that nothing rests on it"
+        return f"would record that it is whole: {_whole(found, verdict, hint=hint)}"
 
     def _line(self, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
         fields = {
@@ -632,7 +646,7 @@ class Runner:
             if not self.options.accept_size_match:
                 raise Refused(
                     f"sizes agree but nothing proves more: {how}, and it is {stored.availability}; verify --request "
-                    "has it thawed, and then s3copy reads it back; --accept-size-match accepts it as it is"
+                    "--no-dry-run has it thawed, and then s3copy reads it back; --accept-size-match accepts it as it is"
                 )
             accepted, evidence, how = "size", Evidence.ACCEPTED, f"{how}; accepted by --accept-size-match"
         if evidence is None:
@@ -742,21 +756,26 @@ class Runner:
         self.store.request_thaw(work.stored, tier=self.options.tier, days=self.options.days)
         work.notes.append(f"the thawed copy, readable until {work.stored.thawed_until}, was asked for again")
 
-    def _read_back(self, work: _Work) -> None:
-        """Read the stored copy, compare it with its checksum, and record when that was."""
-        stored = work.stored
-        for _ in range(2):  # a difference may have come about on the way: only one that stays is the object's
+    def _own_verdict(self, work: _Work) -> tuple[Fingerprint, Verdict]:
+        """Read the stored copy and compare it with its checksum. A difference may have come about on the way: only one
+        that stays is the object's.
+        """
+        for _ in range(2):
             with self._transfers:
-                found = fingerprint(self.store.read(stored), self.store.fingerprinter(stored, own=True))
+                found = fingerprint(self.store.read(work.stored), self.store.fingerprinter(work.stored, own=True))
             work.bytes_moved += found.size_bytes
-            verdict, how, _ = compare_own(found, stored)
-            if verdict is not Identity.DIFFERENT:
+            verdict = compare_own(found, work.stored)
+            if verdict.identity is not Identity.DIFFERENT:
                 break
-        if verdict is Identity.DIFFERENT:
+        return found, verdict
+
+    def _read_back(self, work: _Work) -> None:
+        """Read the stored copy, compare it with its checksum, and record what was found and when that was."""
+        stored = work.stored
+        found, verdict = self._own_verdict(work)
+        if verdict.identity is Identity.DIFFERENT:
             self._mark_damaged(work, stored)
-            raise EntryFailed(f"MISMATCH: the stored copy is damaged: {how}")
-        if verdict is not Identity.SAME:
-            raise Refused(f"read, but there is nothing to compare it with: {how}; sha256 {found.sha256}")
+        told = _whole(found, verdict)
         if stored.damaged_at:
             self.store.mark(stored, "whole")
         now = datetime.fromtimestamp(self.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -764,7 +783,7 @@ class Runner:
         if stored.sha256 and not stored.proven:
             tags["proof"] = str(Proof.of(Evidence.READ, found.crc64nvme, stored.etag))
         self.store.set_tags(work.id, **tags)
-        work.notes.append(f"verified: {how}, {found.size_bytes} bytes, sha256 {found.sha256}")
+        work.notes.append(f"verified: {told}")
 
     def _tag_marked(self, work: _Work, **changes: str | None) -> None:
         """Let the tags say what a mark says already: for people, and older versions of this tool."""
@@ -824,7 +843,8 @@ class Runner:
                 f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
                 f"{placeholder.size_bytes}: was another video uploaded meanwhile?"
             )
-        self._record_placeholder(work, new, placeholder.sha256, placeholder.size_bytes)
+        picture = pictures.unknown(work.facts)
+        self._record_placeholder(work, new, placeholder.sha256, placeholder.size_bytes, picture=picture)
         try:
             self._settled(work, new)
         finally:
@@ -835,10 +855,13 @@ class Runner:
         work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
         self._set_settings_again(work)
 
-    def _record_placeholder(self, work: _Work, new: FlavorAsset, sha256: str, size_bytes: int) -> None:
+    def _record_placeholder(
+        self, work: _Work, new: FlavorAsset, sha256: str, size_bytes: int, *, picture: str | None = None
+    ) -> None:
         """Tag the object with what replaced the original, and when."""
         what = _placeholder_tag(new.content_id, sha256, size_bytes)
-        self.store.set_tags(work.id, placeholder=what, replaced_at=iso_time(time.time()), restored_at=None)
+        replaced_at = iso_time(time.time())
+        self.store.set_tags(work.id, placeholder=what, replaced_at=replaced_at, restored_at=None, picture=picture)
         self._mark_placeholder(work, new.content_id, size_bytes)
 
     def _mark_placeholder(self, work: _Work, content_id: str, size_bytes: int) -> None:
@@ -892,6 +915,7 @@ class Runner:
         self._begin_conversion(work)
         work.sent_bytes = stored.size_bytes
         self._keep_displaced(work)
+        self._note_picture(work)
         if self.options.via == "url":
             url = self._url(work)
             new = self._swap(work, url, lambda: self._require_sound(work))
@@ -1318,6 +1342,42 @@ class Runner:
         self._tag_settings(work, SETTINGS_SET)
         work.notes.append(f"language, label and tags of {done.number} flavors set again")
 
+    # Steps: the picture
+
+    def _note_picture(self, work: _Work) -> None:
+        """Before a swap: what will be gone by then, and a run that goes on after this one has to know."""
+        work.picture = pictures.due(work.facts)
+        if work.picture is None:
+            return
+        try:
+            self.store.set_tags(work.id, picture=str(work.picture))
+        except (StoreError, EntryFailed) as error:
+            self._warn(work, f"that its picture is to be looked after could not be noted: {error}")
+
+    def _set_picture(self, work: _Work) -> None:
+        """Of least weight: what fails here fails nothing that is done for the video. It is told, and remains noted."""
+        alone = {Step.PUT_ORIGINAL, Step.REMOVE_REPLACED}.isdisjoint(work.steps)
+        known = work.picture or pictures.left(work.facts)
+        try:
+            found = pictures.look_after(self.kaltura, work.id, known, new=Step.NEW_PICTURE in work.steps)
+            if found.act is not pictures.Act.DOUBT:
+                self.store.set_tags(work.id, picture=None)
+        except (KalturaError, StoreError, EntryFailed) as error:
+            if alone:
+                raise
+            self._warn(work, f"its picture was not looked after: {error}; run repair")
+            return
+        if found.act is not pictures.Act.DOUBT:
+            work.notes.append(found.why)
+            return
+        text = (
+            f"its picture may be the placeholder's ({found.why}): look at it; restore --new-picture --id {work.id} "
+            "takes one of the video"
+        )
+        if alone:
+            raise Refused(text)
+        self._warn(work, text)
+
     def _warn(self, work: _Work, text: str) -> None:
         self._line(logging.WARNING, "step", work.id, text)
         work.notes.append(text)
@@ -1366,6 +1426,8 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.SETTLE: Runner._settle,
     Step.KEEP_SETTINGS: Runner._keep_settings,
     Step.SET_FLAVORS: Runner._set_flavors,
+    Step.SET_PICTURE: Runner._set_picture,
+    Step.NEW_PICTURE: Runner._set_picture,
     Step.RECORD: Runner._record_found,
 }
 
@@ -1385,6 +1447,15 @@ def _next_version(before: FlavorAsset | None, placeholder: Placeholder) -> str:
 
 def _frozen_again(stored: StoredObject) -> Waiting:
     return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
+
+
+def _whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> str:
+    """By what a stored copy that was read is known to be whole; EntryFailed or Refused if it is not known to be."""
+    if verdict.identity is Identity.DIFFERENT:
+        raise EntryFailed(f"MISMATCH: the stored copy is damaged: {verdict.how}{hint}")
+    if verdict.identity is not Identity.SAME:
+        raise Refused(f"read, but there is nothing to compare it with: {verdict.how}; sha256 {found.sha256}")
+    return f"{verdict.how}, {found.size_bytes} bytes, sha256 {found.sha256}"
 
 
 def same_object(now: StoredObject, then: StoredObject) -> bool:

@@ -13,8 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,12 +26,24 @@ import click
 
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
+from kaltura_archiver.command_line import ListCommand, OnceEach, SelectingCommand, dashed
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.envfile import read_text
-from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, SelectionError, Stopped, StoreError
+from kaltura_archiver.errors import (
+    TOLERABLE,
+    ArchiverError,
+    ConfigError,
+    Exit,
+    Locked,
+    SelectionError,
+    Stopped,
+    StoreError,
+    worst,
+)
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, checked_owner, checked_owners, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
+from kaltura_archiver.old_names import in_new_words, is_program, line_instead
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.progress import bytes_progress, progress
 from kaltura_archiver.redact import hide, one_line, redact
@@ -47,12 +58,14 @@ from kaltura_archiver.report import (
     MORE_FLAVOR_COLUMNS,
     MORE_HEALTH_COLUMNS,
     MORE_LIST_COLUMNS,
+    OLD_HEALTH_COLUMNS,
+    OLD_LIST_COLUMNS,
     RESULT_COLUMNS,
     TASK_COLUMNS,
     Rows,
     Totals,
-    exit_of,
     exit_of_health,
+    exits_of,
     flavor_row,
     health_message,
     health_row,
@@ -84,28 +97,12 @@ STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
 MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
+MAX_PAGE_SIZE = 500  # of a search (kaltura-api 3.4)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 NO_TERMINAL = (
     "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
     "credentials first (aws sts get-session-token), or use a profile without MFA"
 )
-
-
-def dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-class OnceEach(click.Command):
-    """A command that takes an option once: click itself would keep the last one, and say nothing of the others."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            for param, number in Counter(given).items():
-                plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
-                if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
-                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
-        return super().parse_args(ctx, args)
 
 
 class Archiver(OnceEach, click.Group):
@@ -120,6 +117,9 @@ class Archiver(OnceEach, click.Group):
                 param.type = click.Path(readable=False)
         super().add_command(cmd, name)
 
+    def as_options(self, args: list[str]) -> list[str]:
+        return in_new_words(args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         wanted = ALIASES.get(dashed(cmd_name), dashed(cmd_name))
         return next((c for name, c in self.commands.items() if dashed(name) == wanted), None)
@@ -127,6 +127,8 @@ class Archiver(OnceEach, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.parent and (line := line_instead(args)):
+            raise click.UsageError(f"{args[0]} is now: {line}", ctx)
         # The name as registered, so that usage lines do not depend on the spelling.
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
@@ -283,6 +285,14 @@ class Stop(threading.Event):
         return self.is_set() or super().wait(timeout)
 
 
+class Ended(click.exceptions.Exit):
+    """The end of a command with the status `told`; the log of its run keeps what it would be without --tolerate."""
+
+    def __init__(self, code: Exit, told: Exit) -> None:
+        super().__init__(int(told))
+        self.untolerated = code
+
+
 @dataclass
 class App:
     """What the commands share: the settings, read when first needed, and the way to stop."""
@@ -292,6 +302,7 @@ class App:
     signal: int = 0
     bandwidth: Bandwidth = field(init=False)
     calls: AbstractContextManager[object] | None = None  # entered for the time of each call to Kaltura
+    tolerated: frozenset[Exit] = frozenset()  # see --tolerate
     _settings: Settings | None = None
 
     def __post_init__(self) -> None:
@@ -376,10 +387,14 @@ class App:
         except Stopped:
             self.exit(Exit.INTERRUPTED)
 
-    def exit(self, code: Exit) -> NoReturn:
+    def exit(self, *codes: Exit, tolerant: bool = True) -> NoReturn:
+        """End with the worst of these, less what --tolerate names; a signal has the last word.
+
+        Not `tolerant`: it is the run that failed, and not its entries.
+        """
         if self.signal:
-            code = Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
-        raise click.exceptions.Exit(int(code))
+            codes = (Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED,)
+        raise Ended(worst(codes), worst(set(codes) - self.tolerated) if tolerant else worst(codes))
 
 
 def _end_at_once(number: int, frame: object) -> NoReturn:
@@ -415,6 +430,7 @@ pass_app = click.make_pass_decorator(App)
 @click.option(
     "--log-level",
     "--loglevel",
+    "-l",
     default="INFO",
     show_default=True,
     type=click.Choice(["DEBUG", "INFO", "WARNING", "WARN", "ERROR"], case_sensitive=False),
@@ -483,27 +499,18 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
-class SelectingCommand(OnceEach):
-    """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        folded: list[str] = []
-        for arg in args:
-            if re.fullmatch(r"-?\d", arg) and len(folded) > 1 and folded[-2] == "--status":
-                folded += ["--status", arg]
-            elif arg == "--status" and folded and folded[-1] == "--status":
-                continue  # "--status --status", as the old page had it
-            else:
-                folded.append(arg)
-        return super().parse_args(ctx, folded)
+def _page_size(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if value > MAX_PAGE_SIZE:
+        log.warning("--page-size %d: Kaltura gives %d at most; that many are asked for", value, MAX_PAGE_SIZE)
+    return min(value or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 _SELECTION = (
-    click.option("--id", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
-    click.option("--idfile", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
-    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
+    click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
+    click.option("--idfile", "-I", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
+    click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
-    click.option("--category", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
+    click.option("--category", "-c", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
     click.option(
         "--exclude-category", "without_categories", multiple=True, type=click.IntRange(1), metavar="ID",
         help="Not in this category or below it.",
@@ -517,17 +524,18 @@ _SELECTION = (
     ),
     click.option("--created-within", type=Years(), metavar="Y", help="Created in the last Y years."),
     click.option("--created-before", type=Years(), metavar="Y", help="Created more than Y years ago."),
-    click.option("--played-within", type=Years(), metavar="Y", help="Last played within Y years."),
+    click.option("--played-within", "-p", type=Years(), metavar="Y", help="Last played within Y years."),
     click.option(
-        "--unplayed-for", type=Years(), metavar="Y", help="Created more than Y years ago and not played since then."
+        "--unplayed-for", "-u", type=Years(), metavar="Y",
+        help="Created more than Y years ago and not played since then.",
     ),
-    click.option("--first-page", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
+    click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
     click.option(
-        "--page-size", type=click.IntRange(1, 500), default=500, show_default=True, metavar="N",
-        help="Entries per page.",
+        "--page-size", "-s", type=click.IntRange(0), default=MAX_PAGE_SIZE, show_default=True, metavar="N",
+        callback=_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
     ),
     click.option(
-        "--max-entries", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
+        "--max-entries", "-M", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
         help="At most N entries; -1: no limit.",
     ),
     click.option(
@@ -562,7 +570,7 @@ def selection_options(function: F) -> F:
 
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    return _options(*_SELECTION)(cast(F, wrapper))
+    return _options(*_SELECTION, tolerate_option)(cast(F, wrapper))
 
 
 def format_option(function: F) -> F:
@@ -589,9 +597,14 @@ def columns_option(function: F) -> F:
     return click.option("--columns", metavar="A,B,…", help="Only these; a wrong name lists all.")(function)
 
 
+legacy_option = click.option("--legacy-columns", "legacy", is_flag=True, help="Rows as kaltura_aws.py printed them.")
+
+
 def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     if asked is None:
         return default
+    if click.get_current_context().params.get("legacy"):
+        raise click.UsageError("--legacy-columns are all of them: leave out --columns", click.get_current_context())
     columns = tuple(name.strip() for name in asked.split(","))
     unknown = [name for name in columns if name not in default + more]
     if unknown:
@@ -619,6 +632,26 @@ placeholder_map_option = click.option(
     "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
     help="Other placeholders by category or language [PLACEHOLDER_MAP].",
 )  # fmt: skip
+
+
+def _tolerate(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    known = {str(int(code)): code for code in TOLERABLE}
+    words = [word.strip() for word in value.split(",")]
+    for word in words:
+        if word not in known:
+            raise click.BadParameter(
+                f"{word!r} is none of 1, 3 and 4, which tell how entries ended; with any other status the command "
+                "itself was not done, and nothing should go on as if it were", ctx, param,
+            )  # fmt: skip
+    ctx.ensure_object(App).tolerated = frozenset(known[word] for word in words)
+
+
+tolerate_option = click.option(
+    "--tolerate", metavar="N,…", expose_value=False, callback=_tolerate,
+    help="End with 0 instead of these exit codes, of 1, 3 and 4.",
+)  # fmt: skip
 bandwidth_option = click.option(
     "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
     help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
@@ -636,6 +669,7 @@ lookers_option = click.option(
     "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
     help="Copies looked at at a time.",
 )  # fmt: skip
+all_option = click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
 no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
 cluster_options = _options(
     click.option(
@@ -664,14 +698,14 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
     return _options(
         dry_run_option,
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
-        click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion."),
+        all_option,
         workers_option,
         cluster_options,
         no_lock_option,
         run_log_option,
         bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
-        click.option("--wait-ready", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
+        click.option("--wait-ready", "-w", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
         format_option,
     )  # fmt: skip
 
@@ -706,8 +740,9 @@ _THAW = (
     ),
 )  # fmt: skip
 min_age_option = click.option(
-    "--min-age-years", type=Years(), default=3, show_default=True, metavar="Y",
-    help="Leave entries alone that were created less than Y years ago.",
+    "--min-age-years", type=Years(), metavar="Y",
+    help="Leave entries alone that were created less than Y years ago [3; with --created-before or --unplayed-for: "
+    "what these say].",
 )  # fmt: skip
 noticed_option = click.option(
     "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
@@ -872,26 +907,26 @@ def _select(kaltura: Kaltura, query: Query) -> Selection:
     return Selection(kaltura, query)
 
 
-def _after_selection(selection: Selection, *, limited: bool = False) -> Exit:
-    """Warn of what a selection left out; the exit status that this alone would give.
+def _after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:
+    """Warn of what a selection left out; the exit statuses that this alone would give.
 
     `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
     """
     if not selection.selected and not selection.unknown and not selection.recycled:
         log.warning("no entry matches: %s", selection.query)
-    code = _exit_of_named(selection)
+    codes = _exits_of_named(selection)
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")
         if limited and source is not click.core.ParameterSource.COMMANDLINE:
-            code = max(code, Exit.LIMIT, key=_severity)
-    return code
+            codes.add(Exit.LIMIT)
+    return codes
 
 
-def _exit_of_named(selection: Selection) -> Exit:
+def _exits_of_named(selection: Selection) -> set[Exit]:
     """What ids that were named, and lead nowhere, make of the exit status."""
-    failed = selection.unknown or selection.odd
-    return Exit.FAILED if failed else Exit.WAITING if selection.recycled else Exit.OK
+    found = {Exit.FAILED: selection.unknown or selection.odd, Exit.WAITING: selection.recycled}
+    return {code for code, ids in found.items() if ids}
 
 
 def _not_begun(selection: Selection) -> Iterator[Result]:
@@ -936,8 +971,15 @@ def config(app: App, /, style: str) -> None:
                 kaltura.session_user,
                 "KALTURA_USERID" if kaltura.session_user == settings.user_id else "the app token's own",
             )
+        if not kaltura.session_user:
+            log.warning(
+                "kaltura: KALTURA_USERID is not set, so nobody signs in here: what is done is entered under no user; "
+                "set it to a user of account %s, best one of this tool's own",
+                settings.partner_id,
+            )
         way = "an app token" if settings.app_token_id else "the admin secret"
-        return f"{settings.service_url}, partner {settings.partner_id}, by {way}"
+        user = kaltura.session_user or "nobody"
+        return f"{settings.service_url}, partner {settings.partner_id}, by {way}, as {user}"
 
     def bucket() -> str:
         app.store().head("0_kaltura_archiver_test")
@@ -1002,15 +1044,16 @@ def _tried(app: App) -> str:
         return "conditions and tags were not tried: another config tries them just now"
 
 
-@cli.command("list", cls=SelectingCommand)
+@cli.command("list", cls=ListCommand)
 @click.option(
-    "--mode", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
+    "--mode", "-m", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
 )
 @selection_options
 @columns_option
+@legacy_option
 @format_option
 @pass_app
-def list_entries(app: App, /, query: Query, mode: str, columns: str | None, style: str) -> None:
+def list_entries(app: App, /, query: Query, mode: str, columns: str | None, legacy: bool, style: str) -> None:
     """List entries, or their flavor assets, one row each.
 
     \b
@@ -1020,10 +1063,13 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
       kaltura-archiver list --never-played --columns entry_id,name,tags
       kaltura-archiver list --mode flavor --id 0_abc12345 --format table
     """
+    from kaltura_archiver import legacy as old
+
     if mode == "video":
-        shown = _columns(columns, LIST_COLUMNS, MORE_LIST_COLUMNS)
+        shown = _columns(columns, OLD_LIST_COLUMNS if legacy else LIST_COLUMNS, MORE_LIST_COLUMNS)
     else:
         shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
+    row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
     kaltura = app.kaltura()
     selection = _select(kaltura, query)
     bar = partial(progress, "list", expected=lambda: selection.expected, streamed=style != "table")
@@ -1031,22 +1077,26 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
         if mode == "video":
             with bar(selection) as entries:
                 for entry in entries:
-                    rows.write(list_row(entry))
+                    rows.write(row_of_entry(entry))
         else:
             from kaltura_archiver.survey import flavors_of
 
             with bar(flavors_of(kaltura, selection)) as found:
                 for _, flavors in found:
                     for flavor in flavors:
-                        rows.write(flavor_row(flavor))
-    app.exit(_after_selection(selection))
+                        rows.write(row_of_flavor(flavor))
+    app.exit(*_after_selection(selection))
+
+
+next(option for option in list_entries.params if option.name == "media_type").opts.remove("-m")
 
 
 @cli.command("count", cls=SelectingCommand)
 @selection_options
+@click.option("--legacy-columns", "legacy", is_flag=True, help="The line that kaltura_aws.py printed.")
 @format_option
 @pass_app
-def count(app: App, /, query: Query, style: str) -> None:
+def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
     """Count the entries that match, with the filter that was used; --max-entries does not limit it.
 
     \b
@@ -1055,11 +1105,20 @@ def count(app: App, /, query: Query, style: str) -> None:
       kaltura-archiver count --tag '!archived_to_s3' --unplayed-for 3
       kaltura-archiver count --played_within 3 --unplayed_for 2
     """
+    from kaltura_archiver.legacy import count_line
+
+    if legacy and style != "tsv":
+        raise click.UsageError(
+            "--legacy-columns is one line without columns: leave out --format", click.get_current_context()
+        )
     selection = _select(app.kaltura(), query)
     number = selection.count()
-    with Rows(COUNT_COLUMNS, style) as rows:
-        rows.write({"count": number, "filter": str(query)})
-    app.exit(_exit_of_named(selection))
+    if legacy:
+        click.echo(count_line(number, query))
+    else:
+        with Rows(COUNT_COLUMNS, style) as rows:
+            rows.write({"count": number, "filter": str(query)})
+    app.exit(*_exits_of_named(selection))
 
 
 @cli.command("health", cls=SelectingCommand)
@@ -1069,9 +1128,12 @@ def count(app: App, /, query: Query, style: str) -> None:
 )
 @click.option("--verified", is_flag=True, help="Look at every stored copy, and tell when it was verified.")
 @columns_option
+@legacy_option
 @format_option
 @pass_app
-def health(app: App, /, query: Query, workers: int, verified: bool, columns: str | None, style: str) -> None:
+def health(
+    app: App, /, query: Query, workers: int, verified: bool, columns: str | None, legacy: bool, style: str
+) -> None:  # fmt: skip
     """Check each entry against S3: a row each, what is wrong also on stderr; exit 1 if one is broken.
 
     Of up to 40 entries each stored copy is looked at, and the message tells when it was last verified. Of more the
@@ -1084,35 +1146,32 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
       kaltura-archiver health --id 0_abc12345 --format table
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
+    from kaltura_archiver import legacy as old
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
-    shown = _columns(columns, HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
+    shown = _columns(columns, OLD_HEALTH_COLUMNS if legacy else HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
         kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
     )  # fmt: skip
-    code = Exit.OK
+    codes: set[Exit] = set()
     with (
         look as looked,
-        Rows(shown, style) as rows,
+        Rows(shown, style, titles=old.HEALTH_TITLES if legacy else None) as rows,
         progress("health", looked, lambda: selection.expected, streamed=style != "table") as found,
     ):
         for facts in found:
             judgement = classify(facts)
-            found_code = exit_of_health(judgement)
-            code = max(code, found_code, key=_severity)
-            rows.write(health_row(facts, judgement))
-            if found_code is not Exit.OK:
+            code = exit_of_health(judgement)
+            codes.add(code)
+            rows.write(old.health_row(facts, app.settings.bucket) if legacy else health_row(facts, judgement))
+            if code is not Exit.OK:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    app.exit(max(_after_selection(selection), code, key=_severity))
-
-
-def _severity(code: Exit) -> int:
-    return (Exit.OK, Exit.LIMIT, Exit.WAITING, Exit.FAILED).index(code)
+    app.exit(*_after_selection(selection), *codes)
 
 
 @cli.command("explain")
@@ -1139,8 +1198,14 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 
 
 @cli.command("download")
-@click.option("--id", "entry_id", required=True, metavar="ID", help="The entry.")
-@click.option("--output", "-o", metavar="FILE", help="File to write [the entry's id and the original's extension].")
+@click.option("--id", "-i", "entry_id", required=True, metavar="ID", help="The entry.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    help="File to write [the entry's id and the original's extension]; - is stdout, and a log line tells the rest.",
+)
+@click.option("--tmp", "folder", metavar="DIR", help="Folder of the file where --output does not name it [this one].")
 @click.option(
     "--from",
     "source",
@@ -1151,7 +1216,9 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @pass_app
-def download(app: App, /, entry_id: str, output: str | None, source: str, force: bool) -> None:
+def download(
+    app: App, /, entry_id: str, output: str | None, folder: str | None, source: str, force: bool
+) -> None:  # fmt: skip
     """Fetch the original of one entry to a local file; its path, size and SHA-256 are printed.
 
     Exit status 3 where it is the placeholder, which --from kaltura fetches, too.
@@ -1160,12 +1227,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
     Examples:
       kaltura-archiver download --id 0_abc12345
       kaltura-archiver download --id 0_abc12345 --from s3 -o lecture.mp4
+      kaltura-archiver download --id 0_abc12345 --output - | ffprobe -
       kaltura-archiver download --id 0_abc12345 --from kaltura --force
     """  # fmt: skip
     from kaltura_archiver.download import download_original
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"--id: {entry_id[:40]!r} is not an entry id")
+    if output and folder:
+        raise click.UsageError("--output names the file with its folder: leave out --tmp", click.get_current_context())
+    if output == "-" and sys.stdout.isatty():
+        raise click.UsageError("a video is nothing for a terminal: name a file", click.get_current_context())
     runner = make_runner(app, Command.S3COPY, Options(now=time.time()))
     size: list[int] = []
     with (
@@ -1173,14 +1245,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
         row, hidden = download_original(
-            runner, entry_id, Path(output) if output else None, source=source, force=force, begun=size.append
+            runner, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
         )
-    with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
-        rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
+    if output == "-":
+        log.info("wrote %s to stdout, from %s: %d bytes, sha256 %s", *row[:-1])
+    else:
+        with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
+            rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
     if hidden:
         log.warning(
             "%s is the placeholder, not the video of %s, which is in S3 if anywhere: --from s3",
-            row[-1], entry_id,
+            "this" if output == "-" else row[-1], entry_id,
         )  # fmt: skip
     app.exit(Exit.WAITING if hidden else Exit.OK)
 
@@ -1216,13 +1291,13 @@ def make_runner(app: App, command: Command, options: Options, **more: Any) -> Ru
 class Work:
     """What a run is to do: `ids` in their order; of other entries it is `known` already how they end.
 
-    `code` is the exit status that this alone would give. `saw` is told every result, and may set `stopped`: then no
+    `codes` are the exit statuses that this alone would give. `saw` is told every result, and may set `stopped`: then no
     further entry is begun, and the run ends as at a safety limit.
     """
 
-    def __init__(self, ids: Sequence[str], code: Exit = Exit.OK, known: Sequence[Result] = ()) -> None:
+    def __init__(self, ids: Sequence[str], codes: Iterable[Exit] = (), known: Sequence[Result] = ()) -> None:
         self.ids = ids
-        self.code = code
+        self.codes = codes
         self.known = known
         self.stopped = False
 
@@ -1242,6 +1317,8 @@ def _run(
     if acting and dry_run and context.get_parameter_source("dry_run") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--dry-run contradicts the old flag that acts", context)
     need_criteria(str(command), query, everything=everything)
+    if "min_age_years" in options:
+        options["min_age_years"] = min_age_years(query, options["min_age_years"])
     if command.heeds_keep:
         options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
 
@@ -1269,6 +1346,14 @@ def _run(
         app, command, settings, choose, selection=str(query), shard=query.shard, workers=workers, style=style,
         no_lock=no_lock, no_run_log=no_run_log, start_fleet=start_fleet,
     )  # fmt: skip
+
+
+def min_age_years(query: Query, asked: float | None) -> float:
+    """How old an entry has to be to be replaced: as asked for, else as the selection says, else 3 years."""
+    if asked is not None:
+        return asked
+    selected_by_age = query.created_until is not None or query.unplayed_since is not None
+    return 0.0 if selected_by_age else Options.min_age_years
 
 
 def need_criteria(command: str, query: Query, *, everything: bool) -> None:
@@ -1303,7 +1388,6 @@ def perform(
         app.exit_when_stopped(),
     ):  # fmt: skip
         work = choose(runner)
-        code = work.code
         if work.ids and lock and not work.stopped:
             runner.remove_leftovers(work.ids, lock.others)
         # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
@@ -1332,8 +1416,6 @@ def perform(
                 totals.add(result)
         if fleet and fleet.has_losses() and lock:
             runner.remove_leftovers(work.ids, partial(lock.others, ended=True))
-        if stdout.failure:
-            code = Exit.FAILED
         line = str(totals)
         if bill:
             line += f"; {bill}" if str(bill) else ""
@@ -1346,14 +1428,17 @@ def perform(
         if fleet and fleet.lost:
             log.error("not finished: %s; run the command again", fleet.lost)
             line += f"; not finished, {left} entries were not begun"
-            code = Exit.FAILED
         fields: dict[str, Any] = {"mode": mode, "kind": "run", "action": str(command)}
         if not options.dry_run:
             fields["metrics"] = metrics(totals, bucket=app.settings.bucket, command=str(command))
         log.info("%s", line, extra=fields)
         if lock and lock.lost:
             app.exit(Exit.LOCKED)
-        app.exit(Exit.LIMIT if work.stopped else max(code, exit_of(totals.outcomes), key=_severity))
+        if work.stopped:
+            app.exit(Exit.LIMIT, tolerant=False)
+        if stdout.failure or (fleet and fleet.lost):
+            app.exit(Exit.FAILED, tolerant=False)
+        app.exit(*work.codes, *exits_of(totals.outcomes))
 
 
 def _under_way(runner: Runner, totals: Totals, stop: threading.Event) -> Iterator[str]:
@@ -1453,6 +1538,10 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
 @selection_options
 @acting_options("--restore")
 @_options(*_THAW, *_SWAP)
+@click.option(
+    "--new-picture", is_flag=True,
+    help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
+)  # fmt: skip
 @pass_app
 def restore(app: App, /, query: Query, **options: Any) -> None:
     """Bring originals back from S3 or Glacier and drop the tag flavors_deleted. Also called restore_from_s3.
@@ -1493,30 +1582,32 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
 @selection_options
 @click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
 @click.option("--request", is_flag=True, help="Ask frozen copies to thaw.")
-@_options(*_THAW[:2])
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N", help="Copies at a time."
+@_options(
+    *_THAW[:2],
+    dry_run_option,
+    all_option,
+    workers_option,
+    cluster_options,
+    no_lock_option,
+    run_log_option,
+    bandwidth_option,
+    format_option,
 )
-@cluster_options
-@no_lock_option
-@run_log_option
-@bandwidth_option
-@format_option
 @pass_app
 def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> None:
     """Read stored copies back and compare them with their checksums; exit 1 if one is damaged.
 
-    Each copy found whole is tagged verified-at. Frozen copies are not readable now: they are told, and with --request
-    asked to thaw.
+    A dry run reads and compares, too, and tells what it found. With --no-dry-run that is recorded: a copy found whole
+    is tagged verified-at, a damaged one is marked, and nothing rests on it any more. Frozen copies are not readable
+    now: they are told, and with --request --no-dry-run asked to thaw, which AWS charges for.
 
     \b
     Examples:
-      kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --sample 5%
-      kaltura-archiver verify --id 0_abc12345 --request --tier standard
-      kaltura-archiver verify --tag flavors_deleted --max-entries -1 --bandwidth 20M
+      kaltura-archiver verify --tag archived_to_s3 --sample 5%
+      kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --bandwidth 20M --no-dry-run
+      kaltura-archiver verify --id 0_abc12345 --request --tier standard --no-dry-run
     """
-    draw = _sampler(sample)
-    _run(app, Command.VERIFY, query, dry_run=False, acting=False, everything=True, draw=draw, **options)
+    _run(app, Command.VERIFY, query, acting=False, draw=_sampler(sample), **options)
 
 
 def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:
@@ -1689,4 +1780,6 @@ def main() -> None:
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))
+    if is_program(sys.argv[0]):
+        sys.argv.insert(1, sys.argv[0])  # a link of that name: what it does is told by it
     cli()

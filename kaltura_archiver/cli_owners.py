@@ -21,7 +21,7 @@ from kaltura_archiver.files import check_target, write
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.progress import progress
 from kaltura_archiver.redact import redact
-from kaltura_archiver.report import Rows, exit_of, mark_lines
+from kaltura_archiver.report import Rows, exits_of, mark_lines
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ def notify(
                 "summary: %s; plan %s%s%s", counts() or "nothing to do", plan[:40], left, hint,
                 extra={"mode": mode, "kind": "run", "action": "notify"},
             )  # fmt: skip
-    app.exit(Exit.FAILED if stdout.failure else exit_of(outcomes))
+    app.exit(*exits_of(outcomes), *([Exit.FAILED] if stdout.failure else []))
 
 
 @cli.command("placeholder")

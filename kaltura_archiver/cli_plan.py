@@ -20,11 +20,10 @@ from kaltura_archiver.cli import (
     _SWAP,
     _THAW,
     App,
-    SelectingCommand,
     Work,
     _after_selection,
     _options,
-    _severity,
+    all_option,
     bandwidth_option,
     cli,
     dry_run_option,
@@ -33,6 +32,7 @@ from kaltura_archiver.cli import (
     keep_options,
     lookers_option,
     min_age_option,
+    min_age_years,
     need_criteria,
     no_lock_option,
     noticed_option,
@@ -42,8 +42,10 @@ from kaltura_archiver.cli import (
     price_options,
     run_log_option,
     selection_options,
+    tolerate_option,
     workers_option,
 )
+from kaltura_archiver.command_line import SelectingCommand
 from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.errors import Exit, InputError, SelectionError
 from kaltura_archiver.files import Sink, check_target, failure, written
@@ -52,7 +54,7 @@ from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome
 from kaltura_archiver.plans import Command, Options, Plan
 from kaltura_archiver.progress import progress
-from kaltura_archiver.report import exit_of
+from kaltura_archiver.report import exits_of
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Result, Runner
@@ -93,7 +95,7 @@ def _account(app: App, command: Command, placeholders: Placeholders) -> dict[str
     "--output", "-o", required=True, metavar="FILE", help="File to write, readable by you alone; - is stdout."
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
-@click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
+@all_option
 @lookers_option
 @_options(*_COPY, min_age_option, noticed_option, placeholder_map_option, *_THAW, *_SWAP[2:])
 @keep_options
@@ -133,7 +135,7 @@ def plan(
             )
         check_target(Path(output))
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
-    options["keep"] = kept
+    options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
     placeholders = _placeholders(app, command)
     terms = terms_of(command, settings, query, _account(app, command, placeholders))
@@ -149,10 +151,10 @@ def plan(
         with planned as found, progress("plan", found, lambda: selection.expected) as counted:
             for facts, what in counted:
                 body.write(f"{writer.entry(facts, what)}\n")
-        code = _after_selection(selection, limited=True)
+        codes = _after_selection(selection, limited=True)
         finish(writer.first(), writer.last())
     log.info("plan: %s; nothing was changed: apply acts", writer)
-    app.exit(max(code, exit_of(writer.outcomes), key=_severity))
+    app.exit(*codes, *exits_of(writer.outcomes))
 
 
 def _refuse_options_of_others(action: str, ours: set[str], all_of_them: set[str]) -> None:
@@ -291,8 +293,9 @@ class Part(click.ParamType[tuple[float, str]]):
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
 @_options(
-    workers_option, no_lock_option, run_log_option, bandwidth_option, placeholder_map_option, format_option, *_SWAP[:2]
-)
+    workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
+    format_option, *_SWAP[:2],
+)  # fmt: skip
 @keep_options
 @pass_app
 def apply(

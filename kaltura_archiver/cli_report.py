@@ -15,7 +15,6 @@ import click
 
 from kaltura_archiver.cli import (
     App,
-    SelectingCommand,
     _after_selection,
     cli,
     lookers_option,
@@ -23,6 +22,7 @@ from kaltura_archiver.cli import (
     price_options,
     selection_options,
 )
+from kaltura_archiver.command_line import SelectingCommand
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.files import Sink, written
 from kaltura_archiver.filters import Query
@@ -94,13 +94,13 @@ def report(
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)
-        code = _after_selection(selection)
+        codes = _after_selection(selection)
         selected = f"entries ({query})" if query.has_criteria else f"{query.kind} entries"
         page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
         size = file.write(page.encode("utf-8", errors="replace"))
     if output != "-":
         log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, size)
-    app.exit(code)
+    app.exit(*codes)
 
 
 # Nobody wants a report about the first 500 entries.

@@ -35,7 +35,7 @@ from kaltura_archiver.model import (
 )
 from kaltura_archiver.plans import Command, Options, Plan, Step
 from kaltura_archiver.prices import Prices
-from kaltura_archiver.report import to_json
+from kaltura_archiver.report import Causes, counted, to_json
 from kaltura_archiver.states import classify, holds_placeholder
 
 FORMAT = 1
@@ -61,7 +61,7 @@ _FLAVORS = (Step.KEEP_SETTINGS, Step.SET_FLAVORS)
 _GOES_ON = {
     Command.S3COPY: {Step.PROVE, Step.ADD_ARCHIVED},
     Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE, *_FLAVORS},
-    Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE, *_FLAVORS},
+    Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE, Step.SET_PICTURE, *_FLAVORS},
 }
 
 
@@ -125,6 +125,7 @@ class Writer:
         self._prices = prices
         self._bill = Bill(prices, options)
         self.outcomes: Counter[Outcome] = Counter()
+        self.causes: Causes = Counter()
         self.bytes_moved = self.bytes_freed = 0
 
     def entry(self, facts: Facts, plan: Plan) -> str:
@@ -132,6 +133,7 @@ class Writer:
         entry = facts.entry
         outcome = Outcome.WOULD if plan.steps else plan.outcome
         self.outcomes[outcome] += 1
+        self.causes[outcome, plan.cause] += 1
         line: dict[str, Any] = {
             "kind": "entry",
             "entry": entry.id,
@@ -187,8 +189,9 @@ class Writer:
 
     def __str__(self) -> str:
         """The totals in one clause."""
-        counts = ", ".join(f"{outcome} {self.outcomes[outcome]}" for outcome in Outcome if self.outcomes[outcome])
-        parts = [f"{counts or 'no entry'}; bytes to move {self.bytes_moved}, bytes to free {self.bytes_freed}"]
+        parts = [
+            f"{counted(self.causes) or 'no entry'}; bytes to move {self.bytes_moved}, bytes to free {self.bytes_freed}"
+        ]
         if str(self._bill):
             parts.append(str(self._bill))
         if saved := self._prices.kaltura_month(self.bytes_freed):

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from kaltura_archiver.errors import Exit
-from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
+from kaltura_archiver.model import UNREADABLE, Cause, Entry, Facts, FlavorAsset, Outcome, State, iso_date, iso_time
 from kaltura_archiver.redact import RedactingFilter, one_line, redact
 from kaltura_archiver.states import Judgement, sizes_agree
 
@@ -30,16 +30,19 @@ Cell = str | int | float | bool | None
 ROWS_AT_ONCE = 100
 ROWS_HELD_SECONDS = 0.1
 
-# Those of the old tool in its order, for joins by position; at the end whose it is, which it did not know.
-LIST_COLUMNS = (
+# Those of the old tool in its order, for joins by position; what it did not know is appended. What they held then, and
+# hold now: docs/migrating.md.
+OLD_LIST_COLUMNS = (
     "last_played_date", "plays", "entry_id", "status", "archived_to_s3", "flavors_deleted", "created_date", "created",
-    "creator_id", "category_ids", "categories", "owner_id",
+    "creator_id", "category_ids", "categories",
 )  # fmt: skip
+LIST_COLUMNS = (*OLD_LIST_COLUMNS, "owner_id")
 FLAVOR_COLUMNS = ("entry_id", "flavor_id", "original", "size_KB", "created_date", "deleted_date", "status")
-HEALTH_COLUMNS = (
+OLD_HEALTH_COLUMNS = (
     "entry_id", "status-ok", "original", "orig_status", "archived_to_s3", "flavors_deleted", "created_date", "s3-size",
     "orig_KB", "size_match", "message",
 )  # fmt: skip
+HEALTH_COLUMNS = (*OLD_HEALTH_COLUMNS, "original_id", "original_bytes", "stored_bytes")
 # May be asked for by --columns, beside the default ones.
 MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds")
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
@@ -264,6 +267,9 @@ def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
         "availability": stored.availability.value if stored else None,
         "verified_at": (stored.verified_at or None) if stored else None,
         "name": entry.name or None,
+        "original_id": original.id if original else None,
+        "original_bytes": original.size_bytes if original else None,
+        "stored_bytes": stored.size_bytes if stored else None,
     }
 
 
@@ -285,6 +291,12 @@ def _verified(facts: Facts) -> str:
     return f"verified {(facts.stored.verified_at if facts.stored else '')[:10] or 'never'}"
 
 
+# What an outcome makes of the exit status, where it is not 0.
+EXITS = {Outcome.FAILED: Exit.FAILED} | dict.fromkeys(
+    (Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED), Exit.WAITING
+)
+
+
 def result_row(result: Result) -> dict[str, Cell]:
     return {
         "entry_id": result.entry_id,
@@ -296,14 +308,9 @@ def result_row(result: Result) -> dict[str, Cell]:
     }
 
 
-def exit_of(outcomes: Iterable[Outcome]) -> Exit:
-    """The exit status that these outcomes add up to: the worst one."""
-    found = set(outcomes)
-    if Outcome.FAILED in found:
-        return Exit.FAILED
-    if found & {Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED}:
-        return Exit.WAITING
-    return Exit.OK
+def exits_of(outcomes: Iterable[Outcome]) -> set[Exit]:
+    """The exit statuses that these outcomes add up to."""
+    return {EXITS.get(outcome, Exit.OK) for outcome in outcomes}
 
 
 def exit_of_health(judgement: Judgement) -> Exit:
@@ -311,6 +318,21 @@ def exit_of_health(judgement: Judgement) -> Exit:
     if judgement.healthy:
         return Exit.OK
     return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
+
+
+# How many entries ended how, and why.
+Causes = Counter[tuple[Outcome, Cause | None]]
+
+
+def counted(causes: Causes) -> str:
+    """`done 12, skipped 5 (3 too young: --min-age-years)`; empty for no entries."""
+
+    def one(outcome: Outcome) -> str:
+        why = ", ".join(f"{causes[outcome, cause]} {cause}" for cause in Cause if causes[outcome, cause])
+        number = causes[outcome, None] + sum(causes[outcome, cause] for cause in Cause)
+        return f"{outcome} {number}{f' ({why})' if why else ''}" if number else ""
+
+    return ", ".join(filter(None, map(one, Outcome)))
 
 
 class Totals:
@@ -321,10 +343,12 @@ class Totals:
         self._began = time.monotonic()
         self._traffic = traffic
         self.outcomes: Counter[Outcome] = Counter()
+        self.causes: Causes = Counter()
         self.bytes_moved = self.bytes_freed = 0
 
     def add(self, result: Result) -> None:
         self.outcomes[result.outcome] += 1
+        self.causes[result.outcome, result.cause] += 1
         self.bytes_moved += result.bytes_moved
         self.bytes_freed += result.bytes_freed
 
@@ -336,7 +360,7 @@ class Totals:
 
     def counts(self) -> str:
         """`done 12, failed 1`"""
-        return ", ".join(f"{outcome} {self.outcomes[outcome]}" for outcome in Outcome if self.outcomes[outcome])
+        return counted(self.causes)
 
     def __str__(self) -> str:
         """The summary of the run."""

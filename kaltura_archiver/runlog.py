@@ -92,7 +92,7 @@ class RunLog:
     ) -> None:
         if not self._failed:
             self._write_part()
-        code = Exit.OK if error is None else getattr(error, "exit_code", Exit.FAILED)
+        code = Exit.OK if error is None else getattr(error, "untolerated", getattr(error, "exit_code", Exit.FAILED))
         if isinstance(error, KeyboardInterrupt):
             code = Exit.INTERRUPTED
         line = _json(

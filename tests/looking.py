@@ -36,6 +36,19 @@ def content_id(sandbox: Sandbox, entry_id: str) -> str:
     return f"{found.id}@{found.version}"
 
 
+def content_of(sandbox: Sandbox) -> dict[str, Any]:
+    """All that either service holds, less what time alone changes."""
+    return {
+        "entries": {
+            e.id: (e.tags, e.status, e.replacement_status, e.updated_at) for e in sandbox.kaltura.entries.values()
+        },
+        "assets": {a.id: (a.version, a.status, a.size_in_bytes) for a in sandbox.kaltura.assets.values()},
+        "tokens": sorted(sandbox.kaltura.tokens),
+        "objects": [(key, sandbox.s3.body(key), sandbox.s3.tags(key)) for key in list(sandbox.s3.keys())],
+        "uploads": sandbox.s3.uploads(),
+    }
+
+
 def mark_of(sandbox: Sandbox, entry_id: str) -> str:
     """The key of the one mark about an entry's stored copy."""
     keys = sandbox.s3.keys()

@@ -263,7 +263,7 @@ def test_a_damaged_copy_does_not_spread(sandbox: Sandbox, run: Run) -> None:
     assert ran.outcomes == {clone: "failed"}
     assert sandbox.s3.body(clone) is None
     assert shown(sandbox, clone) == sandbox.placeholder
-    assert run("verify", "--id", source).outcomes == {source: "failed"}
+    assert run("verify", "--id", source, "--no-dry-run").outcomes == {source: "failed"}
     assert "verify found that copy damaged" in explained(run, clone)[1]
 
 

@@ -6,8 +6,10 @@ Asserted on the requests that went out and on what both services hold afterwards
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -121,7 +123,8 @@ def test_an_original_of_forty_chunks_comes_back_whole(
 
 
 def test_replace_swaps_by_one_update_content_and_keeps_what_belongs_to_the_entry(sandbox: Sandbox, run: Run) -> None:
-    entry_id = sandbox.add(State.ARCHIVED, tags="lecture", manual_thumbnails=2, plays=7, name="N", creator_id="me")
+    entry_id = sandbox.add(State.ARCHIVED, tags="lecture", plays=7, name="N", creator_id="me")
+    thumb = sandbox.kaltura.library.add_thumb(entry_id, b"chosen by a person", default=True)
     before, content = original_of(sandbox, entry_id), sandbox.s3.body(entry_id)
     before_id, version = before.id, before.version
     assert content is not None
@@ -143,7 +146,9 @@ def test_replace_swaps_by_one_update_content_and_keeps_what_belongs_to_the_entry
     after = original_of(sandbox, entry_id)
     assert (after.id, after.version) == (before_id, version + 10)
     entry = sandbox.kaltura.entries[entry_id]
-    assert (entry.manual_thumbnails, entry.plays, entry.name, entry.creator_id) == (2, 7, "N", "me")
+    assert sandbox.kaltura.library.thumbs_of(entry_id) == [thumb]
+    assert sandbox.kaltura.picture(entry_id) == b"chosen by a person"
+    assert (entry.plays, entry.name, entry.creator_id) == (7, "N", "me")
     assert entry.tags == f"lecture, {BOTH}"
     assert (entry.status, entry.replacement_status, entry.replacing_entry_id) == ("2", "0", "")
     # Nothing plays the old video any more.
@@ -187,6 +192,13 @@ def test_the_old_video_plays_until_the_placeholder_is_ready(sandbox: Sandbox, ru
         (2.9, ("--min-age-years", "2.5"), "done"),
         (0.001, ("--min-age-years", "0"), "done"),
         (9.0, ("--min-age-years", "10"), "skipped"),
+        # Who says in the selection how old they are to be, has said it.
+        (2.9, ("--created-before", "2"), "done"),
+        (2.9, ("--unplayed_for", "2"), "done"),
+        (2.9, ("--created-before", "2", "--min-age-years", "3"), "skipped"),
+        (2.9, ("--unplayed-for", "2", "--min-age-years", "3"), "skipped"),
+        (2.9, ("--created-within", "3"), "skipped"),
+        (2.9, ("--plays", "5", "--never-played"), "skipped"),
     ],
 )
 def test_replace_leaves_young_entries_alone(
@@ -197,6 +209,41 @@ def test_replace_leaves_young_entries_alone(
     assert (ran.code, ran.outcomes) == (0, {entry_id: outcome})
     assert (shown(sandbox, entry_id) == sandbox.placeholder) == (outcome == "done")
     assert bool(writes(sandbox)) == (outcome == "done")
+
+
+@pytest.mark.parametrize("acting", [(), ("--no-dry-run",)])
+def test_the_summary_counts_what_was_left_alone_for_its_age(
+    sandbox: Sandbox, run: Run, acting: tuple[str, ...]
+) -> None:
+    young, small = (
+        [sandbox.add(State.ARCHIVED, age_years=2) for _ in range(2)],
+        sandbox.add(State.ARCHIVED, content=b"x"),
+    )
+    old = sandbox.add(State.ARCHIVED)
+    ran = run("replace_video", "--tag", "archived_to_s3", *acting)
+    outcome = "done" if acting else "would"
+    assert ran.outcomes == dict.fromkeys(young, "skipped") | {small: "skipped", old: outcome}
+    assert f"summary: {outcome} 1, skipped 3 (2 too young: --min-age-years); bytes moved" in ran.err
+    plan = run("plan", "replace", "--tag", "flavors_deleted", "--id", young[0], "-o", "p")
+    assert "plan: no entry;" in plan.err
+    plan = run("plan", "replace", "--tag", "archived_to_s3", "--id", young[0], "--id", young[1], "-o", "q")
+    assert "plan: skipped 2 (2 too young: --min-age-years);" in plan.err
+
+
+@pytest.mark.parametrize(
+    ("options", "years"),
+    [((), 3), (("--created-before", "2"), 0), (("--unplayed-for", "2"), 0), (("--min-age-years", "4"), 4)],
+)
+def test_a_plan_keeps_the_age_that_its_selection_asked_for(
+    sandbox: Sandbox, run: Run, options: tuple[str, ...], years: float
+) -> None:
+    entry_id = sandbox.add(State.ARCHIVED, age_years=2.5)
+    ran = run("plan", "replace", "--tag", "archived_to_s3", *options, "-o", "plan.jsonl")
+    outcome = "would" if years == 0 else "skipped"
+    assert f"plan: {outcome} 1" in ran.err
+    assert json.loads(Path("plan.jsonl").read_text().splitlines()[0])["options"]["min_age_years"] == years
+    if years == 0:
+        assert run("apply", "plan.jsonl", "--no-dry-run").outcomes == {entry_id: "done"}
 
 
 def _add_stream(sandbox: Sandbox, entry_id: str) -> None:

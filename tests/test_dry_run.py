@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from looking import content_of
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.config import read_settings
@@ -69,19 +70,6 @@ def _ids(entry_ids: Any) -> list[str]:
     return [argument for entry_id in entry_ids for argument in ("--id", entry_id)]
 
 
-def _content(sandbox: Sandbox) -> dict[str, Any]:
-    """All that either service holds, less what time alone changes."""
-    return {
-        "entries": {
-            e.id: (e.tags, e.status, e.replacement_status, e.updated_at) for e in sandbox.kaltura.entries.values()
-        },
-        "assets": {a.id: (a.version, a.status, a.size_in_bytes) for a in sandbox.kaltura.assets.values()},
-        "tokens": sorted(sandbox.kaltura.tokens),
-        "objects": [(key, sandbox.s3.body(key), sandbox.s3.tags(key)) for key in list(sandbox.s3.keys())],
-        "uploads": sandbox.s3.uploads(),
-    }
-
-
 def _states(run: Run, entry_ids: Any) -> dict[str, str]:
     rows = run("--log-level", "ERROR", "health", *_ids(entry_ids)).rows
     return {row["entry_id"]: row["message"].partition(":")[0] for row in rows}
@@ -92,10 +80,10 @@ def test_a_dry_run_on_every_state_changes_nothing_and_foretells_the_real_run(
     sandbox: Sandbox, run: Run, command: str
 ) -> None:
     entries = {state: sandbox.add(state) for state in State}
-    before = _content(sandbox)
+    before = content_of(sandbox)
     foretold = run(command, *_ids(entries.values()))
     assert sandbox.control.writes() == []
-    assert _content(sandbox) == before
+    assert content_of(sandbox) == before
     assert foretold.code == 3  # there are refusals among them
     for state, entry_id in entries.items():
         row = next(row for row in foretold.rows if row["entry_id"] == entry_id)
@@ -237,7 +225,8 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 READS = {
     Kaltura: {
         "category_name", "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings",
-        "is_full", "look", "now", "paced", "pages", "placings", "sign_in", "unused_tokens", "user_exists", "usual_tags",
+        "is_full", "look", "now", "paced", "pages", "picture", "picture_since", "placings", "sign_in", "unused_tokens",
+        "user_exists", "usual_tags",
     },
     Store: {
         "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign",
@@ -262,6 +251,8 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
             "add_content": lambda: kaltura.add_content(entry_id, "0_any"),
             "approve_replace": lambda: kaltura.approve_replace(entry_id),
             "cancel_replace": lambda: kaltura.cancel_replace(entry_id),
+            "choose_picture": lambda: kaltura.choose_picture("0_any"),
+            "take_picture": lambda: kaltura.take_picture(entry_id, 3),
             "change_tags": lambda: kaltura.change_tags(entry_id, add="x1"),
             "delete_flavor": lambda: kaltura.delete_flavor(original.id),
             "delete_token": lambda: kaltura.delete_token("0_any"),

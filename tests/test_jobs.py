@@ -33,7 +33,10 @@ printf '%s\\n' "$*" >>"$CALLS"
     while :; do sleep 0.02; done
 }
 for code in $CODES; do
-    [ "${code%=*}" != "$1" ] || exit "${code#*=}"
+    [ "${code%=*}" != "$1" ] || case "${code#*=} $*" in
+        3*"--tolerate 3") exit 0 ;;
+        *) exit "${code#*=}" ;;
+    esac
 done
 """
 
@@ -185,6 +188,7 @@ def test_failing_entries_do_not_end_the_job_and_the_worst_status_counts(
         ended = stubbed("archive", codes_of=codes, N_YEARS="3", DOIT="true", **variables)
         assert ended.code == code
         assert ended.commands == ARCHIVE
+        assert all((call[-2:] == ["--tolerate", "3"]) == (variables == {}) for call in ended.calls)
 
 
 @pytest.mark.parametrize("code", [2, 5, 137])
@@ -204,7 +208,7 @@ def test_without_doit_every_acting_command_is_a_dry_run_of_one_entry(
         assert ended.commands == commands
         for call in ended.calls:
             if call[0] != "count":
-                assert call[-3:] == ["--max-entries", "1", "--dry-run"]
+                assert call[-5:] == ["--max-entries", "1", "--dry-run", "--tolerate", "3"]
 
 
 def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed) -> None:
@@ -217,9 +221,9 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
     calls = [" ".join(call) for call in ended.calls]
     assert calls[3:5] == [
         f"s3copy {selection} --tag !archived_to_s3 --unplayed-for 3 --storage-class DEEP_ARCHIVE "
-        "--max-entries 50 --no-dry-run --workers 9",
+        "--max-entries 50 --no-dry-run --workers 9 --tolerate 3",
         f"replace_video {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --min-age-years 4 "
-        "--noticed-before 30d --max-entries 50 --no-dry-run --workers 9",
+        "--noticed-before 30d --max-entries 50 --no-dry-run --workers 9 --tolerate 3",
     ]
     assert calls[:3] == calls[5:]
     assert all(call.startswith(f"count {selection} --tag ") for call in calls[:3])
@@ -227,10 +231,10 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
     ended = stubbed("restore", TIER="standard", DAYS="3", **shared)
     assert " ".join(ended.calls[2]) == (
         f"restore {selection} --tag flavors_deleted --played-within 3 --tier standard --days 3 "
-        "--max-entries -1 --no-dry-run --workers 9"
+        "--max-entries -1 --no-dry-run --workers 9 --tolerate 3"
     )
     ended = stubbed("health", **shared)
-    assert [" ".join(call) for call in ended.calls] == [f"health {selection} --max-entries -1 --workers 9"]
+    assert [" ".join(call) for call in ended.calls] == [f"health {selection} --max-entries -1 --workers 9 --tolerate 3"]
     for job in (["restore"], ["entry", "jobs/restore"], ["entry", "restore"]):
         ended = stubbed(*job, LOG_FORMAT="json", **shared)
         assert ended.calls
@@ -292,6 +296,26 @@ def test_the_archive_job_archives_all_but_the_entry_that_fails(
     assert not {young, other, bad} & set(sandbox.s3.keys())
 
 
+def test_two_years_are_two_years(sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]) -> None:
+    entry_id = sandbox.add("initial", age_years=2.5)
+    job, ran = real("archive", N_YEARS="2", DOIT="true", MIN_AGE_YEARS="3")
+    assert (job.code, ran[4].outcomes) == (0, {entry_id: "skipped"})
+    assert "skipped 1 (1 too young: --min-age-years)" in ran[4].err
+    job, ran = real("archive", N_YEARS="2", DOIT="true")
+    assert (job.code, ran[4].outcomes) == (0, {entry_id: "done"})
+
+
+def test_an_entry_without_original_keeps_no_other_from_being_replaced(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    for variables, code in (({}, 0), ({"STRICT": "true"}, 3)):
+        good, empty = sandbox.add("initial"), sandbox.add("empty")
+        job, ran = real("archive", N_YEARS="3", DOIT="true", **variables)
+        assert job.code == code
+        assert (ran[3].outcomes[empty], ran[3].outcomes[good]) == ("refused", "done")
+        assert ran[4].outcomes == {good: "done"}
+
+
 def test_the_restore_job_waits_without_failing_then_restores_and_health_is_one_table(
     sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
 ) -> None:
@@ -318,6 +342,7 @@ def test_the_restore_job_waits_without_failing_then_restores_and_health_is_one_t
 def test_the_health_job_finds_the_installed_program(sandbox: Sandbox) -> None:
     broken, whole = sandbox.add("lost"), sandbox.add("archived")
     installed = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    installed |= {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
     ended = subprocess.run(
         [JOBS / "health"], env=sandbox.environ() | installed, capture_output=True, encoding="utf-8", check=False
     )

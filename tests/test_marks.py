@@ -78,7 +78,7 @@ def test_a_mark_is_about_the_content_that_was_read(sandbox: Sandbox, run: Run, s
     video = shown(sandbox, entry_id)
     tags, metadata = sandbox.s3.tags(entry_id), sandbox.s3.metadata(entry_id)
     sandbox.s3.put(entry_id, video[:-1] + b"?", tags=tags, metadata=metadata)
-    assert run("verify", "--id", entry_id).outcomes == {entry_id: "failed"}
+    assert run("verify", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "failed"}
     assert mark_of(sandbox, entry_id).endswith(".damaged")
     sandbox.s3.put(entry_id, video, tags=tags, metadata=metadata)  # an older version, put back by a person
     found = store.head(entry_id)
@@ -91,7 +91,7 @@ def test_a_copy_that_verify_finds_whole_after_all_is_whole(sandbox: Sandbox, run
     entry_id = sandbox.add(State.ARCHIVED)
     mark_damaged(store, entry_id)
     assert run("health", "--id", entry_id).code == 1
-    assert run("verify", "--id", entry_id).outcomes == {entry_id: "done"}
+    assert run("verify", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert run("health", "--id", entry_id).code == 0
     mark_damaged(store, entry_id)  # and damaged again, later
     assert run("health", "--id", entry_id).code == 1
@@ -103,7 +103,7 @@ def test_damage_is_told_and_marked_though_the_tags_cannot_be_written(sandbox: Sa
     tags = sandbox.s3.tags(entry_id)
     sandbox.s3.put(entry_id, video[:-1] + b"?", tags=tags, metadata=sandbox.s3.metadata(entry_id))
     sandbox.s3.settings.deny.add("s3.PutObjectTagging")
-    ran = run("verify", "--id", entry_id)
+    ran = run("verify", "--id", entry_id, "--no-dry-run")
     assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
     assert "MISMATCH" in ran.out
     assert sandbox.s3.tags(entry_id) == tags

@@ -96,7 +96,7 @@ def test_the_cycle_ends_well_and_the_evidence_is_recorded(
     replaced = run("replace_video", "--id", entry_id, "--no-dry-run")
     assert replaced.outcomes == {entry_id: "done"}, replaced.err
     assert shown(sandbox, entry_id) == sandbox.placeholder
-    assert run("verify", "--id", entry_id).outcomes == {entry_id: "done"}
+    assert run("verify", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     back = run("restore", "--id", entry_id, "--no-dry-run")
     assert back.outcomes == {entry_id: "done"}, back.err
     assert shown(sandbox, entry_id) == video
@@ -224,7 +224,7 @@ def test_a_copy_of_an_older_version_is_proven_by_verify_too(sandbox: Sandbox, ru
     kept = odd.objects[entry_id]
     kept.tags = kept.tags.replace("<Key>proof</Key>", "<Key>other</Key>")
     assert run("replace_video", "--id", entry_id).outcomes == {entry_id: "refused"}
-    assert run("verify", "--id", entry_id).outcomes == {entry_id: "done"}
+    assert run("verify", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert odd.tags_of(entry_id)["proof"].startswith("read ")
     assert run("replace_video", "--id", entry_id).outcomes == {entry_id: "would"}
 

@@ -109,7 +109,7 @@ def test_every_command_that_acts_leaves_one(sandbox: Sandbox, run: Run) -> None:
     run("replace_video", "--id", archived, "--no-dry-run")
     run("restore", "--id", frozen, "--no-dry-run")
     run("repair", "--id", half, "--no-dry-run")
-    run("verify", "--id", half)
+    run("verify", "--id", half, "--no-dry-run")
     lines = [line for found in logs(sandbox).values() for line in found]
     about = {line["command"]: line for line in lines if line["kind"] == "entry"}
     assert {command: (line["outcome"], line["state"]) for command, line in about.items()} == {
@@ -134,7 +134,8 @@ def test_dry_runs_and_those_who_do_not_want_it_leave_none(sandbox: Sandbox, run:
     entry = sandbox.add("initial")
     assert run("s3copy", "--id", entry).code == 0
     assert run("s3copy", "--id", entry, "--no-dry-run", "--no-run-log").code == 0
-    assert run("verify", "--id", entry, "--no-run-log").code == 0
+    assert run("verify", "--id", entry).code == 0
+    assert run("verify", "--id", entry, "--no-dry-run", "--no-run-log").code == 0
     assert not logs(sandbox)
 
 

@@ -202,7 +202,7 @@ def test_figures_and_placeholders_by_category_know_those_with_a_privacy_context(
 SEARCHING = [
     ["list"], ["count"], ["health"], ["stats"], ["s3copy", "--all"], ["s3copy", "--all", "--no-dry-run"],
     ["replace_video", "--tag", ARCHIVED_TAG, "--no-dry-run"], ["plan", "archive", "--all", "-o", "plan.jsonl"],
-    ["verify"], ["config"], ["report", "-o", "report.html"],
+    ["verify", "--all"], ["config"], ["report", "-o", "report.html"],
 ]  # fmt: skip
 
 
@@ -424,7 +424,7 @@ def test_an_answer_about_something_else_is_an_error(
         command,
         "--id",
         one,
-        *([] if command == "verify" else ["--no-dry-run"]),
+        "--no-dry-run",
         *(["--keep-category", 5] if what == "categories" else []),
     )
     assert ran.code == 1
@@ -509,7 +509,7 @@ def test_a_placeholder_that_is_missing_keeps_no_video_from_coming_back(
     entry_id = sandbox.add(State.PLACEHOLDER)
     monkeypatch.setenv("PLACEHOLDER_VIDEO", "absent.mp4")
     assert run("restore", "--id", entry_id).outcomes == {entry_id: "would"}
-    assert run("verify", "--id", entry_id).outcomes == {entry_id: "done"}
+    assert run("verify", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
 
 
 # Ids in another spelling (issue 10, fault 5; real-kaltura N04-N06)
@@ -550,7 +550,7 @@ def test_every_command_knows_an_entry_by_its_true_id(sandbox: Sandbox, run: Run)
     assert {row["entry_id"] for row in run("list", "--id", odd, "--mode", "flavor").rows} == {entry_id}
     (row,) = run("health", "--id", odd).rows
     assert (row["entry_id"], row["status-ok"]) == (entry_id, "True")
-    assert run("verify", "--id", odd).outcomes == {entry_id: "done"}
+    assert run("verify", "--id", odd, "--no-dry-run").outcomes == {entry_id: "done"}
     assert run("repair", "--id", odd).outcomes == {entry_id: "already"}
     Path("ids.txt").write_text(f"{odd}\n")
     assert run("list", "--id", entry_id, "--idfile", "ids.txt").rows
@@ -592,14 +592,13 @@ def test_units_are_those_of_the_entry_however_its_id_is_spelled(sandbox: Sandbox
 def test_a_recycled_entry_is_refused_and_an_unknown_one_has_failed(
     sandbox: Sandbox, run: Run, command: str, mode: str
 ) -> None:
-    modes = [] if command == "verify" else [mode]
     recycled = sandbox.add(State.ARCHIVED, display_in_search=-2)
-    ran = run(command, "--id", recycled.upper(), *modes)
+    ran = run(command, "--id", recycled.upper(), mode)
     assert (ran.code, ran.outcomes) == (3, {recycled: "refused"})
     assert "recycle bin" in ran.rows[0]["detail"]
     assert f"{recycled} is left out: it is recycled" in ran.err
     assert "no entry matches" not in ran.err
-    ran = run(command, "--id", "0_nosuch00", "--id", recycled, *modes)
+    ran = run(command, "--id", "0_nosuch00", "--id", recycled, mode)
     assert (ran.code, ran.outcomes) == (1, {"0_nosuch00": "failed", recycled: "refused"})
     assert "no such entry" in ran.rows[0]["detail"]
     assert [request for request in writes(sandbox) if request.server == "kaltura"] == []

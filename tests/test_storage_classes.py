@@ -88,8 +88,7 @@ def test_a_class_that_nobody_knows_is_tried(sandbox: Sandbox, run: Run, store: S
     assert found(store, entry_id).availability is Availability.FROZEN
     sandbox.s3.settings.deny.add("s3.GetObject")
     for command in ("restore", "verify"):
-        acting = ("--no-dry-run",) if command == "restore" else ()
-        ran = run(command, "--id", entry_id, *acting)
+        ran = run(command, "--id", entry_id, "--no-dry-run")
         assert ran.outcomes == {entry_id: "refused"}
         assert "GLACIER_OF_2031 can be read" in ran.out
     sandbox.s3.settings.deny.clear()
@@ -252,7 +251,7 @@ def test_verify_asks_each_class_as_it_wants_to_be_asked(sandbox: Sandbox, run: R
     frozen = {sandbox.add(State.ARCHIVED, storage_class=name): name for name in ("GLACIER", "DEEP_ARCHIVE", TIERED)}
     tiered = next(entry_id for entry_id, name in frozen.items() if name == TIERED)
     sandbox.s3.freeze(tiered, "DEEP_ARCHIVE_ACCESS")
-    words = [word for entry_id in frozen for word in ("--id", entry_id)]
+    words = [*(word for entry_id in frozen for word in ("--id", entry_id)), "--no-dry-run"]
     ran = run("verify", *words)
     assert set(ran.outcomes.values()) == {"waiting"}
     assert f"frozen (--request asks it to thaw) in {TIERED} (DEEP_ARCHIVE_ACCESS)" in ran.out

@@ -112,7 +112,7 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     assert run("restore", "--id", by_url, "--via", "url", "--no-dry-run").code == 0
     damaged, half = sandbox.add("archived"), sandbox.add("half-tagged")
     sandbox.s3.put(damaged, b"?" * 4000, tags=sandbox.s3.tags(damaged))
-    assert run("verify", "--id", damaged).outcomes == {damaged: "failed"}
+    assert run("verify", "--id", damaged, "--no-dry-run").outcomes == {damaged: "failed"}
     assert run("repair", "--id", half, "--no-dry-run").outcomes == {half: "done"}
     old = sandbox.add("placeholder")
     tags = sandbox.s3.tags(old)

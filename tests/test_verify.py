@@ -26,9 +26,9 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def verify(sandbox: Sandbox, run: Run, *arguments: object) -> Any:
-    """Run `verify`, which never writes a stored copy and never changes anything in Kaltura."""
+    """Run `verify --no-dry-run`, which never writes a stored copy and never changes anything in Kaltura."""
     before = len(sandbox.control.writes())
-    ran = run("verify", *arguments)
+    ran = run("verify", *arguments, "--no-dry-run")
     stored = [r for r in sandbox.control.writes()[before:] if r.server == "s3"]
     assert {r.operation for r in stored if not r.subject.startswith("suspect/")} <= MAY_CHANGE
     changed = {r.operation for r in sandbox.control.writes()[before:] if r.server == "kaltura"}
@@ -199,6 +199,42 @@ def test_a_copy_exchanged_while_it_is_read_is_not_called_damaged(sandbox: Sandbo
     assert sandbox.s3.tags(entry_id) == {}
 
 
+# Dry runs
+
+
+def test_a_dry_run_reads_and_tells_what_it_found_and_records_nothing(sandbox: Sandbox, run: Run) -> None:
+    video = sandbox.video()
+    whole, broken = sandbox.add("archived", content=video), sandbox.add("archived")
+    damage(sandbox, broken)
+    tags = {entry_id: sandbox.s3.tags(entry_id) for entry_id in (whole, broken)}
+    keys = list(sandbox.s3.keys())
+    ran = run("verify", "--id", whole, "--id", broken)
+    assert (ran.code, ran.outcomes) == (1, {whole: "would", broken: "failed"})
+    about = {row["entry_id"]: row for row in ran.rows}
+    assert about[whole]["detail"].startswith("would record that it is whole: SHA-256 agrees")
+    assert hashlib.sha256(video).hexdigest() in about[whole]["detail"]
+    assert about[whole]["bytes_moved"] == str(len(video))
+    assert "MISMATCH" in about[broken]["detail"]
+    assert "; --no-dry-run marks it, so that nothing rests on it" in about[broken]["detail"]
+    assert f"DRYRUN entry {broken} verify failed: MISMATCH" in ran.err
+    assert "nothing was changed: --no-dry-run acts" in ran.err
+    assert sandbox.control.writes() == []
+    assert {entry_id: sandbox.s3.tags(entry_id) for entry_id in tags} == tags
+    assert list(sandbox.s3.keys()) == keys
+    assert message_of(run, whole) == (0, "archived: HEALTHY, verified never")
+
+
+def test_a_dry_run_tells_what_a_thaw_would_cost_and_asks_for_none(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add("archived", storage_class="GLACIER")
+    assert run("verify", "--id", entry_id).outcomes == {entry_id: "waiting"}
+    ran = run("verify", "--id", entry_id, "--request", "--tier", "standard")
+    assert (ran.code, ran.outcomes) == (0, {entry_id: "would"})
+    assert "would request a restore from Glacier (GLACIER, tier standard" in ran.rows[0]["detail"]
+    assert re.search(r"cost: thawing .*standard <0.01 USD", ran.err)
+    assert sandbox.control.writes() == []
+    assert sandbox.control.requests("s3.GetObject") == []
+
+
 # Glacier
 
 
@@ -276,7 +312,7 @@ def test_each_entry_gets_its_own_verdict_and_the_worst_is_the_exit_code(sandbox:
     whole, frozen = sandbox.add("archived"), sandbox.add("placeholder", storage_class="GLACIER")
     broken, initial = sandbox.add("archived"), sandbox.add("initial")
     damage(sandbox, broken)
-    ran = verify(sandbox, run)
+    ran = verify(sandbox, run, "--all")
     assert ran.code == 1
     assert ran.outcomes == {whole: "done", frozen: "waiting", broken: "failed", initial: "skipped"}
     assert re.search(r"summary: done 1, waiting 1, skipped 1, failed 1; bytes moved \d+, bytes freed 0", ran.err)
