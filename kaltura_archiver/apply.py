@@ -464,12 +464,23 @@ class Runner:
     def _remove_replaced(self, work: _Work) -> None:
         if not {Step.PUT_ORIGINAL, Step.SET_FLAVORS}.intersection(work.steps):
             self._set_settings_again(work, look=True)  # for a restore that was cut
+        if Step.PUT_ORIGINAL not in work.steps:
+            self._record_return(work)
         entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG, check=self._still_proven(work))
         work.notes.append(f"tag {REPLACED_TAG} removed")
         if entry.unreadable:
             work.notes.append(UNREADABLE)
             log.warning("entry %s: %s", work.id, UNREADABLE)
         self._keep_tags(work, entry.tag_set, ARCHIVED_TAG)
+
+    def _record_return(self, work: _Work) -> None:
+        """Record when the original came back, of a restore that was cut before it could: that counts as a play.
+
+        For repair it may also be a replacement that was cut before its swap; then nothing tells of another original.
+        """
+        came_back = self.command is Command.RESTORE or Step.PROVE in work.steps or work.stored.placeholder
+        if came_back and work.stored.restored_at is None:
+            self.store.set_tags(work.id, restored_at=iso_time(time.time()), placeholder=None, replaced_at=None)
 
     def _keep_tags(self, work: _Work, seen: Collection[str], *tags: str) -> None:
         """Put those of our tags back that are not there any more: a form opened before we set them, saved after."""

@@ -550,7 +550,7 @@ class Facts:
 
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
     `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
-    placeholder's size; `unread` says why it could not be.
+    placeholder's size; `unread` says why it could not be. `unseen` says why S3 does not show the stored copy.
     `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
     the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
     `placings` are all its categories, as the database has them; None if not asked.
@@ -567,6 +567,7 @@ class Facts:
     placeholder_sha256s: frozenset[str] = frozenset()
     original_sha256: str = ""
     unread: str = ""
+    unseen: str = ""
 
     @property
     def category_ids(self) -> frozenset[str]:

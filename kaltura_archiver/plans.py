@@ -150,6 +150,8 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     """
     judgement = classify(facts)
     entry = facts.entry
+    if facts.unseen:
+        return _stop(judgement, Outcome.FAILED)
     if command is Command.VERIFY:
         return _plan_verify(facts, judgement, options)
     if entry.recycled:

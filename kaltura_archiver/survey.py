@@ -15,6 +15,7 @@ from typing import Protocol
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.clones import needs_source, with_source
+from kaltura_archiver.errors import StoreError
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
@@ -38,6 +39,8 @@ class Planner(Protocol):
 THREADS, ROOM = 4, 8
 # Of so many entries each stored copy is looked at; of more only where a listing of the bucket is not enough.
 FEW = FLAVOR_BATCH
+# So many stored copies that S3 does not show cost their entries only; more are no matter of single ones.
+MAX_UNSEEN = 20
 # An entry that changed after the listing began may have a copy that it missed. Clocks may differ by so much.
 CLOCK_SECONDS = 3600
 
@@ -63,7 +66,7 @@ def facts_of(
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
     does not tell that, or, with `copies`, wherever the listing shows one. Originals that may be a placeholder are read.
     With `categories` those of each entry are read, too, as they are where they decide about its placeholder. Raises
-    ConfigError at once if the bucket cannot be read.
+    ConfigError at once if the bucket cannot be read, StoreError for more than MAX_UNSEEN copies that S3 does not show.
     """
     batches = selection.batches(FLAVOR_BATCH)
     first = next(batches, [])
@@ -89,18 +92,24 @@ def facts_of(
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
         read = {
-            f.entry.id: pool.submit(look_further, f)
+            f.entry.id: pool.submit(look, f, copy=False)
             for f in facts
             if f.entry.id not in looked and (to_be_read(f) or needs_source(f))
         }
         better = {entry_id: found.result() for entry_id, found in (looked | read).items()}
         return [better.get(f.entry.id, f) for f in facts]
 
-    def look(facts: Facts, *, marked: bool) -> Facts:
-        return look_further(replace(facts, stored=store.head(facts.entry.id, with_marks=marked)))
+    unseen: list[str] = []
 
-    def look_further(facts: Facts) -> Facts:
-        return with_original_read(kaltura, with_source(kaltura, store, facts))
+    def look(facts: Facts, *, copy: bool = True, marked: bool = False) -> Facts:
+        try:
+            stored = store.head(facts.entry.id, with_marks=marked) if copy else facts.stored
+            return with_original_read(kaltura, with_source(kaltura, store, replace(facts, stored=stored)))
+        except StoreError as error:
+            if error.retryable or len(unseen) >= MAX_UNSEEN:
+                raise
+            unseen.append(facts.entry.id)
+            return replace(facts, unseen=str(error))
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
     listing: Future[Inventory | None] = Future()
