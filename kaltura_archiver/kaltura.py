@@ -312,6 +312,11 @@ def _int(value: Any) -> int | None:
         return None
 
 
+def _size(value: Any) -> int | None:
+    """A size; None for 0, for what is missing, and for what is none."""
+    return max(_int(value) or 0, 0) or None
+
+
 def _time(value: Any) -> int | None:
     """Unix seconds; None for 0, for what is missing, and for what is no time of this calendar."""
     seconds = _int(value)
@@ -420,8 +425,8 @@ def _flavor(raw: Any) -> FlavorAsset:
         version=text("version", ""),
         status=known_status,
         is_original=text("isOriginal") in ("1", "True", "true"),
-        size_bytes=_int(text("sizeInBytes")) or None,
-        size_kb=_int(text("size")) or None,
+        size_bytes=_size(text("sizeInBytes")),
+        size_kb=_size(text("size")),
         file_ext=extension if _ID.fullmatch(extension) else "",
         created_at=_time(text("createdAt")),
         deleted_at=_time(text("deletedAt")),

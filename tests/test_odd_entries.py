@@ -329,6 +329,25 @@ def test_a_status_that_nobody_knows_costs_that_entry_alone(sandbox: Sandbox, run
     assert {r.subject for r in writes(sandbox)} & {odd, derived} == set()
 
 
+@pytest.mark.parametrize("field", ["size", "sizeInBytes"])
+@pytest.mark.parametrize("value", [-5, "many", "1e400"])
+def test_a_size_that_is_none_is_not_known_and_ends_nothing(
+    sandbox: Sandbox, run: Run, field: str, value: object
+) -> None:
+    good, odd = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED)
+    describe = sandbox.kaltura.services.describe_asset
+    sandbox.kaltura.services.describe_asset = lambda asset: (  # type: ignore[method-assign]
+        describe(asset) | ({"size": "", "sizeInBytes": "", field: value} if asset.entry_id == odd else {})
+    )
+    for command in READS:
+        ran = run(*command)
+        assert "unexpected" not in ran.err, command
+        assert ran.code in (0, 1 if command[0] == "health" else 3), (command, ran.err)
+    ran = run("replace_video", "--all", "--no-dry-run")
+    assert ran.outcomes == {good: "done", odd: "refused"}
+    assert "Kaltura tells no size for the original" in ran.out
+
+
 @pytest.mark.parametrize("few", [40, 0], ids=["by looks", "by a listing"])
 @pytest.mark.parametrize("operation", ["s3.HeadObject", "s3.GetObjectTagging"])
 def test_a_copy_that_s3_does_not_show_costs_that_entry_alone(
