@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 from looking import Run, assert_nothing_left, do_not_wait, shown, tags_of
 from old_library import KINDS, OLD_FRAME_SECONDS, Left, OldLibrary, fill, frame
+from test_migrating import code, table
 
 from kaltura_archiver.model import ARCHIVED_TAG, iso_date
 from kaltura_archiver.sandbox.world import Sandbox
@@ -42,6 +43,14 @@ ROWS = {
     kind.strip(): (before.strip(), tuple(outcomes.split()), after.strip())
     for kind, before, outcomes, after in (line.split("|") for line in JOURNEY.strip().splitlines())
 }
+
+
+# The rows of the page's table, in its order.
+TOLD = (
+    "archived", "archived, no tag", "archived, other bytes", "archived, no bytes", "replaced", "replaced, no tag",
+    "replaced, newer upload", "replaced, placeholder archived", "no original", "no original, replaced",
+    "no original, no copy",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +151,7 @@ def test_the_library_is_what_the_old_tool_would_have_left(sandbox: Sandbox) -> N
         assert sandbox.s3.tags(left.id) == {}
         assert sandbox.s3.metadata(left.id) == {}
     assert KINDS.keys() == library.keys()
+
+
+def test_the_page_tells_the_state_of_whatever_it_has_left() -> None:
+    assert [code(state) for _, state, _ in table("What it has left")] == [ROWS[kind][0] for kind in TOLD]
