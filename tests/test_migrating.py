@@ -24,7 +24,8 @@ from slapd import Authority, Slapd, person
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import YEAR_SECONDS, Sandbox
 
-PAGE = (Path(__file__).parent.parent / "docs" / "migrating.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "migrating.md").read_text(encoding="utf-8")
 
 
 RECORDS = Path(__file__).parent / "kaltura_aws"
@@ -395,3 +396,18 @@ def test_a_line_logs_what_the_page_says(alone: Beside, line: str, now: str) -> N
     words = [re.escape(part).replace("ID", entry_id) for part in told.split("…")]
     said = alone(f"kaltura_aws.py {line}").err
     assert re.search(".*".join(words), said), said
+
+
+def anchors(page: Path) -> set[str]:
+    """Of each heading, as GitHub and GitLab make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_each_link_of_the_page_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]*)(#[^)]*)?\)", PAGE)
+    assert links
+    for file, anchor in links:
+        page = DOCS / file if file else DOCS / "migrating.md"
+        assert not anchor or anchor[1:] in anchors(page), (file, anchor)
+        assert page.is_file(), file
