@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from kaltura_archiver import __version__
+from kaltura_archiver import __version__, pictures
 from kaltura_archiver.clones import with_source
 from kaltura_archiver.errors import (
     ArchiverError,
@@ -140,6 +140,7 @@ class _Work:
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
     left: str = ""  # what a replacement that is thrown away leaves, in words
+    picture: pictures.Due | None = None  # what was known of its picture before the swap
     bytes_moved: int = 0
     bytes_freed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -836,7 +837,8 @@ class Runner:
                 f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
                 f"{placeholder.size_bytes}: was another video uploaded meanwhile?"
             )
-        self._record_placeholder(work, new, placeholder.sha256, placeholder.size_bytes)
+        picture = pictures.unknown(work.facts)
+        self._record_placeholder(work, new, placeholder.sha256, placeholder.size_bytes, picture=picture)
         try:
             self._settled(work, new)
         finally:
@@ -847,10 +849,13 @@ class Runner:
         work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
         self._set_settings_again(work)
 
-    def _record_placeholder(self, work: _Work, new: FlavorAsset, sha256: str, size_bytes: int) -> None:
+    def _record_placeholder(
+        self, work: _Work, new: FlavorAsset, sha256: str, size_bytes: int, *, picture: str | None = None
+    ) -> None:
         """Tag the object with what replaced the original, and when."""
         what = _placeholder_tag(new.content_id, sha256, size_bytes)
-        self.store.set_tags(work.id, placeholder=what, replaced_at=iso_time(time.time()), restored_at=None)
+        replaced_at = iso_time(time.time())
+        self.store.set_tags(work.id, placeholder=what, replaced_at=replaced_at, restored_at=None, picture=picture)
         self._mark_placeholder(work, new.content_id, size_bytes)
 
     def _mark_placeholder(self, work: _Work, content_id: str, size_bytes: int) -> None:
@@ -904,6 +909,7 @@ class Runner:
         self._begin_conversion(work)
         work.sent_bytes = stored.size_bytes
         self._keep_displaced(work)
+        self._note_picture(work)
         if self.options.via == "url":
             url = self._url(work)
             new = self._swap(work, url, lambda: self._require_sound(work))
@@ -1330,6 +1336,42 @@ class Runner:
         self._tag_settings(work, SETTINGS_SET)
         work.notes.append(f"language, label and tags of {done.number} flavors set again")
 
+    # Steps: the picture
+
+    def _note_picture(self, work: _Work) -> None:
+        """Before a swap: what will be gone by then, and a run that goes on after this one has to know."""
+        work.picture = pictures.due(work.facts)
+        if work.picture is None:
+            return
+        try:
+            self.store.set_tags(work.id, picture=str(work.picture))
+        except (StoreError, EntryFailed) as error:
+            self._warn(work, f"that its picture is to be looked after could not be noted: {error}")
+
+    def _set_picture(self, work: _Work) -> None:
+        """Of least weight: what fails here fails nothing that is done for the video. It is told, and remains noted."""
+        alone = {Step.PUT_ORIGINAL, Step.REMOVE_REPLACED}.isdisjoint(work.steps)
+        known = work.picture or pictures.left(work.facts)
+        try:
+            found = pictures.look_after(self.kaltura, work.id, known, new=Step.NEW_PICTURE in work.steps)
+            if found.act is not pictures.Act.DOUBT:
+                self.store.set_tags(work.id, picture=None)
+        except (KalturaError, StoreError, EntryFailed) as error:
+            if alone:
+                raise
+            self._warn(work, f"its picture was not looked after: {error}; run repair")
+            return
+        if found.act is not pictures.Act.DOUBT:
+            work.notes.append(found.why)
+            return
+        text = (
+            f"its picture may be the placeholder's ({found.why}): look at it; restore --new-picture --id {work.id} "
+            "takes one of the video"
+        )
+        if alone:
+            raise Refused(text)
+        self._warn(work, text)
+
     def _warn(self, work: _Work, text: str) -> None:
         self._line(logging.WARNING, "step", work.id, text)
         work.notes.append(text)
@@ -1378,6 +1420,8 @@ _STEPS: dict[Step, Callable[[Runner, _Work], None]] = {
     Step.SETTLE: Runner._settle,
     Step.KEEP_SETTINGS: Runner._keep_settings,
     Step.SET_FLAVORS: Runner._set_flavors,
+    Step.SET_PICTURE: Runner._set_picture,
+    Step.NEW_PICTURE: Runner._set_picture,
     Step.RECORD: Runner._record_found,
 }
 

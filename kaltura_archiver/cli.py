@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ import click
 
 from kaltura_archiver import __version__
 from kaltura_archiver.bandwidth import Bandwidth, Timetable
+from kaltura_archiver.command_line import ListCommand, OnceEach, SelectingCommand, dashed
 from kaltura_archiver.config import Settings, batch_shard, check_placeholder, read_settings
 from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import (
@@ -43,6 +43,7 @@ from kaltura_archiver.errors import (
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
+from kaltura_archiver.old_names import in_new_words, is_program, line_instead
 from kaltura_archiver.plans import Command, Options
 from kaltura_archiver.progress import bytes_progress, progress
 from kaltura_archiver.redact import hide, one_line, redact
@@ -57,6 +58,8 @@ from kaltura_archiver.report import (
     MORE_FLAVOR_COLUMNS,
     MORE_HEALTH_COLUMNS,
     MORE_LIST_COLUMNS,
+    OLD_HEALTH_COLUMNS,
+    OLD_LIST_COLUMNS,
     RESULT_COLUMNS,
     TASK_COLUMNS,
     Rows,
@@ -94,28 +97,12 @@ STORAGE_CLASSES = (
     "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
 )  # fmt: skip
 MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
+MAX_PAGE_SIZE = 500  # of a search (kaltura-api 3.4)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 NO_TERMINAL = (
     "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
     "credentials first (aws sts get-session-token), or use a profile without MFA"
 )
-
-
-def dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-class OnceEach(click.Command):
-    """A command that takes an option once: click itself would keep the last one, and say nothing of the others."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            for param, number in Counter(given).items():
-                plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
-                if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
-                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
-        return super().parse_args(ctx, args)
 
 
 class Archiver(OnceEach, click.Group):
@@ -130,6 +117,9 @@ class Archiver(OnceEach, click.Group):
                 param.type = click.Path(readable=False)
         super().add_command(cmd, name)
 
+    def as_options(self, args: list[str]) -> list[str]:
+        return in_new_words(args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         wanted = ALIASES.get(dashed(cmd_name), dashed(cmd_name))
         return next((c for name, c in self.commands.items() if dashed(name) == wanted), None)
@@ -137,6 +127,8 @@ class Archiver(OnceEach, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.parent and (line := line_instead(args)):
+            raise click.UsageError(f"{args[0]} is now: {line}", ctx)
         # The name as registered, so that usage lines do not depend on the spelling.
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
@@ -438,6 +430,7 @@ pass_app = click.make_pass_decorator(App)
 @click.option(
     "--log-level",
     "--loglevel",
+    "-l",
     default="INFO",
     show_default=True,
     type=click.Choice(["DEBUG", "INFO", "WARNING", "WARN", "ERROR"], case_sensitive=False),
@@ -506,27 +499,18 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
-class SelectingCommand(OnceEach):
-    """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        folded: list[str] = []
-        for arg in args:
-            if re.fullmatch(r"-?\d", arg) and len(folded) > 1 and folded[-2] == "--status":
-                folded += ["--status", arg]
-            elif arg == "--status" and folded and folded[-1] == "--status":
-                continue  # "--status --status", as the old page had it
-            else:
-                folded.append(arg)
-        return super().parse_args(ctx, folded)
+def _page_size(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if value > MAX_PAGE_SIZE:
+        log.warning("--page-size %d: Kaltura gives %d at most; that many are asked for", value, MAX_PAGE_SIZE)
+    return min(value or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 _SELECTION = (
-    click.option("--id", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
-    click.option("--idfile", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
-    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
+    click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
+    click.option("--idfile", "-I", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
+    click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
-    click.option("--category", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
+    click.option("--category", "-c", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
     click.option(
         "--exclude-category", "without_categories", multiple=True, type=click.IntRange(1), metavar="ID",
         help="Not in this category or below it.",
@@ -540,17 +524,18 @@ _SELECTION = (
     ),
     click.option("--created-within", type=Years(), metavar="Y", help="Created in the last Y years."),
     click.option("--created-before", type=Years(), metavar="Y", help="Created more than Y years ago."),
-    click.option("--played-within", type=Years(), metavar="Y", help="Last played within Y years."),
+    click.option("--played-within", "-p", type=Years(), metavar="Y", help="Last played within Y years."),
     click.option(
-        "--unplayed-for", type=Years(), metavar="Y", help="Created more than Y years ago and not played since then."
+        "--unplayed-for", "-u", type=Years(), metavar="Y",
+        help="Created more than Y years ago and not played since then.",
     ),
-    click.option("--first-page", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
+    click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
     click.option(
-        "--page-size", type=click.IntRange(1, 500), default=500, show_default=True, metavar="N",
-        help="Entries per page.",
+        "--page-size", "-s", type=click.IntRange(0), default=MAX_PAGE_SIZE, show_default=True, metavar="N",
+        callback=_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
     ),
     click.option(
-        "--max-entries", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
+        "--max-entries", "-M", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
         help="At most N entries; -1: no limit.",
     ),
     click.option(
@@ -612,9 +597,14 @@ def columns_option(function: F) -> F:
     return click.option("--columns", metavar="A,B,…", help="Only these; a wrong name lists all.")(function)
 
 
+legacy_option = click.option("--legacy-columns", "legacy", is_flag=True, help="Rows as kaltura_aws.py printed them.")
+
+
 def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     if asked is None:
         return default
+    if click.get_current_context().params.get("legacy"):
+        raise click.UsageError("--legacy-columns are all of them: leave out --columns", click.get_current_context())
     columns = tuple(name.strip() for name in asked.split(","))
     unknown = [name for name in columns if name not in default + more]
     if unknown:
@@ -715,7 +705,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
         run_log_option,
         bandwidth_option,
         click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
-        click.option("--wait-ready", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
+        click.option("--wait-ready", "-w", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
         format_option,
     )  # fmt: skip
 
@@ -982,8 +972,15 @@ def config(app: App, /, style: str) -> None:
                 kaltura.session_user,
                 "KALTURA_USERID" if kaltura.session_user == settings.user_id else "the app token's own",
             )
+        if not kaltura.session_user:
+            log.warning(
+                "kaltura: KALTURA_USERID is not set, so nobody signs in here: what is done is entered under no user; "
+                "set it to a user of account %s, best one of this tool's own",
+                settings.partner_id,
+            )
         way = "an app token" if settings.app_token_id else "the admin secret"
-        return f"{settings.service_url}, partner {settings.partner_id}, by {way}"
+        user = kaltura.session_user or "nobody"
+        return f"{settings.service_url}, partner {settings.partner_id}, by {way}, as {user}"
 
     def bucket() -> str:
         app.store().head("0_kaltura_archiver_test")
@@ -1048,15 +1045,16 @@ def _tried(app: App) -> str:
         return "conditions and tags were not tried: another config tries them just now"
 
 
-@cli.command("list", cls=SelectingCommand)
+@cli.command("list", cls=ListCommand)
 @click.option(
-    "--mode", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
+    "--mode", "-m", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
 )
 @selection_options
 @columns_option
+@legacy_option
 @format_option
 @pass_app
-def list_entries(app: App, /, query: Query, mode: str, columns: str | None, style: str) -> None:
+def list_entries(app: App, /, query: Query, mode: str, columns: str | None, legacy: bool, style: str) -> None:
     """List entries, or their flavor assets, one row each.
 
     \b
@@ -1066,10 +1064,13 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
       kaltura-archiver list --never-played --columns entry_id,name,tags
       kaltura-archiver list --mode flavor --id 0_abc12345 --format table
     """
+    from kaltura_archiver import legacy as old
+
     if mode == "video":
-        shown = _columns(columns, LIST_COLUMNS, MORE_LIST_COLUMNS)
+        shown = _columns(columns, OLD_LIST_COLUMNS if legacy else LIST_COLUMNS, MORE_LIST_COLUMNS)
     else:
         shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
+    row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
     kaltura = app.kaltura()
     selection = _select(kaltura, query)
     bar = partial(progress, "list", expected=lambda: selection.expected, streamed=style != "table")
@@ -1077,22 +1078,26 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, styl
         if mode == "video":
             with bar(selection) as entries:
                 for entry in entries:
-                    rows.write(list_row(entry))
+                    rows.write(row_of_entry(entry))
         else:
             from kaltura_archiver.survey import flavors_of
 
             with bar(flavors_of(kaltura, selection)) as found:
                 for _, flavors in found:
                     for flavor in flavors:
-                        rows.write(flavor_row(flavor))
+                        rows.write(row_of_flavor(flavor))
     app.exit(*_after_selection(selection))
+
+
+next(option for option in list_entries.params if option.name == "media_type").opts.remove("-m")
 
 
 @cli.command("count", cls=SelectingCommand)
 @selection_options
+@click.option("--legacy-columns", "legacy", is_flag=True, help="The line that kaltura_aws.py printed.")
 @format_option
 @pass_app
-def count(app: App, /, query: Query, style: str) -> None:
+def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
     """Count the entries that match, with the filter that was used; --max-entries does not limit it.
 
     \b
@@ -1101,10 +1106,19 @@ def count(app: App, /, query: Query, style: str) -> None:
       kaltura-archiver count --tag '!archived_to_s3' --unplayed-for 3
       kaltura-archiver count --played_within 3 --unplayed_for 2
     """
+    from kaltura_archiver.legacy import count_line
+
+    if legacy and style != "tsv":
+        raise click.UsageError(
+            "--legacy-columns is one line without columns: leave out --format", click.get_current_context()
+        )
     selection = _select(app.kaltura(), query)
     number = selection.count()
-    with Rows(COUNT_COLUMNS, style) as rows:
-        rows.write({"count": number, "filter": str(query)})
+    if legacy:
+        click.echo(count_line(number, query))
+    else:
+        with Rows(COUNT_COLUMNS, style) as rows:
+            rows.write({"count": number, "filter": str(query)})
     app.exit(*_exits_of_named(selection))
 
 
@@ -1115,9 +1129,12 @@ def count(app: App, /, query: Query, style: str) -> None:
 )
 @click.option("--verified", is_flag=True, help="Look at every stored copy, and tell when it was verified.")
 @columns_option
+@legacy_option
 @format_option
 @pass_app
-def health(app: App, /, query: Query, workers: int, verified: bool, columns: str | None, style: str) -> None:
+def health(
+    app: App, /, query: Query, workers: int, verified: bool, columns: str | None, legacy: bool, style: str
+) -> None:  # fmt: skip
     """Check each entry against S3: a row each, what is wrong also on stderr; exit 1 if one is broken.
 
     Of up to 40 entries each stored copy is looked at, and the message tells when it was last verified. Of more the
@@ -1130,11 +1147,12 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
       kaltura-archiver health --id 0_abc12345 --format table
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
+    from kaltura_archiver import legacy as old
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
-    shown = _columns(columns, HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
+    shown = _columns(columns, OLD_HEALTH_COLUMNS if legacy else HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
@@ -1144,14 +1162,14 @@ def health(app: App, /, query: Query, workers: int, verified: bool, columns: str
     codes: set[Exit] = set()
     with (
         look as looked,
-        Rows(shown, style) as rows,
+        Rows(shown, style, titles=old.HEALTH_TITLES if legacy else None) as rows,
         progress("health", looked, lambda: selection.expected, streamed=style != "table") as found,
     ):
         for facts in found:
             judgement = classify(facts)
             code = exit_of_health(judgement)
             codes.add(code)
-            rows.write(health_row(facts, judgement))
+            rows.write(old.health_row(facts, app.settings.bucket) if legacy else health_row(facts, judgement))
             if code is not Exit.OK:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
     app.exit(*_after_selection(selection), *codes)
@@ -1181,8 +1199,14 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 
 
 @cli.command("download")
-@click.option("--id", "entry_id", required=True, metavar="ID", help="The entry.")
-@click.option("--output", "-o", metavar="FILE", help="File to write [the entry's id and the original's extension].")
+@click.option("--id", "-i", "entry_id", required=True, metavar="ID", help="The entry.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    help="File to write [the entry's id and the original's extension]; - is stdout, and a log line tells the rest.",
+)
+@click.option("--tmp", "folder", metavar="DIR", help="Folder of the file where --output does not name it [this one].")
 @click.option(
     "--from",
     "source",
@@ -1193,7 +1217,9 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @pass_app
-def download(app: App, /, entry_id: str, output: str | None, source: str, force: bool) -> None:
+def download(
+    app: App, /, entry_id: str, output: str | None, folder: str | None, source: str, force: bool
+) -> None:  # fmt: skip
     """Fetch the original of one entry to a local file; its path, size and SHA-256 are printed.
 
     Exit status 3 where it is the placeholder, which --from kaltura fetches, too.
@@ -1202,12 +1228,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
     Examples:
       kaltura-archiver download --id 0_abc12345
       kaltura-archiver download --id 0_abc12345 --from s3 -o lecture.mp4
+      kaltura-archiver download --id 0_abc12345 --output - | ffprobe -
       kaltura-archiver download --id 0_abc12345 --from kaltura --force
     """  # fmt: skip
     from kaltura_archiver.download import download_original
 
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"--id: {entry_id[:40]!r} is not an entry id")
+    if output and folder:
+        raise click.UsageError("--output names the file with its folder: leave out --tmp", click.get_current_context())
+    if output == "-" and sys.stdout.isatty():
+        raise click.UsageError("a video is nothing for a terminal: name a file", click.get_current_context())
     runner = make_runner(app, Command.S3COPY, Options(now=time.time()))
     size: list[int] = []
     with (
@@ -1215,14 +1246,17 @@ def download(app: App, /, entry_id: str, output: str | None, source: str, force:
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
         row, hidden = download_original(
-            runner, entry_id, Path(output) if output else None, source=source, force=force, begun=size.append
+            runner, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
         )
-    with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
-        rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
+    if output == "-":
+        log.info("wrote %s to stdout, from %s: %d bytes, sha256 %s", *row[:-1])
+    else:
+        with Rows(DOWNLOAD_COLUMNS, "tsv") as rows:
+            rows.write(dict(zip(DOWNLOAD_COLUMNS, row, strict=True)))
     if hidden:
         log.warning(
             "%s is the placeholder, not the video of %s, which is in S3 if anywhere: --from s3",
-            row[-1], entry_id,
+            "this" if output == "-" else row[-1], entry_id,
         )  # fmt: skip
     app.exit(Exit.WAITING if hidden else Exit.OK)
 
@@ -1505,6 +1539,10 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
 @selection_options
 @acting_options("--restore")
 @_options(*_THAW, *_SWAP)
+@click.option(
+    "--new-picture", is_flag=True,
+    help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
+)  # fmt: skip
 @pass_app
 def restore(app: App, /, query: Query, **options: Any) -> None:
     """Bring originals back from S3 or Glacier and drop the tag flavors_deleted. Also called restore_from_s3.
@@ -1744,4 +1782,6 @@ def main() -> None:
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))
+    if is_program(sys.argv[0]):
+        sys.argv.insert(1, sys.argv[0])  # a link of that name: what it does is told by it
     cli()

@@ -11,7 +11,8 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 from click.shell_completion import add_completion_class as completes
 
-from kaltura_archiver.cli import cli, dashed
+from kaltura_archiver.cli import cli
+from kaltura_archiver.command_line import dashed
 from kaltura_archiver.config import shell_places
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.files import append, write

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +17,7 @@ import click
 from kaltura_archiver.cli import App, F, cli, format_option, pass_app
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
+from kaltura_archiver.files import check_target, write
 from kaltura_archiver.progress import progress
 from kaltura_archiver.report import Cell, Rows
 
@@ -45,10 +48,14 @@ def _settings(app: App, options: dict[str, str | None]) -> LdapSettings:
 
 
 @cli.command("enrich")
-@click.argument("file", default="-", metavar="[FILE]")
+@click.argument("file", required=False, metavar="[FILE]")
+@click.option("--tsv", "-t", metavar="FILE", hidden=True, help="Old name of FILE.")
+@click.option("--entryId", "-e", "entry_column", metavar="C", hidden=True, help="Accepted for old scripts.")
 @click.option(
     "--owner-column",
     "--creator-column",
+    "--creatorId",
+    "-c",
     "owner_column",
     metavar="C",
     help="Column of the owners [owner_id; creator_id where there is none].",
@@ -68,8 +75,8 @@ def _settings(app: App, options: dict[str, str | None]) -> LdapSettings:
 @format_option
 @pass_app
 def enrich(
-    app: App, /, file: str, owner_column: str | None, whole_id: bool, columns: str | None, prefix: str,
-    legacy_columns: bool, dump: str | None, style: str, **options: Any,
+    app: App, /, file: str | None, tsv: str | None, entry_column: str | None, owner_column: str | None, whole_id: bool,
+    columns: str | None, prefix: str, legacy_columns: bool, dump: str | None, style: str, **options: Any,
 ) -> None:  # fmt: skip
     """Append ldap_status (active, inactive, unknown), name and org_unit of each row's owner to a TSV.
 
@@ -99,12 +106,17 @@ def enrich(
         with_owners,
     )
 
+    if file and tsv:
+        raise click.UsageError("FILE and --tsv are the same: give one of them", click.get_current_context())
+    path = file or tsv or "-"
     settings = _settings(app, options)
     attributes = attributes_of(settings, columns)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        table = TsvTable(stack.enter_context(opened(file)), file)
+        table = TsvTable(stack.enter_context(opened(path)), path)
         where = "the input"
+        if entry_column:
+            column_index(table.columns, entry_column, where)
         owner_of: Callable[[Row], str]
         if owner_column is None:
             owner_of, first = owner_of_row(table.columns, where)
@@ -153,12 +165,15 @@ def enrich(
 
 
 @cli.command("ldapsearch")
-@click.argument("question", metavar="FILTER")
-@click.argument("names", nargs=-1, metavar="[ATTRIBUTE]...")
+@click.argument("words", nargs=-1, metavar="FILTER [ATTRIBUTE]...")
+@click.option("--expr", "-e", "question", metavar="FILTER", hidden=True, help="Old name of FILTER.")
+@click.option("--output", "-o", default="-", metavar="FILE", help="File to write [stdout].")
 @_ldap_options
 @format_option
 @pass_app
-def ldapsearch(app: App, /, question: str, names: tuple[str, ...], style: str, **options: Any) -> None:
+def ldapsearch(
+    app: App, /, words: tuple[str, ...], question: str | None, output: str, style: str, **options: Any
+) -> None:  # fmt: skip
     """Run one LDAP filter and print the attributes asked for; without any, the names (dn) of what it finds.
 
     Several values of an attribute are joined by "; ". Exit status 1 if the server does not give everything.
@@ -172,15 +187,25 @@ def ldapsearch(app: App, /, question: str, names: tuple[str, ...], style: str, *
     from kaltura_archiver.directory import Directory, checked_filter
     from kaltura_archiver.owners import attribute_names, attributes_of, check_columns
 
-    shown = tuple(name for word in names for name in attribute_names(word, "ATTRIBUTE")) or ("dn",)
+    names, usual = words, "uid"  # what the old program showed
+    if question is None:
+        if not words:
+            raise click.UsageError("Missing argument 'FILTER'.", click.get_current_context())
+        (question, *_), names, usual = words, words[1:], "dn"
+    shown = tuple(name for word in names for name in attribute_names(word, "ATTRIBUTE")) or (usual,)
     check_columns([name.lower() for name in shown], "ATTRIBUTE")
     question = checked_filter(question, "FILTER")
     wanted = [name for name in shown if name.lower() != "dn"] or ["1.1"]  # 1.1: no attribute
     settings = _settings(app, options)
+    text = None if output == "-" else io.StringIO()
+    if text:
+        check_target(Path(output))
     with Directory(settings, attributes_of(settings)) as directory:
         directory.open()
-        with Rows(shown, style) as rows:
+        with Rows(shown, style, text) as rows:
             for found in directory.search(question, wanted):
                 cells = {"dn": found.dn} | {name: "; ".join(values) for name, values in found.attributes.items()}
                 rows.write({name: cells.get(name.lower()) or None for name in shown})
+    if text:
+        write(Path(output), text.getvalue().encode())
     app.exit(Exit.OK)

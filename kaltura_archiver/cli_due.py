@@ -12,7 +12,6 @@ import click
 
 from kaltura_archiver.cli import (
     App,
-    SelectingCommand,
     Years,
     _exits_of_named,
     _options,
@@ -27,6 +26,7 @@ from kaltura_archiver.cli import (
     pass_app,
     selection_options,
 )
+from kaltura_archiver.command_line import SelectingCommand
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query, years_ago
 from kaltura_archiver.model import Facts, Outcome, iso_date

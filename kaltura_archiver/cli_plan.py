@@ -20,7 +20,6 @@ from kaltura_archiver.cli import (
     _SWAP,
     _THAW,
     App,
-    SelectingCommand,
     Work,
     _after_selection,
     _options,
@@ -46,6 +45,7 @@ from kaltura_archiver.cli import (
     tolerate_option,
     workers_option,
 )
+from kaltura_archiver.command_line import SelectingCommand
 from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.errors import Exit, InputError, SelectionError
 from kaltura_archiver.files import Sink, check_target, failure, written

@@ -15,7 +15,6 @@ import click
 
 from kaltura_archiver.cli import (
     App,
-    SelectingCommand,
     _after_selection,
     cli,
     lookers_option,
@@ -23,6 +22,7 @@ from kaltura_archiver.cli import (
     price_options,
     selection_options,
 )
+from kaltura_archiver.command_line import SelectingCommand
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.files import Sink, written
 from kaltura_archiver.filters import Query

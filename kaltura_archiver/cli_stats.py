@@ -12,7 +12,6 @@ import click
 from kaltura_archiver.cli import (
     STORAGE_CLASSES,
     App,
-    SelectingCommand,
     _after_selection,
     _columns,
     cli,
@@ -23,6 +22,7 @@ from kaltura_archiver.cli import (
     price_options,
     selection_options,
 )
+from kaltura_archiver.command_line import SelectingCommand
 from kaltura_archiver.filters import Query
 from kaltura_archiver.progress import progress
 from kaltura_archiver.report import MORE_STATS_COLUMNS, STATS_COLUMNS, Cell, Rows, readable_bytes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from kaltura_archiver.apply import Runner, extension
@@ -13,13 +15,16 @@ from kaltura_archiver.proof import compare_own
 from kaltura_archiver.states import classify
 from kaltura_archiver.streams import Fingerprint, Fingerprinter
 
+STDOUT = "-"
+
 
 def download_original(
-    runner: Runner, entry_id: str, path: Path | None, *, source: str, force: bool, begun: Callable[[int], object]
+    runner: Runner, entry_id: str, path: str, *, folder: str, source: str, force: bool, begun: Callable[[int], object]
 ) -> tuple[tuple[str, str, int, str, str], bool]:
     """Write the original and return (entry id, kaltura or s3, bytes, sha256, path), and whether it is a placeholder.
 
-    `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `begun` is told the size.
+    Without a `path` it is the entry's id and the original's extension, in `folder`; for `-` it goes to stdout as it
+    comes. `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `begun` is told the size.
     Raises SelectionError if the file exists (and not `force`), OutputError if it cannot be written, Waiting for a
     frozen object, EntryFailed for what is not verified.
     """
@@ -35,10 +40,12 @@ def download_original(
     else:
         original = _ready_original(facts)
         ext = original.file_ext if original.file_ext not in ("", "noex") else "mp4"
-    target = path or Path(f"{entry_id}.{ext}")
-    if target.exists() and not force:
-        raise SelectionError(f"{target} exists; name another file with --output, or use --force")
-    check_target(target)
+    path = path or str(Path(folder, f"{entry_id}.{ext}"))
+    if path != STDOUT:
+        if Path(path).exists() and not force:
+            raise SelectionError(f"{path} exists; name another file with --output, or use --force")
+        check_target(Path(path))
+    left = "stdout does not have the video" if path == STDOUT else "no file was written"
     if stored:
         expected_bytes, pieces = stored.size_bytes, runner.store.read(stored)
         taken = runner.store.fingerprinter(stored, own=True)
@@ -47,18 +54,18 @@ def download_original(
         expected_bytes, pieces = runner.kaltura.content(original)
         taken = Fingerprinter(md5=False)
     begun(expected_bytes)
-    with written(target, replace=force) as file:
+    with nullcontext(sys.stdout.buffer) if path == STDOUT else written(Path(path), replace=force) as file:
         for piece in taken.passing(pieces):
             file.write(piece)
         found = taken.result()
         if found.size_bytes != expected_bytes:
-            raise EntryFailed(f"{found.size_bytes} bytes came instead of {expected_bytes}; no file was written")
+            raise EntryFailed(f"{found.size_bytes} bytes came instead of {expected_bytes}; {left}")
         if stored:
             verdict, how, _ = compare_own(found, stored)
             if verdict is Identity.DIFFERENT:
-                raise EntryFailed(f"what S3 sent is not what was archived: {how}; no file was written")
+                raise EntryFailed(f"what S3 sent is not what was archived: {how}; {left}")
     hidden = source == "kaltura" and _is_placeholder(runner, facts, found)
-    return (entry_id, source, found.size_bytes, found.sha256, str(target)), hidden
+    return (entry_id, source, found.size_bytes, found.sha256, path), hidden
 
 
 def _is_placeholder(runner: Runner, facts: Facts, found: Fingerprint) -> bool:

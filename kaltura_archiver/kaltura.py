@@ -27,6 +27,7 @@ from KalturaClient.Base import KalturaConfiguration, KalturaParams
 from KalturaClient.Client import KalturaClient
 from KalturaClient.exceptions import KalturaClientException, KalturaException
 from KalturaClient.Plugins.Core import (
+    KalturaAssetType,
     KalturaBaseEntryFilter,
     KalturaCategoryEntryFilter,
     KalturaEntryReplacementOptions,
@@ -38,6 +39,7 @@ from KalturaClient.Plugins.Core import (
     KalturaMediaEntryFilter,
     KalturaNullableBoolean,
     KalturaSessionType,
+    KalturaThumbAssetFilter,
     KalturaUploadedFileTokenResource,
     KalturaUploadToken,
     KalturaUploadTokenFilter,
@@ -64,6 +66,7 @@ from kaltura_archiver.model import (
     tags_with,
 )
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
+from kaltura_archiver.pictures import Picture, Thumb
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.states import sizes_agree
 from kaltura_archiver.streams import CHUNK_BYTES, Chunk, Landing, Piece, chunked, exactly
@@ -95,6 +98,8 @@ PLACING_BATCH = 150
 SEARCH_SECONDS = 9.0
 # For so long it is taken that a category is still where it was.
 CATEGORY_SECONDS = 60.0
+# No picture is so old: 2006-01-01. Kaltura began in that year.
+FIRST_KALTURA = 1_136_073_600
 # In any of these an entry is there: all but DELETED. (Plugins' statuses are none that a further stream is in.)
 _THERE = "-2,-1,0,1,2,4,5,6,7"
 _ANY_MODERATION = "1,2,3,4,5,6"
@@ -320,11 +325,14 @@ def _id(value: Any) -> str:
 
 
 _ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
-_PLACINGS = "KalturaCategoryEntryListResponse"
+_PLACINGS, _THUMBS = "KalturaCategoryEntryListResponse", "KalturaThumbAssetListResponse"
+# The tag of the thumb asset that is shown (`thumbParams::TAG_DEFAULT_THUMB` [read]).
+DEFAULT_THUMB = "default_thumb"
 _ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
     "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId", "partnerId",
+    "thumbnailUrl",
 )  # fmt: skip
 # Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
 _NEEDED_FIELDS = frozenset({
@@ -386,7 +394,13 @@ def _entry(raw: Any) -> Entry:
         duration_seconds=_int(text("duration")),
         root_entry_id=text("rootEntryId", ""),
         partner_id=text("partnerId", ""),
+        thumbnail_version=_picture_version(text("thumbnailUrl", "")),
     )
+
+
+def _picture_version(url: str) -> str:
+    """The version in the address of a picture, `…/thumbnail/entry_id/ID/version/VERSION`; empty where it has none."""
+    return url.partition("/version/")[2].partition("/")[0].partition("?")[0]
 
 
 def _flavor(raw: Any) -> FlavorAsset:
@@ -458,6 +472,26 @@ def _flavor_page(answer: Any) -> tuple[list[FlavorAsset], int]:
     if answer.find("objects") is None:
         raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
     return [_flavor(raw) for raw in objects], total
+
+
+def _ask_thumbs(entry_id: str, client: Any) -> None:
+    wanted, pager, body = KalturaThumbAssetFilter(), KalturaFilterPager(), KalturaParams()
+    # Without the type, every slide of a lecture would be among them [read: thumbAsset.list, timedThumbAsset].
+    wanted.entryIdEqual, wanted.typeIn = entry_id, KalturaAssetType.THUMBNAIL
+    pager.pageSize, pager.pageIndex = MAX_PAGE, 1
+    body.addObjectIfDefined("filter", wanted)
+    body.addObjectIfDefined("pager", pager)
+    client.queueServiceActionCall("thumbasset", "list", _THUMBS, body)
+
+
+def _thumb(raw: Any) -> Thumb:
+    return Thumb(
+        id=_id(raw.findtext("id")),
+        created_at=_time(raw.findtext("createdAt")) or 0,
+        updated_at=_time(raw.findtext("updatedAt")) or 0,
+        default=DEFAULT_THUMB in split_tags(raw.findtext("tags") or ""),
+        by_hand=not raw.findtext("thumbParamsId"),
+    )
 
 
 def _ask_children(entry_id: str, client: Any) -> None:
@@ -1100,6 +1134,38 @@ class Kaltura:
             found.update(dict(zip(batch, self._call("list further streams", read), strict=True)))
         return found
 
+    def picture(self, entry_id: str) -> Picture:
+        """The entry's picture as it is now, in one request. Raises EntryFailed where the entry is gone."""
+
+        def read(client: Any) -> Picture:
+            raw, listed = _together(client, [partial(_ask_entry, entry_id), partial(_ask_thumbs, entry_id)])
+            if raw is None or listed is None:
+                raise EntryFailed(f"entry {entry_id} is gone")
+            self._as_asked(_entry(raw), entry_id)
+            url = raw.findtext("thumbnailUrl") or ""
+            return Picture(_picture_version(url), url, tuple(map(_thumb, _listed(listed, _THUMBS)[0])))
+
+        return self._call(f"look at the picture of {entry_id}", read)
+
+    def picture_since(self, picture: Picture) -> int | None:
+        """Since when (unix seconds) it is the entry's picture, by its host; None where that does not tell.
+
+        Where nothing is known the host says a day in 2000 (`infraRequestUtils::DEFAULT_HTTP_TIME` [read]), and nothing
+        where access to the picture is controlled.
+        """
+        what = "look at a picture"
+        if urlsplit(picture.url).scheme not in ("http", "https"):
+            return None
+        try:
+            with self._get(picture.url, {"Accept-Encoding": "identity"}) as answer:
+                status, told = answer.status, answer.headers.get("Last-Modified") or ""
+        except (OSError, http.client.HTTPException) as error:
+            raise _translate(error, what) from error
+        with suppress(TypeError, ValueError):
+            at = int(parsedate_to_datetime(told).timestamp())
+            return at if status == 200 and at > FIRST_KALTURA else None
+        return None
+
     # Categories
 
     def category_name(self, category_id: int) -> str | None:
@@ -1708,26 +1774,42 @@ class Kaltura:
         for name, value in changes.items():
             kind = _ENUMS.get(name)
             setattr(change, _FIELDS.get(name, name), kind(value) if kind else value)
-        for attempt in range(3):
+        what = f"set {', '.join(changes)} of flavor {flavor_id}"
+        self._again(what, lambda c: c.flavorAsset.update(flavor_id, change))
+
+    def take_picture(self, entry_id: str, seconds: int) -> str:
+        """Have Kaltura show a frame of the original, which is READY; returns the picture's version. May be repeated.
+
+        It makes no thumb asset and deletes none, and takes the mark of the default one from whichever has it
+        (kaltura-api 5.4). A swap will bring the picture of its content all the same.
+        """
+
+        def take(client: Any) -> str:
+            return self._as_asked(_entry(client.media.updateThumbnail(entry_id, seconds)), entry_id).thumbnail_version
+
+        return self._again(f"take a picture of {entry_id}", take)
+
+    def choose_picture(self, thumb_id: str) -> None:
+        """Have Kaltura show this thumb asset of an entry. May be repeated."""
+        self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
+
+    def _again(self, what: str, call: Callable[[Any], T]) -> T:
+        """Make a call that changes something and does no harm if it is made twice, up to three times."""
+        for _ in range(2):
             try:
-                self._call(f"set {', '.join(changes)} of flavor {flavor_id}",
-                           lambda c: c.flavorAsset.update(flavor_id, change), writes=True)  # fmt: skip
-                return
+                return self._call(what, call, writes=True)
             except KalturaError as error:
-                if not error.retryable or attempt == 2:
+                if not error.retryable:
                     raise
+        return self._call(what, call, writes=True)
 
     def delete_flavor(self, flavor_id: str) -> None:
         """Delete a flavor asset, for good; one that is gone is fine."""
-        for attempt in range(3):
-            try:
-                self._call(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True)
-                return
-            except KalturaError as error:
-                if error.code == "FLAVOR_ASSET_ID_NOT_FOUND":
-                    return
-                if not error.retryable or attempt == 2:
-                    raise
+        try:
+            self._again(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id))
+        except KalturaError as error:
+            if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":
+                raise
 
 
 _FIELDS = {"partner_data": "partnerData", "partner_description": "partnerDescription", "is_default": "isDefault"}

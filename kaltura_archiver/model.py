@@ -197,6 +197,7 @@ class Entry:
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
     root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
     partner_id: str = ""
+    thumbnail_version: str = ""  # grows with every other picture; empty where Kaltura tells none
 
     @cached_property
     def tag_set(self) -> frozenset[str]:
@@ -303,6 +304,11 @@ class FlavorAsset:
     def content_id(self) -> str:
         """What identifies the bytes: the version grows with every replacement (kaltura-api 4.6)."""
         return f"{self.id}@{self.version}"
+
+    @property
+    def first_content(self) -> bool:
+        """Whether nothing was put in its place since the asset was made."""
+        return self.version.isdecimal() and int(self.version) < VERSION_STEP
 
     def steps_after(self, content_id: str) -> int | None:
         """How many times the content has been set since it was this, `<flavor asset id>@<version>`; None for another.
@@ -531,6 +537,11 @@ class StoredObject:
     def settings(self) -> str:
         """SETTINGS_DUE or SETTINGS_SET where what people have set on flavor assets is kept beside it; else empty."""
         return self.tags.get("settings", "")
+
+    @property
+    def picture(self) -> str:
+        """That the entry's picture has yet to be looked after, as `kaltura_archiver.pictures` writes it; or empty."""
+        return self.tags.get("picture", "")
 
 
 @dataclass(frozen=True)

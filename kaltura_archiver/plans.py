@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 
+from kaltura_archiver import pictures
 from kaltura_archiver.filters import YEAR_SECONDS, Plays
 from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.keep import Keep
@@ -87,6 +88,8 @@ class Step(StrEnum):
     SETTLE = "go on with the replacement that is in progress"
     KEEP_SETTINGS = "keep language, label and tags of the flavors in S3, to set them again afterwards"
     SET_FLAVORS = "set language, label and tags of the flavors again"
+    SET_PICTURE = "look after its picture: where it is still the placeholder's, take one of the video"
+    NEW_PICTURE = "take a new picture of the video"
     RECORD = "record with the stored copy which placeholder is in place"
 
     @property
@@ -117,6 +120,7 @@ class Options:
     timeout_seconds: float = 7200.0
     max_converting: int = 50
     request: bool = False
+    new_picture: bool = False
     keep: Keep = field(default_factory=Keep)
     noticed_before_seconds: float | None = None
     plays: Plays = field(default_factory=Plays)
@@ -218,6 +222,18 @@ def _set_flavors(facts: Facts) -> tuple[Step, ...]:
     """What is left to do for a swap that was over before all was set again."""
     due = facts.stored is not None and facts.stored.settings == SETTINGS_DUE
     return (Step.SET_FLAVORS,) if due else ()
+
+
+def _picture(due: pictures.Due | None, facts: Facts, options: Options) -> tuple[Step, ...]:
+    """What becomes of the picture when the video is back. Before the tag goes, so that a run that is cut is seen."""
+    if options.new_picture and facts.entry.media_type == MediaType.VIDEO.value:
+        return (Step.NEW_PICTURE,)
+    return (Step.SET_PICTURE,) if due else ()
+
+
+def _left(facts: Facts, options: Options) -> tuple[Step, ...]:
+    """What a restore that is over has left."""
+    return (*_set_flavors(facts), *_picture(pictures.left(facts), facts, options))
 
 
 def _busy(facts: Facts, judgement: Judgement) -> Plan:
@@ -381,11 +397,11 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 return _stop(judgement, Outcome.SKIPPED, reason)
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
-            return _settle_original(facts, judgement)
+            return _settle_original(facts, judgement, options)
         case State.LOST if heals_from_source(facts):
             return _from_source(facts, judgement, options)
-        case State.ARCHIVED if judgement.healthy and _set_flavors(facts):
-            return _go(judgement, Step.SET_FLAVORS, reason="the original is in Kaltura")
+        case State.ARCHIVED if judgement.healthy and (steps := _left(facts, options)):
+            return _go(judgement, *steps, reason="the original is in Kaltura")
         case State.INITIAL | State.ARCHIVED | State.UNTAGGED | State.UNBACKED:
             return _stop(judgement, Outcome.ALREADY, "the original is in Kaltura")
         case State.BUSY:
@@ -408,10 +424,12 @@ def _not_played(facts: Facts, plays: Plays) -> str:
     return f"not played since it was replaced on {iso_date(replaced_at)}"
 
 
-def _settle_original(facts: Facts, judgement: Judgement) -> Plan:
+def _settle_original(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     prove = () if judgement.identity is Identity.SAME else (Step.PROVE,)
     archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
-    return _go(judgement, *prove, *archived, Step.REMOVE_REPLACED, *_set_flavors(facts), reason=judgement.why)
+    picture = _picture(pictures.left(facts), facts, options)
+    steps = (*prove, *archived, *picture, Step.REMOVE_REPLACED, *_set_flavors(facts))
+    return _go(judgement, *steps, reason=judgement.why)
 
 
 def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
@@ -429,6 +447,7 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
+    steps += _picture(pictures.due(facts), facts, options)
     if facts.entry.replaced:
         steps.append(Step.REMOVE_REPLACED)
     return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")
@@ -499,7 +518,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             if not judgement.healthy:
                 return _stop(judgement, Outcome.REFUSED)
             record = (Step.RECORD,) if unrecorded(facts) else ()
-            if due := (*record, *_set_flavors(facts)):
+            left = _left(facts, options) if judgement.state is State.ARCHIVED else _set_flavors(facts)
+            if due := (*record, *left):
                 return _go(judgement, *due, reason="it was told by reading it" if record else judgement.why)
             return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
         case State.UNTAGGED:
@@ -507,7 +527,7 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.LOST if heals_from_source(facts):
             return _own_copy(facts, judgement, options)
         case State.UNSETTLED:
-            return _settle_original(facts, judgement)
+            return _settle_original(facts, judgement, options)
         case State.HALF_TAGGED if not facts.entry.replaced and (_arrived_damaged(facts) or _came_back(facts)):
             return _bring_back(facts, judgement, options)
         case State.HALF_TAGGED:

@@ -30,16 +30,19 @@ Cell = str | int | float | bool | None
 ROWS_AT_ONCE = 100
 ROWS_HELD_SECONDS = 0.1
 
-# Those of the old tool in its order, for joins by position; at the end whose it is, which it did not know.
-LIST_COLUMNS = (
+# Those of the old tool in its order, for joins by position; what it did not know is appended. What they held then, and
+# hold now: docs/migrating.md.
+OLD_LIST_COLUMNS = (
     "last_played_date", "plays", "entry_id", "status", "archived_to_s3", "flavors_deleted", "created_date", "created",
-    "creator_id", "category_ids", "categories", "owner_id",
+    "creator_id", "category_ids", "categories",
 )  # fmt: skip
+LIST_COLUMNS = (*OLD_LIST_COLUMNS, "owner_id")
 FLAVOR_COLUMNS = ("entry_id", "flavor_id", "original", "size_KB", "created_date", "deleted_date", "status")
-HEALTH_COLUMNS = (
+OLD_HEALTH_COLUMNS = (
     "entry_id", "status-ok", "original", "orig_status", "archived_to_s3", "flavors_deleted", "created_date", "s3-size",
     "orig_KB", "size_match", "message",
 )  # fmt: skip
+HEALTH_COLUMNS = (*OLD_HEALTH_COLUMNS, "original_id", "original_bytes", "stored_bytes")
 # May be asked for by --columns, beside the default ones.
 MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds")
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
@@ -264,6 +267,9 @@ def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
         "availability": stored.availability.value if stored else None,
         "verified_at": (stored.verified_at or None) if stored else None,
         "name": entry.name or None,
+        "original_id": original.id if original else None,
+        "original_bytes": original.size_bytes if original else None,
+        "stored_bytes": stored.size_bytes if stored else None,
     }
 
 

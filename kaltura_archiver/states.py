@@ -121,8 +121,9 @@ def holds_placeholder(facts: Facts) -> bool | None:
     """Whether the entry's original is the placeholder video; None where nothing tells.
 
     Told by its bytes, where they were read; else by the `placeholder` tag of the stored copy, or by the exact size of a
-    placeholder. False for another size where that tag names another version, or where our own object has no such tag
-    yet (the tag is set as soon as a placeholder is in place): somebody uploaded a video.
+    placeholder. False for another size where that tag names another version, where our own object has no such tag yet
+    (the tag is set as soon as a placeholder is in place), or where it came by a replacement, which the old tool never
+    made: somebody uploaded a video.
     """
     original = facts.original
     if original is None:
@@ -139,9 +140,20 @@ def holds_placeholder(facts: Facts) -> bool | None:
         return True
     if facts.stored is None or not original.size_bytes:
         return None
-    if facts.stored.placeholder or (facts.stored.flavor and facts.placeholder_sizes):
+    if facts.stored.placeholder or (facts.placeholder_sizes and (facts.stored.flavor or _swapped(original))):
         return False
     return None
+
+
+def _placeholder_stored(facts: Facts, stored: StoredObject) -> bool:
+    """Whether a copy that agrees with the original is the placeholder, for certain: the old tool did not look."""
+    if holds_placeholder(facts) is not True:
+        return False
+    return stored.sha256 in facts.placeholder_sha256s if stored.sha256 else bool(facts.original_sha256)
+
+
+def _swapped(original: FlavorAsset) -> bool:
+    return original.version.isdecimal() and not original.first_content
 
 
 def _covered(facts: Facts) -> str:
@@ -187,7 +199,7 @@ def settles_in(facts: Facts, now: float, settle_seconds: float) -> float:
     original, stored = facts.original, facts.stored
     if original is None or not original.updated_at or not original.version.isdecimal():
         return 0.0
-    if int(original.version) < VERSION_STEP:
+    if original.first_content:
         return 0.0  # the first content was no replacement
     ours = (stored.placeholder, stored.flavor if stored.restored_at else "") if stored else ()
     steps = [original.steps_after(content_id) for content_id in ours]
@@ -285,6 +297,8 @@ def classify(facts: Facts) -> Judgement:
             sound = False
         elif state in HEALTHY and stored is not None and stored.settings == SETTINGS_DUE:
             hint = "repair sets language, label and tags of its flavors again"
+        elif state is State.ARCHIVED and stored is not None and stored.picture:
+            hint = "repair looks after its picture, which may be the placeholder's"
         return Judgement(identity, identity_why, state, why, hint, sound)
 
     if entry.replaced and stored is None:
@@ -315,6 +329,12 @@ def classify(facts: Facts) -> Judgement:
             return state(State.UNBACKED, *_unbacked(facts))
         return state(State.INITIAL, "the original is in Kaltura only", "s3copy archives it")
     agree = identity in (Identity.SAME, Identity.LIKELY)
+    if agree and _placeholder_stored(facts, stored):
+        return state(
+            State.LOST,
+            "S3 has the placeholder and not the original: the placeholder was archived as if it were the video",
+            "search the bucket's older versions and Kaltura's backups; do not delete this entry",
+        )
     if entry.replaced:
         if agree:
             return state(

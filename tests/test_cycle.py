@@ -123,7 +123,8 @@ def test_an_original_of_forty_chunks_comes_back_whole(
 
 
 def test_replace_swaps_by_one_update_content_and_keeps_what_belongs_to_the_entry(sandbox: Sandbox, run: Run) -> None:
-    entry_id = sandbox.add(State.ARCHIVED, tags="lecture", manual_thumbnails=2, plays=7, name="N", creator_id="me")
+    entry_id = sandbox.add(State.ARCHIVED, tags="lecture", plays=7, name="N", creator_id="me")
+    thumb = sandbox.kaltura.library.add_thumb(entry_id, b"chosen by a person", default=True)
     before, content = original_of(sandbox, entry_id), sandbox.s3.body(entry_id)
     before_id, version = before.id, before.version
     assert content is not None
@@ -145,7 +146,9 @@ def test_replace_swaps_by_one_update_content_and_keeps_what_belongs_to_the_entry
     after = original_of(sandbox, entry_id)
     assert (after.id, after.version) == (before_id, version + 10)
     entry = sandbox.kaltura.entries[entry_id]
-    assert (entry.manual_thumbnails, entry.plays, entry.name, entry.creator_id) == (2, 7, "N", "me")
+    assert sandbox.kaltura.library.thumbs_of(entry_id) == [thumb]
+    assert sandbox.kaltura.picture(entry_id) == b"chosen by a person"
+    assert (entry.plays, entry.name, entry.creator_id) == (7, "N", "me")
     assert entry.tags == f"lecture, {BOTH}"
     assert (entry.status, entry.replacement_status, entry.replacing_entry_id) == ("2", "0", "")
     # Nothing plays the old video any more.

@@ -555,7 +555,34 @@ def test_a_dump_that_is_not_there_is_told(name: str) -> None:
     assert_refused(ask("enrich", "--directory-file", name, stdin=table(["jdoe"])), name)
 
 
+def test_the_options_of_add_ldap_status_are_understood(on_campus: Slapd, tmp_path: Path) -> None:
+    (tmp_path / "list.tsv").write_text("entry_id\tmaker\n0_a\t    jdoe\n", encoding="utf-8")
+    for short in (True, False):
+        names = ("-t", "-c", "-e") if short else ("--tsv", "--creatorId", "--entryId")
+        given = dict(zip(names, ("list.tsv", "maker", "entry_id"), strict=True))
+        ran = ask("add_ldap_status", *(word for pair in given.items() for word in pair))
+        assert [row["name"] for row in ran.rows] == ["Jane Q. Doe"], ran.err
+    assert_refused(ask("enrich", "-t", "list.tsv", "-c", "maker", "-e", "id"), "no column 'id'")
+    assert_refused(ask("enrich", "-t", "list.tsv", "list.tsv"), "give one of them")
+
+
 # ldapsearch
+
+
+def test_the_options_of_puldap_are_understood(on_campus: Slapd, tmp_path: Path) -> None:
+    expression = "&(uid=jdoe)(puresource=*)"  # it put parentheses around whatever came
+    assert ask("ldapsearch", "-e", expression).out == "uid\njdoe\n"
+    assert ask("ldapsearch", "--expr", expression, "ou", "mail", "--out", "found.tsv").out == ""
+    assert (tmp_path / "found.tsv").read_text() == "ou\tmail\nHistory\tjdoe@example.edu\n"
+    assert ask("ldapsearch", "uid=jdoe", "ou", "-o", "found.tsv").out == ""
+    assert (tmp_path / "found.tsv").read_text() == "ou\nHistory\n"
+    assert (tmp_path / "found.tsv").stat().st_mode & 0o777 == 0o600
+    assert_refused(ask("ldapsearch", "uid=jdoe", "-o", "."), "cannot write .")
+    (tmp_path / "link").symlink_to("found.tsv")
+    assert_refused(ask("ldapsearch", "uid=jdoe", "-o", "link"), "cannot write link: it is a link")
+    assert_refused(ask("ldapsearch", "uid=(", "-o", "none.tsv"))
+    assert not (tmp_path / "none.tsv").exists()
+    assert_refused(ask("ldapsearch"), "FILTER")
 
 
 def test_ldapsearch_prints_the_attributes_asked_for(on_campus: Slapd) -> None:

@@ -225,7 +225,8 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 READS = {
     Kaltura: {
         "category_name", "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings",
-        "is_full", "look", "now", "paced", "pages", "placings", "sign_in", "unused_tokens", "user_exists", "usual_tags",
+        "is_full", "look", "now", "paced", "pages", "picture", "picture_since", "placings", "sign_in", "unused_tokens",
+        "user_exists", "usual_tags",
     },
     Store: {
         "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "pages", "part_bytes", "presign",
@@ -250,6 +251,8 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
             "add_content": lambda: kaltura.add_content(entry_id, "0_any"),
             "approve_replace": lambda: kaltura.approve_replace(entry_id),
             "cancel_replace": lambda: kaltura.cancel_replace(entry_id),
+            "choose_picture": lambda: kaltura.choose_picture("0_any"),
+            "take_picture": lambda: kaltura.take_picture(entry_id, 3),
             "change_tags": lambda: kaltura.change_tags(entry_id, add="x1"),
             "delete_flavor": lambda: kaltura.delete_flavor(original.id),
             "delete_token": lambda: kaltura.delete_token("0_any"),

@@ -31,6 +31,7 @@ FLAVOR_COLUMNS = ["entry_id", "flavor_id", "original", "size_KB", "created_date"
 HEALTH_COLUMNS = [
     *("entry_id", "status-ok", "original", "orig_status", "archived_to_s3", "flavors_deleted", "created_date"),
     *("s3-size", "orig_KB", "size_match", "message"),
+    *("original_id", "original_bytes", "stored_bytes"),  # which the old tool did not know
 ]
 RESULT_COLUMNS = ["entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail"]
 COLUMNS = {
@@ -234,6 +235,9 @@ def test_a_row_of_health_says_what_is_known(sandbox: Sandbox, run: Run) -> None:
         "s3-size": "5120",
         "orig_KB": "5",
         "size_match": "True",
+        "original_id": original_of(sandbox, entry_id).id,
+        "original_bytes": "5120",
+        "stored_bytes": "5120",
     }
 
 
@@ -543,6 +547,41 @@ def test_a_download_is_private_and_under_another_name_until_it_is_whole(
     assert seen[0][0] != "video.mp4"
     assert files() == ["video.mp4"]
     assert Path("video.mp4").read_bytes() == bytes(5_000_000)
+
+
+def test_a_download_goes_into_the_folder_that_is_named(sandbox: Sandbox, run: Run) -> None:
+    content = b"the video" * 100
+    entry_id = sandbox.add("initial", content=content)
+    Path("videos").mkdir()
+    ran = run("download", "--id", entry_id, "--tmp", "videos")
+    assert (ran.code, ran.rows[0]["file"]) == (0, f"videos/{entry_id}.mp4")
+    assert Path(f"videos/{entry_id}.mp4").read_bytes() == content
+    assert run("download", "-i", entry_id, "--tmp", "none").err.startswith(f"error: cannot write none/{entry_id}.mp4: ")
+    assert "leave out --tmp" in run("download", "-i", entry_id, "--tmp", "videos", "-o", "x.mp4").err
+
+
+@pytest.mark.parametrize("source", ["kaltura", "s3"])
+def test_a_download_to_stdout_is_the_video_and_nothing_else(sandbox: Sandbox, run: Run, source: str) -> None:
+    del run  # only its environment is wanted
+    content = os.urandom(3_000_000)
+    entry_id = sandbox.add("archived", content=content)
+    command = [sys.executable, "-m", "kaltura_archiver", "download", "--id", entry_id, "--from", source, "-o", "-"]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert ended.stdout == content
+    told = f"wrote {entry_id} to stdout, from {source}: 3000000 bytes, sha256 {hashlib.sha256(content).hexdigest()}\n"
+    assert ended.stderr.decode().endswith(told)
+    assert files() == []
+
+
+def test_a_download_to_stdout_that_went_wrong_is_told_by_its_status(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add("placeholder")
+    sandbox.control.add_fault("s3.GetObject", "flip")
+    ran = run("download", "--id", entry_id, "-o", "-")
+    assert ran.code == 1
+    assert "stdout does not have the video" in ran.err
+    ran = run("download", "--id", entry_id, "-o", "-", "--from", "kaltura")
+    assert (ran.code, ran.out.encode()) == (3, sandbox.placeholder)
+    assert f"this is the placeholder, not the video of {entry_id}" in ran.err
 
 
 def test_an_existing_file_is_not_overwritten_unless_forced(sandbox: Sandbox, run: Run) -> None:

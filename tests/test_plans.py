@@ -21,7 +21,8 @@ OPTIONS = Options(now=NOW)
 
 _READY = original()
 _NEWER = original(size_bytes=VIDEO_BYTES + 1)
-_SHOWN = original(size_bytes=PLACEHOLDER_BYTES)
+_SHOWN = original(size_bytes=PLACEHOLDER_BYTES, version="12")
+_IN_PLACE = original(size_bytes=PLACEHOLDER_BYTES)
 
 OF_STATE: dict[State, Facts] = {
     State.LOST: facts(_SHOWN, archived=True, replaced=True),
@@ -82,6 +83,8 @@ def test_each_command_has_its_answer_to_each_state(command: Command, state: Stat
 
 
 LIKELY = stored(flavor="", sha256="")
+BACK = [Step.PUT_ORIGINAL, Step.REMOVE_REPLACED]
+_NOTED = dataclasses.replace(stored(), tags={**stored().tags, "picture": "1500000000 100012"})
 
 
 @pytest.mark.parametrize(
@@ -122,8 +125,22 @@ LIKELY = stored(flavor="", sha256="")
         (
             Command.RESTORE,
             facts(None, stored(), archived=True, replaced=True),
-            [Step.PUT_ORIGINAL, Step.REMOVE_REPLACED],
+            [Step.PUT_ORIGINAL, Step.SET_PICTURE, Step.REMOVE_REPLACED],
         ),
+        # Where the placeholder came in place, its picture may stay; and so it does where a restore was cut.
+        (
+            Command.RESTORE,
+            facts(_IN_PLACE, stored(), archived=True, replaced=True),
+            [Step.PUT_ORIGINAL, Step.SET_PICTURE, Step.REMOVE_REPLACED],
+        ),
+        (Command.RESTORE, facts(_IN_PLACE, stored(), archived=True, replaced=True, media_type=5), BACK),
+        *[(command, facts(_READY, _NOTED, archived=True), [Step.SET_PICTURE]) for command in MUTATING[2:]],
+        (Command.S3COPY, facts(_READY, _NOTED, archived=True), DONE),
+        (Command.REPLACE, facts(_READY, _NOTED, archived=True), REPLACE),
+        *[
+            (command, facts(_READY, _NOTED, archived=True, replaced=True), [Step.SET_PICTURE, Step.REMOVE_REPLACED])
+            for command in MUTATING[2:]
+        ],
         # A replacement of ours is gone on with, somebody else's is waited for.
         (
             Command.REPAIR,
@@ -333,6 +350,22 @@ def test_repair_records_a_placeholder_that_only_its_bytes_tell() -> None:
     assert list(plan_for(Command.REPAIR, known, OPTIONS).steps) == [Step.RECORD]
     recorded = dataclasses.replace(known, stored=copy, original_sha256="")
     assert plan_for(Command.REPAIR, recorded, OPTIONS).outcome is Outcome.ALREADY
+
+
+@pytest.mark.parametrize(
+    ("known", "answer"),
+    [
+        (facts(_READY, stored(), archived=True), [Step.NEW_PICTURE]),
+        (facts(_SHOWN, stored(), archived=True, replaced=True), [Step.PUT_ORIGINAL, Step.NEW_PICTURE]),
+        (facts(_IN_PLACE, stored(), archived=True, replaced=True), [Step.PUT_ORIGINAL, Step.NEW_PICTURE]),
+        (facts(_READY, stored(), archived=True, media_type=5), DONE),
+        (facts(_READY), DONE),
+        (facts(_NEWER, stored(), archived=True), NO),
+    ],
+)
+def test_a_new_picture_is_taken_of_an_archived_video_that_is_there(known: Facts, answer: list[Step] | Outcome) -> None:
+    found = _answer(Command.RESTORE, known, dataclasses.replace(OPTIONS, new_picture=True))
+    assert (found[:2] if isinstance(found, list) else found) == answer
 
 
 def test_a_plan_describes_its_steps_and_its_reason() -> None:

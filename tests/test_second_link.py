@@ -84,7 +84,7 @@ def test_after_a_restore_the_identity_stays_certain_and_nothing_is_read_again(
     assert outcome(run, "restore", entry_id) == "done"
     if when == "after the run":
         link_again(held, entry_id)
-    assert content_id(held, entry_id).endswith("@22")
+    assert content_id(held, entry_id).endswith("@32")
     held.control.clear_log()
     assert outcome(run, "s3copy", entry_id) == "already"
     assert held.control.requests("file.GET") == []

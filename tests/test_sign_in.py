@@ -117,6 +117,27 @@ def test_config_tells_of_a_user_whom_nobody_knows(by_secret: Run, monkeypatch: p
     assert "correct it, or add that user in the KMC" in ran.err
 
 
+@pytest.mark.parametrize("by", ["app token", "secret"])
+def test_config_tells_that_nobody_signs_in(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """kaltura_aws.py did not start without KALTURA_USERID."""
+    monkeypatch.delenv("KALTURA_USERID")
+    if by == "secret":
+        monkeypatch.delenv("KALTURA_APP_TOKEN_ID")
+        monkeypatch.delenv("KALTURA_APP_TOKEN")
+        monkeypatch.setenv("KALTURA_SECRET", sandbox.kaltura.secret)
+    else:  # one that has a user of its own needs no other
+        ran = run("config")
+        assert "KALTURA_USERID" not in ran.err
+        assert ran.rows[0]["detail"].endswith(", by an app token, as archiver")
+        sandbox.kaltura.app_tokens[sandbox.kaltura.app_token_id].user_id = ""
+    ran = run("config")
+    assert ran.code == 0
+    assert "KALTURA_USERID is not set, so nobody signs in here: what is done is entered under no user" in ran.err
+    assert ran.rows[0]["detail"].endswith(", as nobody")
+
+
 def test_config_tells_whose_an_app_token_is(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KALTURA_USERID", "archivar")
     ran = run("config")

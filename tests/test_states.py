@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -82,7 +83,7 @@ def _cells(known: Facts) -> tuple[str, ...]:
             agree = "no"
         if named == f"{flavor.id}@{flavor.version}" or flavor.size_bytes in configured:
             placeholder = "yes"
-        elif flavor.size_bytes and (named or (copy.tags.get("flavor") and configured)):
+        elif flavor.size_bytes and (named or (configured and (copy.tags.get("flavor") or flavor.version == "12"))):
             placeholder = "no"
     return (
         _yes("flavors_deleted" in entry.tags),
@@ -245,6 +246,8 @@ def test_same_needs_the_flavor_tag_of_this_version_a_checksum_and_agreeing_sizes
         (facts(_NEWER, stored(placeholder=f"{FLAVOR}@12")), False),
         (facts(_NEWER, stored()), False),
         (facts(_NEWER, stored(flavor="")), None),
+        # The old tool's placeholder came in place, never by a replacement.
+        (facts(original(size_bytes=7, version="12"), stored(flavor="")), False),
         (facts(_NEWER, stored(), placeholder_bytes=None), None),
         (facts(original(size_bytes=None, size_kb=39), stored(placeholder=f"{FLAVOR}@12")), None),
         (facts(None, stored()), None),
@@ -260,6 +263,24 @@ def test_a_placeholder_is_known_by_the_copys_tag_or_by_its_exact_size(known: Fac
 )
 def test_rounded_kilobytes_agree_within_three_percent_both_ways(size_kb: int, stored_bytes: int, agree: bool) -> None:
     assert sizes_agree(size_kb, stored_bytes) is agree
+
+
+@pytest.mark.parametrize("tags", [{}, {"archived": True}, {"archived": True, "replaced": True}])
+@pytest.mark.parametrize(
+    ("copied", "read", "lost"),
+    [
+        ({"sha256": "", "flavor": ""}, SHA256, True),
+        ({"sha256": "", "flavor": ""}, "cd" * 32, False),  # a video of just that size
+        ({"sha256": "", "flavor": ""}, "", False),  # nothing is known
+        ({"sha256": SHA256}, "", True),  # adopted as the video before it was known for what it is
+        ({"sha256": "cd" * 32}, "", False),
+    ],
+)
+def test_a_copy_that_is_the_placeholder_is_none(tags: dict[str, bool], copied: Any, read: str, lost: bool) -> None:
+    """The old tool stored whatever the original was, under the video's key."""
+    known = facts(_SHOWN, stored(size_bytes=PLACEHOLDER_BYTES, **copied), **tags)
+    known = replace(known, original_sha256=read, placeholder_sha256s=frozenset({SHA256}))
+    assert (classify(known).state is State.LOST) is lost
 
 
 def test_a_failed_look_up_is_not_a_size() -> None:

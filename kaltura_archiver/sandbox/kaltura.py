@@ -12,7 +12,8 @@ from typing import Any
 
 from .control import Control
 from .kaltura_http import Endpoint
-from .kaltura_library import FIRST_THUMBNAIL, SOURCE_TAGS, Library
+from .kaltura_library import SOURCE_TAGS, Library
+from .kaltura_pictures import USUAL_SECONDS, Picture, convert
 from .kaltura_records import (
     ENTRY_MISSING,
     FILE_MISSING,
@@ -157,7 +158,6 @@ class KalturaServer:
                 stored = Content.of(f"the original of {entry_id}\n".encode() * 100)
             empty = status == "7"
             fields.setdefault("duration_ms", 0 if empty else stored.duration_ms)
-            fields.setdefault("thumbnail_version", 0 if empty else FIRST_THUMBNAIL)
             fields.setdefault("source_type", "6" if empty else "1")
             entry = Entry(
                 entry_id,
@@ -192,6 +192,8 @@ class KalturaServer:
                 )
                 asset.store(stored, 2)
                 made.append(self.library.put_asset(asset))
+                if asset.locally_ready:
+                    convert(entry, asset, created)
             for number in range(1, derived + 1):
                 made.append(self.library.add_derived(entry, number, stored.size, status=READY))
             if not exact_size:
@@ -237,6 +239,16 @@ class KalturaServer:
         if isinstance(content, str):
             raise LookupError(f"nothing is served for flavor asset {asset_id}: {content}")
         return content.read()
+
+    def picture(self, entry_id: str) -> bytes:
+        """What a gallery shows for an entry."""
+        with self.library.lock:
+            self.refresh()
+            entry, original = self.entries[entry_id], self.library.original(entry_id)
+            # Without one the file host takes a frame of what there is.
+            if entry.picture is None and original and original.locally_ready:
+                return Picture(original.contents[original.version], USUAL_SECONDS).read()
+            return entry.picture.read() if entry.picture else b""
 
     def served(self, entry_id: str, asset_id: str, version: str) -> Content | str:
         """The file behind a download URL, or the host's error."""

@@ -13,6 +13,7 @@ import time
 import traceback
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ _UNLOGGED = {"ks", "kalsig", "secret", "tokenHash", "clientTag", "apiVersion", "
 _COMMON = ("ks", "clientTag", "apiVersion", "partnerId", "format", "ignoreNull", "responseProfile")
 _REFERENCE = re.compile(r"\{(\d+):result((?::[^{}:]+)*)\}")
 _HTML = b"<html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
+_UNKNOWN_TIME = "Sun, 19 Nov 2000 08:52:00 GMT"
 _DIE = {"X-Kaltura-App": "exiting on error 1 - INTERNAL_ERROR", "X-Kaltura": "error-1"}
 
 
@@ -207,10 +209,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, path: str) -> None:
         pairs = path.strip("/").split("/")
         names = dict(zip(pairs[::2], pairs[1::2], strict=False))
-        if "serveFlavor" in pairs:
-            rest = pairs[pairs.index("serveFlavor") + 1 :]
-            names = dict(zip(rest[::2], rest[1::2], strict=False))
-        asset_id = names.get("flavorId", "")
+        for kind in ("serveFlavor", "thumbnail"):
+            if kind in pairs:
+                rest = pairs[pairs.index(kind) + 1 :]
+                names = dict(zip(rest[::2], rest[1::2], strict=False))
+        asset_id = names.get("flavorId", "") or names.get("entry_id", "")
         wanted = self.headers.get("Range", "")
         request, fault = self.server.owner.control.begin(
             "file",
@@ -228,6 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.server.owner
         query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))
         now = owner.control.clock.now()
+        if "entry_id" in names:
+            return _picture_answer(owner, names["entry_id"])
         if self.server.file_errors.get(self.path, 0.0) > now:
             return _file_error(FILE_MISSING)
         if not owner.services.url_token_is_good(path, query.get("__gda__", "")):
@@ -293,6 +298,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _picture_answer(owner: KalturaServer, entry_id: str) -> Answer:
+    """The picture of an entry, and since when it is that one, or a day in 2000 where nobody knows."""
+    with owner.library.lock:
+        entry = owner.library.find_entry(entry_id)
+        if entry is None or entry.deleted:
+            return _file_error(ENTRY_MISSING)
+        data = owner.picture(entry.id)
+        known = owner.settings.picture_times and entry.picture is not None
+        since = formatdate(entry.picture_at, usegmt=True) if known else _UNKNOWN_TIME
+    return text_answer(data, content_type="image/jpeg", Last_Modified=since)
 
 
 def _run(owner: KalturaServer, call: Call) -> tuple[Any, Fault | None]:

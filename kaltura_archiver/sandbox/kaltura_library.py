@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from . import kaltura_pictures as pictures
 from .control import Clock
+from .kaltura_pictures import Picture, ThumbAsset
 from .kaltura_records import (
     CONVERTING,
     DELETED,
@@ -43,7 +45,6 @@ from .kaltura_wire import ApiError
 
 # The tags of flavor parameters, which a conversion gives to the flavor assets that it makes.
 SOURCE_TAGS, DERIVED_TAGS = "source,web", "mobile,web,mbr,iphone,iphonenew,ipad,ipadnew,dash"
-FIRST_THUMBNAIL = 100_002
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -60,6 +61,7 @@ class Library:
         self.assets: dict[str, Asset] = {}
         self.assets_of: dict[str, list[Asset]] = {}
         self.tokens: dict[str, Token] = {}
+        self.thumbs: dict[str, ThumbAsset] = {}
         self.categories: dict[int, Category] = {}
         self.app_tokens: dict[str, AppToken] = {}
         # Captions, attachments, cue points, metadata by service, each with its entry's id; nothing here changes them.
@@ -153,6 +155,9 @@ class Library:
     def original(self, entry_id: str) -> Asset | None:
         return next((asset for asset in self.live_assets(entry_id) if asset.is_original), None)
 
+    def thumbs_of(self, entry_id: str) -> list[ThumbAsset]:
+        return [thumb for thumb in self.thumbs.values() if thumb.entry_id == entry_id]
+
     def token(self, token_id: Any) -> Token:
         token = self.tokens.get(same_id(token_id))
         if token is None or token.status == TOKEN_DELETED:
@@ -175,6 +180,26 @@ class Library:
         self._asset_ids[same_id(asset.id)] = asset.id
         self.assets_of.setdefault(asset.entry_id, []).append(asset)
         return asset
+
+    def add_thumb(self, entry_id: str, image: bytes, *, default: bool = False, **fields: Any) -> ThumbAsset:
+        """An image that somebody has uploaded, and perhaps chosen."""
+        now = int(fields.pop("created_at", self.now()))
+        picture = Picture(Content.of(image))
+        thumb = ThumbAsset(new_id(), entry_id, picture, created_at=now, updated_at=now, **fields)
+        self.thumbs[thumb.id] = thumb
+        if default:
+            pictures.choose(self.entries[entry_id], thumb, self.thumbs_of(entry_id), now)
+        return thumb
+
+    def take_thumb(self, entry: Entry, seconds: float) -> None:
+        """`media.updateThumbnail`; ApiError where there is no original to take a frame of."""
+        asset = self.original(entry.id)
+        if entry.media_type != pictures.VIDEO or asset is None or not asset.contents:
+            raise ApiError("INTERNAL_SERVERL_ERROR")
+        pictures.take(entry, asset, seconds, self.thumbs_of(entry.id), self.now())
+
+    def choose_thumb(self, thumb: ThumbAsset) -> None:
+        pictures.choose(self.entry(thumb.entry_id), thumb, self.thumbs_of(thumb.entry_id), self.now())
 
     def delete_entry(self, entry: Entry) -> None:
         """A replacement under way does not notice: its temporary entry stays (W29)."""
@@ -349,7 +374,7 @@ class Library:
         asset.updated_at = self.now()
         asset.store(asset.contents[asset.version], asset.version)
         entry.duration_ms = asset.contents[asset.version].duration_ms
-        entry.thumbnail_version = entry.thumbnail_version or FIRST_THUMBNAIL
+        pictures.convert(entry, asset, self.now())
         count = entry.derived if self.settings.derived_flavors is None else self.settings.derived_flavors
         for number in range(1, count + 1):
             fits = asset.size_in_bytes >= number * self.settings.flavor_min_bytes
@@ -510,10 +535,11 @@ class Library:
 
     def _switch_entry(self, main: Entry, temporary: Entry) -> None:
         main.duration_ms = temporary.duration_ms
-        if not main.keep_manual_thumbnails:
-            main.manual_thumbnails = 0
-        if not main.manual_thumbnails:
-            main.thumbnail_version += 10
+        thumbs = self.thumbs_of(main.id)
+        kept = pictures.switch(main, temporary, thumbs, self.now())
+        for thumb in thumbs:
+            if thumb not in kept:
+                del self.thumbs[thumb.id]
         main.replacing_entry_id = ""
         main.replacement_status = "0"
         main.status = "2"
@@ -597,6 +623,8 @@ class Library:
         entry.status = "2"
         entry.duration_ms = content.duration_ms
         entry.updated_at = self.now()
+        if not any(thumb.default for thumb in self.thumbs_of(entry.id)):
+            pictures.show(entry, Picture(content, pictures.USUAL_SECONDS), self.now())
 
     def clone(self, entry: Entry) -> Entry:
         """A copy of an entry, its tags included, with assets of its own that hold the same files at version 12 [R].

@@ -9,7 +9,10 @@ import string
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .kaltura_pictures import Picture
 
 PIECE = 1 << 20
 MEDIA_CLIP = 1
@@ -72,6 +75,8 @@ class KalturaSettings:
     with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
     `Library.link_again`.
 
+    Without `picture_times` the file host does not say since when a picture is shown.
+
     Of an original of fewer than `flavor_min_bytes` times its number no derived flavor is made: it is not applicable, as
     one of 1080p is to a placeholder of 720p.
     """
@@ -108,6 +113,7 @@ class KalturaSettings:
     search_seconds: float = 0.0
     search_limit_seconds: float = 10.0
     not_indexed: frozenset[str] = frozenset()
+    picture_times: bool = True
 
 
 @dataclass(frozen=True)
@@ -227,8 +233,11 @@ class Entry:
     replacement_status: str = "0"
     pending_categories: tuple[int, ...] = ()
     keep_manual_thumbnails: bool = False
-    manual_thumbnails: int = 0
     thumbnail_version: int = 0
+    picture: Picture | None = field(default=None, repr=False)
+    picture_at: int = 0
+    create_thumb: bool = True  # whether conversions may make its picture
+    thumb_bitrate: int = 0  # of what its picture was made from
     source_type: str = "1"
     derived: int = 2
     more: dict[str, Any] = field(default_factory=dict)  # further properties by their name, which nothing here changes

@@ -12,6 +12,7 @@ from typing import Any
 
 from .kaltura_library import DERIVED_TAGS, SOURCE_TAGS, Library, check_media_clip
 from .kaltura_lists import LIST_LIMIT, asset_filter, entry_filter, list_page
+from .kaltura_pictures import SLIDE, THUMBNAIL, ThumbAsset
 from .kaltura_records import (
     READY,
     TEMP,
@@ -21,6 +22,7 @@ from .kaltura_records import (
     new_id,
     normalise_admin_tags,
     normalise_tags,
+    same_id,
     stored_tags,
 )
 from .kaltura_search import Index
@@ -148,6 +150,9 @@ class Services:
             Action("media.updateContent", self.update_content, ("entryId", "resource"), "entryId"),
             Action("media.approveReplace", self.approve_replace, ("entryId",), "entryId"),
             Action("media.cancelReplace", self.cancel_replace, ("entryId",), "entryId"),
+            Action("media.updateThumbnail", self.update_thumbnail, ("entryId", "timeOffset"), "entryId"),
+            Action("thumbAsset.list", self.list_thumbs),
+            Action("thumbAsset.setAsDefault", self.choose_thumb, ("thumbAssetId",), "thumbAssetId"),
             Action("baseEntry.get", self.get_entry, ("entryId",), "entryId", anyone=True),
             Action("baseEntry.list", self.list_base_entries),
             Action("baseEntry.update", self.update_entry, ("entryId", "baseEntry"), "entryId"),
@@ -384,6 +389,32 @@ class Services:
         for replaced in (entry, *self._library.children(entry)):
             self._library.cancel_replacement(replaced)
         return self.describe_entry(entry)
+
+    # Pictures
+
+    def update_thumbnail(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        entry = self._media_clip(session, p)
+        self._library.take_thumb(entry, float(p["timeOffset"]))
+        return self.describe_entry(entry)
+
+    def list_thumbs(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+        wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
+        entry_ids = [wanted["entryIdEqual"]] if wanted.get("entryIdEqual") else split_csv(wanted.get("entryIdIn"))
+        if not entry_ids:
+            names = "/".join(f"KalturaThumbAssetFilter::{name}" for name in ("entryIdEqual", "entryIdIn"))
+            raise ApiError("PROPERTY_VALIDATION_CANNOT_BE_NULL", names)
+        entries = (self._library.find_entry(entry_id) for entry_id in entry_ids)
+        seen = [entry for entry in entries if entry and not entry.deleted and self._visible(session, entry)]
+        kinds = split_csv(wanted.get("typeIn")) or [THUMBNAIL, SLIDE]
+        found = [t for entry in seen for t in self._library.thumbs_of(entry.id) if t.kind in kinds]
+        return list_page("KalturaThumbAssetListResponse", found, p, self.describe_thumb)
+
+    def choose_thumb(self, session: Session, p: dict[str, Any]) -> None:
+        thumb = next((t for t in self._library.thumbs.values() if same_id(t.id) == same_id(p["thumbAssetId"])), None)
+        if thumb is None:
+            raise ApiError("THUMB_ASSET_ID_NOT_FOUND", p["thumbAssetId"])
+        self._own_entry(session, thumb.entry_id)
+        self._library.choose_thumb(thumb)
 
     # Flavor assets
 
@@ -654,6 +685,30 @@ class Services:
             "isTrimDisabled": None,
             "streams": None,
             **entry.more,
+        }
+
+    def describe_thumb(self, thumb: ThumbAsset) -> dict[str, Any]:
+        return {
+            "objectType": "KalturaTimedThumbAsset" if thumb.kind == SLIDE else "KalturaThumbAsset",
+            "id": thumb.id,
+            "entryId": thumb.entry_id,
+            "partnerId": self._partner_id,
+            "version": thumb.version,
+            "size": len(thumb.picture.read()),
+            "tags": ",".join(thumb.tags),
+            "fileExt": "jpg",
+            "createdAt": thumb.created_at,
+            "updatedAt": thumb.updated_at,
+            "deletedAt": None,
+            "description": None,
+            "partnerData": None,
+            "partnerDescription": None,
+            "actualSourceAssetParamsIds": None,
+            "sizeInBytes": None,
+            "thumbParamsId": thumb.params_id,
+            "width": 320,
+            "height": 180,
+            "status": thumb.status,
         }
 
     def describe_asset(self, asset: Asset) -> dict[str, Any]:

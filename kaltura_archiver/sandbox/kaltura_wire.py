@@ -76,6 +76,7 @@ ERRORS: dict[str, tuple[str, str]] = {
     "FLAVOR_ASSET_ID_NOT_FOUND": ("ID", 'Flavor asset id "@ID@" not found'),
     "FLAVOR_ASSET_IS_NOT_READY": ("", "The flavor asset is not ready"),
     "ASSET_NOT_ALLOWED": ("ID", 'Flavor asset id "@ID@" not allowed'),
+    "THUMB_ASSET_ID_NOT_FOUND": ("ID", 'The Thumbnail asset id "@ID@" not found'),
     "CATEGORY_NOT_FOUND": ("ID", 'Category id "@ID@" not found'),
     "UPLOADED_FILE_NOT_FOUND_BY_TOKEN": (
         "",

@@ -151,6 +151,9 @@ class Sandbox:
         all_tags = ", ".join(filter(None, (tags, _TAGS.get(state, ""))))
         fields.setdefault("created_at", int(self.control.clock.now() - age_years * YEAR_SECONDS))
         entry = self.kaltura.add_entry(shown, tags=all_tags, **fields)
+        original = self.kaltura.original(entry.id)
+        if state in _WITH_PLACEHOLDER and original:
+            original.version, original.contents = 12, {12: original.contents[2]}  # it came by a swap
         if state not in _WITHOUT_COPY:
             self.store(entry.id, video, storage_class=storage_class, holds_video=state not in _WITH_PLACEHOLDER)
         return entry.id

@@ -716,11 +716,15 @@ def test_the_feature_may_be_off_but_the_options_stay(server: KalturaServer, clie
 @pytest.mark.parametrize("keep", [False, True])
 def test_manual_thumbnails_are_kept_only_if_asked(server: KalturaServer, client: Any, keep: bool) -> None:
     """5.3"""
-    entry = server.add_entry(manual_thumbnails=2)
+    entry = server.add_entry()
+    thumbs = [server.library.add_thumb(entry.id, b"a picture", default=default) for default in (False, True)]
+    version = entry.thumbnail_version
     options = KalturaEntryReplacementOptions(keepManualThumbnails=1 if keep else 0)
     client.media.updateContent(entry.id, resource(upload(client)), advancedOptions=options)
     server.settle()
-    assert entry.manual_thumbnails == (2 if keep else 0)
+    assert server.library.thumbs_of(entry.id) == (thumbs if keep else [])
+    assert (server.picture(entry.id) == b"a picture") is keep
+    assert entry.thumbnail_version == version + (0 if keep else 10)
 
 
 def test_a_second_update_cancels_the_first(server: KalturaServer, client: Any) -> None:

@@ -1,0 +1,103 @@
+"""How a command line is read: each option once, by any unique beginning, and in the ways that `kaltura_aws.py` knew."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+
+
+class OnceEach(click.Command):
+    """A command that takes an option once, and by any beginning that no other option shares.
+
+    click itself would keep the last of several, and say nothing of the others.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            args, given = self._understood(ctx, args)
+            for param, number in Counter(given).items():
+                plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
+                if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
+                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
+        return super().parse_args(ctx, args)
+
+    def as_options(self, args: list[str]) -> list[str]:
+        """The words, with what click could not read as it was meant put into options."""
+        return args
+
+    def _understood(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[click.Parameter]]:
+        """The words with their options written out, and the parameters that they give. Raises UsageError."""
+        while True:
+            args = self.as_options(args)
+            try:
+                return args, self.make_parser(ctx).parse_args(args=list(args))[2]
+            except click.NoSuchOption as error:
+                if not error.option_name.startswith("--"):
+                    raise
+                whole = self._whole_name(ctx, error.option_name)
+                if not whole:
+                    raise
+                args = list(_replaced(args, error.option_name, whole))
+
+    def _whole_name(self, ctx: click.Context, begun: str) -> str:
+        """The one option that begins so, if it takes a value; empty if there is none at all.
+
+        Flags are hinted at only: what lifts a safety is to be written out. Raises UsageError.
+        """
+        found = {
+            name: param
+            for param in self.get_params(ctx)
+            for name in (*param.opts, *param.secondary_opts)
+            if isinstance(param, click.Option) and name.startswith(begun)
+        }
+        names = sorted(found)
+        if len(set(found.values())) > 1:
+            raise click.UsageError(f"{begun} may be {', '.join(names[:-1])} or {names[-1]}: write it out", ctx)
+        if names and getattr(found[names[0]], "is_flag", False):
+            raise click.UsageError(f"{begun} is no option; to mean {' or '.join(names)}, write it out", ctx)
+        return names[0] if names else ""
+
+
+def dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _replaced(args: list[str], option: str, whole: str) -> Iterator[str]:
+    """The words, the first that is this option written out."""
+    for position, word in enumerate(args):
+        name, *value = word.partition("=")
+        if dashed(name) == option:
+            yield whole + "".join(value)
+            yield from args[position + 1 :]
+            return
+        yield word
+
+
+class SelectingCommand(OnceEach):
+    """Also takes the old tool's `--status 1 -2 0`: several statuses behind one option."""
+
+    def as_options(self, args: list[str]) -> list[str]:
+        folded: list[str] = []
+        for arg in args:
+            if re.fullmatch(r"-?\d", arg) and len(folded) > 1 and folded[-2] == "--status":
+                folded += ["--status", arg]
+            elif arg == "--status" and folded and folded[-1] == "--status":
+                continue  # "--status --status", as the old page had it
+            else:
+                folded.append(arg)
+        return folded
+
+
+class ListCommand(SelectingCommand):
+    """Tells a kind of media behind `-m`, which is --media-type elsewhere, from a mode, which it is here as it was."""
+
+    def as_options(self, args: list[str]) -> list[str]:
+        told: list[str] = []
+        for word in super().as_options(args):
+            if word in ("audio", "image") and told[-1:] == ["-m"]:
+                told[-1] = "--media-type"
+            told.append(word)
+        return told
