@@ -76,6 +76,8 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+# As the file host's own addresses name it (kaltura-api 4.5); those of other places may name nothing.
+_NAMED_FLAVOR = re.compile(r"/flavorIds?/([01]_\w+)")
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
 READ_SECONDS = 120.0
 # A page of 500 entries has a few MiB. Parsed, an answer can take thirty times its size.
@@ -1497,6 +1499,10 @@ class Kaltura:
                 raise
             if urlsplit(url).scheme not in ("http", "https"):
                 raise KalturaError(f"{what}: Kaltura gave no address to download from")
+            named = _NAMED_FLAVOR.search(urlsplit(url).path)
+            if named and same_id(named[1]) != same_id(flavor.id):
+                failure = _mixed_up(f"the address of flavor {flavor.id}", f"that of {named[1]}")
+                continue
             if attempt > 2:
                 url += f"{'&' if '?' in url else '?'}attempt={attempt}"
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})

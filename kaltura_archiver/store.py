@@ -51,6 +51,7 @@ from kaltura_archiver.model import (
     TIERED_CLASS,
     Availability,
     StoredObject,
+    same_id,
 )
 from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
@@ -202,6 +203,17 @@ def _listed(item: Mapping[str, Any]) -> ListedObject:
     elif status.get("RestoreExpiryDate"):
         availability = Availability.READABLE
     return item["Key"], item["Size"], storage_class, availability
+
+
+def _entry_of(key: str) -> str:
+    """The entry that a stored copy, or what was displaced, is of."""
+    return key.removeprefix(DISPLACED_PREFIX).partition("/")[0]
+
+
+def _require_below(prefix: str, listed: Iterable[Mapping[str, Any]]) -> None:
+    """Raise StoreError for a listing of something else than was asked for."""
+    if odd := next((item["Key"] for item in listed if not item["Key"].startswith(prefix)), ""):
+        raise StoreError(f"list the bucket: S3 was asked for what is below {prefix}, and answered with {odd}")
 
 
 @dataclass(frozen=True)
@@ -503,6 +515,7 @@ class Store:
             found = answer.get("Contents", [])
             if answer.get("KeyCount", len(found)) != len(found):
                 raise StoreError(f"list the bucket: S3 says {answer['KeyCount']} keys, and shows {len(found)}")
+            _require_below(prefix, found)
             yield [_listed(item) for item in found]
             if not answer["IsTruncated"]:
                 return
@@ -531,6 +544,12 @@ class Store:
             raise self._failure(what, told) from error
         except BotoCoreError as error:
             raise self._failure(what, error) from error
+        named = head.get("Metadata", {}).get("entry-id", "")
+        if named and same_id(named) != same_id(_entry_of(key)):
+            raise StoreError(
+                f"{what}: S3 answered with a copy of {named}: a cache or proxy on the way mixes answers up, or "
+                "somebody has put it there; nothing is done about it"
+            )
         availability, until = _availability(head)
         if availability is Availability.UNKNOWN:
             availability = self._tried(key)
@@ -578,7 +597,9 @@ class Store:
         answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
         if answer["IsTruncated"]:
             raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
-        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in answer.get("Contents", [])}
+        listed = answer.get("Contents", [])
+        _require_below(prefix, listed)
+        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in listed}
         if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
             del found["damaged"]
         return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
@@ -971,8 +992,7 @@ class Store:
         try:
             for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
                 for upload in page.get("Uploads", []):
-                    entry_id = upload["Key"].removeprefix(DISPLACED_PREFIX).partition("/")[0]
-                    if entry_id not in entry_ids:
+                    if _entry_of(upload["Key"]) not in entry_ids:
                         continue
                     if upload["Initiated"] >= before:
                         left += 1

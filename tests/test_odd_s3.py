@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from looking import Run, big, content_id, do_not_wait, shown, state_of
+from looking import BOTH, Run, big, content_id, do_not_wait, shown, state_of
 from odd_s3 import AWS_LIKE, Habits, OddS3, flipped
 
 from kaltura_archiver.config import read_settings
@@ -268,12 +268,9 @@ def test_a_copy_that_goes_while_kaltura_converts_cancels_the_replacement(
 def test_what_a_restore_displaces_counts_only_when_s3_has_it(sandbox: Sandbox, run: Run, serve: Serve) -> None:
     """Nothing else has it afterwards."""
     odd = serve(Habits(checked=False, shown=False, md5_etags=False))
-    entry_id, video = lecture(sandbox)
-    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
-    unknown = b"an older placeholder, or a newer lecture" * 50
-    odd.objects[entry_id].tags = ""
-    sandbox.kaltura.edit(entry_id, tags="archived_to_s3, flavors_deleted")
-    sandbox.kaltura.replace_original(entry_id, unknown)
+    unknown, video = b"an older placeholder, or a newer lecture" * 50, sandbox.video()
+    entry_id = sandbox.kaltura.add_entry(unknown, tags=BOTH, created_at=1_500_000_000).id
+    made(odd, entry_id, video)
     displaced = f"displaced/{entry_id}/{content_id(sandbox, entry_id)}"
     odd.habits.flips = 1
     for _ in range(2):  # what the first run left is not believed by the second

@@ -432,6 +432,57 @@ def test_an_answer_about_something_else_is_an_error(
     assert not [request for request in writes(sandbox) if request.server == "kaltura"]
 
 
+def test_the_address_of_another_flavor_is_not_downloaded_from(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same size: nothing else would tell, and the next look at the original is mixed up likewise."""
+    do_not_wait(monkeypatch)
+    one, other = (sandbox.add(State.INITIAL, content=letter * 5000) for letter in (b"a", b"b"))
+    actions = sandbox.kaltura.services._actions["flavorasset"]
+    asked, instead = actions["geturl"], {"id": content_id(sandbox, other).partition("@")[0]}
+    actions["geturl"] = dataclasses.replace(asked, handler=lambda session, p: asked.handler(session, p | instead))
+    ran = run("s3copy", "--id", one, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {one: "failed"})
+    assert "mixes answers up" in ran.out
+    assert sandbox.s3.body(one) is None
+
+
+@pytest.mark.parametrize("command", ["replace_video", "s3copy", "restore", "verify", "repair"])
+def test_the_copy_of_another_entry_is_an_error(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """In every word that S3 says of it."""
+    state = State.PLACEHOLDER if command == "restore" else State.ARCHIVED
+    one, other = sandbox.add(state), sandbox.add(state)
+    act = sandbox.s3._act
+
+    def mixed(call: Any) -> Any:
+        instead = dataclasses.replace(call, key=other, path=call.path.replace(one, other))
+        return act(instead if call.key == one else call)
+
+    monkeypatch.setattr(sandbox.s3, "_act", mixed)
+    ran = run(command, "--id", one, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {one: "failed"})
+    assert f"S3 answered with a copy of {other}" in ran.out
+    assert f"S3 answered with a copy of {other}" in run("health", "--id", one).out
+    assert writes(sandbox) == []
+
+
+def test_a_listing_of_something_else_is_an_error(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That there are no marks against a copy is not to be learnt from it."""
+    one, other = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED)
+    sandbox.s3.put(f"suspect/{other}/x.damaged", b"")
+    listed = sandbox.s3._list_objects
+    monkeypatch.setattr(
+        sandbox.s3,
+        "_list_objects",
+        lambda call: listed(dataclasses.replace(call, query={**call.query, "prefix": f"suspect/{other}/"})),
+    )
+    ran = run("replace_video", "--id", one, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {one: "failed"})
+    assert f"answered with suspect/{other}/x.damaged" in ran.out
+
+
 @pytest.mark.parametrize("what", ["entry", "partner", "flavors"])
 def test_a_mixed_up_answer_in_a_list_is_an_error(
     sandbox: Sandbox, run: Run, mixed: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, what: str
