@@ -74,6 +74,15 @@ act() {
     step "$@" ${WORKERS:+--workers "$WORKERS"}
 }
 
+# The last line of a job: what is left to be done by the rule of N_YEARS, and by which commands. That there is any is no
+# status of the job's: its own commands have told what they could not do.
+left() {
+    most=1
+    [ "$DOIT" != true ] || most=${MAX_ENTRIES:--1}
+    tolerate='--tolerate 3'
+    step due --years "$N_YEARS" "$@" --max-entries "$most" ${WORKERS:+--workers "$WORKERS"}
+}
+
 true_or_false() {
     case $2 in
         true | false) ;;
@@ -94,8 +103,12 @@ check_settings() {
     DOIT=${DOIT:-false}
     true_or_false DOIT "$DOIT"
     check_strict
-    case ${N_YEARS-} in
-        '') die "N_YEARS is not set: a number of years, such as 3" ;;
+    [ -n "${N_YEARS-}" ] || die "N_YEARS is not set: a number of years, such as 3"
+    check_years
+}
+
+check_years() {
+    case $N_YEARS in
         *[!0-9.]* | *.*.* | *.) die "N_YEARS must be a number of years, not '$N_YEARS'" ;;
         *[1-9]*) ;;
         *) die "N_YEARS must be more than 0" ;; # archive would take everything

@@ -62,7 +62,7 @@ from kaltura_archiver.model import (
 )
 from kaltura_archiver.pacing import LOOK_BATCH, Conversions, Room, Traffic
 from kaltura_archiver.placeholders import Placeholder, Placeholders
-from kaltura_archiver.plans import CROWDED, Command, Options, Plan, Step, plan_for, unnoticed
+from kaltura_archiver.plans import CROWDED, UNDECIDED, Command, Options, Plan, Step, plan_for, unnoticed
 from kaltura_archiver.proof import Verdict, compare, compare_own
 from kaltura_archiver.reading import with_original_read
 from kaltura_archiver.states import holds_placeholder, identify, settles_in
@@ -302,7 +302,7 @@ class Runner:
         except Waiting as error:
             outcome, detail = Outcome.WAITING, str(error)
         except Refused as error:
-            outcome, detail = Outcome.REFUSED, str(error)
+            outcome, detail, cause = Outcome.REFUSED, str(error), error.cause
         except ArchiverError as error:
             outcome, detail = Outcome.FAILED, str(error)
         except Exception as error:
@@ -464,12 +464,23 @@ class Runner:
     def _remove_replaced(self, work: _Work) -> None:
         if not {Step.PUT_ORIGINAL, Step.SET_FLAVORS}.intersection(work.steps):
             self._set_settings_again(work, look=True)  # for a restore that was cut
+        if Step.PUT_ORIGINAL not in work.steps:
+            self._record_return(work)
         entry = self.kaltura.change_tags(work.id, remove=REPLACED_TAG, check=self._still_proven(work))
         work.notes.append(f"tag {REPLACED_TAG} removed")
         if entry.unreadable:
             work.notes.append(UNREADABLE)
             log.warning("entry %s: %s", work.id, UNREADABLE)
         self._keep_tags(work, entry.tag_set, ARCHIVED_TAG)
+
+    def _record_return(self, work: _Work) -> None:
+        """Record when the original came back, of a restore that was cut before it could: that counts as a play.
+
+        For repair it may also be a replacement that was cut before its swap; then nothing tells of another original.
+        """
+        came_back = self.command is Command.RESTORE or Step.PROVE in work.steps or work.stored.placeholder
+        if came_back and work.stored.restored_at is None:
+            self.store.set_tags(work.id, restored_at=iso_time(time.time()), placeholder=None, replaced_at=None)
 
     def _keep_tags(self, work: _Work, seen: Collection[str], *tags: str) -> None:
         """Put those of our tags back that are not there any more: a form opened before we set them, saved after."""
@@ -622,7 +633,13 @@ class Runner:
 
         The original must have been looked at after its last byte was read: else they may be another version's.
         """
-        tags: dict[str, Any] = {"sha256": found.sha256, "flavor": original.content_id, "proof": str(proof), **more}
+        tags: dict[str, Any] = {
+            "sha256": found.sha256,
+            "flavor": original.content_id,
+            "proof": str(proof),
+            "undecided": None,
+            **more,
+        }
         self.store.set_tags(work.id, **tags)
         work.proven = original
 
@@ -633,10 +650,9 @@ class Runner:
         accepted = None
         if identity is Identity.LIKELY:
             if not self.options.accept_size_match:
-                raise Refused(
-                    f"sizes agree but nothing proves more: {how}, and it is {stored.availability}; verify --request "
-                    "--no-dry-run has it thawed, and then s3copy reads it back; --accept-size-match accepts it as it is"
-                )
+                # So that it is not read again, night after night.
+                self._tag_marked(work, undecided=original.content_id)
+                raise Refused(UNDECIDED, Cause.UNDECIDED)
             accepted, evidence, how = "size", Evidence.ACCEPTED, f"{how}; accepted by --accept-size-match"
         if evidence is None:
             raise Refused(

@@ -41,7 +41,7 @@ from kaltura_archiver.errors import (
     worst,
 )
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
-from kaltura_archiver.keep import Keep, checked_owner, owner_rules
+from kaltura_archiver.keep import Keep, checked_owner, checked_owners, owner_rules
 from kaltura_archiver.model import MediaType, Outcome, same_id
 from kaltura_archiver.old_names import in_new_words, is_program, line_instead
 from kaltura_archiver.plans import Command, Options
@@ -805,8 +805,7 @@ def keep_list(
 def _owners_in(path: str) -> list[str]:
     """The users of a file, one per line."""
     what = f"the kept owners, {path or '(no name)'}"
-    lines = read_text(Path(path), what).splitlines()
-    users = [checked_owner(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    users = checked_owners(read_text(Path(path), what).splitlines(), path)
     if not users:
         raise ConfigError(f"{what}: nobody is in it")
     return users
@@ -964,7 +963,7 @@ def config(app: App, /, style: str) -> None:
         kaltura.count(Query())
         for note in kaltura.session_notes:
             log.warning("kaltura: %s", note)
-        if kaltura.session_user and kaltura.user_exists() is False:
+        if kaltura.session_user and kaltura.user_exists(kaltura.session_user) is False:
             log.warning(
                 "kaltura: account %s has no user %s, who signs in here (%s): Kaltura takes the name all the same, and "
                 "what is done is entered under a user whom nobody knows; correct it, or add that user in the KMC",
@@ -1759,6 +1758,7 @@ def demo(app: App, /, quick: bool) -> None:
 import kaltura_archiver.cli_cluster  # noqa: E402
 import kaltura_archiver.cli_completion  # noqa: E402
 import kaltura_archiver.cli_directory  # noqa: E402
+import kaltura_archiver.cli_due  # noqa: E402
 import kaltura_archiver.cli_owners  # noqa: E402
 import kaltura_archiver.cli_plan  # noqa: E402
 import kaltura_archiver.cli_report  # noqa: E402

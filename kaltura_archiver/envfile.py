@@ -16,6 +16,10 @@ PROTECTIVE = ("KEEP_TAGS", "KEEP_CATEGORIES", "KEEP_OWNERS")
 # Values that may begin and end with a quote that belongs to them.
 _PASSWORDS = frozenset({"LDAP_PWD", "SMTP_PWD"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A further variable within a value: to bash one of its own, after a blank, a ; or a missing quote. (Not the parts of a
+# directory's name, which follow a comma.)
+_ANOTHER = re.compile(r"(?<![,\s])[\s;&|]+(?:export\s+)?[A-Z][A-Z0-9_]{2,}=")
+_PROTECTION = re.compile(rf"\b(?:{'|'.join(PROTECTIVE)})\s*=")
 
 
 def read_text(path: Path, what: str) -> str:
@@ -49,13 +53,15 @@ def read_env_file(path: Path) -> dict[str, str]:
             raise ConfigError(f"{where}: {_advice(written)}")
         if not _NAME.fullmatch(binding.key):
             raise ConfigError(f"{where}: {binding.key[:40]!r} is not the name of a variable")
-        if binding.key.upper() not in PROTECTIVE:
-            check_name(binding.key, where)
+        check_name(binding.key, where)
         raw = written.partition("=")[2].strip()
         if not raw.startswith("'") and re.search(r"\$\(|`", raw):
             raise ConfigError(f"{where}: no command is run here; write the value itself, in single quotes if it is one")
         if written.startswith("export ") and re.match(r"[^'\"#\s]+\s+[^#\s]", raw):
             raise ConfigError(f"{where}: one variable a line, and a value with blanks in quotes")
+        if another := _PROTECTION.search(binding.value) or _ANOTHER.search(binding.value):
+            inner = " ".join(another[0].split())
+            raise ConfigError(f"{where}: {inner!r} within the value of {binding.key}: one variable a line")
         value = binding.value
         if not raw.startswith("'"):
             value = "".join(atom.resolve({**found, **os.environ}) for atom in parse_variables(value))
@@ -80,12 +86,14 @@ def check_name(name: str, where: str) -> None:
 
 
 def check_values(environ: Mapping[str, str], known: Iterable[str]) -> None:
-    """Raise ConfigError for values in quotes, which docker's --env-file leaves there, and for misspelled protection."""
+    """Raise ConfigError for values in quotes, which docker's --env-file leaves there, and for lost protection."""
     for name in known:
         value = environ.get(name, "").strip()
         quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
         if name not in _PASSWORDS and (quoted or (name in PROTECTIVE and value[:1] in ('"', "'"))):
             raise ConfigError(f"{name} is in quotes: docker's --env-file takes them for part of the value; remove them")
+        if inner := _PROTECTION.search(value):
+            raise ConfigError(f"{inner[0]!r} within the value of {name} protects nothing: one variable a line")
     for name in environ:
         if name.upper().startswith("KEEP"):
             check_name(name, "the environment")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kaltura_archiver.model import Cause
 
 
 class Exit(IntEnum):
@@ -108,9 +112,13 @@ class Changed(EntryFailed):
 
 
 class Refused(EntryFailed):
-    """A person has to decide about this entry first."""
+    """A person has to decide about this entry first; `cause` is what a summary counts it under."""
 
     exit_code = Exit.WAITING
+
+    def __init__(self, text: str, cause: Cause | None = None) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class Waiting(EntryFailed):

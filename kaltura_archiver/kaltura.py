@@ -873,10 +873,10 @@ class Kaltura:
         hide(ks)
         return bool(ks)
 
-    def user_exists(self) -> bool | None:
-        """Whether the account has the user whose session this is; None if it may not ask."""
+    def user_exists(self, user_id: str) -> bool | None:
+        """Whether the account has this user; None if we may not ask."""
         try:
-            self._call("look for the user", lambda c: c.user.get(self.session_user))
+            self._call("look for the user", lambda c: c.user.get(user_id))
         except KalturaError as error:
             if error.code == "INVALID_USER_ID":
                 return False

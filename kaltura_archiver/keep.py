@@ -64,15 +64,32 @@ def owner_rule(user: str) -> str:
 
 
 # No id of a Kaltura user has one of these [read: kuser, PUSER_ID_REGEXP], or it says that more is meant than one user.
-_NO_OWNER = re.compile(r"""[\s,;"<>()\[\]=*?\x00-\x1f]|\A[#'@]""")
+_NO_OWNER = re.compile(r"""[\s,;"<>()\[\]=*?\u2018-\u201f\u00ab\u00bb\u3001\uff0c\uff1b]|\A[#'@]|@\Z""")
+# What most ids are made of. Others may have more (auth0|1), and a list may have more beside the id (jdoe|left).
+_USUAL_OWNER = re.compile(r"[\w.@+-]+")
+# What a column of such ids is called; its name in the first line would be taken for a user.
+_HEADERS = frozenset({"owner", "owners", "owner_id", "creator_id", "user", "users", "user_id", "userid", "id", "mail"})
 
 
 def checked_owner(text: str, where: str) -> str:
     """One Kaltura user; ConfigError for a header, a comment, quotes, two users: a rule that would protect nobody."""
     user = text.strip()
-    if _NO_OWNER.search(user):
+    if _NO_OWNER.search(user) or not user.isprintable():  # marks that nobody sees, such as those of Windows
         raise ConfigError(f"{where}: {user[:40]!r} is not one Kaltura user: one id each, nothing else with it")
     return user
+
+
+def checked_owners(lines: Iterable[str], path: str) -> list[str]:
+    """The users of a file, one a line."""
+    users = [checked_owner(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if users and users[0].casefold() in _HEADERS:
+        raise ConfigError(f"{path}: its first line is {users[0]}, the name of a column: remove it")
+    return users
+
+
+def unusual(owner: str) -> bool:
+    """Whether this rule may hold more than the id of a user."""
+    return not _USUAL_OWNER.fullmatch(owner)
 
 
 def owner_rules(users: Iterable[str]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.keep import DEFAULT_TAG, Keep
+from kaltura_archiver.keep import DEFAULT_TAG, Keep, unusual
 from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, Entry
 
 # Owners told one by one; of more, those that own nothing are named.
@@ -21,7 +21,8 @@ def check_keep(kaltura: Kaltura, keep: Keep) -> None:
     """Raise ConfigError for a rule that cannot match: a category that there is not, a tag that no entry has.
 
     A tag that nothing has is far more often misspelled than meant for later, and a video lost to that is lost. Only
-    the tag `keep`, which is there by default, may wait for its first entry. An owner may have nothing, and be kept.
+    the tag `keep`, which is there by default, may wait for its first entry. An owner may have nothing, and be kept;
+    one whose id looks like more than an id has to be known.
     """
     for number in sorted(keep.categories):
         if kaltura.category_name(number) is None:
@@ -31,6 +32,12 @@ def check_keep(kaltura: Kaltura, keep: Keep) -> None:
             raise ConfigError(
                 f"the keep list: no entry is tagged {tag}, so that rule protects nothing (KEEP_TAGS, --keep-tag): "
                 "correct it, or tag the first entry"
+            )
+    for owner in filter(unusual, sorted(keep.owners)):
+        if kaltura.user_exists(owner) is False:
+            raise ConfigError(
+                f"the keep list: there is no user {owner} in this account (KEEP_OWNERS, --keep-owner): one id each, "
+                "nothing else with it"
             )
 
 

@@ -95,7 +95,9 @@ def _judged(facts: Facts, bucket: str, *, match: bool) -> tuple[bool, str]:
     original, exists = facts.original, facts.stored is not None
     archived, replaced = (tag in facts.entry.tags_text for tag in (ARCHIVED_TAG, REPLACED_TAG))
     wrong = ""
-    if original is None or original.status is not FlavorStatus.READY:
+    if facts.unseen:
+        wrong = facts.unseen
+    elif original is None or original.status is not FlavorStatus.READY:
         wrong = "No healthy Original"
     elif exists and not archived:
         wrong = f"in bucket {bucket} - but no {ARCHIVED_TAG} tag"

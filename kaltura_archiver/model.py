@@ -488,6 +488,10 @@ class StoredObject:
         """When `verify` found the object damaged, and not whole since; or empty."""
         return self.marked_damaged_at or self.tags.get("damaged-at", "")
 
+    def undecided_for(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and S3 shows nothing of the copy, still frozen, to compare it with."""
+        return self.availability is not Availability.READABLE and self.tags.get("undecided") == original.content_id
+
     def differs_from(self, original: FlavorAsset) -> bool:
         """Whether this original was read once, and found not to be what is stored."""
         return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
@@ -546,7 +550,7 @@ class Facts:
 
     `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
     `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
-    placeholder's size; `unread` says why it could not be.
+    placeholder's size; `unread` says why it could not be. `unseen` says why S3 does not show the stored copy.
     `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
     the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
     `placings` are all its categories, as the database has them; None if not asked.
@@ -563,6 +567,7 @@ class Facts:
     placeholder_sha256s: frozenset[str] = frozenset()
     original_sha256: str = ""
     unread: str = ""
+    unseen: str = ""
 
     @property
     def category_ids(self) -> frozenset[str]:
@@ -634,6 +639,8 @@ class Cause(StrEnum):
     """Why an entry was left as it is, and what helps, where the summary of a run counts such entries."""
 
     YOUNG = "too young: --min-age-years"
+    UNPROVEN = "to be proven: s3copy"
+    UNDECIDED = "frozen and not to be compared: verify --request, or s3copy --accept-size-match"
 
 
 def owner_mark(user: str) -> str:

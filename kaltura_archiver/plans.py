@@ -45,6 +45,13 @@ CROWDED = (
 )
 
 
+UNDECIDED = (
+    "sizes agree but nothing proves more: S3 shows nothing of the frozen copy that could be compared with the "
+    "original; verify --request --no-dry-run has it thawed, and then s3copy reads it back; s3copy --accept-size-match "
+    "accepts it as it is"
+)
+
+
 class Command(StrEnum):
     S3COPY = "s3copy"
     REPLACE = "replace_video"
@@ -143,6 +150,8 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     """
     judgement = classify(facts)
     entry = facts.entry
+    if facts.unseen:
+        return _stop(judgement, Outcome.FAILED)
     if command is Command.VERIFY:
         return _plan_verify(facts, judgement, options)
     if entry.recycled:
@@ -162,6 +171,8 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
         Command.REPAIR: _plan_repair,
     }[command]
     plan = make(facts, judgement, options)
+    if Step.PROVE in plan.steps and _undecided(facts) and not options.accept_size_match:
+        return _stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)  # reading it again would show no more
     kept = options.keep.why(facts) if command.heeds_keep else ""
     if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY:
         return Plan(judgement.state, (), Outcome.SKIPPED, f"kept: {kept}")
@@ -188,6 +199,10 @@ def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
     if odd := next((flavor.odd for flavor in facts.flavors if flavor.odd), ""):
         return f"of one of its flavors Kaltura says what is not understood here: {odd}"
     return ""
+
+
+def _undecided(facts: Facts) -> bool:
+    return bool(facts.original and facts.stored and facts.stored.undecided_for(facts.original))
 
 
 def _stop(judgement: Judgement, outcome: Outcome, reason: str = "", cause: Cause | None = None) -> Plan:
@@ -258,6 +273,8 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     entry = facts.entry
     match judgement.state:
         case State.ARCHIVED | State.UNSETTLED:
+            if judgement.identity is not Identity.SAME and _undecided(facts):
+                return _stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)
             if judgement.identity is not Identity.SAME:
                 command = "s3copy" if judgement.state is State.ARCHIVED else "restore or repair"
                 return _stop(
@@ -265,6 +282,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     Outcome.REFUSED,
                     f"it is only likely that the stored copy is this original: {judgement.identity_why}; "
                     f"run {command} to prove it",
+                    Cause.UNPROVEN,
                 )
             if entry.media_type != MediaType.VIDEO.value:
                 kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)

@@ -301,6 +301,10 @@ def classify(facts: Facts) -> Judgement:
             hint = "repair looks after its picture, which may be the placeholder's"
         return Judgement(identity, identity_why, state, why, hint, sound)
 
+    if facts.unseen:
+        why = f"S3 does not show its stored copy: {facts.unseen}"
+        hint = "a person has to look; nothing here acts on it"
+        return Judgement(Identity.UNKNOWN, "the stored copy is not known", State.BUSY, why, hint, sound=False)
     if entry.replaced and stored is None:
         return state(State.LOST, *_lost(facts))
     if original is not None and original.odd:

@@ -219,10 +219,10 @@ class LockObject:
 
 
 def _told_at(answer: Mapping[str, Any]) -> float:
-    """When S3 made this answer, by its clock (unix seconds); by ours if it does not say."""
+    """When S3 made this answer, by its clock (unix seconds); 0 if it does not say: by ours nothing could be told."""
     with suppress(KeyError, ValueError, TypeError):
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
-    return time.time()
+    return 0.0
 
 
 def _full_checksum(head: Mapping[str, Any], algorithm: str) -> str:
@@ -1059,15 +1059,16 @@ class Store:
                 if code != "InvalidObjectState":
                     raise
                 frozen, answer = True, self._brief.head_object(Bucket=self.bucket, Key=key)
-            at = _told_at(answer)
-            return LockObject(text, answer["ETag"], at - answer["LastModified"].timestamp(), at, frozen)
+            written = answer["LastModified"].timestamp()
+            at = _told_at(answer) or written  # of a service that does not tell the time no lock ever grows old
+            return LockObject(text, answer["ETag"], at - written, at, frozen)
         except (ClientError, BotoCoreError, OSError, KeyError, urllib3.exceptions.HTTPError) as error:
             raise self._failure(f"read the lock {key}", error) from error
 
     def put_lock(self, key: str, text: str, *, if_match: str, crc64nvme: str = "") -> tuple[str, float]:
         """Write a lock over the one with this ETag, or, with an empty one, where there is none.
 
-        Returns its ETag, and when that was by S3's clock; ("", 0.0) if the condition did not hold.
+        Returns its ETag, and when that was by S3's clock (0 if not told); ("", 0.0) if the condition did not hold.
         """
         self._guard("write a lock")
         etag = if_match.strip('"') if self.bare_etags else if_match

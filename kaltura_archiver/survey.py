@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
+from typing import Protocol
 
 from kaltura_archiver.ahead import in_order
 from kaltura_archiver.clones import needs_source, with_source
+from kaltura_archiver.errors import StoreError
 from kaltura_archiver.inventory import Inventory
 from kaltura_archiver.kaltura import FLAVOR_BATCH, Kaltura
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
@@ -25,10 +28,19 @@ from kaltura_archiver.store import ListedObject, Store
 
 log = logging.getLogger(__name__)
 
+
+class Planner(Protocol):
+    """As `plan_for` of some command."""
+
+    def __call__(self, facts: Facts, options: Options, /, *, children: int = 0) -> Plan: ...
+
+
 # Lists of flavors asked for at a time, and how many may be there ahead of their use.
 THREADS, ROOM = 4, 8
 # Of so many entries each stored copy is looked at; of more only where a listing of the bucket is not enough.
 FEW = FLAVOR_BATCH
+# So many stored copies that S3 does not show cost their entries only; more are no matter of single ones.
+MAX_UNSEEN = 20
 # An entry that changed after the listing began may have a copy that it missed. Clocks may differ by so much.
 CLOCK_SECONDS = 3600
 
@@ -54,7 +66,7 @@ def facts_of(
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
     does not tell that, or, with `copies`, wherever the listing shows one. Originals that may be a placeholder are read.
     With `categories` those of each entry are read, too, as they are where they decide about its placeholder. Raises
-    ConfigError at once if the bucket cannot be read.
+    ConfigError at once if the bucket cannot be read, StoreError for more than MAX_UNSEEN copies that S3 does not show.
     """
     batches = selection.batches(FLAVOR_BATCH)
     first = next(batches, [])
@@ -80,18 +92,24 @@ def facts_of(
             if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
         }
         read = {
-            f.entry.id: pool.submit(look_further, f)
+            f.entry.id: pool.submit(look, f, copy=False)
             for f in facts
             if f.entry.id not in looked and (to_be_read(f) or needs_source(f))
         }
         better = {entry_id: found.result() for entry_id, found in (looked | read).items()}
         return [better.get(f.entry.id, f) for f in facts]
 
-    def look(facts: Facts, *, marked: bool) -> Facts:
-        return look_further(replace(facts, stored=store.head(facts.entry.id, with_marks=marked)))
+    unseen: list[str] = []
 
-    def look_further(facts: Facts) -> Facts:
-        return with_original_read(kaltura, with_source(kaltura, store, facts))
+    def look(facts: Facts, *, copy: bool = True, marked: bool = False) -> Facts:
+        try:
+            stored = store.head(facts.entry.id, with_marks=marked) if copy else facts.stored
+            return with_original_read(kaltura, with_source(kaltura, store, replace(facts, stored=stored)))
+        except StoreError as error:
+            if error.retryable or len(unseen) >= MAX_UNSEEN:
+                raise
+            unseen.append(facts.entry.id)
+            return replace(facts, unseen=str(error))
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
     listing: Future[Inventory | None] = Future()
@@ -114,25 +132,24 @@ def facts_of(
 @contextmanager
 def plans_of(
     kaltura: Kaltura, store: Store, selection: Selection, command: Command, options: Options, *,
-    placeholders: Placeholders, workers: int,
+    placeholders: Placeholders, workers: int, plan: Planner | None = None,
 ) -> Iterator[Iterator[tuple[Facts, Plan]]]:  # fmt: skip
     """What a command would do about each entry of a selection, in its order, with the facts that this rests on.
 
-    They are as complete as those on which the command itself acts: of every stored copy the tags are read.
+    They are as complete as those on which the command itself acts: of every stored copy the tags are read. `plan` may
+    choose another command for some of them.
     """
+    planned = plan or partial(plan_for, command)
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
         if command.swaps:
             batch = [replace(facts, usual_tags=kaltura.usual_tags()) for facts in batch]
-        plans = [plan_for(command, facts, options) for facts in batch]
-        swapped = [f.entry.id for f, plan in zip(batch, plans, strict=True) if any(s.destroys for s in plan.steps)]
+        plans = [planned(facts, options) for facts in batch]
+        swapped = [f.entry.id for f, made in zip(batch, plans, strict=True) if any(s.destroys for s in made.steps)]
         children = kaltura.children(swapped)
         return [
-            (
-                facts,
-                plan_for(command, facts, options, children=number) if (number := children[facts.entry.id]) else plan,
-            )
-            for facts, plan in zip(batch, plans, strict=True)
+            (facts, planned(facts, options, children=number) if (number := children[facts.entry.id]) else made)
+            for facts, made in zip(batch, plans, strict=True)
         ]
 
     with facts_of(

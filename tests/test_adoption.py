@@ -164,14 +164,15 @@ def test_a_frozen_kms_object_is_adopted_only_if_the_operator_accepts_its_size(
     refused = run("s3copy", "--id", entry_id, "--no-dry-run")
     assert (refused.code, refused.outcomes) == (3, {entry_id: "refused"})
     assert "--accept-size-match" in refused.out
-    assert sandbox.s3.tags(entry_id) == {}
+    assert sandbox.s3.tags(entry_id) == {"undecided": content_id(sandbox, entry_id)}
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "refused"}
-    assert sandbox.control.writes() == []
+    assert {request.operation for request in sandbox.control.writes()} == {"s3.PutObjectTagging"}
 
     accepted = run("s3copy", "--id", entry_id, "--no-dry-run", "--accept-size-match")
     assert accepted.outcomes == {entry_id: "done"}
     tags = sandbox.s3.tags(entry_id)
     assert tags["accepted"] == "size"
+    assert "undecided" not in tags
     assert tags["sha256"] == hashlib.sha256(content).hexdigest()
     assert tags["proof"] == proof(sandbox, entry_id, "accepted", content)
     assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
@@ -184,12 +185,40 @@ def test_a_frozen_kms_object_is_adopted_only_if_the_operator_accepts_its_size(
     assert sandbox.kaltura.content(original.id) == content
 
 
+def test_what_cannot_be_decided_is_read_once_and_not_night_after_night(sandbox: Sandbox, run: Run) -> None:
+    sandbox.s3.settings.kms = True
+    entry_id = _legacy(sandbox, sandbox.video(), storage_class="GLACIER")
+    told = "refused 1 (1 frozen and not to be compared: verify --request, or s3copy --accept-size-match);"
+    for acting in ((), ("--no-dry-run",)):
+        assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "refused"}
+        ran = run("s3copy", "--id", entry_id, *acting)
+        assert (ran.outcomes, told in ran.err) == ({entry_id: "refused"}, True)
+        ran = run("replace_video", "--id", entry_id, *acting)
+        assert (ran.outcomes, told in ran.err) == ({entry_id: "refused"}, True)
+    assert len(sandbox.control.requests("file.GET")) == 1
+    assert sandbox.control.requests("s3.RestoreObject") == []
+    # Another version of the original is another question.
+    original = sandbox.kaltura.original(entry_id)
+    assert original is not None
+    original.version += 10
+    assert run("s3copy", "--id", entry_id).outcomes == {entry_id: "would"}
+    original.version -= 10
+    # What is said to help does.
+    assert run("verify", "--id", entry_id, "--request", "--no-dry-run").outcomes == {entry_id: "waiting"}
+    assert run("s3copy", "--id", entry_id).outcomes == {entry_id: "refused"}
+    sandbox.s3.thaw(entry_id)
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert "undecided" not in sandbox.s3.tags(entry_id)
+    assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+
+
 def test_replace_refuses_what_is_only_likely_and_says_what_proves_it(sandbox: Sandbox, run: Run) -> None:
     entry_id = _legacy(sandbox, sandbox.video())
     refused = run("replace_video", "--id", entry_id, "--no-dry-run", "--allow-in-place")
     assert (refused.code, refused.outcomes) == (3, {entry_id: "refused"})
     assert "likely" in refused.out
     assert "run s3copy" in refused.out
+    assert "refused 1 (1 to be proven: s3copy);" in refused.err
     assert sandbox.control.writes() == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
+from chance import without_chance
 from click.testing import CliRunner
 from conftest import Run
 
@@ -25,19 +27,86 @@ from kaltura_archiver.sandbox.world import Sandbox
 
 ROOT = Path(__file__).parent.parent
 MANUAL = ROOT / "docs" / "man" / "kaltura-archiver.1"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
+PAGES = {page: page.read_text(encoding="utf-8") for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]}
+README = PAGES[ROOT / "README.md"]
 
 
-def test_the_generated_parts_of_the_readme_are_current() -> None:
-    ended = subprocess.run([sys.executable, ROOT / "scripts" / "readme", "--check"], check=False)
-    assert ended.returncode == 0, "run .venv/bin/python scripts/readme"
+def test_the_generated_parts_of_the_docs_are_current(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, ROOT / "scripts" / "docs", "--check"], check=False)
+    assert ended.returncode == 0, "run .venv/bin/python scripts/docs"
+    copy = tmp_path / "copy"
+    for name in ("docs", "scripts"):
+        shutil.copytree(ROOT / name, copy / name)
+    commands = copy / "docs" / "commands"
+    (commands / "gone.md").touch()
+    (commands / "list.md").unlink()
+    (commands / "selecting.md").write_text("<!-- options --><!-- end options -->")
+    script = [sys.executable, copy / "scripts" / "docs"]
+    ended = subprocess.run([*script, "--check"], env=_with_package(), capture_output=True, text=True, check=False)
+    told = ["gone", "list", "selecting"]
+    assert (ended.returncode, ended.stdout.splitlines()) == (1, [f"docs/commands/{n}.md is not current" for n in told])
+    subprocess.run(script, env=_with_package(), check=True)
+    assert subprocess.run([*script, "--check"], env=_with_package(), check=False).returncode == 0
+    assert not (commands / "gone.md").exists()
 
 
-def test_the_readme_names_every_state_and_what_to_do_in_it() -> None:
-    table, now_what = README.split("## An entry is in state X")
+def _with_package() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_the_readme_is_a_page_that_one_reads() -> None:
+    assert len(README.splitlines()) <= 250
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    shown = re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", shown):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in _anchors(target), link
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page in PAGES and page not in seen:
+            seen.add(page)
+            links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", PAGES[page])
+            todo += [(page.parent / link).resolve() for link in links]
+    assert set(PAGES) - seen <= {ROOT / "CHANGELOG.md"}
+
+
+def test_every_option_is_told_on_the_page_of_its_command_or_where_that_leads() -> None:
+    for words, command in COMMANDS.items():
+        page = DOCS / "commands" / f"{words.split()[0]}.md"
+        told = PAGES[page] + "".join(
+            PAGES[page.parent / f"{name}.md"] for name in ("selecting", "acting") if f"]({name}.md)" in PAGES[page]
+        )
+        params = (param for param in command.params if isinstance(param, click.Option) and not param.hidden)
+        for name in (name for param in params for name in param.opts):
+            assert re.search(rf"(?<![\w-]){name}(?![\w-])", told), f"{words} {name}"
+
+
+def test_the_page_of_states_names_each_and_what_to_do_in_it() -> None:
+    table, now_what = PAGES[DOCS / "states.md"].split("## An entry is in state X")
+    short = README.split("## What state is an entry in?")[1].split("\n## ")[0]
     for state in State:
         assert f"| `{state}` |" in table
-        assert re.search(rf"\*\*[^*]*\b{state}\b[^*]*\*\*", now_what.split("\n## ")[0]), state
+        assert re.search(rf"\*\*[^*]*\b{state}\b[^*]*\*\*", now_what), state
+        assert re.search(rf"^\|[^|]*`{state}`", short, re.MULTILINE), state
 
 
 def test_the_readme_names_every_exit_code() -> None:
@@ -108,7 +177,7 @@ def test_every_command_has_three_examples_that_can_be_given(name: str, monkeypat
         monkeypatch.setattr(command, "callback", lambda *_, own_=words, **__: ran.append(own_))
     lines = _examples(COMMANDS[name])
     for line in lines:
-        assert len(f"  {line}") <= 100, "wider than the README"
+        assert len(f"  {line}") <= 100, "wider than its page"
         programs = _programs(line)
         assert programs, line
         for program in programs:
@@ -147,9 +216,49 @@ def test_examples_that_only_look_do_so_on_the_sandbox(sandbox: Sandbox, run: Run
     assert {r.subject for r in sandbox.control.writes()} == {"locks/config.json"}
 
 
-def test_commands_of_the_readme_exist() -> None:
-    for words in re.findall(r"^    kaltura-archiver (?:--\S+ \S+ )*(\S+)", README, re.MULTILINE):
-        assert cli.get_command(click.Context(cli), words), words
+def _lines(page: str) -> list[str]:
+    """The command lines of a page that stand apart."""
+    shown = re.sub(r"```.*?```", "", page, flags=re.DOTALL).replace("\\\n", " ")
+    return re.findall(r"^    ((?:\S+=\S+ )*kaltura-archiver .*?)(?: {2,}#.*)?$", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_the_pages_can_be_given(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in COMMANDS.values():
+        monkeypatch.setattr(command, "callback", lambda *_, **__: None)
+    for line in _lines(PAGES[page]):
+        for program in _programs(line):
+            ended = CliRunner().invoke(cli, program)
+            assert ended.exit_code == 0, f"{line}: {ended.output}"
+
+
+def test_commands_of_the_readme_do_what_it_says(sandbox: Sandbox, run: Run, tmp_path: Path) -> None:
+    """All of them, in its order, as they stand there: they act."""
+    sandbox.kaltura.add_category(4711, "Category")
+    old = sandbox.add("initial")
+    wanted = sandbox.add("placeholder", storage_class="GLACIER")
+    sandbox.kaltura.edit(wanted, plays=1, last_played_at=int(sandbox.control.clock.now()))
+    ran = [run(*program) for line in _lines(README) for program in _programs(line.replace("0_abc12345", wanted))]
+    assert len(ran) > 12
+    assert {one.code for one in ran} <= {0, 3}, [one.err for one in ran]
+    assert sandbox.kaltura.content(sandbox.kaltura.original(old).id) == sandbox.placeholder
+    assert "thaw" in sandbox.s3.tags(wanted)
+    assert (tmp_path / "plan.jsonl").exists()
+
+
+def test_the_first_run_of_the_readme_prints_what_it_shows(sandbox: Sandbox, run: Run) -> None:
+    entry_id, *_ = (sandbox.add("initial", created_at=1_500_000_000 + number) for number in range(3))
+    shown = README.split("<!-- first run -->")[1].split("<!-- end first run -->")[0]
+    seen = 0
+    for part in shown.replace("0_j6qaqml3", entry_id).replace("```text", "").replace("```", "").split("\n$ ")[1:]:
+        line, _, printed = part.partition("\n")
+        (program,) = _programs(line)
+        ran = run(*program)
+        assert ran.code == 0, ran.err
+        log_lines = program[0] in ("s3copy", "replace_video", "restore")
+        assert without_chance(printed) == without_chance(ran.err if log_lines else ran.out), line
+        seen += 1
+    assert seen == 7
 
 
 def test_old_names_lead_to_commands() -> None:

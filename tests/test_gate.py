@@ -40,6 +40,7 @@ LOOKING = {
     "explain": ("ENTRY",),
     "download": ("--id", "ENTRY", "-o", "video.mp4"),
     "stats": (),
+    "due": ("--years", "3"),
     "report": ("-o", "report.html"),
     "plan": ("archive", "--all", "-o", "-"),
     "enrich": ("owners.tsv", "--directory-file", "people.tsv", "--prefix", "x_"),

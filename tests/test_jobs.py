@@ -21,8 +21,8 @@ from kaltura_archiver.sandbox.world import Sandbox
 
 JOBS = Path(__file__).parent.parent / "jobs"
 
-ARCHIVE = ["count", "count", "count", "s3copy", "replace_video", "count", "count", "count"]
-RESTORE = ["count", "count", "restore", "count", "count"]
+ARCHIVE = ["count", "count", "count", "s3copy", "s3copy", "replace_video", "count", "count", "count", "due"]
+RESTORE = ["count", "count", "restore", "count", "count", "due"]
 
 # Stands for kaltura-archiver: notes its arguments, and ends with the code that CODES has for its command.
 STUB = """#!/bin/sh
@@ -48,6 +48,7 @@ with socket.socket(socket.AF_UNIX) as call:
     call.sendall(json.dumps(sys.argv[1:]).encode() + b"\\n")
     code, out, err = json.loads(call.makefile().read())
 sys.stdout.write(out)
+sys.stdout.flush()
 sys.stderr.write(err)
 sys.exit(code)
 """
@@ -156,6 +157,7 @@ def real(tmp_path: Path, run: Run) -> Callable[..., tuple[Job, list[Ran]]]:
         ("restore", {"N_YEARS": "3", "DOIT": "True"}, "DOIT must be true or false, not 'True'"),
         ("archive", {"N_YEARS": "3", "STRICT": "1"}, "STRICT must be true or false, not '1'"),
         ("health", {"STRICT": "on"}, "STRICT must be true or false, not 'on'"),
+        ("health", {"N_YEARS": "three"}, "not 'three'"),
     ],
 )
 def test_wrong_settings_are_one_line_and_start_nothing(
@@ -179,6 +181,8 @@ def test_wrong_settings_are_one_line_and_start_nothing(
         ({"s3copy": 4, "replace_video": 1}, 1, 1),
         ({"s3copy": 1, "replace_video": 4}, 1, 1),
         ({"count": 1}, 1, 1),
+        ({"due": 1}, 1, 1),
+        ({"due": 3}, 0, 0),  # what is left was told by those that left it
     ],
 )
 def test_failing_entries_do_not_end_the_job_and_the_worst_status_counts(
@@ -188,7 +192,9 @@ def test_failing_entries_do_not_end_the_job_and_the_worst_status_counts(
         ended = stubbed("archive", codes_of=codes, N_YEARS="3", DOIT="true", **variables)
         assert ended.code == code
         assert ended.commands == ARCHIVE
-        assert all((call[-2:] == ["--tolerate", "3"]) == (variables == {}) for call in ended.calls)
+        *steps, due = ended.calls
+        assert all((call[-2:] == ["--tolerate", "3"]) == (variables == {}) for call in steps)
+        assert due[-2:] == ["--tolerate", "3"]
 
 
 @pytest.mark.parametrize("code", [2, 5, 137])
@@ -207,7 +213,9 @@ def test_without_doit_every_acting_command_is_a_dry_run_of_one_entry(
         assert ended.code == 0
         assert ended.commands == commands
         for call in ended.calls:
-            if call[0] != "count":
+            if call[0] == "due":
+                assert call[-4:] == ["--max-entries", "1", "--tolerate", "3"]
+            elif call[0] != "count":
                 assert call[-5:] == ["--max-entries", "1", "--dry-run", "--tolerate", "3"]
 
 
@@ -219,13 +227,19 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
     )
     selection = "--category 7 --exclude-tag keep*"
     calls = [" ".join(call) for call in ended.calls]
-    assert calls[3:5] == [
+    assert calls[3:6] == [
+        f"s3copy {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --storage-class DEEP_ARCHIVE "
+        "--max-entries 50 --no-dry-run --workers 9 --tolerate 3",
         f"s3copy {selection} --tag !archived_to_s3 --unplayed-for 3 --storage-class DEEP_ARCHIVE "
         "--max-entries 50 --no-dry-run --workers 9 --tolerate 3",
         f"replace_video {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --min-age-years 4 "
         "--noticed-before 30d --max-entries 50 --no-dry-run --workers 9 --tolerate 3",
     ]
-    assert calls[:3] == calls[5:]
+    assert calls[:3] == calls[6:9]
+    assert calls[9] == (
+        f"due {selection} --years 3 --tag !flavors_deleted --min-age-years 4 --noticed-before 30d --max-entries 50 "
+        "--workers 9 --tolerate 3"
+    )
     assert all(call.startswith(f"count {selection} --tag ") for call in calls[:3])
 
     ended = stubbed("restore", TIER="standard", DAYS="3", **shared)
@@ -233,10 +247,19 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
         f"restore {selection} --tag flavors_deleted --played-within 3 --tier standard --days 3 "
         "--max-entries -1 --no-dry-run --workers 9 --tolerate 3"
     )
+    assert " ".join(ended.calls[5]) == (
+        f"due {selection} --years 3 --tag flavors_deleted --max-entries -1 --workers 9 --tolerate 3"
+    )
+    ended = stubbed("health", **shared)
+    assert [" ".join(call) for call in ended.calls] == [
+        f"health {selection} --max-entries -1 --workers 9 --tolerate 3",
+        f"due {selection} --years 3 --max-entries -1 --workers 9 --tolerate 3",
+    ]
+    del shared["N_YEARS"]
     ended = stubbed("health", **shared)
     assert [" ".join(call) for call in ended.calls] == [f"health {selection} --max-entries -1 --workers 9 --tolerate 3"]
     for job in (["restore"], ["entry", "jobs/restore"], ["entry", "restore"]):
-        ended = stubbed(*job, LOG_FORMAT="json", **shared)
+        ended = stubbed(*job, LOG_FORMAT="json", N_YEARS="3", **shared)
         assert ended.calls
         assert all(call[:2] == ["--log-format", "json"] for call in ended.calls)
 
@@ -282,27 +305,76 @@ def test_the_archive_job_archives_all_but_the_entry_that_fails(
     before = len(sandbox.control.writes())
     job, ran = real("archive", N_YEARS="3", SELECTION="--tag !keep")
     assert job.code == 0
-    assert [len(r.rows) for r in ran] == [1] * 8, "one entry at most in each step"
+    assert [len(r.rows) for r in ran] == [1] * 10, "one entry at most in each step"
     job, _ = real("archive", N_YEARS="3", SELECTION="--no-dry-run")
     assert (job.code, job.commands) == (2, ["count"])
     assert len(sandbox.control.writes()) == before
 
     job, ran = real("archive", N_YEARS="3", SELECTION="--tag !keep", DOIT="true")
     assert job.code == 1
-    assert ran[3].outcomes == {good[0]: "done", bad: "failed"}
-    assert set(ran[4].outcomes.values()) == {"done"}
-    assert set(ran[4].outcomes) == set(good)
+    assert ran[4].outcomes == {good[0]: "done", bad: "failed"}
+    assert set(ran[5].outcomes.values()) == {"done"}
+    assert set(ran[5].outcomes) == set(good)
     assert [r.rows[0]["count"] for r in ran if "count" in r.rows[0]] == ["2", "1", "0", "1", "0", "2"]
     assert not {young, other, bad} & set(sandbox.s3.keys())
+    assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: s3copy 1")
+
+
+def _legacy(sandbox: Sandbox, content: bytes, **details: object) -> str:
+    """An entry that the old tool has archived and not replaced: an object with neither metadata, tags nor checksum."""
+    entry_id = sandbox.kaltura.add_entry(content, tags="archived_to_s3", created_at=1_500_000_000).id
+    sandbox.s3.put(entry_id, content, checksum=False, **details)  # type: ignore[arg-type]
+    return entry_id
+
+
+def test_the_archive_job_proves_copies_of_the_old_tool_and_replaces_their_originals(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    large = sandbox.video() + bytes(17 * 2**20)
+    legacy = [
+        _legacy(sandbox, large if part_bytes else sandbox.video(), part_bytes=part_bytes, storage_class=storage_class)
+        for storage_class in ("STANDARD", "GLACIER", "DEEP_ARCHIVE")
+        for part_bytes in (None, 8 * 2**20)
+    ]
+    other = _legacy(sandbox, sandbox.video())
+    sandbox.s3.put(other, (sandbox.s3.body(other) or b"")[:-1] + b"?", checksum=False)
+    new = sandbox.add("initial")
+    job, ran = real("archive", N_YEARS="3", DOIT="true")
+    assert job.code == 0
+    assert ran[3].outcomes == dict.fromkeys(legacy, "done") | {other: "refused"}
+    assert ran[4].outcomes == {new: "done"}
+    assert ran[5].outcomes == dict.fromkeys([*legacy, new], "done") | {other: "refused"}
+    # Nothing was thawed, nor read from the bucket; the original was compared with what S3 knows of the copy.
+    assert sandbox.control.requests("s3.RestoreObject") == []
+    assert {request.subject for request in sandbox.control.requests("s3.GetObject")} & {*legacy, other} == set()
+    assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: nothing; left as they are: refused 1")
+
+
+def test_a_frozen_copy_that_cannot_be_compared_waits_for_a_person_and_is_read_once(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    sandbox.s3.settings.kms = True
+    entry_id = _legacy(sandbox, sandbox.video(), storage_class="GLACIER")
+    for variables, code in (({}, 0), ({"STRICT": "true"}, 3), ({}, 0)):
+        job, ran = real("archive", N_YEARS="3", DOIT="true", **variables)
+        assert (job.code, ran[3].outcomes, ran[5].outcomes) == (code, {entry_id: "refused"}, {entry_id: "refused"})
+        told = "refused 1 (1 frozen and not to be compared: verify --request, or s3copy --accept-size-match)"
+        assert told in ran[5].err
+        assert job.out.splitlines()[-1].endswith(f" INFO due by 3 years: nothing; left as they are: {told}")
+    assert len(sandbox.control.requests("file.GET")) == 1
+    assert sandbox.control.requests("s3.RestoreObject") == []
 
 
 def test_two_years_are_two_years(sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]) -> None:
     entry_id = sandbox.add("initial", age_years=2.5)
     job, ran = real("archive", N_YEARS="2", DOIT="true", MIN_AGE_YEARS="3")
-    assert (job.code, ran[4].outcomes) == (0, {entry_id: "skipped"})
-    assert "skipped 1 (1 too young: --min-age-years)" in ran[4].err
+    assert (job.code, ran[5].outcomes) == (0, {entry_id: "skipped"})
+    assert "skipped 1 (1 too young: --min-age-years)" in ran[5].err
+    last = "due by 2 years: nothing; left as they are: skipped 1 (1 too young: --min-age-years)"
+    assert job.out.splitlines()[-1].endswith(f" INFO {last}")
     job, ran = real("archive", N_YEARS="2", DOIT="true")
-    assert (job.code, ran[4].outcomes) == (0, {entry_id: "done"})
+    assert (job.code, ran[5].outcomes) == (0, {entry_id: "done"})
+    assert job.out.splitlines()[-1].endswith(" INFO due by 2 years: nothing")
 
 
 def test_an_entry_without_original_keeps_no_other_from_being_replaced(
@@ -312,8 +384,8 @@ def test_an_entry_without_original_keeps_no_other_from_being_replaced(
         good, empty = sandbox.add("initial"), sandbox.add("empty")
         job, ran = real("archive", N_YEARS="3", DOIT="true", **variables)
         assert job.code == code
-        assert (ran[3].outcomes[empty], ran[3].outcomes[good]) == ("refused", "done")
-        assert ran[4].outcomes == {good: "done"}
+        assert (ran[4].outcomes[empty], ran[4].outcomes[good]) == ("refused", "done")
+        assert ran[5].outcomes == {good: "done"}
 
 
 def test_the_restore_job_waits_without_failing_then_restores_and_health_is_one_table(
@@ -330,13 +402,44 @@ def test_the_restore_job_waits_without_failing_then_restores_and_health_is_one_t
     sandbox.control.clock.advance(13 * 3600)
     job, ran = real("restore", N_YEARS="1", DOIT="true")
     assert (job.code, ran[2].outcomes) == (0, {wanted: "done"})
-    assert [r.rows[0]["count"] for r in ran if "count" in r.rows[0]] == ["1", "2", "0", "1"]
+    assert [r.rows[0]["count"] for r in ran[:5] if "count" in r.rows[0]] == ["1", "2", "0", "1"]
+
+    assert job.out.splitlines()[-1].endswith(" INFO due by 1 year: nothing")
 
     job, ran = real("health")
     assert (job.code, job.commands) == (0, ["health"])
     assert sorted(row["entry_id"] for row in ran[0].rows) == sorted([wanted, *others])
     assert ran[0].out in job.out
     assert job.out.count("entry_id\t") == 1
+
+
+def test_the_restore_job_tells_of_young_placeholders_and_thaws_none_that_nobody_asked_for(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    """The second half of restore.rc. What a person had replaced by --min-age-years is not undone by a schedule."""
+    young = sandbox.add("placeholder", storage_class="GLACIER", age_years=2)
+    for variables in ({}, {"STRICT": "true"}):
+        job, ran = real("restore", N_YEARS="3", DOIT="true", **variables)
+        assert (job.code, ran[2].rows) == (0, [])
+        assert [(row["entry_id"], row["command"]) for row in ran[5].rows] == [(young, "restore")]
+        assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: restore 1")
+    assert sandbox.control.requests("s3.RestoreObject") == []
+
+
+def test_the_health_job_tells_what_breaks_the_rule_of_years(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    """What health.rc did; that there is any is a status only to who is STRICT."""
+    breaking = {sandbox.add("initial"): "s3copy", sandbox.add("archived"): "replace_video"}
+    played = sandbox.add("placeholder")
+    sandbox.kaltura.edit(played, plays=1, last_played_at=int(sandbox.control.clock.now()))
+    breaking[played] = "restore"
+    sandbox.add("initial", age_years=1)
+    for variables, code in (({}, 0), ({"STRICT": "true"}, 3)):
+        job, ran = real("health", N_YEARS="3", **variables)
+        assert (job.code, job.commands) == (code, ["health", "due"])
+        assert {row["entry_id"]: row["command"] for row in ran[1].rows} == breaking
+        assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: s3copy 1, replace_video 1, restore 1")
 
 
 def test_the_health_job_finds_the_installed_program(sandbox: Sandbox) -> None:

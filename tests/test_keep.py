@@ -260,7 +260,13 @@ def test_a_keep_list_that_cannot_be_meant_stops_what_heeds_it_and_no_restore(
     Path("quoted.txt").write_text('"jdoe"\n"ann"\n')
     Path("tabs.txt").write_text("jdoe\tretired\n")
     Path("wide.txt").write_bytes("jdoe\n".encode("utf-16"))
-    entry_id = sandbox.add(State.PLACEHOLDER)
+    Path("column.txt").write_text("owner_id\njdoe\n")
+    Path("two-marks.txt").write_text("\ufeffann\n\ufeffjdoe\n")
+    Path("unseen.txt").write_text("\u200bjdoe\n")
+    Path("curly.txt").write_text("\u201cjdoe\u201d\n")
+    Path("pipe.txt").write_text("auth0|1\njdoe|emeritus\n")
+    Path("colon.txt").write_text("jdoe:emeritus\n")
+    entry_id = sandbox.add(State.PLACEHOLDER, creator_id="Auth0|1")
     # What nearly matches, and does not.
     sandbox.add(State.INITIAL, tags="gold, keep it; gold, golfing")
     for name, value, words in (
@@ -290,6 +296,13 @@ def test_a_keep_list_that_cannot_be_meant_stops_what_heeds_it_and_no_restore(
         ("KEEP_OWNERS", "@quoted.txt", "quoted.txt, line 1: '\"jdoe\"' is not one Kaltura user"),
         ("KEEP_OWNERS", "@tabs.txt", "tabs.txt, line 1: 'jdoe\\tretired' is not one Kaltura user"),
         ("KEEP_OWNERS", "@wide.txt", "wide.txt: not UTF-8"),
+        ("KEEP_OWNERS", "@column.txt", "column.txt: its first line is owner_id, the name of a column"),
+        ("KEEP_OWNERS", "@two-marks.txt", "two-marks.txt, line 2: '\\ufeffjdoe' is not one Kaltura user"),
+        ("KEEP_OWNERS", "@unseen.txt", "unseen.txt, line 1: '\\u200bjdoe' is not one Kaltura user"),
+        ("KEEP_OWNERS", "@curly.txt", "curly.txt, line 1: '\u201cjdoe\u201d' is not one Kaltura user"),
+        ("KEEP_OWNERS", "@pipe.txt", "there is no user jdoe|emeritus in this account"),
+        ("KEEP_OWNERS", "@colon.txt", "there is no user jdoe:emeritus in this account"),
+        ("KEEP_OWNERS", "jdoe@", "KEEP_OWNERS: 'jdoe@' is not one Kaltura user"),
         ("KEEP_OWNERS", "jdoe;ann", "KEEP_OWNERS: 'jdoe;ann' is not one Kaltura user"),
         ("KEEP_OWNERS", "jdoe ann", "KEEP_OWNERS: 'jdoe ann' is not one Kaltura user"),
         ("KEEP_OWNERS", "jdoe\nann", "is not one Kaltura user"),
@@ -346,6 +359,15 @@ def test_a_plan_does_not_outlive_a_rule_that_protects_nothing_any_more(sandbox: 
     ran = run("apply", "plan.jsonl", "--no-dry-run")
     assert (ran.code, "no entry is tagged gold" in ran.err) == (2, True)
     assert writes(sandbox) == []
+
+
+def test_a_user_with_an_unusual_id_is_kept(sandbox: Sandbox, run: Run) -> None:
+    """Known to Kaltura, or nobody may ask whether it is."""
+    entry_id = sandbox.add(State.ARCHIVED, creator_id="Auth0|1")
+    assert run("replace_video", "--id", entry_id, "--keep-owner", "auth0|1").outcomes == {entry_id: "skipped"}
+    sandbox.control.add_fault("user.get", "error", code="SERVICE_FORBIDDEN", times=9)
+    ran = run("replace_video", "--id", entry_id, "--keep-owner", "auth0|1", "--keep-owner", "auth0|2")
+    assert ran.outcomes == {entry_id: "skipped"}
 
 
 def test_ids_of_azure_guests_and_the_like_are_users() -> None:

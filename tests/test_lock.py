@@ -10,6 +10,7 @@ import time
 import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -313,6 +314,26 @@ def test_the_clocks_of_machines_count_for_nothing(
         monkeypatch.undo()
     with make("two"):
         pass
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_where_s3_does_not_tell_the_time_no_lock_grows_old(
+    sandbox: Sandbox, store: Store, make: Make, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """By the clock of one machine the lock of another could be two minutes old at once."""
+    send_header = BaseHTTPRequestHandler.send_header
+
+    def without_date(self: Any, name: str, value: str) -> None:
+        if name != "Date":
+            send_header(self, name, value)
+
+    monkeypatch.setattr(BaseHTTPRequestHandler, "send_header", without_date)
+    with make("one") as held:
+        assert held.others().began <= 0
+        wrong = {**vars(time), "time": lambda: time.time() + hours * 3600}
+        monkeypatch.setattr("kaltura_archiver.store.time", types.SimpleNamespace(**wrong))
+        with pytest.raises(Locked), make("two"):
+            pass
 
 
 def test_a_run_whose_lock_was_freed_by_force_ends(sandbox: Sandbox, store: Store, make: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from looking import (
     writes,
 )
 
+from kaltura_archiver import survey
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura import Token
@@ -325,6 +327,38 @@ def test_a_status_that_nobody_knows_costs_that_entry_alone(sandbox: Sandbox, run
     ran = run("replace_video", "--all", "--no-dry-run")
     assert ran.outcomes == {good: "done", odd: "refused", derived: "refused"}
     assert {r.subject for r in writes(sandbox)} & {odd, derived} == set()
+
+
+@pytest.mark.parametrize("few", [40, 0], ids=["by looks", "by a listing"])
+@pytest.mark.parametrize("operation", ["s3.HeadObject", "s3.GetObjectTagging"])
+def test_a_copy_that_s3_does_not_show_costs_that_entry_alone(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, operation: str, few: int
+) -> None:
+    """Of another account, under another key, or denied by its tags."""
+    monkeypatch.setattr(survey, "FEW", few)
+    good, odd, source = (sandbox.add(State.ARCHIVED) for _ in range(3))
+    clone = sandbox.add(State.LOST, root_id=source)
+    for bad in (odd, source):
+        for asked in (operation, "s3.GetObject"):
+            sandbox.control.add_fault(asked, "error", subject=bad, code="AccessDenied", status=403, times=10**6)
+    for command in (*READS, ("health", "--verified"), ("health", "--legacy-columns")):
+        ran = run(*command)
+        assert not [line for line in ran.err.splitlines() if line.startswith("error:")], command
+        assert ran.code in (0, 1), (command, ran.err)
+    told = {row["entry_id"]: row["message"] for row in run("health", "--verified").rows}
+    assert "HEALTHY" in told[good]
+    for entry_id in (odd, source, clone):
+        assert "S3 does not show its stored copy" in told[entry_id]
+        assert "AccessDenied" in told[entry_id]
+    ran = run("plan", "replace", "--all", "-o", "-")
+    outcomes = {line["entry"]: line["outcome"] for line in map(json.loads, ran.out.splitlines()[1:-1])}
+    assert outcomes == run("replace_video", "--all").outcomes
+    assert outcomes == {good: "would", odd: "failed", source: "failed", clone: "failed"}
+    # What is so of many is so of the bucket.
+    monkeypatch.setattr(survey, "MAX_UNSEEN", 2)
+    ran = run("health", "--verified")
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1].startswith("error: look at object ")
 
 
 def test_an_entry_in_a_status_that_nobody_knows_is_refused(sandbox: Sandbox, run: Run) -> None:

@@ -10,6 +10,7 @@ import pytest
 from conftest import Run
 from looking import shown, state_of
 
+from kaltura_archiver.errors import EntryFailed
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -88,3 +89,35 @@ def test_a_restore_that_was_cut_before_its_last_tag_is_finished_and_not_undone(s
     assert run("replace_video", "--id", entry_id, ACT).outcomes == {entry_id: "skipped"}
     assert run("restore", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
     assert state_of(run, entry_id) == "archived"
+
+
+@pytest.mark.parametrize("way", [("upload",), ("url",), ("upload", "--timeout", "0s")], ids=" ".join)
+@pytest.mark.parametrize("finish", ["restore", "repair"])
+def test_a_restore_that_was_cut_before_it_was_recorded_counts_from_when_it_is_finished(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, finish: str, way: tuple[str, ...]
+) -> None:
+    entry_id = sandbox.add(State.ARCHIVED, last_played_at=None, plays=0)
+    assert run("replace_video", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+
+    def cut(*_: object) -> None:
+        raise EntryFailed("cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kaltura_archiver.apply.Runner._settled", cut)
+        assert run("restore", "--id", entry_id, "--via", *way, ACT).outcomes != {entry_id: "done"}
+    assert "restored-at" not in sandbox.s3.tags(entry_id)
+    assert run(finish, "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+    assert state_of(run, entry_id) == "archived"
+    tags = sandbox.s3.tags(entry_id)
+    assert ("restored-at" in tags, "placeholder" in tags, "replaced-at" in tags) == (True, False, False)
+    ran = run("replace_video", "--tag", "archived_to_s3", "--unplayed-for", 3, ACT)
+    assert ran.outcomes == {entry_id: "skipped"}
+    assert "which counts as a play" in ran.out
+
+
+def test_a_replacement_that_was_cut_and_repaired_is_no_restore(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED, last_played_at=None, plays=0)
+    sandbox.kaltura.edit(entry_id, tags="archived_to_s3, flavors_deleted")
+    assert run("repair", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+    assert "restored-at" not in sandbox.s3.tags(entry_id)
+    assert run("replace_video", "--unplayed-for", 3).outcomes == {entry_id: "would"}

@@ -64,6 +64,13 @@ def test_a_file_is_read_as_bash_reads_it(tmp_path: Path) -> None:
         ('KALTURA_SECRET="$(pass kaltura)"', "no command is run here"),
         ("KALTURA_SECRET=`pass kaltura`", "no command is run here"),
         (". ./other", "not NAME=value"),
+        ("keep_tags=heritage", "there is no setting keep_tags; is KEEP_TAGS meant?"),
+        ("N=1; KEEP_TAGS=heritage", "'KEEP_TAGS=' within the value of N: one variable a line"),
+        ("N=1 KEEP_TAGS=heritage", "'KEEP_TAGS=' within the value of N"),
+        ("export N=1;KEEP_TAGS=heritage", "'KEEP_TAGS=' within the value of N"),
+        ("N=1 && export AWS_BUCKET=other", "'&& export AWS_BUCKET=' within the value of N"),
+        ('Environment="KEEP_TAGS=heritage"', "'KEEP_TAGS=' within the value of Environment"),
+        ("N='1\nKEEP_TAGS=heritage\nM='", "'KEEP_TAGS=' within the value of N"),
     ],
 )
 def test_a_line_that_would_be_lost_is_refused_with_its_number(
@@ -93,6 +100,15 @@ def test_the_quotes_that_docker_leaves_are_told(monkeypatch: pytest.MonkeyPatch)
         patch.setenv("KEEP_TAGS", '"keep",heritage')
         with pytest.raises(ConfigError, match=r"^KEEP_TAGS is in quotes"):
             read_settings()
+    monkeypatch.setenv("KALTURA_USERID", "me KEEP_TAGS=heritage")
+    with pytest.raises(ConfigError, match=r"'KEEP_TAGS=' within the value of KALTURA_USERID protects nothing"):
+        read_settings()
+
+
+def test_a_directorys_name_is_one_value(tmp_path: Path) -> None:
+    path = tmp_path / "settings"
+    path.write_text("LDAP_BASE=OU=My People, DEPT=Arts and Letters, DC=example\nLDAP_FILTER=(&(UID=*)(|(OU=a)))\n")
+    assert read_env_file(path)["LDAP_BASE"] == "OU=My People, DEPT=Arts and Letters, DC=example"
 
 
 @pytest.mark.parametrize("name", ["KEEP_TAG", "KEEP_OWNER", "KEEPOWNERS", "keep_tags", "KEEP_CATEGORY", "KEEP_OWNRES"])

@@ -275,10 +275,11 @@ class Services:
         return self.describe_entry(self._library.put_entry(entry))
 
     def get_user(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
-        """Whoever owns or made an entry, and who signs in here by default, is known."""
+        """Whoever owns or made an entry, and who signs in here by default, is known; as MySQL compares, in any case."""
         user_id = str(p.get("userId") or session.user_id)
         entries = self._library.entries.values()
-        if user_id not in self.user_ids and not any(user_id in (e.user_id, e.creator_id) for e in entries):
+        known = {*self.user_ids, *(user for e in entries for user in (e.user_id, e.creator_id))}
+        if user_id.lower() not in map(str.lower, known):
             raise ApiError("INVALID_USER_ID", user_id)
         return {"objectType": "KalturaUser", "id": user_id, "partnerId": self._partner_id, "status": 1}
 
