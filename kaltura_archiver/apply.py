@@ -703,22 +703,23 @@ class Runner:
                 f"object away in S3, remove the tag {ARCHIVED_TAG} in Kaltura, and run s3copy"
             )
 
-    def _require_stored(self, work: _Work, *, with_tags: bool = False) -> StoredObject:
-        """The stored copy, if it is still what was planned on and readable; Changed or Waiting otherwise."""
-        planned, stored = work.stored, self.store.head(work.id, with_tags=with_tags)
-        if stored is None or not same_object(stored, planned):
+    def _require_stored(self, work: _Work) -> StoredObject:
+        """The stored copy, if it is still what was planned on; Changed otherwise."""
+        stored = self.store.head(work.id)
+        if stored is None or not same_object(stored, work.stored):
             raise Changed(f"the stored copy of {work.id} changed meanwhile")
-        if planned.availability is Availability.READABLE and stored.availability is not Availability.READABLE:
-            raise _frozen_again(stored)
         return stored
 
     def _require_sound(self, work: _Work) -> None:
         """As `_require_stored`, for who hands on bytes that nobody will look at."""
-        if spoiled := self._require_stored(work, with_tags=True).spoiled:
+        stored = self._require_stored(work)
+        if stored.availability is not Availability.READABLE:
+            raise _frozen_again(stored)
+        if spoiled := stored.spoiled:
             raise Refused(spoiled)
 
     def _check_copy(self, work: _Work) -> None:
-        stored = self._require_stored(work, with_tags=True)
+        stored = self._require_stored(work)
         original = work.facts.original
         if original is None or not original.status.ready or holds_placeholder(work.facts):
             return

@@ -246,6 +246,31 @@ def test_a_thaw_whose_answer_is_lost_is_asked_for(sandbox: Sandbox, run: Run, fa
     sandbox.s3.thaw(entry_id)  # there is one
 
 
+@pytest.mark.parametrize("via", ["upload", "url"])
+def test_a_copy_that_is_frozen_on_the_way_is_waited_for_and_no_obstacle_to_a_replacement(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, via: str
+) -> None:
+    """A lifecycle rule, or INTELLIGENT_TIERING itself, moves it in this moment."""
+    monkeypatch.setenv("KALTURA_SETTLE_SECONDS", "0")  # there is one look before the swap begins
+    video = sandbox.video()
+    entry_id = sandbox.add(State.ARCHIVED, content=video, storage_class=TIERED)
+    frozen = {"after": lambda _: sandbox.s3.freeze(entry_id, "ARCHIVE_ACCESS")}
+    sandbox.control.add_fault("uploadToken.upload", **frozen)
+    ran = run("replace_video", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "done"}, ran.out
+    sandbox.s3.put(entry_id, video, storage_class=TIERED, tags=sandbox.s3.tags(entry_id))
+    sandbox.control.add_fault("s3.HeadObject", subject=entry_id, **frozen)
+    command = ("restore", "--id", entry_id, "--via", via, "--no-dry-run")
+    ran = run(*command)
+    assert (ran.code, ran.outcomes) == (3, {entry_id: "waiting"})
+    assert "is frozen again" in ran.out
+    assert shown(sandbox, entry_id) == sandbox.placeholder
+    assert run(*command).outcomes == {entry_id: "waiting"}
+    sandbox.s3.thaw(entry_id)
+    assert run(*command).outcomes == {entry_id: "done"}
+    assert shown(sandbox, entry_id) == video
+
+
 def test_verify_asks_each_class_as_it_wants_to_be_asked(sandbox: Sandbox, run: Run, monkeypatch: Any) -> None:
     use_lock(monkeypatch)
     frozen = {sandbox.add(State.ARCHIVED, storage_class=name): name for name in ("GLACIER", "DEEP_ARCHIVE", TIERED)}
