@@ -133,6 +133,13 @@ class Archiver(OnceEach, click.Group):
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)  # which prints --help and --version
+        except BrokenPipeError as error:
+            _discard_stdout()
+            raise click.exceptions.Exit(Exit.OK) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from kaltura_archiver.errors import EntryFailed, KalturaError
+from kaltura_archiver.errors import EntryFailed, KalturaError, StoreError
 from kaltura_archiver.model import SETTINGS_PREFIX, Facts, FlavorAsset, FlavorStatus, split_tags
 
 if TYPE_CHECKING:
@@ -92,7 +92,15 @@ def read_settings_of(store: Store, entry_id: str) -> tuple[dict[int, FlavorSetti
     Raises StoreError, or EntryFailed for an object that is none of ours.
     """
     key = f"{SETTINGS_PREFIX}{entry_id}.json"
-    found = store.get_text(key, MAX_BYTES)
+    try:
+        found = store.get_text(key, MAX_BYTES)
+    except StoreError as error:
+        if error.code != "InvalidObjectState":
+            raise
+        raise EntryFailed(
+            f"{key} is frozen: a lifecycle rule of the bucket freezes small objects; have it leave {SETTINGS_PREFIX} "
+            "alone (README-AWS, The bucket), and thaw this one (aws s3api restore-object)"
+        ) from error
     if found is None:
         return {}, ""
     try:

@@ -239,6 +239,12 @@ class Entry:
         return max((told.until for told in map(_told, self.tag_set) if told and told.until), default=None)
 
     @property
+    def odd_promise(self) -> str:
+        """A tag of a notice that names a day which cannot be read, as a person may have changed it; or empty."""
+        odd = (tag for tag in self.tag_set if tag.startswith(NOTICE_PREFIX) and "until" in tag and not _told(tag))
+        return min(odd, default="")
+
+    @property
     def unreadable(self) -> bool:
         """Whether Kaltura tells that this video or sound, READY as it is, has no duration: it could not read it."""
         timed = self.media_type in (MediaType.VIDEO.value, MediaType.AUDIO.value)
@@ -530,8 +536,12 @@ class StoredObject:
 
     @property
     def restored_at(self) -> int | None:
-        """When the original was last brought back (unix seconds); None if never, or if it was replaced again since."""
-        return _unix(self.tags.get("restored-at", ""))
+        """When the original was last brought back (unix seconds); None if never, or if it was replaced again since.
+
+        Where the tag is there and cannot be read it is as if it had been just now, or later: LAST_SECOND.
+        """
+        told = self.tags.get("restored-at")
+        return None if told is None else _unix(told) or LAST_SECOND
 
     @property
     def settings(self) -> str:
@@ -596,7 +606,7 @@ class Facts:
 
 
 class State(StrEnum):
-    """Where an entry stands between Kaltura and S3 (README, "States")."""
+    """Where an entry stands between Kaltura and S3 (docs/states.md)."""
 
     LOST = "lost"
     BUSY = "busy"

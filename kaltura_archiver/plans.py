@@ -12,6 +12,7 @@ from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
+    LAST_SECOND,
     NOTICE_PREFIX,
     REPLACED_TAG,
     RETRIEVAL_TIERS,
@@ -346,7 +347,7 @@ def _restored(facts: Facts, plays: Plays) -> str:
     restored_at = facts.stored.restored_at if facts.stored else None
     if restored_at is None:
         return ""
-    day = iso_date(restored_at)
+    day = iso_date(restored_at) if restored_at < LAST_SECOND else "a day that cannot be read"
     if facts.entry.replaced:
         return f"restored on {day}, and its tag {REPLACED_TAG} was left: run restore again"
     too_late = plays.unplayed_since is not None and restored_at > plays.unplayed_since
@@ -362,6 +363,8 @@ def unnoticed(facts: Facts, options: Options) -> str:
     A day that a notice named is kept whether that is asked for or not.
     """
     entry = facts.entry
+    if odd := entry.odd_promise:
+        return f"a notice names a day that cannot be read (tag {odd}): correct the tag in Kaltura, or remove it"
     if (until := entry.promised_until) and options.now < _end_of(until):
         return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
     if options.noticed_before_seconds is None:

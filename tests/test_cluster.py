@@ -172,6 +172,30 @@ def test_a_fleet_says_what_one_process_says(sandbox: Sandbox, fleet: Callable[..
     assert not sandbox.control.writes()
 
 
+def test_what_protects_an_entry_is_heeded_by_a_fleet(sandbox: Sandbox, fleet: Callable[..., Ran], run: Run) -> None:
+    """A notice's day, a restore, the keep list, the age: options and facts that reach the workers or do not."""
+    sandbox.kaltura.add_category(77, "Kept")
+    old: dict[str, Any] = {"last_played_at": None, "plays": 0}
+    entries = {
+        "a notice names 2999-12-31": sandbox.add("archived", tags="notice_2026-01-01_until_2999-12-31", **old),
+        "which counts as a play": sandbox.add("archived", **old),
+        "kept: owned by keeper": sandbox.add("archived", creator_id="keeper", **old),
+        "kept: in category 77": sandbox.add("archived", categories=(77,), **old),
+        "less than 4 years ago": sandbox.add("archived", age_years=3.5, **old),
+    }
+    restored = entries["which counts as a play"]
+    sandbox.s3.set_tags(restored, sandbox.s3.tags(restored) | {"restored-at": "2999-01-01T00:00:00Z"})
+    options = (
+        "--unplayed-for", 3, "--min-age-years", 4, "--keep-owner", "keeper", "--keep-category", 77, "--no-dry-run",
+    )  # fmt: skip
+    ran = fleet("replace_video", list(entries.values()), *options)
+    details = {row["entry_id"]: row["detail"] for row in ran.rows}
+    assert ran.outcomes == dict.fromkeys(entries.values(), "skipped"), ran.err
+    for words, entry_id in entries.items():
+        assert words in details[entry_id]
+    assert {r.subject for r in sandbox.control.writes()}.isdisjoint(entries.values())
+
+
 def test_local_workers_share_the_run_with_its_lock_and_its_log(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,29 @@ def test_a_foreign_object_in_their_place_stops_a_replacement_and_no_restore(sand
     assert shown(sandbox, other) == sandbox.s3.body(other)
 
 
+@pytest.mark.parametrize("archive_tier", ["", "ARCHIVE_ACCESS"])
+def test_settings_that_a_lifecycle_rule_froze_are_told_and_set_once_they_are_readable(
+    sandbox: Sandbox, run: Run, archive_tier: str
+) -> None:
+    entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED))
+    assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
+    key = f"settings/{entry_id}.json"
+    body = sandbox.s3.body(key) or b""
+    sandbox.s3.put(key, body, storage_class="INTELLIGENT_TIERING" if archive_tier else "GLACIER")
+    if archive_tier:
+        sandbox.s3.freeze(key, archive_tier)
+    ran = act(run, "restore", entry_id)
+    assert ran.outcomes == {entry_id: "done"}
+    assert f"{key} is frozen: a lifecycle rule of the bucket freezes small objects" in ran.err
+    assert shown(sandbox, entry_id) == sandbox.s3.body(entry_id)
+    ran = act(run, "replace_video", entry_id)
+    assert ran.outcomes == {entry_id: "failed"}
+    assert f"nothing was replaced: {key} is frozen" in ran.out
+    sandbox.s3.put(key, body)
+    assert act(run, "repair", entry_id).outcomes == {entry_id: "done"}
+    assert settings_on(sandbox, entry_id) == PEOPLE
+
+
 @pytest.mark.parametrize("command", ["replace_video", "restore"])
 def test_what_fails_at_their_setting_fails_nothing_else_and_is_made_good(
     sandbox: Sandbox, run: Run, command: str

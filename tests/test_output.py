@@ -414,6 +414,17 @@ def test_a_closed_pipe_ends_quietly(sandbox: Sandbox, run: Run, style: str) -> N
     assert told == b""
 
 
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["list", "--help"]], ids=" ".join)
+def test_a_closed_pipe_ends_help_quietly(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "kaltura_archiver", *words], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_run_whose_reader_has_gone_still_does_its_work(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, unbuffered: str

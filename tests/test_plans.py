@@ -301,10 +301,8 @@ def test_who_plays_a_video_after_the_notice_keeps_it(last_played_at: int | None,
         (notice_tag(date(2023, 10, 15), "eve", date(2023, 11, 15)), NOW, Outcome.SKIPPED),
         (notice_tag(date(2023, 10, 15), "", date(2023, 11, 15)), NOW, Outcome.SKIPPED),
         ("NOTICE_2023-10-15_UNTIL_2023-11-15", NOW, Outcome.SKIPPED),
-        # Without a day, or with one that is none, nothing was promised.
+        # Without a day nothing was promised.
         (notice_tag(date(2023, 11, 13), "ann"), NOW, REPLACE),
-        ("notice_2023-10-15_until_2023-11-31", NOW, REPLACE),
-        ("notice_2023-10-15_until_", NOW, REPLACE),
     ],
 )
 def test_a_day_that_a_notice_named_is_kept_without_any_option(
@@ -319,6 +317,22 @@ def test_a_day_that_a_notice_named_is_kept_without_any_option(
         assert "names 2023-11-1" in plan_for(Command.REPLACE, known, Options(now=now)).reason
     for command in (Command.S3COPY, Command.RESTORE, Command.REPAIR):
         assert plan_for(command, known, OPTIONS) == plan_for(command, plain, OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "notice_2023-10-15_until_2023-11-31", "notice_2023-10-15_until_", "notice_2023-10-15_d30a5f57_until_2023-9-1",
+        "notice_2023-10-15_until_2023-09-01_ann", "Notice_Until_2023-09-01",
+    ],
+)  # fmt: skip
+def test_a_day_that_cannot_be_read_is_not_over(tag: str) -> None:
+    """A person has put it off, in a form of their own."""
+    plain = facts(_READY, stored(), archived=True)
+    known = dataclasses.replace(plain, entry=dataclasses.replace(plain.entry, tags=(*plain.entry.tags, tag)))
+    plan = plan_for(Command.REPLACE, known, OPTIONS)
+    assert (plan.steps, plan.outcome) == ((), Outcome.SKIPPED)
+    assert plan.reason.startswith(f"a notice names a day that cannot be read (tag {tag.lower()})")
 
 
 def test_a_notice_is_no_matter_to_the_other_commands() -> None:

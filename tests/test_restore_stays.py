@@ -41,6 +41,15 @@ def test_what_the_help_desk_brought_back_is_no_placeholder_the_next_night(
     assert run("replace_video", "--id", entry_id).outcomes == {entry_id: "would"}
 
 
+@pytest.mark.parametrize("told", ["yesterday", "", "2026-11-25", "2026-11-25T10:00:00"])
+def test_a_restore_whose_time_cannot_be_read_counts_as_one_of_now(sandbox: Sandbox, run: Run, told: str) -> None:
+    entry_id = sandbox.add(State.ARCHIVED, last_played_at=None, plays=0)
+    sandbox.s3.set_tags(entry_id, sandbox.s3.tags(entry_id) | {"restored-at": told})
+    ran = run("replace_video", "--tag", "archived_to_s3", "--unplayed-for", 3, ACT)
+    assert ran.outcomes == {entry_id: "skipped"}
+    assert "restored on a day that cannot be read, which counts as a play" in ran.out
+
+
 def test_a_restore_between_a_plan_and_its_use_is_heeded(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.ARCHIVED, last_played_at=None, plays=0)
     assert run("plan", "replace", "--unplayed-for", 3, "-o", "plan.jsonl").code == 0
