@@ -69,7 +69,7 @@ from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.pictures import Picture, Thumb
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.states import sizes_agree
-from kaltura_archiver.streams import CHUNK_BYTES, Chunk, Landing, Piece, chunked, exactly
+from kaltura_archiver.streams import CHUNK_BYTES, MIN_PROGRESS_BYTES, Chunk, Landing, Piece, chunked, exactly
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -1543,7 +1543,7 @@ class Kaltura:
                 raise Stopped("asked to stop")
             if offset >= size:
                 break
-            cuts = cuts + 1 if offset == before else 0
+            cuts = cuts + 1 if offset - before < MIN_PROGRESS_BYTES else 0
             if cuts >= MAX_TRIES:
                 raise KalturaError(f"download of flavor {flavor.id} was cut {cuts} times at byte {offset} of {size}")
             # Bytes of two versions must not be put together.

@@ -57,6 +57,7 @@ from kaltura_archiver.pacing import MAX_REFUSALS, Pace
 from kaltura_archiver.redact import redact
 from kaltura_archiver.streams import (
     CHUNK_BYTES,
+    MIN_PROGRESS_BYTES,
     READ_BYTES,
     Chunk,
     Fingerprint,
@@ -688,8 +689,8 @@ class Store:
                 while not self._stop.is_set() and (piece := body.read(READ_BYTES)):
                     offset += len(piece)
                     yield piece
-            cuts = cuts + 1 if offset == before else 0
-            if cuts >= MAX_RESUMES:
+            cuts = cuts + 1 if offset - before < MIN_PROGRESS_BYTES else 0
+            if cuts >= MAX_RESUMES and offset < stored.size_bytes:
                 raise StoreError(f"{what}: cut {cuts} times at byte {offset} of {stored.size_bytes}", retryable=True)
         if offset != stored.size_bytes:
             raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")

@@ -21,6 +21,8 @@ CHUNK_BYTES = 8 * 2**20
 BLOCK_BYTES = 2**20
 # So much is read, hashed and copied while the processor has it at hand.
 READ_BYTES = 2**18
+# A connection that is cut after less has brought nothing: else a transfer of a byte each time would go on for years.
+MIN_PROGRESS_BYTES = 2**20
 
 
 def exactly(pieces: Iterable[Piece], size_bytes: int, what: str) -> Iterator[Piece]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+from looking import big
 
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.kaltura import RETRY_SECONDS
@@ -92,6 +93,22 @@ def test_a_download_ends(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyP
     ran = run("s3copy", "--id", entry_id, "--no-dry-run")
     assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
     assert sandbox.s3.keys() == []
+
+
+@pytest.mark.parametrize(("command", "operation"), [("s3copy", "file.GET"), ("verify", "s3.GetObject")])
+def test_a_transfer_that_is_cut_again_and_again_ends(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, command: str, operation: str
+) -> None:
+    """Though a little comes each time, here half of what is left."""
+    monkeypatch.setattr("kaltura_archiver.kaltura.Kaltura._pause", lambda self, seconds: False)
+    entry_id = sandbox.add(State.INITIAL if command == "s3copy" else State.ARCHIVED, content=big(sandbox, 6))
+    sandbox.control.add_fault(operation, "cut_short", times=10**6)
+    ran = run(command, "--id", entry_id, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert "cut 5 times at byte" in ran.out
+    assert len(sandbox.control.requests(operation)) == 7
+    sandbox.control.clear_faults()
+    assert run(command, "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
 
 
 def test_an_answer_after_100_continue_is_not_lost(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
