@@ -239,7 +239,7 @@ def placeholder(
     path = Path(output)
     if path.exists() and not force:
         raise InputError(
-            f'{output} exists: another placeholder would have another size (README, "The placeholder"); '
+            f"{output} exists: another placeholder would have another size (docs/placeholder.md); "
             "choose another --output, or say --force"
         )
     if not path.parent.is_dir():

@@ -14,7 +14,7 @@ from kaltura_archiver.envfile import check_values, read_env_file, read_text
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.redact import hide
 
-# Every variable that this program itself reads, with its default and meaning; the README's table is made from it.
+# Every variable that this program itself reads, with its default and meaning: docs/configuration.md is made from it.
 VARIABLES: Mapping[str, tuple[str, str]] = {
     "KALTURA_PARTNERID": ("", "partner id of the Kaltura account (KMC: Settings, Integration Settings)"),
     "KALTURA_SECRET": ("", "admin secret of the account; or the two variables below"),

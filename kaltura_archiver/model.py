@@ -606,7 +606,7 @@ class Facts:
 
 
 class State(StrEnum):
-    """Where an entry stands between Kaltura and S3 (README, "States")."""
+    """Where an entry stands between Kaltura and S3 (docs/states.md)."""
 
     LOST = "lost"
     BUSY = "busy"

@@ -10,8 +10,8 @@ _WRONG_ETAG = '"00000000000000000000000000000000"'
 _WRONG_CHECKSUM = "AAAAAAAAAAA="
 NO_CONDITIONS = (
     "this S3 service cannot write on a condition (If-None-Match): two runs could hold the lock, and an object of "
-    "somebody else's be overwritten; nothing was changed; use a service, or a version of it, that can (README, S3 "
-    "services)"
+    "somebody else's be overwritten; nothing was changed; use a service, or a version of it, that can "
+    "(docs/configuration.md, S3 services)"
 )
 
 
@@ -55,7 +55,8 @@ def probe(store: Store, key: str, text: str, etag: str, *, beside: bool = False)
     if lacks:
         raise ConfigError(
             f"this S3 service does not do what a run rests on: {'; '.join(lacks)}; nothing was changed; give the "
-            "permission that is named, or use a service, or a version of it, that does (README, S3 services)"
+            "permission that is named, or use a service, or a version of it, that does (docs/configuration.md, S3 "
+            "services)"
         )
     return etag, tuple(f"this S3 service lacks something: {finding}" for finding in can_do_without)
 
@@ -72,7 +73,7 @@ def _rewritten(store: Store, key: str, text: str, etag: str) -> str:
             return taken
     raise ConfigError(
         "this S3 service refuses to overwrite an object by its own ETag (If-Match): a lock could never be renewed; "
-        "nothing was changed; use a service, or a version of it, that does (README, S3 services)"
+        "nothing was changed; use a service, or a version of it, that does (docs/configuration.md, S3 services)"
     )
 
 

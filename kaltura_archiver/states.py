@@ -265,7 +265,7 @@ def _unbacked(facts: Facts) -> tuple[str, str]:
 
 
 def classify(facts: Facts) -> Judgement:
-    """The one state that these facts have: the first row of the README's table that fits."""
+    """The one state that these facts have: the first row of the table in docs/states.md that fits."""
     original, stored, entry = facts.original, facts.stored, facts.entry
     identity, identity_why = Identity.UNKNOWN, "there is no stored copy" if stored is None else "there is no original"
     if original is not None and stored is not None:

@@ -551,8 +551,8 @@ def secrets_of(sandbox: Sandbox, text: str) -> list[str]:
     known = [sandbox.kaltura.app_token, sandbox.kaltura.secret, sandbox.s3.secret_access_key]
     found = [secret for secret in known if secret in text]
     for word in re.findall(r"[A-Za-z0-9+/]{60,}={0,2}", text):
-        with_padding = word + "=" * (-len(word) % 4)
-        if b"|101;101;" in base64.b64decode(with_padding):
+        plain = word.rstrip("=")
+        if b"|101;101;" in base64.b64decode(plain[: len(plain) // 4 * 4]):
             found.append(word)
     found += re.findall(r"djJ8[A-Za-z0-9_-]{40,}={0,2}", text)  # of version 2: it begins with "v2|"
     return found

@@ -84,7 +84,8 @@ def test_a_restored_original_has_the_extension_that_was_stored(
     entry_id = sandbox.add(State.PLACEHOLDER)
     body = sandbox.s3.body(entry_id)
     assert body is not None
-    sandbox.s3.put(entry_id, body, metadata=metadata, tags=sandbox.s3.tags(entry_id))
+    ours = {"entry-id": entry_id} if "entry-id" in metadata else {}
+    sandbox.s3.put(entry_id, body, metadata=metadata | ours, tags=sandbox.s3.tags(entry_id))
     assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
     assert original_of(sandbox, entry_id).file_ext == ext
 

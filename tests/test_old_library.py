@@ -154,4 +154,4 @@ def test_the_library_is_what_the_old_tool_would_have_left(sandbox: Sandbox) -> N
 
 
 def test_the_page_tells_the_state_of_whatever_it_has_left() -> None:
-    assert [code(state) for _, state, _ in table("What it has left")] == [ROWS[kind][0] for kind in TOLD]
+    assert [code(state) for _, state, _ in table("What it left")] == [ROWS[kind][0] for kind in TOLD]
