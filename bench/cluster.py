@@ -30,9 +30,10 @@ from typing import Any
 
 from measure import table
 
-from kaltura_archiver.certificates import Certificates
+from kaltura_archiver.fleet.certificates import Certificates
 from kaltura_archiver.model import ARCHIVED_TAG
-from kaltura_archiver.sandbox import kaltura_http, serving
+from kaltura_archiver.sandbox import serving
+from kaltura_archiver.sandbox.kaltura import http as kaltura_http
 from kaltura_archiver.sandbox.s3 import S3Server
 from kaltura_archiver.sandbox.world import Sandbox, crc64nvme
 

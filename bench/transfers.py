@@ -167,16 +167,17 @@ def fill(folder: Path, name: str, work: Work) -> list[str]:
 
 def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str, Any]) -> None:
     """Move the files of a workload by the tool's own classes; runs in a process of its own."""
-    from kaltura_archiver import kaltura as module
     from kaltura_archiver.config import read_settings
+    from kaltura_archiver.kaltura import Kaltura, session
+    from kaltura_archiver.kaltura.wire import _Client
     from kaltura_archiver.model import FlavorAsset, FlavorStatus
     from kaltura_archiver.store import Store
-    from kaltura_archiver.streams import Landing
+    from kaltura_archiver.transfer.streams import Landing
 
     gc.set_threshold(50_000)  # as the command has it
     pause = KALTURA_MS / 1000 if where.slow else 0.0
 
-    class FixedClient(module._Client):
+    class FixedClient(_Client):
         """Answers without asking, after the pause; only chunks are really sent, to a sink that swallows them."""
 
         def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
@@ -191,9 +192,9 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
             token = f"<id>t</id><status>2</status><uploadedFileSize>{work.size_bytes}</uploadedFileSize>"
             return f"<xml><result><objectType>KalturaUploadToken</objectType>{token}</result></xml>".encode()
 
-    module._Client = FixedClient  # type: ignore[misc]
+    session._Client = FixedClient  # type: ignore[misc]
     settings = read_settings(None)
-    kaltura = module.Kaltura(settings, read_only=False)
+    kaltura = Kaltura(settings, read_only=False)
     kaltura._ks = "fixed"
     store = Store(settings, read_only=False)
 

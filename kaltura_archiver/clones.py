@@ -13,43 +13,19 @@ and recordings name a root entry, too: it tells whose copy to look for, not what
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from kaltura_archiver.model import Facts, StoredObject, iso_time
 
-if TYPE_CHECKING:
-    from kaltura_archiver.kaltura import Kaltura
-    from kaltura_archiver.store import Store
-
-# A clone of a clone names that one; so many are followed.
-MAX_ROOTS = 5
 # Between the making of a clone and that of its assets.
 CLONING_SECONDS = 3600
-_ID = re.compile(r"[01]_[A-Za-z0-9]{1,30}")
 
 
 def needs_source(facts: Facts) -> bool:
     """Whether the entry says that it is in S3, has no stored copy, and names another one that it may be a clone of."""
     says_so = facts.entry.archived or facts.entry.replaced
     return facts.stored is None and facts.source is None and says_so and bool(facts.entry.source_id)
-
-
-def with_source(kaltura: Kaltura, store: Store, facts: Facts) -> Facts:
-    """The facts, with the stored copy of what the entry is a clone of, where it needs that."""
-    if not needs_source(facts):
-        return facts
-    seen, source_id = {facts.entry.id}, facts.entry.source_id
-    while _ID.fullmatch(source_id) and source_id not in seen and len(seen) <= MAX_ROOTS:
-        if found := store.head(source_id):
-            return replace(facts, source=found)
-        seen.add(source_id)
-        entry = kaltura.entry(source_id)
-        source_id = entry.source_id if entry else ""
-    return facts
 
 
 def doubt(facts: Facts, *, placeholder: bool) -> str:

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from kaltura_archiver.errors import KalturaError
 from kaltura_archiver.model import Facts, MediaType, iso_date
 from kaltura_archiver.states import holds_placeholder
 
 if TYPE_CHECKING:
-    from kaltura_archiver.kaltura import Kaltura
+    pass
+
 
 # What was made so long before the placeholder came (clocks differ) or after it (one call) is the old tool's.
 BEFORE_SECONDS, AFTER_SECONDS = 60, 600
@@ -154,18 +154,3 @@ def _by_its_time(at: int | None, known: Due) -> Verdict:
     if at < known.placed_at:
         return Verdict(Act.STAYS, f"its picture is of {iso_date(at)}, {came}: it stays")
     return Verdict(Act.DOUBT, f"it is shown since {iso_date(at)}, {came}")
-
-
-def look_after(kaltura: Kaltura, entry_id: str, known: Due | None, *, new: bool) -> Verdict:
-    """Give the video a picture of its own where it has the old tool's, or in any case (`new`). Raises KalturaError."""
-    picture = kaltura.picture(entry_id)
-    known = known or Due(0, picture.version)
-    verdict = Verdict(Act.TAKE, "") if new else judge(picture, known, kaltura.picture_since)
-    if verdict.act is Act.CHOOSE:
-        kaltura.choose_picture(verdict.thumb_id)
-    if verdict.act is Act.TAKE:
-        taken = kaltura.take_picture(entry_id, USUAL_SECONDS)
-        if taken == picture.version:
-            raise KalturaError(f"Kaltura accepted a new picture of {entry_id} but did not take one")
-        return Verdict(Act.TAKE, "a new picture was taken of the video" + (f": {verdict.why}" if verdict.why else ""))
-    return verdict

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kaltura_archiver.config import PlaceholderFiles
 from kaltura_archiver.model import Entry, Facts, FlavorAsset, Placing, StoredObject
-from kaltura_archiver.streams import READ_BYTES, Piece
+from kaltura_archiver.transfer.streams import READ_BYTES, Piece
 
 
 @dataclass(frozen=True)

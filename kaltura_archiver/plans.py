@@ -1,20 +1,11 @@
-"""What a command would do about one entry, as a value: steps, or none and the reason. Pure."""
+"""From the state of an entry to the steps that bring it to where a command wants it. Pure: it touches nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
-from enum import StrEnum
-
 from kaltura_archiver import pictures
-from kaltura_archiver.filters import YEAR_SECONDS, Plays
+from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.flavors import settings_of
-from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
-    ARCHIVED_TAG,
-    LAST_SECOND,
-    NOTICE_PREFIX,
-    REPLACED_TAG,
     RETRIEVAL_TIERS,
     SETTINGS_DUE,
     TIERED_CLASS,
@@ -29,6 +20,7 @@ from kaltura_archiver.model import (
     StoredObject,
     iso_date,
 )
+from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, unnoticed
 from kaltura_archiver.states import (
     Judgement,
     classify,
@@ -37,15 +29,12 @@ from kaltura_archiver.states import (
     holds_placeholder,
     unrecorded,
 )
+from kaltura_archiver.steps import Command, Options, Plan, Step
 
-DAY_SECONDS = 86400
-HOUR_SECONDS = 3600
 CROWDED = (
     "the stored copy has so many tags of others that there is no room for ours, which say what is where "
     "(S3 keeps ten): remove some"
 )
-
-
 UNDECIDED = (
     "sizes agree but nothing proves more: S3 shows nothing of the frozen copy that could be compared with the "
     "original; verify --request --no-dry-run has it thawed, and then s3copy reads it back; s3copy --accept-size-match "
@@ -53,95 +42,8 @@ UNDECIDED = (
 )
 
 
-class Command(StrEnum):
-    S3COPY = "s3copy"
-    REPLACE = "replace_video"
-    RESTORE = "restore"
-    REPAIR = "repair"
-    VERIFY = "verify"
-
-    @property
-    def heeds_keep(self) -> bool:
-        """Whether it may archive or replace, and so has to know the keep list."""
-        return self in (Command.S3COPY, Command.REPLACE, Command.REPAIR)
-
-    @property
-    def swaps(self) -> bool:
-        """Whether content is replaced by it, as a rule or at times."""
-        return self in (Command.REPLACE, Command.RESTORE, Command.REPAIR)
-
-
-class Step(StrEnum):
-    """One thing to do; the value completes the sentence "would …"."""
-
-    COPY = "copy the original to S3 and verify it"
-    COPY_SOURCE = "make the stored copy of the entry that it is a clone of its own"
-    PROVE = "read the original once and compare it with the stored copy"
-    ADD_ARCHIVED = f"add the tag {ARCHIVED_TAG}"
-    ADD_REPLACED = f"add the tag {REPLACED_TAG}"
-    REMOVE_REPLACED = f"remove the tag {REPLACED_TAG}"
-    CHECK_COPY = "compare the original with the stored copy once more"
-    UPLOAD_PLACEHOLDER = "upload the placeholder"
-    PUT_PLACEHOLDER = "replace the original with the placeholder"
-    THAW = "request a restore from Glacier"
-    PUT_ORIGINAL = "bring the original back from S3 and verify it"
-    READ_BACK = "read the stored copy back and compare it with its checksum"
-    SETTLE = "go on with the replacement that is in progress"
-    KEEP_SETTINGS = "keep language, label and tags of the flavors in S3, to set them again afterwards"
-    SET_FLAVORS = "set language, label and tags of the flavors again"
-    SET_PICTURE = "look after its picture: where it is still the placeholder's, take one of the video"
-    NEW_PICTURE = "take a new picture of the video"
-    RECORD = "record with the stored copy which placeholder is in place"
-
-    @property
-    def destroys(self) -> bool:
-        """Whether the step removes content from Kaltura."""
-        return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL)
-
-    @property
-    def hides(self) -> bool:
-        """Whether it may bring the placeholder nearer; SETTLE does not know whose replacement it goes on with."""
-        return self in (Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, Step.SETTLE)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a mutating command was told. `now` is unix seconds; `timeout_seconds` bounds each wait for a conversion."""
-
-    now: float
-    dry_run: bool = True
-    min_age_years: float = 3.0
-    storage_class: str = "STANDARD"
-    accept_size_match: bool = False
-    allow_in_place: bool = False
-    approve: bool = False
-    tier: str = "bulk"
-    days: int = 7
-    via: str = "upload"
-    timeout_seconds: float = 7200.0
-    max_converting: int = 50
-    request: bool = False
-    new_picture: bool = False
-    keep: Keep = field(default_factory=Keep)
-    noticed_before_seconds: float | None = None
-    plays: Plays = field(default_factory=Plays)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Steps to take, or an outcome without any; `reason` says why, in words for the operator, `cause` for a summary."""
-
-    state: State
-    steps: tuple[Step, ...] = ()
-    outcome: Outcome = Outcome.DONE
-    reason: str = ""
-    cause: Cause | None = None
-
-    def describe(self) -> str:
-        if self.steps:
-            would = "; ".join(self.steps)
-            return f"would {would} ({self.reason})" if self.reason else f"would {would}"
-        return f"{self.outcome}: {self.reason}"
+def _undecided(facts: Facts) -> bool:
+    return bool(facts.original and facts.stored and facts.stored.undecided_for(facts.original))
 
 
 def plan_for(command: Command, facts: Facts, options: Options, *, children: int = 0) -> Plan:
@@ -200,10 +102,6 @@ def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
     if odd := next((flavor.odd for flavor in facts.flavors if flavor.odd), ""):
         return f"of one of its flavors Kaltura says what is not understood here: {odd}"
     return ""
-
-
-def _undecided(facts: Facts) -> bool:
-    return bool(facts.original and facts.stored and facts.stored.undecided_for(facts.original))
 
 
 def _stop(judgement: Judgement, outcome: Outcome, reason: str = "", cause: Cause | None = None) -> Plan:
@@ -302,7 +200,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                     "(--min-age-years)",
                     Cause.YOUNG,
                 )
-            if reason := _restored(facts, options.plays) or unnoticed(facts, options) or _frees_nothing(facts):
+            if reason := came_back_lately(facts, options.plays) or unnoticed(facts, options) or frees_nothing(facts):
                 return _stop(judgement, Outcome.SKIPPED, reason)
             if facts.stored is not None and facts.stored.crowded:
                 return _stop(judgement, Outcome.REFUSED, CROWDED)
@@ -333,72 +231,10 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.REFUSED)
 
 
-def _frees_nothing(facts: Facts) -> str:
-    """Why a replacement would free nothing; empty if it would, or where the sizes are not known."""
-    original, placeholder_bytes = facts.original, facts.placeholder_bytes
-    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
-    if not size or not placeholder_bytes or size > placeholder_bytes:
-        return ""
-    return f"nothing would be freed: the original has {size} bytes, the placeholder {placeholder_bytes}"
-
-
-def _restored(facts: Facts, plays: Plays) -> str:
-    """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
-    restored_at = facts.stored.restored_at if facts.stored else None
-    if restored_at is None:
-        return ""
-    day = iso_date(restored_at) if restored_at < LAST_SECOND else "a day that cannot be read"
-    if facts.entry.replaced:
-        return f"restored on {day}, and its tag {REPLACED_TAG} was left: run restore again"
-    too_late = plays.unplayed_since is not None and restored_at > plays.unplayed_since
-    too_often = plays.plays_below is not None and facts.entry.plays + 1 >= plays.plays_below
-    if too_late or too_often or plays.never_played:
-        return f"restored on {day}, which counts as a play"
-    return ""
-
-
-def unnoticed(facts: Facts, options: Options) -> str:
-    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have.
-
-    A day that a notice named is kept whether that is asked for or not.
-    """
-    entry = facts.entry
-    if odd := entry.odd_promise:
-        return f"a notice names a day that cannot be read (tag {odd}): correct the tag in Kaltura, or remove it"
-    if (until := entry.promised_until) and options.now < _end_of(until):
-        return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
-    if options.noticed_before_seconds is None:
-        return ""
-    day = entry.noticed_on
-    if day is None:
-        went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
-        return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
-    if not entry.plays_known:
-        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
-    noticed = _end_of(day) - DAY_SECONDS
-    if entry.created_at >= noticed + DAY_SECONDS:
-        # A clone carries the tags of its source: that one was announced, this one never.
-        return f"the notice of {day} is older than the entry: it is of what this is a clone of (--noticed-before)"
-    if entry.last_played_at and entry.last_played_at >= noticed:
-        # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
-        return f"played since the notice of {day} (--noticed-before)"
-    if facts.stored and (facts.stored.restored_at or 0) >= noticed:
-        return f"restored since the notice of {day} (--noticed-before)"
-    if options.now < _end_of(day) + options.noticed_before_seconds:
-        days = options.noticed_before_seconds / DAY_SECONDS
-        return f"the notice of {day} is not {days:g} days old (--noticed-before)"
-    return ""
-
-
-def _end_of(day: date) -> float:
-    """The second, as Unix time, in which this day is over in UTC: until then a date is kept in every time zone."""
-    return datetime.combine(day, time.min, UTC).timestamp() + DAY_SECONDS
-
-
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.PLACEHOLDER | State.NO_ORIGINAL | State.HALF_TAGGED:
-            if reason := _not_played(facts, options.plays):
+            if reason := not_played(facts, options.plays):
                 return _stop(judgement, Outcome.SKIPPED, reason)
             return _bring_back(facts, judgement, options)
         case State.UNSETTLED:
@@ -413,20 +249,6 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _busy(facts, judgement)
         case _:
             return _stop(judgement, Outcome.REFUSED)
-
-
-def _not_played(facts: Facts, plays: Plays) -> str:
-    """Why nobody has asked for the original where plays do that: those before it was replaced do not count.
-
-    Kaltura adds plays up by the hour, so those of the hour of the replacement do. Empty where it was asked for, or
-    where it is not known when it was replaced.
-    """
-    replaced_at = facts.stored.replaced_at if facts.stored else None
-    if plays.played_since is None or replaced_at is None:
-        return ""
-    if (facts.entry.last_played_at or 0) >= replaced_at // HOUR_SECONDS * HOUR_SECONDS:
-        return ""
-    return f"not played since it was replaced on {iso_date(replaced_at)}"
 
 
 def _settle_original(facts: Facts, judgement: Judgement, options: Options) -> Plan:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import overload
 
-from kaltura_archiver.ahead import in_order
 from kaltura_archiver.filters import Query
-from kaltura_archiver.kaltura import GET_BATCH, Kaltura
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.kaltura.library import GET_BATCH
 from kaltura_archiver.model import Entry, Placing
+from kaltura_archiver.transfer.ahead import in_order
 
 log = logging.getLogger(__name__)
 

@@ -134,8 +134,8 @@ def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Run:
     Without the run lock and the run log, which would add requests and objects to each run: test_lock.py and
     test_runlog.py are about them.
     """
-    monkeypatch.setattr("kaltura_archiver.cli._lock", lambda *_: None)
-    monkeypatch.setattr("kaltura_archiver.cli._run_log", lambda *_: None)
+    monkeypatch.setattr("kaltura_archiver.run.run._lock", lambda *_: None)
+    monkeypatch.setattr("kaltura_archiver.run.run._run_log", lambda *_: None)
     for name, value in {**sandbox.environ(), "KALTURA_POLL_SECONDS": "0.01"}.items():
         monkeypatch.setenv(name, value)
 

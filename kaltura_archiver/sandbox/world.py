@@ -14,7 +14,7 @@ from awscrt import checksums
 
 from kaltura_archiver.model import ARCHIVED_TAG, PLACEHOLDER_PREFIX, REPLACED_TAG, State
 from kaltura_archiver.sandbox.control import Control
-from kaltura_archiver.sandbox.kaltura import KalturaServer
+from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 from kaltura_archiver.sandbox.media import make_mp4
 from kaltura_archiver.sandbox.s3 import S3Server
 

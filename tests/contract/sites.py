@@ -15,7 +15,7 @@ from masking import Json, Names
 from requests import RequestException
 
 from kaltura_archiver.sandbox.control import Clock, Control
-from kaltura_archiver.sandbox.kaltura import AppToken, KalturaServer
+from kaltura_archiver.sandbox.kaltura.server import AppToken, KalturaServer
 
 # The videos with which the answers were recorded had so many bytes, and so many seconds.
 VIDEO_BYTES, VIDEO_SECONDS = 47_213, 2

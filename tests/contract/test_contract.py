@@ -17,7 +17,7 @@ from known import ARTEFACTS, LEVELS, RELIANCES, agrees, proven, reliance_of, sta
 from masking import INSTALLED, differing_lines, loosen
 
 from kaltura_archiver.sandbox.control import Control
-from kaltura_archiver.sandbox.kaltura import KalturaServer
+from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 
 CHANCE = (
     "the recording missed a moment that the sandbox's looks catch, or caught one that they miss: looks are 0.1 s apart"

@@ -36,9 +36,11 @@ def _test(file: str, name: str) -> tuple[str, ...]:
 
 def _unguarded() -> Iterator[Mutant]:
     """One for each method that changes something: without what keeps it from doing so in a dry run."""
-    for file, guard, instead in (
-        ("store.py", re.compile(r"self\._guard\(.*\)"), "pass"),
-        ("kaltura.py", re.compile(r"writes=True"), "writes=False"),
+    guarded, writing = (re.compile(r"self\._guard\(.*\)"), "pass"), (re.compile(r"writes=True"), "writes=False")
+    for file, (guard, instead) in (
+        ("store/uploads.py", guarded),
+        ("store/changes.py", guarded),
+        ("kaltura/changes.py", writing),
     ):
         methods = re.split(r"(?=^    def )", (PACKAGE / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
         for method in methods:
@@ -48,7 +50,7 @@ def _unguarded() -> Iterator[Mutant]:
                 yield Mutant(
                     f"let a dry run {name} ({file})",
                     ((file, old, old[: found.start()] + instead),),
-                    _test("test_dry_run.py", "read_only_clients_refuse"),
+                    _test("journeys/test_dry_run.py", "read_only_clients_refuse"),
                 )
 
 
@@ -68,9 +70,9 @@ MUTANTS = (
         "do not look at the original again before the swap",
         (
             (
-                "apply.py",
-                "            if work.facts.original.status.ready:\n                self._require_current(",
-                "            if not work.facts.original.status.ready:\n                self._require_current(",
+                "apply/guards.py",
+                "        if work.facts.original.status.ready:\n            require_current(tools, ",
+                "        if not work.facts.original.status.ready:\n            require_current(tools, ",
             ),
         ),
         _walk("replace", "author-replaces"),
@@ -78,13 +80,13 @@ MUTANTS = (
     Mutant(
         "take a cut download for a whole one",
         (
-            ("kaltura.py", "            if offset >= size:\n                break", "            break"),
+            ("kaltura/files.py", "            if offset >= size:\n                break", "            break"),
             (
-                "kaltura.py",
+                "kaltura/files.py",
                 '        if offset != size:\n            raise EntryFailed(f"flavor',
                 '        if False:\n            raise EntryFailed(f"flavor',
             ),
-            ("streams.py", "    if found != size_bytes or not found:", "    if False:"),
+            ("transfer/streams.py", "    if found != size_bytes or not found:", "    if False:"),
         ),
         _walk("s3copy", "cut-short"),
     ),
@@ -108,42 +110,42 @@ MUTANTS = (
                 "                Step.PUT_PLACEHOLDER,\n                Step.ADD_REPLACED,",
             ),
         ),
-        _test("test_plans.py", "each_command_has_its_answer"),
+        _test("rules/test_plans.py", "each_command_has_its_answer"),
     ),
     Mutant(
         "leave multipart uploads behind",
         (
-            ("store.py", "            if not completed:\n", "            if False:\n"),
-            ("apply.py", "if self.command in (Command.S3COPY, Command.RESTORE):", "if False:"),
+            ("store/uploads.py", "            if not completed:\n", "            if False:\n"),
+            ("apply/runner.py", "if self.command in (Command.S3COPY, Command.RESTORE):", "if False:"),
         ),
         _walk("s3copy-parts", "kill-after"),
     ),
     Mutant(
         "leave upload tokens behind",
-        (("apply.py", "if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):", "if False:"),),
+        (("apply/runner.py", "if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):", "if False:"),),
         _walk("replace", "kill-after"),
     ),
     Mutant(
         "do not check what comes back from S3 and what Kaltura then has",
         (
             (
-                "apply.py",
-                "        if verdict not in (Identity.SAME, Identity.LIKELY):",
-                "        if False:",
+                "apply/upload.py",
+                "    if verdict not in (Identity.SAME, Identity.LIKELY):",
+                "    if False:",
             ),
         ),
         _walk("restore", "flip"),
     ),
     Mutant(
         "do not read the restored original",
-        (("apply.py", "        if in_kaltura.sha256 != found.sha256:", "        if False:"),),
+        (("apply/restore.py", "    if in_kaltura.sha256 != found.sha256:", "    if False:"),),
         _walk("restore", "flip"),
     ),
     Mutant(
         "write our tags over those of others",
         (
             (
-                "kaltura.py",
+                "kaltura/changes.py",
                 "partial(self._update, entry.id, sent)",
                 "partial(self._update, entry.id, add or sent)",
             ),
@@ -154,8 +156,8 @@ MUTANTS = (
         "roll the tag back although another run has put the placeholder in place",
         (
             (
-                "apply.py",
-                "if not self._placeholder_comes(work.id):",
+                "apply/runner.py",
+                "if not placeholder_comes(self._tools, work.id):",
                 "if True:",
             ),
         ),
@@ -176,7 +178,7 @@ MUTANTS = (
         "make a write again whose answer was lost",
         (
             (
-                "kaltura.py",
+                "kaltura/session.py",
                 "            again = failure.code in NOT_ACTED if writes else failure.retryable",
                 "            again = failure.retryable",
             ),
@@ -187,157 +189,169 @@ MUTANTS = (
         "skip the HEAD before the swap",
         (
             (
-                "apply.py",
-                "        new = self._swap(work, work.token, lambda: self._check_copy(work))",
-                "        new = self._swap(work, work.token, lambda: None)",
+                "apply/replace.py",
+                "    new = swap(tools, work, work.token, lambda: check_copy(tools, work))",
+                "    new = swap(tools, work, work.token, lambda: None)",
             ),
         ),
-        _test("test_races.py", "disappears_before_the_swap"),
+        _test("journeys/test_races.py", "disappears_before_the_swap"),
     ),
     Mutant(
         "skip the HEAD after the upload, and the checks of the tags after it",
         (
             (
-                "apply.py",
-                "        self._record(work, work.original, found, self._shown(work, work.id, found))\n",
+                "apply/archive.py",
+                "    record_copy(tools, work, work.original, found, proof_of_copy(tools, work, work.id, found))\n",
                 "",
             ),
         ),
-        _test("test_races.py", "only_says_it_has"),
+        _test("journeys/test_races.py", "only_says_it_has"),
     ),
     Mutant(
         "drop If-None-Match",
         (
-            ("store.py", 'Body=cast(Any, body), IfNoneMatch="*",', "Body=cast(Any, body),"),
-            ("store.py", ', "if-none-match": "*"}', "}"),
+            ("store/uploads.py", 'Body=cast(Any, body), IfNoneMatch="*",', "Body=cast(Any, body),"),
+            ("store/uploads.py", ', "if-none-match": "*"}', "}"),
         ),
-        _test("test_races.py", "archived_meanwhile"),
+        _test("journeys/test_races.py", "archived_meanwhile"),
     ),
     Mutant(
         "delete before the upload",
         (
             (
-                "apply.py",
-                "            taken = self.store.fingerprinter(stored, own=True)\n",
-                "            taken = self.store.fingerprinter(stored, own=True)\n"
-                "            for flavor in work.facts.flavors:\n"
-                "                self.kaltura.delete_flavor(flavor.id)\n",
+                "apply/restore.py",
+                "        taken = tools.store.fingerprinter(stored, own=True)\n",
+                "        taken = tools.store.fingerprinter(stored, own=True)\n"
+                "        for flavor in work.facts.flavors:\n"
+                "            tools.kaltura.delete_flavor(flavor.id)\n",
             ),
         ),
         _walk("restore", "kill-after"),
     ),
     Mutant(
         "go on while a renewal of the lock hangs",
-        (("lock.py", "if _now() >= self._good_until - LOCK_SECONDS / 3:", "if False:"),),
-        _test("test_lock.py", "renewal_that_hangs"),
+        (("run/lock.py", "if _now() >= self._good_until - LOCK_SECONDS / 3:", "if False:"),),
+        _test("run/test_lock.py", "renewal_that_hangs"),
     ),
     Mutant(
         "renew the lock past its time",
-        (("lock.py", "while not self._ended.wait(pause) and not self.lost:", "while not self._ended.wait(pause):"),),
-        _test("test_lock.py", "not_renewed_past_its_time"),
+        (
+            (
+                "run/lock.py",
+                "while not self._ended.wait(pause) and not self.lost:",
+                "while not self._ended.wait(pause):",
+            ),
+        ),
+        _test("run/test_lock.py", "not_renewed_past_its_time"),
     ),
     Mutant(
         "take a renewal whose answer was lost for one made now",
         (
             (
-                "lock.py",
+                "run/lock.py",
                 "            self._etag = found.etag\n        return False",
                 "            self._etag, self._good_until = found.etag, since + LOCK_SECONDS\n        return False",
             ),
         ),
-        _test("test_lock.py", "whose_answer_is_lost_is_not_known"),
+        _test("run/test_lock.py", "whose_answer_is_lost_is_not_known"),
     ),
     Mutant(
         "free a lock by unlock although the condition failed",
-        (("lock.py", "        if store.put_lock(key, freed, if_match=found.etag)[0]:", "        if True:"),),
-        _test("test_lock.py", "renewed_in_this_moment"),
+        (("run/lock.py", "        if store.put_lock(key, freed, if_match=found.etag)[0]:", "        if True:"),),
+        _test("run/test_lock.py", "renewed_in_this_moment"),
     ),
     Mutant(
         "unlock a living run",
-        (("lock.py", "    if found.age_seconds < LOCK_SECONDS / 2 and not force:", "    if False:"),),
-        _test("test_lock.py", "says_whose_it_was"),
+        (("run/lock.py", "    if found.age_seconds < LOCK_SECONDS / 2 and not force:", "    if False:"),),
+        _test("run/test_lock.py", "says_whose_it_was"),
     ),
     Mutant(
         "let shares of different sizes run beside each other",
-        (("lock.py", "% math.gcd(count, count2) == 0", "% max(count, count2) == 0"),),
-        _test("test_lock.py", "overlap_where_their_shares_do"),
+        (("run/lock.py", "% math.gcd(count, count2) == 0", "% max(count, count2) == 0"),),
+        _test("run/test_lock.py", "overlap_where_their_shares_do"),
     ),
     Mutant(
         "abort uploads of living runs",
-        (("lock.py", "        return Runs(began - SKEW_SECONDS,", "        return Runs(began + 3600,"),),
-        _test("test_leftovers.py", "own_second_stays"),
+        (("run/lock.py", "        return Runs(began - SKEW_SECONDS,", "        return Runs(began + 3600,"),),
+        _test("apply/test_leftovers.py", "own_second_stays"),
     ),
     Mutant(
         "abort uploads of the very second",
-        (("store.py", 'if upload["Initiated"] >= before:', 'if upload["Initiated"] > before:'),),
-        _test("test_leftovers.py", "very_second"),
+        (("store/uploads.py", 'if upload["Initiated"] >= before:', 'if upload["Initiated"] > before:'),),
+        _test("apply/test_leftovers.py", "very_second"),
     ),
     Mutant(
         "delete tokens of living runs",
-        (("apply.py", '            if made["run"] in runs.over:', "            if True:"),),
-        _test("test_leftovers.py", "token_of_a_living_run"),
+        (("apply/runner.py", '            if made["run"] in runs.over:', "            if True:"),),
+        _test("apply/test_leftovers.py", "token_of_a_living_run"),
     ),
     Mutant(
         "delete in place without another look at the token",
         (
             (
-                "apply.py",
-                "        if work.token and not self.kaltura.is_full(",
-                "        if False and not self.kaltura.is_full(",
+                "apply/guards.py",
+                "    if work.token and not tools.kaltura.is_full(",
+                "    if False and not tools.kaltura.is_full(",
             ),
         ),
-        _test("test_leftovers.py", "in_place_for_a_token_that_is_gone"),
+        _test("apply/test_leftovers.py", "in_place_for_a_token_that_is_gone"),
     ),
     Mutant(
         "do not try what S3 keeps",
-        (("probe.py", "    if lacks:\n", "    if False:\n"),),
-        _test("test_probe.py", "ends_before_anything_is_changed"),
+        (("store/probe.py", "    if lacks:\n", "    if False:\n"),),
+        _test("store/test_probe.py", "ends_before_anything_is_changed"),
     ),
     Mutant(
         "look for no marks",
-        (("store.py", "            marks = self._marks(key, etag) if", "            marks = {} if"),),
-        _test("test_marks.py", "survives_and_is_heeded"),
+        (("store/copies.py", "            marks = self._marks(key, etag) if", "            marks = {} if"),),
+        _test("store/test_marks.py", "survives_and_is_heeded"),
     ),
     Mutant(
         "do not read tags back",
         (
             (
-                "store.py",
+                "store/changes.py",
                 "                tags = self._tags(key)\n        except",
                 "                tags = new\n        except",
             ),
         ),
-        _test("test_marks.py", "somebody_wrote_over"),
+        _test("store/test_marks.py", "somebody_wrote_over"),
     ),
     Mutant(
         "swap although there is no room for our tags",
-        (("model.py", "        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS", "        return False"),),
-        _test("test_marks.py", "ten_tags"),
+        (
+            (
+                "model/stored.py",
+                "        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS",
+                "        return False",
+            ),
+        ),
+        _test("store/test_marks.py", "ten_tags"),
     ),
     Mutant(
         "take an archive tier for readable",
-        (("store.py", ' or head.get("ArchiveStatus"):', ":"),),
-        _test("test_storage_classes.py", "thawed_without_days"),
+        (("store/answers.py", ' or head.get("ArchiveStatus"):', ":"),),
+        _test("store/test_storage_classes.py", "thawed_without_days"),
     ),
     Mutant(
         "do not see in a listing that a thaw is running",
-        (("store.py", '    if status.get("IsRestoreInProgress"):', "    if False:"),),
-        _test("test_storage_classes.py", "thaw_that_is_running"),
+        (("store/answers.py", '    if status.get("IsRestoreInProgress"):', "    if False:"),),
+        _test("store/test_storage_classes.py", "thaw_that_is_running"),
     ),
     Mutant(
         "begin no new session when Kaltura has ended it",
-        (("kaltura.py", """ or '"LOGOUT"' in str(error))""", ")"),),
-        _test("test_boundaries.py", "session_that_was_ended"),
+        (("kaltura/session.py", """ or '"LOGOUT"' in str(error))""", ")"),),
+        _test("rules/test_boundaries.py", "session_that_was_ended"),
     ),
     Mutant(
         "divide a library in another way than earlier versions",
         (("filters.py", "hashlib.sha256(same_id(entry_id)", "hashlib.sha512(same_id(entry_id)"),),
-        _test("test_boundaries.py", "share_of_the_library"),
+        _test("rules/test_boundaries.py", "share_of_the_library"),
     ),
     Mutant(
         "count an entry as old enough a second too late",
         (("plans.py", "if entry.created_at > options.now -", "if entry.created_at >= options.now -"),),
-        _test("test_boundaries.py", "old_enough"),
+        _test("rules/test_boundaries.py", "old_enough"),
     ),
     Mutant(
         "count an entry whose import failed as healthy",
@@ -348,167 +362,179 @@ MUTANTS = (
                 "state in HEALTHY and entry.status == EntryStatus.ERROR_CONVERTING:",
             ),
         ),
-        _test("test_boundaries.py", "in_error_is_not_healthy"),
+        _test("rules/test_boundaries.py", "in_error_is_not_healthy"),
     ),
     Mutant(
         "apply a plan to an object with another ETag",
-        (("planfile.py", " or now.etag != line.etag", ""),),
-        _test("test_boundaries.py", "each_fact_of_a_plan"),
+        (("review/drift.py", " or now.etag != line.etag", ""),),
+        _test("rules/test_boundaries.py", "each_fact_of_a_plan"),
     ),
     Mutant(
         "apply a plan to an object of another size",
-        (("planfile.py", "    elif now.size_bytes != line.stored_bytes or", "    elif"),),
-        _test("test_boundaries.py", "each_fact_of_a_plan"),
+        (("review/drift.py", "    elif now.size_bytes != line.stored_bytes or", "    elif"),),
+        _test("rules/test_boundaries.py", "each_fact_of_a_plan"),
     ),
     Mutant(
         "apply a plan to an original of another size",
-        (("planfile.py", "line.original and len(sizes) < 2:", "line.original:"),),
-        _test("test_boundaries.py", "each_fact_of_a_plan"),
+        (("review/drift.py", "line.original and len(sizes) < 2:", "line.original:"),),
+        _test("rules/test_boundaries.py", "each_fact_of_a_plan"),
     ),
     Mutant(
         "do more than the plan foresaw",
-        (("planfile.py", "    elif not changes and not _foreseen(", "    elif False and not _foreseen("),),
-        _test("test_boundaries.py", "each_fact_of_a_plan"),
+        (("review/drift.py", "    elif not changes and not _foreseen(", "    elif False and not _foreseen("),),
+        _test("rules/test_boundaries.py", "each_fact_of_a_plan"),
     ),
     Mutant(
         "take an incomplete answer of S3 for one",
-        (("store.py", "    if status < 300 and model.name in _NEEDED", "    if False and model.name in _NEEDED"),),
+        (
+            (
+                "store/errors.py",
+                "    if status < 300 and model.name in _NEEDED",
+                "    if False and model.name in _NEEDED",
+            ),
+        ),
         _walk("replace", "garbage"),
     ),
     Mutant(
         "call a copy the same although no evidence is recorded",
-        (("model.py", "        return _in_a_tag(self.etag) == proof.etag\n", "        return True\n"),),
-        _test("test_odd_s3.py", "overwrote_under_the_same_tags"),
+        (("model/stored.py", "        return _in_a_tag(self.etag) == proof.etag\n", "        return True\n"),),
+        _test("store/test_odd_s3.py", "overwrote_under_the_same_tags"),
     ),
     Mutant(
         "believe the tags of an overwritten object",
         (
             (
-                "model.py",
+                "model/stored.py",
                 "        if proof and self.crc64nvme and self.crc64nvme != proof.crc64nvme:",
                 "        if False:",
             ),
         ),
-        _test("test_odd_s3.py", "whose_copy_was_overwritten"),
+        _test("store/test_odd_s3.py", "whose_copy_was_overwritten"),
     ),
     Mutant(
         "tag a copy of which S3 shows nothing without reading it back",
         (
             (
-                "apply.py",
-                "        if self._own_sha256(work, stored, sent.sha256) == sent.sha256:\n",
-                "        if True:\n",
+                "apply/archive.py",
+                "    if own_sha256(tools, work, stored, sent.sha256) == sent.sha256:\n",
+                "    if True:\n",
             ),
         ),
-        _test("test_odd_s3.py", "flipped_bit and nothing"),
+        _test("store/test_odd_s3.py", "flipped_bit and nothing"),
     ),
     Mutant(
         "trust a checksum that the service only repeats",
-        (("store.py", "        if any(checksums_shown.values()) and not self._checks:", "        if False:"),),
-        _test("test_odd_s3.py", "flipped_bit and repeated"),
+        (("store/copies.py", "        if any(checksums_shown.values()) and not self._checks:", "        if False:"),),
+        _test("store/test_odd_s3.py", "flipped_bit and repeated"),
     ),
     Mutant(
         "take an ETag of guessed parts for a difference",
-        (("proof.py", " and stored.md5_etag and not found.etag_guessed:", ":"),),
-        _test("test_odd_s3.py", "guessed_part_size"),
+        (("apply/proof.py", " and stored.md5_etag and not found.etag_guessed:", ":"),),
+        _test("store/test_odd_s3.py", "guessed_part_size"),
     ),
     Mutant(
         "go on with a replacement whose copy went",
-        (("apply.py", "            elif work.hides and self._copy_went(work):", "            elif False:"),),
-        _test("test_odd_s3.py", "goes_while_kaltura_converts"),
+        (("apply/swap.py", "        elif work.hides and copy_went(tools, work):", "        elif False:"),),
+        _test("store/test_odd_s3.py", "goes_while_kaltura_converts"),
     ),
     Mutant(
         "archive what Kaltura's rounded size contradicts",
-        (("kaltura.py", "        agrees = not kb or", "        agrees = True or"),),
-        _test("test_damage.py", "rounded_size_contradicts"),
+        (("kaltura/files.py", "        agrees = not kb or", "        agrees = True or"),),
+        _test("journeys/test_damage.py", "rounded_size_contradicts"),
     ),
     Mutant(
         "believe half an answer when the original is read back",
-        (("kaltura.py", "size_bytes == original.size_bytes\n", "True\n"),),
-        _test("test_repair.py", "half_an_answer"),
+        (("kaltura/files.py", "size_bytes == original.size_bytes\n", "True\n"),),
+        _test("apply/test_repair.py", "half_an_answer"),
     ),
     Mutant(
         "replace before the day that a notice named",
-        (("plans.py", "options.now < _end_of(until)", "options.now < _end_of(until) - DAY_SECONDS"),),
-        _test("test_plans.py", "a_day_that_a_notice_named"),
+        (("reasons.py", "options.now < _end_of(until)", "options.now < _end_of(until) - DAY_SECONDS"),),
+        _test("rules/test_plans.py", "a_day_that_a_notice_named"),
     ),
     Mutant(
         "presign for the address that all regions once had",
-        (("store.py", '    context.pop("use_global_endpoint", None)\n', "    pass\n"),),
-        _test("test_addresses.py", "everything_goes_where"),
+        (("store/bucket.py", '    context.pop("use_global_endpoint", None)\n', "    pass\n"),),
+        _test("store/test_addresses.py", "everything_goes_where"),
     ),
     Mutant(
         "never give the quick way up",
-        (("direct.py", "        self._usable = self._usable and self._failures < MAX_FAILURES\n", ""),),
-        _test("test_addresses.py", "cannot_be_reached"),
+        (("transfer/direct.py", "        self._usable = self._usable and self._failures < MAX_FAILURES\n", ""),),
+        _test("store/test_addresses.py", "cannot_be_reached"),
     ),
     Mutant(
         "read without If-Match",
-        (("store.py", "Key=stored.key, IfMatch=etag, Range", "Key=stored.key, Range"),),
-        _test("test_odd_s3.py", "exchanged_between_two_reads"),
+        (("store/copies.py", "Key=stored.key, IfMatch=etag, Range", "Key=stored.key, Range"),),
+        _test("store/test_odd_s3.py", "exchanged_between_two_reads"),
     ),
     Mutant(
         "take a checksum of checksums for one of the object",
         (
             (
-                "store.py",
+                "store/answers.py",
                 '    return shown if kind == "FULL_OBJECT" or (not kind and not in_parts) else ""',
                 "    return shown",
             ),
         ),
-        _test("test_odd_s3.py", "checksum_of_checksums"),
+        _test("store/test_odd_s3.py", "checksum_of_checksums"),
     ),
     Mutant(
         "send more parts than S3 takes",
-        (("store.py", "max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))", "CHUNK_BYTES"),),
-        _test("test_odd_s3.py", "nine_thousand_parts"),
+        (("store/uploads.py", "max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))", "CHUNK_BYTES"),),
+        _test("store/test_odd_s3.py", "nine_thousand_parts"),
     ),
     Mutant(
         "complete an upload without telling the size of all",
-        (("store.py", 'ChecksumType="FULL_OBJECT", MpuObjectSize=found.size_bytes)', 'ChecksumType="FULL_OBJECT")'),),
-        _test("test_odd_s3.py", "whole_size_goes"),
+        (
+            (
+                "store/uploads.py",
+                'ChecksumType="FULL_OBJECT", MpuObjectSize=found.size_bytes)',
+                'ChecksumType="FULL_OBJECT")',
+            ),
+        ),
+        _test("store/test_odd_s3.py", "whole_size_goes"),
     ),
     Mutant(
         "guess the size of an only part",
-        (("store.py", "        if count == 1:\n", "        if False:\n"),),
-        _test("test_odd_s3.py", "one_part_is_known"),
+        (("store/copies.py", "        if count == 1:\n", "        if False:\n"),),
+        _test("store/test_odd_s3.py", "one_part_is_known"),
     ),
     Mutant(
         "do not keep what is displaced where no tag tells what it is",
         (
             (
-                "apply.py",
-                "        if holds_placeholder(work.facts):\n            return\n        key",
-                "        if holds_placeholder(work.facts) is not False:\n            return\n        key",
+                "apply/restore.py",
+                "    if holds_placeholder(work.facts):\n        return\n    key",
+                "    if holds_placeholder(work.facts) is not False:\n        return\n    key",
             ),
         ),
-        _test("test_cycle.py", "may_not_be_the_placeholder"),
+        _test("journeys/test_cycle.py", "may_not_be_the_placeholder"),
     ),
     Mutant(
         "leave rounded sizes to the listing",
         (("states.py", "        return exact or (about and not original.size_bytes)", "        return exact"),),
-        _test("test_states.py", "listing_is_not_enough"),
+        _test("rules/test_states.py", "listing_is_not_enough"),
     ),
     Mutant(
         "hand a copy known to be damaged to Kaltura by its URL",
         (("plans.py", '    if stored.spoiled and options.via == "url":', "    if False:"),),
-        _test("test_verify.py", "known_to_be_damaged"),
+        _test("apply/test_verify.py", "known_to_be_damaged"),
     ),
     Mutant(
         "hand a copy that was just found damaged to Kaltura by its URL",
-        (("apply.py", "            raise Refused(spoiled)\n", "            pass\n"),),
-        _test("test_verify.py", "found_damaged_in_the_last_moment"),
+        (("apply/guards.py", "        raise Refused(spoiled)\n", "        pass\n"),),
+        _test("apply/test_verify.py", "found_damaged_in_the_last_moment"),
     ),
     Mutant(
         "do not record that another video came in the placeholder's place",
         (
             (
-                "apply.py",
+                "apply/replace.py",
                 'set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")',
                 "set_tags(work.id)",
             ),
         ),
-        _test("test_second_link.py", "in_the_placeholders_stead"),
+        _test("apply/test_second_link.py", "in_the_placeholders_stead"),
     ),
     *_unguarded(),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
-from kaltura_archiver.sandbox.kaltura_records import TOKEN_FULL, Token, new_id
+from kaltura_archiver.sandbox.kaltura.records import TOKEN_FULL, Token, new_id
 from kaltura_archiver.sandbox.world import Sandbox
 
 # INTACT is ARCHIVED but for the certainty that s3copy adds: repair reads no original that it need not read.

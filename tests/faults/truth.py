@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, split_tags
-from kaltura_archiver.sandbox.kaltura_records import TOKEN_FULL, TOKEN_PARTIAL, TOKEN_PENDING
+from kaltura_archiver.sandbox.kaltura.records import TOKEN_FULL, TOKEN_PARTIAL, TOKEN_PENDING
 from kaltura_archiver.sandbox.world import Sandbox
 
 CATEGORIES = ("LOST", "CORRUPT", "EMPTY", "TAGLOST", "STUCK", "LEFT", "SECRET", "CRASH", "REPEAT")

@@ -30,7 +30,7 @@ from truth import CATEGORIES, GAP, LATENT, RACE, Truth, digest
 from zygote import HANGS_SECONDS, Run, Zygote
 
 from kaltura_archiver.sandbox.control import Request
-from kaltura_archiver.sandbox.kaltura_records import SWITCH_STEPS
+from kaltura_archiver.sandbox.kaltura.records import SWITCH_STEPS
 from kaltura_archiver.sandbox.world import Sandbox
 
 RERUNS = 4

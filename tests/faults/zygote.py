@@ -120,24 +120,30 @@ def _prepare() -> None:
     from botocore.loaders import create_loader
     from botocore.retries import standard
 
-    from kaltura_archiver import apply, cli, config, download, explain, kaltura, pacing, selection, store
+    from kaltura_archiver import cli, config, selection
+    from kaltura_archiver.apply import swap
+    from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.run import download, explain
+    from kaltura_archiver.run import run as acting
+    from kaltura_archiver.store import Store
+    from kaltura_archiver.transfer import pacing
 
     loader = functools.cache(create_loader)
     botocore.session.create_loader = loader
     standard.ExponentialBackoff.delay_amount = lambda self, context: 0.001
-    pause = kaltura.Kaltura._pause
-    kaltura.Kaltura._pause = lambda self, seconds: pause(self, min(seconds, 0.01))
-    apply.UNKNOWN_SECONDS = 1.0
+    pause = Kaltura._pause
+    Kaltura._pause = lambda self, seconds: pause(self, min(seconds, 0.01))
+    swap.UNKNOWN_SECONDS = 1.0
     pacing.FIRST_PAUSE_SECONDS = pacing.LONGEST_PAUSE_SECONDS = 0.001
     # Fills the caches of boto3, which every run would fill for itself.
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}
     os.environ |= {"AWS_BUCKET": "x", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "KALTURA_PARTNERID": "1"}
     settings = config.read_settings()
-    store.Store(settings, read_only=True)
-    kaltura.Kaltura(settings, read_only=True)._take_client()
-    _ = apply, download, explain, selection
+    Store(settings, read_only=True)
+    Kaltura(settings, read_only=True)._take_client()
+    _ = cli, download, explain, selection
     # Without the run lock: a run that is killed holds it for two minutes, and here another run comes at once.
-    cli._lock = lambda *_: _NoLock(others_are_over=True)
+    acting._lock = lambda *_: _NoLock(others_are_over=True)
 
 
 class _NoLock(contextlib.nullcontext):  # type: ignore[type-arg]
@@ -150,7 +156,7 @@ class _NoLock(contextlib.nullcontext):  # type: ignore[type-arg]
         self._over = others_are_over
 
     def others(self, *, ended: bool = False) -> Any:
-        from kaltura_archiver.lock import Runs
+        from kaltura_archiver.results import Runs
 
         return Runs(4e9, _Everybody()) if self._over else Runs(0.0, frozenset())
 
@@ -161,20 +167,29 @@ class _Everybody(frozenset[str]):
 
 
 def _patch(patch: Mapping[str, Any]) -> None:
-    from kaltura_archiver import cli, kaltura, store
+    from kaltura_archiver.kaltura import changes, files, wire
+    from kaltura_archiver.run import run as acting
+    from kaltura_archiver.store import bucket, copies, uploads
 
     if patch.get("beside"):
-        cli._lock = lambda *_: _NoLock(others_are_over=False)
+        acting._lock = lambda *_: _NoLock(others_are_over=False)
     if "file_bytes" in patch:  # as if the disk were full after so many
         resource.setrlimit(resource.RLIMIT_FSIZE, (patch["file_bytes"], resource.RLIM_INFINITY))
     if "part_bytes" in patch:
-        store.MAX_PUT_BYTES = store.CHUNK_BYTES = patch["part_bytes"]
-        kaltura.CHUNK_BYTES = patch["part_bytes"]
-        store.READ_BYTES = kaltura.READ_BYTES = patch["part_bytes"] // 2
+        for module, name in ((uploads, "MAX_PUT_BYTES"), (uploads, "CHUNK_BYTES"), (changes, "CHUNK_BYTES")):
+            _set(module, name, patch["part_bytes"])
+        _set(copies, "READ_BYTES", patch["part_bytes"] // 2)
     if "read_seconds" in patch:
-        kaltura.READ_SECONDS = patch["read_seconds"]
-        plain = store.Config
-        store.Config = lambda **options: plain(**(options | {"read_timeout": patch["read_seconds"]}))
+        for module in (wire, files):
+            _set(module, "READ_SECONDS", patch["read_seconds"])
+        plain = bucket.Config
+        bucket.Config = lambda **options: plain(**(options | {"read_timeout": patch["read_seconds"]}))
+
+
+def _set(module: Any, name: str, value: object) -> None:
+    """Patch what the module really has: anything else would be set in silence, and change nothing."""
+    getattr(module, name)
+    setattr(module, name, value)
 
 
 def _become(order: Mapping[str, Any]) -> NoReturn:

@@ -37,7 +37,7 @@ from KalturaClient.Plugins.ElasticSearch import (
 )
 
 from kaltura_archiver.sandbox.control import Control
-from kaltura_archiver.sandbox.kaltura import KalturaServer
+from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 
 AND, OR, NOT = 1, 2, 3
 EXACT, PARTIAL, STARTS, EXISTS, RANGE = 1, 2, 3, 4, 5

@@ -28,7 +28,7 @@ from KalturaClient.Plugins.Core import (
 )
 
 from kaltura_archiver.sandbox.control import Control
-from kaltura_archiver.sandbox.kaltura import Entry, KalturaServer
+from kaltura_archiver.sandbox.kaltura.server import Entry, KalturaServer
 
 READY, CONVERTING, QUEUED, IMPORTING, TEMP, ERROR = 2, 1, 0, 7, 5, -1
 NEW = b"the new content " * 100

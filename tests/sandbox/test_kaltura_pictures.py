@@ -1,4 +1,4 @@
-"""The sandbox's Kaltura held to what is known of pictures (kaltura_archiver.sandbox.kaltura_pictures)."""
+"""The sandbox's Kaltura held to what is known of pictures (kaltura_archiver.sandbox.kaltura.pictures)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import requests
 from KalturaClient.Plugins.Core import KalturaThumbAssetFilter
 from test_kaltura_content import client, code_of, resource, server, shared, upload  # noqa: F401 - fixtures
 
-from kaltura_archiver.sandbox.kaltura import KalturaServer
-from kaltura_archiver.sandbox.kaltura_pictures import DEFAULT_TAG, SLIDE, Picture
-from kaltura_archiver.sandbox.kaltura_records import Content
+from kaltura_archiver.sandbox.kaltura.pictures import DEFAULT_TAG, SLIDE, Picture
+from kaltura_archiver.sandbox.kaltura.records import Content
+from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 
 OLD, NEW = b"the old content " * 50, b"the new content " * 100
 

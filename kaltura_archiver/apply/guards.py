@@ -1,0 +1,158 @@
+"""What must still be as it was planned on, looked at just before a step that needs it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
+
+from kaltura_archiver.apply.proof import Verdict
+from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
+from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Identity, StoredObject, normalised_tags
+from kaltura_archiver.plans import CROWDED
+from kaltura_archiver.reasons import unnoticed
+from kaltura_archiver.states import holds_placeholder, identify
+from kaltura_archiver.steps import Step
+from kaltura_archiver.transfer.streams import Fingerprint, Piece
+
+log = logging.getLogger(__name__)
+
+
+def _frozen_again(stored: StoredObject) -> Waiting:
+    return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
+
+
+def _whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> str:
+    """By what a stored copy that was read is known to be whole; EntryFailed or Refused if it is not known to be."""
+    if verdict.identity is Identity.DIFFERENT:
+        raise EntryFailed(f"MISMATCH: the stored copy is damaged: {verdict.how}{hint}")
+    if verdict.identity is not Identity.SAME:
+        raise Refused(f"read, but there is nothing to compare it with: {verdict.how}; sha256 {found.sha256}")
+    return f"{verdict.how}, {found.size_bytes} bytes, sha256 {found.sha256}"
+
+
+def while_current(tools: Tools, original: FlavorAsset, pieces: Iterable[Piece]) -> Generator[Piece, None, None]:
+    """The pieces, and at their end, before anything is stored, the check that they are still the original."""
+    yield from pieces
+    require_current(tools, original)
+
+
+def require_current(
+    tools: Tools, original: FlavorAsset, flavors: tuple[FlavorAsset, ...] | None = None, *, linked_again: bool = False
+) -> None:
+    """Raise Changed unless this is still the original, among `flavors` if those were read just now.
+
+    `linked_again` says that it came by a replacement of ours: then the server may have linked its file once more.
+    """
+    if flavors is None:
+        flavors = tools.kaltura.flavors([original.entry_id])[original.entry_id]
+    now = Facts(Entry(original.entry_id), flavors).original
+    if now is not None and linked_again and now.linked_again(original):
+        original = now
+    if now is None or now.content_id != original.content_id or not now.status.ready:
+        raise Changed(
+            f"the original of {original.entry_id} was replaced or removed meanwhile "
+            f"({original.content_id}, now {now.content_id if now else 'none'}); run the command again"
+        )
+
+
+def require_stored(tools: Tools, work: InHand) -> StoredObject:
+    """The stored copy, if it is still what was planned on; Changed otherwise."""
+    stored = tools.store.head(work.id)
+    if stored is None or not same_object(stored, work.stored):
+        raise Changed(f"the stored copy of {work.id} changed meanwhile")
+    return stored
+
+
+def require_sound(tools: Tools, work: InHand) -> None:
+    """As `_require_stored`, for who hands on bytes that nobody will look at."""
+    stored = require_stored(tools, work)
+    if stored.availability is not Availability.READABLE:
+        raise _frozen_again(stored)
+    if spoiled := stored.spoiled:
+        raise Refused(spoiled)
+
+
+def check_copy(tools: Tools, work: InHand) -> None:
+    stored = require_stored(tools, work)
+    original = work.facts.original
+    if original is None or not original.status.ready or holds_placeholder(work.facts):
+        return
+    if identify(original, stored)[0] is not Identity.SAME:
+        raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")
+    if stored.crowded:
+        raise Refused(CROWDED)
+
+
+def same_object(now: StoredObject, then: StoredObject) -> bool:
+    """Whether an object is the one that it was, by what S3 itself keeps about it."""
+    return (now.size_bytes, now.etag, now.crc64nvme) == (then.size_bytes, then.etag, then.crc64nvme)
+
+
+def require_unchanged(tools: Tools, work: InHand) -> Entry:
+    """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
+    planned = work.facts.entry
+    entry, flavors, _, placings = tools.kaltura.look(work.id, categories=tools.kept_by_category)
+    if entry is None or entry.recycled:
+        raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
+    if entry.replacement_running:
+        raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
+    now, before = normalised_tags(entry.tags), normalised_tags(planned.tags)
+    own = work.own_tags
+    if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
+        raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
+    if work.hides and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
+        raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
+    begun_before = work.facts.original is None or not work.facts.original.status.ready
+    if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options)):
+        raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
+    if work.facts.original is not None:
+        if work.facts.original.status.ready:
+            require_current(tools, work.facts.original, flavors)
+    elif Facts(entry, flavors).original is not None:
+        raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
+    return entry
+
+
+def new_original_of(tools: Tools, work: InHand) -> FlavorAsset | None:
+    """The entry's original if it is another one than was planned on."""
+    now = Facts(work.facts.entry, tools.kaltura.flavors([work.id])[work.id]).original
+    before = work.facts.original
+    if now is None or before is None:
+        return now
+    # An asset that was not READY may be used again for the new content (kaltura-api 10.4).
+    other = now.content_id != before.content_id or (now.status.ready and not before.status.ready)
+    return now if other else None
+
+
+def still_proven(tools: Tools, work: InHand) -> Callable[[tuple[FlavorAsset, ...]], None] | None:
+    """What is to be asked of the flavors at the moment of a tag that says what was proven of the original."""
+    proven, brought = work.proven, Step.PUT_ORIGINAL in work.steps
+    return (lambda flavors: require_current(tools, proven, flavors, linked_again=brought)) if proven else None
+
+
+def require_way(tools: Tools) -> None:
+    """Raise Refused where Kaltura has said that it cannot replace content, and deleting it first is not allowed."""
+    if tools.no_replacement and not tools.options.allow_in_place:
+        raise Refused(
+            "this Kaltura account cannot replace content (FEATURE_ENTRY_REPLACEMENT is off); ask Kaltura to "
+            "switch it on, or use --allow-in-place, which leaves the entry without video while it converts"
+        )
+
+
+def require_token(tools: Tools, work: InHand) -> None:
+    """Raise Changed unless the content that is to be put in is still in its token: nothing is deleted before."""
+    size = work.placeholder.size_bytes if work.placeholder else work.stored.size_bytes
+    if work.token and not tools.kaltura.is_full(work.token, size):
+        raise Changed(f"what was uploaded for {work.id} is gone from Kaltura; nothing was deleted")
+
+
+def copy_went(tools: Tools, work: InHand) -> bool:
+    """Whether the stored copy is not there any more as it was; False, with a warning, if S3 does not tell."""
+    try:
+        stored = tools.store.head(work.id, with_tags=False)
+    except StoreError as error:
+        log.warning("the stored copy of %s cannot be looked at while Kaltura converts: %s", work.id, error)
+        return False
+    return stored is None or not same_object(stored, work.stored)

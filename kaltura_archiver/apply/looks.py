@@ -1,0 +1,54 @@
+"""Looks at an entry, all of it, and at nothing but what a step has to know just before it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from kaltura_archiver.apply.reading import with_original_read, with_source
+from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.errors import Gone, Waiting
+from kaltura_archiver.model import Entry, Facts, FlavorAsset
+from kaltura_archiver.states import holds_placeholder
+
+
+def facts_of_entry(tools: Tools, entry_id: str) -> Facts:
+    """Everything about one entry, read now. Raises Gone if there is no such entry."""
+    return look_at(tools, entry_id, children=False, categories=True)[0]
+
+
+def look_at(tools: Tools, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, int]:
+    """The facts and, where asked for, how many further streams the entry has."""
+    usual_tags = tools.kaltura.usual_tags() if tools.command.swaps else None
+    entry, flavors, count, placings = tools.kaltura.look(entry_id, children=children, categories=categories)
+    if entry is None:
+        raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
+    # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
+    facts = tools.placeholders.facts(entry, flavors, tools.store.head(entry.id), placings)
+    facts = with_source(tools.kaltura, tools.store, replace(facts, usual_tags=usual_tags))
+    return with_original_read(tools.kaltura, facts), count
+
+
+def next_look(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> tuple[Entry | None, Entry | None]:
+    """The entry, and the temporary one of its replacement, as they are at the next look at all that convert."""
+    if time.monotonic() >= deadline:
+        raise Waiting(f"the conversion of {work.id} is not finished after --timeout; run the command again later")
+    ids = [work.id, *filter(None, [entry.replacing_entry_id if entry else ""])]
+    with tools.room.waiting():
+        found = tools.conversions.look(*ids, deadline=deadline)
+    return found[0], found[1] if len(found) > 1 else None
+
+
+def source_of_replacement(tools: Tools, entry: Entry) -> FlavorAsset | None:
+    """The new original that a replacement in progress is going to put in."""
+    temporary = entry.replacing_entry_id
+    return Facts(entry, tools.kaltura.flavors([temporary])[temporary]).original if temporary else None
+
+
+def placeholder_comes(tools: Tools, entry_id: str) -> bool:
+    """Whether the placeholder is in place or on its way, by another run: then the tag flavors_deleted is right."""
+    facts = facts_of_entry(tools, entry_id)
+    if not facts.entry.replacing_entry_id:
+        return holds_placeholder(facts) is True
+    source = source_of_replacement(tools, facts.entry)
+    return source is not None and source.size_bytes in facts.placeholder_sizes

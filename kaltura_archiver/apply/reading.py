@@ -1,0 +1,55 @@
+"""What has to be read besides, before anything is concluded of an entry."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kaltura_archiver.clones import needs_source
+from kaltura_archiver.errors import EntryFailed, KalturaError
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.model import Facts
+from kaltura_archiver.states import to_be_read
+
+if TYPE_CHECKING:
+    from kaltura_archiver.store import Store
+
+
+def with_original_read(kaltura: Kaltura, facts: Facts) -> Facts:
+    """The facts, with the SHA-256 of an original that has a placeholder's size and is not recorded as one.
+
+    A version says nothing of that: the server raises it by itself, and may put a placeholder over somebody's video
+    (kaltura-api 10.16). Where the original cannot be read, `unread` says why, and it is not known what it is.
+    """
+    original = facts.original
+    if original is None or not to_be_read(facts):
+        return facts
+    digest = hashlib.sha256()
+    try:
+        _, pieces = kaltura.content(original)
+        for piece in pieces:
+            digest.update(piece)
+    except (KalturaError, EntryFailed) as error:
+        return replace(facts, unread=str(error))
+    return replace(facts, original_sha256=digest.hexdigest())
+
+
+# A clone of a clone names that one; so many are followed.
+MAX_ROOTS = 5
+_ID = re.compile(r"[01]_[A-Za-z0-9]{1,30}")
+
+
+def with_source(kaltura: Kaltura, store: Store, facts: Facts) -> Facts:
+    """The facts, with the stored copy of what the entry is a clone of, where it needs that."""
+    if not needs_source(facts):
+        return facts
+    seen, source_id = {facts.entry.id}, facts.entry.source_id
+    while _ID.fullmatch(source_id) and source_id not in seen and len(seen) <= MAX_ROOTS:
+        if found := store.head(source_id):
+            return replace(facts, source=found)
+        seen.add(source_id)
+        entry = kaltura.entry(source_id)
+        source_id = entry.source_id if entry else ""
+    return facts

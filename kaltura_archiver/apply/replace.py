@@ -1,0 +1,55 @@
+"""Replace: put the placeholder in the place of the original."""
+
+from __future__ import annotations
+
+from kaltura_archiver import pictures
+from kaltura_archiver.apply.guards import check_copy, require_way, same_object
+from kaltura_archiver.apply.marks import _next_version, record_placeholder
+from kaltura_archiver.apply.settings import set_settings_again
+from kaltura_archiver.apply.swap import settled_original, swap
+from kaltura_archiver.apply.tags import keep_tags
+from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.apply.upload import begin_conversion, upload_content
+from kaltura_archiver.errors import Changed, EntryFailed
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG
+
+
+def upload_placeholder(tools: Tools, work: InHand) -> None:
+    placeholder = tools.placeholders.chosen(work.facts)
+    if placeholder is None:
+        raise EntryFailed("there is no placeholder video: set PLACEHOLDER_VIDEO")
+    require_way(tools)
+    begin_conversion(tools, work)
+    name = f"{tools.token_prefix}{work.id}{placeholder.path.suffix or '.mp4'}"
+    pieces = tools.kaltura.paced(placeholder.pieces())
+    work.placeholder = placeholder
+    work.token = upload_content(tools, name, placeholder.size_bytes, pieces)
+
+
+def put_placeholder(tools: Tools, work: InHand) -> None:
+    placeholder = work.placeholder
+    assert placeholder is not None  # noqa: S101 - uploaded by the step before
+    before, work.hides, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
+    new = swap(tools, work, work.token, lambda: check_copy(tools, work))
+    stored = tools.store.head(work.id, with_tags=False)
+    if stored is None or not same_object(stored, work.stored):
+        raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
+    if new.size_bytes not in (None, placeholder.size_bytes):
+        # Whatever this is, it is not ours: the state is to say `diverged`, and a placeholder that comes late over
+        # it is to be told from one that took the original's place.
+        tools.store.set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")
+        raise Changed(
+            f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
+            f"{placeholder.size_bytes}: was another video uploaded meanwhile?"
+        )
+    picture = pictures.unknown(work.facts)
+    record_placeholder(tools, work, new, placeholder.sha256, placeholder.size_bytes, picture=picture)
+    try:
+        settled_original(tools, work, new)
+    finally:
+        keep_tags(tools, work, work.tags_seen, ARCHIVED_TAG, REPLACED_TAG)
+    if before:
+        work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - placeholder.size_bytes
+    work.bytes_moved += placeholder.size_bytes
+    work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
+    set_settings_again(tools, work)

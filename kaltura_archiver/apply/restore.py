@@ -1,0 +1,158 @@
+"""Restore: bring the original back from S3, and read it once more."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from kaltura_archiver.apply.archive import proof_of_copy, record_copy
+from kaltura_archiver.apply.guards import _frozen_again, require_current, require_sound, require_way, while_current
+from kaltura_archiver.apply.marks import _placeholder_tag
+from kaltura_archiver.apply.pictures import note_picture
+from kaltura_archiver.apply.settings import set_settings_again
+from kaltura_archiver.apply.swap import settled_original, swap
+from kaltura_archiver.apply.thaw import keep_thawed
+from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools
+from kaltura_archiver.apply.upload import begin_conversion, proven_pieces, upload_content
+from kaltura_archiver.errors import EntryFailed, StoreError
+from kaltura_archiver.model import DISPLACED_PREFIX, REPLACED_TAG, Evidence, FlavorAsset, Proof, StoredObject, iso_time
+from kaltura_archiver.states import holds_placeholder
+from kaltura_archiver.steps import Command, Step
+from kaltura_archiver.transfer.streams import fingerprint, first_bytes
+
+log = logging.getLogger(__name__)
+
+
+def put_original(tools: Tools, work: InHand) -> None:
+    stored = work.stored
+    require_way(tools)
+    keep_thawed(tools, work)
+    begin_conversion(tools, work)
+    work.sent_bytes = stored.size_bytes
+    keep_displaced(tools, work)
+    note_picture(tools, work)
+    if tools.options.via == "url":
+        url = url_for_kaltura(tools, work)
+        new = swap(tools, work, url, lambda: require_sound(tools, work))
+        found = None
+    else:
+        taken = tools.store.fingerprinter(stored, own=True)
+        pieces = proven_pieces(tools, taken, stored, tools.store.read(stored))
+        try:
+            # The extension is taken from the posted name; a name without one leaves none (real-kaltura U28).
+            name = f"{tools.token_prefix}{work.id}.{extension(stored)}".removesuffix(".")
+            work.token = upload_content(tools, name, stored.size_bytes, pieces)
+        except StoreError as error:
+            if error.code == "InvalidObjectState":
+                raise _frozen_again(stored) from error
+            raise
+        work.bytes_moved += stored.size_bytes
+        found = taken.result()
+        new = swap(tools, work, work.token, lambda: None)
+    if new.size_bytes not in (None, stored.size_bytes):
+        if found is None and (beginning := beginning_of(tools, new, stored)):
+            # What we had put there is no original: the next restore may replace it.
+            tools.store.set_tags(work.id, placeholder=_placeholder_tag(new.content_id, *beginning))
+            raise EntryFailed(
+                f"Kaltura fetched only {new.size_bytes} of {stored.size_bytes} bytes and took them for the whole "
+                "video; run restore again"
+            )
+        raise EntryFailed(
+            f"the new original has {new.size_bytes} bytes, the stored copy {stored.size_bytes}: Kaltura re-encoded "
+            f"it (see the conversion profile), or another video was uploaded; the stored copy and the tag "
+            f"{REPLACED_TAG} stay"
+        )
+    first, new = new, settled_original(tools, work, new)
+    # By the version that the swap gave it: the next one is told from that.
+    put = partial(dict[str, Any], flavor=first.content_id, placeholder=None, replaced_at=None, thaw=None)
+    if found is None:
+        tools.store.set_tags(work.id, **put(restored_at=iso_time(time.time())))
+        work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
+        set_settings_again(tools, work)
+        return
+    with tools.transfers:
+        _, pieces = tools.kaltura.content(new)
+        in_kaltura = fingerprint(pieces)
+    if in_kaltura.sha256 != found.sha256:
+        # What we put there is no original: the next restore may replace it.
+        what = _placeholder_tag(first.content_id, in_kaltura.sha256, in_kaltura.size_bytes)
+        tools.store.set_tags(work.id, placeholder=what)
+        raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
+    require_current(tools, new, linked_again=True)
+    proof = Proof.of(Evidence.READ, found.crc64nvme, stored.etag)
+    record_copy(tools, work, new, found, proof, **put(restored_at=iso_time(time.time())))
+    work.notes.append(f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}")
+    set_settings_again(tools, work)
+
+
+def record_return(tools: Tools, work: InHand) -> None:
+    """Record when the original came back, of a restore that was cut before it could: that counts as a play.
+
+    For repair it may also be a replacement that was cut before its swap; then nothing tells of another original.
+    """
+    came_back = tools.command is Command.RESTORE or Step.PROVE in work.steps or work.stored.placeholder
+    if came_back and work.stored.restored_at is None:
+        tools.store.set_tags(work.id, restored_at=iso_time(time.time()), placeholder=None, replaced_at=None)
+
+
+def url_for_kaltura(tools: Tools, work: InHand) -> str:
+    """A URL by which Kaltura can fetch the stored copy, until its job is over."""
+    wanted = min(max(tools.options.timeout_seconds, MIN_URL_SECONDS), MAX_URL_SECONDS)
+    url, seconds = tools.store.presign(work.id, wanted)
+    if seconds < int(wanted):
+        log.warning(
+            "entry %s: the URL for Kaltura is good for %d minutes only: then the AWS credentials of this run end; "
+            "credentials that last longer, or --via upload, do better",
+            work.id,
+            seconds // 60,
+        )
+    return url
+
+
+def beginning_of(tools: Tools, cut: FlavorAsset, stored: StoredObject) -> tuple[str, int] | None:
+    """SHA-256 and size of an original that is the beginning of the stored copy: then it is nobody's newer video."""
+    if not 0 < (cut.size_bytes or 0) < stored.size_bytes:
+        return None
+    with tools.transfers:
+        read = fingerprint(tools.kaltura.content(cut)[1])
+        start = fingerprint(first_bytes(tools.store.read(stored), read.size_bytes))
+    return (read.sha256, read.size_bytes) if read.sha256 == start.sha256 else None
+
+
+def keep_displaced(tools: Tools, work: InHand) -> None:
+    """Keep a copy of what a restore displaces, unless it is known to be the placeholder.
+
+    Old archives do not record their placeholder, and somebody may have uploaded over it: nothing unproven is lost.
+    """
+    original = work.facts.original
+    if original is None or not original.status.ready:
+        return
+    if holds_placeholder(work.facts):
+        return
+    key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
+    kept = tools.store.head(key, with_tags=False)
+    with tools.transfers:
+        size, pieces = tools.kaltura.content(original)
+        with closing(while_current(tools, original, pieces)) as current:
+            if kept:  # by a run that was cut: it is looked at like any other
+                found = fingerprint(current, tools.store.fingerprinter(kept))
+            else:
+                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
+                found = tools.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
+                work.bytes_moved += size
+    proof_of_copy(tools, work, key, found)
+    work.notes.append(f"what was in its place is kept as {key}")
+
+
+def extension(stored: StoredObject) -> str:
+    """The file name extension of a stored original: Kaltura's own, or empty where it had none (Kaltura's noex).
+
+    Of objects that do not tell, it is mp4, as the old tool assumed.
+    """
+    if "entry-id" not in stored.metadata:
+        return "mp4"
+    ext = stored.metadata.get("file-ext", "")
+    return ext if ext.isalnum() and ext != "noex" else ""

@@ -1,0 +1,281 @@
+"""Brings entries to where a command wants them: looks, plans, and does the steps; the gate of a dry run is here."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import UTC, datetime
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from kaltura_archiver.apply.guards import _whole
+from kaltura_archiver.apply.looks import facts_of_entry, look_at, placeholder_comes
+from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
+from kaltura_archiver.apply.steps import STEPS
+from kaltura_archiver.apply.tools import InHand, Tools, line
+from kaltura_archiver.apply.upload import end_conversion
+from kaltura_archiver.apply.verify import own_verdict
+from kaltura_archiver.errors import ArchiverError, Gone, Refused, ServiceError, Stopped, Waiting
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.kaltura.changes import TOKEN_PREFIX
+from kaltura_archiver.model import REPLACED_TAG, Facts, Outcome
+from kaltura_archiver.placeholders import Placeholders
+from kaltura_archiver.plans import plan_for
+from kaltura_archiver.results import Result, Review, Traffic
+from kaltura_archiver.states import settles_in
+from kaltura_archiver.steps import Command, Options, Plan, Step
+from kaltura_archiver.store import Store
+
+if TYPE_CHECKING:
+    from kaltura_archiver.results import Runs
+
+
+log = logging.getLogger(__name__)
+# How often a finished wait may turn out to need another plan (a replacement found in progress, then settled).
+MAX_PLANS = 4
+# With the run that made it since version 1.3.
+_TOKEN_NAME = re.compile(rf"{TOKEN_PREFIX}(?:(?P<run>[0-9a-f]{{8}})-)?(?P<entry>\w+)(?:\.\w+)?$")
+
+
+class Runner:
+    """Brings entries to where a command wants them; safe to be called for many entries at a time."""
+
+    def __init__(
+        self,
+        kaltura: Kaltura,
+        store: Store,
+        command: Command,
+        options: Options,
+        *,
+        placeholders: Placeholders,
+        poll_seconds: float,
+        settle_seconds: float,
+        stop: threading.Event,
+        review: Review | None = None,
+        room: Room | None = None,
+        transfers: AbstractContextManager[object] | None = None,
+        run: str = "",
+    ) -> None:
+        """`run` is the id in the names of what it makes. `transfers` is entered for the time of each transfer;
+        `room` is for who calls `one` instead of `run`.
+        """
+        self.kaltura, self.store, self.placeholders, self.options = kaltura, store, placeholders, options
+        self.command = command
+        self._review = review
+        self._tools = Tools(
+            kaltura, store, command, options, placeholders, poll_seconds, settle_seconds, stop,
+            token_prefix=f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX,
+            kept_by_category=command.heeds_keep and bool(options.keep.categories),
+            room=room or Room(1, options.max_converting, stop),
+            transfers=transfers or nullcontext(),
+            # Each entry perhaps with the temporary one of its replacement.
+            conversions=Conversions(partial(kaltura.entries, size=2 * LOOK_BATCH), poll_seconds, stop),
+        )  # fmt: skip
+
+    def run(self, entry_ids: Iterable[str], workers: int) -> Generator[Result, None, None]:
+        """Results as they come; after `stop` is set no further entry is begun.
+
+        At most `workers` entries are worked on, and beside them at most `max_converting` wait for a conversion, and as
+        many for its end to settle.
+        """
+        waiting = iter(entry_ids)
+        self._tools.room = Room(workers, self.options.max_converting, self._tools.stop)
+        news: SimpleQueue[Future[Result] | None] = SimpleQueue()  # a result, or that a place has become free
+        self._tools.room.on_freed(partial(news.put, None))
+        with ThreadPoolExecutor(2 * (workers + self.options.max_converting), thread_name_prefix="entry") as pool:
+            running = 0
+            try:
+                entry_id = next(waiting, None)
+                while True:
+                    while entry_id is not None and not self._tools.stop.is_set() and self._tools.room.begin():
+                        pool.submit(self._in_its_place, entry_id).add_done_callback(news.put)
+                        running += 1
+                        entry_id = next(waiting, None)
+                    if not running:
+                        return
+                    if future := news.get():
+                        running -= 1
+                        yield future.result()
+            except BaseException:
+                self._tools.stop.set()
+                raise
+
+    def _in_its_place(self, entry_id: str) -> Result:
+        try:
+            return self.one(entry_id)
+        finally:
+            self._tools.room.end()
+
+    def remove_leftovers(self, entry_ids: Iterable[str], known: Callable[[], Runs]) -> None:
+        """Remove what runs that are over have left of these entries: multipart uploads, upload tokens never used.
+
+        `known` looks which runs those are. What may be another run's is told, and left. Anything that fails here is
+        told and does no harm.
+        """
+        ids = frozenset(entry_ids)
+        try:
+            runs = known()
+            if self.command in (Command.S3COPY, Command.RESTORE):  # restore may keep a displaced copy
+                uploads, left = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(max(runs.began, 0), UTC))
+                if uploads:
+                    log.info("removed %d multipart uploads that an interrupted run had left", uploads)
+                if left:
+                    log.info("%d multipart uploads stay: they may be those of a run that is alive", left)
+            if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
+                self._remove_tokens(ids, runs)
+        except ServiceError as error:
+            log.warning("could not look for what interrupted runs have left: %s", error)
+
+    def _remove_tokens(self, ids: frozenset[str], runs: Runs) -> None:
+        for token_id, name in self.kaltura.unused_tokens():
+            made = _TOKEN_NAME.match(name)
+            if not made or made["entry"] not in ids:
+                continue
+            if made["run"] in runs.over:
+                self.kaltura.delete_token(token_id)
+                log.info("removed the upload token %s that an interrupted run had left", token_id)
+            else:
+                log.info("upload token %s stays: nothing tells that run %s is over", token_id, made["run"] or "unknown")
+
+    def one(self, entry_id: str) -> Result:
+        """Do the command's work on one entry. Never raises for what is wrong with one entry."""
+        work: InHand | None = None
+        state, cause = "", None
+        outcome, detail, settled = Outcome.FAILED, "", False
+        try:
+            for _ in range(MAX_PLANS):
+                facts, plan = self._plan(entry_id)
+                entry_id = facts.entry.id  # the true one, however it was spelled
+                if self._waited_to_settle(facts, plan):
+                    facts, plan = self._plan(entry_id)
+                state, cause = state or plan.state, plan.cause
+                moved = work.bytes_moved if work else 0
+                work = InHand(facts, plan.steps, bytes_moved=moved)
+                try:
+                    outcome, detail = self._carry_out(plan, work)
+                finally:
+                    end_conversion(self._tools, work)
+                again = Step.SETTLE in plan.steps
+                # What a clone is restored from it has only now.
+                again = again or (Step.COPY_SOURCE in plan.steps and self.command is Command.RESTORE)
+                if not again or outcome is not Outcome.DONE:
+                    break
+                settled = True
+            if settled and outcome is Outcome.ALREADY:
+                outcome = Outcome.DONE
+        except Gone as error:
+            outcome, detail = Outcome.DRIFTED if self._review else Outcome.FAILED, str(error)
+        except Stopped:
+            outcome, detail = Outcome.INTERRUPTED, "interrupted; run the command again to go on"
+        except Waiting as error:
+            outcome, detail = Outcome.WAITING, str(error)
+        except Refused as error:
+            outcome, detail, cause = Outcome.REFUSED, str(error), error.cause
+        except ArchiverError as error:
+            outcome, detail = Outcome.FAILED, str(error)
+        except Exception as error:
+            # One entry's surprise must not end the run for the others.
+            log.debug("unexpected", exc_info=True)
+            outcome, detail = Outcome.FAILED, f"unexpected {type(error).__name__}: {error}"
+        if work is not None and not self.options.dry_run:
+            self._clean_up(work)
+        level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+        text = detail if outcome is Outcome.WOULD else f"{outcome}: {detail}"
+        line(self._tools, level, "entry", entry_id, text, outcome=outcome.value)
+        if work is None:
+            return Result(entry_id, state, outcome, detail, ended_at=time.time())
+        return Result(
+            entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time(),
+            cause,
+        )  # fmt: skip
+
+    def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
+        """Tell of an entry that is not begun, since it is not what the plan was made for."""
+        line(self._tools, logging.WARNING, "entry", entry_id, f"drifted: {why}", outcome=Outcome.DRIFTED.value)
+        return Result(entry_id, state, Outcome.DRIFTED, why, facts=facts, ended_at=time.time())
+
+    def traffic(self) -> Traffic:
+        """What was asked of the services so far."""
+        kaltura, store = self.kaltura.pace, self.store.pace
+        return Traffic(kaltura.calls, store.calls, kaltura.retries + store.retries)
+
+    @property
+    def converting(self) -> int:
+        """How many entries Kaltura is converting for this run."""
+        return self._tools.room.converting
+
+    def facts(self, entry_id: str) -> Facts:
+        """Everything about one entry, read now. Raises Gone if there is no such entry."""
+        return facts_of_entry(self._tools, entry_id)
+
+    def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
+        # Most entries that these two are given are swapped, few of repair's are.
+        asked = self.command in (Command.REPLACE, Command.RESTORE)
+        categories = self._tools.kept_by_category or self.placeholders.by_category
+        facts, children = look_at(self._tools, entry_id, children=asked, categories=categories)
+        plan = plan_for(self.command, facts, self.options, children=children)
+        if not asked and any(step.destroys for step in plan.steps):
+            number = self.kaltura.children([facts.entry.id])[facts.entry.id]
+            plan = plan_for(self.command, facts, self.options, children=number)
+        return facts, self._review(facts, plan) if self._review else plan
+
+    def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
+        """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.
+
+        Raises Waiting where that would take too long for a run.
+        """
+        if self.options.dry_run or not any(step.destroys for step in plan.steps):
+            return False
+        left = settles_in(facts, self.kaltura.now(), self._tools.settle_seconds)
+        if left > self._tools.settle_seconds:
+            raise Waiting(
+                f"Kaltura has not ended the last replacement of {facts.entry.id} yet: its original will be set once "
+                "more; run the command again later"
+            )
+        if left > 0:
+            with self._tools.room.waiting():
+                if self._tools.stop.wait(left):
+                    raise Stopped("asked to stop")
+        return left > 0
+
+    def _carry_out(self, plan: Plan, work: InHand) -> tuple[Outcome, str]:
+        if not plan.steps:
+            return plan.outcome, plan.reason
+        if self.options.dry_run:  # the gate: nowhere else is this asked
+            return Outcome.WOULD, self._foretold(plan, work)
+        for step in plan.steps:
+            if self._tools.stop.is_set():
+                raise Stopped("asked to stop")
+            line(self._tools, logging.DEBUG, "step", work.id, step.value)
+            STEPS[step](self._tools, work)
+        if Step.THAW in plan.steps:
+            return Outcome.WAITING, "; ".join(work.notes)
+        return Outcome.DONE, "; ".join(work.notes)
+
+    def _foretold(self, plan: Plan, work: InHand) -> str:
+        """What would be done. A copy that would be read back is read: that changes nothing, and nothing else tells what
+        would be recorded. Raises what the reading itself raises.
+        """
+        if Step.READ_BACK not in plan.steps:
+            return plan.describe()
+        found, verdict = own_verdict(self._tools, work)
+        hint = "; --no-dry-run marks it, so that nothing rests on it"
+        return f"would record that it is whole: {_whole(found, verdict, hint=hint)}"
+
+    def _clean_up(self, work: InHand) -> None:
+        """Remove what an entry that did not get through has left: its upload token, and a tag set too early."""
+        with suppress(ArchiverError):
+            if work.token and not work.token_used:
+                self.kaltura.delete_token(work.token)
+        if work.token and REPLACED_TAG in work.own_tags and not work.begun:
+            try:
+                if not placeholder_comes(self._tools, work.id):
+                    self.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+            except ArchiverError as error:
+                log.warning("entry %s keeps the tag %s for now: %s", work.id, REPLACED_TAG, error)

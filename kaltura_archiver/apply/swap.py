@@ -1,0 +1,199 @@
+"""The swap: new content takes the place of the original. What is not certain is read, never repeated."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from kaltura_archiver.apply.guards import copy_went, new_original_of, require_unchanged
+from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
+from kaltura_archiver.apply.looks import facts_of_entry, next_look, source_of_replacement
+from kaltura_archiver.apply.marks import _placeholder_tag, record_placeholder
+from kaltura_archiver.apply.settings import set_settings_again
+from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.apply.upload import begin_conversion, end_conversion
+from kaltura_archiver.errors import Cancelled, Changed, EntryFailed, KalturaError, Waiting
+from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN
+from kaltura_archiver.model import Entry, EntryStatus, Facts, FlavorAsset, ReplacementStatus
+from kaltura_archiver.states import holds_placeholder
+
+log = logging.getLogger(__name__)
+# For so long it is tried to learn whether a replacement has begun whose call failed.
+UNKNOWN_SECONDS = 60.0
+
+
+def swap(tools: Tools, work: InHand, resource: str, last_check: Callable[[], object]) -> FlavorAsset:
+    """Put the content of `resource` in the place of the original; returns the new original, READY.
+
+    The old content plays until the new is ready. Whatever is not certain is read, never repeated (kaltura-api 5.3).
+    """
+    deadline = time.monotonic() + tools.options.timeout_seconds
+    last_check()
+    # The last look of all, so that nobody's change comes between it and the call.
+    entry = require_unchanged(tools, work)
+    original = work.facts.original
+    if entry.status == EntryStatus.NO_CONTENT and (original is None or not original.status.ready):
+        return fill_entry(tools, work, resource, deadline)
+    if tools.no_replacement:
+        return replace_in_place(tools, work, resource, last_check, deadline)
+    work.token_used = work.begun = True
+    seen: Entry | None
+    try:
+        seen = tools.kaltura.update_content(work.id, resource)
+    except KalturaError as error:
+        if error.code == FEATURE_FORBIDDEN:
+            tools.no_replacement = True
+            work.token_used = work.begun = False
+            return replace_in_place(tools, work, resource, last_check, deadline)
+        if error.code == ALREADY_REPLACED:
+            work.begun = False
+            raise Changed(
+                f"somebody began to replace the content of {work.id} in this very moment, and Kaltura has "
+                "cancelled both replacements: nothing was replaced; they have to upload theirs again"
+            ) from error
+        seen, began = seen_after(tools, work, error)
+        if not began:
+            work.token_used = work.begun = False
+            raise
+    return await_swap(tools, work, seen, deadline)
+
+
+def seen_after(tools: Tools, work: InHand, failure: KalturaError) -> tuple[Entry | None, bool]:
+    """The entry after a call to replace its content failed, and whether that has begun all the same.
+
+    Asked for a while: what failed the call may fail the look, too.
+    """
+    until = time.monotonic() + UNKNOWN_SECONDS
+    while True:
+        try:
+            seen = tools.kaltura.entry(work.id) if failure.retryable else None
+            running = seen is not None and seen.replacement_running
+            return seen, running or new_original_of(tools, work) is not None
+        except KalturaError as error:
+            if time.monotonic() >= until or tools.stop.wait(min(tools.poll_seconds, 5)):
+                raise EntryFailed(
+                    f"{failure}; whether the replacement of {work.id} has begun is not known: its tags stay as "
+                    "they are; run the command again, or repair"
+                ) from error
+
+
+def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> FlavorAsset:
+    """Wait until a replacement has gone through. Failures of Kaltura's are cancelled: the old content stays.
+
+    `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
+    """
+    temporary: Entry | None = None
+    looked_again = False
+    if entry and entry.replacing_entry_id:
+        work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
+    if entry is None or not entry.replacement_running:
+        entry, temporary = next_look(tools, work, entry, deadline)
+    while True:
+        if entry is None:
+            raise Changed(f"entry {work.id} was deleted meanwhile")
+        status, work.tags_seen = entry.replacement_status, entry.tag_set
+        if not entry.replacement_running:
+            new = new_original_of(tools, work)
+            if new is None and not looked_again:
+                # Its end is no single moment: the entry may be ahead of its flavors (kaltura-api 5.3).
+                looked_again = True
+                with tools.room.waiting():
+                    tools.stop.wait(tools.settle_seconds)
+                entry, temporary = next_look(tools, work, entry, deadline)
+                continue
+            if new is None:
+                work.begun = False
+                raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
+            before = work.facts.original
+            if before and new.linked_again(before) and new.size_bytes not in (None, work.sent_bytes):
+                work.begun = False
+                raise Waiting(
+                    f"the replacement of {work.id} was thrown away by Kaltura, which ended an earlier one in that "
+                    f"moment; the old content is in place: run the command again{work.left}"
+                )
+            if new.status.ready:
+                end_conversion(tools, work)
+                return new
+            if not new.status.in_progress:
+                raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
+        elif work.hides and copy_went(tools, work):
+            tools.kaltura.cancel_replace(work.id)
+            work.begun = False
+            raise EntryFailed(
+                f"the stored copy of {work.id} went or was changed while Kaltura converted the placeholder: the "
+                "replacement was cancelled, the old content is in place"
+            )
+        elif status == ReplacementStatus.FAILED or _failed(temporary):
+            tools.kaltura.cancel_replace(work.id)
+            work.begun = False
+            raise Cancelled(f"Kaltura could not convert the new content of {work.id}; the old content is in place")
+        elif status == ReplacementStatus.READY_BUT_NOT_APPROVED:
+            if not tools.options.approve:
+                raise Waiting(f"the replacement of {work.id} waits to be approved in Kaltura, or for --approve")
+            tools.kaltura.approve_replace(work.id)
+        elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not tools.options.approve:
+            raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
+        entry, temporary = next_look(tools, work, entry, deadline)
+
+
+def _failed(temporary: Entry | None) -> bool:
+    """Whether a failed import has left the main entry in a replacement that never ends (kaltura-api 10.6)."""
+    return temporary is not None and temporary.status in (EntryStatus.ERROR_IMPORTING, EntryStatus.ERROR_CONVERTING)
+
+
+def settled_original(tools: Tools, work: InHand, new: FlavorAsset) -> FlavorAsset:
+    """The new original once Kaltura is done with it: its file is linked once more when a last job ends.
+
+    That comes some seconds after the swap, with a higher version, or came before it (kaltura-api 10.16). Raises
+    Changed if it is then another video; Waiting where a late job of an earlier replacement undid this one.
+    """
+    with tools.room.waiting():
+        tools.stop.wait(tools.settle_seconds)  # who is to stop looks at once
+    entry, flavors, *_ = tools.kaltura.look(work.id)
+    if entry is None:
+        raise Changed(f"entry {work.id} was deleted meanwhile")
+    work.tags_seen = entry.tag_set
+    now = Facts(entry, flavors).original
+    if now is not None and (now.content_id == new.content_id or now.linked_again(new)):
+        return now
+    facts = facts_of_entry(tools, work.id)
+    if not work.hides and holds_placeholder(facts) and facts.original:
+        sha256 = facts.original_sha256 or work.stored.placeholder_sha256
+        what = _placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
+        tools.store.set_tags(work.id, placeholder=what)
+        raise Waiting(
+            f"Kaltura put the placeholder of {work.id} back over the original: a job of the replacement before "
+            "came late; run restore again"
+        )
+    raise Changed(
+        f"the new original of {work.id} was replaced or removed by somebody else ({new.content_id}, now "
+        f"{now.content_id if now else 'none'})"
+    )
+
+
+def settle_replacement(tools: Tools, work: InHand) -> None:
+    """Go on with a replacement that an earlier run of ours began; somebody else's is only waited for."""
+    entry = work.facts.entry
+    source = source_of_replacement(tools, entry)
+    known = {work.stored.size_bytes, *work.facts.placeholder_sizes}
+    # A failed import has brought nothing, and ends only by being cancelled: see _await_swap.
+    temporary = entry.replacing_entry_id
+    import_failed = source is None and bool(temporary) and _failed(tools.kaltura.entry(temporary))
+    if not import_failed and (source is None or source.size_bytes not in known):
+        raise Waiting(
+            f"a replacement of {work.id} is in progress that is not known to be ours "
+            f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
+        )
+    work.hides = source is not None and source.size_bytes in work.facts.placeholder_sizes
+    begin_conversion(tools, work)
+    try:
+        new = await_swap(tools, work, entry, time.monotonic() + tools.options.timeout_seconds)
+    except Cancelled as error:
+        log.warning("%s", error)
+        return
+    facts = facts_of_entry(tools, work.id)
+    if holds_placeholder(facts) and facts.original and new.size_bytes:
+        sha256 = facts.original_sha256 or work.stored.placeholder_sha256
+        record_placeholder(tools, work, new, sha256, new.size_bytes)
+    set_settings_again(tools, work)

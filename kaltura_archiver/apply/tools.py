@@ -1,0 +1,106 @@
+"""What the steps of a run work with, and an entry in hand."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from kaltura_archiver import pictures
+from kaltura_archiver.apply.room import Conversions, Room
+from kaltura_archiver.errors import EntryFailed
+from kaltura_archiver.flavors import Settings
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.model import Facts, FlavorAsset, StoredObject
+from kaltura_archiver.placeholders import Placeholder, Placeholders
+from kaltura_archiver.steps import Command, Options, Step
+from kaltura_archiver.store import Store
+
+log = logging.getLogger(__name__)
+# A URL for Kaltura is good for the time of its job (--timeout), within these.
+MIN_URL_SECONDS, MAX_URL_SECONDS = 60.0, 6 * 3600.0
+
+
+@dataclass
+class Tools:
+    """What the steps of a run work with; shared by all its entries, which are in hand at the same time."""
+
+    kaltura: Kaltura
+    store: Store
+    command: Command
+    options: Options
+    placeholders: Placeholders
+    poll_seconds: float
+    settle_seconds: float
+    stop: threading.Event
+    token_prefix: str
+    kept_by_category: bool
+    room: Room
+    transfers: AbstractContextManager[object]
+    conversions: Conversions
+    no_replacement: bool = False  # set once Kaltura says that this account cannot replace content
+    said: set[str] = field(default_factory=set)  # what is said once per run
+
+
+@dataclass
+class InHand:
+    """One entry in hand: what was known when it was planned, and what the steps have made so far."""
+
+    facts: Facts
+    steps: tuple[Step, ...] = ()
+    token: str = ""
+    token_used: bool = False
+    sent_bytes: int = 0  # the size of the content that is to take the original's place
+    placeholder: Placeholder | None = None  # the one that was uploaded
+    proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
+    converting: bool = False  # one of those that Kaltura may convert at a time
+    hides: bool = False  # it is the placeholder that takes the original's place
+    begun: bool = False  # content of the entry may have changed: there is no way back
+    settings: Settings | None = None  # of its flavors, kept to be set again
+    settings_tag: str = ""  # of the stored copy, as we have set it
+    own_tags: set[str] = field(default_factory=set)
+    tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done
+    left: str = ""  # what a replacement that is thrown away leaves, in words
+    picture: pictures.Due | None = None  # what was known of its picture before the swap
+    bytes_moved: int = 0
+    bytes_freed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.facts.entry.id
+
+    @property
+    def original(self) -> FlavorAsset:
+        if self.facts.original is None:
+            raise EntryFailed(f"entry {self.id} has no original flavor")
+        return self.facts.original
+
+    @property
+    def stored(self) -> StoredObject:
+        if self.facts.stored is None:
+            raise EntryFailed(f"there is no stored copy of {self.id}")
+        return self.facts.stored
+
+
+def line(tools: Tools, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
+    fields = {
+        "mode": "DRYRUN" if tools.options.dry_run else "EXEC",
+        "kind": kind,
+        "entry": entry_id,
+        "action": tools.command.value,
+        **more,
+    }
+    log.log(level, "%s", detail, extra=fields)
+
+
+def say_once(tools: Tools, text: str) -> None:
+    if text not in tools.said:
+        tools.said.add(text)
+        log.warning("%s", text)
+
+
+def warn(tools: Tools, work: InHand, text: str) -> None:
+    line(tools, logging.WARNING, "step", work.id, text)
+    work.notes.append(text)

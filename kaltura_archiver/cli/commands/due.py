@@ -1,0 +1,131 @@
+"""kaltura-archiver due"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kaltura_archiver.cli.app import App, pass_app
+from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.group import command
+from kaltura_archiver.cli.keeping import keep_list
+from kaltura_archiver.cli.options import (
+    _options,
+    format_option,
+    keep_options,
+    lookers_option,
+    min_age_option,
+    noticed_option,
+    selection_options,
+)
+from kaltura_archiver.cli.query import _exits_of_named, min_age_years
+from kaltura_archiver.cli.types import Years
+from kaltura_archiver.errors import Exit
+from kaltura_archiver.filters import Query, years_ago
+from kaltura_archiver.model import Facts, Outcome, iso_date
+from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.tables import Cell, Rows
+from kaltura_archiver.steps import Command, Options, Plan
+
+if TYPE_CHECKING:
+    from kaltura_archiver.selection import Selection
+
+
+log = logging.getLogger(__name__)
+DUE_COLUMNS = (
+    "entry_id", "command", "outcome", "state", "created_date", "last_played_date", "plays", "owner_id", "name",
+    "detail",
+)  # fmt: skip
+
+
+@command("due", cls=SelectingCommand)
+@selection_options
+@click.option("--years", type=Years(), required=True, metavar="Y", help="The rule: so long a video is kept unplayed.")
+@_options(min_age_option, noticed_option)
+@keep_options
+@lookers_option
+@format_option
+@pass_app
+def due(
+    app: App, /, query: Query, years: float, keep_tags: Sequence[str], keep_categories: Sequence[int],
+    keep_owners: Sequence[str], workers: int, style: str, **options: Any,
+) -> None:  # fmt: skip
+    """List what breaks the rule of so many years, and the command that mends it: to archive, to replace, to restore.
+
+    Originals not played for Y years belong in S3, and placeholders that were played, or created, within Y years back
+    into Kaltura. A row for each: what the command would do (would), or why it waits or refuses. What is rightly left
+    alone (kept, too young) is only counted. The last line on stderr adds up. Exit status 3 where there is any.
+
+    \b
+    Examples:
+      kaltura-archiver due --years 3 --format table
+      kaltura-archiver due --years 3 --tag '!flavors_deleted' > to-archive.tsv
+      kaltura-archiver due --years 3 --tag flavors_deleted --format csv > to-restore.csv
+    """
+    from kaltura_archiver.placeholders import Placeholders
+    from kaltura_archiver.run.due import Backlog, Rule
+    from kaltura_archiver.run.kept import check_excluded, check_keep
+    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.survey import plans_of
+
+    now = time.time()
+    rule = Rule(years_ago(now, years) or 0)
+    parts = rule.parts(query)
+    keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+    options["min_age_years"] = min_age_years(parts[0].query, options["min_age_years"])
+    settings = Options(now=now, keep=keep, **options)
+    placeholders = Placeholders(app.settings.placeholders().known())
+    kaltura, store = app.kaltura(), app.store(check=False)
+    check_keep(kaltura, keep)
+    check_excluded(kaltura, query)
+    backlog, codes = Backlog(), set[Exit]()
+    with Rows(DUE_COLUMNS, style) as rows:
+        for part in parts:
+            selection = Selection(kaltura, part.query)
+            planned = plans_of(
+                kaltura, store, selection, Command.REPLACE, settings, placeholders=placeholders, workers=workers,
+                plan=rule.plan,
+            )  # fmt: skip
+            bar = partial(progress, "due", expected=partial(_expected, selection), streamed=style != "table")
+            with planned as found, bar(found) as counting:
+                for facts, plan in counting:
+                    if not part.counts(facts.entry):
+                        continue
+                    command = rule.command_for(facts, settings)
+                    backlog.add(command, plan)
+                    if plan.outcome not in (Outcome.SKIPPED, Outcome.ALREADY):
+                        rows.write(_row(facts, command, plan))
+            codes |= _exits_of_named(selection)
+            if selection.cut:
+                log.warning("stopped at --max-entries %d; more entries match", selection.selected)
+    log.info("due by %g year%s: %s", years, "" if years == 1 else "s", backlog)
+    app.exit(*codes, *backlog.codes)
+
+
+# Nobody wants to know what is due among the first 500 entries.
+next(option for option in due.params if option.name == "max_entries").default = -1
+
+
+def _expected(selection: Selection) -> int | None:
+    return selection.expected
+
+
+def _row(facts: Facts, command: Command, plan: Plan) -> dict[str, Cell]:
+    entry = facts.entry
+    return {
+        "entry_id": entry.id,
+        "command": command.value,
+        "outcome": (Outcome.WOULD if plan.steps else plan.outcome).value,
+        "state": plan.state.value,
+        "created_date": iso_date(entry.created_at) or None,
+        "last_played_date": iso_date(entry.last_played_at) or None,
+        "plays": entry.plays,
+        "owner_id": entry.owner or None,
+        "name": entry.name or None,
+        "detail": plan.describe(),
+    }

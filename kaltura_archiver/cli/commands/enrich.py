@@ -1,0 +1,140 @@
+"""kaltura-archiver enrich"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kaltura_archiver.cli.app import App, pass_app
+from kaltura_archiver.cli.directory import _ldap_options, _settings
+from kaltura_archiver.cli.group import command
+from kaltura_archiver.cli.options import format_option
+from kaltura_archiver.errors import DirectoryError, Exit, InputError
+from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.tables import Cell, Rows
+
+if TYPE_CHECKING:
+    from kaltura_archiver.output.reading import Row
+
+
+log = logging.getLogger(__name__)
+
+
+@command("enrich")
+@click.argument("file", required=False, metavar="[FILE]")
+@click.option("--tsv", "-t", metavar="FILE", hidden=True, help="Old name of FILE.")
+@click.option("--entryId", "-e", "entry_column", metavar="C", hidden=True, help="Accepted for old scripts.")
+@click.option(
+    "--owner-column",
+    "--creator-column",
+    "--creatorId",
+    "-c",
+    "owner_column",
+    metavar="C",
+    help="Column of the owners [owner_id; creator_id where there is none].",
+)
+@click.option("--whole-id", is_flag=True, help="Look up whole addresses, not what is before their @.")
+@click.option("--columns", metavar="A,B,…", help="Append these attributes too, such as mail,title.")
+@click.option("--prefix", default="", metavar="P", help="Put before the names of the new columns, such as owner_.")
+@click.option("--legacy-columns", is_flag=True, help="Call the column ldap_status status, as the old tool did.")
+@click.option(
+    "--directory-file", "dump", metavar="DUMP", help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …"
+)
+@_ldap_options
+@click.option("--filter", metavar="F", help="What is true of active accounts [LDAP_FILTER, or Princeton's].")
+@click.option("--uid-attribute", metavar="A", help="Holds the user id [LDAP_UID_ATTRIBUTE, or uid].")
+@click.option("--name-attributes", metavar="A,B", help="First of them is the name [LDAP_NAME_ATTRIBUTES].")
+@click.option("--unit-attributes", metavar="A,B", help="First of them is the unit [LDAP_UNIT_ATTRIBUTES].")
+@format_option
+@pass_app
+def enrich(
+    app: App, /, file: str | None, tsv: str | None, entry_column: str | None, owner_column: str | None, whole_id: bool,
+    columns: str | None, prefix: str, legacy_columns: bool, dump: str | None, style: str, **options: Any,
+) -> None:  # fmt: skip
+    """Append ldap_status (active, inactive, unknown), name and org_unit of each row's owner to a TSV.
+
+    Reads FILE or stdin. Rows keep their order; each owner is asked for once. Owners that the directory could not be
+    asked about are unknown, and the exit status is 1. Also called add_ldap_status.
+
+    \b
+    Examples:
+      kaltura-archiver list --unplayed-for 3 --max-entries -1 | kaltura-archiver enrich > owners.tsv
+      kaltura-archiver enrich --columns mail,title --format csv list.tsv > owners.csv
+      kaltura-archiver enrich --directory-file people.csv list.tsv
+    """  # fmt: skip
+    from kaltura_archiver.output.reading import TsvTable, check_columns, column_index, opened
+    from kaltura_archiver.people.directory_file import DirectoryFile
+    from kaltura_archiver.people.owners import (
+        ID_COLUMNS,
+        LEGACY_STATUS_COLUMN,
+        OWNER_COLUMNS,
+        UNKNOWN,
+        LookUp,
+        attributes_of,
+        owner_of_row,
+        uid_of,
+        with_owners,
+    )
+
+    if file and tsv:
+        raise click.UsageError("FILE and --tsv are the same: give one of them", click.get_current_context())
+    path = file or tsv or "-"
+    settings = _settings(app, options)
+    attributes = attributes_of(settings, columns)
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        table = TsvTable(stack.enter_context(opened(path)), path)
+        where = "the input"
+        if entry_column:
+            column_index(table.columns, entry_column, where)
+        owner_of: Callable[[Row], str]
+        if owner_column is None:
+            owner_of, first = owner_of_row(table.columns, where)
+        else:
+            owner_of, first = itemgetter(column_index(table.columns, owner_column, where)), owner_column
+        added = [prefix + name for name in (*OWNER_COLUMNS, *attributes.more)]
+        titles = [*table.columns, *added]
+        if taken := set(added) & set(table.columns):
+            raise InputError(f"{where} already has a column {sorted(taken)[0]!r}: give the new ones a --prefix")
+        check_columns(titles, "--columns")
+        if legacy_columns:
+            titles[len(table.columns)] = prefix + LEGACY_STATUS_COLUMN
+            if style.startswith("json"):
+                check_columns(titles, "with --legacy-columns as JSON")
+        look_up: LookUp
+        if dump is not None:
+            look_up = DirectoryFile(dump, attributes).look_up
+        else:
+            from kaltura_archiver.people.directory import Directory
+
+            directory = stack.enter_context(Directory(settings, attributes))
+            try:
+                directory.open()
+            except DirectoryError as error:
+                log.error("%s", error)
+            look_up = directory.look_up
+        columns_made = [*table.columns, *added]
+        owned = with_owners(table, lambda row: uid_of(owner_of(row), whole=whole_id), look_up)
+        with (
+            Rows(columns_made, style, titles=titles) as rows,
+            progress("enrich", owned, streamed=style != "table") as found,
+        ):
+            for row, owner in found:
+                cells: list[Cell] = [cell or None for cell in (*row, owner.status, *owner.cells)]
+                # An owner who was not found has no cells.
+                rows.write(dict(zip(columns_made, cells, strict=False)))
+                counts[owner.status or "without owner"] += 1
+        if owner_column is None and first != ID_COLUMNS[0]:
+            log.warning("there is no column owner_id: creators were looked up, who need not own what they made")
+        elif first != ID_COLUMNS[0] and ID_COLUMNS[0] in table.columns:
+            log.warning("notify has to be told, too: --column owner_id=%s", first)
+        told = ", ".join(f"{status} {number}" for status, number in sorted(counts.items()))
+        searches = "" if dump is not None else f"; {directory.searches} searches"
+        log.info("owners of %d rows: %s%s", sum(counts.values()), told or "none", searches)
+    app.exit(Exit.FAILED if counts[UNKNOWN] else Exit.OK)

@@ -1,0 +1,39 @@
+"""kaltura-archiver explain"""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from kaltura_archiver.cli.app import App, pass_app
+from kaltura_archiver.cli.group import command
+from kaltura_archiver.cli.keeping import keep_list
+from kaltura_archiver.cli.types import ENTRY_ID
+from kaltura_archiver.errors import Exit, SelectionError
+from kaltura_archiver.run.services import make_runner
+from kaltura_archiver.steps import Command, Options
+
+
+@command("explain")
+@click.argument("entry_id", metavar="ID")
+@click.option("--format", "style", default="text", show_default=True, type=click.Choice(["text", "json"]), help="Form.")
+@pass_app
+def explain(app: App, /, entry_id: str, style: str) -> None:
+    """Tell everything about one entry: its state and why, the evidence, and what each command would do now.
+
+    \b
+    Examples:
+      kaltura-archiver explain 0_abc12345
+      kaltura-archiver explain 0_abc12345 --format json
+      kaltura-archiver --log-level DEBUG explain 0_abc12345
+    """
+    from kaltura_archiver.cli.explaining import print_explanation
+    from kaltura_archiver.run.explain import explain_entry
+
+    if not ENTRY_ID.fullmatch(entry_id):
+        raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
+    options = Options(now=time.time(), keep=keep_list(app.settings))
+    explanation = explain_entry(make_runner(app, Command.S3COPY, options), entry_id)
+    print_explanation(explanation, style)
+    app.exit(Exit.OK)

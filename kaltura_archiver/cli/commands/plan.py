@@ -1,0 +1,157 @@
+"""kaltura-archiver plan"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from kaltura_archiver.cli.app import App, pass_app
+from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.group import command
+from kaltura_archiver.cli.keeping import keep_list
+from kaltura_archiver.cli.options import (
+    _COPY,
+    _SWAP,
+    _THAW,
+    _options,
+    all_option,
+    keep_options,
+    lookers_option,
+    min_age_option,
+    noticed_option,
+    placeholder_map_option,
+    price_options,
+    selection_options,
+)
+from kaltura_archiver.cli.plans import _account, _placeholders
+from kaltura_archiver.cli.query import _after_selection, min_age_years, need_criteria
+from kaltura_archiver.errors import Exit, SelectionError
+from kaltura_archiver.filters import Query
+from kaltura_archiver.keep import Keep
+from kaltura_archiver.output.files import Sink, check_target, failure, written
+from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.summary import exits_of
+from kaltura_archiver.steps import Options
+
+log = logging.getLogger(__name__)
+
+
+@command("plan", cls=SelectingCommand)
+@click.argument("action", type=click.Choice(["archive", "replace", "restore"]))
+@selection_options
+@click.option(
+    "--output", "-o", required=True, metavar="FILE", help="File to write, readable by you alone; - is stdout."
+)
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@all_option
+@lookers_option
+@_options(*_COPY, min_age_option, noticed_option, placeholder_map_option, *_THAW, *_SWAP[2:])
+@keep_options
+@price_options
+@pass_app
+def plan(
+    app: App, /, action: str, query: Query, output: str, force: bool, everything: bool, workers: int,
+    keep_tags: Sequence[str], keep_categories: Sequence[int], keep_owners: Sequence[str], kaltura_price: float | None,
+    price_table: Path | None, **options: Any,
+) -> None:  # fmt: skip
+    """Write down what s3copy (archive), replace_video or restore would do, entry by entry, for a person to review.
+
+    JSON Lines: what the plan is and its totals; then each entry with what would be done, why, bytes and cost, or why it
+    is left out; a last line. Delete lines to leave entries out. Nothing is changed before `apply`.
+
+    --storage-class and --accept-size-match are for archive, --min-age-years and --noticed-before for replace, --tier,
+    --days and --via for restore, --approve and --allow-in-place for both of these: they become part of the plan.
+
+    \b
+    Examples:
+      kaltura-archiver plan archive --tag '!archived_to_s3' --unplayed-for 3 -o plan.jsonl
+      kaltura-archiver plan replace --unplayed-for 3 --kaltura-price 0.12 -o replace.jsonl
+      kaltura-archiver plan restore --idfile ids.txt --tier standard -o -
+    """
+    from kaltura_archiver.review.planfile import ACTIONS, OPTIONS, Writer, terms_of
+    from kaltura_archiver.run.kept import check_excluded, check_keep
+    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.survey import plans_of
+
+    command = ACTIONS[action]
+    _refuse_options_of_others(action, set(OPTIONS[command]), {name for names in OPTIONS.values() for name in names})
+    need_criteria(f"plan {action}", query, everything=everything)
+    if output != "-":
+        if Path(output).exists() and not (force and Path(output).is_file()):
+            raise SelectionError(
+                f"{output} exists; name another file with --output, or use --force to overwrite a file"
+            )
+        check_target(Path(output))
+    kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
+    options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
+    settings = Options(now=time.time(), plays=query.plays, **options)
+    placeholders = _placeholders(app, command)
+    terms = terms_of(command, settings, query, _account(app, command, placeholders))
+    writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
+    with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
+        kaltura, store = app.kaltura(), app.store(check=False)
+        check_keep(kaltura, kept)
+        check_excluded(kaltura, query)
+        selection = Selection(kaltura, query)
+        planned = plans_of(
+            kaltura, store, selection, command, settings, placeholders=placeholders, workers=workers
+        )  # fmt: skip
+        with planned as found, progress("plan", found, lambda: selection.expected) as counted:
+            for facts, what in counted:
+                body.write(f"{writer.entry(facts, what)}\n")
+        codes = _after_selection(selection, limited=True)
+        finish(writer.first(), writer.last())
+    log.info("plan: %s; nothing was changed: apply acts", writer)
+    app.exit(*codes, *exits_of(writer.outcomes))
+
+
+def _refuse_options_of_others(action: str, ours: set[str], all_of_them: set[str]) -> None:
+    context = click.get_current_context()
+    for name in sorted(all_of_them - ours):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is no option of plan {action}", context)
+
+
+@contextmanager
+def _written_at_once(path: str, *, force: bool) -> Iterator[tuple[TextIO, Callable[[str, str], None]]]:
+    """A file for lines, and what puts a first and a last line around them and all of them at `path`; - is stdout.
+
+    Before that there is nothing at `path`. Raises OutputError where it cannot be written.
+    """
+    import tempfile
+
+    def copy(to: Sink, body: TextIO, first: str, last: str) -> None:
+        to.write(f"{first}\n".encode())
+        body.seek(0)
+        while text := body.read(2**20):
+            to.write(text.encode())
+        to.write(f"{last}\n".encode())
+
+    def finish(first: str, last: str) -> None:
+        if path == "-":
+            copy(sys.stdout.buffer, body, first, last)
+            sys.stdout.flush()
+            return
+        with written(Path(path), replace=force) as file:
+            copy(file, body, first, last)
+
+    with _told(path), tempfile.TemporaryFile("w+", encoding="utf-8") as body:
+        yield body, finish
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Have a full disk, for one, told in one line: the lines are gathered in a temporary file first."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise failure(path if path != "-" else "to stdout", error, code=Exit.FAILED) from error

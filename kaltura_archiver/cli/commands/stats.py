@@ -1,0 +1,121 @@
+"""kaltura-archiver stats"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kaltura_archiver.cli.app import App, pass_app
+from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.group import command
+from kaltura_archiver.cli.options import (
+    _columns,
+    columns_option,
+    format_option,
+    lookers_option,
+    price_options,
+    selection_options,
+)
+from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.types import STORAGE_CLASSES
+from kaltura_archiver.filters import Query
+from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.rows import MORE_STATS_COLUMNS, STATS_COLUMNS
+from kaltura_archiver.output.tables import Cell, Rows, readable_bytes
+
+if TYPE_CHECKING:
+    from kaltura_archiver.insight.stats import Sums
+    from kaltura_archiver.money.prices import Prices
+
+
+log = logging.getLogger(__name__)
+
+
+@command("stats", cls=SelectingCommand)
+@selection_options
+@click.option("--enriched", metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
+@price_options
+@click.option(
+    "--storage-class",
+    type=click.Choice(STORAGE_CLASSES, case_sensitive=False),
+    default="DEEP_ARCHIVE",
+    show_default=True,
+    metavar="CLASS",
+    help="Where copies would go that are not there yet.",
+)
+@lookers_option
+@columns_option
+@format_option
+@pass_app
+def stats(
+    app: App, /, query: Query, enriched: str | None, kaltura_price: float | None, price_table: Path | None,
+    storage_class: str, workers: int, columns: str | None, style: str,
+) -> None:  # fmt: skip
+    """Add entries and bytes up: by state, storage class, year created and played, category, owner's unit.
+
+    Each section adds up to the total. Rows `threshold` tell what replacing all that was not played for 1 to 5 years
+    would free and save, and how many restores a month to expect; docs/money.md tells how. Nothing is read entry by
+    entry: 100,000 entries take some 2,800 requests.
+
+    \b
+    Examples:
+      kaltura-archiver stats --format table
+      kaltura-archiver stats --kaltura-price 0.12 --enriched owners.tsv > stats.tsv
+      kaltura-archiver stats --category 4711 --created-before 5 --columns section,key,freed_bytes
+    """
+    from kaltura_archiver.insight.stats import Stats, items, units_of
+    from kaltura_archiver.placeholders import Placeholders
+    from kaltura_archiver.selection import Selection
+
+    shown = _columns(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
+    prices = app.prices(kaltura_price, price_table)
+    unit_of = units_of(enriched) if enriched else None
+    placeholders = Placeholders(app.settings.placeholders().known())
+    kaltura, store = app.kaltura(), app.store(check=False)
+    selection = Selection(kaltura, query)
+    sums = Stats(
+        prices, now=time.time(), storage_class=storage_class,
+        placeholder_bytes=app.settings.placeholder_bytes(), unit_of=unit_of,
+    )  # fmt: skip
+    found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
+    with progress("stats", found, lambda: selection.expected) as counted:
+        for item in counted:
+            sums.add(item)
+    with Rows(shown, style) as rows:
+        for row in sums.rows():
+            rows.write(_for_people(row) if style == "table" else row)
+    log.info("%s", _summary(sums.total, prices))
+    app.exit(*_after_selection(selection))
+
+
+# Nobody wants the figures of the first 500 entries.
+next(option for option in stats.params if option.name == "max_entries").default = -1
+
+
+def _for_people(row: dict[str, Cell]) -> dict[str, Cell]:
+    return {
+        name: readable_bytes(value) if name.endswith("_bytes") and isinstance(value, int) else value
+        for name, value in row.items()
+    }
+
+
+def _summary(total: Sums, prices: Prices) -> str:
+    from kaltura_archiver.money.bill import money
+
+    text = (
+        f"{total.entries} entries: {readable_bytes(total.kaltura_bytes)} in Kaltura, "
+        f"{readable_bytes(total.stored_bytes)} in S3 for {money(total.s3_cost, prices.currency)} a month; "
+        f"placeholders free {readable_bytes(total.freed_bytes)}"
+    )
+    freed = prices.kaltura_month(total.freed_bytes)
+    if freed is None:
+        text += " (--kaltura-price tells what that saves)"
+    elif freed >= total.s3_cost:
+        text += f", which saves {money(freed - total.s3_cost, prices.currency)} a month in all"
+    else:
+        text += f", which costs {money(total.s3_cost - freed, prices.currency)} a month more than it saves"
+    return f"{text}; prices of {prices.as_of}"

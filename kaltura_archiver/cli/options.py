@@ -1,0 +1,290 @@
+"""The options that several commands take, written once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from kaltura_archiver.cli.app import App
+from kaltura_archiver.cli.query import make_query
+from kaltura_archiver.cli.types import MAX_PAGE_SIZE, STORAGE_CLASSES, Days, Duration, Years, _page_size
+from kaltura_archiver.errors import TOLERABLE
+from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
+from kaltura_archiver.output.tables import FORMATS
+from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
+
+if TYPE_CHECKING:
+    pass
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SELECTION = (
+    click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
+    click.option("--idfile", "-I", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
+    click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
+    click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
+    click.option("--category", "-c", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
+    click.option(
+        "--exclude-category", "without_categories", multiple=True, type=click.IntRange(1), metavar="ID",
+        help="Not in this category or below it.",
+    ),
+    click.option("--plays", type=click.IntRange(0), metavar="N", help="Played fewer than N times; 0: never played."),
+    click.option("--never-played", is_flag=True, help="Never played."),
+    click.option("--status", "statuses", multiple=True, metavar="S", help="Entry statuses, repeated or 2,-1 [all]."),
+    click.option(
+        "--media-type", "-m", default="video", show_default=True, type=click.Choice(["video", "audio", "image"]),
+        help="Kind of media.",
+    ),
+    click.option("--created-within", type=Years(), metavar="Y", help="Created in the last Y years."),
+    click.option("--created-before", type=Years(), metavar="Y", help="Created more than Y years ago."),
+    click.option("--played-within", "-p", type=Years(), metavar="Y", help="Last played within Y years."),
+    click.option(
+        "--unplayed-for", "-u", type=Years(), metavar="Y",
+        help="Created more than Y years ago and not played since then.",
+    ),
+    click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
+    click.option(
+        "--page-size", "-s", type=click.IntRange(0), default=MAX_PAGE_SIZE, show_default=True, metavar="N",
+        callback=_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
+    ),
+    click.option(
+        "--max-entries", "-M", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
+        help="At most N entries; -1: no limit.",
+    ),
+    click.option(
+        "--shard", metavar="I/N",
+        help="Only the I-th of N shares, 0/N to N-1/N [in an AWS Batch array job: the job's own].",
+    ),
+)  # fmt: skip
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator of several."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def selection_options(function: F) -> F:
+    """The criteria that select entries, gathered into one `query`."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        names = (
+            "ids", "idfile", "tags", "without_tags", "category", "without_categories", "plays", "never_played",
+            "statuses", "media_type", "created_within", "created_before", "played_within", "unplayed_for",
+            "first_page", "page_size", "max_entries", "shard",
+        )  # fmt: skip
+        criteria = {name: kwargs.pop(name) for name in names}
+        return function(*args, query=make_query(time.time(), **criteria), **kwargs)
+
+    wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
+    wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    return _options(*_SELECTION, tolerate_option)(cast(F, wrapper))
+
+
+def format_option(function: F) -> F:
+    return click.option(
+        "--format", "style", default="tsv", show_default=True, type=click.Choice(FORMATS), help="Form of the rows."
+    )(function)
+
+
+def price_options(function: F) -> F:
+    """The options `kaltura_price` and `price_table`, for App.prices."""
+    return _options(
+        click.option(
+            "--kaltura-price", type=click.FloatRange(0), metavar="P",
+            help="What Kaltura asks for a GB and month [KALTURA_PRICE].",
+        ),
+        click.option(
+            "--price-table", type=click.Path(path_type=Path), metavar="FILE",
+            help="Prices of your own [PRICE_TABLE, or AWS's in us-east-1].",
+        ),
+    )(function)  # fmt: skip
+
+
+def columns_option(function: F) -> F:
+    return click.option("--columns", metavar="A,B,…", help="Only these; a wrong name lists all.")(function)
+
+
+legacy_option = click.option("--legacy-columns", "legacy", is_flag=True, help="Rows as kaltura_aws.py printed them.")
+
+
+def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    if asked is None:
+        return default
+    if click.get_current_context().params.get("legacy"):
+        raise click.UsageError("--legacy-columns are all of them: leave out --columns", click.get_current_context())
+    columns = tuple(name.strip() for name in asked.split(","))
+    unknown = [name for name in columns if name not in default + more]
+    if unknown:
+        known = ", ".join(default + more)
+        raise click.UsageError(f"no column {unknown[0]!r}; there are {known}", click.get_current_context())
+    return columns
+
+
+def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        app = ctx.ensure_object(App)
+        try:
+            app.bandwidth = Bandwidth(Timetable(value), app.stop)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+
+def _map(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        app = ctx.ensure_object(App)
+        app._settings = replace(app.settings, placeholder_map=value)
+
+
+placeholder_map_option = click.option(
+    "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
+    help="Other placeholders by category or language [PLACEHOLDER_MAP].",
+)  # fmt: skip
+
+
+def _tolerate(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    known = {str(int(code)): code for code in TOLERABLE}
+    words = [word.strip() for word in value.split(",")]
+    for word in words:
+        if word not in known:
+            raise click.BadParameter(
+                f"{word!r} is none of 1, 3 and 4, which tell how entries ended; with any other status the command "
+                "itself was not done, and nothing should go on as if it were", ctx, param,
+            )  # fmt: skip
+    ctx.ensure_object(App).tolerated = frozenset(known[word] for word in words)
+
+
+tolerate_option = click.option(
+    "--tolerate", metavar="N,…", expose_value=False, callback=_tolerate,
+    help="End with 0 instead of these exit codes, of 1, 3 and 4.",
+)  # fmt: skip
+bandwidth_option = click.option(
+    "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
+    help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
+)  # fmt: skip
+dry_run_option = click.option(
+    "--dry-run/--no-dry-run", default=True, show_default=True, help="Only tell what would be done."
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N",
+    help="Entries worked on at a time.",
+)  # fmt: skip
+lookers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N",
+    help="Copies looked at at a time.",
+)  # fmt: skip
+all_option = click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
+no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
+cluster_options = _options(
+    click.option(
+        "--cluster", metavar="WHERE",
+        help="Share the work among processes or machines: local:N, fargate:N, or the address of a scheduler.",
+    ),
+    click.option(
+        "--cluster-tls", metavar="DIR",
+        help="Folder of the certificates of a scheduler's fleet [CLUSTER_TLS].",
+    ),
+    click.option(
+        "--max-calls", type=click.IntRange(1), default=64, show_default=True, metavar="N",
+        help="With --cluster: calls to Kaltura at a time, all workers together.",
+    ),
+    click.option(
+        "--max-transfers", type=click.IntRange(1), default=64, show_default=True, metavar="N",
+        help="With --cluster: videos on their way at a time, all workers together.",
+    ),
+)  # fmt: skip
+run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log of this run in the bucket.")
+
+
+def acting_options(old_flag: str) -> Callable[[F], F]:
+    """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
+
+    return _options(
+        dry_run_option,
+        click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
+        all_option,
+        workers_option,
+        cluster_options,
+        no_lock_option,
+        run_log_option,
+        bandwidth_option,
+        click.option("--tmp", metavar="DIR", hidden=True, help="Accepted for old scripts: no files are written."),
+        click.option("--wait-ready", "-w", is_flag=True, hidden=True, help="Accepted for old scripts: always waits."),
+        format_option,
+    )  # fmt: skip
+
+
+_SWAP = (
+    click.option(
+        "--timeout", "timeout_seconds", type=Duration(), default="2h", show_default=True, metavar="TIME",
+        help="Longest wait for one conversion.",
+    ),
+    click.option(
+        "--max-converting", type=click.IntRange(1, 1000), default=50, show_default=True, metavar="N",
+        help="Entries that Kaltura may be converting at a time, beside the workers' own.",
+    ),
+    click.option("--approve", is_flag=True, help="Approve replacements where the account asks for approval."),
+    click.option(
+        "--allow-in-place", is_flag=True,
+        help="Where the account cannot replace content: delete it and add the new, leaving a gap.",
+    ),
+)  # fmt: skip
+_THAW = (
+    click.option(
+        "--tier", type=click.Choice(["bulk", "standard", "expedited"]), default="bulk", show_default=True,
+        help="How fast, and how dear, Glacier thaws.",
+    ),
+    click.option(
+        "--days", type=click.IntRange(1, 365), default=7, show_default=True, metavar="N",
+        help="How long the thawed copy stays readable.",
+    ),
+    click.option(
+        "--via", type=click.Choice(["upload", "url"]), default="upload", show_default=True,
+        help="upload: through us, verified by SHA-256; url: Kaltura fetches it from S3, verified by size.",
+    ),
+)  # fmt: skip
+min_age_option = click.option(
+    "--min-age-years", type=Years(), metavar="Y",
+    help="Leave entries alone that were created less than Y years ago [3; with --created-before or --unplayed-for: "
+    "what these say].",
+)  # fmt: skip
+noticed_option = click.option(
+    "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
+    help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
+)  # fmt: skip
+_COPY = (
+    click.option(
+        "--storage-class", type=click.Choice(STORAGE_CLASSES, case_sensitive=False), default="STANDARD",
+        show_default=True, metavar="CLASS", help=f"Storage class of new objects: {', '.join(STORAGE_CLASSES)}.",
+    ),
+    click.option(
+        "--accept-size-match", is_flag=True,
+        help="Take an old object for the original where only the sizes can be compared.",
+    ),
+)  # fmt: skip
+keep_options = _options(
+    click.option(
+        "--keep-tag", "keep_tags", multiple=True, metavar="TAG",
+        help="Leave alone what has this tag, too; beside KEEP_TAGS [keep].",
+    ),
+    click.option(
+        "--keep-category", "keep_categories", multiple=True, type=click.IntRange(1), metavar="ID",
+        help="And what is in this category or below it; beside KEEP_CATEGORIES.",
+    ),
+    click.option(
+        "--keep-owner", "keep_owners", multiple=True, metavar="USER|@FILE",
+        help="And what this user owns, or those in FILE, one per line; beside KEEP_OWNERS.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,84 @@
+"""The console script: the group with its commands, loaded when they are asked for."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+
+import click
+
+from kaltura_archiver import __version__
+from kaltura_archiver.cli.app import App, _heed_second_interrupt
+from kaltura_archiver.cli.command_line import dashed
+from kaltura_archiver.cli.group import Archiver, Commands
+from kaltura_archiver.cli.old_names import is_program
+from kaltura_archiver.cli.streams import _complain, _occupy_closed_streams
+from kaltura_archiver.errors import Exit
+from kaltura_archiver.output.logs import set_up_logging
+from kaltura_archiver.redact import hide
+
+
+@click.group(
+    cls=Archiver,
+    commands=Commands(),
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": dashed},
+)
+@click.version_option(__version__, prog_name="kaltura-archiver")
+@click.option(
+    "--env-file",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Read settings from FILE instead of .env in this directory.",
+)
+@click.option(
+    "--log-level",
+    "--loglevel",
+    "-l",
+    default="INFO",
+    show_default=True,
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "WARN", "ERROR"], case_sensitive=False),
+    metavar="LEVEL",
+    help="How much to tell on stderr: DEBUG, INFO, WARNING or ERROR.",
+)
+@click.option(
+    "--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]), help="Form of log lines."
+)
+@click.pass_context
+def cli(ctx: click.Context, env_file: str | None, log_level: str, log_format: str) -> None:
+    """Move the originals of rarely played Kaltura videos to your own S3 bucket, and back when somebody plays them.
+
+    Commands and options may be written with - or _. Commands that change something are dry runs unless told
+    --no-dry-run. Data goes to stdout, everything else to stderr.
+
+    \b
+    Exit codes: 0 nothing left to do; 1 an entry failed, or health found a broken one; 2 usage or configuration;
+    3 entries wait for Glacier, a conversion or a person; 4 stopped by a safety limit; 5 another run holds the lock;
+    130/143 interrupted/terminated.
+    """
+    set_up_logging(log_level.upper(), log_format)
+    ctx.obj = App(env_file)
+
+
+def _crashed(kind: type[BaseException], error: BaseException | None, *_: object) -> None:
+    """What Python would tell with a traceback, which may quote an address with a token in it."""
+    if error is not None and not isinstance(error, SystemExit):
+        _complain(f"unexpected {kind.__name__}: {error}", Exit.FAILED)
+
+
+def main() -> None:
+    """The console script."""
+    # Pages of entries are many objects and no cycles. Looking for these as often as Python does by itself took a third
+    # of the time of `list`.
+    gc.set_threshold(50_000)
+    _occupy_closed_streams()
+    _heed_second_interrupt()
+    sys.excepthook = _crashed
+    threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
+    hide(os.environ.get("KALTURA_SECRET"))
+    if is_program(sys.argv[0]):
+        sys.argv.insert(1, sys.argv[0])  # a link of that name: what it does is told by it
+    if "_KALTURA_ARCHIVER_COMPLETE" in os.environ:
+        import kaltura_archiver.cli.completing  # noqa: F401 - it registers what a shell asks
+    cli()

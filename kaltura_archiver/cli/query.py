@@ -1,0 +1,155 @@
+"""From the options that select to a checked query, and what is said of what it left out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kaltura_archiver.cli.types import ENTRY_ID, _shard, _tag
+from kaltura_archiver.config import batch_shard
+from kaltura_archiver.errors import Exit, SelectionError
+from kaltura_archiver.filters import Query, parse_statuses, years_ago
+from kaltura_archiver.model import MediaType, Outcome, same_id
+from kaltura_archiver.steps import Options
+
+if TYPE_CHECKING:
+    from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.results import Result
+    from kaltura_archiver.selection import Selection
+
+
+log = logging.getLogger(__name__)
+
+
+def _read_ids(idfile: str) -> tuple[str, ...]:
+    """The ids of a file, one per line, in their order, each once."""
+    try:
+        raw = sys.stdin.buffer.read() if idfile == "-" else Path(idfile).read_bytes()
+    except OSError as error:
+        raise SelectionError(f"cannot read --idfile {idfile}: {error.strerror}") from error
+    ids: dict[str, None] = {}
+    for number, line in enumerate(raw.decode("utf-8-sig", errors="replace").splitlines(), 1):
+        if not (entry_id := line.strip()):
+            continue
+        if not ENTRY_ID.fullmatch(entry_id):
+            raise SelectionError(f"--idfile {idfile}, line {number}: {entry_id[:40]!r} is not an entry id")
+        ids[entry_id] = None
+    if not ids:
+        raise SelectionError(f"--idfile {idfile} holds no entry id")
+    return tuple(ids)
+
+
+def make_query(
+    now: float,
+    *,
+    ids: tuple[str, ...],
+    idfile: str | None,
+    tags: tuple[str, ...],
+    without_tags: tuple[str, ...],
+    plays: int | None,
+    never_played: bool,
+    statuses: tuple[str, ...],
+    media_type: str,
+    created_within: float | None,
+    created_before: float | None,
+    played_within: float | None,
+    unplayed_for: float | None,
+    max_entries: int,
+    shard: str | None,
+    **plain: Any,
+) -> Query:
+    """A checked Query from the options as they were given; SelectionError for what cannot be meant."""
+    if max_entries < 1 and max_entries != -1:
+        raise SelectionError("--max-entries must be 1 or more, or -1 for no limit")
+    wrong = [entry_id for entry_id in ids if not ENTRY_ID.fullmatch(entry_id)]
+    if wrong:
+        raise SelectionError(f"--id: {wrong[0][:40]!r} is not an entry id")
+    named: tuple[str, ...] | None = ids or None
+    if idfile is not None:
+        listed = _read_ids(idfile)
+        asked = set(map(same_id, ids))
+        named = tuple(i for i in listed if same_id(i) in asked) if ids else listed
+        if not named:
+            raise SelectionError("contradiction: no --id is in the --idfile")
+    wanted = [_tag(tag) for tag in tags if not tag.startswith("!")]
+    unwanted = [_tag(tag.removeprefix("!")) for tag in tags if tag.startswith("!")] + [_tag(t) for t in without_tags]
+    query = Query(
+        ids=tuple(dict.fromkeys(named)) if named else None,
+        tags=tuple(dict.fromkeys(wanted)),
+        without_tags=tuple(dict.fromkeys(unwanted)),
+        statuses=parse_statuses(statuses),
+        media_type=MediaType[media_type.upper()],
+        plays_below=plays or None,
+        never_played=never_played or plays == 0,
+        created_since=years_ago(now, created_within),
+        created_until=years_ago(now, created_before),
+        played_since=years_ago(now, played_within),
+        unplayed_since=years_ago(now, unplayed_for),
+        max_entries=None if max_entries == -1 else max_entries,
+        shard=_shard(shard) if shard else batch_shard(),
+        **plain,
+    )
+    query.check()
+    return query
+
+
+def _select(kaltura: Kaltura, query: Query) -> Selection:
+    from kaltura_archiver.selection import Selection
+
+    return Selection(kaltura, query)
+
+
+def _after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:
+    """Warn of what a selection left out; the exit statuses that this alone would give.
+
+    `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
+    """
+    if not selection.selected and not selection.unknown and not selection.recycled:
+        log.warning("no entry matches: %s", selection.query)
+    codes = _exits_of_named(selection)
+    if selection.cut:
+        log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
+        source = click.get_current_context().get_parameter_source("max_entries")
+        if limited and source is not click.core.ParameterSource.COMMANDLINE:
+            codes.add(Exit.LIMIT)
+    return codes
+
+
+def _exits_of_named(selection: Selection) -> set[Exit]:
+    """What ids that were named, and lead nowhere, make of the exit status."""
+    found = {Exit.FAILED: selection.unknown or selection.odd, Exit.WAITING: selection.recycled}
+    return {code for code, ids in found.items() if ids}
+
+
+def _not_begun(selection: Selection) -> Iterator[Result]:
+    """How it ends for ids that were named, and lead nowhere."""
+    from kaltura_archiver.results import Result
+
+    for entry_id in selection.unknown:
+        why = "no such entry in this account (or not visible to this user)"
+        yield Result(entry_id, "", Outcome.FAILED, why, ended_at=time.time())
+    for entry_id in selection.recycled:
+        why = "the entry is in Kaltura's recycle bin"
+        yield Result(entry_id, "", Outcome.REFUSED, why, ended_at=time.time())
+
+
+def need_criteria(command: str, query: Query, *, everything: bool) -> None:
+    """Raise SelectionError unless something narrows the selection, or --all was given."""
+    if not query.has_criteria and not everything:
+        raise SelectionError(
+            f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
+        )
+
+
+def min_age_years(query: Query, asked: float | None) -> float:
+    """How old an entry has to be to be replaced: as asked for, else as the selection says, else 3 years."""
+    if asked is not None:
+        return asked
+    selected_by_age = query.created_until is not None or query.unplayed_since is not None
+    return 0.0 if selected_by_age else Options.min_age_years

@@ -1,0 +1,84 @@
+"""What may be given for an option: times, ids, tags, shares."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from typing import Any
+
+import click
+
+from kaltura_archiver.errors import SelectionError
+
+log = logging.getLogger(__name__)
+STORAGE_CLASSES = (
+    "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE",
+)  # fmt: skip
+MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
+MAX_PAGE_SIZE = 500  # of a search (kaltura-api 3.4)
+ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+class Years(click.ParamType[float]):
+    """A number of years, fractions allowed."""
+
+    name = "years"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            years = float(value)
+        except ValueError:
+            years = math.nan
+        if not 0 <= years <= 1000:  # also refuses nan
+            self.fail(f"{value!r} is not a number of years (0 or more)", param, ctx)
+        return years
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with s, m, h or d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
+        if not match:
+            self.fail(f"{value!r} is not a duration such as 90s, 30m or 2h", param, ctx)
+        return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
+
+
+class Days(Duration):
+    """A number of days, as seconds; the unit has to be said, for a bare number would mean seconds elsewhere."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not re.fullmatch(r"[1-9]\d{0,3}d", str(value)):
+            self.fail(f"{value!r} is not a number of days such as 30d", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _page_size(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if value > MAX_PAGE_SIZE:
+        log.warning("--page-size %d: Kaltura gives %d at most; that many are asked for", value, MAX_PAGE_SIZE)
+    return min(value or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def _tag(text: str) -> str:
+    tag = text.strip().lower()
+    if not 2 <= len(tag.encode()) <= MAX_TAG_BYTES or "," in tag:
+        raise SelectionError(
+            f"{text[:120]!r} cannot be a tag of Kaltura's: two to {MAX_TAG_BYTES} bytes, no comma (repeat --tag for "
+            "several)"
+        )
+    return tag
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    index, count = (int(number) for number in match.groups()) if match else (0, 0)
+    if not index < count:
+        raise SelectionError(f"--shard: {text!r} is not a share such as 0/4, 1/4, 2/4 or 3/4")
+    return index, count

@@ -1,0 +1,1 @@
+"""One run on many machines, and jobs on AWS."""

@@ -1,0 +1,1 @@
+"""The page and the figures: what is where, what it saves, who owns it."""

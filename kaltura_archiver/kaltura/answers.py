@@ -1,0 +1,319 @@
+"""Kaltura's answers as values of ours: what is incomplete, or about something else, is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lxml import etree
+
+from kaltura_archiver.errors import KalturaError, OddAnswer
+from kaltura_archiver.kaltura.errors import _mixed_up
+from kaltura_archiver.model import LAST_SECOND, Entry, FlavorAsset, FlavorStatus, Placing, same_id, split_tags
+from kaltura_archiver.pictures import Thumb
+
+_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+def _text(value: Any) -> str:
+    """A field of the client as text: absent, null and empty are '', enum wrappers their value."""
+    if isinstance(value, str):
+        return value
+    if value is NotImplemented or value is None:
+        return ""
+    return str(value.getValue() if hasattr(value, "getValue") else value)
+
+
+def _int(value: Any) -> int | None:
+    if not (text := _text(value)):
+        return None
+    try:
+        return int(text) if text.isdecimal() else int(float(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _size(value: Any) -> int | None:
+    """A size; None for 0, for what is missing, and for what is none."""
+    return max(_int(value) or 0, 0) or None
+
+
+def _time(value: Any) -> int | None:
+    """Unix seconds; None for 0, for what is missing, and for what is no time of this calendar."""
+    seconds = _int(value)
+    return seconds if seconds is not None and 0 < seconds <= LAST_SECOND else None
+
+
+def _id(value: Any) -> str:
+    """An id, which becomes the key of an object and part of a file name: no other characters than ids have."""
+    text = _text(value)
+    if text and not _ID.fullmatch(text):
+        raise OddAnswer(f"Kaltura answered with {text[:40]!r} for an id")
+    return text
+
+
+_ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
+_PLACINGS, _THUMBS = "KalturaCategoryEntryListResponse", "KalturaThumbAssetListResponse"
+# The tag of the thumb asset that is shown (`thumbParams::TAG_DEFAULT_THUMB` [read]).
+DEFAULT_THUMB = "default_thumb"
+_ENTRY_FIELDS = (
+    "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
+    "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
+    "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId", "partnerId",
+    "thumbnailUrl",
+)  # fmt: skip
+# Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
+_NEEDED_FIELDS = frozenset({
+    "tags", "status", "userId", "creatorId", "categoriesIds", "plays", "lastPlayedAt", "displayInSearch",
+    "replacingEntryId", "replacedEntryId", "replacementStatus", "parentEntryId", "partnerId",
+})  # fmt: skip
+_FLAVOR_FIELDS = (
+    "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
+    "deletedAt", "language", "updatedAt", "flavorParamsId", "label", "tags",
+    "partnerData", "partnerDescription", "isDefault",
+)  # fmt: skip
+
+
+def _fields(raw: Any, names: Sequence[str]) -> dict[str, str]:
+    """Those of these fields that an object of an answer has, as text.
+
+    Of its XML element, which spares pages of entries the client's objects (all fields, most of them never looked at),
+    or of the client's object.
+    """
+    if isinstance(raw, etree._Element):
+        found = {child.tag: child.text or "" for child in raw.iterchildren(*names)}
+        return found if "objectType" in found else {}
+    values = {name: getattr(raw, name, NotImplemented) for name in names}
+    return {name: _text(value) for name, value in values.items() if value is not NotImplemented}
+
+
+def _entry(raw: Any) -> Entry:
+    fields = _fields(raw, _ENTRY_FIELDS)
+    entry_id = _id(fields.get("id"))
+    if not entry_id:
+        raise OddAnswer("Kaltura answered with an entry without id", retryable=True)
+    if not fields.keys() >= _NEEDED_FIELDS or not fields["status"]:
+        raise OddAnswer(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
+    text = fields.get
+    categories, plays, played = text("categoriesIds", ""), text("plays", ""), text("lastPlayedAt", "")
+    return Entry(
+        id=entry_id,
+        name=text("name", ""),
+        status=fields["status"],
+        tags=split_tags(fields["tags"]),
+        tags_text=fields["tags"],
+        media_type=_int(text("mediaType")),
+        entry_type=text("type", ""),
+        created_at=_time(text("createdAt")) or 0,
+        updated_at=_time(text("updatedAt")) or 0,
+        plays=_int(plays) or 0,
+        last_played_at=_time(played),
+        # What cannot be read is not "never".
+        plays_known=(not plays or _int(plays) is not None) and (_time(played) is not None or played in ("", "0")),
+        creator_id=text("creatorId", ""),
+        owner_id=text("userId", ""),
+        category_ids=tuple(part.strip() for part in categories.split(",") if part.strip()) if categories else (),
+        categories=text("categories", ""),
+        display_in_search=_int(text("displayInSearch")),
+        replacing_entry_id=text("replacingEntryId", ""),
+        replaced_entry_id=text("replacedEntryId", ""),
+        replacement_status=text("replacementStatus") or "0",
+        parent_entry_id=text("parentEntryId", ""),
+        duration_seconds=_int(text("duration")),
+        root_entry_id=text("rootEntryId", ""),
+        partner_id=text("partnerId", ""),
+        thumbnail_version=_picture_version(text("thumbnailUrl", "")),
+    )
+
+
+def _picture_version(url: str) -> str:
+    """The version in the address of a picture, `…/thumbnail/entry_id/ID/version/VERSION`; empty where it has none."""
+    return url.partition("/version/")[2].partition("/")[0].partition("?")[0]
+
+
+def _flavor(raw: Any) -> FlavorAsset:
+    text = _fields(raw, _FLAVOR_FIELDS).get
+    flavor_id, entry_id, status = _id(text("id")), _id(text("entryId")), _int(text("status"))
+    if not flavor_id or not entry_id or status is None:
+        raise OddAnswer("Kaltura answered with an incomplete flavor asset", retryable=True)
+    known_status, odd = FlavorStatus.ERROR, f"status {status}"
+    with suppress(ValueError):
+        known_status, odd = FlavorStatus(status), ""
+    extension = text("fileExt", "")
+    return FlavorAsset(
+        id=flavor_id,
+        entry_id=entry_id,
+        version=text("version", ""),
+        status=known_status,
+        is_original=text("isOriginal") in ("1", "True", "true"),
+        size_bytes=_size(text("sizeInBytes")),
+        size_kb=_size(text("size")),
+        file_ext=extension if _ID.fullmatch(extension) else "",
+        created_at=_time(text("createdAt")),
+        deleted_at=_time(text("deletedAt")),
+        language=text("language", ""),
+        odd=odd,
+        flavor_params_id=_int(text("flavorParamsId")),
+        label=text("label", ""),
+        tags=text("tags", ""),
+        partner_data=text("partnerData", ""),
+        partner_description=text("partnerDescription", ""),
+        is_default=text("isDefault", "").removeprefix("0"),
+        updated_at=_time(text("updatedAt")),
+    )
+
+
+def _flavor_page(answer: Any) -> tuple[list[FlavorAsset], int]:
+    """The flavors of one page, and how many there are on all."""
+    objects, total = _listed(answer, _FLAVORS)
+    if answer.find("objects") is None:
+        raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
+    return [_flavor(raw) for raw in objects], total
+
+
+def _thumb(raw: Any) -> Thumb:
+    return Thumb(
+        id=_id(raw.findtext("id")),
+        created_at=_time(raw.findtext("createdAt")) or 0,
+        updated_at=_time(raw.findtext("updatedAt")) or 0,
+        default=DEFAULT_THUMB in split_tags(raw.findtext("tags") or ""),
+        by_hand=not raw.findtext("thumbParamsId"),
+    )
+
+
+def _children(answer: Any, entry_id: str) -> int:
+    """How many further streams an entry has."""
+    objects, total = _listed(answer, "KalturaBaseEntryListResponse")
+    for child in objects:
+        if same_id(child.findtext("parentEntryId") or "") != same_id(entry_id):
+            raise _mixed_up(f"the further streams of {entry_id}", f"entry {child.findtext('id')}")
+    return max(total, len(objects))
+
+
+def _placing_page(answer: Any) -> tuple[list[tuple[str, Placing]], int]:
+    """Entry ids, each with a category that it is in, of one page, and how many there are on all."""
+    objects, total = _listed(answer, _PLACINGS)
+    if answer.find("objects") is None:
+        raise KalturaError("Kaltura answered with an incomplete list of categories", retryable=True)
+    found = []
+    for row in objects:
+        entry_id, number = _id(row.findtext("entryId")), _int(row.findtext("categoryId"))
+        status = row.findtext("status")
+        if not entry_id or number is None or status is None:
+            raise KalturaError("Kaltura answered with an incomplete list of categories", retryable=True)
+        found.append((entry_id, Placing(number, _above(row.findtext("categoryFullIds"), number), "", status == "2")))
+    return found, total
+
+
+def _path(answer: Any, number: int) -> tuple[frozenset[int], str]:
+    """What is above a category, and its full name; of one that is gone, or hidden from this user, nothing."""
+    if answer is None:
+        return frozenset(), ""
+    if _int(answer.findtext("id")) != number:
+        raise _mixed_up(f"category {number}", f"category {answer.findtext('id')}")
+    return _above(answer.findtext("fullIds"), number), answer.findtext("fullName") or ""
+
+
+def _above(full_ids: str | None, number: int) -> frozenset[int]:
+    """The categories above this one, of Kaltura's `12>34>56`."""
+    return frozenset(int(part) for part in (full_ids or "").split(">") if part.strip().isdecimal()) - {number}
+
+
+class Look(NamedTuple):
+    """What one request told of an entry: `children` counts its further streams, `placings` are its categories; both
+    only where asked for."""
+
+    entry: Entry | None
+    flavors: tuple[FlavorAsset, ...]
+    children: int = 0
+    placings: tuple[Placing, ...] | None = None
+
+
+def _listed(answer: Any, kind: str) -> tuple[list[Any], int]:
+    """The objects of a list that was answered as XML, and how many there are in all."""
+    if answer.findtext("objectType") != kind:
+        raise KalturaError("Kaltura answered with something else than was asked for", retryable=True)
+    total, objects = _int(answer.findtext("totalCount")), answer.find("objects")
+    if total is None:
+        raise KalturaError("Kaltura answered without a count", retryable=True)
+    return [] if objects is None else list(objects), total
+
+
+def _xpath(path: str) -> Callable[[Any], Any]:
+    return etree.XPath(path, smart_strings=False)
+
+
+# Of what a search found; they run without Python's lock.
+_ids, _times = _xpath("objects/*/object/id/text()"), _xpath("objects/*/object/createdAt/text()")
+_objects = _xpath("objects/*/object")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search found: (id, created at) of each entry on this page, how many match, and the XML of it all."""
+
+    outlines: list[tuple[str, int]]
+    total: int
+    xml: Any
+
+    @classmethod
+    def of(cls, answer: Any) -> _Found:
+        """KalturaError if a result has no object. What else it lacks is seen when it is used: a time that is not known
+        is 0 here, and an entry without id is left out."""
+        results, total = _listed(answer, _ENTRIES)
+        ids, times = _ids(answer), _times(answer)
+        if not len(results) == len(ids) == len(times):
+            objects = [result.find("object") for result in results]
+            if None in objects:
+                raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
+            ids, times = zip(*((o.findtext("id") or "", o.findtext("createdAt")) for o in objects), strict=True)
+        return cls([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True) if one], total, answer)
+
+    def entries(self, odd: list[str] | None = None) -> Iterator[Entry]:
+        """The entries; what is wrong with those that cannot be understood goes into `odd`, or is raised."""
+        for raw in _objects(self.xml):
+            try:
+                entry = _entry(raw)
+            except OddAnswer as error:
+                if odd is None:
+                    raise
+                odd.append(str(error))
+            else:
+                yield entry
+
+
+@dataclass(frozen=True)
+class Page:
+    """Entries that the index found, still as XML: whoever uses them builds them, while the next page is fetched."""
+
+    found: _Found
+    ids: Collection[str]
+    partner_id: str = ""  # whose entries they have to be
+    odd: list[str] = field(default_factory=list)  # what is wrong with those that were left out, once all are built
+
+    @property
+    def total(self) -> int:
+        """How many match from this page on."""
+        return self.found.total
+
+    def entries(self) -> Iterator[Entry]:
+        """Those with these ids, each once."""
+        once = dict.fromkeys(self.ids)
+        for entry in self.found.entries(self.odd):
+            if entry.id in once:
+                if self.partner_id and entry.partner_id != self.partner_id:
+                    raise _mixed_up(f"entries of partner {self.partner_id}", f"{entry.id} of {entry.partner_id or '?'}")
+                del once[entry.id]
+                yield entry
+        if len(once) > len(self.odd):
+            raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
+
+
+def _params_tags(pager: Any, client: Any) -> list[tuple[int | None, frozenset[str]]]:
+    """Flavor parameters by their id, and the tags that they give to flavor assets."""
+    objects = client.flavorParams.list(NotImplemented, pager).objects
+    found = objects if isinstance(objects, list) else []
+    return [(_int(params.id), frozenset(split_tags(_text(params.tags)))) for params in found]

@@ -1,0 +1,320 @@
+"""Whatever changes something in Kaltura: all of it, each call refused in a dry run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from KalturaClient.Plugins.Core import (
+    KalturaEntryReplacementOptions,
+    KalturaFilterPager,
+    KalturaFlavorAsset,
+    KalturaMediaEntry,
+    KalturaUploadToken,
+    KalturaUploadTokenFilter,
+)
+
+from kaltura_archiver.errors import Changed, EntryFailed, KalturaError
+from kaltura_archiver.kaltura.answers import Look, _entry, _int, _text
+from kaltura_archiver.kaltura.errors import _mixed_up
+from kaltura_archiver.kaltura.files import Files
+from kaltura_archiver.kaltura.questions import _ENUMS, _FIELDS, _list_tokens, _resource
+from kaltura_archiver.kaltura.session import MAX_TRIES
+from kaltura_archiver.kaltura.wire import _File
+from kaltura_archiver.model import Entry, FlavorAsset, normalised_tags, same_id, split_tags, tags_with
+from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked, exactly
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+TOKEN_FULL = 2
+# The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
+# character set counts up to three bytes for one.
+MAX_TAGS_BYTES = 65_535
+LONG_TAGS_BYTES = 20_000
+# Marks the file names of our upload tokens, so that those of killed runs can be told from other people's.
+TOKEN_PREFIX = "archiver-"  # noqa: S105 - no password
+MAX_TOKEN_PAGES = 20
+
+
+def _as_stored(tags: str) -> str:
+    """What Kaltura makes of a field of tags when it is written."""
+    return ", ".join(normalised_tags(split_tags(tags)))
+
+
+def _require_room(entry_id: str, tags: str) -> None:
+    """Raise EntryFailed for more tags than Kaltura keeps."""
+    size_bytes = len(_as_stored(tags).encode())
+    if size_bytes > MAX_TAGS_BYTES:
+        raise EntryFailed(
+            f"the tags of {entry_id} would have {size_bytes} bytes, of which Kaltura keeps {MAX_TAGS_BYTES} and drops "
+            "the rest: its tags were not changed; remove some of them and run the command again"
+        )
+
+
+class Kaltura(Files):
+    """All that we ask of Kaltura, as the commands use it."""
+
+    def change_tags(
+        self,
+        entry_id: str,
+        *,
+        add: str = "",
+        remove: str = "",
+        check: Callable[[tuple[FlavorAsset, ...]], None] | None = None,
+    ) -> Entry:
+        """Add or remove a tag on a fresh read of the entry, and check the answer (kaltura-api 6).
+
+        `check` is given the flavors, read in the same request as the entry, and may raise. Raises Changed if the entry
+        is gone, EntryFailed if somebody's tag would be lost, KalturaError if Kaltura did not take the change.
+        """
+        before: Entry | None = None
+        sent = ""
+        for attempt in range(3):
+            entry, flavors, *_ = self.look(entry_id, entry_last=True) if check else Look(self.entry(entry_id), ())
+            if entry is None:
+                raise Changed(f"entry {entry_id} is gone")
+            if before:
+                self._require_not_cut(before, sent, entry)
+            if check:
+                check(flavors)
+            before, sent = entry, tags_with(entry.tags_text, add=add, remove=remove)
+            if sent == entry.tags_text:
+                return entry
+            _require_room(entry_id, sent)
+            try:
+                update = partial(self._update, entry.id, sent)
+                entry = self._call(f"set the tags of {entry_id}", update, writes=True)
+            except KalturaError as error:
+                if not error.retryable or attempt == 2:
+                    raise
+                self._pause(0.5)
+                continue  # the answer was lost: the next fresh read tells
+            if len(sent.encode()) > LONG_TAGS_BYTES:
+                now = self.entry(entry_id)
+                if now is None:
+                    raise Changed(f"entry {entry_id} is gone")
+                self._require_not_cut(before, sent, now)
+                entry = now
+            if (not add or add in entry.tag_set) and remove not in entry.tag_set:
+                return entry
+            break
+        raise KalturaError(
+            f"Kaltura accepted the tags of {entry_id} but did not store them: may this user edit the entry?"
+        )
+
+    def _require_not_cut(self, before: Entry, sent: str, now: Entry) -> None:
+        """Raise EntryFailed if Kaltura holds only the beginning of the tags that were sent, after putting back those
+        from `before`: its database cuts a long field after the answer, which shows all (real-kaltura M07).
+        """
+        whole, held = _as_stored(sent), now.tags_text.rstrip("\ufffd")  # what may be left of the last letter
+        if whole == held or not whole.startswith(held) or len(sent.encode()) <= LONG_TAGS_BYTES:
+            return
+        log.warning("Kaltura dropped tags of %s, which are put back: %s", before.id, whole[len(held) :])
+        back = partial(self._update, before.id, before.tags_text)
+        self._call(f"put back the tags of {before.id}", back, writes=True)
+        raise EntryFailed(
+            f"Kaltura kept only {len(now.tags_text.encode())} of {len(whole.encode())} bytes of the tags of "
+            f"{before.id}: they were put back as they had been; remove some of them and run the command again"
+        )
+
+    def _update(self, entry_id: str, tags: str, client: Any) -> Entry:
+        change = KalturaMediaEntry()
+        change.tags = tags
+        return self._as_asked(_entry(client.media.update(entry_id, change)), entry_id)
+
+    def new_token(self, file_name: str, size_bytes: int) -> str:
+        token = KalturaUploadToken()
+        token.fileName, token.fileSize = file_name, float(size_bytes)
+
+        def add(client: Any) -> str:
+            token_id = _text(client.uploadToken.add(token).id)
+            if not token_id:
+                raise KalturaError("Kaltura answered with an upload token without id", retryable=True)
+            return token_id
+
+        return self._call("add an upload token", add, writes=True)
+
+    def unused_tokens(self) -> list[tuple[str, str]]:
+        """(id, file name) of upload tokens that this tool made and that were not used so far."""
+        wanted = KalturaUploadTokenFilter()
+        wanted.statusIn = "0,1,2"
+        found: list[tuple[str, str]] = []
+        for page in range(1, MAX_TOKEN_PAGES + 1):
+            pager = KalturaFilterPager()
+            pager.pageSize, pager.pageIndex = 500, page
+            answer = self._call("list upload tokens", partial(_list_tokens, wanted, pager))
+            found += [
+                (_text(token.id), _text(token.fileName))
+                for token in answer
+                if _text(token.fileName).startswith(TOKEN_PREFIX) and _int(token.status) in (0, 1, 2)
+            ]
+            if len(answer) < 500:
+                break
+        return found
+
+    def delete_token(self, token_id: str) -> None:
+        """Delete an upload token that is not needed; one that is gone is fine."""
+        try:
+            self._call("delete an upload token", lambda c: c.uploadToken.delete(token_id), writes=True)
+        except KalturaError as error:
+            if error.code != "UPLOAD_TOKEN_NOT_FOUND":
+                log.warning("upload token %s was left behind: %s", token_id, error)
+
+    def is_full(self, token_id: str, size_bytes: int) -> bool:
+        """Whether a token is there, with all of its content, and unused."""
+        try:
+            return self._token_state(token_id) == (TOKEN_FULL, size_bytes)
+        except KalturaError as error:
+            if error.code == "UPLOAD_TOKEN_NOT_FOUND":
+                return False
+            raise
+
+    def _token_state(self, token_id: str) -> tuple[int, int]:
+        """(status, uploaded bytes) of a token."""
+
+        def get(client: Any) -> tuple[int, int]:
+            token = client.uploadToken.get(token_id)
+            status = _int(getattr(token, "status", None))
+            if status is None:
+                raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
+            if same_id(_text(token.id)) != same_id(token_id):
+                raise _mixed_up(f"upload token {token_id}", f"another, {_text(token.id)}")
+            return status, _int(token.uploadedFileSize) or 0
+
+        return self._call(f"read upload token {token_id}", get)
+
+    def upload(self, token_id: str, file_name: str, size_bytes: int, pieces: Iterable[Piece]) -> None:
+        """Send content to an upload token in chunks and check that Kaltura has all of it (kaltura-api 5.6).
+
+        A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `pieces`
+        raises; the token is then of no use.
+        """
+        chunks = chunked(
+            exactly(pieces, size_bytes, f"for upload token {token_id} came"), CHUNK_BYTES, size_bytes, self._stop
+        )
+        offset = 0
+        # One chunk is read while the one before is sent.
+        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
+            coming: Future[Chunk | None] = reader.submit(next, chunks, None)
+            try:
+                while chunk := coming.result():
+                    try:
+                        coming = reader.submit(next, chunks, None)
+                        final = offset + len(chunk) == size_bytes
+                        if final:
+                            # Whether the last one may be sent is known at the very end of the pieces.
+                            coming.result()
+                        self._send_chunk(token_id, file_name, chunk, offset, final=final)
+                        offset += len(chunk)
+                    finally:
+                        chunk.release()
+            finally:
+                with suppress(Exception):
+                    if unsent := coming.result():
+                        unsent.release()
+                chunks.close()
+        status, uploaded = self._token_state(token_id)
+        if status != TOKEN_FULL or uploaded != size_bytes:
+            raise KalturaError(f"upload token {token_id} has status {status} and {uploaded} of {size_bytes} bytes")
+
+    def _send_chunk(self, token_id: str, file_name: str, chunk: Chunk, offset: int, *, final: bool) -> None:
+        resume = offset > 0
+
+        def send(client: Any) -> None:
+            client.uploadToken.upload(token_id, _File(file_name, chunk), resume, final, offset if resume else -1)
+
+        for attempt in range(1, MAX_TRIES + 1):
+            try:
+                self._call(f"upload to token {token_id}", send, writes=True)
+                return
+            except KalturaError as error:
+                if attempt == MAX_TRIES:
+                    raise
+                status, uploaded = self._token_state(token_id)
+                arrived = (
+                    status == TOKEN_FULL if final else status in (1, TOKEN_FULL) and uploaded >= offset + len(chunk)
+                )
+                if arrived:
+                    return
+                if not error.retryable and error.code != "UPLOAD_TOKEN_INVALID_STATUS_FOR_UPLOAD":
+                    raise
+                if status not in (0, 1):
+                    raise
+                self._pause(0.25 * 2**attempt)
+
+    def update_content(self, entry_id: str, resource: str) -> Entry:
+        """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
+
+        Never repeat it blindly: a second call cancels the first (kaltura-api 5.3).
+        """
+        options = KalturaEntryReplacementOptions()
+        options.keepManualThumbnails = 1
+        return self._call(
+            f"replace the content of {entry_id}",
+            lambda c: self._as_asked(
+                _entry(c.media.updateContent(entry_id, _resource(resource), NotImplemented, options)), entry_id
+            ),
+            writes=True,
+        )
+
+    def add_content(self, entry_id: str, resource: str) -> None:
+        """Give content to an entry that has none (NO_CONTENT). Not to be repeated blindly either (kaltura-api 5.1)."""
+        self._call(
+            f"add content to {entry_id}", lambda c: c.media.addContent(entry_id, _resource(resource)), writes=True
+        )
+
+    def approve_replace(self, entry_id: str) -> None:
+        self._call(f"approve the replacement of {entry_id}", lambda c: c.media.approveReplace(entry_id), writes=True)
+
+    def cancel_replace(self, entry_id: str) -> None:
+        self._call(f"cancel the replacement of {entry_id}", lambda c: c.media.cancelReplace(entry_id), writes=True)
+
+    def update_flavor(self, flavor_id: str, changes: Mapping[str, str]) -> None:
+        """Set fields of a flavor asset, by our names, whatever its status. What came of it is to be read.
+
+        Another call than that for the flavor's content: it changes nothing else.
+        """
+        change = KalturaFlavorAsset()
+        for name, value in changes.items():
+            kind = _ENUMS.get(name)
+            setattr(change, _FIELDS.get(name, name), kind(value) if kind else value)
+        what = f"set {', '.join(changes)} of flavor {flavor_id}"
+        self._again(what, lambda c: c.flavorAsset.update(flavor_id, change))
+
+    def delete_flavor(self, flavor_id: str) -> None:
+        """Delete a flavor asset, for good; one that is gone is fine."""
+        try:
+            self._again(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id))
+        except KalturaError as error:
+            if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":
+                raise
+
+    def take_picture(self, entry_id: str, seconds: int) -> str:
+        """Have Kaltura show a frame of the original, which is READY; returns the picture's version. May be repeated.
+
+        It makes no thumb asset and deletes none, and takes the mark of the default one from whichever has it
+        (kaltura-api 5.4). A swap will bring the picture of its content all the same.
+        """
+
+        def take(client: Any) -> str:
+            return self._as_asked(_entry(client.media.updateThumbnail(entry_id, seconds)), entry_id).thumbnail_version
+
+        return self._again(f"take a picture of {entry_id}", take)
+
+    def choose_picture(self, thumb_id: str) -> None:
+        """Have Kaltura show this thumb asset of an entry. May be repeated."""
+        self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
+
+    def _again(self, what: str, call: Callable[[Any], T]) -> T:
+        """Make a call that changes something and does no harm if it is made twice, up to three times."""
+        for _ in range(2):
+            try:
+                return self._call(what, call, writes=True)
+            except KalturaError as error:
+                if not error.retryable:
+                    raise
+        return self._call(what, call, writes=True)

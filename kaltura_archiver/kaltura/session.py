@@ -1,0 +1,287 @@
+"""Signing in to Kaltura, and making a call: at the right pace, again where that is safe, and never for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import requests
+from KalturaClient.Base import KalturaConfiguration
+from KalturaClient.exceptions import KalturaClientException, KalturaException
+from KalturaClient.Plugins.Core import KalturaSessionType
+
+from kaltura_archiver.config import Settings
+from kaltura_archiver.errors import ConfigError, KalturaError, Stopped
+from kaltura_archiver.kaltura.answers import _int, _text
+from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, _translate
+from kaltura_archiver.kaltura.wire import _Client
+from kaltura_archiver.redact import hide, redact
+from kaltura_archiver.transfer.bandwidth import Bandwidth
+from kaltura_archiver.transfer.direct import Host
+from kaltura_archiver.transfer.pacing import MAX_REFUSALS, Pace
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+MAX_TRIES = 5
+# After so long no call is tried again, however it failed.
+RETRY_SECONDS = 300.0
+# Of app tokens, the likely ones first: new ones are mostly made with SHA256, SHA1 is what a token has by default.
+HASH_TYPES = ("sha256", "sha1", "sha512", "md5")
+
+
+def _notes_of(session: Any, wanted_user: str) -> tuple[str, ...]:
+    """What a session that an app token gave lacks, by Kaltura's own answer; nothing where it does not say."""
+    kind, privileges = _int(session.sessionType), _text(session.privileges).split(",")
+    notes = []
+    if wanted_user and (user := _text(session.userId)) and user != wanted_user:
+        notes.append(f"the app token is the user {user}'s: KALTURA_USERID {wanted_user} does not count; leave it out")
+    if kind is not None and kind != KalturaSessionType.ADMIN:
+        notes.append(
+            "the app token gives user sessions: entries of other people cannot be changed and searches may not show "
+            "them; make one with sessionType 2 (ADMIN)"
+        )
+    if "disableentitlement" not in privileges:
+        notes.append(
+            "the app token lacks the privilege disableentitlement: entries in private categories may not be seen; "
+            "make one whose sessionPrivileges hold it"
+        )
+    return tuple(notes)
+
+
+class Session:
+    """Safe to use from many threads; every method raises KalturaError.
+
+    `read_only` is the second wall of a dry run: methods that change something then raise AssertionError. Reads are
+    retried with growing pauses; a write is repeated only when Kaltura said that nothing was done, so after any other
+    failure of a write its outcome has to be read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read_only: bool,
+        stop: threading.Event | None = None,
+        bandwidth: Bandwidth | None = None,
+        calls: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """`calls` is entered for the time of each call."""
+        self._settings = settings
+        self._read_only = read_only
+        self._stop = stop or threading.Event()
+        self._idle: list[Any] = []  # clients, each with its connection, the last one used last
+        self._bandwidth = bandwidth
+        self._calls = calls or nullcontext()
+        self._local = threading.local()
+        self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
+        self._session_lock = threading.Lock()
+        self._ks = ""
+        self._params_lock = threading.Lock()
+        self._usual_tags: dict[int, frozenset[str]] | None = None
+        self._partner = settings.partner_id.strip().lstrip("0")
+        self._paths: dict[int, tuple[float, frozenset[int], str]] = {}  # (when read, above, full name) of a category
+        self._hash_types: tuple[str, ...] = HASH_TYPES
+        self.session_user = settings.user_id  # an app token may have a user of its own
+        self.session_notes: tuple[str, ...] = ()  # what is odd about the session that an app token gives
+        self._heard = ("", 0.0)  # what time it was there, and here
+        self.pace = Pace(self._pause)
+
+    def sign_in(self) -> None:
+        """Open a session; ConfigError tells what is wrong with the credentials or the address."""
+        with self._session_lock:
+            self._start_session()
+
+    def _start_session(self) -> None:
+        s = self._settings
+        try:
+            partner = int(s.partner_id)
+        except ValueError:
+            raise ConfigError(f"KALTURA_PARTNERID must be a number, not {s.partner_id!r}") from None
+        client = self._take_client()
+        client.requestConfiguration.pop("ks", None)  # one that is set to anything is looked at: INVALID_KS [R]
+        try:
+            ks = self._app_session(client, partner) if s.app_token_id else self._secret_session(client, partner)
+        except KalturaError as error:
+            if error.code == "":
+                raise ConfigError(
+                    f"cannot reach Kaltura at {redact(s.service_url)}: {error}; check KALTURA_SERVICE_URL"
+                ) from error
+            raise ConfigError(f"cannot sign in: {self._sign_in_advice(error, partner)}") from error
+        if not ks:
+            raise ConfigError("Kaltura gave no session; check the credentials and KALTURA_SERVICE_URL")
+        hide(ks)
+        self._ks = ks
+        self._idle.append(client)
+
+    def _secret_session(self, client: Any, partner: int, kind: int = KalturaSessionType.ADMIN) -> str:
+        s = self._settings
+        start = partial(client.session.start, s.secret, s.user_id, kind, partner, 86400, "disableentitlement")
+        return _text(self._retrying("sign in", start))
+
+    def _app_session(self, client: Any, partner: int) -> str:
+        """Exchange an app token for a KS.
+
+        Nobody tells its hash type: the widget's answer has no such field, and appToken.get is not for widget sessions.
+        So the likely ones are tried in turn, which locks nothing [R S24-S27], and the right one is remembered.
+        """
+        s = self._settings
+        widget = self._retrying("sign in", lambda: client.session.startWidgetSession(f"_{partner}"))
+        widget_ks = _text(getattr(widget, "ks", ""))
+        if not widget_ks:
+            raise KalturaError("sign in: Kaltura gave no session of the default widget", retryable=True)
+        hide(widget_ks)
+        client.setKs(widget_ks)
+        for name in self._hash_types:
+            token_hash = hashlib.new(name, (widget_ks + s.app_token).encode()).hexdigest()
+            user = s.user_id or NotImplemented
+            start = partial(
+                client.appToken.startSession, s.app_token_id, token_hash, user, KalturaSessionType.ADMIN, 86400
+            )
+            try:
+                answer: Any = self._retrying("sign in", start)
+            except KalturaError as error:
+                if error.code == "INVALID_APP_TOKEN_HASH" and name != self._hash_types[-1]:
+                    continue
+                raise
+            self._hash_types = (name,)
+            self.session_user = _text(answer.userId)
+            self.session_notes = _notes_of(answer, s.user_id)
+            return _text(answer.ks)
+        raise AssertionError("unreachable")
+
+    def _sign_in_advice(self, error: KalturaError, partner: int) -> str:
+        """What a refused sign-in means and what to do about it (real-kaltura S02-S09, S13, S24-S34)."""
+        s = self._settings
+        said = str(error).removeprefix("sign in: ")
+        if error.code == "SERVICE_FORBIDDEN_CONTENT_BLOCKED":
+            return f"there is no account {partner}, or it is blocked ({said}); check KALTURA_PARTNERID"
+        if error.code == "INVALID_WIDGET_ID":
+            return (
+                f"account {partner} has no default widget _{partner}, without which no app token works ({said}); check "
+                "KALTURA_PARTNERID, have the widget made again by Kaltura's support, or use KALTURA_SECRET"
+            )
+        if error.code == "INVALID_APP_TOKEN_HASH":
+            return f"KALTURA_APP_TOKEN is not the token of KALTURA_APP_TOKEN_ID {s.app_token_id} ({said})"
+        if s.app_token_id:
+            return f"{said}; check KALTURA_PARTNERID, KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN"
+        if error.code == "START_SESSION_ERROR" and self._is_user_secret(partner):
+            return (
+                f"KALTURA_SECRET is the user secret of account {partner}, which opens no session that may change "
+                "entries; take the administrator secret, or better an app token"
+            )
+        if error.code == "START_SESSION_ERROR":
+            return f"KALTURA_SECRET is not the administrator secret of account {partner} ({said}); check both"
+        return f"{said}; check KALTURA_PARTNERID and KALTURA_SECRET"
+
+    def _is_user_secret(self, partner: int) -> bool:
+        """Whether the secret that opens no admin session opens a user's (S06, S07)."""
+        client = self._take_client()
+        client.requestConfiguration.pop("ks", None)
+        try:
+            ks = self._secret_session(client, partner, KalturaSessionType.USER)
+        except KalturaError:
+            return False
+        hide(ks)
+        return bool(ks)
+
+    def user_exists(self, user_id: str) -> bool | None:
+        """Whether the account has this user; None if we may not ask."""
+        try:
+            self._call("look for the user", lambda c: c.user.get(user_id))
+        except KalturaError as error:
+            if error.code == "INVALID_USER_ID":
+                return False
+            if error.retryable:
+                raise
+            return None
+        return True
+
+    def _take_client(self) -> Any:
+        """A client that is nobody else's: KalturaApiClient is not thread-safe. To be given back when it did well.
+
+        After an error it is of no more use (kaltura-api 1.4). More threads wait than call, so they have none each.
+        """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Client(KalturaConfiguration(self._settings.service_url.rstrip("/")))
+
+    def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
+        """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
+        tries = refusals = 0
+        until = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                with self._calls:
+                    called_at = self.pace.wait(again=tries + refusals > 0)
+                    answer = call()
+            except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
+                # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
+                failure = _translate(error, what)
+            except KalturaError as error:
+                failure = error
+            else:
+                self.pace.passed()
+                return answer
+            if failure.code == RATE_LIMIT and refusals < MAX_REFUSALS:
+                # It is about all our threads together.
+                refusals += 1
+                self.pace.refused(called_at)
+                log.debug("%s; all calls pause", failure)
+                continue
+            tries += 1
+            again = failure.code in NOT_ACTED if writes else failure.retryable
+            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT or time.monotonic() >= until:
+                raise failure
+            pause = min(0.25 * 2**tries, 15) * (0.5 + random.random())  # noqa: S311 - jitter
+            log.debug("%s; trying again in %.1f s", failure, pause)
+            self._pause(pause)
+
+    def _pause(self, seconds: float) -> bool:
+        if seconds > 0 and self._stop.wait(seconds):
+            raise Stopped("asked to stop")
+        return False
+
+    def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False) -> T:
+        """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done."""
+        if writes and self._read_only:
+            raise AssertionError(f"a dry run must not {what}")
+        for renewed in (False, True):
+            with self._session_lock:
+                if not self._ks:
+                    self._start_session()
+                ks = self._ks
+
+            def attempt(ks: str = ks) -> T:
+                client = self._take_client()
+                client.setKs(ks)
+                answer = call(client)
+                self._heard = (client.responseHeaders.get("Date", ""), time.time())
+                self._idle.append(client)
+                return answer
+
+            try:
+                return self._retrying(what, attempt, writes=writes)
+            except KalturaError as error:
+                ended = error.code == "INVALID_KS" and ('"EXPIRED"' in str(error) or '"LOGOUT"' in str(error))
+                if renewed or not ended:
+                    raise
+                with self._session_lock:
+                    if self._ks == ks:
+                        self._ks = ""
+        raise AssertionError("unreachable")
+
+    def now(self) -> float:
+        """Unix seconds on Kaltura's clock, as its last answer told it; on ours where none did."""
+        date, heard_at = self._heard
+        with suppress(TypeError, ValueError):
+            return parsedate_to_datetime(date).timestamp() + time.time() - heard_at
+        return time.time()

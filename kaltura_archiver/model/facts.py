@@ -1,0 +1,61 @@
+"""All that is known of one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
+from kaltura_archiver.model.stored import StoredObject
+from kaltura_archiver.model.words import FlavorStatus
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known about one entry, freshly read.
+
+    `placeholder_bytes` is the size of the placeholder configured for it, `more_placeholder_bytes` are those for others,
+    `placeholder_sha256s` belong to all of them. `original_sha256` is known where the original was read because it has a
+    placeholder's size; `unread` says why it could not be. `unseen` says why S3 does not show the stored copy.
+    `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
+    the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
+    `placings` are all its categories, as the database has them; None if not asked.
+    """
+
+    entry: Entry
+    flavors: tuple[FlavorAsset, ...] = ()
+    stored: StoredObject | None = None
+    placeholder_bytes: int | None = None
+    more_placeholder_bytes: frozenset[int] = frozenset()
+    usual_tags: Mapping[int, frozenset[str]] | None = None
+    source: StoredObject | None = None
+    placings: tuple[Placing, ...] | None = None
+    placeholder_sha256s: frozenset[str] = frozenset()
+    original_sha256: str = ""
+    unread: str = ""
+    unseen: str = ""
+
+    @property
+    def category_ids(self) -> frozenset[str]:
+        """Ids of the categories that the entry is directly in, as far as was asked."""
+        return frozenset((*self.entry.category_ids, *(str(p.category_id) for p in self.placings or () if p.active)))
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Full names of these categories."""
+        named = [name for p in self.placings or () if p.active and (name := p.name)]
+        return tuple(dict.fromkeys(filter(None, [*map(str.strip, self.entry.categories.split(",")), *named])))
+
+    @property
+    def placeholder_sizes(self) -> frozenset[int]:
+        """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
+        copy = self.stored or self.source
+        recorded = copy.placeholder_bytes if copy else None
+        return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
+
+    @property
+    def original(self) -> FlavorAsset | None:
+        """The original flavor, READY or not; TEMP and DELETED ones do not count (kaltura-api 4.3)."""
+        gone = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)
+        originals = [f for f in self.flavors if f.is_original and f.status not in gone]
+        return max(originals, key=lambda f: f.status.ready, default=None)

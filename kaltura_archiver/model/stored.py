@@ -1,0 +1,208 @@
+"""What S3 says of one stored copy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from kaltura_archiver.model.entry import FlavorAsset
+from kaltura_archiver.model.words import (
+    ARCHIVE_TIERS,
+    LAST_SECOND,
+    MAX_OBJECT_TAGS,
+    RETRIEVAL_TIERS,
+    TAGS_NEEDED,
+    Availability,
+    Evidence,
+    _unix,
+)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The evidence that S3 has the bytes of the tag `sha256`, and of which object that is true.
+
+    A tag can be carried over to other bytes; the CRC64NVME of the content and the ETag tell of which object it speaks.
+    """
+
+    evidence: Evidence
+    crc64nvme: str
+    etag: str
+
+    @classmethod
+    def of(cls, evidence: Evidence, crc64nvme: str, etag: str) -> Proof:
+        return cls(evidence, crc64nvme, _in_a_tag(etag))
+
+    @classmethod
+    def read(cls, tag: str) -> Proof | None:
+        """What the tag `proof` says; None for an empty one, or one that says nothing known."""
+        evidence, *rest = tag.split(" ")
+        if evidence in set(Evidence) and len(rest) == 2 and all(rest):
+            return cls(Evidence(evidence), *rest)
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.evidence} {self.crc64nvme} {self.etag}"
+
+
+def _in_a_tag(etag: str) -> str:
+    """An ETag without what S3 does not allow in a tag; it may be any text elsewhere than at AWS."""
+    return re.sub(r"[^A-Za-z0-9+\-=._:/@]", "_", etag)[:128]
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
+
+    `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
+    The checksums are those of the whole object that S3 shows, empty where it shows none. `md5_etag`: whether the
+    service is known to make the ETag of this object from MD5s.
+
+    Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str = ""
+    storage_class: str = "STANDARD"
+    availability: Availability = Availability.READABLE
+    thawed_until: str = ""
+    archive_tier: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    encryption: str = ""
+    crc64nvme: str = ""
+    crc32: str = ""
+    md5_etag: bool = False
+    last_modified: datetime | None = None
+    complete: bool = True
+    marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
+    marked_differing: frozenset[str] = frozenset()
+
+    @property
+    def thaw_ends_at(self) -> float | None:
+        """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
+        with suppress(ValueError):
+            return parsedate_to_datetime(self.thawed_until).timestamp() if self.thawed_until else None
+        return None
+
+    @property
+    def frozen_in(self) -> str:
+        """The class, or the archive tier, out of which it has to be restored."""
+        return f"{self.storage_class} ({self.archive_tier})" if self.archive_tier else self.storage_class
+
+    @property
+    def has_expedited(self) -> bool:
+        return ARCHIVE_TIERS.get(self.archive_tier, self.storage_class) != "DEEP_ARCHIVE"
+
+    @property
+    def proof(self) -> Proof | None:
+        """The evidence that was recorded; whether it is still about this object says `proven`."""
+        return Proof.read(self.tags.get("proof", ""))
+
+    @property
+    def proven(self) -> bool:
+        """Whether S3 was shown to have the bytes of `sha256`, by an object that is still the same."""
+        proof = self.proof
+        if proof is None or not self.sha256:
+            return False
+        if self.crc64nvme:
+            return self.crc64nvme == proof.crc64nvme
+        return _in_a_tag(self.etag) == proof.etag
+
+    @property
+    def overwritten(self) -> str:
+        """Why this is known to be other content than was proven, whatever the tags say; empty if it is not."""
+        proof = self.proof
+        if proof and self.crc64nvme and self.crc64nvme != proof.crc64nvme:
+            return f"the object was overwritten: its CRC64NVME is {self.crc64nvme}, and was {proof.crc64nvme}"
+        return ""
+
+    @property
+    def spoiled(self) -> str:
+        """Why nothing may rest on this copy, in words; empty if nothing is known against it."""
+        if self.damaged_at:
+            return f"verify found the stored copy damaged at {self.damaged_at}"
+        return self.overwritten
+
+    @property
+    def sha256(self) -> str:
+        return self.tags.get("sha256", "")
+
+    @property
+    def flavor(self) -> str:
+        """The Kaltura original that holds exactly these bytes today: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("flavor", "")
+
+    @property
+    def verified_at(self) -> str:
+        """When `verify` last read the object and found it whole (ISO 8601), or empty."""
+        return self.tags.get("verified-at", "")
+
+    @property
+    def damaged_at(self) -> str:
+        """When `verify` found the object damaged, and not whole since; or empty."""
+        return self.marked_damaged_at or self.tags.get("damaged-at", "")
+
+    def undecided_for(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and S3 shows nothing of the copy, still frozen, to compare it with."""
+        return self.availability is not Availability.READABLE and self.tags.get("undecided") == original.content_id
+
+    def differs_from(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and found not to be what is stored."""
+        return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others have set so many tags that there is no room for those that a swap needs."""
+        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS
+
+    @property
+    def thaw_asked(self) -> tuple[str, int | None]:
+        """The fastest tier by which the restore that is running was asked for, and its days; ("", None) if unknown."""
+        tier, _, days = self.tags.get("thaw", "").partition(" ")
+        return (tier, int(days) if days.isdecimal() else None) if tier in RETRIEVAL_TIERS else ("", None)
+
+    @property
+    def placeholder(self) -> str:
+        """The placeholder as it replaced the original: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("placeholder", "").partition(" ")[0]
+
+    @property
+    def placeholder_sha256(self) -> str:
+        """The placeholder's SHA-256; empty where it was not recorded (before version 2.1)."""
+        return self.tags.get("placeholder", "").partition(" ")[2].partition(" ")[0]
+
+    @property
+    def placeholder_bytes(self) -> int | None:
+        """The placeholder's size; None where it was not recorded."""
+        size = self.tags.get("placeholder", "").rpartition(" ")[2]
+        return int(size) if self.placeholder_sha256 and size.isdecimal() else None
+
+    @property
+    def replaced_at(self) -> int | None:
+        """When the placeholder took the original's place (unix seconds); None where it was not recorded."""
+        return _unix(self.tags.get("replaced-at", ""))
+
+    @property
+    def restored_at(self) -> int | None:
+        """When the original was last brought back (unix seconds); None if never, or if it was replaced again since.
+
+        Where the tag is there and cannot be read it is as if it had been just now, or later: LAST_SECOND.
+        """
+        told = self.tags.get("restored-at")
+        return None if told is None else _unix(told) or LAST_SECOND
+
+    @property
+    def settings(self) -> str:
+        """SETTINGS_DUE or SETTINGS_SET where what people have set on flavor assets is kept beside it; else empty."""
+        return self.tags.get("settings", "")
+
+    @property
+    def picture(self) -> str:
+        """That the entry's picture has yet to be looked after, as `kaltura_archiver.pictures` writes it; or empty."""
+        return self.tags.get("picture", "")

@@ -1,0 +1,79 @@
+"""Tags of entries, as Kaltura keeps and compares them, and what those of notices tell."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+
+from kaltura_archiver.model.words import NOTICE_PREFIX
+
+# What Kaltura trims tags of (PHP's trim): a no-break space is part of a tag (real-kaltura M01).
+_BLANKS = " \t\n\r\0\x0b"
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def split_tags(text: str | None) -> tuple[str, ...]:
+    """The whole tags of Kaltura's comma-separated field, as they are written there (kaltura-api 6)."""
+    return tuple(tag for part in (text or "").split(",") if (tag := part.strip(_BLANKS)))
+
+
+def lowered(tag: str) -> str:
+    """A tag in the case in which Kaltura keeps it: only ASCII letters are lowered (real-kaltura M01)."""
+    return tag.translate(_LOWER)
+
+
+def normalised_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags as Kaltura leaves them when any of them is changed (kaltura-api 6): that is nobody's doing.
+
+    In their order, each once. A blank at which a long tag was cut goes at the next change.
+    """
+    cut = (lowered(tag).encode()[:100].decode(errors="ignore").strip(_BLANKS) for tag in tags if len(tag.encode()) > 1)
+    return tuple(dict.fromkeys(filter(None, cut)))
+
+
+def tags_with(text: str, *, add: str = "", remove: str = "") -> str:
+    """Kaltura's field with one tag added at its end, or one removed, both in lower case; every other byte stays."""
+    parts = text.split(",")
+    kept = [part for part in parts if not remove or lowered(part.strip(_BLANKS)) != remove]
+    if add and add not in map(lowered, split_tags(text)):
+        kept.append(f" {add}")
+    if kept == parts:
+        return text
+    return ",".join(kept).strip(f",{_BLANKS}")
+
+
+def owner_mark(user: str) -> str:
+    """A mark of a Kaltura user that fits into a tag, the same in any case; empty for nobody."""
+    from hashlib import sha256  # not for `--help`
+
+    name = " ".join(user.casefold().split())
+    return sha256(name.encode()).hexdigest()[:8] if name else ""
+
+
+def notice_tag(day: date, owner: str, until: date | None = None) -> str:
+    """The tag that says that this owner had a notice on this day, and which day it named."""
+    named = f"until_{until.isoformat()}" if until else ""
+    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner), named)))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the tag of a notice tells. Those of earlier versions name no day `until`, or not even who was told."""
+
+    on: date
+    mark: str
+    until: date | None
+
+
+def _told(tag: str) -> _Told | None:
+    """What this whole tag, in lower case, tells of a notice; None for any other tag."""
+    day = r"(\d{4}-\d\d-\d\d)"
+    found = re.fullmatch(rf"{NOTICE_PREFIX}{day}(?:_([0-9a-f]{{8}}))?(?:_until_{day})?", tag, re.ASCII)
+    with suppress(ValueError):
+        until = date.fromisoformat(found[3]) if found and found[3] else None
+        return _Told(date.fromisoformat(found[1]), found[2] or "", until) if found else None
+    return None

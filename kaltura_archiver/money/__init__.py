@@ -1,0 +1,1 @@
+"""What storing, thawing and asking cost."""

@@ -1,0 +1,85 @@
+"""Log lines on stderr, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kaltura_archiver.model import iso_time
+from kaltura_archiver.output.tables import to_json
+from kaltura_archiver.redact import RedactingFilter, one_line, redact
+
+_RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
+
+
+def _text(at: str, fields: Mapping[str, Any], message: str) -> str:
+    run = [f"run={one_line(str(fields['run']))}"] if fields.get("run") else []
+    told = [one_line(redact(str(fields[name]))) for name in _RUN_FIELDS[1:] if fields.get(name)]
+    return " ".join([at, fields["level"], *run, *told, message])
+
+
+def readable(line: str) -> str:
+    """A log line of ours, in either form, as text; anything else as it is."""
+    if not line.startswith("{"):
+        return line
+    try:
+        fields = json.loads(line)
+        return one_line(_text(f"{fields['time'][:19]}Z", fields, fields["message"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return line
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {**vars(record), "level": record.levelname}
+        text = _text(iso_time(record.created), fields, record.getMessage())
+        return f"{text}\n{record.exc_text}" if record.exc_text else text
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, Any] = {"time": at, "level": record.levelname}
+        fields |= {n: getattr(record, n) for n in (*_RUN_FIELDS, "outcome") if getattr(record, n, "")}
+        fields["message"] = record.getMessage()
+        if record.exc_text:
+            fields["trace"] = record.exc_text
+        return to_json(fields | getattr(record, "metrics", {}))
+
+
+def mark_lines() -> str:
+    """Give every log line of this process from now on the id of a run, a new one; returns it."""
+    run = os.urandom(4).hex()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*args, **kwargs)
+        record.run = run
+        return record
+
+    logging.setLogRecordFactory(factory)
+    return run
+
+
+def logs_json() -> bool:
+    """Whether log lines are JSON."""
+    return any(isinstance(handler.formatter, _JsonFormatter) for handler in logging.getLogger().handlers)
+
+
+def set_up_logging(level: str, style: str) -> None:
+    """Send this program's log lines to stderr, redacted. Libraries are heard from WARNING on, at DEBUG too: their
+    debug lines carry whole requests."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
+    handler.addFilter(RedactingFilter())
+    logging.setLogRecordFactory(logging.LogRecord)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for noisy in ("urllib3", "botocore", "boto3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("kaltura_archiver").setLevel(level)

@@ -1,0 +1,95 @@
+"""Reads tables: TSV from a file or stdin, line by line and bounded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from kaltura_archiver.errors import InputError
+from kaltura_archiver.output.tables import unescape_tsv
+
+Row = list[str]
+MAX_LINE_BYTES = 2**20
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """The file at `path`, or stdin for `-`."""
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 (closed below; only the opening may raise InputError)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def numbered_lines(file: BinaryIO, path: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their numbers, read as they are wanted, without their ends."""
+    number = 0
+    try:
+        while raw := file.readline(MAX_LINE_BYTES):
+            number += 1
+            if len(raw) == MAX_LINE_BYTES:
+                raise InputError(f"{path}, line {number}: longer than {MAX_LINE_BYTES} bytes")
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            yield number, line.removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}, line {number}: not UTF-8") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+class TsvTable:
+    """A TSV with a header, as this program writes it; the rows are read as they are iterated. Raises InputError."""
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self._path = "stdin" if path == "-" else path
+        self._lines = numbered_lines(file, self._path)
+        number, header = next(self._lines, (0, ""))
+        if not header.strip():
+            raise InputError(f"{self._path} is empty: a TSV with a header was expected")
+        self.columns = self._cells(number, header.strip(" "))
+        check_columns(self.columns, self._path)
+
+    def _cells(self, number: int, line: str) -> Row:
+        try:
+            # The old tool padded its cells.
+            return [unescape_tsv(cell.strip(" ")) for cell in line.split("\t")]
+        except (ValueError, OverflowError) as error:
+            escape = error.args[0] if str(error).startswith("\\") else "an escape beyond Unicode"
+            raise InputError(
+                f"{self._path}, line {number}: {escape} is no escape of a TSV (there are \\t \\n \\r \\\\ and \\xNN)"
+            ) from error
+
+    def __iter__(self) -> Iterator[Row]:
+        for number, line in self._lines:
+            if not line and len(self.columns) > 1:
+                continue
+            cells = self._cells(number, line)
+            if len(cells) != len(self.columns):
+                raise InputError(
+                    f"{self._path}, line {number}: {len(cells)} cells, but the header has {len(self.columns)}"
+                )
+            yield cells
+
+
+def check_columns(columns: Sequence[str], where: str) -> None:
+    """Raise InputError unless each column has a name of its own."""
+    for index, column in enumerate(columns):
+        if not column:
+            raise InputError(f"{where}: column {index + 1} of the header has no name")
+        if column in columns[:index]:
+            raise InputError(f"{where}: two columns are called {column!r}")
+
+
+def column_index(columns: Sequence[str], wanted: str, where: str) -> int:
+    """Where the column is; InputError, with all there are, if it is not."""
+    if wanted not in columns:
+        raise InputError(f"{where} has no column {wanted!r}; there are {', '.join(columns)}")
+    return columns.index(wanted)

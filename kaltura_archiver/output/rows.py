@@ -1,0 +1,155 @@
+"""What the rows of each command hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, State, iso_date
+from kaltura_archiver.output.tables import Cell
+from kaltura_archiver.redact import redact
+from kaltura_archiver.states import Judgement, sizes_agree
+
+if TYPE_CHECKING:
+    from kaltura_archiver.results import Result
+
+
+# Those of the old tool in its order, for joins by position; what it did not know is appended. What they held then, and
+# hold now: docs/migrating.md.
+OLD_LIST_COLUMNS = (
+    "last_played_date", "plays", "entry_id", "status", "archived_to_s3", "flavors_deleted", "created_date", "created",
+    "creator_id", "category_ids", "categories",
+)  # fmt: skip
+LIST_COLUMNS = (*OLD_LIST_COLUMNS, "owner_id")
+FLAVOR_COLUMNS = ("entry_id", "flavor_id", "original", "size_KB", "created_date", "deleted_date", "status")
+OLD_HEALTH_COLUMNS = (
+    "entry_id", "status-ok", "original", "orig_status", "archived_to_s3", "flavors_deleted", "created_date", "s3-size",
+    "orig_KB", "size_match", "message",
+)  # fmt: skip
+HEALTH_COLUMNS = (*OLD_HEALTH_COLUMNS, "original_id", "original_bytes", "stored_bytes")
+# May be asked for by --columns, beside the default ones.
+MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds")
+MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
+MORE_HEALTH_COLUMNS = (
+    "state",
+    "why",
+    "next",
+    "identity",
+    "evidence",
+    "storage_class",
+    "availability",
+    "verified_at",
+    "name",
+)
+# What of these only the tags of a stored copy tell.
+COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
+RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
+COUNT_COLUMNS = ("count", "filter")
+DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
+STATS_COLUMNS = (
+    "section", "key", "entries", "kaltura_bytes", "stored_bytes", "freed_bytes", "restores_month", "s3_month",
+    "saved_month", "pays_from",
+)  # fmt: skip
+MORE_STATS_COLUMNS = (
+    "restores_month_most", "kaltura_month", "restores_cost_month", "upload_cost", "paid_back_months",
+)  # fmt: skip
+TASK_COLUMNS = ("task", "definition", "cluster", "log_group", "log_stream")
+
+
+def list_row(entry: Entry) -> dict[str, Cell]:
+    return {
+        "last_played_date": iso_date(entry.last_played_at) or None,
+        "plays": entry.plays,
+        "entry_id": entry.id,
+        "status": entry.status,
+        "archived_to_s3": entry.archived,
+        "flavors_deleted": entry.replaced,
+        "created_date": iso_date(entry.created_at),
+        "created": entry.created_at,
+        "creator_id": entry.creator_id or None,
+        "category_ids": ",".join(entry.category_ids) or None,
+        "categories": entry.categories or None,
+        "owner_id": entry.owner or None,
+        "name": entry.name or None,
+        "tags": ", ".join(entry.tags) or None,
+        "duration_seconds": entry.duration_seconds,
+    }
+
+
+def flavor_row(flavor: FlavorAsset) -> dict[str, Cell]:
+    return {
+        "entry_id": flavor.entry_id,
+        "flavor_id": flavor.id,
+        "original": flavor.is_original,
+        "size_KB": flavor.kilobytes,
+        "created_date": iso_date(flavor.created_at) or None,
+        "deleted_date": iso_date(flavor.deleted_at) or None,
+        "status": flavor.odd or flavor.status.name,
+        "version": flavor.version,
+        "size_bytes": flavor.size_bytes,
+        "file_ext": flavor.file_ext or None,
+    }
+
+
+def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
+    entry, original, stored = facts.entry, facts.original, facts.stored
+    size_kb = original.kilobytes if original else None
+    match = None
+    if original and stored:
+        if original.size_bytes:
+            match = original.size_bytes == stored.size_bytes
+        elif size_kb is not None:
+            match = sizes_agree(size_kb, stored.size_bytes)
+    return {
+        "entry_id": entry.id,
+        "status-ok": judgement.healthy,
+        "original": original is not None,
+        "orig_status": original.status.name if original else None,
+        "archived_to_s3": entry.archived,
+        "flavors_deleted": entry.replaced,
+        "created_date": iso_date(entry.created_at),
+        "s3-size": stored.size_bytes if stored else None,
+        "orig_KB": size_kb,
+        "size_match": match,
+        "message": health_message(facts, judgement),
+        "state": judgement.state.value,
+        "why": judgement.why,
+        "next": judgement.hint or None,
+        "identity": judgement.identity.value,
+        "evidence": judgement.identity_why,
+        "storage_class": stored.storage_class if stored else None,
+        "availability": stored.availability.value if stored else None,
+        "verified_at": (stored.verified_at or None) if stored else None,
+        "name": entry.name or None,
+        "original_id": original.id if original else None,
+        "original_bytes": original.size_bytes if original else None,
+        "stored_bytes": stored.size_bytes if stored else None,
+    }
+
+
+def health_message(facts: Facts, judgement: Judgement) -> str:
+    """The state's name, then HEALTHY, or what is wrong and what to do; of a stored copy also when it was verified,
+    if its tags were read; and whether Kaltura can tell the duration of what was archived, and perhaps restored."""
+    text = "HEALTHY" if judgement.healthy else f"{judgement.why}; {judgement.hint}"
+    verified = f", {_verified(facts)}" if facts.stored and facts.stored.complete else ""
+    parent = f"; a further stream of {facts.entry.parent_entry_id}" if facts.entry.parent_entry_id else ""
+    unreadable = f"; {UNREADABLE}" if facts.entry.unreadable and judgement.state is State.ARCHIVED else ""
+    return f"{judgement.state}: {text}{verified}{parent}{unreadable}"
+
+
+def _verified(facts: Facts) -> str:
+    if facts.stored and facts.stored.damaged_at:
+        return f"DAMAGED {facts.stored.damaged_at[:10]}"
+    if facts.stored and facts.stored.overwritten:
+        return "OVERWRITTEN"
+    return f"verified {(facts.stored.verified_at if facts.stored else '')[:10] or 'never'}"
+
+
+def result_row(result: Result) -> dict[str, Cell]:
+    return {
+        "entry_id": result.entry_id,
+        "state": result.state or None,
+        "outcome": result.outcome.value,
+        "bytes_moved": result.bytes_moved,
+        "bytes_freed": result.bytes_freed,
+        "detail": redact(result.detail) or None,
+    }

@@ -1,0 +1,113 @@
+"""The sum of a run, its exit status, and its figures for CloudWatch."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from kaltura_archiver.errors import Exit
+from kaltura_archiver.model import Cause, Outcome, State
+from kaltura_archiver.states import Judgement
+
+if TYPE_CHECKING:
+    from kaltura_archiver.results import Result, Traffic
+
+
+# What an outcome makes of the exit status, where it is not 0.
+EXITS = {Outcome.FAILED: Exit.FAILED} | dict.fromkeys(
+    (Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED), Exit.WAITING
+)
+
+
+def exits_of(outcomes: Iterable[Outcome]) -> set[Exit]:
+    """The exit statuses that these outcomes add up to."""
+    return {EXITS.get(outcome, Exit.OK) for outcome in outcomes}
+
+
+def exit_of_health(judgement: Judgement) -> Exit:
+    """What this entry alone makes of the exit status of `health`."""
+    if judgement.healthy:
+        return Exit.OK
+    return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
+
+
+# How many entries ended how, and why.
+Causes = Counter[tuple[Outcome, Cause | None]]
+
+
+def counted(causes: Causes) -> str:
+    """`done 12, skipped 5 (3 too young: --min-age-years)`; empty for no entries."""
+
+    def one(outcome: Outcome) -> str:
+        why = ", ".join(f"{causes[outcome, cause]} {cause}" for cause in Cause if causes[outcome, cause])
+        number = causes[outcome, None] + sum(causes[outcome, cause] for cause in Cause)
+        return f"{outcome} {number}{f' ({why})' if why else ''}" if number else ""
+
+    return ", ".join(filter(None, map(one, Outcome)))
+
+
+class Totals:
+    """What a run has done so far. `traffic` tells how many requests it has made."""
+
+    def __init__(self, traffic: Callable[[], Traffic]) -> None:
+        self.started_at = time.time()
+        self._began = time.monotonic()
+        self._traffic = traffic
+        self.outcomes: Counter[Outcome] = Counter()
+        self.causes: Causes = Counter()
+        self.bytes_moved = self.bytes_freed = 0
+
+    def add(self, result: Result) -> None:
+        self.outcomes[result.outcome] += 1
+        self.causes[result.outcome, result.cause] += 1
+        self.bytes_moved += result.bytes_moved
+        self.bytes_freed += result.bytes_freed
+
+    def figures(self) -> dict[str, int | float]:
+        """The figures of the run until now, beside its outcomes."""
+        seconds = round(time.monotonic() - self._began, 1)
+        moved = {"bytes_moved": self.bytes_moved, "bytes_freed": self.bytes_freed}
+        return {"seconds": seconds, **moved, **asdict(self._traffic())}
+
+    def counts(self) -> str:
+        """`done 12, failed 1`"""
+        return counted(self.causes)
+
+    def __str__(self) -> str:
+        """The summary of the run."""
+        figures = self.figures()
+        return (
+            f"summary: {self.counts() or 'nothing to do'}; bytes moved {self.bytes_moved}, "
+            f"bytes freed {self.bytes_freed}; {self.outcomes.total()} entries in {figures['seconds']} s"
+        )
+
+
+NAMESPACE = "KalturaArchiver"
+# What CloudWatch makes of a run: the name of the metric, its unit, and whose figure it is.
+METRICS = (
+    ("Done", "Count", Outcome.DONE), ("Failed", "Count", Outcome.FAILED), ("Waiting", "Count", Outcome.WAITING),
+    ("BytesMoved", "Bytes", "bytes_moved"), ("BytesFreed", "Bytes", "bytes_freed"), ("Seconds", "Seconds", "seconds"),
+    ("KalturaCalls", "Count", "kaltura_calls"), ("S3Calls", "Count", "s3_calls"), ("Retries", "Count", "retries"),
+)  # fmt: skip
+
+
+def metrics(totals: Totals, *, bucket: str, command: str) -> dict[str, Any]:
+    """The members of a JSON log line by which CloudWatch Logs takes the run's figures for metrics.
+
+    Source: CloudWatch's "Embedded metric format" specification.
+    """
+    figures: dict[str, int | float] = {**{str(o): n for o, n in totals.outcomes.items()}, **totals.figures()}
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["Bucket", "Command"]],
+        "Metrics": [{"Name": name, "Unit": unit} for name, unit, _ in METRICS],
+    }
+    return {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+        "Bucket": bucket,
+        "Command": command,
+        **{name: figures.get(figure, 0) for name, _, figure in METRICS},
+    }

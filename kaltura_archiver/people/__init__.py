@@ -1,0 +1,1 @@
+"""Owners, the directory, notices and mail."""

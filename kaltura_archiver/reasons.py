@@ -1,0 +1,85 @@
+"""Why an entry is left as it is for now: what its owner was promised, a play, a restore, nothing to gain."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+
+from kaltura_archiver.filters import Plays
+from kaltura_archiver.model import LAST_SECOND, NOTICE_PREFIX, REPLACED_TAG, Facts, iso_date
+from kaltura_archiver.steps import DAY_SECONDS, HOUR_SECONDS, Options
+
+
+def unnoticed(facts: Facts, options: Options) -> str:
+    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have.
+
+    A day that a notice named is kept whether that is asked for or not.
+    """
+    entry = facts.entry
+    if odd := entry.odd_promise:
+        return f"a notice names a day that cannot be read (tag {odd}): correct the tag in Kaltura, or remove it"
+    if (until := entry.promised_until) and options.now < _end_of(until):
+        return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
+    if options.noticed_before_seconds is None:
+        return ""
+    day = entry.noticed_on
+    if day is None:
+        went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
+        return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
+    if not entry.plays_known:
+        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
+    noticed = _end_of(day) - DAY_SECONDS
+    if entry.created_at >= noticed + DAY_SECONDS:
+        # A clone carries the tags of its source: that one was announced, this one never.
+        return f"the notice of {day} is older than the entry: it is of what this is a clone of (--noticed-before)"
+    if entry.last_played_at and entry.last_played_at >= noticed:
+        # What the notice says keeps a video. So no notice outlasts a restore, which is asked for by playing.
+        return f"played since the notice of {day} (--noticed-before)"
+    if facts.stored and (facts.stored.restored_at or 0) >= noticed:
+        return f"restored since the notice of {day} (--noticed-before)"
+    if options.now < _end_of(day) + options.noticed_before_seconds:
+        days = options.noticed_before_seconds / DAY_SECONDS
+        return f"the notice of {day} is not {days:g} days old (--noticed-before)"
+    return ""
+
+
+def _end_of(day: date) -> float:
+    """The second, as Unix time, in which this day is over in UTC: until then a date is kept in every time zone."""
+    return datetime.combine(day, time.min, UTC).timestamp() + DAY_SECONDS
+
+
+def came_back_lately(facts: Facts, plays: Plays) -> str:
+    """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
+    restored_at = facts.stored.restored_at if facts.stored else None
+    if restored_at is None:
+        return ""
+    day = iso_date(restored_at) if restored_at < LAST_SECOND else "a day that cannot be read"
+    if facts.entry.replaced:
+        return f"restored on {day}, and its tag {REPLACED_TAG} was left: run restore again"
+    too_late = plays.unplayed_since is not None and restored_at > plays.unplayed_since
+    too_often = plays.plays_below is not None and facts.entry.plays + 1 >= plays.plays_below
+    if too_late or too_often or plays.never_played:
+        return f"restored on {day}, which counts as a play"
+    return ""
+
+
+def not_played(facts: Facts, plays: Plays) -> str:
+    """Why nobody has asked for the original where plays do that: those before it was replaced do not count.
+
+    Kaltura adds plays up by the hour, so those of the hour of the replacement do. Empty where it was asked for, or
+    where it is not known when it was replaced.
+    """
+    replaced_at = facts.stored.replaced_at if facts.stored else None
+    if plays.played_since is None or replaced_at is None:
+        return ""
+    if (facts.entry.last_played_at or 0) >= replaced_at // HOUR_SECONDS * HOUR_SECONDS:
+        return ""
+    return f"not played since it was replaced on {iso_date(replaced_at)}"
+
+
+def frees_nothing(facts: Facts) -> str:
+    """Why a replacement would free nothing; empty if it would, or where the sizes are not known."""
+    original, placeholder_bytes = facts.original, facts.placeholder_bytes
+    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
+    if not size or not placeholder_bytes or size > placeholder_bytes:
+        return ""
+    return f"nothing would be freed: the original has {size} bytes, the placeholder {placeholder_bytes}"

@@ -1,0 +1,61 @@
+"""What a run hands on: how an entry ended, and what was asked of the services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+
+from kaltura_archiver.model import Cause, Facts, Outcome
+from kaltura_archiver.steps import Plan, Step
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more.
+
+    `facts` and `steps` are what the last plan rested on and what it was; None and none where it did not come to one.
+    `ended_at` is unix seconds.
+    """
+
+    entry_id: str
+    state: str
+    outcome: Outcome
+    detail: str
+    bytes_moved: int = 0
+    bytes_freed: int = 0
+    facts: Facts | None = None
+    steps: tuple[Step, ...] = ()
+    ended_at: float = 0.0
+    cause: Cause | None = None
+
+    @property
+    def last_played_at(self) -> int | None:
+        """Unix seconds; None for never, or where the entry could not be read."""
+        return self.facts.entry.last_played_at if self.facts else None
+
+
+# May turn a plan into none, on the very facts that it was made from.
+Review = Callable[[Facts, Plan], Plan]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests made so far of Kaltura's API and of S3; `retries` of them were made once more after a failure."""
+
+    kaltura_calls: int
+    s3_calls: int
+    retries: int
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the locks tell of other runs: ids of those that are `over`, and before when no living one had begun.
+
+    `began` is in unix seconds of S3's clock. Of a run whose id is not among `over` nothing is known.
+    """
+
+    began: float
+    over: frozenset[str]

@@ -1,0 +1,1 @@
+"""Plan files: written down, looked at by a person, carried out."""

@@ -1,0 +1,1 @@
+"""A run: services, order, lock, log; and what looks at one entry."""

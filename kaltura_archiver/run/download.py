@@ -1,0 +1,96 @@
+"""One original to a local file: complete and verified under its final name, or not there at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from kaltura_archiver.apply import Runner
+from kaltura_archiver.apply.proof import compare_own
+from kaltura_archiver.apply.restore import extension
+from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waiting
+from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
+from kaltura_archiver.output.files import check_target, written
+from kaltura_archiver.states import classify
+from kaltura_archiver.transfer.streams import Fingerprint, Fingerprinter
+
+STDOUT = "-"
+
+
+def download_original(
+    runner: Runner, entry_id: str, path: str, *, folder: str, source: str, force: bool, begun: Callable[[int], object]
+) -> tuple[tuple[str, str, int, str, str], bool]:
+    """Write the original and return (entry id, kaltura or s3, bytes, sha256, path), and whether it is a placeholder.
+
+    Without a `path` it is the entry's id and the original's extension, in `folder`; for `-` it goes to stdout as it
+    comes. `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `begun` is told the size.
+    Raises SelectionError if the file exists (and not `force`), OutputError if it cannot be written, Waiting for a
+    frozen object, EntryFailed for what is not verified.
+    """
+    facts = runner.facts(entry_id)
+    entry_id = facts.entry.id
+    if source == "auto":
+        elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED)
+        source = "s3" if classify(facts).state in elsewhere else "kaltura"
+    stored = original = None
+    if source == "s3":
+        stored = _readable_copy(facts)
+        ext = extension(stored) or "mp4"
+    else:
+        original = _ready_original(facts)
+        ext = original.file_ext if original.file_ext not in ("", "noex") else "mp4"
+    path = path or str(Path(folder, f"{entry_id}.{ext}"))
+    if path != STDOUT:
+        if Path(path).exists() and not force:
+            raise SelectionError(f"{path} exists; name another file with --output, or use --force")
+        check_target(Path(path))
+    left = "stdout does not have the video" if path == STDOUT else "no file was written"
+    if stored:
+        expected_bytes, pieces = stored.size_bytes, runner.store.read(stored)
+        taken = runner.store.fingerprinter(stored, own=True)
+    else:
+        assert original is not None  # noqa: S101 - one of the two is there
+        expected_bytes, pieces = runner.kaltura.content(original)
+        taken = Fingerprinter(md5=False)
+    begun(expected_bytes)
+    with nullcontext(sys.stdout.buffer) if path == STDOUT else written(Path(path), replace=force) as file:
+        for piece in taken.passing(pieces):
+            file.write(piece)
+        found = taken.result()
+        if found.size_bytes != expected_bytes:
+            raise EntryFailed(f"{found.size_bytes} bytes came instead of {expected_bytes}; {left}")
+        if stored:
+            verdict, how, _ = compare_own(found, stored)
+            if verdict is Identity.DIFFERENT:
+                raise EntryFailed(f"what S3 sent is not what was archived: {how}; {left}")
+    hidden = source == "kaltura" and _is_placeholder(runner, facts, found)
+    return (entry_id, source, found.size_bytes, found.sha256, path), hidden
+
+
+def _is_placeholder(runner: Runner, facts: Facts, found: Fingerprint) -> bool:
+    """Whether what was read from Kaltura is a placeholder: by its bytes, or by what is known of the entry."""
+    recorded = facts.stored.placeholder_sha256 if facts.stored else ""
+    if found.sha256 in (*runner.placeholders.sha256s, recorded):
+        return True
+    return classify(facts).state in (State.PLACEHOLDER, State.HALF_TAGGED, State.LOST)
+
+
+def _readable_copy(facts: Facts) -> StoredObject:
+    stored = facts.stored
+    if stored is None:
+        raise EntryFailed(f"there is no stored copy of {facts.entry.id}")
+    if stored.availability is not Availability.READABLE:
+        raise Waiting(
+            f"the stored copy of {facts.entry.id} is {stored.availability} in {stored.storage_class}; "
+            "run restore, or thaw the object, and try again when it is readable"
+        )
+    return stored
+
+
+def _ready_original(facts: Facts) -> FlavorAsset:
+    original = facts.original
+    if original is None or not original.status.ready:
+        raise Refused(f"entry {facts.entry.id} has no READY original flavor in Kaltura; try --from s3")
+    return original

@@ -1,0 +1,91 @@
+"""Everything known about one entry, for a person: facts, state, evidence, and what each command would do now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kaltura_archiver.apply import Runner
+from kaltura_archiver.keep import Keep
+from kaltura_archiver.model import Facts, Outcome, iso_date
+from kaltura_archiver.plans import plan_for
+from kaltura_archiver.states import Judgement, classify, holds_placeholder
+from kaltura_archiver.steps import Command, Plan
+
+
+def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
+    """The explanation as plain data. Raises Gone if there is no such entry."""
+    facts = runner.facts(entry_id)
+    judgement = classify(facts)
+    entry_id = facts.entry.id  # the true one, however it was spelled
+    children = runner.kaltura.children([entry_id])[entry_id]
+    plans = {command: plan_for(command, facts, runner.options, children=children) for command in Command}
+    return {
+        "entry": _entry(facts, children, runner.options.keep),
+        "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
+        "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
+        "placeholder": {True: "yes", False: "no, something newer", None: "not known"}[holds_placeholder(facts)],
+        "flavors": [
+            {
+                "id": flavor.id,
+                "version": flavor.version,
+                "original": flavor.is_original,
+                "status": flavor.odd or flavor.status.name,
+                "bytes": flavor.size_bytes,
+                "KB": flavor.kilobytes,
+                "extension": flavor.file_ext,
+            }
+            for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)
+        ],
+        "object": _stored(facts),
+        "commands": {command.value: _plan(plan, judgement) for command, plan in plans.items()},
+    }
+
+
+def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
+    entry = facts.entry
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "status": entry.status,
+        "media_type": entry.media_type,
+        "tags": list(entry.tags),
+        "archived_to_s3": entry.archived,
+        "flavors_deleted": entry.replaced,
+        "created": iso_date(entry.created_at) or "not known",
+        "plays": entry.plays,
+        "last_played": iso_date(entry.last_played_at) or "never",
+        "creator": entry.creator_id,
+        "owner": entry.owner,
+        "owner_noticed": entry.noticed_on.isoformat() if entry.noticed_on else "no",
+        "stays_until": entry.promised_until.isoformat() if entry.promised_until else "no day was named",
+        "categories": ",".join(facts.category_names),
+        "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"
+        if entry.replacement_running
+        else "none",
+        "children": children,
+        "further stream of": entry.parent_entry_id or "none",
+        "root_entry": entry.source_id or "none",
+        "kept": keep.why(facts) or "no",
+        "recycled": entry.recycled,
+    }
+
+
+def _stored(facts: Facts) -> dict[str, Any] | None:
+    stored = facts.stored
+    if stored is None:
+        return None
+    return {
+        "key": stored.key,
+        "bytes": stored.size_bytes,
+        "storage_class": stored.storage_class,
+        "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),
+        "etag": stored.etag,
+        "crc64nvme": stored.crc64nvme,
+        "written": stored.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if stored.last_modified else "",
+        "metadata": dict(stored.metadata),
+        "tags": dict(stored.tags),
+    }
+
+
+def _plan(plan: Plan, judgement: Judgement) -> str:
+    return plan.describe() if plan.steps or plan.outcome is not Outcome.DONE else judgement.why

@@ -1,0 +1,1 @@
+"""A Kaltura that answers as a real one was seen to."""

@@ -1,0 +1,263 @@
+"""Whether a request is signed as S3 wants it."""
+
+from __future__ import annotations
+
+import base64
+import fnmatch
+import functools
+import hashlib
+import io
+import re
+import time
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.auth import HmacV1QueryAuth, S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from werkzeug.test import run_wsgi_app
+
+from kaltura_archiver.sandbox.s3.calls import (
+    _ALGORITHMS,
+    _LOGGED_HEADERS,
+    _OPERATIONS,
+    _Answer,
+    _bad_digest,
+    _Call,
+    _checksum,
+    _md5,
+    _RefusedError,
+    _unchunk,
+)
+from kaltura_archiver.sandbox.s3.kept import Kept, _moto
+
+
+class _Signer(S3SigV4Auth):
+    """Signs as the client did: over the headers it names, which need not be those botocore would choose."""
+
+    def __init__(self, credentials: Credentials, service: str, region: str, names: frozenset[str]) -> None:
+        super().__init__(credentials, service, region)
+        self._names = names
+
+    def headers_to_sign(self, request: AWSRequest) -> Any:
+        chosen = AWSRequest().headers
+        for name, value in request.headers.items():
+            if name.lower() in self._names:
+                chosen[name] = value
+        return chosen
+
+
+class _OldSigner(HmacV1QueryAuth):
+    def __init__(self, credentials: Credentials, date: str) -> None:
+        super().__init__(credentials)
+        self._date = date
+
+    def _get_date(self) -> str:
+        return self._date
+
+
+class Signed(Kept):
+    """Checks signatures, access and bodies."""
+
+    def _forward(self, call: _Call) -> _Answer:
+        """Let moto act."""
+        query = urllib.parse.urlencode(call.query, quote_via=urllib.parse.quote)
+        target = f"{call.path}?{query}" if query else call.path
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": call.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": urllib.parse.unquote(call.path, "latin-1"),
+            "QUERY_STRING": query,
+            "REQUEST_URI": target,
+            "RAW_URI": target,
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(call.body),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name, value in call.headers.items():
+            environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
+        environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
+        environ.pop("HTTP_CONTENT_LENGTH", None)
+        environ["CONTENT_LENGTH"] = str(len(call.body))
+        chunks, status, headers = run_wsgi_app(_moto(), environ, buffered=True)
+        return _Answer(
+            int(status.split()[0]),
+            {name.lower(): value for name, value in headers.items() if not name.lower().startswith("access-control-")},
+            b"".join(chunks),
+        )
+
+    def _check_signature(self, call: _Call, target: str) -> None:
+        """Refuse unsigned, wrongly signed and outdated requests."""
+        authorization = call.headers.get("authorization", "")
+        credentials = Credentials(self.access_key_id, self.secret_access_key)
+        denied = functools.partial(_RefusedError, 403, "AccessDenied")
+        url = f"http://{call.headers.get('host', '')}{target}"
+        now = time.time() + self.settings.presign_age_seconds
+        region = self.region
+        if "X-Amz-Signature" in call.query:
+            scope, signature = call.query.get("X-Amz-Credential", ""), call.query["X-Amz-Signature"]
+            signed_headers, timestamp = call.query.get("X-Amz-SignedHeaders", ""), call.query.get("X-Amz-Date", "")
+            try:
+                signed_at = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+                lifetime = int(call.query.get("X-Amz-Expires", ""))
+            except ValueError:
+                raise _RefusedError(
+                    400, "AuthorizationQueryParametersError", "Query-string authentication is incomplete"
+                ) from None
+            if now > signed_at + lifetime:
+                raise denied("Request has expired")
+            url = re.sub(r"([?&])X-Amz-Signature=[^&]*&?", r"\1", url).rstrip("&")
+        elif "Signature" in call.query:
+            scope, signature = call.query.get("AWSAccessKeyId", ""), call.query["Signature"]
+            expires = call.query.get("Expires", "")
+            if not expires.isdecimal():
+                raise denied("Invalid date (should be seconds since epoch)")
+            if now > int(expires):
+                raise denied("Request has expired")
+            signed_headers = timestamp = ""
+        elif match := re.match(
+            r"AWS4-HMAC-SHA256 Credential=([^,]+), ?SignedHeaders=([^,]+), ?Signature=(\w+)", authorization
+        ):
+            scope, signed_headers, signature = match.groups()
+            timestamp = call.headers.get("x-amz-date", "")
+        else:
+            raise denied("Access Denied")
+        access_key_id, *rest = scope.split("/")
+        if access_key_id != self.access_key_id:
+            raise _RefusedError(
+                403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
+            )
+        if rest:
+            region = rest[1] if len(rest) > 1 else region
+            signed = AWSRequest(
+                method=call.method,
+                url=url,
+                headers={name: call.headers.get(name, "") for name in signed_headers.split(";")},
+            )
+            if "X-Amz-Signature" in call.query:
+                signed.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
+            signed.context["timestamp"] = timestamp
+            signer = _Signer(credentials, "s3", region, frozenset(signed_headers.split(";")))
+            expected = signer.signature(signer.string_to_sign(signed, signer.canonical_request(signed)), signed)
+        else:
+            expected = self._old_signature(call, credentials)
+        if signature != expected:
+            raise _RefusedError(
+                403,
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided. "
+                "Check your key and signing method.",
+            )
+
+    def _old_signature(self, call: _Call, credentials: Credentials) -> str:
+        """Of a presigned URL of version 2, which boto3 still makes where it is not told otherwise."""
+        unsigned = {n: v for n, v in call.query.items() if n not in ("Signature", "Expires", "AWSAccessKeyId")}
+        split = urllib.parse.urlsplit(f"http://s3{call.path}?{urllib.parse.urlencode(unsigned)}")
+        return str(_OldSigner(credentials, call.query["Expires"]).get_signature(call.method, split, {}))
+
+    def _check_access(self, call: _Call) -> None:
+        if self.settings.wrong_region:
+            refused = _RefusedError(
+                301,
+                "PermanentRedirect",
+                "The bucket you are attempting to access must be addressed using the specified endpoint. "
+                "Please send all future requests to this endpoint.",
+                Endpoint=f"{call.bucket}.s3.{self.settings.wrong_region}.amazonaws.com",
+                Bucket=call.bucket,
+            )
+            refused.answer.headers["x-amz-bucket-region"] = self.settings.wrong_region
+            raise refused
+        for pattern in self.settings.deny:
+            if fnmatch.fnmatchcase(f"s3.{call.operation}", pattern) or fnmatch.fnmatchcase(call.operation, pattern):
+                raise _RefusedError(403, "AccessDenied", self.settings.deny_message)
+
+    def _decoded(self, call: _Call) -> _Call:
+        """The call with a plain body, its checksums in the headers whether they came there or as a trailer."""
+        headers = dict(call.headers)
+        body = call.body
+        promised = headers.get("x-amz-content-sha256", "")
+        if promised.startswith("STREAMING-"):
+            try:
+                body, trailers = _unchunk(body)
+            except ValueError:
+                raise _RefusedError(400, "IncompleteBody", "The request body terminated unexpectedly") from None
+            if len(body) != int(headers.pop("x-amz-decoded-content-length", len(body))):
+                raise _RefusedError(400, "IncompleteBody", "The request body terminated unexpectedly")
+            headers |= trailers
+            headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+            rest = [e for e in headers.get("content-encoding", "").split(",") if e.strip() not in ("aws-chunked", "")]
+            headers.pop("content-encoding", None)
+            if rest:
+                headers["content-encoding"] = ",".join(rest)
+        call = replace(call, headers=headers, body=body)
+        if call.operation != "CompleteMultipartUpload":  # there they speak of the object, not of the body
+            for algorithm in _ALGORITHMS:
+                sent = headers.get(f"x-amz-checksum-{algorithm.lower()}")
+                if sent and sent != _checksum(algorithm, body):
+                    raise _bad_digest(algorithm)
+        sent = headers.get("content-md5")
+        if sent and sent != base64.b64encode(_md5(body)).decode():
+            raise _RefusedError(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
+        if re.fullmatch("[0-9a-f]{64}", promised) and promised != hashlib.sha256(body).hexdigest():
+            raise _RefusedError(
+                400,
+                "XAmzContentSHA256Mismatch",
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            )
+        return call
+
+    def _lacking(self, call: _Call) -> _Call:
+        """The call as a service takes it that lacks something."""
+        lacks, headers = self.settings.lacks, dict(call.headers)
+        conditions = {"if-match", "if-none-match"} & headers.keys() if call.writes else set()
+        unknown = (
+            ("conditions" in lacks and conditions)
+            or ("tags" in lacks and "tagging" in call.query)
+            or ("trailers" in lacks and "x-amz-trailer" in headers)
+        )
+        if unknown:
+            raise _RefusedError(501, "NotImplemented", "A header you provided implies functionality that is not there")
+        sent = [name for name in headers if name.startswith("x-amz-checksum-")]
+        if "crc64nvme" in lacks and "x-amz-checksum-crc64nvme" in sent:
+            raise _RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
+        for name in (*(conditions & lacks), *(sent if "checksums" in lacks else ())):
+            del headers[name]
+        if "quoted-etags" in lacks and '"' in headers.get("if-match", ""):
+            headers["if-match"] = '"no such ETag"'
+        return replace(call, headers=headers)
+
+    def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Call:
+        path, _, query_text = target.partition("?")
+        query = dict(urllib.parse.parse_qsl(query_text, keep_blank_values=True))
+        bucket, _, key = urllib.parse.unquote(path).lstrip("/").partition("/")
+        operation = f"Unknown{method.title()}"
+        if not bucket:
+            operation = "ListBuckets"
+        else:
+            for wanted, name in _OPERATIONS.get((method, bool(key)), ()):
+                if not wanted or wanted in query:
+                    operation = name
+                    break
+        if "x-amz-copy-source" in headers:
+            operation = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}.get(operation, operation)
+        return _Call(method, path, query, headers, body, bucket, key, operation)
+
+    def _logged(self, call: _Call) -> dict[str, str]:
+        secret = ("x-amz-", "signature", "awsaccesskeyid")
+        parameters = {n: v for n, v in call.query.items() if not n.lower().startswith(secret)}
+        parameters |= {name: call.headers[name] for name in _LOGGED_HEADERS if name in call.headers}
+        if call.presigned:
+            parameters["presigned"] = "true"
+        return parameters

@@ -1,0 +1,104 @@
+"""The commands that change something, the steps that they may take, and what was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kaltura_archiver.filters import Plays
+from kaltura_archiver.keep import Keep
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Cause, Outcome, State
+
+DAY_SECONDS = 86400
+HOUR_SECONDS = 3600
+
+
+class Command(StrEnum):
+    S3COPY = "s3copy"
+    REPLACE = "replace_video"
+    RESTORE = "restore"
+    REPAIR = "repair"
+    VERIFY = "verify"
+
+    @property
+    def heeds_keep(self) -> bool:
+        """Whether it may archive or replace, and so has to know the keep list."""
+        return self in (Command.S3COPY, Command.REPLACE, Command.REPAIR)
+
+    @property
+    def swaps(self) -> bool:
+        """Whether content is replaced by it, as a rule or at times."""
+        return self in (Command.REPLACE, Command.RESTORE, Command.REPAIR)
+
+
+class Step(StrEnum):
+    """One thing to do; the value completes the sentence "would …"."""
+
+    COPY = "copy the original to S3 and verify it"
+    COPY_SOURCE = "make the stored copy of the entry that it is a clone of its own"
+    PROVE = "read the original once and compare it with the stored copy"
+    ADD_ARCHIVED = f"add the tag {ARCHIVED_TAG}"
+    ADD_REPLACED = f"add the tag {REPLACED_TAG}"
+    REMOVE_REPLACED = f"remove the tag {REPLACED_TAG}"
+    CHECK_COPY = "compare the original with the stored copy once more"
+    UPLOAD_PLACEHOLDER = "upload the placeholder"
+    PUT_PLACEHOLDER = "replace the original with the placeholder"
+    THAW = "request a restore from Glacier"
+    PUT_ORIGINAL = "bring the original back from S3 and verify it"
+    READ_BACK = "read the stored copy back and compare it with its checksum"
+    SETTLE = "go on with the replacement that is in progress"
+    KEEP_SETTINGS = "keep language, label and tags of the flavors in S3, to set them again afterwards"
+    SET_FLAVORS = "set language, label and tags of the flavors again"
+    SET_PICTURE = "look after its picture: where it is still the placeholder's, take one of the video"
+    NEW_PICTURE = "take a new picture of the video"
+    RECORD = "record with the stored copy which placeholder is in place"
+
+    @property
+    def destroys(self) -> bool:
+        """Whether the step removes content from Kaltura."""
+        return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL)
+
+    @property
+    def hides(self) -> bool:
+        """Whether it may bring the placeholder nearer; SETTLE does not know whose replacement it goes on with."""
+        return self in (Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, Step.SETTLE)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a mutating command was told. `now` is unix seconds; `timeout_seconds` bounds each wait for a conversion."""
+
+    now: float
+    dry_run: bool = True
+    min_age_years: float = 3.0
+    storage_class: str = "STANDARD"
+    accept_size_match: bool = False
+    allow_in_place: bool = False
+    approve: bool = False
+    tier: str = "bulk"
+    days: int = 7
+    via: str = "upload"
+    timeout_seconds: float = 7200.0
+    max_converting: int = 50
+    request: bool = False
+    new_picture: bool = False
+    keep: Keep = field(default_factory=Keep)
+    noticed_before_seconds: float | None = None
+    plays: Plays = field(default_factory=Plays)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps to take, or an outcome without any; `reason` says why, in words for the operator, `cause` for a summary."""
+
+    state: State
+    steps: tuple[Step, ...] = ()
+    outcome: Outcome = Outcome.DONE
+    reason: str = ""
+    cause: Cause | None = None
+
+    def describe(self) -> str:
+        if self.steps:
+            would = "; ".join(self.steps)
+            return f"would {would} ({self.reason})" if self.reason else f"would {would}"
+        return f"{self.outcome}: {self.reason}"

@@ -1,0 +1,238 @@
+"""Reading stored copies, and what S3 shows of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC
+from functools import cached_property
+from urllib.parse import quote
+
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError
+from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, same_id
+from kaltura_archiver.store.answers import _availability, _full_checksum
+from kaltura_archiver.store.bucket import Bucket
+from kaltura_archiver.store.checksums import _NEXT_ALGORITHM, _parameters
+from kaltura_archiver.store.errors import _entry_of, _require_below
+from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Piece
+
+log = logging.getLogger(__name__)
+# boto3's part size, which the old tool used.
+OLD_PART_BYTES = 8 * 2**20
+MAX_RESUMES = 5
+# An ETag that may be made of MD5s, and the number of parts.
+_MD5_ETAG = re.compile(r"[0-9a-f]{32}(?:-(\d+))?")
+# Written only by a service that takes a byte with a wrong checksum.
+PROBE_KEY = "probe/checksum"
+# A presigned URL is good for less than its time by what clocks differ.
+CLOCK_SECONDS = 60
+
+
+class Copies(Bucket):
+    """Looks at stored copies and reads them."""
+
+    def head(self, key: str, *, with_tags: bool = True, with_marks: bool | None = None) -> StoredObject | None:
+        """The stored copy, usually with its tags and marks; None only if S3 says that there is none (404).
+
+        Marks are looked for after the tags: who writes both begins with the mark.
+        """
+        what = f"look at object {key}"
+        try:
+            head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            tags = self._tags(key) if with_tags else {}
+            etag = head["ETag"].strip('"')
+            marks = self._marks(key, etag) if (with_tags if with_marks is None else with_marks) else {}
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                code = error.response.get("Error", {}).get("Code")
+                if code == "NoSuchBucket":
+                    raise ConfigError(f"bucket {self.bucket} does not exist; check AWS_BUCKET") from error
+                return None
+            told = self._by_get(error, Bucket=self.bucket, Key=key) if error.operation_name == "HeadObject" else error
+            raise self._failure(what, told) from error
+        except BotoCoreError as error:
+            raise self._failure(what, error) from error
+        named = head.get("Metadata", {}).get("entry-id", "")
+        if named and same_id(named) != same_id(_entry_of(key)):
+            raise StoreError(
+                f"{what}: S3 answered with a copy of {named}: a cache or proxy on the way mixes answers up, or "
+                "somebody has put it there; nothing is done about it"
+            )
+        availability, until = _availability(head)
+        if availability is Availability.UNKNOWN:
+            availability = self._tried(key)
+        etag, encryption = head["ETag"].strip('"'), head.get("ServerSideEncryption", "")
+        checksums_shown = {name: _full_checksum(head, name) for name in _NEXT_ALGORITHM}
+        if any(checksums_shown.values()) and not self._checks:
+            checksums_shown = dict.fromkeys(checksums_shown, "")
+        self._shows_checksums = self._shows_checksums or any(checksums_shown.values())
+        return StoredObject(
+            key=key,
+            size_bytes=head["ContentLength"],
+            etag=etag,
+            storage_class=head.get("StorageClass", "STANDARD"),
+            availability=availability,
+            thawed_until=until,
+            archive_tier=head.get("ArchiveStatus", ""),
+            metadata=head.get("Metadata", {}),
+            tags=tags,
+            encryption=encryption,
+            crc64nvme=checksums_shown["CRC64NVME"],
+            crc32=checksums_shown["CRC32"],
+            md5_etag=self._is_amazon and bool(_MD5_ETAG.fullmatch(etag)) and not encryption.startswith("aws:kms"),
+            last_modified=head.get("LastModified"),
+            marked_damaged_at=marks.get("damaged", ""),
+            marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
+        )
+
+    def _tried(self, key: str) -> Availability:
+        """Whether an object of a class that nobody knows can be read: by reading its first byte."""
+        try:
+            self._s3.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code == "InvalidObjectState":
+                return Availability.FROZEN
+            return Availability.READABLE if code == "InvalidRange" else Availability.UNKNOWN  # empty; or not allowed
+        except BotoCoreError:
+            return Availability.UNKNOWN
+        return Availability.READABLE
+
+    def _tags(self, key: str) -> dict[str, str]:
+        tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
+        return {tag["Key"]: tag["Value"] for tag in tags}
+
+    def _marks(self, key: str, etag: str) -> dict[str, str]:
+        """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
+        prefix = f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+        # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
+        answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        if answer["IsTruncated"]:
+            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
+        listed = answer.get("Contents", [])
+        _require_below(prefix, listed)
+        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in listed}
+        if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
+            del found["damaged"]
+        return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
+
+    def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
+        """The part size that the object was written with, None for one piece; and whether that is a guess.
+
+        That is boto3's 8 MiB where S3 does not tell.
+        """
+        parts = _MD5_ETAG.fullmatch(stored.etag)
+        if not parts or parts.group(1) is None:
+            return None, False
+        count = int(parts.group(1))
+        if count == 1:
+            return max(stored.size_bytes, 1), False
+        with suppress(ClientError, BotoCoreError):
+            first, last = (
+                self._s3.head_object(Bucket=self.bucket, Key=stored.key, PartNumber=number) for number in (1, count)
+            )
+            size, rest = first["ContentLength"], last["ContentLength"]
+            if first.get("PartsCount") == count and size < stored.size_bytes:
+                return size, (count - 1) * size + rest != stored.size_bytes  # parts of many sizes
+        return OLD_PART_BYTES, True
+
+    def fingerprinter(self, stored: StoredObject, *, own: bool = False) -> Fingerprinter:
+        """What takes in content that is to be compared with the object: MD5s only where nothing better is known.
+
+        `own` are the object's own bytes: they are compared with the SHA-256 of its tag.
+        """
+        if stored.crc64nvme or stored.proven or (own and stored.sha256):
+            return Fingerprinter(md5=False)
+        part_bytes, guessed = self.part_bytes(stored)
+        return Fingerprinter(part_bytes, guessed=guessed, crc32=bool(stored.crc32))
+
+    @cached_property
+    def _checks(self) -> bool:
+        """Whether S3 refuses bytes that do not have the checksum that goes with them: else what it shows may be what it
+        was told. Amazon does; others are tried, unless nothing may be written."""
+        if self._is_amazon or self._read_only:
+            return True
+        try:
+            self._s3.put_object(
+                Bucket=self.bucket,
+                Key=PROBE_KEY,
+                Body=b"?",
+                **_parameters(
+                    self._algorithm or "CRC32", "AAAAAAAAAAE=" if self._algorithm == "CRC64NVME" else "AAAAAQ=="
+                ),
+            )
+        except ClientError as error:
+            return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 400
+        except BotoCoreError:
+            return False
+        log.warning("S3 takes bytes that do not have their checksum: what it shows of one proves nothing")
+        return False
+
+    def prove_by_md5(self) -> None:
+        """From now on have MD5s of what is written: this service shows no checksums."""
+        self._needs_md5 = True
+
+    @property
+    def _makes_md5(self) -> bool:
+        return self._needs_md5 or not (self._shows_checksums or self._is_amazon)
+
+    def read(self, stored: StoredObject) -> Iterator[Piece]:
+        """The object's bytes, resumed by Range where the connection is cut; Changed if it is another one by then."""
+        pieces = self._read(stored)
+        return self._bandwidth.passing(pieces) if self._bandwidth else pieces
+
+    def _read(self, stored: StoredObject) -> Iterator[Piece]:
+        what, offset, cuts = f"read object {stored.key}", 0, 0
+        while offset < stored.size_bytes:
+            if self._stop.is_set():
+                raise Stopped("asked to stop")
+            before = offset
+            try:
+                etag = stored.etag if self.bare_etags else f'"{stored.etag}"'
+                answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, IfMatch=etag, Range=f"bytes={offset}-")
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
+                    raise Changed(f"{what}: it was changed or removed on the way") from error
+                raise self._failure(what, error) from error
+            except BotoCoreError as error:
+                raise self._failure(what, error) from error
+            with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
+                while not self._stop.is_set() and (piece := body.read(READ_BYTES)):
+                    offset += len(piece)
+                    yield piece
+            cuts = cuts + 1 if offset - before < MIN_PROGRESS_BYTES else 0
+            if cuts >= MAX_RESUMES and offset < stored.size_bytes:
+                raise StoreError(f"{what}: cut {cuts} times at byte {offset} of {stored.size_bytes}", retryable=True)
+        if offset != stored.size_bytes:
+            raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
+
+    def presign(self, key: str, seconds: float) -> tuple[str, int]:
+        """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials.
+
+        Whoever hears it can, too: not without TLS.
+        """
+        if self._open_air:
+            raise Refused("--via url would have the video's address travel unencrypted: use --via upload, or S3 by TLS")
+        left = self._credentials_end()
+        good_for = int(min(seconds, left - time.time() - CLOCK_SECONDS if left else seconds))
+        if good_for < 1:
+            raise StoreError(f"make a URL of {key}: the AWS credentials end now; renew them", retryable=True)
+        url = self._s3.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=good_for
+        )
+        return url, good_for
+
+    def _credentials_end(self) -> float | None:
+        """When the credentials of now end (unix seconds); None where that is not known, or never."""
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            return None
+        credentials.get_frozen_credentials()  # renews them where it is time
+        end = getattr(credentials, "_expiry_time", None)
+        return end.timestamp() if end else None

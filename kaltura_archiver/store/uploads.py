@@ -1,0 +1,296 @@
+"""Writing stored copies: whole or in parts, never over another one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
+
+from kaltura_archiver.errors import Changed, Stopped, StoreError
+from kaltura_archiver.store.bucket import READ_SECONDS
+from kaltura_archiver.store.checksums import (
+    _NEXT_ALGORITHM,
+    _UNKNOWN_HEADER,
+    _header,
+    _joined,
+    _parameters,
+    _Part,
+    _part_done,
+    _sum,
+    _Upload,
+)
+from kaltura_archiver.store.copies import Copies
+from kaltura_archiver.store.errors import _entry_of
+from kaltura_archiver.transfer.direct import Host, Puts
+from kaltura_archiver.transfer.streams import (
+    CHUNK_BYTES,
+    Chunk,
+    Fingerprint,
+    Landing,
+    Piece,
+    chunked,
+    crc_text,
+    exactly,
+    hashed,
+)
+
+log = logging.getLogger(__name__)
+# Up to here one request instead of four.
+MAX_PUT_BYTES = 16 * 2**20
+MAX_PARTS = 9_000
+# Parts of one object on their way at a time; what they hold is counted in streams.BUDGET.
+PARTS_IN_FLIGHT = 3
+
+
+class Uploads(Copies):
+    """Writes stored copies."""
+
+    def write(
+        self,
+        key: str,
+        pieces: Iterable[Piece],
+        size_bytes: int,
+        *,
+        metadata: Mapping[str, str],
+        storage_class: str,
+        landing: Landing | None = None,
+    ) -> Fingerprint:
+        """Store `pieces` (which `landing` may have read) under a key that must not exist, and check what S3 then has.
+
+        Memory is bounded by streams.BUDGET, whatever the size. S3 verifies every part and the whole object by
+        CRC64NVME, or CRC32 where it does not know that, and refuses to overwrite (If-None-Match). Whether it did is to
+        be seen by comparing what it then shows with the result, whose ETag is empty where S3 is known to show
+        checksums. Raises Changed if the key exists by now, EntryFailed if the bytes are not `size_bytes`; nothing is
+        left in the bucket then.
+        """
+        self._guard("write an object")
+        common = {"Bucket": self.bucket, "Key": key}
+        new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class}
+        pieces = exactly(pieces, size_bytes, f"nothing was stored: the original of {key} gave")
+        try:
+            if size_bytes <= MAX_PUT_BYTES:
+                found = self._write_small(new, pieces, size_bytes, landing)
+            else:
+                found = self._write_parts(common, new, pieces, size_bytes, landing)
+        except (ClientError, BotoCoreError) as error:
+            # The answer may have been lost after the object was made.
+            failure = self._failure(f"store object {key}", error)
+            if failure.code in ("PreconditionFailed", "412"):
+                raise Changed(f"object {key} exists already; it is never overwritten") from error
+            raise failure from error
+        return found
+
+    def _write_small(
+        self, new: dict[str, Any], pieces: Iterable[Piece], size_bytes: int, landing: Landing | None
+    ) -> Fingerprint:
+        sha = hashlib.sha256()
+        chunks = chunked(hashed(pieces, sha), size_bytes, size_bytes, self._stop, landing=landing)
+        body = next(chunks)
+        try:
+            # There is no other; but only at their very end do the pieces tell whether they are to be stored.
+            for _ in chunks:
+                raise AssertionError("unreachable")
+            found = Fingerprint(
+                size_bytes, sha.hexdigest(), crc_text(body.crc64nvme()), body.md5().hex() if self._makes_md5 else ""
+            )
+            while True:
+                algorithm = self._algorithm
+                if algorithm != "CRC64NVME":
+                    found = replace(found, crc32=_sum(body, algorithm))
+                try:
+                    self._put_whole(new, body, algorithm)
+                except (ClientError, BotoCoreError) as error:
+                    if not self._is_ours(new, found):
+                        if self._without(algorithm, error):
+                            continue
+                        raise
+                return found
+        finally:
+            body.release()
+
+    def _put_whole(self, new: dict[str, Any], body: Chunk, algorithm: str) -> None:
+        checksum = _sum(body, algorithm)
+        headers = {f"x-amz-meta-{name}": value for name, value in new["Metadata"].items()}
+        headers |= {"x-amz-storage-class": new["StorageClass"], "if-none-match": "*"}
+        if self._put(new["Key"], body, headers | _header(algorithm, checksum)):
+            return
+        self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", **_parameters(algorithm, checksum))
+
+    def _without(self, algorithm: str, error: Exception) -> bool:
+        """Whether S3 refused a call because it does not know this checksum; the next calls make do with less."""
+        if not algorithm or not isinstance(error, ClientError):
+            return False
+        said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        message = str(said.get("Message", "")).lower()
+        about_it = any(word in message for word in ("checksum", "crc", "header")) and "object-size" not in message
+        if status not in (400, 501) or said.get("Code") not in _UNKNOWN_HEADER or not about_it:
+            return False
+        if self._algorithm == algorithm:
+            self._algorithm = _NEXT_ALGORITHM[algorithm]
+            log.info("S3 does not know the checksum %s: %s", algorithm, self._algorithm or "none is sent")
+        return True
+
+    def _write_parts(
+        self,
+        common: dict[str, Any],
+        new: dict[str, Any],
+        pieces: Iterable[Piece],
+        size_bytes: int,
+        landing: Landing | None,
+    ) -> Fingerprint:
+        upload = self._begin_upload(common, new)
+        part_bytes = max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))
+        sha = hashlib.sha256()
+        parts: list[Future[_Part]] = []
+        completed = False
+        room = threading.Semaphore(PARTS_IN_FLIGHT)
+        try:
+            with ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="part") as pool:
+                for chunk in chunked(hashed(pieces, sha), part_bytes, size_bytes, self._stop, landing=landing):
+                    while not room.acquire(timeout=1):
+                        if self._stop.is_set():
+                            chunk.release()
+                            raise Stopped("asked to stop")
+                    if any(part.done() and part.exception() for part in parts):
+                        chunk.release()
+                        break
+                    parts.append(pool.submit(self._send_part, upload, len(parts) + 1, chunk))
+                    parts[-1].add_done_callback(partial(_part_done, chunk, room))
+            sent = [part.result() for part in parts]
+            found = _joined(sent, size_bytes, sha.hexdigest())
+            try:
+                self._complete(upload, sent, found)
+            except (ClientError, BotoCoreError):
+                if not self._is_ours(new, found):
+                    raise
+            completed = True
+            return found
+        finally:
+            if not completed:
+                try:
+                    self._s3.abort_multipart_upload(**cast(Any, upload.names))
+                except (ClientError, BotoCoreError) as error:
+                    log.warning("%s", self._failure(f"abort the upload of {common['Key']}", error))
+
+    def _begin_upload(self, common: dict[str, Any], new: dict[str, Any]) -> _Upload:
+        while True:
+            algorithm = self._algorithm
+            kind: dict[str, Any] = {"ChecksumAlgorithm": algorithm, "ChecksumType": "FULL_OBJECT"} if algorithm else {}
+            try:
+                upload_id = self._s3.create_multipart_upload(**new, **kind)["UploadId"]
+            except ClientError as error:
+                if not self._without(algorithm, error):
+                    raise
+            else:
+                return _Upload({**common, "UploadId": upload_id}, algorithm)
+
+    def _send_part(self, upload: _Upload, number: int, chunk: Chunk) -> _Part:
+        md5 = chunk.md5() if self._makes_md5 else b""
+        crc, crc32 = chunk.crc64nvme(), chunk.crc32() if upload.algorithm == "CRC32" else None
+        where = {"partNumber": str(number), "uploadId": upload.names["UploadId"]}
+        algorithm = upload.algorithm
+        while True:
+            checksum = _sum(chunk, algorithm)
+            try:
+                etag = (
+                    self._put(upload.names["Key"], chunk, _header(algorithm, checksum), **where)
+                    or self._s3.upload_part(
+                        **upload.names,
+                        PartNumber=number,
+                        Body=cast(Any, chunk),
+                        **_parameters(algorithm, checksum),
+                    )["ETag"]
+                )
+                return _Part(number, len(chunk), etag, crc, crc32, checksum, md5)
+            except ClientError as error:
+                if not self._without(algorithm, error):
+                    raise
+                # What was agreed upon cannot be kept: this upload goes on without.
+                algorithm = upload.algorithm = ""
+
+    def _complete(self, upload: _Upload, sent: list[_Part], found: Fingerprint) -> None:
+        algorithm = upload.algorithm
+        while True:
+            parts = [
+                {"PartNumber": part.number, "ETag": part.etag, **_parameters(algorithm, part.checksum)} for part in sent
+            ]
+            whole = found.crc64nvme if algorithm == "CRC64NVME" else found.crc32
+            more = _parameters(algorithm, whole, ChecksumType="FULL_OBJECT", MpuObjectSize=found.size_bytes)
+            try:
+                self._s3.complete_multipart_upload(
+                    **upload.names, MultipartUpload={"Parts": cast(Any, parts)}, IfNoneMatch="*", **more
+                )
+                return
+            except ClientError as error:
+                if not self._without(algorithm, error):
+                    raise
+                algorithm = ""
+
+    @cached_property
+    def _puts(self) -> Puts | None:
+        """The quick way to write; None where only boto3 knows the way: by a proxy, to an access point named by ARN."""
+        address, _, query = self._s3.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": "key"}
+        ).partition("?")
+        credentials = self._session.get_credentials()
+        if credentials is None or self.bucket.startswith("arn:") or get_environ_proxies(address):
+            return None
+        url = urlsplit(address.removesuffix("key"))
+        region = parse_qs(query)["X-Amz-Credential"][0].split("/")[2]
+        host = Host(url, trust=self._trust(), seconds=READ_SECONDS)
+        return Puts(host, url.path, region, credentials.get_frozen_credentials, sign_bodies=self._plain)
+
+    def _trust(self) -> str:
+        """The file or folder of certificates that boto3 trusts."""
+        named = self._session._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        return str(named or get_cert_path(True))
+
+    def _put(self, key: str, body: Chunk, headers: Mapping[str, str], **query: str) -> str:
+        """The ETag of what the quick way has stored; empty if it has to be stored by boto3."""
+        if self._puts is None:
+            return ""
+        self.pace.wait()
+        return self._puts.put(key, body, headers, **query)
+
+    def _is_ours(self, new: Mapping[str, Any], found: Fingerprint) -> bool:
+        """Whether the object is there after all, just as we meant to write it: the answer was lost, not the object."""
+        try:
+            stored = self.head(new["Key"])
+        except StoreError:
+            return False
+        return (
+            stored is not None
+            and stored.size_bytes == found.size_bytes
+            and stored.crc64nvme in ("", found.crc64nvme)
+            and dict(stored.metadata) == new["Metadata"]
+        )
+
+    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> tuple[int, int]:
+        """Abort multipart uploads for these entries that were begun before that time: how many were, how many not."""
+        self._guard("abort an upload")
+        aborted = left = 0
+        try:
+            for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
+                for upload in page.get("Uploads", []):
+                    if _entry_of(upload["Key"]) not in entry_ids:
+                        continue
+                    if upload["Initiated"] >= before:
+                        left += 1
+                        continue
+                    self._s3.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    aborted += 1
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure("look for interrupted uploads", error) from error
+        return aborted, left

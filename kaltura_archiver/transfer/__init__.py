@@ -1,0 +1,1 @@
+"""Bytes on their way: chunks, hashes, pace, limits, time-outs."""

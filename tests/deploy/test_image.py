@@ -1,0 +1,81 @@
+"""The image's recipe, as far as it can be judged without building it; scripts/image-test builds it and tries it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+# Each instruction on one line, without comments.
+INSTRUCTIONS = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
+
+
+def _stages() -> dict[str, list[str]]:
+    """Each stage's name, in order, to its instructions, those of the stages of this file below it first."""
+    stages: dict[str, list[str]] = {}
+    name = ""
+    for line in filter(None, INSTRUCTIONS):
+        if match := re.fullmatch(r"FROM (\S+) AS (\S+)", line):
+            name = match[2]
+            stages[name] = list(stages.get(match[1], []))
+        stages[name].append(line)
+    return stages
+
+
+STAGES = _stages()
+
+
+def test_the_image_is_the_last_stage_and_holds_what_was_built_without_the_demo() -> None:
+    assert list(STAGES)[-1] == "run"
+    copied = [line for line in STAGES["run"] if line.startswith("COPY")]
+    assert [line for line in copied if "--from" in line] == ["COPY --from=build /opt/venv /opt/venv"]
+    assert not [line for line in STAGES["build"] if "demo" in line or "fleet" in line]
+    assert {line.split()[1] for name in STAGES for line in STAGES[name][:1]} == {"python:3.13-slim"}
+
+
+def test_it_runs_as_nobody_in_particular_with_an_entry_point_that_gets_signals() -> None:
+    for name in ("run", "demo", "fleet"):
+        assert [line for line in STAGES[name] if line.startswith("USER")] == ["USER 10001:10001"]
+        (entry,) = [json.loads(line.split(" ", 1)[1]) for line in STAGES[name] if line.startswith("ENTRYPOINT")]
+        assert entry == ["/app/jobs/entry"]
+        assert "COPY jobs/ jobs/" in STAGES[name]
+        assert "WORKDIR /app" in STAGES[name]
+    for job in ("entry", "archive", "restore", "health"):
+        assert (ROOT / "jobs" / job).stat().st_mode & 0o111, f"jobs/{job} is not executable"
+
+
+def test_nothing_is_installed_but_by_hash() -> None:
+    installs = [part for line in INSTRUCTIONS for part in line.split("&&") if re.search(r"pip\b.* install\b", part)]
+    assert installs
+    for install in installs:
+        assert "--require-hashes" in install or "--no-index" in install, install
+    assert not re.search(r"\b(apt-get|curl|wget|ADD)\b", "\n".join(INSTRUCTIONS))
+
+
+def test_it_says_which_version_and_commit_it_is() -> None:
+    text = " ".join(STAGES["run"])
+    assert 'image.version="$VERSION"' in text
+    assert 'image.revision="$COMMIT"' in text
+
+
+def test_nothing_in_it_is_for_one_architecture() -> None:
+    assert not re.search(r"amd64|arm64|x86_64|aarch64|--platform", DOCKERFILE)
+
+
+def test_the_build_sees_what_it_copies_and_no_more() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    seen = {rule[1:].split("/")[0] for rule in rules if rule.startswith("!")}
+    words = [line.split()[1:-1] for line in INSTRUCTIONS if line.startswith("COPY") and "--from" not in line]
+    copied = {source.strip("/").replace("[4]", "4") for sources in words for source in sources}
+    assert seen == copied
+
+
+def test_the_locks_of_the_image_are_current() -> None:
+    ended = subprocess.run([sys.executable, ROOT / "scripts" / "image-lock", "--check"], check=False)
+    assert ended.returncode == 0, "run .venv/bin/python scripts/image-lock"

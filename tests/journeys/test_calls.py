@@ -1,0 +1,259 @@
+"""How many requests a command makes, how many conversions it begins, and that nobody is asked more than he bears."""
+
+from __future__ import annotations
+
+import collections
+import re
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from looking import Run, made
+
+from kaltura_archiver.apply.room import Conversions, Room
+from kaltura_archiver.errors import KalturaError, Stopped
+from kaltura_archiver.model import Entry, State
+from kaltura_archiver.sandbox.control import Request
+from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.transfer.pacing import Pace
+
+SAFETY = (Path(__file__).parents[2] / "docs" / "safety.md").read_text(encoding="utf-8")
+
+
+def promised() -> dict[str, tuple[int, ...]]:
+    """The table of docs/safety.md: requests to Kaltura, its file host and S3 for each command."""
+    rows = re.findall(r"^\| `([^`]+)` \| (\d+) \| (\d+) \| (\d+) \|", SAFETY, re.MULTILINE)
+    return {name: (int(kaltura), int(file), int(s3)) for name, kaltura, file, s3 in rows}
+
+
+@pytest.mark.parametrize("entries", [1, 6])
+def test_a_kept_category_costs_no_request_but_one_for_where_categories_are(
+    sandbox: Sandbox, run: Run, entries: int
+) -> None:
+    """An entry's categories are read together with it; what is above each of them once a minute. And one for each
+    rule, which tells that there is such a category."""
+    for number in (1, 2):
+        sandbox.kaltura.add_category(number, f"c{number}")
+    sandbox.kaltura.add_category(3, "Course", privacy_context="MediaSpace")
+    for categories, more in (((), 0), ((3,), 1)):
+        ids = [sandbox.add(State.INITIAL, categories=categories) for _ in range(entries)]
+        named = [word for entry_id in ids for word in ("--id", entry_id)]
+        counts = []
+        for options in ([], ["--keep-category", "1", "--keep-category", "2"]):
+            sandbox.control.clear_log()
+            ran = run("s3copy", *named, *options, "--workers", 1)
+            assert ran.outcomes == dict.fromkeys(ids, "would")
+            counts.append(len(list(made(sandbox))))
+        assert counts[1] - counts[0] == more + 2
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        ("s3copy", State.INITIAL),
+        ("replace_video", State.ARCHIVED),
+        ("restore", State.PLACEHOLDER),
+        ("restore --via url", State.PLACEHOLDER),
+    ],
+)
+def test_an_entry_costs_as_many_requests_as_the_page_says(
+    sandbox: Sandbox, run: Run, command: str, state: State
+) -> None:
+    sandbox.kaltura.settings.conversion_seconds = 0
+    entry_id = sandbox.add(state)
+    name, *options = command.split()
+    assert run(name, "--id", entry_id, "--no-dry-run", *options).outcomes == {entry_id: "done"}
+    requests = list(made(sandbox))
+    # An import takes its time: how often it is looked at meanwhile is no matter.
+    looks = [n for n, (server, calls) in enumerate(requests) if calls == ["media.get", "media.get"]]
+    requests = [request for n, request in enumerate(requests) if n not in looks[1:]]
+    # Before the first look at an entry come those of a run: signing in, the bucket, the selection, what is left over.
+    first = next(n for n, (_, calls) in enumerate(requests) if calls[:2] == ["media.get", "flavorAsset.list"])
+    # Kaltura itself fetches what is restored by URL: HEAD and GET without our signature, after updateContent.
+    fetched = 2 if options else 0
+    count = collections.Counter(server for server, _ in requests[first:])
+    assert (count["kaltura"], count["file"], count["s3"] - fetched) == promised()[command]
+
+
+# Conversions
+
+
+def in_flight(sandbox: Sandbox) -> int:
+    with sandbox.kaltura.library.lock:
+        return sum(bool(entry.replacing_entry_id) and not entry.deleted for entry in sandbox.kaltura.entries.values())
+
+
+def test_conversions_are_looked_at_together_while_other_entries_go_on(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALTURA_POLL_SECONDS", "0.3")
+    sandbox.kaltura.settings.conversion_seconds = 1e6
+    replaced = [sandbox.add(State.ARCHIVED, content=bytes(500 + n)) for n in range(60)]
+    others = [sandbox.add(State.PLACEHOLDER) for _ in range(3)]
+    together = [20, 20, 20, 100, 100, 100]
+    looks: list[int] = []  # for each request while all of them convert: how many entries it looks at
+
+    def look(request: Request) -> None:
+        calls = request.parameters["calls"]
+        if set(calls) == {"media.get"} and in_flight(sandbox) == len(replaced):
+            looks.append(len(calls))
+            if sorted(looks[-6:]) == together or len(looks) == 100:  # until then some come to the others
+                sandbox.kaltura.settle()
+
+    sandbox.control.add_fault("multirequest", times=10**6, after=look)
+    ids = [word for entry_id in [*replaced, *others] for word in ("--id", entry_id)]
+    ran = run("replace_video", *ids, "--no-dry-run", "--workers", 2, "--max-converting", 60)
+    assert ran.outcomes == dict.fromkeys(replaced, "done") | dict.fromkeys(others, "already"), ran.err
+    assert {row["entry_id"] for row in ran.rows[:3]} == set(others)
+    # 100 entries to a request: 60 of ours, each with the temporary one of its replacement.
+    assert sorted(looks[-6:]) == together
+    # Nobody looks at its own alone: what is left is the read before a tag is set.
+    together = sum(r.parameters["calls"].count("media.get") for r in sandbox.control.requests("multirequest"))
+    assert len(sandbox.control.requests("media.get")) - together == len(replaced)
+
+
+def test_no_more_conversions_are_begun_than_allowed_and_nobody_waits_for_ever(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.settings.conversion_seconds = 1e6
+    ids = [sandbox.add(State.ARCHIVED) for _ in range(9)]
+    most: list[int] = []
+
+    def begun(_: Request) -> None:
+        most.append(in_flight(sandbox))
+
+    def looked(request: Request) -> None:
+        if set(request.parameters["calls"]) == {"media.get"} and in_flight(sandbox) == min(3, 9 - done()):
+            sandbox.kaltura.settle()
+
+    def done() -> int:
+        return sum(
+            sandbox.kaltura.entries[i].tags.endswith("flavors_deleted")
+            and sandbox.kaltura.content(original.id) == sandbox.placeholder
+            for i in ids
+            if (original := sandbox.kaltura.original(i))
+        )
+
+    sandbox.control.add_fault("media.updateContent", times=99, after=begun)
+    sandbox.control.add_fault("multirequest", times=10**6, after=looked)
+    words = [word for entry_id in ids for word in ("--id", entry_id)]
+    ran = run("replace_video", *words, "--no-dry-run", "--workers", 4, "--max-converting", 3)
+    assert ran.outcomes == dict.fromkeys(ids, "done"), ran.err
+    assert max(most) == 3
+
+
+def test_who_stops_while_waiting_to_convert_is_not_kept() -> None:
+    stop = threading.Event()
+    room = Room(1, 1, stop)
+    assert room.begin()
+    room.begin_conversion()
+    room.end()
+    assert room.begin()
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(room.begin_conversion)
+        stop.set()
+        room.end_conversion()
+        error = second.exception(20)
+    assert error is None or isinstance(error, Stopped)
+
+
+def _looks(errors: Iterable[Exception], *, deadline: float = 60) -> tuple[list[list[str]], dict[str, object]]:
+    """Three entries looked at together while a look fails for each of `errors`: what was asked, and what came."""
+    asked: list[list[str]] = []
+    fails = iter(errors)
+    everybody = threading.Barrier(3)
+
+    def read(ids: list[str]) -> list[tuple[str, Entry | None]]:
+        asked.append(sorted(ids))
+        if len(ids) == 3 or "b" in ids:
+            for error in fails:
+                raise error
+        return [(entry_id, Entry(entry_id)) for entry_id in ids]
+
+    conversions = Conversions(read, 0.05, threading.Event())
+
+    def look(entry_id: str) -> object:
+        everybody.wait(20)
+        try:
+            return conversions.look(entry_id, deadline=time.monotonic() + deadline)
+        except KalturaError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        return asked, dict(zip("abc", pool.map(look, "abc"), strict=True))
+
+
+def test_a_look_that_may_go_well_next_time_keeps_all_waiting() -> None:
+    asked, came = _looks([KalturaError("later", retryable=True)] * 2)
+    assert came == {entry_id: (Entry(entry_id),) for entry_id in "abc"}
+    assert ["a", "b", "c"] in asked
+
+
+def test_a_look_that_goes_on_failing_ends_with_the_deadline() -> None:
+    _, came = _looks([KalturaError("no answer", retryable=True)] * 9, deadline=-1)
+    assert came["b"] == "no answer"
+
+
+def test_an_error_is_told_to_whom_it_belongs() -> None:
+    _, came = _looks([KalturaError("forbidden"), KalturaError("forbidden")])
+    assert came == {"a": (Entry("a"),), "b": "forbidden", "c": (Entry("c"),)}
+
+
+# Rate limits
+
+
+class Clock:
+    """Time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def sleep(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("kaltura_archiver.transfer.pacing.time.monotonic", lambda: clock.now)
+    return clock
+
+
+def test_refusals_make_all_pause_longer_and_longer_and_success_makes_it_short_again(clock: Clock) -> None:
+    pace = Pace(clock.sleep)
+    pauses = []
+    for _ in range(8):
+        began = pace.wait()
+        for _ in range(16):  # under way together: one refusal, not sixteen
+            pace.refused(began)
+        before = clock.now
+        pace.wait()
+        pauses.append(clock.now - before)
+    for number, pause in enumerate(pauses):
+        least = min(0.5 * 2**number, 30)
+        assert least <= pause <= 2 * least
+    for _ in range(30):
+        pace.passed()
+    pace.refused(pace.wait())
+    before = clock.now
+    pace.wait()
+    assert clock.now - before <= 1
+
+
+@pytest.mark.parametrize(("calls", "fault"), [("[!s.]*", "error"), ("s3.*", "http_503")])
+def test_workers_get_through_a_rate_limit(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, calls: str, fault: str
+) -> None:
+    monkeypatch.setattr("kaltura_archiver.transfer.pacing.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("kaltura_archiver.transfer.pacing.LONGEST_PAUSE_SECONDS", 0.02)
+    ids = [sandbox.add(State.INITIAL) for _ in range(24)]
+    # Every third call is refused for a while.
+    refused = [
+        sandbox.control.add_fault(calls, fault, skip=12 + 2 * number, code="ACTION_BLOCKED") for number in range(40)
+    ]
+    words = [word for entry_id in ids for word in ("--id", entry_id)]
+    ran = run("s3copy", *words, "--no-dry-run", "--workers", 16)
+    assert ran.outcomes == dict.fromkeys(ids, "done"), ran.err
+    assert not any(fault.times for fault in refused)
