@@ -600,12 +600,12 @@ def test_a_crash_with_a_url_in_its_text_shows_no_token(
 @pytest.mark.parametrize(
     "place",
     [
-        "cli.read_settings = crash",
-        "cli.hide = crash",
+        "services.read_settings = crash",
+        "program.hide = crash",
         "def elsewhere(*_):\n"
-        "    thread = cli.threading.Thread(target=crash)\n"
-        "    thread.start(); thread.join(); raise cli.click.exceptions.Exit(1)\n"
-        "cli.read_settings = elsewhere",
+        "    thread = threading.Thread(target=crash)\n"
+        "    thread.start(); thread.join(); raise click.exceptions.Exit(1)\n"
+        "services.read_settings = elsewhere",
     ],
     ids=["in a command", "before it", "in a thread"],
 )
@@ -614,7 +614,9 @@ def test_a_crash_of_the_module_is_one_redacted_line(
 ) -> None:
     """`python -m kaltura_archiver`, whatever happens in it."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import kaltura_archiver.cli as cli\n"
+        "import threading, click\n"
+        "from kaltura_archiver.cli import program\n"
+        "from kaltura_archiver.run import services\n"
         "def crash(*_):\n"
         f"    raise RuntimeError('GET {PRESIGNED} and {TOKENISED}')\n"
         f"{place}\n"
