@@ -19,7 +19,7 @@ from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, s
 from kaltura_archiver.store.answers import _availability, _full_checksum
 from kaltura_archiver.store.bucket import Bucket
 from kaltura_archiver.store.checksums import _NEXT_ALGORITHM, _parameters
-from kaltura_archiver.store.errors import _entry_of, _require_below
+from kaltura_archiver.store.errors import _entry_of, _require_below, _status
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Piece
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Copies(Bucket):
     def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
         """The part size that the object was written with, None for one piece; and whether that is a guess.
 
-        That is boto3's 8 MiB where S3 does not tell.
+        That is boto3's 8 MiB where S3 does not tell. Raises StoreError where it does not answer.
         """
         parts = _MD5_ETAG.fullmatch(stored.etag)
         if not parts or parts.group(1) is None:
@@ -133,13 +133,21 @@ class Copies(Bucket):
         count = int(parts.group(1))
         if count == 1:
             return max(stored.size_bytes, 1), False
-        with suppress(ClientError, BotoCoreError):
+        what = f"look at the parts of object {stored.key}"
+        try:
             first, last = (
                 self._s3.head_object(Bucket=self.bucket, Key=stored.key, PartNumber=number) for number in (1, count)
             )
-            size, rest = first["ContentLength"], last["ContentLength"]
-            if first.get("PartsCount") == count and size < stored.size_bytes:
-                return size, (count - 1) * size + rest != stored.size_bytes  # parts of many sizes
+        except ClientError as error:
+            if _status(error) in (500, 502, 503, 504):
+                raise self._failure(what, error) from error
+            return OLD_PART_BYTES, True  # a service that does not know parts
+        except BotoCoreError as error:
+            # No answer is none about parts, and nothing may be concluded from it, nor recorded.
+            raise self._failure(what, error) from error
+        size, rest = first["ContentLength"], last["ContentLength"]
+        if first.get("PartsCount") == count and size < stored.size_bytes:
+            return size, (count - 1) * size + rest != stored.size_bytes  # parts of many sizes
         return OLD_PART_BYTES, True
 
     def fingerprinter(self, stored: StoredObject, *, own: bool = False) -> Fingerprinter:

@@ -278,3 +278,18 @@ def test_an_object_that_appears_meanwhile_is_not_overwritten(
     assert sandbox.s3.uploads() == []
     assert ARCHIVED_TAG not in sandbox.kaltura.entries[entry_id].tags
     assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "refused"}
+
+
+@pytest.mark.parametrize("fault", ["garbage", "http_500", "drop_before"])
+def test_a_look_at_the_parts_that_was_not_answered_decides_nothing(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    content = _big(sandbox, 20 * MiB)
+    entry_id = _legacy(sandbox, content, part_bytes=5 * MiB, storage_class="GLACIER")
+    sandbox.control.add_fault("s3.HeadObject", fault, skip=1, times=20)
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "failed"}, ran.err
+    assert sandbox.s3.tags(entry_id) == {}
+    sandbox.control.clear_faults()
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
