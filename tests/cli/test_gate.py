@@ -128,6 +128,7 @@ def test_nothing_is_changed_without_no_dry_run(
             assert ran.code in (0, 1, 3), ran.err
             assert ran.out
             assert "EXEC" not in ran.err
+            assert "a dry run must not" not in ran.err, "only the second wall has held it"
             assert (sandbox.control.writes(), sink.mail) == ([], [])
         assert content_of(sandbox) == before
         assert set(Path().iterdir()) == files
