@@ -21,7 +21,6 @@ LARGER: dict[str, int] = {
     "cli/commands/config.py: config": 79,
     "cli/commands/enrich.py: enrich": 85,
     "cli/commands/notify.py: notify": 113,
-    "config.py: read_settings": 64,
     "model/stored.py: class StoredObject": 22,
     "plans.py: _plan_replace": 61,
     "sandbox/demo.py: _cycle": 66,
