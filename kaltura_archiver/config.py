@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -12,47 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from kaltura_archiver.envfile import check_values, read_env_file, read_text
+from kaltura_archiver.envfile import check_values, read_env_file
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.redact import hide
 
 T = TypeVar("T")
 DEFAULT_PLACEHOLDER = "placeholder_video.mp4"
-
-
-@dataclass(frozen=True)
-class PlaceholderFiles:
-    """Which files take an original's place: `default`, unless its category (an id) or its language has another."""
-
-    default: Path
-    of_categories: Mapping[str, Path] = field(default_factory=dict)
-    of_languages: Mapping[str, Path] = field(default_factory=dict)
-
-    def chosen(self, category_ids: Collection[str], language: str) -> Path:
-        """Of an entry in several of these categories, the one that the file names first; categories before language."""
-        first = next((path for category, path in self.of_categories.items() if category in category_ids), None)
-        return first or self.of_languages.get(language.casefold(), self.default)
-
-    def all(self) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys((self.default, *self.of_categories.values(), *self.of_languages.values())))
-
-    def known(self) -> PlaceholderFiles:
-        """These files, if they are there. Raises ConfigError for one that the settings name and that is missing: no
-        original that is this placeholder would be known as one. Where nothing is named, there need not be any."""
-        for path in self.all():
-            if _size(path) is None and str(path) != DEFAULT_PLACEHOLDER:
-                raise ConfigError(
-                    f"cannot read the placeholder {path}: without it, what holds it would be taken for an "
-                    "original; put it there, or name another in PLACEHOLDER_VIDEO or PLACEHOLDER_MAP"
-                )
-        return self
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def is_loopback(host: str) -> bool:
@@ -222,14 +187,6 @@ class Settings:
         if not self.bucket:
             raise ConfigError("not set: AWS_BUCKET; set it in the environment or in a .env file")
 
-    def placeholder_bytes(self) -> int | None:
-        """Size of the placeholder file; None if there is no such file."""
-        return _size(self.placeholder_path)
-
-    def placeholders(self) -> PlaceholderFiles:
-        """The placeholder and those of PLACEHOLDER_MAP. Raises ConfigError where that cannot be read."""
-        return read_placeholder_map(self.placeholder_map, self.placeholder_path)
-
 
 def read_settings(env_file: str | None = None) -> Settings:
     """Settings from the environment, completed from `env_file` or, if that is not given, `.env` in this directory.
@@ -313,59 +270,3 @@ def shell_places() -> ShellPlaces:
         zshrc=Path(os.environ.get("ZDOTDIR") or home) / ".zshrc",
         fish=settings / "fish/completions/kaltura-archiver.fish",
     )
-
-
-def read_placeholder_map(file: str, default: Path) -> PlaceholderFiles:
-    """The placeholders that a TOML file names, relative to its own folder; without a file, the default alone."""
-    if not file:
-        return PlaceholderFiles(default)
-    import tomllib
-
-    where, folder = f"PLACEHOLDER_MAP {file}", Path(file).parent
-    try:
-        tables = tomllib.loads(read_text(Path(file), where))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not TOML: {error}") from error
-    if unknown := tables.keys() - {"category", "language"}:
-        raise ConfigError(f"{where}: there is no {min(unknown)!r}; there are the tables [category] and [language]")
-    found: dict[str, dict[str, Path]] = {"category": {}, "language": {}}
-    for kind, table in tables.items():
-        if not isinstance(table, dict):
-            raise ConfigError(f"{where}: {kind} is not a table: write [{kind}] above its lines")
-        for key, name in table.items():
-            if not isinstance(name, str) or not name:
-                raise ConfigError(f"{where}: {key} = … must be the name of a video file")
-            if kind == "category" and not (key.isascii() and key.isdigit()):
-                raise ConfigError(f"{where}: {key!r} is not the id of a category, a number")
-            found[kind][key.casefold()] = folder / name
-    return PlaceholderFiles(default, found["category"], found["language"])
-
-
-def check_placeholder(path: Path) -> None:
-    """Raise ConfigError unless `path` is a file that begins like a video (MP4/MOV with a track, Matroska/WebM)."""
-    advice = "set PLACEHOLDER_VIDEO to a short MP4, or make one: kaltura-archiver placeholder"
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            head = file.read(12)
-            if head[:4] == b"\x1aE\xdf\xa3":
-                return
-            kinds: list[bytes] = []
-            offset = 0
-            while head[4:8] == b"ftyp" or kinds:
-                kinds.append(head[4:8])
-                box = int.from_bytes(head[:4], "big")
-                if box == 1:
-                    file.seek(offset + 8)
-                    box = int.from_bytes(file.read(8), "big")
-                elif box == 0:
-                    box = size - offset
-                offset += box
-                if box < 8 or offset >= size:
-                    break
-                file.seek(offset)
-                head = file.read(12)
-            if offset > size or b"moov" not in kinds:
-                raise ConfigError(f"the placeholder {path} is not a video, or is damaged; {advice}")
-    except OSError as error:
-        raise ConfigError(f"cannot read the placeholder {path}: {error.strerror}; {advice}") from error

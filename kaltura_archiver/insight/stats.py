@@ -103,13 +103,12 @@ class Stats:
     """
 
     def __init__(
-        self, prices: Prices, *, now: float, storage_class: str, placeholder_bytes: int | None = None,
+        self, prices: Prices, *, now: float, storage_class: str,
         unit_of: Callable[[Item], str] | None = None,
     ) -> None:  # fmt: skip
         self._prices = prices
         self._now = now
         self._storage_class = storage_class
-        self._placeholder_bytes = placeholder_bytes or 0
         self._unit_of = unit_of
         self.total = Sums()
         self.by: dict[str, defaultdict[str, Sums]] = {
@@ -163,7 +162,7 @@ class Stats:
             sums.entries += 1
             sums.kaltura_bytes += item.kaltura_bytes
             sums.stored_bytes += item.stored_bytes or 0
-            sums.freed_bytes += max(0, item.kaltura_bytes - self._placeholder_bytes)
+            sums.freed_bytes += max(0, item.kaltura_bytes - item.placeholder_bytes)
             sums.s3_cost += prices.s3_month(storage_class, size)
             if item.stored_bytes is None:
                 sums.upload_cost += prices.put(storage_class, size)

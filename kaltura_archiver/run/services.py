@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kaltura_archiver.config import Settings, check_placeholder, read_settings
+from kaltura_archiver.config import Settings, read_settings
 from kaltura_archiver.steps import Command, Options
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
@@ -39,18 +39,13 @@ def make_runner(app: Services, command: Command, options: Options, **more: Any) 
     from kaltura_archiver.placeholders import Placeholders
 
     settings = app.settings
-    files = settings.placeholders()
-    if command in (Command.REPLACE, Command.REPAIR):
-        for path in files.all():
-            check_placeholder(path)
-    elif command is Command.S3COPY:
-        files.known()
+    placeholders = Placeholders.read(settings).needed_by(command)
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
         command,
         options,
-        placeholders=Placeholders(files),
+        placeholders=placeholders,
         poll_seconds=settings.poll_seconds,
         settle_seconds=settings.settle_seconds,
         stop=app.stop,

@@ -28,7 +28,7 @@ from kaltura_archiver.cli.options import (
     tolerate_option,
     workers_option,
 )
-from kaltura_archiver.cli.plans import _account, _placeholders
+from kaltura_archiver.cli.plans import _account
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Plays
 from kaltura_archiver.review.applying import Applying
@@ -81,12 +81,14 @@ def apply(
       kaltura-archiver apply plan.jsonl --no-dry-run --max-drift 20 --workers 8
     """
     from kaltura_archiver.output.reading import numbered_lines, opened
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.review.planfile import read_plan
 
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
         terms, lines, left_out = read_plan(numbered_lines(stream, where), where)
-    for name, here in _account(app, terms.command, _placeholders(app, terms.command)).items():
+    placeholders = Placeholders.read(app.settings).needed_by(terms.command)
+    for name, here in _account(app, terms.command, placeholders).items():
         if (there := terms.account.get(name)) != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep

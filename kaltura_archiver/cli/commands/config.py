@@ -11,12 +11,12 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import format_option
-from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.tables import Rows
 from kaltura_archiver.redact import redact
+from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
     pass
@@ -67,9 +67,9 @@ def config(app: App, /, style: str) -> None:
         return f"bucket {settings.bucket}; {_tried(app)}"
 
     def placeholder() -> str:
-        files = settings.placeholders().all()
-        for path in files:
-            check_placeholder(path)
+        from kaltura_archiver.placeholders import Placeholders
+
+        files = Placeholders.read(settings).needed_by(Command.REPLACE).paths
         return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
 
     def ldap() -> str:

@@ -79,7 +79,7 @@ def due(
     keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
     options["min_age_years"] = min_age_years(parts[0].query, options["min_age_years"])
     settings = Options(now=now, keep=keep, **options)
-    placeholders = Placeholders(app.settings.placeholders().known())
+    placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
     check_keep(kaltura, keep)
     check_excluded(kaltura, query)

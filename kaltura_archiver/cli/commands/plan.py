@@ -30,7 +30,7 @@ from kaltura_archiver.cli.options import (
     price_options,
     selection_options,
 )
-from kaltura_archiver.cli.plans import _account, _placeholders
+from kaltura_archiver.cli.plans import _account
 from kaltura_archiver.cli.query import _after_selection, min_age_years, need_criteria
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
@@ -75,6 +75,7 @@ def plan(
       kaltura-archiver plan replace --unplayed-for 3 --kaltura-price 0.12 -o replace.jsonl
       kaltura-archiver plan restore --idfile ids.txt --tier standard -o -
     """
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.review.planfile import ACTIONS, OPTIONS, Writer, terms_of
     from kaltura_archiver.run.kept import check_excluded, check_keep
     from kaltura_archiver.selection import Selection
@@ -92,7 +93,7 @@ def plan(
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
     options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
-    placeholders = _placeholders(app, command)
+    placeholders = Placeholders.read(app.settings).needed_by(command)
     terms = terms_of(command, settings, query, _account(app, command, placeholders))
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
     with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
