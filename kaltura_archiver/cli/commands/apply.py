@@ -16,13 +16,13 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _SWAP,
     _options,
     bandwidth_option,
     dry_run_option,
     format_option,
     keep_options,
     no_lock_option,
+    options_named,
     placeholder_map_option,
     run_log_option,
     tolerate_option,
@@ -60,7 +60,7 @@ class Part(click.ParamType[tuple[float, str]]):
 )  # fmt: skip
 @_options(
     workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
-    format_option, *_SWAP[:2],
+    format_option, options_named("timeout_seconds", "max_converting"),
 )  # fmt: skip
 @keep_options
 @pass_app
