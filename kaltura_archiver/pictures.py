@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Facts, MediaType, iso_date
-from kaltura_archiver.states import holds_placeholder
 
 if TYPE_CHECKING:
     pass

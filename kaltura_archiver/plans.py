@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaltura_archiver import pictures
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.flavors import settings_of
+from kaltura_archiver.identity import holds_placeholder, unrecorded
 from kaltura_archiver.model import (
     RETRIEVAL_TIERS,
     SETTINGS_DUE,
@@ -21,14 +22,7 @@ from kaltura_archiver.model import (
     iso_date,
 )
 from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, unnoticed
-from kaltura_archiver.states import (
-    Judgement,
-    classify,
-    has_own_original,
-    heals_from_source,
-    holds_placeholder,
-    unrecorded,
-)
+from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
 
 CROWDED = (

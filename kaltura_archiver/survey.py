@@ -16,13 +16,14 @@ from typing import Protocol
 from kaltura_archiver.apply.reading import with_original_read, with_source
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import StoreError
+from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import FLAVOR_BATCH
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.selection import Selection
-from kaltura_archiver.states import needs_tags, to_be_read
+from kaltura_archiver.states import needs_tags
 from kaltura_archiver.steps import Command, Options, Plan
 from kaltura_archiver.store import Store
 from kaltura_archiver.store.answers import ListedObject

@@ -8,8 +8,8 @@ from dataclasses import replace
 from kaltura_archiver.apply.reading import with_original_read, with_source
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Gone, Waiting
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Entry, Facts, FlavorAsset
-from kaltura_archiver.states import holds_placeholder
 
 
 def facts_of_entry(tools: Tools, entry_id: str) -> Facts:

@@ -18,6 +18,7 @@ import requests
 import urllib3
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped
+from kaltura_archiver.identity import sizes_agree
 from kaltura_archiver.kaltura.answers import _THUMBS, _entry, _listed, _picture_version, _text, _thumb
 from kaltura_archiver.kaltura.errors import _ACCESS_CONTROL, FORBIDDEN, _forbidden, _mixed_up, _translate
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, _ask_entry, _ask_thumbs, _together
@@ -27,7 +28,6 @@ from kaltura_archiver.kaltura.wire import CONNECT_SECONDS, READ_SECONDS, _Sessio
 from kaltura_archiver.model import FlavorAsset, same_id
 from kaltura_archiver.pictures import Picture
 from kaltura_archiver.redact import redact
-from kaltura_archiver.states import sizes_agree
 from kaltura_archiver.transfer.direct import Host
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, Landing, Piece
 

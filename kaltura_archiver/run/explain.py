@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from kaltura_archiver.apply import Runner
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, iso_date
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.states import Judgement, classify, holds_placeholder
+from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Plan
 
 
