@@ -23,7 +23,6 @@ LARGER: dict[str, int] = {
     "cli/commands/notify.py: notify": 113,
     "config.py: read_settings": 64,
     "model/stored.py: class StoredObject": 22,
-    "plans.py: _plan_replace": 61,
     "sandbox/demo.py: _cycle": 66,
     "sandbox/kaltura/describe.py: describe_entry": 83,
     "sandbox/kaltura/search.py": 403,
