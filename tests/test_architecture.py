@@ -30,7 +30,6 @@ LARGER: dict[str, int] = {
     "sandbox/kaltura/server.py: class KalturaServer": 21,
     "sandbox/s3/signatures.py: _check_signature": 62,
     "sandbox/s3/uploads.py: _complete": 65,
-    "survey.py: facts_of": 71,
 }
 WINGS = ("review", "money", "insight", "people", "fleet", "sandbox")
 
