@@ -18,7 +18,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_METHODS = 400, 60, 20
 # What is larger today. A line may go, or its number become smaller; none may come.
 LARGER: dict[str, int] = {
-    "cli/commands/notify.py: notify": 113,
     "config.py: read_settings": 64,
     "model/stored.py: class StoredObject": 22,
     "sandbox/demo.py: _cycle": 66,
