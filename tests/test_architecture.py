@@ -19,7 +19,6 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_METHODS = 400, 60, 20
 # What is larger today. A line may go, or its number become smaller; none may come.
 LARGER: dict[str, int] = {
     "config.py: read_settings": 64,
-    "model/stored.py: class StoredObject": 22,
     "sandbox/demo.py: _cycle": 66,
     "sandbox/kaltura/describe.py: describe_entry": 83,
     "sandbox/kaltura/search.py": 403,
