@@ -52,12 +52,19 @@ class Describing:
         return asset
 
     def describe_entry(self, entry: Entry) -> dict[str, Any]:
-        # What has a privacy context is left out (real-kaltura K01+).
-        categories = [c for c in self._library.categories_of(entry) if not c.privacy_contexts]
         root = f"{self.base_url}/p/{self._partner_id}/sp/{self._partner_id}00"
-        video = entry.media_type == 1
         return {
             "objectType": "KalturaMediaEntry",
+            **self._of_any_entry(entry, root),
+            **self._of_what_is_played(entry, root),
+            **entry.more,
+        }
+
+    def _of_any_entry(self, entry: Entry, root: str) -> dict[str, Any]:
+        """The fields of KalturaBaseEntry."""
+        # What has a privacy context is left out (real-kaltura K01+).
+        categories = [c for c in self._library.categories_of(entry) if not c.privacy_contexts]
+        return {
             "id": entry.id,
             "name": entry.name,
             "description": entry.description,
@@ -109,6 +116,12 @@ class Describing:
             "blockAutoTranscript": False,
             "defaultLanguage": None,
             "responseLanguage": None,
+        }
+
+    def _of_what_is_played(self, entry: Entry, root: str) -> dict[str, Any]:
+        """Those of KalturaPlayableEntry and KalturaMediaEntry."""
+        video = entry.media_type == 1
+        return {
             "plays": entry.plays,
             "views": entry.views,
             "lastPlayedAt": entry.last_played_at,
@@ -132,7 +145,6 @@ class Describing:
             ),
             "isTrimDisabled": None,
             "streams": None,
-            **entry.more,
         }
 
     def describe_asset(self, asset: Asset) -> dict[str, Any]:

@@ -40,6 +40,12 @@ __all__ = ["AppToken", "Asset", "Category", "Content", "Entry", "KalturaServer",
 _ENTRY_FIELDS = frozenset(field.name for field in dataclasses.fields(Entry)) - {"id", "changed"}
 
 
+def _content(content: bytes | None, zeros: int | None, entry_id: str) -> Content:
+    if content is not None:
+        return Content.of(content)
+    return Content.of(f"the original of {entry_id}\n".encode() * 100) if zeros is None else Content.zeros(zeros)
+
+
 class KalturaServer:
     """One account on a server of its own; `start` it, or use it as a context manager.
 
@@ -64,11 +70,13 @@ class KalturaServer:
         self.app_token_id = new_id()
         self.app_token = f"sandbox-app-token-{self.app_token_id[2:]}"
         self.library = Library(control.clock, self.settings, partner_id)
+        self.entries, self.assets, self.tokens = self.library.entries, self.library.assets, self.library.tokens
+        self.app_tokens, self.categories = self.library.app_tokens, self.library.categories
         self.index = Index(self.library)
         self.sessions = Sessions(self.library, partner_id, secret)
         self.user_secret = self.sessions.user_secret
         self.services = Services(self.library, self.index, self.sessions, partner_id, secret)
-        self.library.app_tokens[self.app_token_id] = AppToken(
+        self.app_tokens[self.app_token_id] = AppToken(
             self.app_token_id, self.app_token, user_id=user_id, privileges="disableentitlement"
         )
         self._endpoint = Endpoint(self)
@@ -95,26 +103,6 @@ class KalturaServer:
         self.stop()
 
     # The records
-
-    @property
-    def entries(self) -> dict[str, Entry]:
-        return self.library.entries
-
-    @property
-    def assets(self) -> dict[str, Asset]:
-        return self.library.assets
-
-    @property
-    def tokens(self) -> dict[str, Token]:
-        return self.library.tokens
-
-    @property
-    def app_tokens(self) -> dict[str, AppToken]:
-        return self.library.app_tokens
-
-    @property
-    def categories(self) -> dict[int, Category]:
-        return self.library.categories
 
     def add_entry(
         self,
@@ -149,58 +137,44 @@ class KalturaServer:
         with self.library.lock:
             created = int(self.control.clock.now() if created_at is None else created_at)
             entry_id = id or new_id()
-            fields.setdefault("user_id", creator_id)
-            fields.setdefault("updated_at", created)
-            if content is not None:
-                stored = Content.of(content)
-            elif content_bytes is not None:
-                stored = Content.zeros(content_bytes)
-            else:
-                stored = Content.of(f"the original of {entry_id}\n".encode() * 100)
+            stored = _content(content, content_bytes, entry_id)
             empty = status == "7"
-            fields.setdefault("duration_ms", 0 if empty else stored.duration_ms)
-            fields.setdefault("source_type", "6" if empty else "1")
+            usual: dict[str, Any] = {"user_id": creator_id, "updated_at": created}
+            usual |= {"duration_ms": 0 if empty else stored.duration_ms, "source_type": "6" if empty else "1"}
             entry = Entry(
-                entry_id,
-                name=name,
-                tags=tags,
-                categories=tuple(categories),
-                created_at=created,
-                plays=plays,
-                last_played_at=None if last_played_at is None else int(last_played_at),
-                media_type=media_type,
-                entry_type=entry_type,
-                status=status,
-                creator_id=creator_id,
-                derived=derived,
-                display_in_search=display_in_search,
-                **fields,
-            )
+                entry_id, name=name, tags=tags, categories=tuple(categories), created_at=created, plays=plays,
+                last_played_at=None if last_played_at is None else int(last_played_at), media_type=media_type,
+                entry_type=entry_type, status=status, creator_id=creator_id, derived=derived,
+                display_in_search=display_in_search, **(usual | fields),
+            )  # fmt: skip
             self.library.put_entry(entry)
-            if empty:
-                return entry
-            made: list[Asset] = []
-            if original:
-                asset = Asset(
-                    new_id(),
-                    entry_id,
-                    0,
-                    is_original=True,
-                    status=original_status,
-                    file_ext=file_ext,
-                    tags=SOURCE_TAGS,
-                    created_at=created,
-                )
-                asset.store(stored, 2)
-                made.append(self.library.put_asset(asset))
-                if asset.locally_ready:
-                    convert(entry, asset, created)
-            for number in range(1, derived + 1):
-                made.append(self.library.add_derived(entry, number, stored.size, status=READY))
+            made = [] if empty else self._add_flavors(entry, stored, file_ext, original_status if original else None)
             if not exact_size:
                 for asset in made:
                     asset.size_in_bytes = 0
             return entry
+
+    def _add_flavors(self, entry: Entry, stored: Content, file_ext: str, original_status: int | None) -> list[Asset]:
+        """The original, where it is to have a status, and the other flavors."""
+        made: list[Asset] = []
+        if original_status is not None:
+            asset = Asset(
+                new_id(),
+                entry.id,
+                0,
+                is_original=True,
+                status=original_status,
+                file_ext=file_ext,
+                tags=SOURCE_TAGS,
+                created_at=entry.created_at,
+            )
+            asset.store(stored, 2)
+            made.append(self.library.put_asset(asset))
+            if asset.locally_ready:
+                convert(entry, asset, entry.created_at)
+        for number in range(1, entry.derived + 1):
+            made.append(self.library.add_derived(entry, number, stored.size, status=READY))
+        return made
 
     def add_category(
         self, id: int, name: str, parent: int | None = None, *, private: bool = False, privacy_context: str = ""

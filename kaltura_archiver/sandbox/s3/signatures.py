@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.auth import HmacV1QueryAuth, S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -59,6 +59,33 @@ class _OldSigner(HmacV1QueryAuth):
         return self._date
 
 
+_AUTHORIZATION = re.compile(r"AWS4-HMAC-SHA256 Credential=([^,]+), ?SignedHeaders=([^,]+), ?Signature=(\w+)")
+_denied = functools.partial(_RefusedError, 403, "AccessDenied")
+
+
+class _Signature(NamedTuple):
+    """What a request says of its signature; `credential` is the access key, of version 4 with the scope."""
+
+    credential: str
+    headers: str
+    signature: str
+    timestamp: str
+
+
+def _expected(call: _Call, target: str, said: _Signature, credentials: Credentials, region: str) -> str:
+    """The signature of version 4 that this call has to have."""
+    url = f"http://{call.headers.get('host', '')}{target}"
+    names = said.headers.split(";")
+    if "X-Amz-Signature" in call.query:
+        url = re.sub(r"([?&])X-Amz-Signature=[^&]*&?", r"\1", url).rstrip("&")
+    request = AWSRequest(method=call.method, url=url, headers={name: call.headers.get(name, "") for name in names})
+    if "X-Amz-Signature" in call.query:
+        request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
+    request.context["timestamp"] = said.timestamp
+    signer = _Signer(credentials, "s3", region, frozenset(names))
+    return str(signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request))
+
+
 class Signed(Kept):
     """Checks signatures, access and bodies."""
 
@@ -101,65 +128,55 @@ class Signed(Kept):
     def _check_signature(self, call: _Call, target: str) -> None:
         """Refuse unsigned, wrongly signed and outdated requests."""
         authorization = call.headers.get("authorization", "")
-        credentials = Credentials(self.access_key_id, self.secret_access_key)
-        denied = functools.partial(_RefusedError, 403, "AccessDenied")
-        url = f"http://{call.headers.get('host', '')}{target}"
-        now = time.time() + self.settings.presign_age_seconds
-        region = self.region
         if "X-Amz-Signature" in call.query:
-            scope, signature = call.query.get("X-Amz-Credential", ""), call.query["X-Amz-Signature"]
-            signed_headers, timestamp = call.query.get("X-Amz-SignedHeaders", ""), call.query.get("X-Amz-Date", "")
-            try:
-                signed_at = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-                lifetime = int(call.query.get("X-Amz-Expires", ""))
-            except ValueError:
-                raise _RefusedError(
-                    400, "AuthorizationQueryParametersError", "Query-string authentication is incomplete"
-                ) from None
-            if now > signed_at + lifetime:
-                raise denied("Request has expired")
-            url = re.sub(r"([?&])X-Amz-Signature=[^&]*&?", r"\1", url).rstrip("&")
+            signed = self._presigned(call)
         elif "Signature" in call.query:
-            scope, signature = call.query.get("AWSAccessKeyId", ""), call.query["Signature"]
-            expires = call.query.get("Expires", "")
-            if not expires.isdecimal():
-                raise denied("Invalid date (should be seconds since epoch)")
-            if now > int(expires):
-                raise denied("Request has expired")
-            signed_headers = timestamp = ""
-        elif match := re.match(
-            r"AWS4-HMAC-SHA256 Credential=([^,]+), ?SignedHeaders=([^,]+), ?Signature=(\w+)", authorization
-        ):
-            scope, signed_headers, signature = match.groups()
-            timestamp = call.headers.get("x-amz-date", "")
+            signed = self._presigned_of_version_2(call)
+        elif match := _AUTHORIZATION.match(authorization):
+            signed = _Signature(match[1], match[2], match[3], call.headers.get("x-amz-date", ""))
         else:
-            raise denied("Access Denied")
-        access_key_id, *rest = scope.split("/")
+            raise _denied("Access Denied")
+        access_key_id, *scope = signed.credential.split("/")
         if access_key_id != self.access_key_id:
             raise _RefusedError(
                 403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
             )
-        if rest:
-            region = rest[1] if len(rest) > 1 else region
-            signed = AWSRequest(
-                method=call.method,
-                url=url,
-                headers={name: call.headers.get(name, "") for name in signed_headers.split(";")},
-            )
-            if "X-Amz-Signature" in call.query:
-                signed.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
-            signed.context["timestamp"] = timestamp
-            signer = _Signer(credentials, "s3", region, frozenset(signed_headers.split(";")))
-            expected = signer.signature(signer.string_to_sign(signed, signer.canonical_request(signed)), signed)
+        credentials = Credentials(self.access_key_id, self.secret_access_key)
+        if scope:
+            region = scope[1] if len(scope) > 1 else self.region
+            expected = _expected(call, target, signed, credentials, region)
         else:
             expected = self._old_signature(call, credentials)
-        if signature != expected:
+        if signed.signature != expected:
             raise _RefusedError(
                 403,
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
             )
+
+    def _presigned(self, call: _Call) -> _Signature:
+        """What a presigned URL says, if its time has not run out."""
+        timestamp = call.query.get("X-Amz-Date", "")
+        try:
+            signed_at = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+            lifetime = int(call.query.get("X-Amz-Expires", ""))
+        except ValueError:
+            raise _RefusedError(
+                400, "AuthorizationQueryParametersError", "Query-string authentication is incomplete"
+            ) from None
+        if time.time() + self.settings.presign_age_seconds > signed_at + lifetime:
+            raise _denied("Request has expired")
+        credential, headers = call.query.get("X-Amz-Credential", ""), call.query.get("X-Amz-SignedHeaders", "")
+        return _Signature(credential, headers, call.query["X-Amz-Signature"], timestamp)
+
+    def _presigned_of_version_2(self, call: _Call) -> _Signature:
+        expires = call.query.get("Expires", "")
+        if not expires.isdecimal():
+            raise _denied("Invalid date (should be seconds since epoch)")
+        if time.time() + self.settings.presign_age_seconds > int(expires):
+            raise _denied("Request has expired")
+        return _Signature(call.query.get("AWSAccessKeyId", ""), "", call.query["Signature"], "")
 
     def _old_signature(self, call: _Call, credentials: Credentials) -> str:
         """Of a presigned URL of version 2, which boto3 still makes where it is not told otherwise."""

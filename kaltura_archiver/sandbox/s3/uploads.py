@@ -103,27 +103,8 @@ class Uploads(Objects):
         algorithm = declared or "CRC64NVME"
         kind = _upload_type(algorithm, str(upload.metadata.get("x-amz-checksum-type") or "").upper())
         contents = self._asked_parts(upload, asked, declared if kind == "COMPOSITE" else "")
-        size = call.headers.get("x-amz-mp-object-size")
-        total = sum(map(len, contents))
-        if size is not None and int(size) != total:
-            raise _RefusedError(
-                400,
-                "InvalidRequest",
-                f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {total}",
-            )
-        sent_kind = call.headers.get("x-amz-checksum-type", "").upper()
-        if sent_kind and sent_kind != kind:
-            raise _RefusedError(
-                400,
-                "InvalidRequest",
-                f"The upload was created using the {kind} checksum mode. The complete request must use the same "
-                "checksum mode.",
-            )
         checksum = _upload_checksum(algorithm, kind, contents)
-        for name in _ALGORITHMS:
-            sent = call.headers.get(f"x-amz-checksum-{name.lower()}")
-            if sent and sent != (checksum if name == algorithm else _checksum(name, b"".join(contents))):
-                raise _bad_digest(name)
+        self._check_completion(call, contents, algorithm, kind, checksum)
         if call.headers.get("if-match", "") not in ("", existing.etag if existing else None):
             raise _RefusedError(
                 412,
@@ -155,6 +136,29 @@ class Uploads(Objects):
         answer.body = body.replace(old_etag.strip('"').encode(), key.etag.strip('"').encode())
         answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         return answer
+
+    def _check_completion(self, call: _Call, contents: list[bytes], algorithm: str, kind: str, checksum: str) -> None:
+        """Refuse what the client says of the whole object and is not so: size, kind of checksum, checksums."""
+        size = call.headers.get("x-amz-mp-object-size")
+        total = sum(map(len, contents))
+        if size is not None and int(size) != total:
+            raise _RefusedError(
+                400,
+                "InvalidRequest",
+                f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {total}",
+            )
+        sent_kind = call.headers.get("x-amz-checksum-type", "").upper()
+        if sent_kind and sent_kind != kind:
+            raise _RefusedError(
+                400,
+                "InvalidRequest",
+                f"The upload was created using the {kind} checksum mode. The complete request must use the same "
+                "checksum mode.",
+            )
+        for name in _ALGORITHMS:
+            sent = call.headers.get(f"x-amz-checksum-{name.lower()}")
+            if sent and sent != (checksum if name == algorithm else _checksum(name, b"".join(contents))):
+                raise _bad_digest(name)
 
     def _asked_parts(self, upload: Any, asked: list[ElementTree.Element], needed: str) -> list[bytes]:
         """The content of the parts a Complete names. `needed`: an algorithm whose checksum each must carry."""
