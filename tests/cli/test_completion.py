@@ -4,11 +4,14 @@ themselves where they are installed."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -56,6 +59,20 @@ def test_names_of_files_are_the_shells_own_business(line: str) -> None:
     *args, incomplete = line.split(" ")
     (item,) = SHELLS["bash"](cli, {}, "", "").get_completions(args, incomplete)
     assert (item.type, item.value) == ("file", "x")
+
+
+def test_whatever_is_called_a_file_or_a_folder_is_completed_as_one() -> None:
+    def files(command: click.Command, path: str) -> Iterator[tuple[str, bool]]:
+        for param in command.params:
+            if re.fullmatch(r"\[?(FILE|DIR|DUMP|PLAN)\]?", param.metavar or "") and not getattr(param, "hidden", False):
+                yield f"{path} {param.name}", isinstance(param.type, click.Path)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                yield from files(command.commands[name], f"{path} {name}")
+
+    found = dict(files(cli, ""))
+    assert len(found) > 40
+    assert {path for path, completed in found.items() if not completed} == set()
 
 
 def test_completing_imports_none_of_the_heavy_libraries() -> None:

@@ -29,6 +29,7 @@ from kaltura_archiver.cli.options import (
     workers_option,
 )
 from kaltura_archiver.cli.plans import _account, _placeholders
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Plays
 from kaltura_archiver.review.applying import Applying
@@ -52,7 +53,7 @@ class Part(click.ParamType[tuple[float, str]]):
 
 
 @command("apply")
-@click.argument("file", metavar="PLAN")
+@click.argument("file", type=PATH, metavar="PLAN")
 @dry_run_option
 @click.option(
     "--max-drift", type=Part(), default="1%", show_default=True, metavar="N|P%",

@@ -10,7 +10,7 @@ import click
 
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.types import ENTRY_ID
+from kaltura_archiver.cli.types import ENTRY_ID, PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.output.progress import bytes_progress
 from kaltura_archiver.output.rows import DOWNLOAD_COLUMNS
@@ -26,10 +26,13 @@ log = logging.getLogger(__name__)
 @click.option(
     "--output",
     "-o",
+    type=PATH,
     metavar="FILE",
     help="File to write [the entry's id and the original's extension]; - is stdout, and a log line tells the rest.",
 )
-@click.option("--tmp", "folder", metavar="DIR", help="Folder of the file where --output does not name it [this one].")
+@click.option(
+    "--tmp", "folder", type=PATH, metavar="DIR", help="Folder of the file where --output does not name it [this one]."
+)
 @click.option(
     "--from",
     "source",

@@ -15,6 +15,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.directory import _ldap_options, _settings
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
 from kaltura_archiver.output.progress import progress
@@ -38,8 +39,8 @@ INPUT = "the input"
 
 
 @command("enrich")
-@click.argument("file", required=False, metavar="[FILE]")
-@click.option("--tsv", "-t", metavar="FILE", hidden=True, help="Old name of FILE.")
+@click.argument("file", required=False, type=PATH, metavar="[FILE]")
+@click.option("--tsv", "-t", type=PATH, metavar="FILE", hidden=True, help="Old name of FILE.")
 @click.option("--entryId", "-e", "entry_column", metavar="C", hidden=True, help="Accepted for old scripts.")
 @click.option(
     "--owner-column",
@@ -55,7 +56,11 @@ INPUT = "the input"
 @click.option("--prefix", default="", metavar="P", help="Put before the names of the new columns, such as owner_.")
 @click.option("--legacy-columns", is_flag=True, help="Call the column ldap_status status, as the old tool did.")
 @click.option(
-    "--directory-file", "dump", metavar="DUMP", help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …"
+    "--directory-file",
+    "dump",
+    type=PATH,
+    metavar="DUMP",
+    help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …",
 )
 @_ldap_options
 @click.option("--filter", metavar="F", help="What is true of active accounts [LDAP_FILTER, or Princeton's].")

@@ -21,7 +21,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.streams import PatientStdout
-from kaltura_archiver.cli.types import Days
+from kaltura_archiver.cli.types import PATH, Days
 from kaltura_archiver.errors import ConfigError, Exit
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
@@ -42,8 +42,10 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 
 
 @command("notify")
-@click.argument("file", default="-", metavar="[FILE]")
-@click.option("--out", default="notices", show_default=True, metavar="DIR", help="Folder of messages and their record.")
+@click.argument("file", default="-", type=PATH, metavar="[FILE]")
+@click.option(
+    "--out", default="notices", show_default=True, type=PATH, metavar="DIR", help="Folder of messages and their record."
+)
 @click.option("--plan-id", metavar="ID", help="Name of this plan: nobody is told twice of one [SHA-256 of the list].")
 @click.option(
     "--grace",
@@ -57,8 +59,12 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 @click.option("--from", "sender", metavar="ADDRESS", help="Who writes [NOTIFY_FROM].")
 @click.option("--reply-to", metavar="ADDRESS", help="Who is to get the answers [who writes].")
 @click.option("--fallback", metavar="ADDRESS", help="Who is asked in place of owners who have left or have no address.")
-@click.option("--unit-file", metavar="FILE", help="The same by unit: a TSV with the columns org_unit and mail.")
-@click.option("--templates", metavar="DIR", help="Folder of templates of your own; the others are the built-in ones.")
+@click.option(
+    "--unit-file", type=PATH, metavar="FILE", help="The same by unit: a TSV with the columns org_unit and mail."
+)
+@click.option(
+    "--templates", type=PATH, metavar="DIR", help="Folder of templates of your own; the others are the built-in ones."
+)
 @click.option("--link", default="", metavar="URL", help="Address of an entry's page, with {entry_id} in it.")
 @click.option("--prefix", default="", metavar="P", help="The --prefix that enrich was given.")
 @click.option("--column", "named", multiple=True, metavar="C=NAME", help="Column C is called NAME here: mail=email.")

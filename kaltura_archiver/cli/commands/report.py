@@ -18,6 +18,7 @@ from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
 from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.files import Sink, written
@@ -39,8 +40,10 @@ def _need_report() -> None:
 
 @command("report", cls=SelectingCommand)
 @selection_options
-@click.option("--output", "-o", default="report.html", show_default=True, metavar="FILE", help="The page; - is stdout.")
-@click.option("--enriched", metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
+@click.option(
+    "--output", "-o", default="report.html", show_default=True, type=PATH, metavar="FILE", help="The page; - is stdout."
+)
+@click.option("--enriched", type=PATH, metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
 @click.option(
     "--rows",
     type=click.IntRange(0),
