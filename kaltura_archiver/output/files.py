@@ -121,16 +121,3 @@ def write(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = Tr
     """Make this the content of the file. Raises OutputError."""
     with written(path, mode=mode, replace=replace) as file:
         file.write(content)
-
-
-def append(path: Path, text: bytes) -> None:
-    """Add to a file of the user's own, which keeps its mode; where it is a link, to what it leads to: such files are
-    often kept elsewhere. Raises OutputError."""
-    real = Path(os.path.realpath(path))
-    try:
-        before, mode = real.read_bytes(), stat.S_IMODE(real.stat().st_mode)
-    except FileNotFoundError:
-        before, mode = b"", 0o644
-    except OSError as error:
-        raise failure(path, error) from error
-    write(real, before + text, mode=mode)
