@@ -23,14 +23,25 @@ MIN_URL_SECONDS, MAX_URL_SECONDS = 60.0, 6 * 3600.0
 
 
 @dataclass
-class Tools:
-    """What the steps of a run work with; shared by all its entries, which are in hand at the same time."""
+class Sources:
+    """Where the facts about an entry are read."""
 
     kaltura: Kaltura
     store: Store
+    placeholders: Placeholders
+
+    @property
+    def swaps(self) -> bool:
+        """Whether content is replaced by who reads them, who then has to know which tags flavors usually have."""
+        return False
+
+
+@dataclass
+class Tools(Sources):
+    """What the steps of a run work with; shared by all its entries, which are in hand at the same time."""
+
     command: Command
     options: Options
-    placeholders: Placeholders
     poll_seconds: float
     settle_seconds: float
     stop: threading.Event
@@ -41,6 +52,10 @@ class Tools:
     conversions: Conversions
     no_replacement: bool = False  # set once Kaltura says that this account cannot replace content
     said: set[str] = field(default_factory=set)  # what is said once per run
+
+    @property
+    def swaps(self) -> bool:
+        return self.command.swaps
 
 
 @dataclass

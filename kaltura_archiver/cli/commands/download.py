@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 
 import click
 
@@ -15,8 +14,7 @@ from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.output.progress import bytes_progress
 from kaltura_archiver.output.rows import DOWNLOAD_COLUMNS
 from kaltura_archiver.output.tables import Rows
-from kaltura_archiver.run.services import make_runner
-from kaltura_archiver.steps import Command, Options
+from kaltura_archiver.run.services import make_sources
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +63,14 @@ def download(
         raise click.UsageError("--output names the file with its folder: leave out --tmp", click.get_current_context())
     if output == "-" and sys.stdout.isatty():
         raise click.UsageError("a video is nothing for a terminal: name a file", click.get_current_context())
-    runner = make_runner(app, Command.S3COPY, Options(now=time.time()))
+    sources = make_sources(app)
     size: list[int] = []
     with (
         app.stoppable(),
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
         row, hidden = download_original(
-            runner, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
+            sources, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
         )
     if output == "-":
         log.info("wrote %s to stdout, from %s: %d bytes, sha256 %s", *row[:-1])
