@@ -58,6 +58,15 @@ def test_no_private_name_leaves_its_package(path: Path) -> None:
             assert theirs == room or not private, f"line {node.lineno}: {', '.join(private)} of {node.module}"
 
 
+def test_no_two_classes_have_one_name() -> None:
+    where: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name.lstrip("_"), []).append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert {name: places for name, places in where.items() if len(places) > 1} == {}
+
+
 def test_the_core_does_not_notice_when_the_wings_are_gone() -> None:
     absent = [f"kaltura_archiver.{wing}" for wing in WINGS]
     core = ("apply", "cli", "kaltura", "run.lock", "run.runlog", "run.services", "selection", "store", "survey")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kaltura_archiver import pictures
 from kaltura_archiver.apply.room import Conversions, Room
 from kaltura_archiver.errors import EntryFailed
-from kaltura_archiver.flavors import Settings
+from kaltura_archiver.flavors import SettingsOfFlavors
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Facts, FlavorAsset, StoredObject
 from kaltura_archiver.placeholders import Placeholder, Placeholders
@@ -72,7 +72,7 @@ class InHand:
     converting: bool = False  # one of those that Kaltura may convert at a time
     hides: bool = False  # it is the placeholder that takes the original's place
     begun: bool = False  # content of the entry may have changed: there is no way back
-    settings: Settings | None = None  # of its flavors, kept to be set again
+    settings: SettingsOfFlavors | None = None  # of its flavors, kept to be set again
     settings_tag: str = ""  # of the stored copy, as we have set it
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done

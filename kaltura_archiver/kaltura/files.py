@@ -24,7 +24,7 @@ from kaltura_archiver.kaltura.errors import _ACCESS_CONTROL, FORBIDDEN, _forbidd
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, _ask_entry, _ask_thumbs, _together
 from kaltura_archiver.kaltura.searching import Searching
 from kaltura_archiver.kaltura.session import MAX_TRIES
-from kaltura_archiver.kaltura.wire import CONNECT_SECONDS, READ_SECONDS, _Session
+from kaltura_archiver.kaltura.wire import CONNECT_SECONDS, READ_SECONDS, HttpSession
 from kaltura_archiver.model import FlavorAsset, same_id
 from kaltura_archiver.pictures import Picture
 from kaltura_archiver.redact import redact
@@ -109,7 +109,7 @@ class Files(Searching):
         """This thread's connections to file hosts, kept alive; they are told no cookies back."""
         session: requests.Session | None = getattr(self._local, "files", None)
         if session is None:
-            session = self._local.files = _Session()
+            session = self._local.files = HttpSession()
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 

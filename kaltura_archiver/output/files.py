@@ -21,7 +21,7 @@ class Sink(Protocol):
     def write(self, data: bytes | memoryview, /) -> int: ...
 
 
-class _Part:
+class _GuardedFile:
     """A file that is being written; what goes wrong with it is told in the name of the file that it is to become."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
@@ -83,7 +83,7 @@ def written(path: Path, *, mode: int = PRIVATE, replace: bool = True) -> Iterato
     try:
         file = os.fdopen(handle, "wb")
         try:
-            part = _Part(file, path)
+            part = _GuardedFile(file, path)
             yield part
             part.close(mode)
         finally:

@@ -39,7 +39,7 @@ from kaltura_archiver.steps import Options
 log = logging.getLogger(__name__)
 
 
-class Part(click.ParamType[tuple[float, str]]):
+class NumberOrPercent(click.ParamType[tuple[float, str]]):
     """So many, `N`, or a part, `P%`: as (number, unit)."""
 
     name = "part"
@@ -56,7 +56,7 @@ class Part(click.ParamType[tuple[float, str]]):
 @click.argument("file", type=PATH, metavar="PLAN")
 @dry_run_option
 @click.option(
-    "--max-drift", type=Part(), default="1%", show_default=True, metavar="N|P%",
+    "--max-drift", type=NumberOrPercent(), default="1%", show_default=True, metavar="N|P%",
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
 @_options(

@@ -68,7 +68,7 @@ def placeholder(
     if missing := [name for name in ("av", "PIL") if importlib.util.find_spec(name) is None]:
         names = " and ".join({"av": "PyAV", "PIL": "Pillow"}[name] for name in missing)
         raise ConfigError(f"placeholder needs {names}: pip install 'kaltura-archiver[placeholder]'")
-    from kaltura_archiver.people.placeholder_video import TEXTS, Look, make_placeholder
+    from kaltura_archiver.people.placeholder_video import TEXTS, Design, make_placeholder
 
     path = Path(output)
     if path.exists() and not force:
@@ -87,7 +87,7 @@ def placeholder(
         if text is None:
             raise click.UsageError(f"--language {language}: there is no text in it here; say one with --text")
     said = TEXTS[language][1] if text is None else text.replace("\\n", "\n").replace("\r\n", "\n")
-    look = Look(said, language, Path(logo) if logo else None, Path(font) if font else None, background, seconds)
+    look = Design(said, language, Path(logo) if logo else None, Path(font) if font else None, background, seconds)
     made = make_placeholder(look)
     write(path, made, mode=0o644, replace=force)  # nobody's secret, and often another user's to read
     with Rows(PLACEHOLDER_COLUMNS, style) as rows:

@@ -25,7 +25,7 @@ from kaltura_archiver.output.files import Sink, written
 from kaltura_archiver.output.progress import progress
 
 if TYPE_CHECKING:
-    from kaltura_archiver.insight.snapshot import Item
+    from kaltura_archiver.insight.snapshot import SnapshotEntry
     from kaltura_archiver.people.owners import Owner
 
 
@@ -117,7 +117,7 @@ def _written_whole(path: str) -> Iterator[Sink]:
         yield file
 
 
-def owners_of(path: str) -> Callable[[Item], Owner]:
+def owners_of(path: str) -> Callable[[SnapshotEntry], Owner]:
     """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
     creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
     """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache, reduce
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.library import Library
+from kaltura_archiver.sandbox.kaltura.library import AccountRecords
 from kaltura_archiver.sandbox.kaltura.records import same_id
 from kaltura_archiver.sandbox.kaltura.texts import EXACT, EXISTS, PARTIAL, RANGE, STARTS, forms_of, text_matches
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_int, items_of, split_csv
@@ -53,7 +53,7 @@ _SORTABLE = frozenset(("created_at", "updated_at", "start_date", "end_date", "re
 # The query
 
 
-class Query:
+class CompiledQuery:
     """`searchParams` compiled to a predicate over documents; raises the errors of kaltura-api.md 3.1."""
 
     def __init__(self, parameters: dict[str, Any], terms_of: Callable[[tuple[int, ...]], CategoryTerms]) -> None:
@@ -228,7 +228,7 @@ def _range(field: str, item: dict[str, Any]) -> Predicate | None:
 class Index:
     """Documents as of some time ago: a change is taken up `index_lag_seconds` after it was made."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: AccountRecords) -> None:
         self._library = library
         self._documents: dict[str, Document] = {}
         self._pending: deque[tuple[float, str, Document | None]] = deque()
@@ -274,7 +274,7 @@ class Index:
             wanted = pager.get("pageSize")
             size = 0 if wanted == "" else max(0, min(as_int(wanted, 30), 500))
             page = max(1, as_int(pager.get("pageIndex"), 1))
-        query = Query(parameters, lru_cache(maxsize=None)(self._category_terms))
+        query = CompiledQuery(parameters, lru_cache(maxsize=None)(self._category_terms))
         if size * page > WINDOW:
             raise ApiError("CRITERIA EXCEEDED MAX MATCHES ALLOWED")
         if not self._answers():
@@ -290,7 +290,7 @@ class Index:
             time.sleep(min(settings.search_seconds, settings.search_limit_seconds))
         return not settings.search_down and settings.search_seconds < settings.search_limit_seconds
 
-    def _hits(self, key: str, query: Query) -> list[tuple[Any, str]]:
+    def _hits(self, key: str, query: CompiledQuery) -> list[tuple[Any, str]]:
         """Every hit in order, with its sort key; kept until the index changes, for pages of one search."""
         known = self._found.get(key)
         if known and known[0] == self._generation:

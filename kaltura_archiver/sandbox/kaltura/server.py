@@ -12,8 +12,8 @@ from typing import Any
 
 from kaltura_archiver.sandbox.control import Control
 from kaltura_archiver.sandbox.kaltura.http import Endpoint
-from kaltura_archiver.sandbox.kaltura.library import Library
-from kaltura_archiver.sandbox.kaltura.pictures import USUAL_SECONDS, Picture, convert
+from kaltura_archiver.sandbox.kaltura.library import AccountRecords
+from kaltura_archiver.sandbox.kaltura.pictures import USUAL_SECONDS, Frame, convert
 from kaltura_archiver.sandbox.kaltura.records import (
     ENTRY_MISSING,
     FILE_MISSING,
@@ -23,7 +23,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     Asset,
     Category,
     Content,
-    Entry,
+    EntryRecord,
     KalturaSettings,
     Token,
     new_id,
@@ -32,12 +32,12 @@ from kaltura_archiver.sandbox.kaltura.records import (
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS
 from kaltura_archiver.sandbox.kaltura.search import Index
-from kaltura_archiver.sandbox.kaltura.services import Services
+from kaltura_archiver.sandbox.kaltura.services import ApiServices
 from kaltura_archiver.sandbox.kaltura.sessions import Sessions
 
-__all__ = ["AppToken", "Asset", "Category", "Content", "Entry", "KalturaServer", "KalturaSettings", "Token"]
+__all__ = ["AppToken", "Asset", "Category", "Content", "EntryRecord", "KalturaServer", "KalturaSettings", "Token"]
 
-_ENTRY_FIELDS = frozenset(field.name for field in dataclasses.fields(Entry)) - {"id", "changed"}
+_ENTRY_FIELDS = frozenset(field.name for field in dataclasses.fields(EntryRecord)) - {"id", "changed"}
 
 
 def _content(content: bytes | None, zeros: int | None, entry_id: str) -> Content:
@@ -69,13 +69,13 @@ class KalturaServer:
         self.user_id = user_id
         self.app_token_id = new_id()
         self.app_token = f"sandbox-app-token-{self.app_token_id[2:]}"
-        self.library = Library(control.clock, self.settings, partner_id)
+        self.library = AccountRecords(control.clock, self.settings, partner_id)
         self.entries, self.assets, self.tokens = self.library.entries, self.library.assets, self.library.tokens
         self.app_tokens, self.categories = self.library.app_tokens, self.library.categories
         self.index = Index(self.library)
         self.sessions = Sessions(self.library, partner_id, secret)
         self.user_secret = self.sessions.user_secret
-        self.services = Services(self.library, self.index, self.sessions, partner_id, secret)
+        self.services = ApiServices(self.library, self.index, self.sessions, partner_id, secret)
         self.app_tokens[self.app_token_id] = AppToken(
             self.app_token_id, self.app_token, user_id=user_id, privileges="disableentitlement"
         )
@@ -127,12 +127,12 @@ class KalturaServer:
         original: bool = True,
         original_status: int = READY,
         **fields: Any,
-    ) -> Entry:
+    ) -> EntryRecord:
         """An entry that has been there for a while, with its original and `derived` other flavors, all READY.
 
         `content_bytes` instead of `content` is a size without stored bytes (they are zeros when downloaded). With
         `exact_size` False the assets are old ones: `sizeInBytes` 0, and only rounded KB. With status NO_CONTENT ("7")
-        there are no flavors. Tags are taken as given, not normalised. `fields` are further fields of `Entry`.
+        there are no flavors. Tags are taken as given, not normalised. `fields` are further fields of `EntryRecord`.
         """
         with self.library.lock:
             created = int(self.control.clock.now() if created_at is None else created_at)
@@ -141,7 +141,7 @@ class KalturaServer:
             empty = status == "7"
             usual: dict[str, Any] = {"user_id": creator_id, "updated_at": created}
             usual |= {"duration_ms": 0 if empty else stored.duration_ms, "source_type": "6" if empty else "1"}
-            entry = Entry(
+            entry = EntryRecord(
                 entry_id, name=name, tags=tags, categories=tuple(categories), created_at=created, plays=plays,
                 last_played_at=None if last_played_at is None else int(last_played_at), media_type=media_type,
                 entry_type=entry_type, status=status, creator_id=creator_id, derived=derived,
@@ -154,7 +154,9 @@ class KalturaServer:
                     asset.size_in_bytes = 0
             return entry
 
-    def _add_flavors(self, entry: Entry, stored: Content, file_ext: str, original_status: int | None) -> list[Asset]:
+    def _add_flavors(
+        self, entry: EntryRecord, stored: Content, file_ext: str, original_status: int | None
+    ) -> list[Asset]:
         """The original, where it is to have a status, and the other flavors."""
         made: list[Asset] = []
         if original_status is not None:
@@ -222,7 +224,7 @@ class KalturaServer:
             entry, original = self.entries[entry_id], self.library.original(entry_id)
             # Without one the file host takes a frame of what there is.
             if entry.picture is None and original and original.locally_ready:
-                return Picture(original.contents[original.version], USUAL_SECONDS).read()
+                return Frame(original.contents[original.version], USUAL_SECONDS).read()
             return entry.picture.read() if entry.picture else b""
 
     def served(self, entry_id: str, asset_id: str, version: str) -> Content | str:
