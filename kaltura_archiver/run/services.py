@@ -16,6 +16,7 @@ from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
+    from kaltura_archiver.apply.tools import Sources
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.store import Store
 
@@ -63,6 +64,16 @@ def make_runner(app: Services, command: Command, options: Options, **more: Any) 
         stop=app.stop,
         **more,
     )
+
+
+def make_sources(app: Services) -> Sources:
+    """Where to read the facts about an entry, and nothing else."""
+    from kaltura_archiver.apply.tools import Sources
+    from kaltura_archiver.placeholders import Placeholders
+
+    files = app.settings.placeholders()
+    files.known()
+    return Sources(app.kaltura(), app.store(), Placeholders(files))
 
 
 @dataclass

@@ -106,8 +106,8 @@ MUTANTS = (
         (
             (
                 "plans.py",
-                "                Step.ADD_REPLACED,\n                Step.PUT_PLACEHOLDER,",
-                "                Step.PUT_PLACEHOLDER,\n                Step.ADD_REPLACED,",
+                "*keep, Step.ADD_REPLACED, Step.PUT_PLACEHOLDER)",
+                "*keep, Step.PUT_PLACEHOLDER, Step.ADD_REPLACED)",
             ),
         ),
         _test("rules/test_plans.py", "each_command_has_its_answer"),
