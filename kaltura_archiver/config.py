@@ -244,29 +244,3 @@ def batch_shard() -> tuple[int, int] | None:
 def terminal_redraws() -> bool:
     """Whether a terminal can be drawn on again and again: not a dumb one, nor what keeps the log of a CI job."""
     return os.environ.get("TERM", "dumb") != "dumb" and os.environ.get("CI", "").lower() in ("", "0", "false")
-
-
-@dataclass(frozen=True)
-class ShellPlaces:
-    """The shell that this user has, and where shells look: for completions, and when they start."""
-
-    shell: str
-    bash: Path
-    zsh: Path
-    zshrc: Path
-    fish: Path
-
-
-def shell_places() -> ShellPlaces:
-    """Sources: bash-completion's README, zsh(1), fish's documentation on where to put completions."""
-    home = Path.home()
-    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    bash = Path((os.environ.get("BASH_COMPLETION_USER_DIR") or "").split(":")[0] or data / "bash-completion")
-    return ShellPlaces(
-        shell=Path(os.environ.get("SHELL", "")).name,
-        bash=bash / "completions/kaltura-archiver",
-        zsh=data / "kaltura-archiver/completion.zsh",
-        zshrc=Path(os.environ.get("ZDOTDIR") or home) / ".zshrc",
-        fish=settings / "fish/completions/kaltura-archiver.fish",
-    )

@@ -12,7 +12,7 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.query import make_query
-from kaltura_archiver.cli.types import MAX_PAGE_SIZE, STORAGE_CLASSES, Days, Duration, Years, _page_size
+from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, _page_size
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
 from kaltura_archiver.output.tables import FORMATS
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _SELECTION = (
     click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
-    click.option("--idfile", "-I", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
+    click.option(
+        "--idfile", "-I", type=PATH, metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."
+    ),
     click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
     click.option("--category", "-c", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
@@ -148,7 +150,7 @@ def _map(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
 
 
 placeholder_map_option = click.option(
-    "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
+    "--placeholder-map", type=PATH, metavar="FILE", expose_value=False, callback=_map,
     help="Other placeholders by category or language [PLACEHOLDER_MAP].",
 )  # fmt: skip
 
@@ -194,7 +196,7 @@ cluster_options = _options(
         help="Share the work among processes or machines: local:N, fargate:N, or the address of a scheduler.",
     ),
     click.option(
-        "--cluster-tls", metavar="DIR",
+        "--cluster-tls", type=PATH, metavar="DIR",
         help="Folder of the certificates of a scheduler's fleet [CLUSTER_TLS].",
     ),
     click.option(

@@ -9,7 +9,7 @@ from kaltura_archiver.states import Judgement
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SnapshotEntry:
     """One entry of a snapshot. Times are unix seconds, `last_played_at` None for never; sizes are bytes.
 
     `kaltura_bytes` are all READY flavor assets, the original included. `stored_bytes` is None without a stored copy.
@@ -43,11 +43,11 @@ class Item:
         return self.owner_id or self.creator_id
 
 
-def item_of(facts: Facts, judgement: Judgement) -> Item:
+def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
     """The record of one entry. Where only Kaltura's rounded KB are known (assets from before 2020), they count."""
     entry, original, stored = facts.entry, facts.original, facts.stored
     sizes = {flavor.id: flavor.size_bytes or (flavor.size_kb or 0) * 1024 for flavor in facts.flavors}
-    return Item(
+    return SnapshotEntry(
         entry_id=entry.id,
         name=entry.name,
         creator_id=entry.creator_id,

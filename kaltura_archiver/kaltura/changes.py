@@ -86,8 +86,7 @@ class Kaltura(Files):
                 return entry
             _require_room(entry_id, sent)
             try:
-                update = partial(self._update, entry.id, sent)
-                entry = self._call(f"set the tags of {entry_id}", update, writes=True)
+                entry = self._update(f"set the tags of {entry_id}", entry.id, sent)
             except KalturaError as error:
                 if not error.retryable or last:
                     raise
@@ -113,17 +112,20 @@ class Kaltura(Files):
         if whole == held or not whole.startswith(held) or len(sent.encode()) <= LONG_TAGS_BYTES:
             return
         log.warning("Kaltura dropped tags of %s, which are put back: %s", before.id, whole[len(held) :])
-        back = partial(self._update, before.id, before.tags_text)
-        self._call(f"put back the tags of {before.id}", back, writes=True)
+        self._update(f"put back the tags of {before.id}", before.id, before.tags_text)
         raise EntryFailed(
             f"Kaltura kept only {len(now.tags_text.encode())} of {len(whole.encode())} bytes of the tags of "
             f"{before.id}: they were put back as they had been; remove some of them and run the command again"
         )
 
-    def _update(self, entry_id: str, tags: str, client: Any) -> Entry:
+    def _update(self, what: str, entry_id: str, tags: str) -> Entry:
         change = KalturaMediaEntry()
         change.tags = tags
-        return self._as_asked(_entry(client.media.update(entry_id, change)), entry_id)
+
+        def update(client: Any) -> Entry:
+            return self._as_asked(_entry(client.media.update(entry_id, change)), entry_id)
+
+        return self._call(what, update, writes=True)
 
     def new_token(self, file_name: str, size_bytes: int) -> str:
         token = KalturaUploadToken()

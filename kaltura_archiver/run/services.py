@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kaltura_archiver.config import Settings, read_settings
@@ -15,6 +16,7 @@ from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
+    from kaltura_archiver.apply.tools import Sources
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.store import Store
 
@@ -31,6 +33,12 @@ class Stop(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         return self.is_set() or super().wait(timeout)
+
+
+@cache
+def _keep_what_was_imported() -> None:
+    """What was imported stays: the collector need not look at it again and again."""
+    gc.freeze()
 
 
 def make_runner(app: Services, command: Command, options: Options, **more: Any) -> Runner:
@@ -51,6 +59,15 @@ def make_runner(app: Services, command: Command, options: Options, **more: Any) 
         stop=app.stop,
         **more,
     )
+
+
+def make_sources(app: Services) -> Sources:
+    """Where to read the facts about an entry, and nothing else."""
+    from kaltura_archiver.apply.tools import Sources
+    from kaltura_archiver.placeholders import Placeholders
+
+    placeholders = Placeholders.read(app.settings).known()
+    return Sources(app.kaltura(), app.store(), placeholders)
 
 
 @dataclass
@@ -79,8 +96,7 @@ class Services:
     def kaltura(self, *, read_only: bool = True) -> Kaltura:
         from kaltura_archiver.kaltura import Kaltura
 
-        if not gc.get_freeze_count():
-            gc.freeze()  # what was imported stays: the collector need not look at it again and again
+        _keep_what_was_imported()
         if read_only:
             # A thread that fetches a page waits 5 ms, Python's default, each time it wants the lock back from the one
             # that writes rows. Transfers are better off with that: they have threads enough.

@@ -17,7 +17,7 @@ from kaltura_archiver.insight.collector import Collector
 from kaltura_archiver.insight.figures import MONTHS, Figures, Place, Table
 from kaltura_archiver.insight.history import Away, History, Kind
 from kaltura_archiver.insight.page import csv_link, csv_text
-from kaltura_archiver.insight.snapshot import Item
+from kaltura_archiver.insight.snapshot import SnapshotEntry
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.money.prices import Prices
 
@@ -36,7 +36,7 @@ def line(command: str, at: int, entry: str = "0_a", outcome: str = "done", **fie
     }  # fmt: skip
 
 
-def item(state: State = State.ARCHIVED, entry: str = "0_a", **fields: Any) -> Item:
+def item(state: State = State.ARCHIVED, entry: str = "0_a", **fields: Any) -> SnapshotEntry:
     away = state in (State.PLACEHOLDER, State.HALF_TAGGED, State.LOST)
     copy = state not in (State.INITIAL, State.UNBACKED, State.EMPTY, State.LOST)
     values: dict[str, Any] = {
@@ -46,10 +46,12 @@ def item(state: State = State.ARCHIVED, entry: str = "0_a", **fields: Any) -> It
         "original_bytes": 1024 if away else 10 * GIB, "kaltura_bytes": 2048 if away else 11 * GIB,
         "stored_bytes": 10 * GIB if copy else None, "storage_class": "DEEP_ARCHIVE" if copy else "", "verified_at": "",
     }  # fmt: skip
-    return Item(**values | fields)
+    return SnapshotEntry(**values | fields)
 
 
-def figures(items: list[Item], lines: list[dict[str, Any]], *, prices: Prices = PRICES, rows: int = 100) -> Figures:
+def figures(
+    items: list[SnapshotEntry], lines: list[dict[str, Any]], *, prices: Prices = PRICES, rows: int = 100
+) -> Figures:
     collector = Collector(History(lines), prices, now=NOW, rows=rows, owner_of=None)
     for each in items:
         collector.add(each)

@@ -27,6 +27,7 @@ from kaltura_archiver.cli.options import (
 )
 from kaltura_archiver.cli.plans import _account
 from kaltura_archiver.cli.query import _after_selection, min_age_years, need_criteria
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
@@ -44,7 +45,12 @@ _PLANNED = tuple(dict.fromkeys(name for command in ACTIONS.values() for name in 
 @click.argument("action", type=click.Choice(list(ACTIONS)))
 @selection_options
 @click.option(
-    "--output", "-o", required=True, metavar="FILE", help="File to write, readable by you alone; - is stdout."
+    "--output",
+    "-o",
+    required=True,
+    type=PATH,
+    metavar="FILE",
+    help="File to write, readable by you alone; - is stdout.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @all_option

@@ -18,13 +18,14 @@ from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
 from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.files import Sink, written
 from kaltura_archiver.output.progress import progress
 
 if TYPE_CHECKING:
-    from kaltura_archiver.insight.snapshot import Item
+    from kaltura_archiver.insight.snapshot import SnapshotEntry
     from kaltura_archiver.people.owners import Owner
 
 
@@ -39,8 +40,10 @@ def _need_report() -> None:
 
 @command("report", cls=SelectingCommand)
 @selection_options
-@click.option("--output", "-o", default="report.html", show_default=True, metavar="FILE", help="The page; - is stdout.")
-@click.option("--enriched", metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
+@click.option(
+    "--output", "-o", default="report.html", show_default=True, type=PATH, metavar="FILE", help="The page; - is stdout."
+)
+@click.option("--enriched", type=PATH, metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
 @click.option(
     "--rows",
     type=click.IntRange(0),
@@ -112,7 +115,7 @@ def _written_whole(path: str) -> Iterator[Sink]:
         yield file
 
 
-def owners_of(path: str) -> Callable[[Item], Owner]:
+def owners_of(path: str) -> Callable[[SnapshotEntry], Owner]:
     """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
     creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
     """

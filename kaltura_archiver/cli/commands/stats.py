@@ -21,7 +21,7 @@ from kaltura_archiver.cli.options import (
     selection_options,
 )
 from kaltura_archiver.cli.query import _after_selection
-from kaltura_archiver.cli.types import STORAGE_CLASSES
+from kaltura_archiver.cli.types import PATH, STORAGE_CLASSES
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import MORE_STATS_COLUMNS, STATS_COLUMNS
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @command("stats", cls=SelectingCommand)
 @selection_options
-@click.option("--enriched", metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
+@click.option("--enriched", type=PATH, metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
 @price_options
 @click.option(
     "--storage-class",
