@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -66,6 +66,7 @@ class Archiver(OnceEach, click.Group):
     """A group whose commands and options may be written with - or _, and whose errors are one line each."""
 
     command_class = OnceEach
+    typed: Sequence[str] = ()  # after the program's name
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Those of the table need not be imported for it."""
@@ -116,6 +117,7 @@ class Archiver(OnceEach, click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end the process with the documented exit code; never with a traceback."""
         run: Any = super().main
+        self.typed = list(args[0] if args and args[0] is not None else kwargs.get("args") or sys.argv[1:])
         if not kwargs.pop("standalone_mode", True):
             return run(*args, standalone_mode=False, **kwargs)
         set_up_logging("INFO", "text")  # until the options are known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from kaltura_archiver.cli.query import make_query
 from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, _page_size
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
+from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.output.tables import FORMATS
 from kaltura_archiver.steps import OPTIONS, Command
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
@@ -96,8 +98,13 @@ def selection_options(function: F) -> F:
 
 def format_option(function: F) -> F:
     return click.option(
-        "--format", "style", default="tsv", show_default=True, type=click.Choice(FORMATS), help="Form of the rows."
-    )(function)
+        "--format", "style", type=click.Choice(FORMATS), callback=_form,
+        help="Form of the rows.  [default: tsv; on a terminal a table for people]",
+    )(function)  # fmt: skip
+
+
+def _form(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    return value or (SCREEN if sys.stdout.isatty() else "tsv")
 
 
 def price_options(function: F) -> F:

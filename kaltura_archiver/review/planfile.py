@@ -32,7 +32,7 @@ from kaltura_archiver.money.bill import Bill, money
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.summary import Causes, counted
 from kaltura_archiver.output.tables import to_json
-from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, planned_options
+from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, bytes_of, planned_options
 
 FORMAT = 1
 # Criteria of a selection that a play since then can break.
@@ -206,20 +206,6 @@ class Writer:
 
     def last(self) -> str:
         return _written({"kind": "end", "entries": self.outcomes.total()}, self._terms.plan)
-
-
-def bytes_of(facts: Facts, steps: tuple[Step, ...]) -> tuple[int, int]:
-    """Bytes to move, of a frozen copy those of its whole restore, and bytes that Kaltura need not store any more."""
-    original, stored = facts.original, facts.stored or facts.source
-    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
-    if Step.COPY in steps:
-        return size, 0
-    if Step.PUT_PLACEHOLDER in steps:
-        placeholder = facts.placeholder_bytes or 0
-        return placeholder, max(size - placeholder, 0)
-    if stored and {Step.THAW, Step.COPY_SOURCE, Step.PUT_ORIGINAL}.intersection(steps):
-        return stored.size_bytes, 0
-    return 0, 0
 
 
 def _written(line: Mapping[str, Any], plan: str) -> str:

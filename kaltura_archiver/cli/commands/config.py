@@ -14,7 +14,7 @@ from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import rows_as
 from kaltura_archiver.redact import redact
 from kaltura_archiver.steps import Command
 
@@ -41,7 +41,7 @@ def config(app: App, /, style: str) -> None:
         checks["ldap"] = _ldap
     if settings.smtp.server:
         checks["mail"] = _mail
-    with Rows(("check", "ok", "detail"), style) as rows:
+    with rows_as(style, ("check", "ok", "detail"), note="detail", fine=lambda _: False) as rows:
         for name, check in checks.items():
             try:
                 rows.write({"check": name, "ok": True, "detail": redact(check(app))})

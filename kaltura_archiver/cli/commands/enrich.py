@@ -20,7 +20,8 @@ from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.reading import Row, TsvTable, check_columns, column_index, opened
-from kaltura_archiver.output.tables import Cell, Rows
+from kaltura_archiver.output.screen import rows_as
+from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.people.owners import (
     ID_COLUMNS,
     LEGACY_STATUS_COLUMN,
@@ -99,7 +100,7 @@ def enrich(
         titles = _titles(table, made, prefix, legacy=legacy_columns, style=style)
         look_up, searches = _directory(stack, settings, attributes, dump)
         owned = with_owners(table, lambda row: uid_of(owner_of(row), whole=whole_id), look_up)
-        with Rows(made, style, titles=titles) as rows, progress("enrich", owned, streamed=style != "table") as found:
+        with rows_as(style, made, titles=titles) as rows, progress("enrich", owned, streamed=style != "table") as found:
             for row, owner in found:
                 cells: list[Cell] = [cell or None for cell in (*row, owner.status, *owner.cells)]
                 # An owner who was not found has no cells.

@@ -15,7 +15,7 @@ from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.output.files import check_target, write
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import SCREEN, rows_as
 
 
 @command("ldapsearch")
@@ -58,7 +58,7 @@ def ldapsearch(
         check_target(Path(output))
     with Directory(settings, attributes_of(settings)) as directory:
         directory.open()
-        with Rows(shown, style, text) as rows:
+        with rows_as("tsv" if text and style == SCREEN else style, shown, text) as rows:
             for found in directory.search(question, wanted):
                 cells = {"dn": found.dn} | {name: "; ".join(values) for name, values in found.attributes.items()}
                 rows.write({name: cells.get(name.lower()) or None for name in shown})

@@ -25,7 +25,8 @@ from kaltura_archiver.cli.types import PATH, STORAGE_CLASSES
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import MORE_STATS_COLUMNS, STATS_COLUMNS
-from kaltura_archiver.output.tables import Cell, Rows, readable_bytes
+from kaltura_archiver.output.screen import rows_as
+from kaltura_archiver.output.tables import Cell, readable_bytes
 
 if TYPE_CHECKING:
     from kaltura_archiver.insight.stats import Sums
@@ -82,7 +83,7 @@ def stats(
     with progress("stats", found, lambda: selection.expected) as counted:
         for item in counted:
             sums.add(item)
-    with Rows(shown, style) as rows:
+    with rows_as(style, shown) as rows:
         for row in sums.rows():
             rows.write(_for_people(row) if style == "table" else row)
     log.info("%s", _summary(sums.total, prices))
