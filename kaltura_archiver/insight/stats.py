@@ -18,11 +18,12 @@ from kaltura_archiver.people.owners import entry_of_row
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.states import classify
+from kaltura_archiver.steps import Options
 from kaltura_archiver.store import Store
 from kaltura_archiver.survey import facts_of
 
 THRESHOLDS = (1, 2, 3, 4, 5)
-TIER, DAYS = "bulk", 7  # the defaults of restore
+TIER, DAYS = Options.tier, Options.days
 # What s3copy and replace_video would bring to a placeholder.
 _REPLACEABLE = frozenset({State.INITIAL, State.ARCHIVED, State.UNTAGGED})
 _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
