@@ -127,7 +127,7 @@ class Plan:
 def bytes_of(facts: Facts, steps: tuple[Step, ...]) -> tuple[int, int]:
     """Bytes to move, of a frozen copy those of its whole restore, and bytes that Kaltura need not store any more."""
     original, stored = facts.original, facts.stored or facts.source
-    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
+    size = original.known_bytes if original else 0
     if Step.COPY in steps:
         return size, 0
     if Step.PUT_PLACEHOLDER in steps:

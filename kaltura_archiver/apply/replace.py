@@ -49,7 +49,7 @@ def put_placeholder(tools: Tools, work: InHand) -> None:
     finally:
         keep_tags(tools, work, work.tags_seen, ARCHIVED_TAG, REPLACED_TAG)
     if before:
-        work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - placeholder.size_bytes
+        work.bytes_freed += max(before.known_bytes - placeholder.size_bytes, 0)
     work.bytes_moved += placeholder.size_bytes
     work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
     set_settings_again(tools, work)

@@ -169,16 +169,14 @@ class Runner:
                 settled = True
             if settled and outcome is Outcome.ALREADY:
                 outcome = Outcome.DONE
-        except Gone as error:
-            outcome, detail = Outcome.DRIFTED if self._review else Outcome.FAILED, str(error)
-        except Stopped:
-            outcome, detail = Outcome.INTERRUPTED, "interrupted; run the command again to go on"
-        except Waiting as error:
-            outcome, detail = Outcome.WAITING, str(error)
-        except Refused as error:
-            outcome, detail, cause = Outcome.REFUSED, str(error), error.cause
         except ArchiverError as error:
-            outcome, detail = Outcome.FAILED, str(error)
+            outcome, detail = error.outcome, str(error)
+            if isinstance(error, Gone) and self._review:
+                outcome = Outcome.DRIFTED
+            elif isinstance(error, Stopped):
+                detail = "interrupted; run the command again to go on"
+            elif isinstance(error, Refused):
+                cause = error.cause
         except Exception as error:
             # One entry's surprise must not end the run for the others.
             log.debug("unexpected", exc_info=True)

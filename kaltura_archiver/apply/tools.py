@@ -14,6 +14,7 @@ from kaltura_archiver.flavors import SettingsOfFlavors
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Facts, FlavorAsset, StoredObject
 from kaltura_archiver.placeholders import Placeholder, Placeholders
+from kaltura_archiver.results import log_fields
 from kaltura_archiver.steps import Command, Options, Step
 from kaltura_archiver.store import Store
 
@@ -100,13 +101,7 @@ class InHand:
 
 
 def line(tools: Tools, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
-    fields = {
-        "mode": "DRYRUN" if tools.options.dry_run else "EXEC",
-        "kind": kind,
-        "entry": entry_id,
-        "action": tools.command.value,
-        **more,
-    }
+    fields = log_fields(kind, tools.command.value, dry_run=tools.options.dry_run, entry=entry_id, **more)
     log.log(level, "%s", detail, extra=fields)
 
 

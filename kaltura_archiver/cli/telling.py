@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 import click
 
@@ -22,6 +22,7 @@ from kaltura_archiver.output.rows import RESULT_COLUMNS, RESULT_ON_SCREEN, resul
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import Totals, exits_of, metrics
 from kaltura_archiver.redact import redact
+from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
 from kaltura_archiver.steps import Command, Options, bytes_of
 
@@ -85,9 +86,7 @@ class Telling:
         if lost:
             log.error("not finished: %s; run the command again", lost)
         dry = self._options.dry_run
-        fields: dict[str, Any] = {
-            "mode": "DRYRUN" if dry else "EXEC", "kind": "run", "action": str(self._command),
-        }  # fmt: skip
+        fields = log_fields("run", str(self._command), dry_run=dry)
         if not dry:
             fields["metrics"] = metrics(totals, bucket=self._app.settings.bucket, command=str(self._command))
         parts = list(self._summary(errand, totals, lost))

@@ -317,12 +317,13 @@ class Fleet:
             yield self._own_result(entry_id, Outcome.FAILED, redact(text)[:300])
 
     def _own_result(self, entry_id: str, outcome: Outcome, detail: str) -> Result:
-        from kaltura_archiver.results import Result
+        from kaltura_archiver.results import Result, log_fields
 
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        mode = "DRYRUN" if self.job.options.dry_run else "EXEC"
-        fields = {"mode": mode, "kind": "entry", "entry": entry_id, "action": self.job.command.value}
-        log.log(level, "%s: %s", outcome, detail, extra=fields | {"outcome": outcome.value})
+        fields = log_fields(
+            "entry", self.job.command.value, dry_run=self.job.options.dry_run, entry=entry_id, outcome=outcome.value
+        )
+        log.log(level, "%s: %s", outcome, detail, extra=fields)
         return Result(entry_id, "", outcome, detail, ended_at=time.time())
 
     def traffic(self) -> Traffic:

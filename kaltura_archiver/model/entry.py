@@ -172,6 +172,11 @@ class FlavorAsset:
     updated_at: int | None = None
 
     @property
+    def known_bytes(self) -> int:
+        """The size; where only whole KB are told (assets from before 2020), that of these; 0 where nothing is."""
+        return self.size_bytes or (self.size_kb or 0) * 1024
+
+    @property
     def kilobytes(self) -> int | None:
         """The size in KB. `size_kb` is in *bytes* where Kaltura has no media information (kaltura-api 4.3)."""
         return max(1, round(self.size_bytes / 1024)) if self.size_bytes else self.size_kb

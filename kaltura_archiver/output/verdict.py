@@ -52,7 +52,7 @@ class HealthVerdict:
         total = self._sums[kind]
         total.entries += 1
         if facts.original:
-            total.original_bytes += facts.original.size_bytes or (facts.original.kilobytes or 0) * 1024
+            total.original_bytes += facts.original.known_bytes
         if facts.stored:
             total.stored_bytes += facts.stored.size_bytes
             self.copies += 1

@@ -23,7 +23,6 @@ from kaltura_archiver.people.ldap import (
     Found,
     _address,
     _CheckedTls,
-    _context,
     _found,
     _login,
     _reason,
@@ -32,7 +31,7 @@ from kaltura_archiver.people.ldap import (
     escape_value,
 )
 from kaltura_archiver.people.owners import ACTIVE, BATCH, INACTIVE, UNKNOWN, Attributes, Owner, attributes_of, same_uid
-from kaltura_archiver.transfer.deadlines import ends
+from kaltura_archiver.transfer.deadlines import ends, tls_context
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -83,7 +82,7 @@ class Directory:
         )
         self._filter = checked_filter(settings.filter, "LDAP_FILTER")
         self._attributes = attributes
-        self._context = _context(settings)
+        self._context = tls_context(settings.ca_file, "LDAP_CA_FILE")
         self._pause, self._clock = pause, clock
         self._resting = (0.0, "")
         self._connection: Any = None

@@ -17,7 +17,6 @@ from pyasn1.error import PyAsn1Error
 
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.transfer.deadlines import tls_context
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
 # For a whole answer, and for signing in: the other two are for each part of them that comes.
@@ -90,13 +89,6 @@ def _address(settings: LdapSettings) -> tuple[str, int, str]:
     if not host or not 0 < port < 65536:
         raise ConfigError("LDAP_SERVER and LDAP_PORT must be the directory's host and its port, a number")
     return host, port, tls
-
-
-def _context(settings: LdapSettings) -> ssl.SSLContext:
-    try:
-        return tls_context(settings.ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"LDAP_CA_FILE {settings.ca_file}: not a readable file of PEM certificates") from error
 
 
 def _login(settings: LdapSettings, tls: str) -> dict[str, Any]:

@@ -116,8 +116,8 @@ _NOTE: dict[str, Any] = {"note": "told", "fine": lambda row: bool(row["status-ok
 
 
 def _entry_and_bytes(facts: Facts) -> tuple[Entry, int]:
-    sizes = (facts.original.size_bytes if facts.original else 0, facts.stored.size_bytes if facts.stored else 0)
-    return facts.entry, max(size or 0 for size in sizes)
+    sizes = (facts.original.known_bytes if facts.original else 0, facts.stored.size_bytes if facts.stored else 0)
+    return facts.entry, max(sizes)
 
 
 def _tell(verdict: HealthVerdict, *, problems: bool) -> None:

@@ -95,7 +95,7 @@ def _bytes_of(entry: Entry, flavors: tuple[FlavorAsset, ...]) -> int | None:
     from kaltura_archiver.model import Facts
 
     original = Facts(entry, flavors).original
-    return (original.size_bytes or (original.kilobytes or 0) * 1024 or None) if original else None
+    return (original.known_bytes or None) if original else None
 
 
 def _entry_and_bytes(found: tuple[Entry, tuple[FlavorAsset, ...]]) -> tuple[Entry, int]:

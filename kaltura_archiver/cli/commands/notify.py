@@ -36,6 +36,7 @@ from kaltura_archiver.people.notices import COLUMNS, Notice, checked_address, co
 from kaltura_archiver.people.post import Mark, Post
 from kaltura_archiver.people.templates_of_notices import Templates
 from kaltura_archiver.redact import redact
+from kaltura_archiver.results import log_fields
 
 log = logging.getLogger(__name__)
 NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
@@ -170,12 +171,11 @@ class _Tally:
     def __init__(self, expected: int, *, dry_run: bool) -> None:
         self._expected = expected
         self._dry_run = dry_run
-        self._mode = "DRYRUN" if dry_run else "EXEC"
         self.outcomes: list[Outcome] = []
 
     def tell(self, notice: Notice, outcome: Outcome, detail: str) -> None:
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        fields = {"mode": self._mode, "kind": "owner", "entry": notice.owner or notice.address, "action": "notify"}
+        fields = log_fields("owner", "notify", dry_run=self._dry_run, entry=notice.owner or notice.address)
         log.log(level, "%s", detail if outcome is Outcome.WOULD else f"{outcome}: {detail}", extra=fields)
         self.outcomes.append(outcome)
 
@@ -188,7 +188,7 @@ class _Tally:
         hint = "; nothing was sent: --no-dry-run sends" if self._dry_run and send else ""
         log.info(
             "summary: %s; plan %s%s%s", self.counts() or "nothing to do", plan[:40], left, hint,
-            extra={"mode": self._mode, "kind": "run", "action": "notify"},
+            extra=log_fields("run", "notify", dry_run=self._dry_run),
         )  # fmt: skip
 
 
