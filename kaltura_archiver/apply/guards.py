@@ -19,11 +19,11 @@ from kaltura_archiver.transfer.streams import Fingerprint, Piece
 log = logging.getLogger(__name__)
 
 
-def _frozen_again(stored: StoredObject) -> Waiting:
+def frozen_again(stored: StoredObject) -> Waiting:
     return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
 
 
-def _whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> str:
+def proof_of_whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> str:
     """By what a stored copy that was read is known to be whole; EntryFailed or Refused if it is not known to be."""
     if verdict.identity is Identity.DIFFERENT:
         raise EntryFailed(f"MISMATCH: the stored copy is damaged: {verdict.how}{hint}")
@@ -69,7 +69,7 @@ def require_sound(tools: Tools, work: InHand) -> None:
     """As `_require_stored`, for who hands on bytes that nobody will look at."""
     stored = require_stored(tools, work)
     if stored.availability is not Availability.READABLE:
-        raise _frozen_again(stored)
+        raise frozen_again(stored)
     if spoiled := stored.spoiled:
         raise Refused(spoiled)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaltura_archiver import pictures
 from kaltura_archiver.apply.guards import check_copy, require_way, same_object
-from kaltura_archiver.apply.marks import _next_version, record_placeholder
+from kaltura_archiver.apply.marks import next_version, record_placeholder
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.swap import settled_original, swap
 from kaltura_archiver.apply.tags import keep_tags
@@ -37,7 +37,7 @@ def put_placeholder(tools: Tools, work: InHand) -> None:
     if new.size_bytes not in (None, placeholder.size_bytes):
         # Whatever this is, it is not ours: the state is to say `diverged`, and a placeholder that comes late over
         # it is to be told from one that took the original's place.
-        tools.store.set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")
+        tools.store.set_tags(work.id, placeholder=next_version(before, placeholder) or "superseded")
         raise Changed(
             f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
             f"{placeholder.size_bytes}: was another video uploaded meanwhile?"

@@ -14,7 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from kaltura_archiver.apply.guards import _whole
+from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
@@ -262,7 +262,7 @@ class Runner:
             return plan.describe()
         found, verdict = own_verdict(self._tools, work)
         hint = "; --no-dry-run marks it, so that nothing rests on it"
-        return f"would record that it is whole: {_whole(found, verdict, hint=hint)}"
+        return f"would record that it is whole: {proof_of_whole(found, verdict, hint=hint)}"
 
     def _clean_up(self, work: InHand) -> None:
         """Remove what an entry that did not get through has left: its upload token, and a tag set too early."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from kaltura_archiver.apply.guards import copy_went, new_original_of, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
 from kaltura_archiver.apply.looks import facts_of_entry, next_look, source_of_replacement
-from kaltura_archiver.apply.marks import _placeholder_tag, record_placeholder
+from kaltura_archiver.apply.marks import placeholder_tag, record_placeholder
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, end_conversion
@@ -160,7 +160,7 @@ def settled_original(tools: Tools, work: InHand, new: FlavorAsset) -> FlavorAsse
     facts = facts_of_entry(tools, work.id)
     if not work.hides and holds_placeholder(facts) and facts.original:
         sha256 = facts.original_sha256 or work.stored.placeholder_sha256
-        what = _placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
+        what = placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
         tools.store.set_tags(work.id, placeholder=what)
         raise Waiting(
             f"Kaltura put the placeholder of {work.id} back over the original: a job of the replacement before "

@@ -12,7 +12,7 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.query import make_query
-from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, _page_size
+from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, bounded_page_size
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
 from kaltura_archiver.output.tables import FORMATS
@@ -52,7 +52,7 @@ _SELECTION = (
     click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
     click.option(
         "--page-size", "-s", type=click.IntRange(0), default=MAX_PAGE_SIZE, show_default=True, metavar="N",
-        callback=_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
+        callback=bounded_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
     ),
     click.option(
         "--max-entries", "-M", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
@@ -65,7 +65,7 @@ _SELECTION = (
 )  # fmt: skip
 
 
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator of several."""
 
     def decorate(function: F) -> F:
@@ -90,7 +90,7 @@ def selection_options(function: F) -> F:
 
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    return _options(*_SELECTION, tolerate_option)(cast(F, wrapper))
+    return together(*_SELECTION, tolerate_option)(cast(F, wrapper))
 
 
 def format_option(function: F) -> F:
@@ -101,7 +101,7 @@ def format_option(function: F) -> F:
 
 def price_options(function: F) -> F:
     """The options `kaltura_price` and `price_table`, for App.prices."""
-    return _options(
+    return together(
         click.option(
             "--kaltura-price", type=click.FloatRange(0), metavar="P",
             help="What Kaltura asks for a GB and month [KALTURA_PRICE].",
@@ -120,7 +120,7 @@ def columns_option(function: F) -> F:
 legacy_option = click.option("--legacy-columns", "legacy", is_flag=True, help="Rows as kaltura_aws.py printed them.")
 
 
-def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+def columns_of_row(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     if asked is None:
         return default
     if click.get_current_context().params.get("legacy"):
@@ -189,7 +189,7 @@ lookers_option = click.option(
 )  # fmt: skip
 all_option = click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
 no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
-cluster_options = _options(
+cluster_options = together(
     click.option(
         "--cluster", metavar="WHERE",
         help="Share the work among processes or machines: local:N, fargate:N, or the address of a scheduler.",
@@ -213,7 +213,7 @@ run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log o
 def acting_options(old_flag: str) -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
 
-    return _options(
+    return together(
         dry_run_option,
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
         all_option,
@@ -228,7 +228,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
     )  # fmt: skip
 
 
-_SWAP = (
+SWAP_OPTIONS = (
     click.option(
         "--timeout", "timeout_seconds", type=Duration(), default="2h", show_default=True, metavar="TIME",
         help="Longest wait for one conversion.",
@@ -243,7 +243,7 @@ _SWAP = (
         help="Where the account cannot replace content: delete it and add the new, leaving a gap.",
     ),
 )  # fmt: skip
-_THAW = (
+THAW_OPTIONS = (
     click.option(
         "--tier", type=click.Choice(["bulk", "standard", "expedited"]), default="bulk", show_default=True,
         help="How fast, and how dear, Glacier thaws.",
@@ -266,7 +266,7 @@ noticed_option = click.option(
     "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
     help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
 )  # fmt: skip
-_COPY = (
+COPY_OPTIONS = (
     click.option(
         "--storage-class", type=click.Choice(STORAGE_CLASSES, case_sensitive=False), default="STANDARD",
         show_default=True, metavar="CLASS", help=f"Storage class of new objects: {', '.join(STORAGE_CLASSES)}.",
@@ -276,7 +276,7 @@ _COPY = (
         help="Take an old object for the original where only the sizes can be compared.",
     ),
 )  # fmt: skip
-keep_options = _options(
+keep_options = together(
     click.option(
         "--keep-tag", "keep_tags", multiple=True, metavar="TAG",
         help="Leave alone what has this tag, too; beside KEEP_TAGS [keep].",

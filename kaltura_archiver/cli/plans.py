@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.placeholders import Placeholders
 
 
-def _placeholders(app: App, command: Command) -> Placeholders:
+def placeholders_of(app: App, command: Command) -> Placeholders:
     from kaltura_archiver.placeholders import Placeholders
 
     files = app.settings.placeholders()
@@ -24,7 +24,7 @@ def _placeholders(app: App, command: Command) -> Placeholders:
     return Placeholders(files)
 
 
-def _account(app: App, command: Command, placeholders: Placeholders) -> dict[str, str]:
+def account_of(app: App, command: Command, placeholders: Placeholders) -> dict[str, str]:
     """Whose library and bucket these settings are for, and what takes an original's place."""
     settings = app.settings
     settings.need_kaltura()

@@ -530,7 +530,7 @@ MUTANTS = (
         (
             (
                 "apply/replace.py",
-                'set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")',
+                'set_tags(work.id, placeholder=next_version(before, placeholder) or "superseded")',
                 "set_tags(work.id)",
             ),
         ),
@@ -541,8 +541,8 @@ MUTANTS = (
         (
             (
                 "store/changes.py",
-                "at = _told_at(answer) or written ",
-                "at = _told_at(answer) or __import__('time').time() ",
+                "at = answered_at(answer) or written ",
+                "at = answered_at(answer) or __import__('time').time() ",
             ),
         ),
         _test("run/test_lock.py", "does_not_tell_the_time"),
@@ -554,7 +554,13 @@ MUTANTS = (
     ),
     Mutant(
         "take another entry's copy for this one's",
-        (("store/copies.py", "        if named and same_id(named) != same_id(_entry_of(key)):", "        if False:"),),
+        (
+            (
+                "store/copies.py",
+                "        if named and same_id(named) != same_id(entry_of_key(key)):",
+                "        if False:",
+            ),
+        ),
         _test("kaltura/test_silence.py", "copy_of_another_entry"),
     ),
     *_unguarded(),

@@ -16,8 +16,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _SWAP,
-    _options,
+    SWAP_OPTIONS,
     bandwidth_option,
     dry_run_option,
     format_option,
@@ -25,10 +24,11 @@ from kaltura_archiver.cli.options import (
     no_lock_option,
     placeholder_map_option,
     run_log_option,
+    together,
     tolerate_option,
     workers_option,
 )
-from kaltura_archiver.cli.plans import _account, _placeholders
+from kaltura_archiver.cli.plans import account_of, placeholders_of
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Plays
@@ -59,9 +59,9 @@ class NumberOrPercent(click.ParamType[tuple[float, str]]):
     "--max-drift", type=NumberOrPercent(), default="1%", show_default=True, metavar="N|P%",
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
-@_options(
+@together(
     workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
-    format_option, *_SWAP[:2],
+    format_option, *SWAP_OPTIONS[:2],
 )  # fmt: skip
 @keep_options
 @pass_app
@@ -87,7 +87,7 @@ def apply(
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
         terms, lines, left_out = read_plan(numbered_lines(stream, where), where)
-    for name, here in _account(app, terms.command, _placeholders(app, terms.command)).items():
+    for name, here in account_of(app, terms.command, placeholders_of(app, terms.command)).items():
         if (there := terms.account.get(name)) != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep

@@ -15,15 +15,15 @@ from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _options,
     format_option,
     keep_options,
     lookers_option,
     min_age_option,
     noticed_option,
     selection_options,
+    together,
 )
-from kaltura_archiver.cli.query import _exits_of_named, min_age_years
+from kaltura_archiver.cli.query import exits_of_named, min_age_years
 from kaltura_archiver.cli.types import Years
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query, years_ago
@@ -46,7 +46,7 @@ DUE_COLUMNS = (
 @command("due", cls=SelectingCommand)
 @selection_options
 @click.option("--years", type=Years(), required=True, metavar="Y", help="The rule: so long a video is kept unplayed.")
-@_options(min_age_option, noticed_option)
+@together(min_age_option, noticed_option)
 @keep_options
 @lookers_option
 @format_option
@@ -100,7 +100,7 @@ def due(
                     backlog.add(command, plan)
                     if plan.outcome not in (Outcome.SKIPPED, Outcome.ALREADY):
                         rows.write(_row(facts, command, plan))
-            codes |= _exits_of_named(selection)
+            codes |= exits_of_named(selection)
             if selection.cut:
                 log.warning("stopped at --max-entries %d; more entries match", selection.selected)
     log.info("due by %g year%s: %s", years, "" if years == 1 else "s", backlog)

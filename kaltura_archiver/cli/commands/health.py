@@ -9,8 +9,8 @@ import click
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _columns, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import _after_selection, _select
+from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
+from kaltura_archiver.cli.query import after_selection, selected
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
@@ -58,9 +58,9 @@ def health(
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
-    shown = _columns(columns, OLD_HEALTH_COLUMNS if legacy else HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
+    shown = columns_of_row(columns, OLD_HEALTH_COLUMNS if legacy else HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
     kaltura, store = app.kaltura(), app.store(check=False)
-    selection = _select(kaltura, query)
+    selection = selected(kaltura, query)
     look = facts_of(
         kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
@@ -78,4 +78,4 @@ def health(
             rows.write(old.health_row(facts, app.settings.bucket) if legacy else health_row(facts, judgement))
             if code is not Exit.OK:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    app.exit(*_after_selection(selection), *codes)
+    app.exit(*after_selection(selection), *codes)

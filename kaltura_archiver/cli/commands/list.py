@@ -9,8 +9,8 @@ import click
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import ListCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _columns, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import _after_selection, _select
+from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
+from kaltura_archiver.cli.query import after_selection, selected
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import (
@@ -47,12 +47,12 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, lega
     from kaltura_archiver.cli import legacy as old
 
     if mode == "video":
-        shown = _columns(columns, OLD_LIST_COLUMNS if legacy else LIST_COLUMNS, MORE_LIST_COLUMNS)
+        shown = columns_of_row(columns, OLD_LIST_COLUMNS if legacy else LIST_COLUMNS, MORE_LIST_COLUMNS)
     else:
-        shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
+        shown = columns_of_row(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
     row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
     kaltura = app.kaltura()
-    selection = _select(kaltura, query)
+    selection = selected(kaltura, query)
     bar = partial(progress, "list", expected=lambda: selection.expected, streamed=style != "table")
     with Rows(shown, style) as rows:
         if mode == "video":
@@ -66,7 +66,7 @@ def list_entries(app: App, /, query: Query, mode: str, columns: str | None, lega
                 for _, flavors in found:
                     for flavor in flavors:
                         rows.write(row_of_flavor(flavor))
-    app.exit(*_after_selection(selection))
+    app.exit(*after_selection(selection))
 
 
 next(option for option in list_entries.params if option.name == "media_type").opts.remove("-m")

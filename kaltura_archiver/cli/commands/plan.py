@@ -17,10 +17,9 @@ from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _COPY,
-    _SWAP,
-    _THAW,
-    _options,
+    COPY_OPTIONS,
+    SWAP_OPTIONS,
+    THAW_OPTIONS,
     all_option,
     keep_options,
     lookers_option,
@@ -29,9 +28,10 @@ from kaltura_archiver.cli.options import (
     placeholder_map_option,
     price_options,
     selection_options,
+    together,
 )
-from kaltura_archiver.cli.plans import _account, _placeholders
-from kaltura_archiver.cli.query import _after_selection, min_age_years, need_criteria
+from kaltura_archiver.cli.plans import account_of, placeholders_of
+from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @all_option
 @lookers_option
-@_options(*_COPY, min_age_option, noticed_option, placeholder_map_option, *_THAW, *_SWAP[2:])
+@together(*COPY_OPTIONS, min_age_option, noticed_option, placeholder_map_option, *THAW_OPTIONS, *SWAP_OPTIONS[2:])
 @keep_options
 @price_options
 @pass_app
@@ -98,8 +98,8 @@ def plan(
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
     options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
-    placeholders = _placeholders(app, command)
-    terms = terms_of(command, settings, query, _account(app, command, placeholders))
+    placeholders = placeholders_of(app, command)
+    terms = terms_of(command, settings, query, account_of(app, command, placeholders))
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
     with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
         kaltura, store = app.kaltura(), app.store(check=False)
@@ -112,7 +112,7 @@ def plan(
         with planned as found, progress("plan", found, lambda: selection.expected) as counted:
             for facts, what in counted:
                 body.write(f"{writer.entry(facts, what)}\n")
-        codes = _after_selection(selection, limited=True)
+        codes = after_selection(selection, limited=True)
         finish(writer.first(), writer.last())
     log.info("plan: %s; nothing was changed: apply acts", writer)
     app.exit(*codes, *exits_of(writer.outcomes))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _COPY,
-    _SWAP,
-    _THAW,
-    _options,
+    COPY_OPTIONS,
+    SWAP_OPTIONS,
+    THAW_OPTIONS,
     acting_options,
     keep_options,
     placeholder_map_option,
     selection_options,
+    together,
 )
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
@@ -26,7 +26,7 @@ from kaltura_archiver.steps import Command
 @selection_options
 @acting_options("--repair")
 @placeholder_map_option
-@_options(*_COPY[1:], *_THAW, *_SWAP)
+@together(*COPY_OPTIONS[1:], *THAW_OPTIONS, *SWAP_OPTIONS)
 @keep_options
 @pass_app
 def repair(app: App, /, query: Query, **options: Any) -> None:
@@ -40,4 +40,4 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver repair --id 0_abc12345 --no-dry-run
       kaltura-archiver repair --tag flavors_deleted --max-entries -1 --no-dry-run
     """
-    _run(app, Command.REPAIR, query, **options)
+    run_command(app, Command.REPAIR, query, **options)

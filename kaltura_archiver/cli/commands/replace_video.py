@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _SWAP,
-    _options,
+    SWAP_OPTIONS,
     acting_options,
     keep_options,
     min_age_option,
     noticed_option,
     placeholder_map_option,
     selection_options,
+    together,
 )
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
@@ -25,7 +25,7 @@ from kaltura_archiver.steps import Command
 @command("replace_video", cls=SelectingCommand)
 @selection_options
 @acting_options("--replace")
-@_options(min_age_option, noticed_option, placeholder_map_option, *_SWAP)
+@together(min_age_option, noticed_option, placeholder_map_option, *SWAP_OPTIONS)
 @keep_options
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:
@@ -39,4 +39,4 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver replace_video --id 0_abc12345 --no-dry-run
       kaltura-archiver replace_video --unplayed-for 3 --noticed-before 30d --no-dry-run
     """  # fmt: skip
-    _run(app, Command.REPLACE, query, **options)
+    run_command(app, Command.REPLACE, query, **options)

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _SWAP, _THAW, _options, acting_options, selection_options
+from kaltura_archiver.cli.options import SWAP_OPTIONS, THAW_OPTIONS, acting_options, selection_options, together
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
 
@@ -18,7 +18,7 @@ from kaltura_archiver.steps import Command
 @command("restore", cls=SelectingCommand)
 @selection_options
 @acting_options("--restore")
-@_options(*_THAW, *_SWAP)
+@together(*THAW_OPTIONS, *SWAP_OPTIONS)
 @click.option(
     "--new-picture", is_flag=True,
     help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
@@ -35,4 +35,4 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver restore --id 0_abc12345 --tier standard --no-dry-run
       kaltura-archiver restore --idfile requests.txt --tier expedited --days 3 --no-dry-run
     """
-    _run(app, Command.RESTORE, query, **options)
+    run_command(app, Command.RESTORE, query, **options)

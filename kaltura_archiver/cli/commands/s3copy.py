@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _COPY, _options, acting_options, keep_options, selection_options
+from kaltura_archiver.cli.options import COPY_OPTIONS, acting_options, keep_options, selection_options, together
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
 
@@ -16,7 +16,7 @@ from kaltura_archiver.steps import Command
 @command("s3copy", cls=SelectingCommand)
 @selection_options
 @acting_options("--s3copy")
-@_options(*_COPY)
+@together(*COPY_OPTIONS)
 @keep_options
 @pass_app
 def s3copy(app: App, /, query: Query, **options: Any) -> None:
@@ -30,4 +30,4 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver s3copy --id 0_abc12345 --no-dry-run
       kaltura-archiver s3copy --idfile ids.txt --storage-class DEEP_ARCHIVE --no-dry-run
     """
-    _run(app, Command.S3COPY, query, **options)
+    run_command(app, Command.S3COPY, query, **options)

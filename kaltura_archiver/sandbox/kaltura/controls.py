@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 
 
-def _control(owner: KalturaServer, method: str, path: str, body: bytes) -> FileAnswer:
+def control_answer(owner: KalturaServer, method: str, path: str, body: bytes) -> FileAnswer:
     try:
         value = _control_value(owner, f"{method} {path}", json.loads(body) if body else {})
     except (ValueError, TypeError, KeyError, AttributeError, ApiError) as error:
