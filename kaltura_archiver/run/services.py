@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kaltura_archiver.config import Settings, check_placeholder, read_settings
@@ -32,6 +33,12 @@ class Stop(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         return self.is_set() or super().wait(timeout)
+
+
+@cache
+def _keep_what_was_imported() -> None:
+    """What was imported stays: the collector need not look at it again and again."""
+    gc.freeze()
 
 
 def make_runner(app: Services, command: Command, options: Options, **more: Any) -> Runner:
@@ -95,8 +102,7 @@ class Services:
     def kaltura(self, *, read_only: bool = True) -> Kaltura:
         from kaltura_archiver.kaltura import Kaltura
 
-        if not gc.get_freeze_count():
-            gc.freeze()  # what was imported stays: the collector need not look at it again and again
+        _keep_what_was_imported()
         if read_only:
             # A thread that fetches a page waits 5 ms, Python's default, each time it wants the lock back from the one
             # that writes rows. Transfers are better off with that: they have threads enough.

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import Run
-from looking import original_of
+from looking import do_not_wait, original_of
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.control import Request
@@ -720,7 +720,7 @@ def test_an_empty_answer_of_the_file_host_leaves_no_file(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of the host is an empty page with status 200 (kaltura-api 4.5)."""
-    monkeypatch.setattr("kaltura_archiver.kaltura.session.MAX_TRIES", 2)
+    do_not_wait(monkeypatch)
     entry_id = sandbox.add("initial")
     sandbox.control.add_fault("file.GET", "error", code="FILE_NOT_FOUND", times=10)
     ran = run("download", "--id", entry_id)

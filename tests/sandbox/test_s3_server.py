@@ -630,7 +630,7 @@ def test_a_kms_bucket_has_etags_that_are_no_md5(s3: S3Server, client: Any, big: 
     assert s3.body("k") == big
 
 
-# Log and faults (issue 2: a log of all requests, faults on cue)
+# Log and faults: a log of all requests, faults on cue
 
 
 def test_the_log_names_operation_subject_and_whether_it_writes(s3: S3Server, client: Any, control: Control) -> None:
