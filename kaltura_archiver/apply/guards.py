@@ -102,10 +102,14 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     own = work.own_tags
     if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
         raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-    if work.hides and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
+    if work.swaps_placeholder_in and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
     begun_before = work.facts.original is None or not work.facts.original.status.ready
-    if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options)):
+    if (
+        work.swaps_placeholder_in
+        and not begun_before
+        and (why := unnoticed(replace(work.facts, entry=entry), tools.options))
+    ):
         raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
     if work.facts.original is not None:
         if work.facts.original.status.ready:

@@ -29,7 +29,7 @@ def upload_placeholder(tools: Tools, work: InHand) -> None:
 def put_placeholder(tools: Tools, work: InHand) -> None:
     placeholder = work.placeholder
     assert placeholder is not None  # noqa: S101 - uploaded by the step before
-    before, work.hides, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
+    before, work.swaps_placeholder_in, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
     new = swap(tools, work, work.token, lambda: check_copy(tools, work))
     stored = tools.store.head(work.id, with_tags=False)
     if stored is None or not same_object(stored, work.stored):

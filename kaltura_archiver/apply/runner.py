@@ -63,7 +63,7 @@ class Runner:
         run: str = "",
     ) -> None:
         """`run` is the id in the names of what it makes. `transfers` is entered for the time of each transfer;
-        `room` is for who calls `one` instead of `run`.
+        `room` is for who calls `process_entry` instead of `run`.
         """
         self.kaltura, self.store, self.placeholders, self.options = kaltura, store, placeholders, options
         self.command = command
@@ -108,7 +108,7 @@ class Runner:
 
     def _in_its_place(self, entry_id: str) -> Result:
         try:
-            return self.one(entry_id)
+            return self.process_entry(entry_id)
         finally:
             self._tools.room.end()
 
@@ -143,7 +143,7 @@ class Runner:
             else:
                 log.info("upload token %s stays: nothing tells that run %s is over", token_id, made["run"] or "unknown")
 
-    def one(self, entry_id: str) -> Result:
+    def process_entry(self, entry_id: str) -> Result:
         """Do the command's work on one entry. Never raises for what is wrong with one entry."""
         work: InHand | None = None
         state, cause = "", None
@@ -269,7 +269,7 @@ class Runner:
         with suppress(ArchiverError):
             if work.token and not work.token_used:
                 self.kaltura.delete_token(work.token)
-        if work.token and REPLACED_TAG in work.own_tags and not work.begun:
+        if work.token and REPLACED_TAG in work.own_tags and not work.past_point_of_no_return:
             try:
                 if not placeholder_comes(self._tools, work.id):
                     self.kaltura.change_tags(work.id, remove=REPLACED_TAG)

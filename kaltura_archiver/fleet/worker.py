@@ -243,7 +243,7 @@ def do_entry(job: Job, share: Share, entry_id: str) -> None:
     result = None
     with _crew.lines.keeping() as lines, _crew.in_hand():
         if not post.stop.is_set():
-            result = post.runner.one(entry_id)
+            result = post.runner.process_entry(entry_id)
         if result is not None:
             result = dataclasses.replace(result, detail=redact(result.detail))
             if result.facts and not job.options.dry_run:  # a dry run's bill is made from them

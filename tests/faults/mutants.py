@@ -434,7 +434,13 @@ MUTANTS = (
     ),
     Mutant(
         "go on with a replacement whose copy went",
-        (("apply/swap.py", "        elif work.hides and copy_went(tools, work):", "        elif False:"),),
+        (
+            (
+                "apply/swap.py",
+                "        elif work.swaps_placeholder_in and copy_went(tools, work):",
+                "        elif False:",
+            ),
+        ),
         _test("store/test_odd_s3.py", "goes_while_kaltura_converts"),
     ),
     Mutant(

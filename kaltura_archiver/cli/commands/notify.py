@@ -155,7 +155,7 @@ def _bring(
         for notice in begun:
             if app.stop.is_set():
                 break
-            outcome, detail = post.one(notice)
+            outcome, detail = post.process(notice)
             tally.tell(notice, outcome, detail)
             if rows:
                 rows.write({
