@@ -281,7 +281,7 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
-    steps += _picture(pictures.due(facts), facts, options)
+    steps += _picture(pictures.picture_due(facts), facts, options)
     if facts.entry.replaced:
         steps.append(Step.REMOVE_REPLACED)
     return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")

@@ -145,7 +145,7 @@ def _charts(figures: Figures) -> Mapping[str, Chart]:
 
     add("places", f.places, says_places(f.places), charts.places)
     add("growth", f.growth, says_growth(f.growth, f.log_since), charts.growth)
-    add("money", f.money, says_money(f), lambda table: charts.money(table, currency))
+    add("money", f.money, says_money(f), lambda table: charts.money_chart(table, currency))
     add("restores", f.restores, says_restores(f), lambda table: charts.columns_by_month(table, 1))
     add("waiting", f.waiting, f"{waits_text(f)}.", lambda table: _bars(table, 1, lambda row: f"{row[1]:,}"))
     add("regrets", f.regrets, says_regret(f), charts.regrets)

@@ -39,7 +39,7 @@ def time_text(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _count(number: int, noun: str) -> str:
+def _number_of(number: int, noun: str) -> str:
     """`1 entry`, `1,234 entries`."""
     one = number == 1
     plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
@@ -56,7 +56,7 @@ def _share(part: int, whole: int) -> str:
 
 def about_text(figures: Figures, selection: str) -> str:
     log = (
-        f"The run log covers {_count(figures.runs, 'run')} since {iso_date(figures.log_since)}."
+        f"The run log covers {_number_of(figures.runs, 'run')} since {iso_date(figures.log_since)}."
         if figures.log_since is not None
         else "There is no run log yet: what happened over time is not known."
     )
@@ -75,8 +75,8 @@ def big_figures(figures: Figures) -> list[_Figure]:
     archived = _Figure(
         "Archived in S3",
         bytes_text(f.stored_bytes),
-        f"{_count(f.stored_entries, 'entry')} of {f.entries:,}; {bytes_text(f.freed_bytes)} of it freed in Kaltura "
-        f"({_count(f.freed_entries, 'entry')})",
+        f"{_number_of(f.stored_entries, 'entry')} of {f.entries:,}; {bytes_text(f.freed_bytes)} of it freed in Kaltura "
+        f"({_number_of(f.freed_entries, 'entry')})",
     )
     costs = f"{money_text(f.storage_month, currency)} for S3"
     if f.handling_month:
@@ -97,7 +97,7 @@ def big_figures(figures: Figures) -> list[_Figure]:
     healthy = _Figure(
         "Healthy",
         _share(f.healthy, f.entries),
-        f"{_count(f.troubled_entries, 'entry')} {'needs' if f.troubled_entries == 1 else 'need'} attention. "
+        f"{_number_of(f.troubled_entries, 'entry')} {'needs' if f.troubled_entries == 1 else 'need'} attention. "
         + (
             f"Copies last verified {iso_date(f.last_verified)}"
             if f.last_verified
@@ -132,14 +132,14 @@ def intro_texts(figures: Figures) -> Mapping[str, str]:
     if f.log_since is None:
         restores = "There is no run log yet."
     else:
-        restores = f"In the last 12 months {_count(f.restores_year, 'original')} came back. {waits_text(f)}."
+        restores = f"In the last 12 months {_number_of(f.restores_year, 'original')} came back. {waits_text(f)}."
         if f.ripe_replaced:
             restores += (
-                f" Of {_count(f.ripe_replaced, 'original')} replaced more than a year ago, {f.ripe_restored:,} "
+                f" Of {_number_of(f.ripe_replaced, 'original')} replaced more than a year ago, {f.ripe_restored:,} "
                 f"({_share(f.ripe_restored, f.ripe_replaced)}) came back within 12 months."
             )
     if f.troubled_entries:
-        health = f"{f.troubled_entries:,} of {_count(f.entries, 'entry')} need attention."
+        health = f"{f.troubled_entries:,} of {_number_of(f.entries, 'entry')} need attention."
     else:
         health = f"All {f.entries:,} entries are healthy."
     rows = (
@@ -198,7 +198,7 @@ def says_restores(figures: Figures) -> str:
     if figures.restores is None or figures.restores.total is None:
         return ""
     _, entries, after_play, size = figures.restores.total
-    came = f"{_count(int(_number(entries)), 'original')} ({bytes_text(_number(size))})"
+    came = f"{_number_of(int(_number(entries)), 'original')} ({bytes_text(_number(size))})"
     since = figures.restores.rows[0][0]
     return f"{came} since {since}, {_number(after_play):,} of them after a viewer had played the placeholder."
 

@@ -19,7 +19,7 @@ from KalturaClient.Plugins.Core import (
 )
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError
-from kaltura_archiver.kaltura.answers import Look, read_entry, read_int, read_text
+from kaltura_archiver.kaltura.answers import Look, field_int, field_text, read_entry
 from kaltura_archiver.kaltura.errors import mixed_up
 from kaltura_archiver.kaltura.files import Files
 from kaltura_archiver.kaltura.questions import ASSET_ENUMS, ASSET_FIELDS, list_tokens, resource_of
@@ -133,7 +133,7 @@ class Kaltura(Files):
         token.fileName, token.fileSize = file_name, float(size_bytes)
 
         def add(client: Any) -> str:
-            token_id = read_text(client.uploadToken.add(token).id)
+            token_id = field_text(client.uploadToken.add(token).id)
             if not token_id:
                 raise KalturaError("Kaltura answered with an upload token without id", retryable=True)
             return token_id
@@ -150,9 +150,9 @@ class Kaltura(Files):
             pager.pageSize, pager.pageIndex = 500, page
             answer = self._call("list upload tokens", partial(list_tokens, wanted, pager))
             found += [
-                (read_text(token.id), read_text(token.fileName))
+                (field_text(token.id), field_text(token.fileName))
                 for token in answer
-                if read_text(token.fileName).startswith(TOKEN_PREFIX) and read_int(token.status) in (0, 1, 2)
+                if field_text(token.fileName).startswith(TOKEN_PREFIX) and field_int(token.status) in (0, 1, 2)
             ]
             if len(answer) < 500:
                 break
@@ -180,12 +180,12 @@ class Kaltura(Files):
 
         def get(client: Any) -> tuple[int, int]:
             token = client.uploadToken.get(token_id)
-            status = read_int(getattr(token, "status", None))
+            status = field_int(getattr(token, "status", None))
             if status is None:
                 raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
-            if same_id(read_text(token.id)) != same_id(token_id):
-                raise mixed_up(f"upload token {token_id}", f"another, {read_text(token.id)}")
-            return status, read_int(token.uploadedFileSize) or 0
+            if same_id(field_text(token.id)) != same_id(token_id):
+                raise mixed_up(f"upload token {token_id}", f"another, {field_text(token.id)}")
+            return status, field_int(token.uploadedFileSize) or 0
 
         return self._call(f"read upload token {token_id}", get)
 

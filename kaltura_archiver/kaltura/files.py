@@ -19,7 +19,7 @@ import urllib3
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped
 from kaltura_archiver.identity import sizes_agree
-from kaltura_archiver.kaltura.answers import THUMB_LIST, picture_version, read_entry, read_list, read_text, read_thumb
+from kaltura_archiver.kaltura.answers import THUMB_LIST, field_text, picture_version, read_entry, read_list, read_thumb
 from kaltura_archiver.kaltura.errors import ACCESS_CONTROL, FORBIDDEN, mixed_up, never_served, translated
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, ask_entry, ask_thumbs, ask_together
 from kaltura_archiver.kaltura.searching import Searching
@@ -142,7 +142,7 @@ class Files(Searching):
                 self._pause(min(0.25 * 2**attempt, 15) * (0.5 + random.random()))  # noqa: S311 - jitter
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
             try:
-                url = read_text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
+                url = field_text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
             except KalturaError as error:
                 if error.code == "ASSET_NOT_ALLOWED":
                     raise KalturaError(f"{error}: {ACCESS_CONTROL}", code=FORBIDDEN) from error

@@ -15,14 +15,14 @@ from KalturaClient.Plugins.Core import KalturaFilterPager
 from kaltura_archiver.errors import KalturaError, OddAnswer
 from kaltura_archiver.kaltura.answers import (
     Look,
+    field_int,
+    field_text,
     read_children,
     read_entry,
     read_flavors,
-    read_int,
     read_params_tags,
     read_path,
     read_placings,
-    read_text,
 )
 from kaltura_archiver.kaltura.errors import CATEGORY_GONE, ENTRY_GONE, mixed_up
 from kaltura_archiver.kaltura.questions import (
@@ -217,9 +217,9 @@ class Library(Session):
 
         def read(client: Any) -> str:
             category = client.category.get(category_id)
-            if read_int(category.id) != category_id:
-                raise mixed_up(f"category {category_id}", f"category {read_text(category.id)[:20]}")
-            return read_text(category.fullName)
+            if field_int(category.id) != category_id:
+                raise mixed_up(f"category {category_id}", f"category {field_text(category.id)[:20]}")
+            return field_text(category.fullName)
 
         try:
             return self._call(f"read category {category_id}", read)

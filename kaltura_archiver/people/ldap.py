@@ -119,10 +119,10 @@ def ldap_login(settings: LdapSettings, tls: str) -> dict[str, Any]:
 
 def entry_found(item: Mapping[str, Any]) -> Found:
     attributes = item["raw_attributes"].items()
-    return Found(item["dn"], {name.lower(): [_text(value) for value in values] for name, values in attributes})
+    return Found(item["dn"], {name.lower(): [_decoded(value) for value in values] for name, values in attributes})
 
 
-def _text(value: bytes) -> str:
+def _decoded(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -148,12 +148,12 @@ def _written_at_once(path: str, *, force: bool) -> Iterator[tuple[TextIO, Callab
         with written(Path(path), replace=force) as file:
             copy(file, body, first, last)
 
-    with _told(path), tempfile.TemporaryFile("w+", encoding="utf-8") as body:
+    with _disk_errors_told(path), tempfile.TemporaryFile("w+", encoding="utf-8") as body:
         yield body, finish
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def _disk_errors_told(path: str) -> Iterator[None]:
     """Have a full disk, for one, told in one line: the lines are gathered in a temporary file first."""
     try:
         yield

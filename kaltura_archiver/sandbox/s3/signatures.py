@@ -72,7 +72,7 @@ class _Signature(NamedTuple):
     timestamp: str
 
 
-def _expected(call: S3Call, target: str, said: _Signature, credentials: Credentials, region: str) -> str:
+def _expected_signature(call: S3Call, target: str, said: _Signature, credentials: Credentials, region: str) -> str:
     """The signature of version 4 that this call has to have."""
     url = f"http://{call.headers.get('host', '')}{target}"
     names = said.headers.split(";")
@@ -144,7 +144,7 @@ class Signed(Kept):
         credentials = Credentials(self.access_key_id, self.secret_access_key)
         if scope:
             region = scope[1] if len(scope) > 1 else self.region
-            expected = _expected(call, target, signed, credentials, region)
+            expected = _expected_signature(call, target, signed, credentials, region)
         else:
             expected = self._old_signature(call, credentials)
         if signed.signature != expected:
