@@ -17,9 +17,7 @@ PACKAGE = Path(kaltura_archiver.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_METHODS = 400, 60, 20
 # What is larger today. A line may go, or its number become smaller; none may come.
-LARGER: dict[str, int] = {
-    "config.py: read_settings": 64,
-}
+LARGER: dict[str, int] = {}
 WINGS = ("review", "money", "insight", "people", "fleet", "sandbox")
 
 

@@ -7,17 +7,16 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
+from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.insight.figures import (
     AGES,
     AWAY,
-    DAY_SECONDS,
     DAYS,
     LISTED,
     MONTHS,
     NEVER_VERIFIED,
     TIER,
     WAITS,
-    YEAR_SECONDS,
     ByMonthAndClass,
     Column,
     Figures,
@@ -44,6 +43,7 @@ from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.people.owners import Owner
+from kaltura_archiver.steps import DAY_SECONDS
 
 
 def _by_month_and_class() -> ByMonthAndClass:

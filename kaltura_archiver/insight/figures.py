@@ -18,8 +18,6 @@ from kaltura_archiver.steps import Options
 
 # How far back months are shown, this one included.
 MONTHS = 36
-DAY_SECONDS = 86400
-YEAR_SECONDS = 365 * DAY_SECONDS
 # Of owners and units so many are named; the others are one row.
 TOP = 50
 # What bringing back is reckoned as: the log does not tell the tier.

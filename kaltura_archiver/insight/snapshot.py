@@ -14,7 +14,8 @@ class SnapshotEntry:
 
     `kaltura_bytes` are all READY flavor assets, the original included. `stored_bytes` is None without a stored copy.
     `why` and `hint` say what is wrong and what to do where the entry is not `healthy`. `verified_at` is empty where it
-    was never verified, or where the tags of the copy were not read.
+    was never verified, or where the tags of the copy were not read. `placeholder_bytes` is the size of the placeholder
+    that the entry gets.
     """
 
     entry_id: str
@@ -34,6 +35,7 @@ class SnapshotEntry:
     storage_class: str
     verified_at: str
     owner_id: str = ""
+    placeholder_bytes: int = 0
 
     @property
     def owner(self) -> str:
@@ -63,4 +65,5 @@ def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
         storage_class=stored.storage_class if stored else "",
         verified_at=stored.verified_at if stored else "",
         owner_id=entry.owner_id,
+        placeholder_bytes=facts.placeholder_bytes or 0,
     )

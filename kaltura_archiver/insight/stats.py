@@ -18,11 +18,12 @@ from kaltura_archiver.people.owners import entry_of_row
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.states import classify
+from kaltura_archiver.steps import Options
 from kaltura_archiver.store import Store
 from kaltura_archiver.survey import facts_of
 
 THRESHOLDS = (1, 2, 3, 4, 5)
-TIER, DAYS = "bulk", 7  # the defaults of restore
+TIER, DAYS = Options.tier, Options.days
 # What s3copy and replace_video would bring to a placeholder.
 _REPLACEABLE = frozenset({State.INITIAL, State.ARCHIVED, State.UNTAGGED})
 _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
@@ -103,13 +104,12 @@ class Stats:
     """
 
     def __init__(
-        self, prices: Prices, *, now: float, storage_class: str, placeholder_bytes: int | None = None,
+        self, prices: Prices, *, now: float, storage_class: str,
         unit_of: Callable[[SnapshotEntry], str] | None = None,
     ) -> None:  # fmt: skip
         self._prices = prices
         self._now = now
         self._storage_class = storage_class
-        self._placeholder_bytes = placeholder_bytes or 0
         self._unit_of = unit_of
         self.total = Sums()
         self.by: dict[str, defaultdict[str, Sums]] = {
@@ -163,7 +163,7 @@ class Stats:
             sums.entries += 1
             sums.kaltura_bytes += item.kaltura_bytes
             sums.stored_bytes += item.stored_bytes or 0
-            sums.freed_bytes += max(0, item.kaltura_bytes - self._placeholder_bytes)
+            sums.freed_bytes += max(0, item.kaltura_bytes - item.placeholder_bytes)
             sums.s3_cost += prices.s3_month(storage_class, size)
             if item.stored_bytes is None:
                 sums.upload_cost += prices.put(storage_class, size)

@@ -23,7 +23,6 @@ from kaltura_archiver.kaltura.answers import Look, field_int, field_text, read_e
 from kaltura_archiver.kaltura.errors import mixed_up
 from kaltura_archiver.kaltura.files import Files
 from kaltura_archiver.kaltura.questions import ASSET_ENUMS, ASSET_FIELDS, list_tokens, resource_of
-from kaltura_archiver.kaltura.session import MAX_TRIES
 from kaltura_archiver.kaltura.wire import NamedChunk
 from kaltura_archiver.model import Entry, FlavorAsset, normalised_tags, same_id, split_tags, tags_with
 from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked, exactly
@@ -31,6 +30,7 @@ from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOKEN_FULL = 2
+CHANGE_TRIES = 3  # of what does no harm if it is made twice
 # The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
 # character set counts up to three bytes for one.
 MAX_TAGS_BYTES = 65_535
@@ -73,7 +73,7 @@ class Kaltura(Files):
         """
         before: Entry | None = None
         sent = ""
-        for attempt in range(3):
+        for last in self._attempts(CHANGE_TRIES):
             entry, flavors, *_ = self.look(entry_id, entry_last=True) if check else Look(self.entry(entry_id), ())
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
@@ -88,9 +88,8 @@ class Kaltura(Files):
             try:
                 entry = self._update(f"set the tags of {entry_id}", entry.id, sent)
             except KalturaError as error:
-                if not error.retryable or attempt == 2:
+                if not error.retryable or last:
                     raise
-                self._pause(0.5)
                 continue  # the answer was lost: the next fresh read tells
             if len(sent.encode()) > LONG_TAGS_BYTES:
                 now = self.entry(entry_id)
@@ -229,12 +228,12 @@ class Kaltura(Files):
         def send(client: Any) -> None:
             client.uploadToken.upload(token_id, NamedChunk(file_name, chunk), resume, final, offset if resume else -1)
 
-        for attempt in range(1, MAX_TRIES + 1):
+        for last in self._attempts():
             try:
                 self._call(f"upload to token {token_id}", send, writes=True)
                 return
             except KalturaError as error:
-                if attempt == MAX_TRIES:
+                if last:
                     raise
                 status, uploaded = self._token_state(token_id)
                 arrived = (
@@ -246,7 +245,6 @@ class Kaltura(Files):
                     raise
                 if status not in (0, 1):
                     raise
-                self._pause(0.25 * 2**attempt)
 
     def update_content(self, entry_id: str, resource: str) -> Entry:
         """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
@@ -314,11 +312,11 @@ class Kaltura(Files):
         self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
 
     def _again(self, what: str, call: Callable[[Any], T]) -> T:
-        """Make a call that changes something and does no harm if it is made twice, up to three times."""
-        for _ in range(2):
+        """Make a call that changes something and does no harm if it is made twice, up to CHANGE_TRIES times."""
+        for last in self._attempts(CHANGE_TRIES):
             try:
                 return self._call(what, call, writes=True)
             except KalturaError as error:
-                if not error.retryable:
+                if not error.retryable or last:
                     raise
-        return self._call(what, call, writes=True)
+        raise AssertionError("unreachable")

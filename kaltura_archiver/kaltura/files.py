@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import random
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -137,9 +136,7 @@ class Files(Searching):
     def _open(self, flavor: FlavorAsset, offset: int, size: int | None) -> tuple[Any, int]:
         what = f"download flavor {flavor.id} of {flavor.entry_id}"
         failure: KalturaError | None = None
-        for attempt in range(1, MAX_TRIES + 1):
-            if attempt > 1:
-                self._pause(min(0.25 * 2**attempt, 15) * (0.5 + random.random()))  # noqa: S311 - jitter
+        for attempt, _ in enumerate(self._attempts(first_seconds=1), 1):
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
             try:
                 url = field_text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kaltura_archiver.config import Settings, check_placeholder, read_settings
+from kaltura_archiver.config import Settings, read_settings
 from kaltura_archiver.steps import Command, Options
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
@@ -47,18 +47,13 @@ def make_runner(app: Services, command: Command, options: Options, **more: Any) 
     from kaltura_archiver.placeholders import Placeholders
 
     settings = app.settings
-    files = settings.placeholders()
-    if command in (Command.REPLACE, Command.REPAIR):
-        for path in files.all():
-            check_placeholder(path)
-    elif command is Command.S3COPY:
-        files.known()
+    placeholders = Placeholders.read(settings).needed_by(command)
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
         command,
         options,
-        placeholders=Placeholders(files),
+        placeholders=placeholders,
         poll_seconds=settings.poll_seconds,
         settle_seconds=settings.settle_seconds,
         stop=app.stop,
@@ -71,9 +66,8 @@ def make_sources(app: Services) -> Sources:
     from kaltura_archiver.apply.tools import Sources
     from kaltura_archiver.placeholders import Placeholders
 
-    files = app.settings.placeholders()
-    files.known()
-    return Sources(app.kaltura(), app.store(), Placeholders(files))
+    placeholders = Placeholders.read(app.settings).known()
+    return Sources(app.kaltura(), app.store(), placeholders)
 
 
 @dataclass

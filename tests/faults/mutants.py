@@ -179,8 +179,8 @@ MUTANTS = (
         (
             (
                 "kaltura/session.py",
-                "            again = failure.code in NOT_ACTED if writes else failure.retryable",
-                "            again = failure.retryable",
+                "            safe = failure.code in NOT_ACTED if writes else failure.retryable",
+                "            safe = failure.retryable",
             ),
         ),
         _walk("replace", "drop-after"),

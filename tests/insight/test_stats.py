@@ -222,14 +222,12 @@ GB = 2**30
 OLD = SnapshotEntry(
     entry_id="0_a", name="", creator_id="ann", categories="", created_at=int(NOW - 8 * YEAR_SECONDS),
     last_played_at=None, plays=0, state="initial", healthy=True, why="", hint="", original_bytes=100 * GB,
-    kaltura_bytes=150 * GB, stored_bytes=None, storage_class="", verified_at="",
+    kaltura_bytes=150 * GB, stored_bytes=None, storage_class="", verified_at="", placeholder_bytes=GB,
 )  # fmt: skip
 
 
-def sums_of(*items: SnapshotEntry, kaltura_price: float | None = 0.1, placeholder_bytes: int = GB) -> Stats:
-    stats = Stats(
-        Prices.load(kaltura_price), now=NOW, storage_class="DEEP_ARCHIVE", placeholder_bytes=placeholder_bytes
-    )
+def sums_of(*items: SnapshotEntry, kaltura_price: float | None = 0.1) -> Stats:
+    stats = Stats(Prices.load(kaltura_price), now=NOW, storage_class="DEEP_ARCHIVE")
     for item in items:
         stats.add(item)
     return stats

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageFont, features
 
 from kaltura_archiver.cli import cli
-from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.people.placeholder_video import HEIGHT, TEXTS, WIDTH, Design, draw_frame, make_placeholder
+from kaltura_archiver.placeholders import check_placeholder
 from kaltura_archiver.sandbox.world import Sandbox
 
 ROOT = Path(__file__).parents[2]

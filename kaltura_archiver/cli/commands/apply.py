@@ -16,19 +16,19 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    SWAP_OPTIONS,
     bandwidth_option,
     dry_run_option,
     format_option,
     keep_options,
     no_lock_option,
+    options_named,
     placeholder_map_option,
     run_log_option,
     together,
     tolerate_option,
     workers_option,
 )
-from kaltura_archiver.cli.plans import account_of, placeholders_of
+from kaltura_archiver.cli.plans import account_of
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Plays
@@ -61,7 +61,7 @@ class NumberOrPercent(click.ParamType[tuple[float, str]]):
 )  # fmt: skip
 @together(
     workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
-    format_option, *SWAP_OPTIONS[:2],
+    format_option, options_named("timeout_seconds", "max_converting"),
 )  # fmt: skip
 @keep_options
 @pass_app
@@ -82,12 +82,14 @@ def apply(
       kaltura-archiver apply plan.jsonl --no-dry-run --max-drift 20 --workers 8
     """
     from kaltura_archiver.output.reading import numbered_lines, opened
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.review.planfile import read_plan
 
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
         terms, lines, left_out = read_plan(numbered_lines(stream, where), where)
-    for name, here in account_of(app, terms.command, placeholders_of(app, terms.command)).items():
+    placeholders = Placeholders.read(app.settings).needed_by(terms.command)
+    for name, here in account_of(app, terms.command, placeholders).items():
         if (there := terms.account.get(name)) != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep

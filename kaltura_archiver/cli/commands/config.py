@@ -11,12 +11,12 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import format_option
-from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.tables import Rows
 from kaltura_archiver.redact import redact
+from kaltura_archiver.steps import Command
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +86,9 @@ def _check_bucket(app: App) -> str:
 
 
 def _check_placeholders(app: App) -> str:
-    files = app.settings.placeholders().all()
-    for path in files:
-        check_placeholder(path)
+    from kaltura_archiver.placeholders import Placeholders
+
+    files = Placeholders.read(app.settings).needed_by(Command.REPLACE).paths
     return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
 
 

@@ -18,10 +18,8 @@ from kaltura_archiver.cli.options import (
     format_option,
     keep_options,
     lookers_option,
-    min_age_option,
-    noticed_option,
+    options_named,
     selection_options,
-    together,
 )
 from kaltura_archiver.cli.query import exits_of_named, min_age_years
 from kaltura_archiver.cli.types import Years
@@ -46,7 +44,7 @@ DUE_COLUMNS = (
 @command("due", cls=SelectingCommand)
 @selection_options
 @click.option("--years", type=Years(), required=True, metavar="Y", help="The rule: so long a video is kept unplayed.")
-@together(min_age_option, noticed_option)
+@options_named("min_age_years", "noticed_before_seconds")
 @keep_options
 @lookers_option
 @format_option
@@ -79,7 +77,7 @@ def due(
     keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
     options["min_age_years"] = min_age_years(parts[0].query, options["min_age_years"])
     settings = Options(now=now, keep=keep, **options)
-    placeholders = Placeholders(app.settings.placeholders().known())
+    placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
     check_keep(kaltura, keep)
     check_excluded(kaltura, query)

@@ -9,14 +9,11 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    COPY_OPTIONS,
-    SWAP_OPTIONS,
-    THAW_OPTIONS,
     acting_options,
     keep_options,
+    options_of,
     placeholder_map_option,
     selection_options,
-    together,
 )
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
@@ -26,7 +23,7 @@ from kaltura_archiver.steps import Command
 @selection_options
 @acting_options("--repair")
 @placeholder_map_option
-@together(*COPY_OPTIONS[1:], *THAW_OPTIONS, *SWAP_OPTIONS)
+@options_of(Command.REPAIR)
 @keep_options
 @pass_app
 def repair(app: App, /, query: Query, **options: Any) -> None:

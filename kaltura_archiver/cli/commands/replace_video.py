@@ -9,14 +9,11 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    SWAP_OPTIONS,
     acting_options,
     keep_options,
-    min_age_option,
-    noticed_option,
+    options_of,
     placeholder_map_option,
     selection_options,
-    together,
 )
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
@@ -25,7 +22,8 @@ from kaltura_archiver.steps import Command
 @command("replace_video", cls=SelectingCommand)
 @selection_options
 @acting_options("--replace")
-@together(min_age_option, noticed_option, placeholder_map_option, *SWAP_OPTIONS)
+@placeholder_map_option
+@options_of(Command.REPLACE)
 @keep_options
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:

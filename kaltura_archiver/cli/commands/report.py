@@ -87,9 +87,7 @@ def report(
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
-        found = items(
-            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers
-        )
+        found = items(kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers)
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)

@@ -74,13 +74,10 @@ def stats(
     shown = columns_of_row(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
     prices = app.prices(kaltura_price, price_table)
     unit_of = units_of(enriched) if enriched else None
-    placeholders = Placeholders(app.settings.placeholders().known())
+    placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = Selection(kaltura, query)
-    sums = Stats(
-        prices, now=time.time(), storage_class=storage_class,
-        placeholder_bytes=app.settings.placeholder_bytes(), unit_of=unit_of,
-    )  # fmt: skip
+    sums = Stats(prices, now=time.time(), storage_class=storage_class, unit_of=unit_of)
     found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
     with progress("stats", found, lambda: selection.expected) as counted:
         for item in counted:

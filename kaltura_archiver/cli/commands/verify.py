@@ -14,13 +14,13 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    THAW_OPTIONS,
     all_option,
     bandwidth_option,
     cluster_options,
     dry_run_option,
     format_option,
     no_lock_option,
+    options_of,
     run_log_option,
     selection_options,
     together,
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 @command("verify", cls=SelectingCommand)
 @selection_options
 @click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
-@click.option("--request", is_flag=True, help="Ask frozen copies to thaw.")
 @together(
-    *THAW_OPTIONS[:2],
+    options_of(Command.VERIFY),
     dry_run_option,
     all_option,
     workers_option,
