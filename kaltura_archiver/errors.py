@@ -35,7 +35,7 @@ def worst(codes: Iterable[Exit]) -> Exit:
 
 
 class ArchiverError(Exception):
-    """Anything that this program reports as one line; `exit_code` applies when it ends the whole run."""
+    """Anything that this program says in one line; `exit_code` applies when it ends the whole run."""
 
     exit_code = Exit.FAILED
 

@@ -1,4 +1,4 @@
-"""A run of a command: select, classify, plan, apply, report. The order of it all is here, and nowhere else."""
+"""A run of a command: select, classify, plan, apply, tell. The order of it all is here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
         results = fleet.run(errand.ids) if fleet else runner.run(begun, asked.workers)
         # Whatever happens in telling: nothing is in hand any more when the lock is freed.
         with teller.telling(runner, errand, results, totals) as told, closing(results):
-            for result in told:  # report
+            for result in told:  # tell
                 errand.saw(result)
                 teller.add(result)
                 if run_log is not None:
