@@ -33,7 +33,7 @@ def worst(codes: Iterable[Exit]) -> Exit:
 
 
 class ArchiverError(Exception):
-    """Anything that this program reports as one line; `exit_code` applies when it ends the whole run, `outcome` when it
+    """Anything that this program says in one line; `exit_code` applies when it ends the whole run, `outcome` when it
     ends one entry."""
 
     exit_code = Exit.FAILED

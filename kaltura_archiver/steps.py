@@ -59,7 +59,7 @@ class Step(StrEnum):
         return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL)
 
     @property
-    def hides(self) -> bool:
+    def may_swap_placeholder_in(self) -> bool:
         """Whether it may bring the placeholder nearer; SETTLE does not know whose replacement it goes on with."""
         return self in (Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, Step.SETTLE)
 

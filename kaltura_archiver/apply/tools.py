@@ -71,8 +71,8 @@ class InHand:
     placeholder: Placeholder | None = None  # the one that was uploaded
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
-    hides: bool = False  # it is the placeholder that takes the original's place
-    begun: bool = False  # content of the entry may have changed: there is no way back
+    swaps_placeholder_in: bool = False  # it is the placeholder that takes the original's place
+    past_point_of_no_return: bool = False  # content of the entry may have changed
     settings: SettingsOfFlavors | None = None  # of its flavors, kept to be set again
     settings_tag: str = ""  # of the stored copy, as we have set it
     own_tags: set[str] = field(default_factory=set)

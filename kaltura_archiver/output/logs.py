@@ -18,7 +18,7 @@ from kaltura_archiver.redact import RedactingFilter, one_line, redact
 _RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
 
 
-def _text(at: str, fields: Mapping[str, Any], message: str) -> str:
+def _log_line(at: str, fields: Mapping[str, Any], message: str) -> str:
     run = [f"run={one_line(str(fields['run']))}"] if fields.get("run") else []
     told = [one_line(redact(str(fields[name]))) for name in _RUN_FIELDS[1:] if fields.get(name)]
     return " ".join([at, fields["level"], *run, *told, message])
@@ -30,7 +30,7 @@ def readable(line: str) -> str:
         return line
     try:
         fields = json.loads(line)
-        return one_line(_text(f"{fields['time'][:19]}Z", fields, fields["message"]))
+        return one_line(_log_line(f"{fields['time'][:19]}Z", fields, fields["message"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return line
 
@@ -49,7 +49,7 @@ class _TerminalFormatter(logging.Formatter):
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = {**vars(record), "level": record.levelname}
-        text = _text(iso_time(record.created), fields, record.getMessage())
+        text = _log_line(iso_time(record.created), fields, record.getMessage())
         return f"{text}\n{record.exc_text}" if record.exc_text else text
 
 

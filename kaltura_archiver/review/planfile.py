@@ -38,16 +38,16 @@ FORMAT = 1
 # Criteria of a selection that a play since then can break.
 _PLAYS = ("plays_below", "never_played", "unplayed_since")
 # Which of our tags a run of the plan itself adds and removes.
-_ADDS = {
+TAGS_ADDED = {
     Command.S3COPY: {ARCHIVED_TAG},
     Command.REPLACE: {ARCHIVED_TAG, REPLACED_TAG},
     Command.RESTORE: {ARCHIVED_TAG},
 }
-_REMOVES: Mapping[Command, set[str]] = {Command.RESTORE: {REPLACED_TAG}}
+TAGS_REMOVED: Mapping[Command, set[str]] = {Command.RESTORE: {REPLACED_TAG}}
 # That somebody sets a label meanwhile is no change of what was reviewed: it is kept.
 _FLAVORS = (Step.KEEP_SETTINGS, Step.SET_FLAVORS)
 # Steps that a run may come to that goes on where another one of the plan was cut.
-_GOES_ON = {
+STEPS_GOING_ON = {
     Command.S3COPY: {Step.PROVE, Step.ADD_ARCHIVED},
     Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE, *_FLAVORS},
     Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE, Step.SET_PICTURE, *_FLAVORS},

@@ -21,7 +21,7 @@ from kaltura_archiver.cli.options import (
     options_named,
     selection_options,
 )
-from kaltura_archiver.cli.query import _exits_of_named, min_age_years
+from kaltura_archiver.cli.query import exits_of_named, min_age_years
 from kaltura_archiver.cli.types import Years
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query, years_ago
@@ -100,7 +100,7 @@ def due(
                     backlog.add(command, plan)
                     if plan.outcome not in (Outcome.SKIPPED, Outcome.ALREADY):
                         rows.write(_row(facts, command, plan))
-            codes |= _exits_of_named(selection)
+            codes |= exits_of_named(selection)
             if selection.cut:
                 log.warning("stopped at --max-entries %d; more entries match", selection.selected)
     log.info("due by %g year%s: %s", years, "" if years == 1 else "s", backlog)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.directory import _ldap_options, _settings
+from kaltura_archiver.cli.directory import ldap_options, settings_with
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.types import PATH
@@ -63,7 +63,7 @@ INPUT = "the input"
     metavar="DUMP",
     help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …",
 )
-@_ldap_options
+@ldap_options
 @click.option("--filter", metavar="F", help="What is true of active accounts [LDAP_FILTER, or Princeton's].")
 @click.option("--uid-attribute", metavar="A", help="Holds the user id [LDAP_UID_ATTRIBUTE, or uid].")
 @click.option("--name-attributes", metavar="A,B", help="First of them is the name [LDAP_NAME_ATTRIBUTES].")
@@ -88,7 +88,7 @@ def enrich(
     if file and tsv:
         raise click.UsageError("FILE and --tsv are the same: give one of them", click.get_current_context())
     path = file or tsv or "-"
-    settings = _settings(app, options)
+    settings = settings_with(app, options)
     attributes = attributes_of(settings, columns)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:

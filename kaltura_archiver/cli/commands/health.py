@@ -11,8 +11,8 @@ import click
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _columns, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import _after_selection, _select
+from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
+from kaltura_archiver.cli.query import after_selection, selected
 from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query
@@ -78,9 +78,9 @@ def health(
     style = "tsv" if legacy and style == SCREEN else style
     told = style == SCREEN and columns is None  # by the verdict on stdout, in place of lines of log
     usual = OLD_HEALTH_COLUMNS if legacy else HEALTH_ON_SCREEN if told else HEALTH_COLUMNS
-    shown = _columns(columns, usual, (*HEALTH_COLUMNS, *MORE_HEALTH_COLUMNS))
+    shown = columns_of_row(columns, usual, (*HEALTH_COLUMNS, *MORE_HEALTH_COLUMNS))
     kaltura, store = app.kaltura(), app.store(check=False)
-    selection = _select(kaltura, whole(query, sort))
+    selection = selected(kaltura, whole(query, sort))
     look = facts_of(
         kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
@@ -108,7 +108,7 @@ def health(
         _tell(verdict, problems=silent)
     else:
         log.info("verdict: %s", verdict)
-    app.exit(*_after_selection(selection), *codes)
+    app.exit(*after_selection(selection), *codes)
 
 
 # On a screen what is wrong, and what to do, stands below the row.

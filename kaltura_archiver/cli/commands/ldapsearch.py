@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.directory import _ldap_options, _settings
+from kaltura_archiver.cli.directory import ldap_options, settings_with
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.types import PATH
@@ -22,7 +22,7 @@ from kaltura_archiver.output.screen import SCREEN, rows_as
 @click.argument("words", nargs=-1, metavar="FILTER [ATTRIBUTE]...")
 @click.option("--expr", "-e", "question", metavar="FILTER", hidden=True, help="Old name of FILTER.")
 @click.option("--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write [stdout].")
-@_ldap_options
+@ldap_options
 @format_option
 @pass_app
 def ldapsearch(
@@ -52,7 +52,7 @@ def ldapsearch(
     check_columns([name.lower() for name in shown], "ATTRIBUTE")
     question = checked_filter(question, "FILTER")
     wanted = [name for name in shown if name.lower() != "dn"] or ["1.1"]  # 1.1: no attribute
-    settings = _settings(app, options)
+    settings = settings_with(app, options)
     text = None if output == "-" else io.StringIO()
     if text:
         check_target(Path(output))

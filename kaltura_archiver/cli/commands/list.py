@@ -11,8 +11,8 @@ import click
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import ListCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _columns, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import _after_selection, _select
+from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
+from kaltura_archiver.cli.query import after_selection, selected
 from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
@@ -63,13 +63,13 @@ def list_entries(
     if flavored:
         if sort or number:
             raise click.UsageError("--sort and -n are for --mode video", click.get_current_context())
-        shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
+        shown = columns_of_row(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
     else:
         on_screen = (*LIST_ON_SCREEN, *(["original_bytes"] if sort == "size" else []))
         usual = OLD_LIST_COLUMNS if legacy else on_screen if style == SCREEN else LIST_COLUMNS
-        shown = _columns(columns, usual, (*LIST_COLUMNS, *MORE_LIST_COLUMNS))
+        shown = columns_of_row(columns, usual, (*LIST_COLUMNS, *MORE_LIST_COLUMNS))
     kaltura = app.kaltura()
-    selection = _select(kaltura, whole(query, sort))
+    selection = selected(kaltura, whole(query, sort))
     sized = not flavored and (sort == "size" or "original_bytes" in shown)
     found: Iterable[tuple[Entry, tuple[FlavorAsset, ...]]] = zip(selection, repeat(()))
     if flavored or sized:
@@ -87,7 +87,7 @@ def list_entries(
                     rows.write(row_of_flavor(flavor))
             else:
                 rows.write(row_of_entry(entry) | ({"original_bytes": _bytes_of(entry, flavors)} if sized else {}))
-    app.exit(*_after_selection(selection))
+    app.exit(*after_selection(selection))
 
 
 def _bytes_of(entry: Entry, flavors: tuple[FlavorAsset, ...]) -> int | None:

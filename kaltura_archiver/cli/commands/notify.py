@@ -106,7 +106,7 @@ def notify(
       kaltura-archiver notify owners.tsv --plan-id autumn-2026 --send --mark --no-dry-run
     """  # fmt: skip
     dry_run = send if dry_run is None else dry_run
-    _check(fallback, link, mark=mark, send=send)
+    _refuse_contradictions(fallback, link, mark=mark, send=send)
     names = dict(_column_of(text, tuple(COLUMNS)) for text in named)
     sender, sender_address = _who_writes(app, sender)
     reply_to = checked_sender(reply_to, "--reply-to")[1] if reply_to else ""
@@ -156,7 +156,7 @@ def _bring(
         for notice in begun:
             if app.stop.is_set():
                 break
-            outcome, detail = post.one(notice)
+            outcome, detail = post.process(notice)
             tally.tell(notice, outcome, detail)
             if rows:
                 rows.write({
@@ -192,7 +192,7 @@ class _Tally:
         )  # fmt: skip
 
 
-def _check(fallback: str | None, link: str, *, mark: bool, send: bool) -> None:
+def _refuse_contradictions(fallback: str | None, link: str, *, mark: bool, send: bool) -> None:
     if mark and not send:
         raise click.UsageError("--mark goes with --send: only what was really sent is marked")
     if fallback is not None and not checked_address(fallback):

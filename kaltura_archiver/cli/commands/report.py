@@ -17,7 +17,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
-from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.query import after_selection
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
@@ -91,7 +91,7 @@ def report(
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)
-        codes = _after_selection(selection)
+        codes = after_selection(selection)
         selected = f"entries ({query})" if query.has_criteria else f"{query.kind} entries"
         page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
         size = file.write(page.encode("utf-8", errors="replace"))

@@ -13,14 +13,14 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _columns,
+    columns_of_row,
     columns_option,
     format_option,
     lookers_option,
     price_options,
     selection_options,
 )
-from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.query import after_selection
 from kaltura_archiver.cli.types import PATH, STORAGE_CLASSES
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
@@ -72,7 +72,7 @@ def stats(
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.selection import Selection
 
-    shown = _columns(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
+    shown = columns_of_row(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
     prices = app.prices(kaltura_price, price_table)
     unit_of = units_of(enriched) if enriched else None
     placeholders = Placeholders.read(app.settings).known()
@@ -87,7 +87,7 @@ def stats(
         for row in sums.rows():
             rows.write(_for_people(row) if style == "table" else row)
     log.info("%s", _summary(sums.total, prices))
-    app.exit(*_after_selection(selection))
+    app.exit(*after_selection(selection))
 
 
 # Nobody wants the figures of the first 500 entries.
