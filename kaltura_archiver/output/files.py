@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -134,3 +135,13 @@ def append(path: Path, text: bytes) -> None:
     except OSError as error:
         raise failure(path, error) from error
     write(real, before + text, mode=mode)
+
+
+@contextmanager
+def written_whole(path: str) -> Iterator[Sink]:
+    """What is written here becomes the file, as by `written`, or goes to stdout for `-`."""
+    if path == "-":
+        yield sys.stdout.buffer
+        return
+    with written(Path(path)) as file:
+        yield file

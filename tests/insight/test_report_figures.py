@@ -11,7 +11,6 @@ from urllib.parse import unquote
 
 import pytest
 
-from kaltura_archiver.cli.commands.report import owners_of
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.insight.collector import Collector
 from kaltura_archiver.insight.figures import MONTHS, Figures, Place, Table
@@ -20,6 +19,7 @@ from kaltura_archiver.insight.page import csv_link, csv_text
 from kaltura_archiver.insight.snapshot import Item
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.money.prices import Prices
+from kaltura_archiver.people.owners import owners_of
 
 NOW = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp())
 HOUR, DAY = 3600, 86400
