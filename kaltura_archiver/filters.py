@@ -13,7 +13,7 @@ from kaltura_archiver.model import Entry, EntryStatus, MediaType, Placing, iso_d
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
 EVERY_STATUS = tuple(status.value for status in EntryStatus if status is not EntryStatus.DELETED)
 DEFAULT_MAX_ENTRIES = 500
-YEAR_SECONDS = 365.25 * 86400
+YEAR_SECONDS = 31_557_600  # 365.25 days
 AND, OR, NOT = 1, 2, 3
 EXACT, STARTS_WITH, EXISTS, RANGE = 1, 3, 4, 5
 

@@ -54,7 +54,7 @@ class FlavorSettings:
 
 
 # By flavor parameters, 0 for the original: the assets themselves may be others after a swap.
-Settings = Mapping[int, FlavorSettings]
+SettingsOfFlavors = Mapping[int, FlavorSettings]
 
 
 def settings_of(facts: Facts) -> dict[int, FlavorSettings]:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Facts, MediaType, iso_date
-from kaltura_archiver.states import holds_placeholder
 
 if TYPE_CHECKING:
     pass
@@ -80,7 +80,7 @@ class Act(Enum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What is to become of a picture, or has; `why` is for the operator. `thumb_id` is the one to CHOOSE."""
 
     act: Act
@@ -117,7 +117,7 @@ def unknown(facts: Facts) -> str | None:
     return None if there or not facts.entry.replaced else str(Due(0, facts.entry.thumbnail_version))
 
 
-def judge(picture: Picture, known: Due, since: Callable[[Picture], int | None]) -> Verdict:
+def judge(picture: Picture, known: Due, since: Callable[[Picture], int | None]) -> Decision:
     """Whose picture it is. `since` is asked, at the price of a request, since when it is that one.
 
     `media.updateThumbnail` takes the mark of the default one from the thumb asset that had it, and so updates just
@@ -125,17 +125,17 @@ def judge(picture: Picture, known: Due, since: Callable[[Picture], int | None]) 
     """
     default = next((thumb for thumb in picture.thumbs if thumb.default), None)
     if default and not known.placed_at:
-        return Verdict(Act.DOUBT, f"it is {default.id}, and nothing tells when the placeholder came")
+        return Decision(Act.DOUBT, f"it is {default.id}, and nothing tells when the placeholder came")
     if default and not known.made_then(default.created_at):
-        return Verdict(Act.STAYS, f"its picture was chosen by somebody ({default.id}): it stays")
+        return Decision(Act.STAYS, f"its picture was chosen by somebody ({default.id}): it stays")
     lost = [t.id for t in picture.thumbs if t.by_hand and not t.default and _lost_its_mark(t, known)]
     if len(lost) == 1:
         why = f"the picture that somebody had chosen before the placeholder came ({lost[0]}) is shown again"
-        return Verdict(Act.CHOOSE, why, lost[0])
+        return Decision(Act.CHOOSE, why, lost[0])
     if default:
-        return Verdict(Act.TAKE, f"{default.id} was made when the placeholder came")
+        return Decision(Act.TAKE, f"{default.id} was made when the placeholder came")
     if picture.version and picture.version != known.version:
-        return Verdict(Act.STAYS, "its picture is of the video again: Kaltura made it")
+        return Decision(Act.STAYS, "its picture is of the video again: Kaltura made it")
     return _by_its_time(since(picture), known)
 
 
@@ -143,14 +143,14 @@ def _lost_its_mark(thumb: Thumb, known: Due) -> bool:
     return known.made_then(thumb.updated_at) and not known.made_then(thumb.created_at)
 
 
-def _by_its_time(at: int | None, known: Due) -> Verdict:
+def _by_its_time(at: int | None, known: Due) -> Decision:
     """Of a picture that Kaltura has left as it was, and that is no thumb asset."""
     if at is None or not known.placed_at:
         what = "Kaltura does not tell since when it is shown" if known.placed_at else "nothing tells when that came"
-        return Verdict(Act.DOUBT, what)
+        return Decision(Act.DOUBT, what)
     if known.made_then(at):
-        return Verdict(Act.TAKE, f"it is shown since {iso_date(at)}, when the placeholder came")
+        return Decision(Act.TAKE, f"it is shown since {iso_date(at)}, when the placeholder came")
     came = f"the placeholder came on {iso_date(known.placed_at)}"
     if at < known.placed_at:
-        return Verdict(Act.STAYS, f"its picture is of {iso_date(at)}, {came}: it stays")
-    return Verdict(Act.DOUBT, f"it is shown since {iso_date(at)}, {came}")
+        return Decision(Act.STAYS, f"its picture is of {iso_date(at)}, {came}: it stays")
+    return Decision(Act.DOUBT, f"it is shown since {iso_date(at)}, {came}")

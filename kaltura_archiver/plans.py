@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaltura_archiver import pictures
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.flavors import settings_of
+from kaltura_archiver.identity import holds_placeholder, unrecorded
 from kaltura_archiver.model import (
     RETRIEVAL_TIERS,
     SETTINGS_DUE,
@@ -21,14 +22,7 @@ from kaltura_archiver.model import (
     iso_date,
 )
 from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, unnoticed
-from kaltura_archiver.states import (
-    Judgement,
-    classify,
-    has_own_original,
-    heals_from_source,
-    holds_placeholder,
-    unrecorded,
-)
+from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
 
 CROWDED = (
@@ -172,48 +166,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     entry = facts.entry
     match judgement.state:
         case State.ARCHIVED | State.UNSETTLED:
-            if judgement.identity is not Identity.SAME and _undecided(facts):
-                return _stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)
-            if judgement.identity is not Identity.SAME:
-                command = "s3copy" if judgement.state is State.ARCHIVED else "restore or repair"
-                return _stop(
-                    judgement,
-                    Outcome.REFUSED,
-                    f"it is only likely that the stored copy is this original: {judgement.identity_why}; "
-                    f"run {command} to prove it",
-                    Cause.UNPROVEN,
-                )
-            if entry.media_type != MediaType.VIDEO.value:
-                kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)
-                reason = f"the placeholder is a video: {kind or 'what is none'} is not replaced by it"
-                return _stop(judgement, Outcome.REFUSED, reason)
-            if entry.status != EntryStatus.READY:
-                return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
-            if not entry.created_at and options.min_age_years > 0:
-                reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
-                return _stop(judgement, Outcome.REFUSED, reason, Cause.YOUNG)
-            if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
-                return _stop(
-                    judgement,
-                    Outcome.SKIPPED,
-                    f"created {iso_date(entry.created_at)}, less than {options.min_age_years:g} years ago "
-                    "(--min-age-years)",
-                    Cause.YOUNG,
-                )
-            if reason := came_back_lately(facts, options.plays) or unnoticed(facts, options) or frees_nothing(facts):
-                return _stop(judgement, Outcome.SKIPPED, reason)
-            if facts.stored is not None and facts.stored.crowded:
-                return _stop(judgement, Outcome.REFUSED, CROWDED)
-            archived = () if entry.archived else (Step.ADD_ARCHIVED,)
-            return _go(
-                judgement,
-                Step.CHECK_COPY,
-                Step.UPLOAD_PLACEHOLDER,
-                *archived,
-                *_keep_settings(facts),
-                Step.ADD_REPLACED,
-                Step.PUT_PLACEHOLDER,
-            )
+            return _not_to_be_replaced(facts, judgement, options) or _swap_in_placeholder(facts, judgement)
         case State.PLACEHOLDER if judgement.healthy and _set_flavors(facts):
             return _go(judgement, Step.SET_FLAVORS, reason="the placeholder is in place")
         case State.PLACEHOLDER:
@@ -229,6 +182,60 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _stop(judgement, Outcome.REFUSED, "not archived; run s3copy first")
         case _:
             return _stop(judgement, Outcome.REFUSED)
+
+
+def _not_to_be_replaced(facts: Facts, judgement: Judgement, options: Options) -> Plan | None:
+    """Why an entry whose original and copy agree keeps its original all the same; None if it may go."""
+    if plan := _unproven(facts, judgement) or _no_video(facts, judgement) or _too_young(facts, judgement, options):
+        return plan
+    if reason := came_back_lately(facts, options.plays) or unnoticed(facts, options) or frees_nothing(facts):
+        return _stop(judgement, Outcome.SKIPPED, reason)
+    if facts.stored is not None and facts.stored.crowded:
+        return _stop(judgement, Outcome.REFUSED, CROWDED)
+    return None
+
+
+def _unproven(facts: Facts, judgement: Judgement) -> Plan | None:
+    if judgement.identity is Identity.SAME:
+        return None
+    if _undecided(facts):
+        return _stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)
+    command = "s3copy" if judgement.state is State.ARCHIVED else "restore or repair"
+    reason = (
+        f"it is only likely that the stored copy is this original: {judgement.identity_why}; run {command} to prove it"
+    )
+    return _stop(judgement, Outcome.REFUSED, reason, Cause.UNPROVEN)
+
+
+def _no_video(facts: Facts, judgement: Judgement) -> Plan | None:
+    """A placeholder takes the place of a video that is READY only."""
+    entry = facts.entry
+    if entry.media_type != MediaType.VIDEO.value:
+        kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)
+        reason = f"the placeholder is a video: {kind or 'what is none'} is not replaced by it"
+        return _stop(judgement, Outcome.REFUSED, reason)
+    if entry.status != EntryStatus.READY:
+        return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
+    return None
+
+
+def _too_young(facts: Facts, judgement: Judgement, options: Options) -> Plan | None:
+    entry = facts.entry
+    if not entry.created_at and options.min_age_years > 0:
+        reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
+        return _stop(judgement, Outcome.REFUSED, reason, Cause.YOUNG)
+    if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
+        years = f"less than {options.min_age_years:g} years ago (--min-age-years)"
+        return _stop(judgement, Outcome.SKIPPED, f"created {iso_date(entry.created_at)}, {years}", Cause.YOUNG)
+    return None
+
+
+def _swap_in_placeholder(facts: Facts, judgement: Judgement) -> Plan:
+    """The tags come before the swap, so that an interruption after it is not taken for somebody's newer upload."""
+    archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
+    keep = _keep_settings(facts)
+    steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.ADD_REPLACED, Step.PUT_PLACEHOLDER)
+    return _go(judgement, *steps)
 
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:

@@ -87,6 +87,26 @@ class Options:
     plays: Plays = field(default_factory=Plays)
 
 
+_THAW, _SWAP = ("tier", "days", "via"), ("timeout_seconds", "max_converting", "approve", "allow_in_place")
+# Which options are which command's, in the order of its help; and those that say how it is done, not what: they belong
+# to a run, the others also to a plan.
+OPTIONS = {
+    Command.S3COPY: ("storage_class", "accept_size_match"),
+    Command.REPLACE: ("min_age_years", "noticed_before_seconds", *_SWAP),
+    Command.RESTORE: (*_THAW, *_SWAP, "new_picture"),
+    Command.REPAIR: ("accept_size_match", *_THAW, *_SWAP),
+    Command.VERIFY: ("request", *_THAW[:2]),
+}
+OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture")
+# What a plan can be made of, by the word for it.
+ACTIONS = {"archive": Command.S3COPY, "replace": Command.REPLACE, "restore": Command.RESTORE}
+
+
+def planned_options(command: Command) -> tuple[str, ...]:
+    """The options of a command that decide what is done."""
+    return tuple(name for name in OPTIONS[command] if name not in OF_A_RUN)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Steps to take, or an outcome without any; `reason` says why, in words for the operator, `cause` for a summary."""

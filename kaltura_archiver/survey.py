@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Protocol
@@ -16,13 +16,14 @@ from typing import Protocol
 from kaltura_archiver.apply.reading import with_original_read, with_source
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import StoreError
+from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import FLAVOR_BATCH
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.selection import Selection
-from kaltura_archiver.states import needs_tags, to_be_read
+from kaltura_archiver.states import needs_tags
 from kaltura_archiver.steps import Command, Options, Plan
 from kaltura_archiver.store import Store
 from kaltura_archiver.store.answers import ListedObject
@@ -74,62 +75,94 @@ def facts_of(
     batches = selection.batches(FLAVOR_BATCH)
     first = next(batches, [])
     expected = selection.expected or 0
-    began = time.time()
-    ended = threading.Event()
+    survey = _Survey(
+        kaltura, store, placeholders, ThreadPoolExecutor(workers, thread_name_prefix="look"),
+        availability=availability, copies=copies, categories=categories or placeholders.by_category,
+    )  # fmt: skip
+    try:
+        survey.begin(expected, listed=not thorough and expected > FEW)
+        yield chain.from_iterable(in_order(survey.facts, chain([first], batches), threads=THREADS, room=ROOM))
+    finally:
+        survey.ended.set()
+        survey.pool.shutdown(cancel_futures=True)
 
-    categories = categories or placeholders.by_category
 
-    def survey(batch: list[Entry]) -> list[Facts]:
+@dataclass
+class _Survey:
+    """What `facts_of` looks with, and what it has seen so far."""
+
+    kaltura: Kaltura
+    store: Store
+    placeholders: Placeholders
+    pool: ThreadPoolExecutor
+    availability: bool
+    copies: bool
+    categories: bool
+    began: float = field(default_factory=time.time)
+    ended: threading.Event = field(default_factory=threading.Event)
+    listing: Future[Inventory | None] = field(default_factory=Future)
+    unseen: list[str] = field(default_factory=list)
+
+    def begin(self, expected: int, *, listed: bool) -> None:
+        """Find out whether the bucket can be read, and begin its listing if one is wanted for so many entries."""
+        if not listed:
+            self.store.check_bucket()
+            self.listing.set_result(None)
+            return
+        pages, inventory = self.store.pages(), Inventory()
+        goes_on = inventory.add(next(pages))  # the first page also tells whether the bucket can be read
+        self.listing = self.pool.submit(_list, inventory, pages, goes_on, expected, self.ended)
+
+    def facts(self, batch: list[Entry]) -> list[Facts]:
+        """The facts about these entries: as the listing shows them, and better where that is not enough."""
         ids = [entry.id for entry in batch]
-        flavors, placings = kaltura.flavors_and_placings(ids) if categories else (kaltura.flavors(ids), {})
-        inventory = listing.result()
-        facts = [
-            placeholders.facts(
+        if self.categories:
+            flavors, placings = self.kaltura.flavors_and_placings(ids)
+        else:
+            flavors, placings = self.kaltura.flavors(ids), {}
+        inventory = self.listing.result()  # which went on meanwhile
+        known = [
+            self.placeholders.facts(
                 entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placings.get(entry.id)
             )
             for entry in batch
         ]
         looked = {
-            f.entry.id: pool.submit(look, f, marked=inventory is None or f.entry.id in inventory.suspects)
-            for f in facts
-            if inventory is None or (copies and f.stored) or _not_enough(f, inventory, began, availability=availability)
+            facts.entry.id: self.pool.submit(
+                self._look, facts, marked=inventory is None or facts.entry.id in inventory.suspects
+            )
+            for facts in known
+            if inventory is None or self._not_enough(facts, inventory)
         }
         read = {
-            f.entry.id: pool.submit(look, f, copy=False)
-            for f in facts
-            if f.entry.id not in looked and (to_be_read(f) or needs_source(f))
+            facts.entry.id: self.pool.submit(self._look, facts, copy=False)
+            for facts in known
+            if facts.entry.id not in looked and (to_be_read(facts) or needs_source(facts))
         }
         better = {entry_id: found.result() for entry_id, found in (looked | read).items()}
-        return [better.get(f.entry.id, f) for f in facts]
+        return [better.get(facts.entry.id, facts) for facts in known]
 
-    unseen: list[str] = []
-
-    def look(facts: Facts, *, copy: bool = True, marked: bool = False) -> Facts:
+    def _look(self, facts: Facts, *, copy: bool = True, marked: bool = False) -> Facts:
+        """The facts with the stored copy as it is now (`copy`), and the original read where that is asked for."""
         try:
-            stored = store.head(facts.entry.id, with_marks=marked) if copy else facts.stored
-            return with_original_read(kaltura, with_source(kaltura, store, replace(facts, stored=stored)))
+            stored = self.store.head(facts.entry.id, with_marks=marked) if copy else facts.stored
+            with_copy = with_source(self.kaltura, self.store, replace(facts, stored=stored))
+            return with_original_read(self.kaltura, with_copy)
         except StoreError as error:
-            if error.retryable or len(unseen) >= MAX_UNSEEN:
+            if error.retryable or len(self.unseen) >= MAX_UNSEEN:
                 raise
-            unseen.append(facts.entry.id)
+            self.unseen.append(facts.entry.id)
             return replace(facts, unseen=str(error))
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="look")
-    listing: Future[Inventory | None] = Future()
-    try:
-        if thorough or expected <= FEW:
-            store.check_bucket()
-            listing.set_result(None)
-        else:
-            # The first page also tells whether the bucket can be read.
-            pages = store.pages()
-            inventory = Inventory()
-            goes_on = inventory.add(next(pages))
-            listing = pool.submit(_list, inventory, pages, goes_on, expected, ended)
-        yield chain.from_iterable(in_order(survey, chain([first], batches), threads=THREADS, room=ROOM))
-    finally:
-        ended.set()
-        pool.shutdown(cancel_futures=True)
+    def _not_enough(self, facts: Facts, inventory: Inventory) -> bool:
+        """Whether the stored copy is looked at: all are to be, or it could tell another state than the listing does."""
+        entry, stored = facts.entry, facts.stored
+        if stored is None:
+            changed_lately = not entry.updated_at or entry.updated_at > self.began - CLOCK_SECONDS
+            return (entry.archived or entry.replaced) and changed_lately
+        if self.copies or (self.availability and stored.availability is Availability.UNKNOWN):
+            return True
+        return entry.id in inventory.suspects or needs_tags(facts)
 
 
 @contextmanager
@@ -180,14 +213,3 @@ def _list(
     if not goes_on:
         log.warning("the bucket does not list its keys in order: each stored copy is looked at")
     return None
-
-
-def _not_enough(facts: Facts, inventory: Inventory, began: float, *, availability: bool) -> bool:
-    """Whether a look at the stored copy could tell another state than the listing does."""
-    if availability and facts.stored and facts.stored.availability is Availability.UNKNOWN:
-        return True
-    entry = facts.entry
-    if facts.stored is None:
-        changed_lately = not entry.updated_at or entry.updated_at > began - CLOCK_SECONDS
-        return (entry.archived or entry.replaced) and changed_lately
-    return entry.id in inventory.suspects or needs_tags(facts)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.errors import EntryFailed, KalturaError, StoreError
-from kaltura_archiver.flavors import AWAY, MAX_BYTES, FlavorSettings, Settings
+from kaltura_archiver.flavors import AWAY, MAX_BYTES, FlavorSettings, SettingsOfFlavors
 from kaltura_archiver.model import SETTINGS_PREFIX
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_settings_of(store: Store, entry_id: str) -> tuple[dict[int, FlavorSetti
     return kept, found[1]
 
 
-def keep(store: Store, entry_id: str, now: Settings) -> dict[int, FlavorSettings]:
+def keep(store: Store, entry_id: str, now: SettingsOfFlavors) -> dict[int, FlavorSettings]:
     """Keep what is set now, over what is kept already, and see that it is there; returns all of it.
 
     Raises StoreError or EntryFailed where it cannot be kept.
@@ -76,7 +76,7 @@ class SetAgain:
     failed: tuple[str, ...] = ()
 
 
-def set_again(kaltura: Kaltura, entry_id: str, wanted: Settings) -> SetAgain:
+def set_again(kaltura: Kaltura, entry_id: str, wanted: SettingsOfFlavors) -> SetAgain:
     """Set on the flavor assets what they have otherwise, and read it back. Raises KalturaError if they cannot be read.
 
     A flavor that the content now in place does not yield has nothing to be set on; when it comes back, it is set then.

@@ -9,10 +9,10 @@ from dataclasses import replace
 from kaltura_archiver.apply.proof import Verdict
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
+from kaltura_archiver.identity import holds_placeholder, identify
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Identity, StoredObject, normalised_tags
 from kaltura_archiver.plans import CROWDED
 from kaltura_archiver.reasons import unnoticed
-from kaltura_archiver.states import holds_placeholder, identify
 from kaltura_archiver.steps import Step
 from kaltura_archiver.transfer.streams import Fingerprint, Piece
 

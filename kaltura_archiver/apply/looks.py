@@ -6,27 +6,28 @@ import time
 from dataclasses import replace
 
 from kaltura_archiver.apply.reading import with_original_read, with_source
-from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.apply.tools import InHand, Sources, Tools
 from kaltura_archiver.errors import Gone, Waiting
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Entry, Facts, FlavorAsset
-from kaltura_archiver.states import holds_placeholder
 
 
-def facts_of_entry(tools: Tools, entry_id: str) -> Facts:
+def facts_of_entry(sources: Sources, entry_id: str) -> Facts:
     """Everything about one entry, read now. Raises Gone if there is no such entry."""
-    return look_at(tools, entry_id, children=False, categories=True)[0]
+    return look_at(sources, entry_id, children=False, categories=True)[0]
 
 
-def look_at(tools: Tools, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, int]:
+def look_at(sources: Sources, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, int]:
     """The facts and, where asked for, how many further streams the entry has."""
-    usual_tags = tools.kaltura.usual_tags() if tools.command.swaps else None
-    entry, flavors, count, placings = tools.kaltura.look(entry_id, children=children, categories=categories)
+    kaltura, store = sources.kaltura, sources.store
+    usual_tags = kaltura.usual_tags() if sources.swaps else None
+    entry, flavors, count, placings = kaltura.look(entry_id, children=children, categories=categories)
     if entry is None:
         raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
     # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
-    facts = tools.placeholders.facts(entry, flavors, tools.store.head(entry.id), placings)
-    facts = with_source(tools.kaltura, tools.store, replace(facts, usual_tags=usual_tags))
-    return with_original_read(tools.kaltura, facts), count
+    facts = sources.placeholders.facts(entry, flavors, store.head(entry.id), placings)
+    facts = with_source(kaltura, store, replace(facts, usual_tags=usual_tags))
+    return with_original_read(kaltura, facts), count
 
 
 def next_look(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> tuple[Entry | None, Entry | None]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import EntryFailed, KalturaError
+from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Facts
-from kaltura_archiver.states import to_be_read
 
 if TYPE_CHECKING:
     from kaltura_archiver.store import Store

@@ -18,8 +18,8 @@ from kaltura_archiver.apply.thaw import keep_thawed
 from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, proven_pieces, upload_content
 from kaltura_archiver.errors import EntryFailed, StoreError
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import DISPLACED_PREFIX, REPLACED_TAG, Evidence, FlavorAsset, Proof, StoredObject, iso_time
-from kaltura_archiver.states import holds_placeholder
 from kaltura_archiver.steps import Command, Step
 from kaltura_archiver.transfer.streams import fingerprint, first_bytes
 

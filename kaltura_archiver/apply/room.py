@@ -128,7 +128,7 @@ LOOK_BATCH = 50
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Wanted:
     """One entry, perhaps with the temporary entry of its replacement, that somebody wants to be looked at."""
 
     ids: tuple[str, ...]
@@ -149,7 +149,7 @@ class Conversions:
         self._pause_seconds = pause_seconds
         self._stop = stop
         self._lock = threading.Lock()
-        self._wanted: list[_Look] = []
+        self._wanted: list[_Wanted] = []
         self._served = False
 
     def look(self, *ids: str, deadline: float) -> tuple[Entry | None, ...]:
@@ -157,7 +157,7 @@ class Conversions:
 
         Raises Stopped, or the error of a look that failed: at once, or after the deadline if it may pass.
         """
-        wanted = _Look(ids, deadline)
+        wanted = _Wanted(ids, deadline)
         with self._lock:
             self._wanted.append(wanted)
             if not self._served:
@@ -177,7 +177,7 @@ class Conversions:
             for start in range(0, len(wanted), LOOK_BATCH):
                 self._answer(wanted[start : start + LOOK_BATCH])
 
-    def _answer(self, looks: list[_Look]) -> None:
+    def _answer(self, looks: list[_Wanted]) -> None:
         try:
             if self._stop.is_set():
                 raise Stopped("asked to stop")

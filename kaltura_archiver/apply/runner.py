@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.apply.guards import _whole
-from kaltura_archiver.apply.looks import facts_of_entry, look_at, placeholder_comes
+from kaltura_archiver.apply.looks import look_at, placeholder_comes
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
 from kaltura_archiver.apply.tools import InHand, Tools, line
@@ -69,7 +69,7 @@ class Runner:
         self.command = command
         self._review = review
         self._tools = Tools(
-            kaltura, store, command, options, placeholders, poll_seconds, settle_seconds, stop,
+            kaltura, store, placeholders, command, options, poll_seconds, settle_seconds, stop,
             token_prefix=f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX,
             kept_by_category=command.heeds_keep and bool(options.keep.categories),
             room=room or Room(1, options.max_converting, stop),
@@ -209,10 +209,6 @@ class Runner:
     def converting(self) -> int:
         """How many entries Kaltura is converting for this run."""
         return self._tools.room.converting
-
-    def facts(self, entry_id: str) -> Facts:
-        """Everything about one entry, read now. Raises Gone if there is no such entry."""
-        return facts_of_entry(self._tools, entry_id)
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.

@@ -14,9 +14,9 @@ from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, end_conversion
 from kaltura_archiver.errors import Cancelled, Changed, EntryFailed, KalturaError, Waiting
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN
 from kaltura_archiver.model import Entry, EntryStatus, Facts, FlavorAsset, ReplacementStatus
-from kaltura_archiver.states import holds_placeholder
 
 log = logging.getLogger(__name__)
 # For so long it is tried to learn whether a replacement has begun whose call failed.

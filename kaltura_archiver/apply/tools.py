@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kaltura_archiver import pictures
 from kaltura_archiver.apply.room import Conversions, Room
 from kaltura_archiver.errors import EntryFailed
-from kaltura_archiver.flavors import Settings
+from kaltura_archiver.flavors import SettingsOfFlavors
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Facts, FlavorAsset, StoredObject
 from kaltura_archiver.placeholders import Placeholder, Placeholders
@@ -23,14 +23,25 @@ MIN_URL_SECONDS, MAX_URL_SECONDS = 60.0, 6 * 3600.0
 
 
 @dataclass
-class Tools:
-    """What the steps of a run work with; shared by all its entries, which are in hand at the same time."""
+class Sources:
+    """Where the facts about an entry are read."""
 
     kaltura: Kaltura
     store: Store
+    placeholders: Placeholders
+
+    @property
+    def swaps(self) -> bool:
+        """Whether content is replaced by who reads them, who then has to know which tags flavors usually have."""
+        return False
+
+
+@dataclass
+class Tools(Sources):
+    """What the steps of a run work with; shared by all its entries, which are in hand at the same time."""
+
     command: Command
     options: Options
-    placeholders: Placeholders
     poll_seconds: float
     settle_seconds: float
     stop: threading.Event
@@ -41,6 +52,10 @@ class Tools:
     conversions: Conversions
     no_replacement: bool = False  # set once Kaltura says that this account cannot replace content
     said: set[str] = field(default_factory=set)  # what is said once per run
+
+    @property
+    def swaps(self) -> bool:
+        return self.command.swaps
 
 
 @dataclass
@@ -57,7 +72,7 @@ class InHand:
     converting: bool = False  # one of those that Kaltura may convert at a time
     hides: bool = False  # it is the placeholder that takes the original's place
     begun: bool = False  # content of the entry may have changed: there is no way back
-    settings: Settings | None = None  # of its flavors, kept to be set again
+    settings: SettingsOfFlavors | None = None  # of its flavors, kept to be set again
     settings_tag: str = ""  # of the stored copy, as we have set it
     own_tags: set[str] = field(default_factory=set)
     tags_seen: frozenset[str] = frozenset()  # of the entry, when its swap was done

@@ -8,6 +8,7 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.options import F
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.config import LdapSettings
 
 # Option, its field of LdapSettings, help.
@@ -23,7 +24,8 @@ _LDAP = (
 
 def _ldap_options(function: F) -> F:
     for option, name, metavar, text in reversed(_LDAP):
-        function = click.option(option, name, metavar=metavar, help=text)(function)
+        kind = PATH if metavar == "FILE" else click.STRING
+        function = click.option(option, name, type=kind, metavar=metavar, help=text)(function)
     return function
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
@@ -45,7 +44,6 @@ class Commands(MutableMapping[str, click.Command]):
             self._loaded[name] = next(
                 found for found in vars(module).values() if isinstance(found, click.Command) and found.name == name
             )
-            as_paths(self._loaded[name])
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:
@@ -64,21 +62,10 @@ class Commands(MutableMapping[str, click.Command]):
         return name in COMMANDS
 
 
-def as_paths(command: click.Command) -> None:
-    """Of what a command calls a file or a folder, shells complete the names."""
-    for param in command.params:
-        if param.type is click.STRING and re.fullmatch(r"\[?(FILE|DIR|DUMP|PLAN)\]?", param.metavar or ""):
-            param.type = click.Path(readable=False)
-
-
 class Archiver(OnceEach, click.Group):
     """A group whose commands and options may be written with - or _, and whose errors are one line each."""
 
     command_class = OnceEach
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        as_paths(cmd)
-        super().add_command(cmd, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Those of the table need not be imported for it."""

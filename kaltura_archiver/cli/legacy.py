@@ -25,7 +25,7 @@ HEALTH_TITLES = (*OLD_HEALTH_COLUMNS[:-1], "---")
 # What it did not copy, in Kaltura's KB.
 SIZE_LIMIT_KB = 10_000_000
 
-Row = dict[str, Cell]
+OldRow = dict[str, Cell]
 
 
 def _right(value: object, width: int) -> str:
@@ -36,13 +36,13 @@ def _date(unix_seconds: int | None) -> str:
     return _right(iso_date(unix_seconds) or None, 10)
 
 
-def _common(entry: Entry) -> Row:
+def _common(entry: Entry) -> OldRow:
     """The cells of an entry that `list` and `health` have in common: a tag's name, or blanks of its length."""
     tags = {tag: tag if tag in entry.tags_text else " " * len(tag) for tag in (ARCHIVED_TAG, REPLACED_TAG)}
     return {"entry_id": entry.id, "created_date": _date(entry.created_at), **tags}
 
 
-def list_row(entry: Entry) -> Row:
+def list_row(entry: Entry) -> OldRow:
     """A row of `list --mode video`."""
     status = EntryStatus(entry.status).name if entry.status_known else None
     return _common(entry) | {
@@ -56,7 +56,7 @@ def list_row(entry: Entry) -> Row:
     }
 
 
-def flavor_row(flavor: FlavorAsset) -> Row:
+def flavor_row(flavor: FlavorAsset) -> OldRow:
     """A row of `list --mode flavor`; that tool knew no `created_date` of a flavor."""
     return {
         "entry_id": flavor.entry_id,
@@ -69,7 +69,7 @@ def flavor_row(flavor: FlavorAsset) -> Row:
     }
 
 
-def health_row(facts: Facts, bucket: str) -> Row:
+def health_row(facts: Facts, bucket: str) -> OldRow:
     """A row of `health`: its own judgement, by tags and sizes alone."""
     original, stored = facts.original, facts.stored
     size_kb = original.size_kb if original else None

@@ -12,10 +12,11 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.query import make_query
-from kaltura_archiver.cli.types import MAX_PAGE_SIZE, STORAGE_CLASSES, Days, Duration, Years, _page_size
+from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, _page_size
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
 from kaltura_archiver.output.tables import FORMATS
+from kaltura_archiver.steps import OPTIONS, Command
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _SELECTION = (
     click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
-    click.option("--idfile", "-I", metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."),
+    click.option(
+        "--idfile", "-I", type=PATH, metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."
+    ),
     click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
     click.option("--category", "-c", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
@@ -74,16 +77,16 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _name(option: Callable[[F], F]) -> str:
+    """The name of the parameter that an option fills."""
+    return str(option(cast(F, lambda: None)).__click_params__[0].name)  # type: ignore[attr-defined]
+
+
 def selection_options(function: F) -> F:
     """The criteria that select entries, gathered into one `query`."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        names = (
-            "ids", "idfile", "tags", "without_tags", "category", "without_categories", "plays", "never_played",
-            "statuses", "media_type", "created_within", "created_before", "played_within", "unplayed_for",
-            "first_page", "page_size", "max_entries", "shard",
-        )  # fmt: skip
-        criteria = {name: kwargs.pop(name) for name in names}
+        criteria = {name: kwargs.pop(name) for name in map(_name, _SELECTION)}
         return function(*args, query=make_query(time.time(), **criteria), **kwargs)
 
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
@@ -147,7 +150,7 @@ def _map(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
 
 
 placeholder_map_option = click.option(
-    "--placeholder-map", metavar="FILE", expose_value=False, callback=_map,
+    "--placeholder-map", type=PATH, metavar="FILE", expose_value=False, callback=_map,
     help="Other placeholders by category or language [PLACEHOLDER_MAP].",
 )  # fmt: skip
 
@@ -193,7 +196,7 @@ cluster_options = _options(
         help="Share the work among processes or machines: local:N, fargate:N, or the address of a scheduler.",
     ),
     click.option(
-        "--cluster-tls", metavar="DIR",
+        "--cluster-tls", type=PATH, metavar="DIR",
         help="Folder of the certificates of a scheduler's fleet [CLUSTER_TLS].",
     ),
     click.option(
@@ -226,7 +229,7 @@ def acting_options(old_flag: str) -> Callable[[F], F]:
     )  # fmt: skip
 
 
-_SWAP = (
+_OF_COMMANDS = (
     click.option(
         "--timeout", "timeout_seconds", type=Duration(), default="2h", show_default=True, metavar="TIME",
         help="Longest wait for one conversion.",
@@ -240,8 +243,6 @@ _SWAP = (
         "--allow-in-place", is_flag=True,
         help="Where the account cannot replace content: delete it and add the new, leaving a gap.",
     ),
-)  # fmt: skip
-_THAW = (
     click.option(
         "--tier", type=click.Choice(["bulk", "standard", "expedited"]), default="bulk", show_default=True,
         help="How fast, and how dear, Glacier thaws.",
@@ -254,17 +255,20 @@ _THAW = (
         "--via", type=click.Choice(["upload", "url"]), default="upload", show_default=True,
         help="upload: through us, verified by SHA-256; url: Kaltura fetches it from S3, verified by size.",
     ),
-)  # fmt: skip
-min_age_option = click.option(
-    "--min-age-years", type=Years(), metavar="Y",
-    help="Leave entries alone that were created less than Y years ago [3; with --created-before or --unplayed-for: "
-    "what these say].",
-)  # fmt: skip
-noticed_option = click.option(
-    "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
-    help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
-)  # fmt: skip
-_COPY = (
+    click.option(
+        "--new-picture", is_flag=True,
+        help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
+    ),
+    click.option("--request", is_flag=True, help="Ask frozen copies to thaw."),
+    click.option(
+        "--min-age-years", type=Years(), metavar="Y",
+        help="Leave entries alone that were created less than Y years ago [3; with --created-before or "
+        "--unplayed-for: what these say].",
+    ),
+    click.option(
+        "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
+        help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
+    ),
     click.option(
         "--storage-class", type=click.Choice(STORAGE_CLASSES, case_sensitive=False), default="STANDARD",
         show_default=True, metavar="CLASS", help=f"Storage class of new objects: {', '.join(STORAGE_CLASSES)}.",
@@ -274,6 +278,18 @@ _COPY = (
         help="Take an old object for the original where only the sizes can be compared.",
     ),
 )  # fmt: skip
+
+
+def options_named(*names: str) -> Callable[[F], F]:
+    """Options of the commands that act, by the fields of Options that they fill."""
+    by_name = {_name(option): option for option in _OF_COMMANDS}
+    return _options(*(by_name[name] for name in names))
+
+
+def options_of(command: Command) -> Callable[[F], F]:
+    return options_named(*OPTIONS[command])
+
+
 keep_options = _options(
     click.option(
         "--keep-tag", "keep_tags", multiple=True, metavar="TAG",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from kaltura_archiver.cli.command_line import OnceEach, SelectingCommand
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.tables import FORMATS, Rows, readable_bytes
@@ -25,13 +26,15 @@ _NUMBERS = ("bytes", "plays", "entries")
 
 
 @click.command("show", cls=OnceEach)
-@click.argument("file", metavar="PLAN", type=click.Path(readable=False))
-@click.option("--enriched", metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
+@click.argument("file", metavar="PLAN", type=PATH)
+@click.option("--enriched", type=PATH, metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
 @click.option(
     "--format", "style", default="table", show_default=True, type=click.Choice([*FORMATS, "html"]),
     help="table has sums, too; html is a page in which a reviewer unticks entries.",
 )  # fmt: skip
-@click.option("--output", "-o", default="-", metavar="FILE", help="File to write, readable by you alone [stdout].")
+@click.option(
+    "--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write, readable by you alone [stdout].",
+)  # fmt: skip
 def show(file: str, enriched: str | None, style: str, output: str) -> None:
     """Show a plan to who reviews it: its entries, and sums by owner and, with --enriched, by unit.
 

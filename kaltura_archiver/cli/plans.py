@@ -5,23 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.cli.app import App
-from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
     from kaltura_archiver.placeholders import Placeholders
-
-
-def _placeholders(app: App, command: Command) -> Placeholders:
-    from kaltura_archiver.placeholders import Placeholders
-
-    files = app.settings.placeholders()
-    if command is Command.REPLACE:
-        for path in files.all():
-            check_placeholder(path)
-    elif command is Command.S3COPY:
-        files.known()
-    return Placeholders(files)
 
 
 def _account(app: App, command: Command, placeholders: Placeholders) -> dict[str, str]:

@@ -15,6 +15,7 @@ from kaltura_archiver.cli.command_line import dashed
 from kaltura_archiver.cli.group import Archiver, Commands
 from kaltura_archiver.cli.old_names import is_program
 from kaltura_archiver.cli.streams import _complain, _occupy_closed_streams
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.output.logs import set_up_logging
 from kaltura_archiver.redact import hide
@@ -28,7 +29,7 @@ from kaltura_archiver.redact import hide
 @click.version_option(__version__, prog_name="kaltura-archiver")
 @click.option(
     "--env-file",
-    type=click.Path(readable=False),
+    type=PATH,
     metavar="FILE",
     help="Read settings from FILE instead of .env in this directory.",
 )

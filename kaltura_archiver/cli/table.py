@@ -24,9 +24,7 @@ COMMANDS = {
         "Set up a fleet by hand, for --cluster tls://HOST:PORT: certificates, one scheduler, and workers on "
         "any machines."
     ),
-    "completion": (
-        "Have your shell complete commands, options and their values on TAB: print its script, or install it."
-    ),
+    "completion": "Print the script by which your shell completes commands, options and their values on TAB.",
     "enrich": "Append ldap_status (active, inactive, unknown), name and org_unit of each row's owner to a TSV.",
     "ldapsearch": (
         "Run one LDAP filter and print the attributes asked for; without any, the names (dn) of what it finds."

@@ -17,6 +17,8 @@ STORAGE_CLASSES = (
 )  # fmt: skip
 MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
 MAX_PAGE_SIZE = 500  # of a search (kaltura-api 3.4)
+# Shells complete it. What cannot be read is said by those who read it, with what it was wanted for.
+PATH = click.Path(readable=False)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 

@@ -26,7 +26,7 @@ from kaltura_archiver.fleet.certificates import Certificates
 from kaltura_archiver.fleet.dask import _QUIET, PORT, _security, hush
 from kaltura_archiver.fleet.job import Bounds, Job, Share, Where
 from kaltura_archiver.fleet.serve import FargateWorker, _unreachable, _worker_options
-from kaltura_archiver.fleet.worker import STOP_SECONDS, _fit, _go, _stop, _Told, _work
+from kaltura_archiver.fleet.worker import STOP_SECONDS, Finished, _fit, _go, _stop, _work
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import logs_json
 from kaltura_archiver.redact import redact
@@ -278,7 +278,7 @@ class Fleet:
             while True:
                 yield self._news.get_nowait()
 
-    def _told(self, told: _Told) -> Iterator[Result]:
+    def _told(self, told: Finished) -> Iterator[Result]:
         """A worker says how an entry ended."""
         self._traffic[told.worker] = max(told.traffic, self._traffic.get(told.worker, told.traffic), key=astuple)
         if not (future := self._in_hand.pop(told.entry_id, None)):

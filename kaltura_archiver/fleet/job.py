@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kaltura_archiver import __version__
-from kaltura_archiver.config import PlaceholderFiles, Settings
+from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.fleet.dask import PORT
+from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.steps import Command, Options
 from kaltura_archiver.transfer.bandwidth import Timetable
 
@@ -54,18 +54,8 @@ def _place(settings: Settings) -> tuple[tuple[str, str], ...]:
         ("KALTURA_USERID", settings.user_id),
         ("AWS_BUCKET", settings.bucket),
         ("AWS_ENDPOINT_URL", settings.endpoint_url),
-        ("the content of PLACEHOLDER_VIDEO and PLACEHOLDER_MAP", _digest(settings.placeholders())),
+        ("the content of PLACEHOLDER_VIDEO and PLACEHOLDER_MAP", Placeholders.read(settings).fingerprint[:12]),
     )
-
-
-def _digest(files: PlaceholderFiles) -> str:
-    """Of which placeholder an entry gets, and of those videos themselves."""
-    digest = hashlib.sha256()
-    for kind, paths in (("", {"": files.default}), ("category", files.of_categories), ("language", files.of_languages)):
-        for name, path in paths.items():
-            content = path.read_bytes() if path.is_file() else b""
-            digest.update(f"{kind} {name} {hashlib.sha256(content).hexdigest()}\n".encode())
-    return digest.hexdigest()[:12]
 
 
 @dataclass(frozen=True)

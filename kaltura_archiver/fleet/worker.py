@@ -42,7 +42,7 @@ STOP_SECONDS = 15.0
 MAX_RUNS = 8
 
 
-class _Room(Room):
+class _FleetRoom(Room):
     """An entry that waits for a conversion leaves its thread to another entry, and does not come back for one."""
 
     def __init__(self, stop: threading.Event) -> None:
@@ -88,7 +88,7 @@ class _Lines(logging.Handler):
             self._here.lines = None
 
 
-class _Post:
+class _RunInHand:
     """What a worker process keeps of one run: the runner, and its share of what is bounded."""
 
     def __init__(self, job: Job) -> None:
@@ -97,7 +97,7 @@ class _Post:
         self.stop = Stop()
         self._share = -1
         self._calls, self._transfers = Limit(1, self.stop), Limit(1, self.stop)
-        self.room = _Room(self.stop)
+        self.room = _FleetRoom(self.stop)
         today = partial(datetime.now, timezone(job.utc_offset))
         self._bandwidth = Bandwidth(job.timetable, self.stop, today=today)
         app = Services(None, stop=self.stop, calls=self._calls)
@@ -119,17 +119,17 @@ class _Post:
         self._bandwidth.share = share.rate
 
 
-class _Crew:
+class _WorkerProcess:
     """This worker process: a post for each run at work, and how many entries are in hand."""
 
     def __init__(self) -> None:
         self.leaving = False
         self.lines = _Lines()
         self._lock = threading.Lock()
-        self._posts: dict[str, _Post | ArchiverError] = {}
+        self._posts: dict[str, _RunInHand | ArchiverError] = {}
         self._in_hand = 0
 
-    def post(self, job: Job) -> _Post:
+    def post(self, job: Job) -> _RunInHand:
         """Raises what was wrong when it was first asked for."""
         with self._lock:
             if job.run not in self._posts:
@@ -137,7 +137,7 @@ class _Crew:
                     del self._posts[next(iter(self._posts))]
                 logging.getLogger("kaltura_archiver").setLevel(job.log_level)
                 try:
-                    self._posts[job.run] = _Post(job)
+                    self._posts[job.run] = _RunInHand(job)
                 except ArchiverError as error:
                     self._posts[job.run] = error
             found = self._posts[job.run]
@@ -147,7 +147,7 @@ class _Crew:
 
     def stop(self, run: str = "") -> None:
         for name, post in list(self._posts.items()):
-            if isinstance(post, _Post) and run in ("", name):
+            if isinstance(post, _RunInHand) and run in ("", name):
                 post.stop.set()
 
     @contextmanager
@@ -169,7 +169,7 @@ class _Crew:
             await asyncio.sleep(0.05)
 
 
-_crew = _Crew()
+_crew = _WorkerProcess()
 
 
 def dask_setup(worker: Any) -> None:
@@ -215,7 +215,7 @@ async def _go(dask_worker: Any) -> None:
 
 
 @dataclass(frozen=True)
-class _Told:
+class Finished:
     """What a worker says of an entry that it is done with; no `result`: it was not begun.
 
     `lines` were logged about it. `leaving`: the worker is, so that it may have been left before its end.
@@ -248,5 +248,5 @@ def _work(job: Job, share: Share, entry_id: str) -> None:
             result = dataclasses.replace(result, detail=redact(result.detail))
             if result.facts and not job.options.dry_run:  # a dry run's bill is made from them
                 result = dataclasses.replace(result, facts=Facts(result.facts.entry, ()), steps=())
-        told = _Told(entry_id, result, tuple(lines), _crew.leaving, worker.address, post.runner.traffic())
+        told = Finished(entry_id, result, tuple(lines), _crew.leaving, worker.address, post.runner.traffic())
         worker.log_event(job.topic, pickle.dumps(told))

@@ -8,7 +8,8 @@ from typing import Any
 
 import vl_convert
 
-from kaltura_archiver.insight.figures import Cell, Place, Table
+from kaltura_archiver.insight.figures import Place, Table
+from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.redact import one_line
 
 # Pixels; each chart is drawn for the page's column and for a telephone.

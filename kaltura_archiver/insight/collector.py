@@ -7,22 +7,20 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
+from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.insight.figures import (
     _AWAY,
     AGES,
-    DAY_SECONDS,
     DAYS,
     LISTED,
     MONTHS,
     NEVER_VERIFIED,
     TIER,
     WAITS,
-    YEAR_SECONDS,
-    Cell,
     Column,
     Figures,
+    PageRow,
     Place,
-    Row,
     Table,
     Unit,
     _band,
@@ -40,10 +38,12 @@ from kaltura_archiver.insight.figures import (
     video_bytes,
 )
 from kaltura_archiver.insight.history import History, Kind, unix_seconds
-from kaltura_archiver.insight.snapshot import Item
+from kaltura_archiver.insight.snapshot import SnapshotEntry
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.money.prices import Prices
+from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.people.owners import Owner
+from kaltura_archiver.steps import DAY_SECONDS
 
 
 def _by_month_and_class() -> _ByMonthAndClass:
@@ -54,7 +54,13 @@ class Collector:
     """Takes the items of a snapshot one by one and keeps sums of them, and the rows of the page's table."""
 
     def __init__(
-        self, history: History, prices: Prices, *, now: int, rows: int, owner_of: Callable[[Item], Owner] | None
+        self,
+        history: History,
+        prices: Prices,
+        *,
+        now: int,
+        rows: int,
+        owner_of: Callable[[SnapshotEntry], Owner] | None,
     ) -> None:
         """At most `rows` entries are kept for the table: the unhealthy ones, then the largest."""
         self._history = history
@@ -65,7 +71,7 @@ class Collector:
         self._since = self._month - MONTHS + 1
         self._log_month = self._month if history.first_at is None else _month_of(history.first_at)
         self._wanted = rows
-        self._heap: list[tuple[bool, int, int, Row]] = []
+        self._heap: list[tuple[bool, int, int, PageRow]] = []
         self._numbers = itertools.count()
         self._figures = Figures(
             now, prices.currency, log_since=history.first_at, runs=history.runs, has_units=owner_of is not None
@@ -84,9 +90,9 @@ class Collector:
         self._accounts: dict[str, str] = {}
         self._verified: defaultdict[str, _Held] = defaultdict(_Held)
         self._trouble: defaultdict[tuple[int, str, str], _Held] = defaultdict(_Held)
-        self._troubled: list[tuple[int, int, Item, str]] = []
+        self._troubled: list[tuple[int, int, SnapshotEntry, str]] = []
 
-    def add(self, item: Item) -> None:
+    def add(self, item: SnapshotEntry) -> None:
         figures, state, place, size = self._figures, State(item.state), place_of(item), video_bytes(item)
         figures.entries += 1
         figures.healthy += item.healthy
@@ -107,14 +113,14 @@ class Collector:
             self._trouble[severity, item.state, item.hint or item.why].add(size)
             # The least severe one makes room.
             _push(self._troubled, (-severity, -next(self._numbers), item, name), LISTED)
-        row = Row(item, name, unit, place, size, verified)
+        row = PageRow(item, name, unit, place, size, verified)
         _push(self._heap, (not item.healthy, size, -next(self._numbers), row), self._wanted)
 
     def _shown(self, month: int) -> int:
         """The month within what is shown: what is older counts as having been there before."""
         return min(max(month, self._since - 1), self._month)
 
-    def _add_times_away(self, item: Item, state: State) -> None:
+    def _add_times_away(self, item: SnapshotEntry, state: State) -> None:
         figures = self._figures
         stored = item.stored_bytes or 0
         freed_now = state in _AWAY and item.stored_bytes is not None
@@ -141,7 +147,7 @@ class Collector:
                     figures.ripe_replaced += 1
                     figures.ripe_restored += wanted
 
-    def _add_copy(self, item: Item) -> int | None:
+    def _add_copy(self, item: SnapshotEntry) -> int | None:
         """Count the stored copy, if there is one; when it was last verified."""
         if item.stored_bytes is None:
             return None

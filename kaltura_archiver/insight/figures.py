@@ -11,21 +11,19 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from kaltura_archiver.insight.snapshot import Item
+from kaltura_archiver.insight.snapshot import SnapshotEntry
 from kaltura_archiver.model import State
+from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.steps import Options
 
 # How far back months are shown, this one included.
 MONTHS = 36
-DAY_SECONDS = 86400
-YEAR_SECONDS = 365 * DAY_SECONDS
 # Of owners and units so many are named; the others are one row.
 TOP = 50
 # What bringing back is reckoned as: the log does not tell the tier.
 TIER, DAYS = Options.tier, Options.days
 # Unhealthy entries that are listed by name.
 LISTED = 100
-Cell = str | int | float | None
 
 
 class Unit(StrEnum):
@@ -67,11 +65,11 @@ _PLACES = {State.INITIAL: Place.KALTURA, State.ARCHIVED: Place.BOTH, State.PLACE
 _AWAY = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
 
 
-def place_of(item: Item) -> Place:
+def place_of(item: SnapshotEntry) -> Place:
     return _PLACES.get(State(item.state), Place.TROUBLE) if item.healthy else Place.TROUBLE
 
 
-def video_bytes(item: Item) -> int:
+def video_bytes(item: SnapshotEntry) -> int:
     """The size of the entry's video, wherever it is; 0 where it is nowhere."""
     if item.state == State.LOST:
         return 0
@@ -81,10 +79,10 @@ def video_bytes(item: Item) -> int:
 
 
 @dataclass(frozen=True)
-class Row:
+class PageRow:
     """One entry of the page's table."""
 
-    item: Item
+    item: SnapshotEntry
     owner: str
     unit: str
     place: Place
@@ -129,7 +127,7 @@ class Figures:
     verification: Table | None = None
     trouble: Table | None = None
     troubled: Table | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PageRow] = field(default_factory=list)
 
     @property
     def handling_month(self) -> float:

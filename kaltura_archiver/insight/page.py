@@ -28,11 +28,10 @@ from kaltura_archiver.insight.figures import (
     NEVER_VERIFIED,
     TIER,
     TOP,
-    Cell,
     Column,
     Figures,
+    PageRow,
     Place,
-    Row,
     Table,
     Unit,
 )
@@ -55,7 +54,7 @@ from kaltura_archiver.insight.words import (
     money_text,
 )
 from kaltura_archiver.model import iso_date
-from kaltura_archiver.output.tables import csv_cell
+from kaltura_archiver.output.tables import Cell, csv_cell
 from kaltura_archiver.redact import one_line
 
 ASSETS = Path(__file__).with_name("assets")
@@ -168,7 +167,7 @@ def _bars(table: Table, cell: int, text: Any) -> charts.Draw:
 class _Pools:
     """The texts that many rows share, each kept once."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[PageRow]) -> None:
         self.values: dict[str, dict[str, int]] = {}
         self.rows = [
             [

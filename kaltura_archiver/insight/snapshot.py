@@ -9,12 +9,13 @@ from kaltura_archiver.states import Judgement
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SnapshotEntry:
     """One entry of a snapshot. Times are unix seconds, `last_played_at` None for never; sizes are bytes.
 
     `kaltura_bytes` are all READY flavor assets, the original included. `stored_bytes` is None without a stored copy.
     `why` and `hint` say what is wrong and what to do where the entry is not `healthy`. `verified_at` is empty where it
-    was never verified, or where the tags of the copy were not read.
+    was never verified, or where the tags of the copy were not read. `placeholder_bytes` is the size of the placeholder
+    that the entry gets.
     """
 
     entry_id: str
@@ -34,6 +35,7 @@ class Item:
     storage_class: str
     verified_at: str
     owner_id: str = ""
+    placeholder_bytes: int = 0
 
     @property
     def owner(self) -> str:
@@ -41,11 +43,11 @@ class Item:
         return self.owner_id or self.creator_id
 
 
-def item_of(facts: Facts, judgement: Judgement) -> Item:
+def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
     """The record of one entry. Where only Kaltura's rounded KB are known (assets from before 2020), they count."""
     entry, original, stored = facts.entry, facts.original, facts.stored
     sizes = {flavor.id: flavor.size_bytes or (flavor.size_kb or 0) * 1024 for flavor in facts.flavors}
-    return Item(
+    return SnapshotEntry(
         entry_id=entry.id,
         name=entry.name,
         creator_id=entry.creator_id,
@@ -63,4 +65,5 @@ def item_of(facts: Facts, judgement: Judgement) -> Item:
         storage_class=stored.storage_class if stored else "",
         verified_at=stored.verified_at if stored else "",
         owner_id=entry.owner_id,
+        placeholder_bytes=facts.placeholder_bytes or 0,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kaltura_archiver.filters import YEAR_SECONDS
-from kaltura_archiver.insight.snapshot import Item, item_of
+from kaltura_archiver.insight.snapshot import SnapshotEntry, item_of
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import State
 from kaltura_archiver.money.prices import Prices
@@ -18,11 +18,12 @@ from kaltura_archiver.people.owners import entry_of_row
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.states import classify
+from kaltura_archiver.steps import Options
 from kaltura_archiver.store import Store
 from kaltura_archiver.survey import facts_of
 
 THRESHOLDS = (1, 2, 3, 4, 5)
-TIER, DAYS = "bulk", 7  # the defaults of restore
+TIER, DAYS = Options.tier, Options.days
 # What s3copy and replace_video would bring to a placeholder.
 _REPLACEABLE = frozenset({State.INITIAL, State.ARCHIVED, State.UNTAGGED})
 _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
@@ -30,7 +31,7 @@ _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
 
 def items(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int
-) -> Iterator[Item]:
+) -> Iterator[SnapshotEntry]:
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=False,
@@ -103,13 +104,12 @@ class Stats:
     """
 
     def __init__(
-        self, prices: Prices, *, now: float, storage_class: str, placeholder_bytes: int | None = None,
-        unit_of: Callable[[Item], str] | None = None,
+        self, prices: Prices, *, now: float, storage_class: str,
+        unit_of: Callable[[SnapshotEntry], str] | None = None,
     ) -> None:  # fmt: skip
         self._prices = prices
         self._now = now
         self._storage_class = storage_class
-        self._placeholder_bytes = placeholder_bytes or 0
         self._unit_of = unit_of
         self.total = Sums()
         self.by: dict[str, defaultdict[str, Sums]] = {
@@ -120,7 +120,7 @@ class Stats:
         self.thresholds = {years: Sums() for years in THRESHOLDS}
         self._several = Sums()  # what the categories of an entry beyond its first count again
 
-    def add(self, item: Item) -> None:
+    def add(self, item: SnapshotEntry) -> None:
         """Count one entry."""
         freed = max(0, (item.stored_bytes or 0) - item.kaltura_bytes) if item.state in _REPLACED else 0
         s3_cost = 0.0
@@ -152,7 +152,7 @@ class Stats:
         for years, threshold in self.thresholds.items():
             self._add_under(threshold, years * YEAR_SECONDS, item)
 
-    def _add_under(self, sums: Sums, unplayed_seconds: float, item: Item) -> None:
+    def _add_under(self, sums: Sums, unplayed_seconds: float, item: SnapshotEntry) -> None:
         """What replacing whatever was not played for so long would mean for this entry."""
         prices = self._prices
         if item.stored_bytes is None:
@@ -163,7 +163,7 @@ class Stats:
             sums.entries += 1
             sums.kaltura_bytes += item.kaltura_bytes
             sums.stored_bytes += item.stored_bytes or 0
-            sums.freed_bytes += max(0, item.kaltura_bytes - self._placeholder_bytes)
+            sums.freed_bytes += max(0, item.kaltura_bytes - item.placeholder_bytes)
             sums.s3_cost += prices.s3_month(storage_class, size)
             if item.stored_bytes is None:
                 sums.upload_cost += prices.put(storage_class, size)
@@ -175,7 +175,7 @@ class Stats:
             once = prices.retrieval(storage_class, TIER, size, days=DAYS) + prices.transfer_out(size)
             sums.restores_cost += chance / 12 * once
 
-    def _replaceable(self, item: Item, until: float) -> bool:
+    def _replaceable(self, item: SnapshotEntry, until: float) -> bool:
         sound = item.healthy or item.state == State.UNTAGGED
         played = item.last_played_at or 0
         return (
@@ -197,7 +197,7 @@ class Stats:
             yield sums.cells("threshold", str(years), self._prices)
 
 
-def chance_of_restore(item: Item, now: float, unplayed_seconds: float) -> float | None:
+def chance_of_restore(item: SnapshotEntry, now: float, unplayed_seconds: float) -> float | None:
     """How likely the entry, with originals replaced after so long without a play, had been replaced a year ago and
     restored since; None if it certainly had not.
 
@@ -219,7 +219,7 @@ def _year(unix_seconds: int | None) -> str:
 # Owners' units
 
 
-def units_of(path: str) -> Callable[[Item], str]:
+def units_of(path: str) -> Callable[[SnapshotEntry], str]:
     """What tells an entry's unit, from a TSV of `enrich`: by its column owner_id, else creator_id, else entry_id.
 
     An owner without a unit is counted by the owner's standing, in brackets. Raises InputError.

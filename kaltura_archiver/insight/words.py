@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kaltura_archiver.insight import charts
-from kaltura_archiver.insight.figures import Cell, Figures, Place, Table
+from kaltura_archiver.insight.figures import Figures, Place, Table
 from kaltura_archiver.model import iso_date
-from kaltura_archiver.output.tables import readable_bytes
+from kaltura_archiver.output.tables import Cell, readable_bytes
 from kaltura_archiver.redact import one_line
 
 _PROSE = frozenset({"what to do", "what is wrong"})

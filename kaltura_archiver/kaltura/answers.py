@@ -252,7 +252,7 @@ _objects = _xpath("objects/*/object")
 
 
 @dataclass(frozen=True)
-class _Found:
+class SearchPage:
     """What a search found: (id, created at) of each entry on this page, how many match, and the XML of it all."""
 
     outlines: list[tuple[str, int]]
@@ -260,7 +260,7 @@ class _Found:
     xml: Any
 
     @classmethod
-    def of(cls, answer: Any) -> _Found:
+    def of(cls, answer: Any) -> SearchPage:
         """KalturaError if a result has no object. What else it lacks is seen when it is used: a time that is not known
         is 0 here, and an entry without id is left out."""
         results, total = _listed(answer, _ENTRIES)
@@ -289,7 +289,7 @@ class _Found:
 class Page:
     """Entries that the index found, still as XML: whoever uses them builds them, while the next page is fetched."""
 
-    found: _Found
+    found: SearchPage
     ids: Collection[str]
     partner_id: str = ""  # whose entries they have to be
     odd: list[str] = field(default_factory=list)  # what is wrong with those that were left out, once all are built

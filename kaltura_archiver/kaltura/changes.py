@@ -23,7 +23,6 @@ from kaltura_archiver.kaltura.answers import Look, _entry, _int, _text
 from kaltura_archiver.kaltura.errors import _mixed_up
 from kaltura_archiver.kaltura.files import Files
 from kaltura_archiver.kaltura.questions import _ENUMS, _FIELDS, _list_tokens, _resource
-from kaltura_archiver.kaltura.session import MAX_TRIES
 from kaltura_archiver.kaltura.wire import _File
 from kaltura_archiver.model import Entry, FlavorAsset, normalised_tags, same_id, split_tags, tags_with
 from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked, exactly
@@ -31,6 +30,7 @@ from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOKEN_FULL = 2
+CHANGE_TRIES = 3  # of what does no harm if it is made twice
 # The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
 # character set counts up to three bytes for one.
 MAX_TAGS_BYTES = 65_535
@@ -73,7 +73,7 @@ class Kaltura(Files):
         """
         before: Entry | None = None
         sent = ""
-        for attempt in range(3):
+        for last in self._attempts(CHANGE_TRIES):
             entry, flavors, *_ = self.look(entry_id, entry_last=True) if check else Look(self.entry(entry_id), ())
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
@@ -86,12 +86,10 @@ class Kaltura(Files):
                 return entry
             _require_room(entry_id, sent)
             try:
-                update = partial(self._update, entry.id, sent)
-                entry = self._call(f"set the tags of {entry_id}", update, writes=True)
+                entry = self._update(f"set the tags of {entry_id}", entry.id, sent)
             except KalturaError as error:
-                if not error.retryable or attempt == 2:
+                if not error.retryable or last:
                     raise
-                self._pause(0.5)
                 continue  # the answer was lost: the next fresh read tells
             if len(sent.encode()) > LONG_TAGS_BYTES:
                 now = self.entry(entry_id)
@@ -114,17 +112,20 @@ class Kaltura(Files):
         if whole == held or not whole.startswith(held) or len(sent.encode()) <= LONG_TAGS_BYTES:
             return
         log.warning("Kaltura dropped tags of %s, which are put back: %s", before.id, whole[len(held) :])
-        back = partial(self._update, before.id, before.tags_text)
-        self._call(f"put back the tags of {before.id}", back, writes=True)
+        self._update(f"put back the tags of {before.id}", before.id, before.tags_text)
         raise EntryFailed(
             f"Kaltura kept only {len(now.tags_text.encode())} of {len(whole.encode())} bytes of the tags of "
             f"{before.id}: they were put back as they had been; remove some of them and run the command again"
         )
 
-    def _update(self, entry_id: str, tags: str, client: Any) -> Entry:
+    def _update(self, what: str, entry_id: str, tags: str) -> Entry:
         change = KalturaMediaEntry()
         change.tags = tags
-        return self._as_asked(_entry(client.media.update(entry_id, change)), entry_id)
+
+        def update(client: Any) -> Entry:
+            return self._as_asked(_entry(client.media.update(entry_id, change)), entry_id)
+
+        return self._call(what, update, writes=True)
 
     def new_token(self, file_name: str, size_bytes: int) -> str:
         token = KalturaUploadToken()
@@ -227,12 +228,12 @@ class Kaltura(Files):
         def send(client: Any) -> None:
             client.uploadToken.upload(token_id, _File(file_name, chunk), resume, final, offset if resume else -1)
 
-        for attempt in range(1, MAX_TRIES + 1):
+        for last in self._attempts():
             try:
                 self._call(f"upload to token {token_id}", send, writes=True)
                 return
             except KalturaError as error:
-                if attempt == MAX_TRIES:
+                if last:
                     raise
                 status, uploaded = self._token_state(token_id)
                 arrived = (
@@ -244,7 +245,6 @@ class Kaltura(Files):
                     raise
                 if status not in (0, 1):
                     raise
-                self._pause(0.25 * 2**attempt)
 
     def update_content(self, entry_id: str, resource: str) -> Entry:
         """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
@@ -310,11 +310,11 @@ class Kaltura(Files):
         self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
 
     def _again(self, what: str, call: Callable[[Any], T]) -> T:
-        """Make a call that changes something and does no harm if it is made twice, up to three times."""
-        for _ in range(2):
+        """Make a call that changes something and does no harm if it is made twice, up to CHANGE_TRIES times."""
+        for last in self._attempts(CHANGE_TRIES):
             try:
                 return self._call(what, call, writes=True)
             except KalturaError as error:
-                if not error.retryable:
+                if not error.retryable or last:
                     raise
-        return self._call(what, call, writes=True)
+        raise AssertionError("unreachable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import random
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -18,16 +17,16 @@ import requests
 import urllib3
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped
+from kaltura_archiver.identity import sizes_agree
 from kaltura_archiver.kaltura.answers import _THUMBS, _entry, _listed, _picture_version, _text, _thumb
 from kaltura_archiver.kaltura.errors import _ACCESS_CONTROL, FORBIDDEN, _forbidden, _mixed_up, _translate
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, _ask_entry, _ask_thumbs, _together
 from kaltura_archiver.kaltura.searching import Searching
 from kaltura_archiver.kaltura.session import MAX_TRIES
-from kaltura_archiver.kaltura.wire import CONNECT_SECONDS, READ_SECONDS, _Session
+from kaltura_archiver.kaltura.wire import CONNECT_SECONDS, READ_SECONDS, HttpSession
 from kaltura_archiver.model import FlavorAsset, same_id
 from kaltura_archiver.pictures import Picture
 from kaltura_archiver.redact import redact
-from kaltura_archiver.states import sizes_agree
 from kaltura_archiver.transfer.direct import Host
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, Landing, Piece
 
@@ -109,7 +108,7 @@ class Files(Searching):
         """This thread's connections to file hosts, kept alive; they are told no cookies back."""
         session: requests.Session | None = getattr(self._local, "files", None)
         if session is None:
-            session = self._local.files = _Session()
+            session = self._local.files = HttpSession()
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
@@ -137,9 +136,7 @@ class Files(Searching):
     def _open(self, flavor: FlavorAsset, offset: int, size: int | None) -> tuple[Any, int]:
         what = f"download flavor {flavor.id} of {flavor.entry_id}"
         failure: KalturaError | None = None
-        for attempt in range(1, MAX_TRIES + 1):
-            if attempt > 1:
-                self._pause(min(0.25 * 2**attempt, 15) * (0.5 + random.random()))  # noqa: S311 - jitter
+        for attempt, _ in enumerate(self._attempts(first_seconds=1), 1):
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
             try:
                 url = _text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))

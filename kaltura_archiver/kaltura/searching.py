@@ -12,7 +12,7 @@ from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaEntryFilt
 
 from kaltura_archiver.errors import KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
-from kaltura_archiver.kaltura.answers import _ENTRIES, Page, _Found, _listed
+from kaltura_archiver.kaltura.answers import _ENTRIES, Page, SearchPage, _listed
 from kaltura_archiver.kaltura.library import Library
 from kaltura_archiver.kaltura.questions import _ANY_MODERATION, _THERE, MAX_PAGE, SEARCH_WINDOW, _ask_search, _together
 
@@ -25,28 +25,28 @@ SEARCH_SECONDS = 9.0
 class Searching(Library):
     """Lists and counts what matches a query."""
 
-    def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> _Found:
+    def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> SearchPage:
         """What a search finds. That it finds nothing is believed only beside one that finds something."""
 
-        def search(client: Any) -> _Found:
+        def search(client: Any) -> SearchPage:
             _ask_search(params, page_size, page, client)
-            return _Found.of(client.doQueue())
+            return SearchPage.of(client.doQueue())
 
         found = self._call("search", search)
         return found if found.total else self._nothing(params, page_size, page)
 
-    def _nothing(self, params: Mapping[str, Any], page_size: int, page: int) -> _Found:
+    def _nothing(self, params: Mapping[str, Any], page_size: int, page: int) -> SearchPage:
         """The same search, in one request with one for anything at all.
 
         A search out of reach, or too slow, answers as one that finds nothing (real-kaltura E231). Raises KalturaError.
         """
 
-        def read(client: Any) -> tuple[_Found, int, float]:
+        def read(client: Any) -> tuple[SearchPage, int, float]:
             began = time.monotonic()
             first, second = _together(
                 client, [partial(_ask_search, params, page_size, page), partial(_ask_search, anything(), 0, 1)]
             )
-            return _Found.of(first), _listed(second, _ENTRIES)[1], time.monotonic() - began
+            return SearchPage.of(first), _listed(second, _ENTRIES)[1], time.monotonic() - began
 
         found, there, seconds = self._call("search", read)
         if not found.total and seconds >= SEARCH_SECONDS:

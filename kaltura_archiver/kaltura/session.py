@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -216,12 +216,13 @@ class Session:
 
     def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
-        tries = refusals = 0
+        tries, refusals, again = self._attempts(), 0, False
+        next(tries)
         until = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 with self._calls:
-                    called_at = self.pace.wait(again=tries + refusals > 0)
+                    called_at = self.pace.wait(again=again)
                     answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
@@ -231,19 +232,27 @@ class Session:
             else:
                 self.pace.passed()
                 return answer
+            again = True
             if failure.code == RATE_LIMIT and refusals < MAX_REFUSALS:
                 # It is about all our threads together.
                 refusals += 1
                 self.pace.refused(called_at)
                 log.debug("%s; all calls pause", failure)
                 continue
-            tries += 1
-            again = failure.code in NOT_ACTED if writes else failure.retryable
-            if not again or tries == MAX_TRIES or failure.code == RATE_LIMIT or time.monotonic() >= until:
+            safe = failure.code in NOT_ACTED if writes else failure.retryable
+            over = failure.code == RATE_LIMIT or time.monotonic() >= until
+            if not safe or over or next(tries, None) is None:
                 raise failure
-            pause = min(0.25 * 2**tries, 15) * (0.5 + random.random())  # noqa: S311 - jitter
-            log.debug("%s; trying again in %.1f s", failure, pause)
-            self._pause(pause)
+            log.debug("%s; trying again", failure)
+
+    def _attempts(self, most: int | None = None, *, first_seconds: float = 0.5) -> Iterator[bool]:
+        """MAX_TRIES attempts, or `most`, with a growing pause before each but the first: True for the last of them."""
+        most = most or MAX_TRIES
+        for number in range(1, most + 1):
+            if number > 1:
+                pause = min(first_seconds * 2 ** (number - 2), 15)
+                self._pause(pause * (0.5 + random.random()))  # noqa: S311 - jitter
+            yield number == most
 
     def _pause(self, seconds: float) -> bool:
         if seconds > 0 and self._stop.wait(seconds):

@@ -26,7 +26,7 @@ PIECE_BYTES = 2**18
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
 
 
-class _Session(requests.Session):
+class HttpSession(requests.Session):
     """Heeds the environment (proxies, certificates), but gives nobody a password out of ~/.netrc."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class _Client(KalturaClient):  # type: ignore[misc]
     """
 
     def __init__(self, configuration: Any) -> None:
-        self._http = _Session()
+        self._http = HttpSession()
         super().__init__(configuration)
         self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
 

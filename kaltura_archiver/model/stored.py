@@ -54,80 +54,10 @@ def _in_a_tag(etag: str) -> str:
     return re.sub(r"[^A-Za-z0-9+\-=._:/@]", "_", etag)[:128]
 
 
-@dataclass(frozen=True)
-class StoredObject:
-    """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
+class Recorded:
+    """What this tool has recorded in the tags of an object; empty or None where nothing is."""
 
-    `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
-    The checksums are those of the whole object that S3 shows, empty where it shows none. `md5_etag`: whether the
-    service is known to make the ETag of this object from MD5s.
-
-    Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
-    """
-
-    key: str
-    size_bytes: int
-    etag: str = ""
-    storage_class: str = "STANDARD"
-    availability: Availability = Availability.READABLE
-    thawed_until: str = ""
-    archive_tier: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    encryption: str = ""
-    crc64nvme: str = ""
-    crc32: str = ""
-    md5_etag: bool = False
-    last_modified: datetime | None = None
-    complete: bool = True
-    marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
-    marked_differing: frozenset[str] = frozenset()
-
-    @property
-    def thaw_ends_at(self) -> float | None:
-        """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
-        with suppress(ValueError):
-            return parsedate_to_datetime(self.thawed_until).timestamp() if self.thawed_until else None
-        return None
-
-    @property
-    def frozen_in(self) -> str:
-        """The class, or the archive tier, out of which it has to be restored."""
-        return f"{self.storage_class} ({self.archive_tier})" if self.archive_tier else self.storage_class
-
-    @property
-    def has_expedited(self) -> bool:
-        return ARCHIVE_TIERS.get(self.archive_tier, self.storage_class) != "DEEP_ARCHIVE"
-
-    @property
-    def proof(self) -> Proof | None:
-        """The evidence that was recorded; whether it is still about this object says `proven`."""
-        return Proof.read(self.tags.get("proof", ""))
-
-    @property
-    def proven(self) -> bool:
-        """Whether S3 was shown to have the bytes of `sha256`, by an object that is still the same."""
-        proof = self.proof
-        if proof is None or not self.sha256:
-            return False
-        if self.crc64nvme:
-            return self.crc64nvme == proof.crc64nvme
-        return _in_a_tag(self.etag) == proof.etag
-
-    @property
-    def overwritten(self) -> str:
-        """Why this is known to be other content than was proven, whatever the tags say; empty if it is not."""
-        proof = self.proof
-        if proof and self.crc64nvme and self.crc64nvme != proof.crc64nvme:
-            return f"the object was overwritten: its CRC64NVME is {self.crc64nvme}, and was {proof.crc64nvme}"
-        return ""
-
-    @property
-    def spoiled(self) -> str:
-        """Why nothing may rest on this copy, in words; empty if nothing is known against it."""
-        if self.damaged_at:
-            return f"verify found the stored copy damaged at {self.damaged_at}"
-        return self.overwritten
+    tags: Mapping[str, str]
 
     @property
     def sha256(self) -> str:
@@ -139,27 +69,14 @@ class StoredObject:
         return self.tags.get("flavor", "")
 
     @property
+    def proof(self) -> Proof | None:
+        """The evidence that was recorded; whether it is still about this object says `proven`."""
+        return Proof.read(self.tags.get("proof", ""))
+
+    @property
     def verified_at(self) -> str:
         """When `verify` last read the object and found it whole (ISO 8601), or empty."""
         return self.tags.get("verified-at", "")
-
-    @property
-    def damaged_at(self) -> str:
-        """When `verify` found the object damaged, and not whole since; or empty."""
-        return self.marked_damaged_at or self.tags.get("damaged-at", "")
-
-    def undecided_for(self, original: FlavorAsset) -> bool:
-        """Whether this original was read once, and S3 shows nothing of the copy, still frozen, to compare it with."""
-        return self.availability is not Availability.READABLE and self.tags.get("undecided") == original.content_id
-
-    def differs_from(self, original: FlavorAsset) -> bool:
-        """Whether this original was read once, and found not to be what is stored."""
-        return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
-
-    @property
-    def crowded(self) -> bool:
-        """Whether others have set so many tags that there is no room for those that a swap needs."""
-        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS
 
     @property
     def thaw_asked(self) -> tuple[str, int | None]:
@@ -206,3 +123,92 @@ class StoredObject:
     def picture(self) -> str:
         """That the entry's picture has yet to be looked after, as `kaltura_archiver.pictures` writes it; or empty."""
         return self.tags.get("picture", "")
+
+
+@dataclass(frozen=True)
+class StoredObject(Recorded):
+    """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
+
+    `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
+    The checksums are those of the whole object that S3 shows, empty where it shows none. `md5_etag`: whether the
+    service is known to make the ETag of this object from MD5s.
+
+    Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str = ""
+    storage_class: str = "STANDARD"
+    availability: Availability = Availability.READABLE
+    thawed_until: str = ""
+    archive_tier: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    encryption: str = ""
+    crc64nvme: str = ""
+    crc32: str = ""
+    md5_etag: bool = False
+    last_modified: datetime | None = None
+    complete: bool = True
+    marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
+    marked_differing: frozenset[str] = frozenset()
+
+    @property
+    def thaw_ends_at(self) -> float | None:
+        """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
+        with suppress(ValueError):
+            return parsedate_to_datetime(self.thawed_until).timestamp() if self.thawed_until else None
+        return None
+
+    @property
+    def frozen_in(self) -> str:
+        """The class, or the archive tier, out of which it has to be restored."""
+        return f"{self.storage_class} ({self.archive_tier})" if self.archive_tier else self.storage_class
+
+    @property
+    def has_expedited(self) -> bool:
+        return ARCHIVE_TIERS.get(self.archive_tier, self.storage_class) != "DEEP_ARCHIVE"
+
+    @property
+    def proven(self) -> bool:
+        """Whether S3 was shown to have the bytes of `sha256`, by an object that is still the same."""
+        proof = self.proof
+        if proof is None or not self.sha256:
+            return False
+        if self.crc64nvme:
+            return self.crc64nvme == proof.crc64nvme
+        return _in_a_tag(self.etag) == proof.etag
+
+    @property
+    def overwritten(self) -> str:
+        """Why this is known to be other content than was proven, whatever the tags say; empty if it is not."""
+        proof = self.proof
+        if proof and self.crc64nvme and self.crc64nvme != proof.crc64nvme:
+            return f"the object was overwritten: its CRC64NVME is {self.crc64nvme}, and was {proof.crc64nvme}"
+        return ""
+
+    @property
+    def spoiled(self) -> str:
+        """Why nothing may rest on this copy, in words; empty if nothing is known against it."""
+        if self.damaged_at:
+            return f"verify found the stored copy damaged at {self.damaged_at}"
+        return self.overwritten
+
+    @property
+    def damaged_at(self) -> str:
+        """When `verify` found the object damaged, and not whole since; or empty."""
+        return self.marked_damaged_at or self.tags.get("damaged-at", "")
+
+    def undecided_for(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and S3 shows nothing of the copy, still frozen, to compare it with."""
+        return self.availability is not Availability.READABLE and self.tags.get("undecided") == original.content_id
+
+    def differs_from(self, original: FlavorAsset) -> bool:
+        """Whether this original was read once, and found not to be what is stored."""
+        return original.content_id in self.marked_differing or self.tags.get("differs") == original.content_id
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others have set so many tags that there is no room for those that a swap needs."""
+        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS

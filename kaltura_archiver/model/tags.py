@@ -61,7 +61,7 @@ def notice_tag(day: date, owner: str, until: date | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class _Told:
+class NoticeTag:
     """What the tag of a notice tells. Those of earlier versions name no day `until`, or not even who was told."""
 
     on: date
@@ -69,11 +69,11 @@ class _Told:
     until: date | None
 
 
-def _told(tag: str) -> _Told | None:
+def _told(tag: str) -> NoticeTag | None:
     """What this whole tag, in lower case, tells of a notice; None for any other tag."""
     day = r"(\d{4}-\d\d-\d\d)"
     found = re.fullmatch(rf"{NOTICE_PREFIX}{day}(?:_([0-9a-f]{{8}}))?(?:_until_{day})?", tag, re.ASCII)
     with suppress(ValueError):
         until = date.fromisoformat(found[3]) if found and found[3] else None
-        return _Told(date.fromisoformat(found[1]), found[2] or "", until) if found else None
+        return NoticeTag(date.fromisoformat(found[1]), found[2] or "", until) if found else None
     return None

@@ -22,7 +22,7 @@ class Sink(Protocol):
     def write(self, data: bytes | memoryview, /) -> int: ...
 
 
-class _Part:
+class _GuardedFile:
     """A file that is being written; what goes wrong with it is told in the name of the file that it is to become."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
@@ -84,7 +84,7 @@ def written(path: Path, *, mode: int = PRIVATE, replace: bool = True) -> Iterato
     try:
         file = os.fdopen(handle, "wb")
         try:
-            part = _Part(file, path)
+            part = _GuardedFile(file, path)
             yield part
             part.close(mode)
         finally:
@@ -122,19 +122,6 @@ def write(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = Tr
     """Make this the content of the file. Raises OutputError."""
     with written(path, mode=mode, replace=replace) as file:
         file.write(content)
-
-
-def append(path: Path, text: bytes) -> None:
-    """Add to a file of the user's own, which keeps its mode; where it is a link, to what it leads to: such files are
-    often kept elsewhere. Raises OutputError."""
-    real = Path(os.path.realpath(path))
-    try:
-        before, mode = real.read_bytes(), stat.S_IMODE(real.stat().st_mode)
-    except FileNotFoundError:
-        before, mode = b"", 0o644
-    except OSError as error:
-        raise failure(path, error) from error
-    write(real, before + text, mode=mode)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def progress(
     if not _looked_at(streamed=streamed):
         yield iter(items)
         return
-    counted = _Counted(items)
+    counted = _CountedItems(items)
     with _drawn(_Bar(what, lambda: counted.number, expected, "{:,}".format, moved, told)):
         yield counted
 
@@ -75,7 +75,7 @@ def _looked_at(*, streamed: bool) -> bool:
     return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
 
-class _Counted(Iterator[T]):
+class _CountedItems(Iterator[T]):
     """The same items, and their number until now."""
 
     def __init__(self, items: Iterable[T]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kaltura_archiver.identity import sizes_agree
 from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, State, iso_date
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.redact import redact
-from kaltura_archiver.states import Judgement, sizes_agree
+from kaltura_archiver.states import Judgement
 
 if TYPE_CHECKING:
     from kaltura_archiver.results import Result

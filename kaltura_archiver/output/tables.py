@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from kaltura_archiver.redact import one_line
@@ -114,10 +114,22 @@ class Rows:
         if self._style == "json":
             self._pending.append("\n]\n" if self._written else "]\n")
         elif self._style == "table":
-            widths = [max(len(row[i]) for row in [list(self._titles), *self._kept]) for i in range(len(self._titles))]
-            for row in [list(self._titles), ["-" * width for width in widths], *self._kept]:
-                self._line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            for line in _aligned([list(self._titles), *self._kept]):
+                self._line(line)
         self._flush()
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines whose columns stand below each other on a terminal, where a character may take two cells, or none."""
+    from rich.cells import cell_len
+
+    sizes = [[cell_len(cell) for cell in row] for row in rows]
+    widths = [max(column) for column in zip(*sizes, strict=True)]
+    for number, (row, taken) in enumerate(zip(rows, sizes, strict=True)):
+        spaces = (" " * (width - size + 2) for width, size in zip(widths, taken, strict=True))
+        yield "".join(cell + space for cell, space in zip(row, spaces, strict=True)).rstrip()
+        if number == 0:
+            yield "  ".join("-" * width for width in widths)
 
 
 # What a spreadsheet takes for a formula: begun by one of these, in either width; a plain number is none.

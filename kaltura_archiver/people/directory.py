@@ -47,7 +47,7 @@ _LIMITS = (3, _SIZE_LIMIT, 11)  # of time, of size, of the administrator
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _SearchAnswer:
     """What one search gave; `referred`: part of the tree is kept by another server, which is not asked."""
 
     code: int
@@ -178,8 +178,8 @@ class Directory:
     def _connected(self) -> Any:
         return self._connection if self._connection is not None else self._connect()
 
-    def _ask(self, question: str, attributes: Sequence[str], **limits: Any) -> _Answer:
-        def attempt() -> _Answer:
+    def _ask(self, question: str, attributes: Sequence[str], **limits: Any) -> _SearchAnswer:
+        def attempt() -> _SearchAnswer:
             connection = self._connected()
             try:
                 self.searches += 1
@@ -196,7 +196,7 @@ class Directory:
             referred = any(item["type"] == "searchResRef" for item in response)
             controls = result.get("controls") or {}
             cookie = controls.get("1.2.840.113556.1.4.319", {}).get("value", {}).get("cookie") or b""
-            return _Answer(result["result"], _told(result), found, referred, cookie)
+            return _SearchAnswer(result["result"], _told(result), found, referred, cookie)
 
         answer = self._trying(attempt)
         if answer.code not in (_SUCCESS, *_LIMITS):

@@ -32,7 +32,7 @@ _ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True)
-class Item:
+class NoticedEntry:
     """One entry of a list, as its owner is told of it."""
 
     entry_id: str
@@ -60,7 +60,7 @@ class Notice:
     fallback: bool = False
     unknown: bool = False
     why: str = ""
-    items: dict[str, Item] = field(default_factory=dict)  # by `same_id` of the entry's
+    items: dict[str, NoticedEntry] = field(default_factory=dict)  # by `same_id` of the entry's
 
     @property
     def entry_ids(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def read_notices(
         owner = cells.get("owner_id") or cells.get("creator_id", "")
         new = _recipient(cells, owner, fallback, of_units, f"{where}, row {number}")
         notice = notices.setdefault(new.key, new)
-        item = Item(
+        item = NoticedEntry(
             entry_id=cells["entry_id"],
             title=cells.get("title") or cells["entry_id"],
             created=cells.get("created_date") or "unknown",

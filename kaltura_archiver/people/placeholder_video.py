@@ -64,7 +64,7 @@ _Font = ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True)
-class Look:
+class Design:
     """What the placeholder shows. `language` is a key of TEXTS or an ISO 639-2 code; no `font` is Pillow's own."""
 
     text: str
@@ -75,7 +75,7 @@ class Look:
     seconds: float = 10.0
 
 
-def make_placeholder(look: Look) -> bytes:
+def make_placeholder(look: Design) -> bytes:
     """An MP4 that every player plays: H.264 and silent AAC, 1280 x 720, its index at the beginning.
 
     Other versions of PyAV or Pillow may make other bytes of it. Raises InputError for what cannot be shown.
@@ -86,7 +86,7 @@ def make_placeholder(look: Look) -> bytes:
 # The picture
 
 
-def draw(look: Look) -> Image.Image:
+def draw(look: Design) -> Image.Image:
     """The picture: the logo, and below it the text, as large as fits."""
     try:
         colour = ImageColor.getrgb(look.background)[:3]
@@ -127,7 +127,7 @@ def _logo(path: Path) -> Image.Image:
     return logo.resize(size, Image.Resampling.LANCZOS)
 
 
-def _fitting(look: Look, width: int, height: int) -> tuple[_Font, list[str], str | None]:
+def _fitting(look: Design, width: int, height: int) -> tuple[_Font, list[str], str | None]:
     """The font in the largest size with which the text fits, its lines, and their direction."""
     text = unicodedata.normalize("NFC", look.text.strip())
     too_long = f"the text is too long to be read on a video ({len(text)} characters): make it shorter"

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.people.notices import Item, Notice, clean
+from kaltura_archiver.people.notices import Notice, NoticedEntry, clean
 
 _OF_MESSAGES = frozenset({"name", "unit", "count", "date", "contact"})
 _OF_ENTRIES = frozenset({"entry_id", "title", "link", "created", "last_played", "plays", "owner"})
@@ -67,7 +67,7 @@ class Templates:
         page = self._fill(f"{kind}message.html", values, html.escape, entries=entries("entry.html", html.escape))
         return clean(self._fill(f"{kind}subject.txt", values, str)), text, page
 
-    def _entry(self, template: str, item: Item, link: str, escape: Callable[[str], str]) -> str:
+    def _entry(self, template: str, item: NoticedEntry, link: str, escape: Callable[[str], str]) -> str:
         values = {name: getattr(item, name) for name in _OF_ENTRIES - {"link"}}
         values["link"] = link.replace("{entry_id}", item.entry_id)
         title = escape(item.title)

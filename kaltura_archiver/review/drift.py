@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import NOTICE_PREFIX, Availability, Facts, Identity, Outcome, State, normalised_tags
 from kaltura_archiver.review.planfile import _ADDS, _GOES_ON, _REMOVES, Line, Terms
-from kaltura_archiver.states import classify, holds_placeholder
+from kaltura_archiver.states import classify
 from kaltura_archiver.steps import Command, Plan, Step
 
 

@@ -32,16 +32,9 @@ from kaltura_archiver.money.bill import Bill, money
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.summary import Causes, counted
 from kaltura_archiver.output.tables import to_json
-from kaltura_archiver.steps import Command, Options, Plan, Step
+from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, planned_options
 
 FORMAT = 1
-ACTIONS = {"archive": Command.S3COPY, "replace": Command.REPLACE, "restore": Command.RESTORE}
-# What of a command's options decides what is done, and so is part of the plan; the others belong to the run.
-OPTIONS = {
-    Command.S3COPY: ("storage_class", "accept_size_match"),
-    Command.REPLACE: ("min_age_years", "noticed_before_seconds", "approve", "allow_in_place"),
-    Command.RESTORE: ("tier", "days", "via", "approve", "allow_in_place"),
-}
 # Criteria of a selection that a play since then can break.
 _PLAYS = ("plays_below", "never_played", "unplayed_since")
 # Which of our tags a run of the plan itself adds and removes.
@@ -99,7 +92,7 @@ class Line:
 def terms_of(command: Command, options: Options, query: Query, account: Mapping[str, str]) -> Terms:
     return Terms(
         command,
-        {name: getattr(options, name) for name in OPTIONS[command]},
+        {name: getattr(options, name) for name in planned_options(command)},
         options.keep,
         {name: value for name in _PLAYS if (value := getattr(query, name))},
         account,
@@ -306,7 +299,10 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
         command = ACTIONS[line["action"]]
         return Terms(
             command,
-            {name: _same_kind(line["options"][name], getattr(Options(now=0), name)) for name in OPTIONS[command]},
+            {
+                name: _same_kind(line["options"][name], getattr(Options(now=0), name))
+                for name in planned_options(command)
+            },
             Keep(*(frozenset(line["keep"][rule.name]) for rule in fields(Keep))),
             {name: line["plays"][name] for name in _PLAYS if name in line["plays"]},
             line["account"],

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from kaltura_archiver.apply import Runner
+from kaltura_archiver.apply.looks import facts_of_entry
 from kaltura_archiver.apply.proof import compare_own
 from kaltura_archiver.apply.restore import extension
+from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.errors import EntryFailed, Refused, SelectionError, Waiting
 from kaltura_archiver.model import Availability, Facts, FlavorAsset, Identity, State, StoredObject
 from kaltura_archiver.output.files import check_target, written
@@ -20,7 +21,7 @@ STDOUT = "-"
 
 
 def download_original(
-    runner: Runner, entry_id: str, path: str, *, folder: str, source: str, force: bool, begun: Callable[[int], object]
+    sources: Sources, entry_id: str, path: str, *, folder: str, source: str, force: bool, begun: Callable[[int], object]
 ) -> tuple[tuple[str, str, int, str, str], bool]:
     """Write the original and return (entry id, kaltura or s3, bytes, sha256, path), and whether it is a placeholder.
 
@@ -29,7 +30,7 @@ def download_original(
     Raises SelectionError if the file exists (and not `force`), OutputError if it cannot be written, Waiting for a
     frozen object, EntryFailed for what is not verified.
     """
-    facts = runner.facts(entry_id)
+    facts = facts_of_entry(sources, entry_id)
     entry_id = facts.entry.id
     if source == "auto":
         elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED)
@@ -48,11 +49,11 @@ def download_original(
         check_target(Path(path))
     left = "stdout does not have the video" if path == STDOUT else "no file was written"
     if stored:
-        expected_bytes, pieces = stored.size_bytes, runner.store.read(stored)
-        taken = runner.store.fingerprinter(stored, own=True)
+        expected_bytes, pieces = stored.size_bytes, sources.store.read(stored)
+        taken = sources.store.fingerprinter(stored, own=True)
     else:
         assert original is not None  # noqa: S101 - one of the two is there
-        expected_bytes, pieces = runner.kaltura.content(original)
+        expected_bytes, pieces = sources.kaltura.content(original)
         taken = Fingerprinter(md5=False)
     begun(expected_bytes)
     with nullcontext(sys.stdout.buffer) if path == STDOUT else written(Path(path), replace=force) as file:
@@ -65,14 +66,14 @@ def download_original(
             verdict, how, _ = compare_own(found, stored)
             if verdict is Identity.DIFFERENT:
                 raise EntryFailed(f"what S3 sent is not what was archived: {how}; {left}")
-    hidden = source == "kaltura" and _is_placeholder(runner, facts, found)
+    hidden = source == "kaltura" and _is_placeholder(sources, facts, found)
     return (entry_id, source, found.size_bytes, found.sha256, path), hidden
 
 
-def _is_placeholder(runner: Runner, facts: Facts, found: Fingerprint) -> bool:
+def _is_placeholder(sources: Sources, facts: Facts, found: Fingerprint) -> bool:
     """Whether what was read from Kaltura is a placeholder: by its bytes, or by what is known of the entry."""
     recorded = facts.stored.placeholder_sha256 if facts.stored else ""
-    if found.sha256 in (*runner.placeholders.sha256s, recorded):
+    if found.sha256 in (*sources.placeholders.sha256s, recorded):
         return True
     return classify(facts).state in (State.PLACEHOLDER, State.HALF_TAGGED, State.LOST)
 

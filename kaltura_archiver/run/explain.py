@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.apply import Runner
+from kaltura_archiver.apply.looks import facts_of_entry
+from kaltura_archiver.apply.tools import Sources
+from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, iso_date
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.states import Judgement, classify, holds_placeholder
-from kaltura_archiver.steps import Command, Plan
+from kaltura_archiver.states import Judgement, classify
+from kaltura_archiver.steps import Command, Options, Plan
 
 
-def explain_entry(runner: Runner, entry_id: str) -> dict[str, Any]:
+def explain_entry(sources: Sources, options: Options, entry_id: str) -> dict[str, Any]:
     """The explanation as plain data. Raises Gone if there is no such entry."""
-    facts = runner.facts(entry_id)
+    facts = facts_of_entry(sources, entry_id)
     judgement = classify(facts)
     entry_id = facts.entry.id  # the true one, however it was spelled
-    children = runner.kaltura.children([entry_id])[entry_id]
-    plans = {command: plan_for(command, facts, runner.options, children=children) for command in Command}
+    children = sources.kaltura.children([entry_id])[entry_id]
+    plans = {command: plan_for(command, facts, options, children=children) for command in Command}
     return {
-        "entry": _entry(facts, children, runner.options.keep),
+        "entry": _entry(facts, children, options.keep),
         "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
         "placeholder": {True: "yes", False: "no, something newer", None: "not known"}[holds_placeholder(facts)],

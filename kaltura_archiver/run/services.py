@@ -7,14 +7,16 @@ import sys
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kaltura_archiver.config import Settings, check_placeholder, read_settings
+from kaltura_archiver.config import Settings, read_settings
 from kaltura_archiver.steps import Command, Options
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
+    from kaltura_archiver.apply.tools import Sources
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.store import Store
 
@@ -33,29 +35,39 @@ class Stop(threading.Event):
         return self.is_set() or super().wait(timeout)
 
 
+@cache
+def _keep_what_was_imported() -> None:
+    """What was imported stays: the collector need not look at it again and again."""
+    gc.freeze()
+
+
 def make_runner(app: Services, command: Command, options: Options, **more: Any) -> Runner:
     """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet."""
     from kaltura_archiver.apply import Runner
     from kaltura_archiver.placeholders import Placeholders
 
     settings = app.settings
-    files = settings.placeholders()
-    if command in (Command.REPLACE, Command.REPAIR):
-        for path in files.all():
-            check_placeholder(path)
-    elif command is Command.S3COPY:
-        files.known()
+    placeholders = Placeholders.read(settings).needed_by(command)
     return Runner(
         app.kaltura(read_only=options.dry_run),
         app.store(read_only=options.dry_run),
         command,
         options,
-        placeholders=Placeholders(files),
+        placeholders=placeholders,
         poll_seconds=settings.poll_seconds,
         settle_seconds=settings.settle_seconds,
         stop=app.stop,
         **more,
     )
+
+
+def make_sources(app: Services) -> Sources:
+    """Where to read the facts about an entry, and nothing else."""
+    from kaltura_archiver.apply.tools import Sources
+    from kaltura_archiver.placeholders import Placeholders
+
+    placeholders = Placeholders.read(app.settings).known()
+    return Sources(app.kaltura(), app.store(), placeholders)
 
 
 @dataclass
@@ -84,8 +96,7 @@ class Services:
     def kaltura(self, *, read_only: bool = True) -> Kaltura:
         from kaltura_archiver.kaltura import Kaltura
 
-        if not gc.get_freeze_count():
-            gc.freeze()  # what was imported stays: the collector need not look at it again and again
+        _keep_what_was_imported()
         if read_only:
             # A thread that fetches a page waits 5 ms, Python's default, each time it wants the lock back from the one
             # that writes rows. Transfers are better off with that: they have threads enough.

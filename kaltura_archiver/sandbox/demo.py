@@ -77,7 +77,15 @@ def run_demo(*, quick: bool) -> int:
 
 
 def _cycle(demo: _Demo, sandbox: Sandbox) -> None:
-    kaltura, s3 = sandbox.kaltura, sandbox.s3
+    _every_state(demo, sandbox)
+    lecture, video = _a_lecture(demo, sandbox)
+    _archive(demo, sandbox, lecture, video)
+    _replace(demo, sandbox, lecture)
+    _restore(demo, sandbox, lecture, video)
+    _repair(demo)
+
+
+def _every_state(demo: _Demo, sandbox: Sandbox) -> None:
     demo.tell(
         """A Kaltura server and an S3 service now run on this machine, for this demo only: no account is needed and
         nothing leaves the machine. They hold real MP4 videos, one in every state that a video can be in. health
@@ -95,6 +103,9 @@ def _cycle(demo: _Demo, sandbox: Sandbox) -> None:
         click.echo(f"{'':<13}next: {row['next']}")
     demo.check(f"all {len(State)} states are told apart", {row["state"] for row in seen} == set(State))
 
+
+def _a_lecture(demo: _Demo, sandbox: Sandbox) -> tuple[str, bytes]:
+    """The id of a lecture, and its original."""
     video = sandbox.video(seconds=4, width=640, height=360, exact_bytes=20_000_000)
     sha256 = hashlib.sha256(video).hexdigest()
     lecture = sandbox.add(State.INITIAL, name=LECTURE, content=video, tags="physics", creator_id="lecturer").strip()
@@ -103,38 +114,49 @@ def _cycle(demo: _Demo, sandbox: Sandbox) -> None:
         SHA-256 is {sha256}. Which videos were not played for three years and are not archived?"""
     )
     demo.run("count", "--tag", "!archived_to_s3", "--tag", "physics", "--unplayed-for", "3", show="stdout")
+    return lecture, video
+
+
+def _archive(demo: _Demo, sandbox: Sandbox, lecture: str, video: bytes) -> None:
     demo.tell("1. initial → archived. First a dry run, which every command does unless told otherwise:")
-    select = ("--id", lecture)
     before = len(sandbox.control.writes())
     demo.run("s3copy", "--tag", "physics", "--unplayed-for", "3", "--storage-class", "GLACIER")
     demo.check("the dry run sent no request that changes anything", len(sandbox.control.writes()) == before)
     demo.run("s3copy", "--tag", "physics", "--unplayed-for", "3", "--storage-class", "GLACIER", "--no-dry-run")
-    demo.check("S3 holds the lecture's bytes", s3.body(lecture) == video)
+    demo.check("S3 holds the lecture's bytes", sandbox.s3.body(lecture) == video)
     demo.tell("Running it again does no harm:")
-    demo.run("s3copy", *select, "--no-dry-run")
+    demo.run("s3copy", "--id", lecture, "--no-dry-run")
 
+
+def _replace(demo: _Demo, sandbox: Sandbox, lecture: str) -> None:
     demo.tell("2. archived → placeholder. Only where the stored copy is proven to be this very original:")
-    demo.run("replace_video", *select)
-    demo.run("replace_video", *select, "--no-dry-run")
+    demo.run("replace_video", "--id", lecture)
+    demo.run("replace_video", "--id", lecture, "--no-dry-run")
     demo.check("Kaltura now plays the placeholder", _played(sandbox, lecture) == sandbox.placeholder)
     demo.run("explain", lecture, show="stdout")
 
+
+def _restore(demo: _Demo, sandbox: Sandbox, lecture: str, video: bytes) -> None:
     demo.tell("3. Somebody plays the placeholder. That is how a viewer asks for the video:")
-    kaltura.edit(lecture, plays=1, last_played_at=int(sandbox.control.clock.now()))
+    sandbox.kaltura.edit(lecture, plays=1, last_played_at=int(sandbox.control.clock.now()))
     wanted = ("restore", "--tag", "flavors_deleted", "--played-within", "1")
     demo.run(*wanted)
     demo.run(*wanted, "--no-dry-run", expect=3)
     demo.tell("The object is in Glacier, which thaws it in hours; here once you have seen what happens until then:")
     demo.run(*wanted, "--no-dry-run", expect=3)
-    s3.thaw(lecture)
+    sandbox.s3.thaw(lecture)
     demo.tell("4. placeholder → archived. The object has thawed; the same command brings the original back:")
     demo.run(*wanted, "--no-dry-run")
     copy = Path(sandbox.directory, "lecture.mp4")
     demo.run("download", "--id", lecture, "--from", "kaltura", "--output", copy.name, show="stdout")
     found = hashlib.sha256(copy.read_bytes()).hexdigest() if copy.exists() else "nothing"
-    demo.check(f"Kaltura plays the original again, byte for byte: SHA-256 {found}", found == sha256)
-    demo.run("health", *select, "--format", "table", "--columns", "entry_id,name,state,evidence", show="stdout")
+    demo.check(
+        f"Kaltura plays the original again, byte for byte: SHA-256 {found}", found == hashlib.sha256(video).hexdigest()
+    )
+    demo.run("health", "--id", lecture, "--format", "table", "--columns", "entry_id,name,state,evidence", show="stdout")
 
+
+def _repair(demo: _Demo) -> None:
     demo.tell(
         """5. What interrupted runs leave behind has a name, and repair goes on from it; what a person has to decide it
         leaves alone:"""

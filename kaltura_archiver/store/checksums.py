@@ -35,7 +35,7 @@ def _header(algorithm: str, checksum: str) -> dict[str, str]:
     return {f"x-amz-checksum-{algorithm.lower()}": checksum} if algorithm else {}
 
 
-def _joined(parts: list[_Part], size_bytes: int, sha256: str) -> Fingerprint:
+def _joined(parts: list[SentPart], size_bytes: int, sha256: str) -> Fingerprint:
     """What the whole object of these parts is."""
     crc, crc32 = 0, 0
     for part in parts:
@@ -47,7 +47,7 @@ def _joined(parts: list[_Part], size_bytes: int, sha256: str) -> Fingerprint:
 
 
 @dataclass(frozen=True)
-class _Part:
+class SentPart:
     """A part that was sent. `checksum` is what went with it, `crc32` there only if it was that; `md5` may be empty."""
 
     number: int
@@ -60,7 +60,7 @@ class _Part:
 
 
 @dataclass
-class _Upload:
+class MultipartUpload:
     """A multipart upload: what each of its calls names, and the checksum that was agreed upon (empty for none)."""
 
     names: dict[str, Any]

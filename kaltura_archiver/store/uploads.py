@@ -23,13 +23,13 @@ from kaltura_archiver.store.bucket import READ_SECONDS
 from kaltura_archiver.store.checksums import (
     _NEXT_ALGORITHM,
     _UNKNOWN_HEADER,
+    MultipartUpload,
+    SentPart,
     _header,
     _joined,
     _parameters,
-    _Part,
     _part_done,
     _sum,
-    _Upload,
 )
 from kaltura_archiver.store.copies import Copies
 from kaltura_archiver.store.errors import _entry_of
@@ -153,7 +153,7 @@ class Uploads(Copies):
         upload = self._begin_upload(common, new)
         part_bytes = max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))
         sha = hashlib.sha256()
-        parts: list[Future[_Part]] = []
+        parts: list[Future[SentPart]] = []
         completed = False
         room = threading.Semaphore(PARTS_IN_FLIGHT)
         try:
@@ -184,7 +184,7 @@ class Uploads(Copies):
                 except (ClientError, BotoCoreError) as error:
                     log.warning("%s", self._failure(f"abort the upload of {common['Key']}", error))
 
-    def _begin_upload(self, common: dict[str, Any], new: dict[str, Any]) -> _Upload:
+    def _begin_upload(self, common: dict[str, Any], new: dict[str, Any]) -> MultipartUpload:
         while True:
             algorithm = self._algorithm
             kind: dict[str, Any] = {"ChecksumAlgorithm": algorithm, "ChecksumType": "FULL_OBJECT"} if algorithm else {}
@@ -194,9 +194,9 @@ class Uploads(Copies):
                 if not self._without(algorithm, error):
                     raise
             else:
-                return _Upload({**common, "UploadId": upload_id}, algorithm)
+                return MultipartUpload({**common, "UploadId": upload_id}, algorithm)
 
-    def _send_part(self, upload: _Upload, number: int, chunk: Chunk) -> _Part:
+    def _send_part(self, upload: MultipartUpload, number: int, chunk: Chunk) -> SentPart:
         md5 = chunk.md5() if self._makes_md5 else b""
         crc, crc32 = chunk.crc64nvme(), chunk.crc32() if upload.algorithm == "CRC32" else None
         where = {"partNumber": str(number), "uploadId": upload.names["UploadId"]}
@@ -213,14 +213,14 @@ class Uploads(Copies):
                         **_parameters(algorithm, checksum),
                     )["ETag"]
                 )
-                return _Part(number, len(chunk), etag, crc, crc32, checksum, md5)
+                return SentPart(number, len(chunk), etag, crc, crc32, checksum, md5)
             except ClientError as error:
                 if not self._without(algorithm, error):
                     raise
                 # What was agreed upon cannot be kept: this upload goes on without.
                 algorithm = upload.algorithm = ""
 
-    def _complete(self, upload: _Upload, sent: list[_Part], found: Fingerprint) -> None:
+    def _complete(self, upload: MultipartUpload, sent: list[SentPart], found: Fingerprint) -> None:
         algorithm = upload.algorithm
         while True:
             parts = [

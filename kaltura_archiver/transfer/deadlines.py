@@ -29,7 +29,7 @@ def ends(connected: Callable[[], socket.socket | None], seconds: float) -> Itera
         timer.cancel()
 
 
-class _Socket(ssl.SSLSocket):
+class _TlsSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         with ends(lambda: self, HANDSHAKE_SECONDS):
             super().do_handshake(block)
@@ -41,5 +41,5 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     Raises OSError where the file cannot be read.
     """
     context = ssl.create_default_context(cafile=ca_file or None)
-    context.sslsocket_class = _Socket
+    context.sslsocket_class = _TlsSocket
     return context

@@ -32,7 +32,7 @@ class _Reader(socket.SocketIO):
         return count
 
 
-class _Socket:
+class _EndingSocket:
     """A connected socket, whose answers end."""
 
     def __init__(self, connected: Any) -> None:
@@ -54,7 +54,7 @@ def bounded(kind: type[Any]) -> type[Any]:
     class Bounded(kind):  # type: ignore[misc]
         def connect(self) -> None:
             super().connect()
-            self.sock: Any = _Socket(self.sock)
+            self.sock: Any = _EndingSocket(self.sock)
 
     return Bounded
 

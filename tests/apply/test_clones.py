@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looking import Run, do_not_wait, original_of, shown, state_of, tags_of, writes
-from test_flavors import act, killed
+from looking import Run, act, do_not_wait, original_of, shown, state_of, tags_of, writes
+from test_flavors import killed
 
 from kaltura_archiver.model import ARCHIVED_TAG, State
 from kaltura_archiver.sandbox.world import Sandbox

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looking import Run, do_not_wait, original_of, shown, state_of, tags_of, writes
+from looking import Run, act, assets_of, do_not_wait, original_of, shown, state_of, tags_of, writes
 
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SOURCE_TAGS
-from kaltura_archiver.sandbox.kaltura.server import Asset
 from kaltura_archiver.sandbox.world import Sandbox
 
 # What people set: on the original, and on a derived flavor; another one keeps what it got by itself.
@@ -34,13 +33,6 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     do_not_wait(monkeypatch)
 
 
-def assets_of(sandbox: Sandbox, entry_id: str) -> dict[int, Asset]:
-    library = sandbox.kaltura.library
-    with library.lock:
-        library.tick()
-        return {asset.flavor_params_id: asset for asset in library.live_assets(entry_id)}
-
-
 def settings_on(sandbox: Sandbox, entry_id: str) -> dict[int, tuple[str, str, str]]:
     return {number: (a.language, a.label, a.tags) for number, a in assets_of(sandbox, entry_id).items()}
 
@@ -55,10 +47,6 @@ def set_on(sandbox: Sandbox, entry_id: str, settings: dict[int, tuple[str, str, 
 def kept(sandbox: Sandbox, entry_id: str) -> dict[str, Any] | None:
     body = sandbox.s3.body(f"settings/{entry_id}.json")
     return json.loads(body) if body else None
-
-
-def act(run: Run, command: str, entry_id: str, *options: str) -> Any:
-    return run(command, "--id", entry_id, "--no-dry-run", *options)
 
 
 def test_the_sandbox_loses_them_in_a_swap_as_the_server_does(sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from conftest import Run
 from looking import content_id, original_of, shown, state_of, tags_of
 
-from kaltura_archiver.config import PlaceholderFiles
 from kaltura_archiver.model import State
+from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.sandbox.world import Sandbox
 
 MAP = """
@@ -195,12 +196,29 @@ def test_a_map_that_is_wrong_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, 
         assert told.lower() in ran.err.lower()
 
 
+def test_stats_and_plan_free_what_the_entrys_own_placeholder_leaves(
+    sandbox: Sandbox, run: Run, files: dict[str, bytes]
+) -> None:
+    sandbox.add("archived", categories=(7,))
+    sandbox.add("archived")
+    placeholders = (files["chemistry.mp4"], sandbox.placeholder)
+    in_kaltura, originals = 0, 0
+    for asset in sandbox.kaltura.assets.values():
+        in_kaltura += asset.size_in_bytes
+        originals += asset.size_in_bytes if asset.is_original else 0
+    row = next(row for row in run("stats").rows if (row["section"], row["key"]) == ("threshold", "1"))
+    assert (row["entries"], row["freed_bytes"]) == ("2", str(in_kaltura - sum(map(len, placeholders))))
+    planned = run("plan", "replace", "--all", "-o", "-")
+    total = json.loads(planned.out.splitlines()[0])["totals"]["bytes_freed"]
+    assert total == originals - sum(map(len, placeholders))
+
+
 def test_categories_come_before_languages_and_the_default_last() -> None:
     default, one, two, german = (Path(name) for name in ("default", "one", "two", "german"))
-    files = PlaceholderFiles(default, {"2": two, "1": one}, {"german": german})
-    assert files.chosen((), "") == default
-    assert files.chosen(("3",), "GERMAN") == german
-    assert files.chosen(("1", "2"), "German") == two
-    assert files.chosen(("1",), "German") == one
-    assert files.all() == (default, two, one, german)
-    assert PlaceholderFiles(default).chosen(("1",), "German") == default
+    files = Placeholders(default, {"2": two, "1": one}, {"german": german})
+    assert files.path_for((), "") == default
+    assert files.path_for(("3",), "GERMAN") == german
+    assert files.path_for(("1", "2"), "German") == two
+    assert files.path_for(("1",), "German") == one
+    assert files.paths == (default, two, one, german)
+    assert Placeholders(default).path_for(("1",), "German") == default

@@ -19,37 +19,19 @@ import pytest
 from click.testing import CliRunner
 from conftest import Run
 from looking import original_of
+from migrating_page import PAGE, code, table
 from slapd import Authority, Slapd, person
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import YEAR_SECONDS, Sandbox
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "migrating.md").read_text(encoding="utf-8")
-
-
 RECORDS = Path(__file__).parents[1] / "kaltura_aws"
 # As that tool wrote it, with its padding.
 OLD_LIST = "plays\tentry_id\tstatus\tcreator_id\n  3\t0_lecture2\t     READY\t    jdoe\n"
 # The same for the libraries of both lines.
 NOW = int(time.time())
 IDS = "0_lecture2\n\n0_lecture7\n"
-
-
-def section(title: str) -> str:
-    """What stands below the heading, down to the next one."""
-    return re.split(rf"^#+ {re.escape(title)}$", PAGE, flags=re.MULTILINE)[1].partition("\n#")[0]
-
-
-def table(title: str) -> list[list[str]]:
-    """The cells of the first table below a heading, without its head."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
-    return [[cell.strip(" ") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
-
-
-def code(cell: str) -> str:
-    """What stands in a cell as code, blanks included; empty for an empty cell."""
-    return cell.strip("`").replace("\\|", "|")
 
 
 def lectures(sandbox: Sandbox) -> None:
@@ -409,6 +391,6 @@ def test_each_link_of_the_page_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]*)(#[^)]*)?\)", PAGE)
     assert links
     for file, anchor in links:
-        page = DOCS / file if file else DOCS / "migrating.md"
+        page = DOCS / (file or "migrating.md")
         assert not anchor or anchor[1:] in anchors(page), (file, anchor)
         assert page.is_file(), file

@@ -106,8 +106,8 @@ MUTANTS = (
         (
             (
                 "plans.py",
-                "                Step.ADD_REPLACED,\n                Step.PUT_PLACEHOLDER,",
-                "                Step.PUT_PLACEHOLDER,\n                Step.ADD_REPLACED,",
+                "*keep, Step.ADD_REPLACED, Step.PUT_PLACEHOLDER)",
+                "*keep, Step.PUT_PLACEHOLDER, Step.ADD_REPLACED)",
             ),
         ),
         _test("rules/test_plans.py", "each_command_has_its_answer"),
@@ -146,8 +146,8 @@ MUTANTS = (
         (
             (
                 "kaltura/changes.py",
-                "partial(self._update, entry.id, sent)",
-                "partial(self._update, entry.id, add or sent)",
+                '", entry.id, sent)',
+                '", entry.id, add or sent)',
             ),
         ),
         _walk("s3copy", "drop-before"),
@@ -179,8 +179,8 @@ MUTANTS = (
         (
             (
                 "kaltura/session.py",
-                "            again = failure.code in NOT_ACTED if writes else failure.retryable",
-                "            again = failure.retryable",
+                "            safe = failure.code in NOT_ACTED if writes else failure.retryable",
+                "            safe = failure.retryable",
             ),
         ),
         _walk("replace", "drop-after"),
@@ -535,6 +535,27 @@ MUTANTS = (
             ),
         ),
         _test("apply/test_second_link.py", "in_the_placeholders_stead"),
+    ),
+    Mutant(
+        "judge a lock by our own clock where S3 tells no time",
+        (
+            (
+                "store/changes.py",
+                "at = _told_at(answer) or written ",
+                "at = _told_at(answer) or __import__('time').time() ",
+            ),
+        ),
+        _test("run/test_lock.py", "does_not_tell_the_time"),
+    ),
+    Mutant(
+        "do not count a restore that was cut",
+        (("apply/restore.py", "    if came_back and work.stored.restored_at is None:", "    if False:"),),
+        _test("journeys/test_restore_stays.py", "cut_before_it_was_recorded"),
+    ),
+    Mutant(
+        "take another entry's copy for this one's",
+        (("store/copies.py", "        if named and same_id(named) != same_id(_entry_of(key)):", "        if False:"),),
+        _test("kaltura/test_silence.py", "copy_of_another_entry"),
     ),
     *_unguarded(),
 )

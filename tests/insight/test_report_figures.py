@@ -16,7 +16,7 @@ from kaltura_archiver.insight.collector import Collector
 from kaltura_archiver.insight.figures import MONTHS, Figures, Place, Table
 from kaltura_archiver.insight.history import Away, History, Kind
 from kaltura_archiver.insight.page import csv_link, csv_text
-from kaltura_archiver.insight.snapshot import Item
+from kaltura_archiver.insight.snapshot import SnapshotEntry
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.people.owners import owners_of
@@ -36,7 +36,7 @@ def line(command: str, at: int, entry: str = "0_a", outcome: str = "done", **fie
     }  # fmt: skip
 
 
-def item(state: State = State.ARCHIVED, entry: str = "0_a", **fields: Any) -> Item:
+def item(state: State = State.ARCHIVED, entry: str = "0_a", **fields: Any) -> SnapshotEntry:
     away = state in (State.PLACEHOLDER, State.HALF_TAGGED, State.LOST)
     copy = state not in (State.INITIAL, State.UNBACKED, State.EMPTY, State.LOST)
     values: dict[str, Any] = {
@@ -46,10 +46,12 @@ def item(state: State = State.ARCHIVED, entry: str = "0_a", **fields: Any) -> It
         "original_bytes": 1024 if away else 10 * GIB, "kaltura_bytes": 2048 if away else 11 * GIB,
         "stored_bytes": 10 * GIB if copy else None, "storage_class": "DEEP_ARCHIVE" if copy else "", "verified_at": "",
     }  # fmt: skip
-    return Item(**values | fields)
+    return SnapshotEntry(**values | fields)
 
 
-def figures(items: list[Item], lines: list[dict[str, Any]], *, prices: Prices = PRICES, rows: int = 100) -> Figures:
+def figures(
+    items: list[SnapshotEntry], lines: list[dict[str, Any]], *, prices: Prices = PRICES, rows: int = 100
+) -> Figures:
     collector = Collector(History(lines), prices, now=NOW, rows=rows, owner_of=None)
     for each in items:
         collector.add(each)
@@ -198,13 +200,14 @@ def test_what_is_saved_per_month_is_what_kaltura_would_ask_less_what_s3_asks() -
 
 def test_regret_counts_what_was_back_within_a_year_of_its_replacement() -> None:
     lines = []
-    for number, (replaced, back) in enumerate([(800, 500), (800, 300), (700, None), (100, 50), (100, None)]):
+    for number, (replaced, back) in enumerate([(800, 434.9), (800, 300), (700, None), (100, 50), (100, None)]):
         lines.append(line("replace_video", NOW - replaced * DAY, f"0_{number}"))
         if back:
-            lines.append(line("restore", NOW - back * DAY, f"0_{number}"))
+            lines.append(line("restore", int(NOW - back * DAY), f"0_{number}"))
     states = [State.ARCHIVED, State.ARCHIVED, State.PLACEHOLDER, State.ARCHIVED, State.PLACEHOLDER]
     found = figures([item(state, f"0_{n}") for n, state in enumerate(states)], lines)
-    # Back after 300 days; after 500, which is too late; not at all. The last two have not had their year.
+    # Back after 365.1 days, within a year of 365.25; after 500, which is too late; not at all. The last two had not
+    # their year yet.
     assert (found.ripe_replaced, found.ripe_restored) == (3, 1)
     assert [list(row) for row in found.regrets.rows] == [  # type: ignore[union-attr]
         ["2024 Q3", 2, 1, 0.5, "yes"],

@@ -17,7 +17,7 @@ from conftest import Ran, Run
 from looking import http_requests
 
 from kaltura_archiver.filters import YEAR_SECONDS
-from kaltura_archiver.insight.snapshot import Item
+from kaltura_archiver.insight.snapshot import SnapshotEntry
 from kaltura_archiver.insight.stats import Stats, chance_of_restore
 from kaltura_archiver.model import State
 from kaltura_archiver.money.prices import Prices
@@ -219,17 +219,15 @@ def test_units_are_joined_by_entry_where_the_table_has_no_owners(sandbox: Sandbo
 
 NOW = 1_800_000_000
 GB = 2**30
-OLD = Item(
+OLD = SnapshotEntry(
     entry_id="0_a", name="", creator_id="ann", categories="", created_at=int(NOW - 8 * YEAR_SECONDS),
     last_played_at=None, plays=0, state="initial", healthy=True, why="", hint="", original_bytes=100 * GB,
-    kaltura_bytes=150 * GB, stored_bytes=None, storage_class="", verified_at="",
+    kaltura_bytes=150 * GB, stored_bytes=None, storage_class="", verified_at="", placeholder_bytes=GB,
 )  # fmt: skip
 
 
-def sums_of(*items: Item, kaltura_price: float | None = 0.1, placeholder_bytes: int = GB) -> Stats:
-    stats = Stats(
-        Prices.load(kaltura_price), now=NOW, storage_class="DEEP_ARCHIVE", placeholder_bytes=placeholder_bytes
-    )
+def sums_of(*items: SnapshotEntry, kaltura_price: float | None = 0.1) -> Stats:
+    stats = Stats(Prices.load(kaltura_price), now=NOW, storage_class="DEEP_ARCHIVE")
     for item in items:
         stats.add(item)
     return stats
@@ -239,7 +237,7 @@ def row_of(stats: Stats, section: str, key: str = "") -> dict[str, object]:
     return next(dict(row) for row in stats.rows() if (row["section"], row["key"]) == (section, key))
 
 
-def played(years_ago: float, plays: int = 1, *, created_years_ago: float = 8) -> Item:
+def played(years_ago: float, plays: int = 1, *, created_years_ago: float = 8) -> SnapshotEntry:
     return replace(
         OLD, created_at=int(NOW - created_years_ago * YEAR_SECONDS), plays=plays,
         last_played_at=int(NOW - years_ago * YEAR_SECONDS),
@@ -294,7 +292,7 @@ def test_a_placeholder_saves_what_s3_holds_and_kaltura_does_not() -> None:
         (replace(OLD, original_bytes=0), set()),
     ],
 )
-def test_a_threshold_counts_what_could_be_replaced(item: Item, years: set[int]) -> None:
+def test_a_threshold_counts_what_could_be_replaced(item: SnapshotEntry, years: set[int]) -> None:
     stats = sums_of(item)
     assert {key for key, sums in stats.thresholds.items() if sums.entries} == years
 
@@ -311,7 +309,7 @@ def test_a_threshold_counts_what_could_be_replaced(item: Item, years: set[int]) 
         (played(0.5, plays=11), (1 - 3 / 7.5) ** 10),
     ],
 )
-def test_a_restore_is_as_likely_as_no_play_in_the_years_before(item: Item, chance: float | None) -> None:
+def test_a_restore_is_as_likely_as_no_play_in_the_years_before(item: SnapshotEntry, chance: float | None) -> None:
     assert chance_of_restore(item, NOW, 3 * YEAR_SECONDS) == (chance if chance is None else pytest.approx(chance))
 
 

@@ -1,4 +1,4 @@
-"""Bad input: one line that begins `error:`, the right exit code, no traceback, and nothing changed (issue 2, design 1).
+"""Bad input: one line that begins `error:`, the right exit code, no traceback, and nothing changed (design 1).
 And where settings come from, and that no secret comes out."""
 
 from __future__ import annotations

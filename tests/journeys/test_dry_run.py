@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,3 +292,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One sandbox with every state, for tests that only read."""
     with Sandbox(tmp_path_factory.mktemp("sandbox"), real_videos=False) as running:
         yield running, {state: running.add(state) for state in State}
+
+
+@pytest.mark.parametrize("words", [["explain"], ["download", "--output", "lecture.mp4", "--id"]], ids=lambda w: w[0])
+def test_who_only_looks_has_nothing_that_could_act(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kaltura_archiver.apply.Runner.__init__", lambda *_, **__: pytest.fail("a runner was made"))
+    assert run(*words, sandbox.add(State.ARCHIVED)).code == 0

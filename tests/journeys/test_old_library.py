@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 from looking import Run, assert_nothing_left, do_not_wait, shown, tags_of
+from migrating_page import code, table
 from old_library import KINDS, OLD_FRAME_SECONDS, Left, OldLibrary, fill, frame
-from test_migrating import code, table
 
 from kaltura_archiver.model import ARCHIVED_TAG, iso_date
 from kaltura_archiver.sandbox.world import Sandbox

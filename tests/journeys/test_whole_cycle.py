@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from looking import Run, do_not_wait, original_of, shown
+from looking import Run, act, assets_of, do_not_wait, original_of, shown
 from lxml import etree
-from test_flavors import act, assets_of
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG
 from kaltura_archiver.sandbox.kaltura.server import Token

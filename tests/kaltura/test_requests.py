@@ -16,7 +16,7 @@ from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import KalturaError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.kaltura.answers import Page, _Found
+from kaltura_archiver.kaltura.answers import Page, SearchPage
 from kaltura_archiver.model import Availability, State
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.selection import Ids, Selection
@@ -260,7 +260,7 @@ class EndlessKaltura(Kaltura):
         first = bounds[0] - LONG_AGO + known if bounds and not self._stuck else 0
         numbers = range(first, min(first + page_size, self._n))
         objects = "".join(entry_xml(f"0_{n:08}", LONG_AGO + n) for n in numbers)
-        return _Found.of(answer(objects, self._n - first))
+        return SearchPage.of(answer(objects, self._n - first))
 
 
 def peak_of(n: int) -> int:
@@ -296,7 +296,7 @@ def test_a_search_that_repeats_its_first_page_gives_no_entry_twice() -> None:
 
 
 def test_an_entry_that_an_answer_only_names_is_not_passed_over() -> None:
-    found = _Found.of(answer(entry_xml("0_a", LONG_AGO), 1))
+    found = SearchPage.of(answer(entry_xml("0_a", LONG_AGO), 1))
     assert [entry.id for entry in Page(found, ["0_a"]).entries()] == ["0_a"]
     with pytest.raises(KalturaError, match="does not show, 0_b"):
         list(Page(found, ["0_a", "0_b"]).entries())
@@ -307,7 +307,7 @@ def test_an_entry_without_id_or_time_costs_that_entry_alone(missing: str) -> Non
     whole, broken = entry_xml("0_a", LONG_AGO), etree.fromstring(entry_xml("0_b", LONG_AGO))
     element = broken.find(f"object/{missing}")
     element.getparent().remove(element)
-    found = _Found.of(answer(whole + etree.tostring(broken).decode(), 2))
+    found = SearchPage.of(answer(whole + etree.tostring(broken).decode(), 2))
     page = Page(found, [entry_id for entry_id, _ in found.outlines])
     entries = list(page.entries())
     assert entries[0].id == "0_a"
@@ -321,4 +321,4 @@ def test_an_answer_without_an_object_is_an_incomplete_one() -> None:
     whole, broken = entry_xml("0_a", LONG_AGO), etree.fromstring(entry_xml("0_b", LONG_AGO))
     broken.remove(broken.find("object"))
     with pytest.raises(KalturaError, match="incomplete entry"):
-        _Found.of(answer(whole + etree.tostring(broken).decode(), 2))
+        SearchPage.of(answer(whole + etree.tostring(broken).decode(), 2))

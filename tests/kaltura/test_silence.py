@@ -44,7 +44,7 @@ def named(ids: Any) -> list[str]:
     return [word for entry_id in ids for word in ("--id", entry_id)]
 
 
-# In a category or below it (issue 10, fault 2)
+# In a category or below it
 
 
 @pytest.mark.usefixtures("categories")
@@ -197,7 +197,7 @@ def test_figures_and_placeholders_by_category_know_those_with_a_privacy_context(
     }  # fmt: skip
 
 
-# A search that does not answer (issue 10, fault 3; real-kaltura E231)
+# A search that does not answer (real-kaltura E231)
 
 SEARCHING = [
     ["list"], ["count"], ["health"], ["stats"], ["s3copy", "--all"], ["s3copy", "--all", "--no-dry-run"],
@@ -363,7 +363,7 @@ def test_where_the_other_engine_is_out_of_reach_nothing_is_replaced(
     assert writes(sandbox) == []
 
 
-# Answers about something else (issue 11, section 6)
+# Answers about something else
 
 
 @pytest.fixture
@@ -563,7 +563,7 @@ def test_a_placeholder_that_is_missing_keeps_no_video_from_coming_back(
     assert run("verify", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
 
 
-# Ids in another spelling (issue 10, fault 5; real-kaltura N04-N06)
+# Ids in another spelling (real-kaltura N04-N06)
 
 
 def spellings(entry_id: str) -> list[str]:
@@ -635,7 +635,7 @@ def test_units_are_those_of_the_entry_however_its_id_is_spelled(sandbox: Sandbox
     assert [row["key"] for row in rows if row["section"] == "unit"] == ["Physics"]
 
 
-# Ids that lead nowhere (issue 10, fault 7)
+# Ids that lead nowhere
 
 
 @pytest.mark.parametrize("mode", ["--dry-run", "--no-dry-run"])

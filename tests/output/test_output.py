@@ -11,12 +11,13 @@ import re
 import stat
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Run
-from looking import original_of
+from looking import do_not_wait, original_of
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.control import Request
@@ -50,6 +51,15 @@ ODD_NAME = "Tab\there, line\nbreak, back\\slash, CSI \x9b31mred, U+2028 \u2028, 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202e]")
 
 
+def in_columns(line: str, starts: list[int]) -> list[str]:
+    """A line of a table, cut where the columns begin on a terminal."""
+    parts, at = [""] * len(starts), 0
+    for character in line:
+        parts[sum(start <= at for start in starts) - 1] += character
+        at += 0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return parts
+
+
 def parsed(text: str, style: str) -> tuple[list[str], list[dict[str, Any]]]:
     """Column names and rows, read as their reader would."""
     if style == "tsv":
@@ -62,9 +72,7 @@ def parsed(text: str, style: str) -> tuple[list[str], list[dict[str, Any]]]:
     if style == "table":
         header, rule, *lines = text.removesuffix("\n").split("\n")
         starts = [match.start() for match in re.finditer("-+", rule)]
-        cells = [
-            [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)] for line in (header, *lines)
-        ]
+        cells = [[part.strip() for part in in_columns(line, starts)] for line in (header, *lines)]
         return cells[0], [dict(zip(cells[0], line, strict=True)) for line in cells[1:]]
     rows = json.loads(text) if style == "json" else [json.loads(line) for line in text.splitlines()]
     return list(rows[0]) if rows else [], rows
@@ -396,6 +404,19 @@ def test_help_imports_none_of_the_heavy_libraries(arguments: list[str]) -> None:
     assert "kaltura-archiver" in ended.stdout
 
 
+def test_columns_of_a_table_stand_below_each_other_whatever_the_script(sandbox: Sandbox, run: Run) -> None:
+    names = ("日本語講義", "Bücher", "e\u0301tudes", "Лекция")
+    ids = {sandbox.kaltura.add_entry(b"x", name=name, derived=0).id: name for name in names}
+    told = run("list", "--columns", "name,entry_id", "--format", "table", "--max-entries", "-1").out
+    _, ruler, *rows = told.splitlines()
+    # As a terminal shows them: each Japanese character takes two cells, the combining accent none.
+    cells = {"日本語講義": 10, "Bücher": 6, "e\u0301tudes": 6, "Лекция": 6}
+    assert {row.split()[-1]: row for row in rows} == {
+        entry_id: f"{name}{' ' * (12 - cells[name])}{entry_id}" for entry_id, name in ids.items()
+    }
+    assert ruler.startswith(f"{'-' * 10}  --")
+
+
 @pytest.mark.parametrize("style", ["tsv", "csv", "json", "jsonl", "table"])
 def test_a_closed_pipe_ends_quietly(sandbox: Sandbox, run: Run, style: str) -> None:
     del run  # only its environment is wanted
@@ -699,7 +720,7 @@ def test_an_empty_answer_of_the_file_host_leaves_no_file(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of the host is an empty page with status 200 (kaltura-api 4.5)."""
-    monkeypatch.setattr("kaltura_archiver.kaltura.session.MAX_TRIES", 2)
+    do_not_wait(monkeypatch)
     entry_id = sandbox.add("initial")
     sandbox.control.add_fault("file.GET", "error", code="FILE_NOT_FOUND", times=10)
     ran = run("download", "--id", entry_id)

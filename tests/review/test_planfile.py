@@ -21,9 +21,9 @@ from kaltura_archiver.model import ARCHIVED_TAG, Availability, Facts, FlavorStat
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.review.drift import drift
-from kaltura_archiver.review.planfile import ACTIONS, Line, Terms, Writer, _check, read_plan, terms_of
+from kaltura_archiver.review.planfile import Line, Terms, Writer, _check, read_plan, terms_of
 from kaltura_archiver.sandbox.world import Sandbox
-from kaltura_archiver.steps import Command, Options, Step
+from kaltura_archiver.steps import ACTIONS, Command, Options, Step
 
 NOW = 1_700_000_000
 ACCOUNT = {"partner": "1", "bucket": "b"}

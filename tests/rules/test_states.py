@@ -19,8 +19,9 @@ from made_facts import (
     stored,
 )
 
+from kaltura_archiver.identity import holds_placeholder, identify, sizes_agree
 from kaltura_archiver.model import Entry, Facts, FlavorAsset, FlavorStatus, Identity, ReplacementStatus, State
-from kaltura_archiver.states import classify, holds_placeholder, identify, needs_tags, sizes_agree
+from kaltura_archiver.states import classify, needs_tags
 
 # The state table, written down a second time: tag flavors_deleted, tag archived_to_s3, object, original flavor, agree,
 # whether the original is the placeholder, state. The first row that fits wins. "*" is any.

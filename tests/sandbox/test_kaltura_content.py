@@ -28,7 +28,7 @@ from KalturaClient.Plugins.Core import (
 )
 
 from kaltura_archiver.sandbox.control import Control
-from kaltura_archiver.sandbox.kaltura.server import Entry, KalturaServer
+from kaltura_archiver.sandbox.kaltura.server import EntryRecord, KalturaServer
 
 READY, CONVERTING, QUEUED, IMPORTING, TEMP, ERROR = 2, 1, 0, 7, 5, -1
 NEW = b"the new content " * 100
@@ -76,7 +76,7 @@ def resource(token: str) -> Any:
     return KalturaUploadedFileTokenResource(token=token)
 
 
-def state(client: Any, entry: Entry) -> tuple[str, str, bool]:
+def state(client: Any, entry: EntryRecord) -> tuple[str, str, bool]:
     got = client.media.get(entry.id)
     return got.status.getValue(), got.replacementStatus.getValue(), bool(got.replacingEntryId)
 

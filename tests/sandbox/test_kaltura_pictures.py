@@ -9,7 +9,7 @@ import requests
 from KalturaClient.Plugins.Core import KalturaThumbAssetFilter
 from test_kaltura_content import client, code_of, resource, server, shared, upload  # noqa: F401 - fixtures
 
-from kaltura_archiver.sandbox.kaltura.pictures import DEFAULT_TAG, SLIDE, Picture
+from kaltura_archiver.sandbox.kaltura.pictures import DEFAULT_TAG, SLIDE, Frame
 from kaltura_archiver.sandbox.kaltura.records import Content
 from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 
@@ -17,7 +17,7 @@ OLD, NEW = b"the old content " * 50, b"the new content " * 100
 
 
 def frame(content: bytes, seconds: float = 3) -> bytes:
-    return Picture(Content.of(content), seconds).read()
+    return Frame(Content.of(content), seconds).read()
 
 
 def version_of(client: Any, entry_id: str) -> int:  # noqa: F811

@@ -499,6 +499,45 @@ def test_restore_requests_that_aws_refuses(s3: S3Server, client: Any) -> None:
             finish("k")
 
 
+@pytest.mark.parametrize(
+    ("archive_tier", "hours"),
+    [("ARCHIVE_ACCESS", {"Expedited": 5 / 60, "Bulk": 12}), ("DEEP_ARCHIVE_ACCESS", {"Bulk": 48})],
+)
+def test_an_archive_tier_thaws_without_days_and_for_good(
+    s3: S3Server, client: Any, control: Control, archive_tier: str, hours: dict[str, float]
+) -> None:
+    """AWS, RestoreObject: no Days for INTELLIGENT_TIERING; the object then is in the Frequent Access tier."""
+    s3.put("k", b"content", storage_class="INTELLIGENT_TIERING")
+    assert "ArchiveStatus" not in client.head_object(**at(s3, "k"))
+    bare: dict[str, Any] = {"GlacierJobParameters": {"Tier": "Bulk"}}
+    s3.freeze("k", archive_tier)
+    assert client.head_object(**at(s3, "k"))["ArchiveStatus"] == archive_tier
+    with pytest.raises(ClientError) as caught:
+        client.get_object(**at(s3, "k"))
+    assert caught.value.response["Error"]["AccessTier"] == archive_tier  # type: ignore[typeddict-item]
+    assert refused(client.restore_object, **at(s3, "k"), RestoreRequest=bare | {"Days": 3})[0] == 400
+    if "Expedited" not in hours:
+        fast = {"GlacierJobParameters": {"Tier": "Expedited"}}
+        assert refused(client.restore_object, **at(s3, "k"), RestoreRequest=fast)[0] == 400
+    assert client.restore_object(**at(s3, "k"), RestoreRequest=bare)["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert refused(client.restore_object, **at(s3, "k"), RestoreRequest=bare) == (409, "RestoreAlreadyInProgress")
+    left = hours["Bulk"]
+    if "Expedited" in hours:
+        fast = {"GlacierJobParameters": {"Tier": "Expedited"}}
+        s3.settings.expedited_capacity = False
+        code = (503, "GlacierExpeditedRetrievalNotAvailable")
+        assert refused(client.restore_object, **at(s3, "k"), RestoreRequest=fast) == code
+        s3.settings.expedited_capacity = True
+        client.restore_object(**at(s3, "k"), RestoreRequest=fast)
+        left = hours["Expedited"]
+    assert client.head_object(**at(s3, "k"))["Restore"] == 'ongoing-request="true"'
+    control.clock.advance(left * HOUR + 1)
+    head = client.head_object(**at(s3, "k"))
+    assert (head["StorageClass"], "ArchiveStatus" in head, "Restore" in head) == ("INTELLIGENT_TIERING", False, False)
+    control.clock.advance(1000 * DAY)
+    assert client.get_object(**at(s3, "k"))["Body"].read() == b"content"
+
+
 def test_a_new_object_knows_nothing_of_the_old_ones_thaw(s3: S3Server, client: Any) -> None:
     s3.settings.thaw_seconds = 0
     s3.put("k", b"old", storage_class="GLACIER")
@@ -591,7 +630,7 @@ def test_a_kms_bucket_has_etags_that_are_no_md5(s3: S3Server, client: Any, big: 
     assert s3.body("k") == big
 
 
-# Log and faults (issue 2: a log of all requests, faults on cue)
+# Log and faults: a log of all requests, faults on cue
 
 
 def test_the_log_names_operation_subject_and_whether_it_writes(s3: S3Server, client: Any, control: Control) -> None:

@@ -25,6 +25,14 @@ START = {"s3copy": State.INITIAL, "replace_video": State.ARCHIVED, "restore": St
 GOAL = {"s3copy": State.ARCHIVED, "replace_video": State.PLACEHOLDER, "restore": State.ARCHIVED}
 
 
+def assets_of(sandbox: Sandbox, entry_id: str) -> dict[int, Asset]:
+    """The flavors that are there now, by the id of their params."""
+    library = sandbox.kaltura.library
+    with library.lock:
+        library.tick()
+        return {asset.flavor_params_id: asset for asset in library.live_assets(entry_id)}
+
+
 def original_of(sandbox: Sandbox, entry_id: str) -> Asset:
     found = sandbox.kaltura.original(entry_id)
     assert found is not None
@@ -34,6 +42,11 @@ def original_of(sandbox: Sandbox, entry_id: str) -> Asset:
 def content_id(sandbox: Sandbox, entry_id: str) -> str:
     found = original_of(sandbox, entry_id)
     return f"{found.id}@{found.version}"
+
+
+def act(run: Run, command: str, entry_id: str, *options: str) -> Any:
+    """What a command that acts on this entry printed and returned."""
+    return run(command, "--id", entry_id, "--no-dry-run", *options)
 
 
 def content_of(sandbox: Sandbox) -> dict[str, Any]:

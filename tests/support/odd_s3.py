@@ -314,6 +314,7 @@ def _facts(kept: Kept) -> dict[str, str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer on a kept-alive connection waits for a delayed ACK
     odd_s3: OddS3
 
     def _serve(self) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaltura_archiver.model import ARCHIVED_TAG
-from kaltura_archiver.sandbox.kaltura.pictures import USUAL_SECONDS, Picture
-from kaltura_archiver.sandbox.kaltura.records import Content, Entry, Token, new_id
+from kaltura_archiver.sandbox.kaltura.pictures import USUAL_SECONDS, Frame
+from kaltura_archiver.sandbox.kaltura.records import Content, EntryRecord, Token, new_id
 from kaltura_archiver.sandbox.world import Sandbox
 
 YEAR = 31_557_600
@@ -36,7 +36,7 @@ class Left:
 
 def frame(content: bytes, seconds: float = USUAL_SECONDS) -> bytes:
     """A picture that Kaltura takes of a content."""
-    return Picture(Content.of(content), seconds).read()
+    return Frame(Content.of(content), seconds).read()
 
 
 class OldLibrary:
@@ -113,7 +113,7 @@ class OldLibrary:
             self.kaltura.library.add_thumb(left.id, image, default=default)
         left.pictures.append(image)
 
-    def entry(self, left: Left) -> Entry:
+    def entry(self, left: Left) -> EntryRecord:
         return self.kaltura.entries[left.id]
 
 

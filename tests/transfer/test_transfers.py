@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from looking import Run
+from looking import Run, do_not_wait
 
 from kaltura_archiver.errors import EntryFailed, Stopped
 from kaltura_archiver.model import State
@@ -241,7 +241,7 @@ def test_who_waits_for_blocks_can_be_stopped() -> None:
 def test_failures_give_the_room_back(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PUT_BYTES", 1000)
     monkeypatch.setattr("kaltura_archiver.kaltura.changes.CHUNK_BYTES", 1000)
-    monkeypatch.setattr("kaltura_archiver.kaltura.session.MAX_TRIES", 2)
+    do_not_wait(monkeypatch)
     for state, command, call in (
         (State.INITIAL, "s3copy", "s3.UploadPart"),
         (State.INITIAL, "s3copy", "file.GET"),

@@ -16,19 +16,20 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _SWAP,
     _options,
     bandwidth_option,
     dry_run_option,
     format_option,
     keep_options,
     no_lock_option,
+    options_named,
     placeholder_map_option,
     run_log_option,
     tolerate_option,
     workers_option,
 )
-from kaltura_archiver.cli.plans import _account, _placeholders
+from kaltura_archiver.cli.plans import _account
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Plays
 from kaltura_archiver.review.applying import Applying
@@ -38,7 +39,7 @@ from kaltura_archiver.steps import Options
 log = logging.getLogger(__name__)
 
 
-class Part(click.ParamType[tuple[float, str]]):
+class NumberOrPercent(click.ParamType[tuple[float, str]]):
     """So many, `N`, or a part, `P%`: as (number, unit)."""
 
     name = "part"
@@ -52,15 +53,15 @@ class Part(click.ParamType[tuple[float, str]]):
 
 
 @command("apply")
-@click.argument("file", metavar="PLAN")
+@click.argument("file", type=PATH, metavar="PLAN")
 @dry_run_option
 @click.option(
-    "--max-drift", type=Part(), default="1%", show_default=True, metavar="N|P%",
+    "--max-drift", type=NumberOrPercent(), default="1%", show_default=True, metavar="N|P%",
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
 @_options(
     workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
-    format_option, *_SWAP[:2],
+    format_option, options_named("timeout_seconds", "max_converting"),
 )  # fmt: skip
 @keep_options
 @pass_app
@@ -81,12 +82,14 @@ def apply(
       kaltura-archiver apply plan.jsonl --no-dry-run --max-drift 20 --workers 8
     """
     from kaltura_archiver.output.reading import numbered_lines, opened
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.review.planfile import read_plan
 
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
         terms, lines, left_out = read_plan(numbered_lines(stream, where), where)
-    for name, here in _account(app, terms.command, _placeholders(app, terms.command)).items():
+    placeholders = Placeholders.read(app.settings).needed_by(terms.command)
+    for name, here in _account(app, terms.command, placeholders).items():
         if (there := terms.account.get(name)) != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep

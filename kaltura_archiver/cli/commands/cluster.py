@@ -11,14 +11,14 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.fleets import no_cluster, tls_folder
 from kaltura_archiver.cli.group import Archiver
 from kaltura_archiver.cli.options import workers_option
-from kaltura_archiver.cli.types import Duration
+from kaltura_archiver.cli.types import PATH, Duration
 from kaltura_archiver.errors import Exit
 
 if TYPE_CHECKING:
     from kaltura_archiver.fleet.certificates import Certificates
 
 
-_tls = click.option("--cluster-tls", metavar="DIR", help="Folder of the fleet's certificates [CLUSTER_TLS].")
+_tls = click.option("--cluster-tls", type=PATH, metavar="DIR", help="Folder of the fleet's certificates [CLUSTER_TLS].")
 
 
 @click.group("cluster", cls=Archiver)
@@ -39,7 +39,7 @@ def cluster() -> None:
 
 
 @cluster.command("certificates")
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", type=PATH, metavar="DIR")
 @click.option(
     "--days", type=click.FloatRange(0, 3650, min_open=True), default=30, show_default=True, metavar="N",
     help="How long they are good.",

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import format_option
-from kaltura_archiver.config import check_placeholder
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.tables import Rows
 from kaltura_archiver.redact import redact
-
-if TYPE_CHECKING:
-    pass
-
+from kaltura_archiver.steps import Command
 
 log = logging.getLogger(__name__)
 
@@ -37,76 +33,82 @@ def config(app: App, /, style: str) -> None:
       kaltura-archiver --env-file production.env config
       kaltura-archiver config --format json
     """
+    checks: dict[str, Callable[[App], str]] = {"kaltura": _sign_in, "s3": _bucket, "placeholder": _placeholder}
     settings = app.settings
-
-    def sign_in() -> str:
-        kaltura = app.kaltura()
-        kaltura.count(Query())
-        for note in kaltura.session_notes:
-            log.warning("kaltura: %s", note)
-        if kaltura.session_user and kaltura.user_exists(kaltura.session_user) is False:
-            log.warning(
-                "kaltura: account %s has no user %s, who signs in here (%s): Kaltura takes the name all the same, and "
-                "what is done is entered under a user whom nobody knows; correct it, or add that user in the KMC",
-                settings.partner_id,
-                kaltura.session_user,
-                "KALTURA_USERID" if kaltura.session_user == settings.user_id else "the app token's own",
-            )
-        if not kaltura.session_user:
-            log.warning(
-                "kaltura: KALTURA_USERID is not set, so nobody signs in here: what is done is entered under no user; "
-                "set it to a user of account %s, best one of this tool's own",
-                settings.partner_id,
-            )
-        way = "an app token" if settings.app_token_id else "the admin secret"
-        user = kaltura.session_user or "nobody"
-        return f"{settings.service_url}, partner {settings.partner_id}, by {way}, as {user}"
-
-    def bucket() -> str:
-        app.store().head("0_kaltura_archiver_test")
-        return f"bucket {settings.bucket}; {_tried(app)}"
-
-    def placeholder() -> str:
-        files = settings.placeholders().all()
-        for path in files:
-            check_placeholder(path)
-        return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
-
-    def ldap() -> str:
-        from kaltura_archiver.people.directory import check_directory
-
-        return check_directory(settings.ldap)
-
-    def keep() -> str:
-        from kaltura_archiver.run.kept import census, check_keep
-
-        rules = keep_list(settings)
-        if "kaltura" in wrong:
-            raise ConfigError(f"{rules}: not checked, for the account cannot be looked into")
-        kaltura = app.kaltura()
-        check_keep(kaltura, rules)
-        return census(kaltura, rules, partial(progress, "counting", streamed=style != "table"))
-
-    def mail() -> str:
-        from kaltura_archiver.people.mailer import check_mail_server
-
-        return check_mail_server(settings.smtp)
-
-    checks = [("kaltura", sign_in), ("s3", bucket), ("placeholder", placeholder), ("keep", keep)]
-    if settings.ldap.server:
-        checks.append(("ldap", ldap))
-    if settings.smtp.server:
-        checks.append(("mail", mail))
     wrong: list[str] = []
+    checks["keep"] = partial(_keep, account_seen=lambda: "kaltura" not in wrong, streamed=style != "table")
+    if settings.ldap.server:
+        checks["ldap"] = _ldap
+    if settings.smtp.server:
+        checks["mail"] = _mail
     with Rows(("check", "ok", "detail"), style) as rows:
-        for name, check in checks:
+        for name, check in checks.items():
             try:
-                rows.write({"check": name, "ok": True, "detail": redact(check())})
+                rows.write({"check": name, "ok": True, "detail": redact(check(app))})
             except ArchiverError as error:
                 wrong.append(name)
                 rows.write({"check": name, "ok": False})
                 log.error("%s: %s", name, error)
     app.exit(Exit.USAGE if wrong else Exit.OK)
+
+
+def _sign_in(app: App) -> str:
+    settings, kaltura = app.settings, app.kaltura()
+    kaltura.count(Query())
+    for note in kaltura.session_notes:
+        log.warning("kaltura: %s", note)
+    if kaltura.session_user and kaltura.user_exists(kaltura.session_user) is False:
+        log.warning(
+            "kaltura: account %s has no user %s, who signs in here (%s): Kaltura takes the name all the same, and "
+            "what is done is entered under a user whom nobody knows; correct it, or add that user in the KMC",
+            settings.partner_id,
+            kaltura.session_user,
+            "KALTURA_USERID" if kaltura.session_user == settings.user_id else "the app token's own",
+        )
+    if not kaltura.session_user:
+        log.warning(
+            "kaltura: KALTURA_USERID is not set, so nobody signs in here: what is done is entered under no user; "
+            "set it to a user of account %s, best one of this tool's own",
+            settings.partner_id,
+        )
+    way = "an app token" if settings.app_token_id else "the admin secret"
+    user = kaltura.session_user or "nobody"
+    return f"{settings.service_url}, partner {settings.partner_id}, by {way}, as {user}"
+
+
+def _bucket(app: App) -> str:
+    app.store().head("0_kaltura_archiver_test")
+    return f"bucket {app.settings.bucket}; {_tried(app)}"
+
+
+def _placeholder(app: App) -> str:
+    from kaltura_archiver.placeholders import Placeholders
+
+    files = Placeholders.read(app.settings).needed_by(Command.REPLACE).paths
+    return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
+
+
+def _keep(app: App, *, account_seen: Callable[[], bool], streamed: bool) -> str:
+    from kaltura_archiver.run.kept import census, check_keep
+
+    rules = keep_list(app.settings)
+    if not account_seen():
+        raise ConfigError(f"{rules}: not checked, for the account cannot be looked into")
+    kaltura = app.kaltura()
+    check_keep(kaltura, rules)
+    return census(kaltura, rules, partial(progress, "counting", streamed=streamed))
+
+
+def _ldap(app: App) -> str:
+    from kaltura_archiver.people.directory import check_directory
+
+    return check_directory(app.settings.ldap)
+
+
+def _mail(app: App) -> str:
+    from kaltura_archiver.people.mailer import check_mail_server
+
+    return check_mail_server(app.settings.smtp)
 
 
 def _tried(app: App) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.types import ENTRY_ID
+from kaltura_archiver.cli.types import ENTRY_ID, PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.output.progress import bytes_progress
 from kaltura_archiver.output.rows import DOWNLOAD_COLUMNS
 from kaltura_archiver.output.tables import Rows
-from kaltura_archiver.run.services import make_runner
-from kaltura_archiver.steps import Command, Options
+from kaltura_archiver.run.services import make_sources
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +24,13 @@ log = logging.getLogger(__name__)
 @click.option(
     "--output",
     "-o",
+    type=PATH,
     metavar="FILE",
     help="File to write [the entry's id and the original's extension]; - is stdout, and a log line tells the rest.",
 )
-@click.option("--tmp", "folder", metavar="DIR", help="Folder of the file where --output does not name it [this one].")
+@click.option(
+    "--tmp", "folder", type=PATH, metavar="DIR", help="Folder of the file where --output does not name it [this one]."
+)
 @click.option(
     "--from",
     "source",
@@ -62,14 +63,14 @@ def download(
         raise click.UsageError("--output names the file with its folder: leave out --tmp", click.get_current_context())
     if output == "-" and sys.stdout.isatty():
         raise click.UsageError("a video is nothing for a terminal: name a file", click.get_current_context())
-    runner = make_runner(app, Command.S3COPY, Options(now=time.time()))
+    sources = make_sources(app)
     size: list[int] = []
     with (
         app.stoppable(),
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
         row, hidden = download_original(
-            runner, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
+            sources, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
         )
     if output == "-":
         log.info("wrote %s to stdout, from %s: %d bytes, sha256 %s", *row[:-1])

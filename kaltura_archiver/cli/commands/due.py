@@ -15,12 +15,10 @@ from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _options,
     format_option,
     keep_options,
     lookers_option,
-    min_age_option,
-    noticed_option,
+    options_named,
     selection_options,
 )
 from kaltura_archiver.cli.query import _exits_of_named, min_age_years
@@ -46,7 +44,7 @@ DUE_COLUMNS = (
 @command("due", cls=SelectingCommand)
 @selection_options
 @click.option("--years", type=Years(), required=True, metavar="Y", help="The rule: so long a video is kept unplayed.")
-@_options(min_age_option, noticed_option)
+@options_named("min_age_years", "noticed_before_seconds")
 @keep_options
 @lookers_option
 @format_option
@@ -79,7 +77,7 @@ def due(
     keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
     options["min_age_years"] = min_age_years(parts[0].query, options["min_age_years"])
     settings = Options(now=now, keep=keep, **options)
-    placeholders = Placeholders(app.settings.placeholders().known())
+    placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
     check_keep(kaltura, keep)
     check_excluded(kaltura, query)

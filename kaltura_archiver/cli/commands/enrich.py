@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,20 +15,32 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.directory import _ldap_options, _settings
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
+from kaltura_archiver.cli.types import PATH
+from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
 from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.reading import Row, TsvTable, check_columns, column_index, opened
 from kaltura_archiver.output.tables import Cell, Rows
-
-if TYPE_CHECKING:
-    from kaltura_archiver.output.reading import Row
-
+from kaltura_archiver.people.owners import (
+    ID_COLUMNS,
+    LEGACY_STATUS_COLUMN,
+    OWNER_COLUMNS,
+    UNKNOWN,
+    Attributes,
+    LookUp,
+    attributes_of,
+    owner_of_row,
+    uid_of,
+    with_owners,
+)
 
 log = logging.getLogger(__name__)
+INPUT = "the input"
 
 
 @command("enrich")
-@click.argument("file", required=False, metavar="[FILE]")
-@click.option("--tsv", "-t", metavar="FILE", hidden=True, help="Old name of FILE.")
+@click.argument("file", required=False, type=PATH, metavar="[FILE]")
+@click.option("--tsv", "-t", type=PATH, metavar="FILE", hidden=True, help="Old name of FILE.")
 @click.option("--entryId", "-e", "entry_column", metavar="C", hidden=True, help="Accepted for old scripts.")
 @click.option(
     "--owner-column",
@@ -44,7 +56,11 @@ log = logging.getLogger(__name__)
 @click.option("--prefix", default="", metavar="P", help="Put before the names of the new columns, such as owner_.")
 @click.option("--legacy-columns", is_flag=True, help="Call the column ldap_status status, as the old tool did.")
 @click.option(
-    "--directory-file", "dump", metavar="DUMP", help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …"
+    "--directory-file",
+    "dump",
+    type=PATH,
+    metavar="DUMP",
+    help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …",
 )
 @_ldap_options
 @click.option("--filter", metavar="F", help="What is true of active accounts [LDAP_FILTER, or Princeton's].")
@@ -68,20 +84,6 @@ def enrich(
       kaltura-archiver enrich --columns mail,title --format csv list.tsv > owners.csv
       kaltura-archiver enrich --directory-file people.csv list.tsv
     """  # fmt: skip
-    from kaltura_archiver.output.reading import TsvTable, check_columns, column_index, opened
-    from kaltura_archiver.people.directory_file import DirectoryFile
-    from kaltura_archiver.people.owners import (
-        ID_COLUMNS,
-        LEGACY_STATUS_COLUMN,
-        OWNER_COLUMNS,
-        UNKNOWN,
-        LookUp,
-        attributes_of,
-        owner_of_row,
-        uid_of,
-        with_owners,
-    )
-
     if file and tsv:
         raise click.UsageError("FILE and --tsv are the same: give one of them", click.get_current_context())
     path = file or tsv or "-"
@@ -90,51 +92,72 @@ def enrich(
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         table = TsvTable(stack.enter_context(opened(path)), path)
-        where = "the input"
         if entry_column:
-            column_index(table.columns, entry_column, where)
-        owner_of: Callable[[Row], str]
-        if owner_column is None:
-            owner_of, first = owner_of_row(table.columns, where)
-        else:
-            owner_of, first = itemgetter(column_index(table.columns, owner_column, where)), owner_column
-        added = [prefix + name for name in (*OWNER_COLUMNS, *attributes.more)]
-        titles = [*table.columns, *added]
-        if taken := set(added) & set(table.columns):
-            raise InputError(f"{where} already has a column {sorted(taken)[0]!r}: give the new ones a --prefix")
-        check_columns(titles, "--columns")
-        if legacy_columns:
-            titles[len(table.columns)] = prefix + LEGACY_STATUS_COLUMN
-            if style.startswith("json"):
-                check_columns(titles, "with --legacy-columns as JSON")
-        look_up: LookUp
-        if dump is not None:
-            look_up = DirectoryFile(dump, attributes).look_up
-        else:
-            from kaltura_archiver.people.directory import Directory
-
-            directory = stack.enter_context(Directory(settings, attributes))
-            try:
-                directory.open()
-            except DirectoryError as error:
-                log.error("%s", error)
-            look_up = directory.look_up
-        columns_made = [*table.columns, *added]
+            column_index(table.columns, entry_column, INPUT)
+        owner_of, first = _owner_of(table, owner_column)
+        made = _columns_made(table, prefix, attributes)
+        titles = _titles(table, made, prefix, legacy=legacy_columns, style=style)
+        look_up, searches = _directory(stack, settings, attributes, dump)
         owned = with_owners(table, lambda row: uid_of(owner_of(row), whole=whole_id), look_up)
-        with (
-            Rows(columns_made, style, titles=titles) as rows,
-            progress("enrich", owned, streamed=style != "table") as found,
-        ):
+        with Rows(made, style, titles=titles) as rows, progress("enrich", owned, streamed=style != "table") as found:
             for row, owner in found:
                 cells: list[Cell] = [cell or None for cell in (*row, owner.status, *owner.cells)]
                 # An owner who was not found has no cells.
-                rows.write(dict(zip(columns_made, cells, strict=False)))
+                rows.write(dict(zip(made, cells, strict=False)))
                 counts[owner.status or "without owner"] += 1
-        if owner_column is None and first != ID_COLUMNS[0]:
-            log.warning("there is no column owner_id: creators were looked up, who need not own what they made")
-        elif first != ID_COLUMNS[0] and ID_COLUMNS[0] in table.columns:
-            log.warning("notify has to be told, too: --column owner_id=%s", first)
-        told = ", ".join(f"{status} {number}" for status, number in sorted(counts.items()))
-        searches = "" if dump is not None else f"; {directory.searches} searches"
-        log.info("owners of %d rows: %s%s", sum(counts.values()), told or "none", searches)
+    _tell_whom(table, owner_column, first)
+    told = ", ".join(f"{status} {number}" for status, number in sorted(counts.items()))
+    log.info("owners of %d rows: %s%s", sum(counts.values()), told or "none", searches())
     app.exit(Exit.FAILED if counts[UNKNOWN] else Exit.OK)
+
+
+def _owner_of(table: TsvTable, column: str | None) -> tuple[Callable[[Row], str], str]:
+    """What tells whose the entry of a row is, and the column that it looks at first."""
+    if column is None:
+        return owner_of_row(table.columns, INPUT)
+    return itemgetter(column_index(table.columns, column, INPUT)), column
+
+
+def _columns_made(table: TsvTable, prefix: str, attributes: Attributes) -> list[str]:
+    """The columns of the input and those that come after them; InputError where it has one of these already."""
+    added = [prefix + name for name in (*OWNER_COLUMNS, *attributes.more)]
+    if taken := set(added) & set(table.columns):
+        raise InputError(f"{INPUT} already has a column {sorted(taken)[0]!r}: give the new ones a --prefix")
+    check_columns([*table.columns, *added], "--columns")
+    return [*table.columns, *added]
+
+
+def _titles(table: TsvTable, made: list[str], prefix: str, *, legacy: bool, style: str) -> list[str]:
+    if not legacy:
+        return made
+    titles = list(made)
+    titles[len(table.columns)] = prefix + LEGACY_STATUS_COLUMN
+    if style.startswith("json"):
+        check_columns(titles, "with --legacy-columns as JSON")
+    return titles
+
+
+def _directory(
+    stack: ExitStack, settings: LdapSettings, attributes: Attributes, dump: str | None
+) -> tuple[LookUp, Callable[[], str]]:
+    """What looks owners up, in a file or by LDAP, and what tells at the end how often it asked."""
+    if dump is not None:
+        from kaltura_archiver.people.directory_file import DirectoryFile
+
+        return DirectoryFile(dump, attributes).look_up, lambda: ""
+    from kaltura_archiver.people.directory import Directory
+
+    directory = stack.enter_context(Directory(settings, attributes))
+    try:
+        directory.open()
+    except DirectoryError as error:
+        log.error("%s", error)
+    return directory.look_up, lambda: f"; {directory.searches} searches"
+
+
+def _tell_whom(table: TsvTable, owner_column: str | None, first: str) -> None:
+    """Say so where others than the owners of the entries were looked up."""
+    if owner_column is None and first != ID_COLUMNS[0]:
+        log.warning("there is no column owner_id: creators were looked up, who need not own what they made")
+    elif first != ID_COLUMNS[0] and ID_COLUMNS[0] in table.columns:
+        log.warning("notify has to be told, too: --column owner_id=%s", first)

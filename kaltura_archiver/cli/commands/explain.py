@@ -11,8 +11,8 @@ from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.types import ENTRY_ID
 from kaltura_archiver.errors import Exit, SelectionError
-from kaltura_archiver.run.services import make_runner
-from kaltura_archiver.steps import Command, Options
+from kaltura_archiver.run.services import make_sources
+from kaltura_archiver.steps import Options
 
 
 @command("explain")
@@ -34,6 +34,5 @@ def explain(app: App, /, entry_id: str, style: str) -> None:
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     options = Options(now=time.time(), keep=keep_list(app.settings))
-    explanation = explain_entry(make_runner(app, Command.S3COPY, options), entry_id)
-    print_explanation(explanation, style)
+    print_explanation(explain_entry(make_sources(app), options, entry_id), style)
     app.exit(Exit.OK)

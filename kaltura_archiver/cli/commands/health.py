@@ -62,7 +62,7 @@ def health(
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = _select(kaltura, query)
     look = facts_of(
-        kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers,
+        kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
     )  # fmt: skip
     codes: set[Exit] = set()

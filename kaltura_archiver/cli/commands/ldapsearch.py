@@ -12,6 +12,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.directory import _ldap_options, _settings
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.output.files import check_target, write
 from kaltura_archiver.output.tables import Rows
@@ -20,7 +21,7 @@ from kaltura_archiver.output.tables import Rows
 @command("ldapsearch")
 @click.argument("words", nargs=-1, metavar="FILTER [ATTRIBUTE]...")
 @click.option("--expr", "-e", "question", metavar="FILTER", hidden=True, help="Old name of FILTER.")
-@click.option("--output", "-o", default="-", metavar="FILE", help="File to write [stdout].")
+@click.option("--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write [stdout].")
 @_ldap_options
 @format_option
 @pass_app

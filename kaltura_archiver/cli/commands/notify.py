@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,13 +21,20 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.streams import PatientStdout
-from kaltura_archiver.cli.types import Days
+from kaltura_archiver.cli.types import PATH, Days
 from kaltura_archiver.errors import ConfigError, Exit
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.reading import TsvTable, opened
 from kaltura_archiver.output.summary import exits_of
 from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.people.ledger import Ledger
+from kaltura_archiver.people.mailer import Mailer
+from kaltura_archiver.people.messages import checked_sender
+from kaltura_archiver.people.notices import COLUMNS, Notice, checked_address, columns_of, read_notices, read_units
+from kaltura_archiver.people.post import Mark, Post
+from kaltura_archiver.people.templates_of_notices import Templates
 from kaltura_archiver.redact import redact
 
 log = logging.getLogger(__name__)
@@ -33,8 +42,10 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 
 
 @command("notify")
-@click.argument("file", default="-", metavar="[FILE]")
-@click.option("--out", default="notices", show_default=True, metavar="DIR", help="Folder of messages and their record.")
+@click.argument("file", default="-", type=PATH, metavar="[FILE]")
+@click.option(
+    "--out", default="notices", show_default=True, type=PATH, metavar="DIR", help="Folder of messages and their record."
+)
 @click.option("--plan-id", metavar="ID", help="Name of this plan: nobody is told twice of one [SHA-256 of the list].")
 @click.option(
     "--grace",
@@ -48,8 +59,12 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 @click.option("--from", "sender", metavar="ADDRESS", help="Who writes [NOTIFY_FROM].")
 @click.option("--reply-to", metavar="ADDRESS", help="Who is to get the answers [who writes].")
 @click.option("--fallback", metavar="ADDRESS", help="Who is asked in place of owners who have left or have no address.")
-@click.option("--unit-file", metavar="FILE", help="The same by unit: a TSV with the columns org_unit and mail.")
-@click.option("--templates", metavar="DIR", help="Folder of templates of your own; the others are the built-in ones.")
+@click.option(
+    "--unit-file", type=PATH, metavar="FILE", help="The same by unit: a TSV with the columns org_unit and mail."
+)
+@click.option(
+    "--templates", type=PATH, metavar="DIR", help="Folder of templates of your own; the others are the built-in ones."
+)
 @click.option("--link", default="", metavar="URL", help="Address of an entry's page, with {entry_id} in it.")
 @click.option("--prefix", default="", metavar="P", help="The --prefix that enrich was given.")
 @click.option("--column", "named", multiple=True, metavar="C=NAME", help="Column C is called NAME here: mail=email.")
@@ -89,33 +104,11 @@ def notify(
       kaltura-archiver notify --prefix owner_ --fallback helpdesk@example.edu --grace 60d owners.tsv
       kaltura-archiver notify owners.tsv --plan-id autumn-2026 --send --mark --no-dry-run
     """  # fmt: skip
-    import hashlib
-
-    from kaltura_archiver.output.reading import TsvTable, opened
-    from kaltura_archiver.people.ledger import Ledger
-    from kaltura_archiver.people.mailer import Mailer
-    from kaltura_archiver.people.messages import checked_sender
-    from kaltura_archiver.people.notices import COLUMNS, Notice, checked_address, columns_of, read_notices, read_units
-    from kaltura_archiver.people.post import Mark, Post
-    from kaltura_archiver.people.templates_of_notices import Templates
-
-    if mark and not send:
-        raise click.UsageError("--mark goes with --send: only what was really sent is marked")
-    if dry_run is None:
-        dry_run = send
+    dry_run = send if dry_run is None else dry_run
+    _check(fallback, link, mark=mark, send=send)
     names = dict(_column_of(text, tuple(COLUMNS)) for text in named)
-    if fallback is not None and not checked_address(fallback):
-        raise click.UsageError(f"--fallback: {fallback!r} is not a mail address")
-    if link and (not re.match(r"https?://", link) or "{entry_id}" not in link):
-        raise click.UsageError("--link must be an address with {entry_id} in it: https://media.example.edu/{entry_id}")
-    settings = app.settings
-    asked = "--from" if sender else "NOTIFY_FROM"
-    sender = sender or settings.notify_from
-    if not sender:
-        raise ConfigError("who writes? say --from ADDRESS, or set NOTIFY_FROM")
-    sender, sender_address = checked_sender(sender, asked)
-    if reply_to:
-        _, reply_to = checked_sender(reply_to, "--reply-to")
+    sender, sender_address = _who_writes(app, sender)
+    reply_to = checked_sender(reply_to, "--reply-to")[1] if reply_to else ""
     texts = Templates(Path(templates) if templates else None)
     units = read_units(unit_file) if unit_file else {}
     with opened(file) as source:
@@ -126,65 +119,107 @@ def notify(
     notices = read_notices(table, columns, fallback=fallback or "", of_units=units, where=where)
     plan = plan_id or hashlib.sha256(content).hexdigest()
     mark_lines()
-    mode = "DRYRUN" if dry_run else "EXEC"
-    outcomes: list[Outcome] = []
-
-    def tell(notice: Notice, outcome: Outcome, detail: str) -> None:
-        level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        fields = {"mode": mode, "kind": "owner", "entry": notice.owner or notice.address, "action": "notify"}
-        log.log(level, "%s", detail if outcome is Outcome.WOULD else f"{outcome}: {detail}", extra=fields)
-        outcomes.append(outcome)
-
-    def counts() -> str:
-        return ", ".join(f"{outcome} {number}" for outcome, number in Counter(outcomes).items())
-
-    shown = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
+    tally = _Tally(len(notices), dry_run=dry_run)
     with ExitStack() as stack:
         # What can go wrong with the settings does so before the first message.
-        mark_entry: Mark | None = None
-        if mark:
-            from kaltura_archiver.apply.notice import add_notice
-
-            mark_entry = partial(add_notice, app.kaltura(read_only=dry_run), dry_run=dry_run)
+        mark_entry = _marking(app, dry_run=dry_run) if mark else None
         ledger = stack.enter_context(Ledger(Path(out), plan, dry_run=dry_run))
         stack.enter_context(app.stoppable())
-        mailer = Mailer(settings.smtp, sender=sender_address, per_minute=per_minute, stop=app.stop) if send else None
+        mailer = (
+            Mailer(app.settings.smtp, sender=sender_address, per_minute=per_minute, stop=app.stop) if send else None
+        )
         if mailer and not dry_run:
             stack.enter_context(mailer)
         post = Post(
             plan=plan, folder=Path(out), ledger=ledger, templates=texts, sender=sender, sender_address=sender_address,
-            reply_to=reply_to or "", replaced_on=(datetime.now(UTC) + timedelta(seconds=grace_seconds)).date(),
-            link=link, dry_run=dry_run, deliver=mailer.send if mailer else None,
-            mark=mark_entry,
+            reply_to=reply_to, replaced_on=(datetime.now(UTC) + timedelta(seconds=grace_seconds)).date(),
+            link=link, dry_run=dry_run, deliver=mailer.send if mailer else None, mark=mark_entry,
         )  # fmt: skip
         if "owner_id" not in columns and "creator_id" not in names:
             log.warning("%s has no column owner_id: creators are written to, who need not own what they made", where)
-        rows: Rows | None = None
         stdout = PatientStdout()
-        if shown or not sys.stdout.isatty():
-            rows = stack.enter_context(Rows(NOTICE_COLUMNS, style, cast(TextIO, stdout)))
+        rows = stack.enter_context(Rows(NOTICE_COLUMNS, style, cast(TextIO, stdout))) if _rows_wanted() else None
         try:
-            streamed = rows is not None and style != "table"
-            bar = progress("notify", notices, lambda: len(notices), streamed=streamed, told=lambda: [counts()])
-            with bar as begun:
-                for notice in begun:
-                    if app.stop.is_set():
-                        break
-                    outcome, detail = post.one(notice)
-                    tell(notice, outcome, detail)
-                    if rows:
-                        rows.write({
-                            "owner": notice.owner or None, "address": notice.address or None,
-                            "entries": len(notice.items), "outcome": outcome.value, "detail": redact(detail),
-                        })  # fmt: skip
+            _bring(app, post, notices, tally, rows, streamed=rows is not None and style != "table")
         finally:
-            left = f"; {len(notices) - len(outcomes)} were not begun" if len(outcomes) < len(notices) else ""
-            hint = "; nothing was sent: --no-dry-run sends" if dry_run and send else ""
-            log.info(
-                "summary: %s; plan %s%s%s", counts() or "nothing to do", plan[:40], left, hint,
-                extra={"mode": mode, "kind": "run", "action": "notify"},
-            )  # fmt: skip
-    app.exit(*exits_of(outcomes), *([Exit.FAILED] if stdout.failure else []))
+            tally.sum_up(plan, send=send)
+    app.exit(*exits_of(tally.outcomes), *([Exit.FAILED] if stdout.failure else []))
+
+
+def _bring(
+    app: App, post: Post, notices: Sequence[Notice], tally: _Tally, rows: Rows | None, *, streamed: bool
+) -> None:
+    """Each notice to its recipient, and what became of it told, until the user stops it."""
+    bar = progress("notify", notices, lambda: len(notices), streamed=streamed, told=lambda: [tally.counts()])
+    with bar as begun:
+        for notice in begun:
+            if app.stop.is_set():
+                break
+            outcome, detail = post.one(notice)
+            tally.tell(notice, outcome, detail)
+            if rows:
+                rows.write({
+                    "owner": notice.owner or None, "address": notice.address or None,
+                    "entries": len(notice.items), "outcome": outcome.value, "detail": redact(detail),
+                })  # fmt: skip
+
+
+class _Tally:
+    """What became of the notices, told line by line and in a sum."""
+
+    def __init__(self, expected: int, *, dry_run: bool) -> None:
+        self._expected = expected
+        self._dry_run = dry_run
+        self._mode = "DRYRUN" if dry_run else "EXEC"
+        self.outcomes: list[Outcome] = []
+
+    def tell(self, notice: Notice, outcome: Outcome, detail: str) -> None:
+        level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
+        fields = {"mode": self._mode, "kind": "owner", "entry": notice.owner or notice.address, "action": "notify"}
+        log.log(level, "%s", detail if outcome is Outcome.WOULD else f"{outcome}: {detail}", extra=fields)
+        self.outcomes.append(outcome)
+
+    def counts(self) -> str:
+        return ", ".join(f"{outcome} {number}" for outcome, number in Counter(self.outcomes).items())
+
+    def sum_up(self, plan: str, *, send: bool) -> None:
+        number = self._expected - len(self.outcomes)
+        left = f"; {number} were not begun" if number else ""
+        hint = "; nothing was sent: --no-dry-run sends" if self._dry_run and send else ""
+        log.info(
+            "summary: %s; plan %s%s%s", self.counts() or "nothing to do", plan[:40], left, hint,
+            extra={"mode": self._mode, "kind": "run", "action": "notify"},
+        )  # fmt: skip
+
+
+def _check(fallback: str | None, link: str, *, mark: bool, send: bool) -> None:
+    if mark and not send:
+        raise click.UsageError("--mark goes with --send: only what was really sent is marked")
+    if fallback is not None and not checked_address(fallback):
+        raise click.UsageError(f"--fallback: {fallback!r} is not a mail address")
+    if link and (not re.match(r"https?://", link) or "{entry_id}" not in link):
+        raise click.UsageError("--link must be an address with {entry_id} in it: https://media.example.edu/{entry_id}")
+
+
+def _who_writes(app: App, sender: str | None) -> tuple[str, str]:
+    """The sender as the message has it, and the address in it."""
+    asked = "--from" if sender else "NOTIFY_FROM"
+    sender = sender or app.settings.notify_from
+    if not sender:
+        raise ConfigError("who writes? say --from ADDRESS, or set NOTIFY_FROM")
+    return checked_sender(sender, asked)
+
+
+def _marking(app: App, *, dry_run: bool) -> Mark:
+    from kaltura_archiver.apply.notice import add_notice
+
+    return partial(add_notice, app.kaltura(read_only=dry_run), dry_run=dry_run)
+
+
+def _rows_wanted() -> bool:
+    """Rows are for scripts: on a terminal the log lines say the same, unless a format is asked for."""
+    source = click.get_current_context().get_parameter_source("style")
+    return source is click.core.ParameterSource.COMMANDLINE or not sys.stdout.isatty()
 
 
 def _column_of(text: str, known: tuple[str, ...]) -> tuple[str, str]:

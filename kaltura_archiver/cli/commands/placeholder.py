@@ -10,6 +10,7 @@ import click
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError, Exit, InputError
 from kaltura_archiver.output.files import check_target, write
 from kaltura_archiver.output.tables import Rows
@@ -19,7 +20,13 @@ PLACEHOLDER_COLUMNS = ("file", "bytes", "seconds", "sha256")
 
 @command("placeholder")
 @click.option(
-    "--output", "-o", default="placeholder_video.mp4", show_default=True, metavar="FILE", help="File to write."
+    "--output",
+    "-o",
+    default="placeholder_video.mp4",
+    show_default=True,
+    type=PATH,
+    metavar="FILE",
+    help="File to write.",
 )
 @click.option("--text", metavar="TEXT", help="What it says; \\n begins a new line [a text of its own, in --language].")
 @click.option(
@@ -29,8 +36,10 @@ PLACEHOLDER_COLUMNS = ("file", "bytes", "seconds", "sha256")
     metavar="LANG",
     help="en, de, es or fr; or any other as its ISO 639-2 code, with --text.",
 )
-@click.option("--logo", metavar="FILE", help="Picture above the text (PNG with transparency, JPEG).")
-@click.option("--font", metavar="FILE", help="TTF or OTF; without one only plain English letters can be had.")
+@click.option("--logo", type=PATH, metavar="FILE", help="Picture above the text (PNG with transparency, JPEG).")
+@click.option(
+    "--font", type=PATH, metavar="FILE", help="TTF or OTF; without one only plain English letters can be had."
+)
 @click.option("--background", default="#14213d", show_default=True, metavar="COLOUR", help="Colour behind it.")
 @click.option(
     "--seconds", type=click.FloatRange(1, 600), default=10, show_default=True, metavar="S", help="Its length."
@@ -59,7 +68,7 @@ def placeholder(
     if missing := [name for name in ("av", "PIL") if importlib.util.find_spec(name) is None]:
         names = " and ".join({"av": "PyAV", "PIL": "Pillow"}[name] for name in missing)
         raise ConfigError(f"placeholder needs {names}: pip install 'kaltura-archiver[placeholder]'")
-    from kaltura_archiver.people.placeholder_video import TEXTS, Look, make_placeholder
+    from kaltura_archiver.people.placeholder_video import TEXTS, Design, make_placeholder
 
     path = Path(output)
     if path.exists() and not force:
@@ -78,7 +87,7 @@ def placeholder(
         if text is None:
             raise click.UsageError(f"--language {language}: there is no text in it here; say one with --text")
     said = TEXTS[language][1] if text is None else text.replace("\\n", "\n").replace("\r\n", "\n")
-    look = Look(said, language, Path(logo) if logo else None, Path(font) if font else None, background, seconds)
+    look = Design(said, language, Path(logo) if logo else None, Path(font) if font else None, background, seconds)
     made = make_placeholder(look)
     write(path, made, mode=0o644, replace=force)  # nobody's secret, and often another user's to read
     with Rows(PLACEHOLDER_COLUMNS, style) as rows:

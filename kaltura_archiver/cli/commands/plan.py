@@ -16,43 +16,47 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _COPY,
-    _SWAP,
-    _THAW,
-    _options,
     all_option,
     keep_options,
     lookers_option,
-    min_age_option,
-    noticed_option,
+    options_named,
     placeholder_map_option,
     price_options,
     selection_options,
 )
 from kaltura_archiver.cli.plan_show import PlanCommand
-from kaltura_archiver.cli.plans import _account, _placeholders
+from kaltura_archiver.cli.plans import _account
 from kaltura_archiver.cli.query import _after_selection, min_age_years, need_criteria
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.output.files import Sink, check_target, failure, written
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.summary import exits_of
-from kaltura_archiver.steps import Options
+from kaltura_archiver.steps import ACTIONS, Options, planned_options
 
 log = logging.getLogger(__name__)
+# The options of each action, once.
+_PLANNED = tuple(dict.fromkeys(name for command in ACTIONS.values() for name in planned_options(command)))
 
 
 @command("plan", cls=PlanCommand)
-@click.argument("action", type=click.Choice(["archive", "replace", "restore"]))
+@click.argument("action", type=click.Choice(list(ACTIONS)))
 @selection_options
 @click.option(
-    "--output", "-o", required=True, metavar="FILE", help="File to write, readable by you alone; - is stdout."
+    "--output",
+    "-o",
+    required=True,
+    type=PATH,
+    metavar="FILE",
+    help="File to write, readable by you alone; - is stdout.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @all_option
 @lookers_option
-@_options(*_COPY, min_age_option, noticed_option, placeholder_map_option, *_THAW, *_SWAP[2:])
+@placeholder_map_option
+@options_named(*_PLANNED)
 @keep_options
 @price_options
 @pass_app
@@ -77,13 +81,14 @@ def plan(
       kaltura-archiver plan restore --idfile ids.txt --tier standard -o -
       kaltura-archiver plan show plan.jsonl
     """
-    from kaltura_archiver.review.planfile import ACTIONS, OPTIONS, Writer, terms_of
+    from kaltura_archiver.placeholders import Placeholders
+    from kaltura_archiver.review.planfile import Writer, terms_of
     from kaltura_archiver.run.kept import check_excluded, check_keep
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.survey import plans_of
 
     command = ACTIONS[action]
-    _refuse_options_of_others(action, set(OPTIONS[command]), {name for names in OPTIONS.values() for name in names})
+    _refuse_options_of_others(action, set(planned_options(command)))
     need_criteria(f"plan {action}", query, everything=everything)
     if output != "-":
         if Path(output).exists() and not (force and Path(output).is_file()):
@@ -94,7 +99,7 @@ def plan(
     kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
     options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
-    placeholders = _placeholders(app, command)
+    placeholders = Placeholders.read(app.settings).needed_by(command)
     terms = terms_of(command, settings, query, _account(app, command, placeholders))
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
     with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
@@ -114,9 +119,9 @@ def plan(
     app.exit(*codes, *exits_of(writer.outcomes))
 
 
-def _refuse_options_of_others(action: str, ours: set[str], all_of_them: set[str]) -> None:
+def _refuse_options_of_others(action: str, ours: set[str]) -> None:
     context = click.get_current_context()
-    for name in sorted(all_of_them - ours):
+    for name in sorted(set(_PLANNED) - ours):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} is no option of plan {action}", context)
 

@@ -9,12 +9,9 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _COPY,
-    _SWAP,
-    _THAW,
-    _options,
     acting_options,
     keep_options,
+    options_of,
     placeholder_map_option,
     selection_options,
 )
@@ -26,7 +23,7 @@ from kaltura_archiver.steps import Command
 @selection_options
 @acting_options("--repair")
 @placeholder_map_option
-@_options(*_COPY[1:], *_THAW, *_SWAP)
+@options_of(Command.REPAIR)
 @keep_options
 @pass_app
 def repair(app: App, /, query: Query, **options: Any) -> None:

@@ -9,12 +9,9 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _SWAP,
-    _options,
     acting_options,
     keep_options,
-    min_age_option,
-    noticed_option,
+    options_of,
     placeholder_map_option,
     selection_options,
 )
@@ -25,7 +22,8 @@ from kaltura_archiver.steps import Command
 @command("replace_video", cls=SelectingCommand)
 @selection_options
 @acting_options("--replace")
-@_options(min_age_option, noticed_option, placeholder_map_option, *_SWAP)
+@placeholder_map_option
+@options_of(Command.REPLACE)
 @keep_options
 @pass_app
 def replace_video(app: App, /, query: Query, **options: Any) -> None:

@@ -14,6 +14,7 @@ from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
 from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.files import written_whole
@@ -30,8 +31,10 @@ def _need_report() -> None:
 
 @command("report", cls=SelectingCommand)
 @selection_options
-@click.option("--output", "-o", default="report.html", show_default=True, metavar="FILE", help="The page; - is stdout.")
-@click.option("--enriched", metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
+@click.option(
+    "--output", "-o", default="report.html", show_default=True, type=PATH, metavar="FILE", help="The page; - is stdout."
+)
+@click.option("--enriched", type=PATH, metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
 @click.option(
     "--rows",
     type=click.IntRange(0),
@@ -76,9 +79,7 @@ def report(
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
-        found = items(
-            kaltura, store, selection, placeholders=Placeholders(app.settings.placeholders().known()), workers=workers
-        )
+        found = items(kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers)
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from kaltura_archiver.cli.acting import _run
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _SWAP, _THAW, _options, acting_options, selection_options
+from kaltura_archiver.cli.options import acting_options, options_of, selection_options
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
 
@@ -18,11 +16,7 @@ from kaltura_archiver.steps import Command
 @command("restore", cls=SelectingCommand)
 @selection_options
 @acting_options("--restore")
-@_options(*_THAW, *_SWAP)
-@click.option(
-    "--new-picture", is_flag=True,
-    help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
-)  # fmt: skip
+@options_of(Command.RESTORE)
 @pass_app
 def restore(app: App, /, query: Query, **options: Any) -> None:
     """Bring originals back from S3 or Glacier and drop the tag flavors_deleted. Also called restore_from_s3.

@@ -8,7 +8,7 @@ from kaltura_archiver.cli.acting import _run
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _COPY, _options, acting_options, keep_options, selection_options
+from kaltura_archiver.cli.options import acting_options, keep_options, options_of, selection_options
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
 
@@ -16,7 +16,7 @@ from kaltura_archiver.steps import Command
 @command("s3copy", cls=SelectingCommand)
 @selection_options
 @acting_options("--s3copy")
-@_options(*_COPY)
+@options_of(Command.S3COPY)
 @keep_options
 @pass_app
 def s3copy(app: App, /, query: Query, **options: Any) -> None:

@@ -21,7 +21,7 @@ from kaltura_archiver.cli.options import (
     selection_options,
 )
 from kaltura_archiver.cli.query import _after_selection
-from kaltura_archiver.cli.types import STORAGE_CLASSES
+from kaltura_archiver.cli.types import PATH, STORAGE_CLASSES
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import MORE_STATS_COLUMNS, STATS_COLUMNS
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @command("stats", cls=SelectingCommand)
 @selection_options
-@click.option("--enriched", metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
+@click.option("--enriched", type=PATH, metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
 @price_options
 @click.option(
     "--storage-class",
@@ -74,13 +74,10 @@ def stats(
     shown = _columns(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
     prices = app.prices(kaltura_price, price_table)
     unit_of = units_of(enriched) if enriched else None
-    placeholders = Placeholders(app.settings.placeholders().known())
+    placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = Selection(kaltura, query)
-    sums = Stats(
-        prices, now=time.time(), storage_class=storage_class,
-        placeholder_bytes=app.settings.placeholder_bytes(), unit_of=unit_of,
-    )  # fmt: skip
+    sums = Stats(prices, now=time.time(), storage_class=storage_class, unit_of=unit_of)
     found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
     with progress("stats", found, lambda: selection.expected) as counted:
         for item in counted:

@@ -14,7 +14,6 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _THAW,
     _options,
     all_option,
     bandwidth_option,
@@ -22,6 +21,7 @@ from kaltura_archiver.cli.options import (
     dry_run_option,
     format_option,
     no_lock_option,
+    options_of,
     run_log_option,
     selection_options,
     workers_option,
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 @command("verify", cls=SelectingCommand)
 @selection_options
 @click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
-@click.option("--request", is_flag=True, help="Ask frozen copies to thaw.")
 @_options(
-    *_THAW[:2],
+    options_of(Command.VERIFY),
     dry_run_option,
     all_option,
     workers_option,

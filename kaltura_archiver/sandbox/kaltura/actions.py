@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.sessions import Session
+from kaltura_archiver.sandbox.kaltura.sessions import KalturaSession
 
-Handler = Callable[[Session, dict[str, Any]], Any]
+Handler = Callable[[KalturaSession, dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Unanswered(Exception):
 
 
 @dataclasses.dataclass
-class Answer:
+class FileAnswer:
     """An answer to send: a part of `content`, or without any body where only the headers were asked for.
 
     `promised` is its Content-Length where that is another than the number of its bytes: then the connection breaks off.
@@ -46,14 +46,16 @@ class Answer:
             self.end = self.content.size
 
 
-def text_answer(data: bytes, status: int = 200, content_type: str = "text/xml;charset=UTF-8", **headers: str) -> Answer:
+def text_answer(
+    data: bytes, status: int = 200, content_type: str = "text/xml;charset=UTF-8", **headers: str
+) -> FileAnswer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(Content.of(data), status, {"Content-Type": content_type, **named})
+    return FileAnswer(Content.of(data), status, {"Content-Type": content_type, **named})
 
 
-def empty_answer(reason: Mapping[str, str] = _DIE) -> Answer:
+def empty_answer(reason: Mapping[str, str] = _DIE) -> FileAnswer:
     """What Kaltura sends when it «dies»: status 200, no body, the reason in a header."""
-    return Answer(Content.of(b""), 200, {"Content-Type": "text/html", **reason})
+    return FileAnswer(Content.of(b""), 200, {"Content-Type": "text/html", **reason})
 
 
 def flipped_bytes(data: bytes) -> bytes:
@@ -81,7 +83,7 @@ _FILE_ERRORS = {
 }
 
 
-def _file_error(code: str) -> Answer:
+def _file_error(code: str) -> FileAnswer:
     """The host's way to fail: status 200, no bytes, the reason in a header."""
     number, text = _FILE_ERRORS.get(code, (1, code))
     headers = {
@@ -93,7 +95,7 @@ def _file_error(code: str) -> Answer:
     return empty_answer(headers)
 
 
-def _ranged(answer: Answer, wanted: str) -> Answer:
+def _ranged(answer: FileAnswer, wanted: str) -> FileAnswer:
     """The part that a Range header asks for (real-kaltura F300-F46): 206, or 416 for several ranges and for nonsense.
 
     The unit is not looked at. A suffix longer than the file is promised and cannot be kept: the answer breaks off.
@@ -117,20 +119,20 @@ def _ranged(answer: Answer, wanted: str) -> Answer:
     return answer
 
 
-def _no_range(size: int) -> Answer:
+def _no_range(size: int) -> FileAnswer:
     headers = {
         "Content-Type": "application/force-download",
         "Content-Range": f"bytes 0-{size - 1}/{size}",
         "Accept-Ranges": f"0-{size}",
         "Cache-Control": "no-store, no-cache, must-revalidate, post-check=0, pre-check=0",
     }
-    return Answer(Content.of(b""), 416, headers)
+    return FileAnswer(Content.of(b""), 416, headers)
 
 
 _UNKNOWN_TIME = "Sun, 19 Nov 2000 08:52:00 GMT"
 
 
-def _picture_answer(owner: KalturaServer, entry_id: str) -> Answer:
+def _picture_answer(owner: KalturaServer, entry_id: str) -> FileAnswer:
     """The picture of an entry, and since when it is that one, or a day in 2000 where nobody knows."""
     with owner.library.lock:
         entry = owner.library.find_entry(entry_id)

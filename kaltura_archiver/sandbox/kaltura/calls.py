@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kaltura_archiver.sandbox.control import Fault, Request
 from kaltura_archiver.sandbox.kaltura.actions import Action
 from kaltura_archiver.sandbox.kaltura.answers_of_files import Unanswered, flipped_bytes
-from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, Session, session_hash
+from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, KalturaSession, session_hash
 from kaltura_archiver.sandbox.kaltura.wire import (
     ERRORS,
     ApiError,
@@ -82,9 +82,9 @@ def _run(owner: KalturaServer, call: Call) -> tuple[Any, Fault | None]:
     return result, fault
 
 
-def _session(owner: KalturaServer, action: Action, ks: str) -> Session:
+def _session(owner: KalturaServer, action: Action, ks: str) -> KalturaSession:
     """Who asks. A KS is looked at wherever one is sent, but by `session.start`; ApiError for who may not ask this."""
-    nobody = Session("", owner.partner_id, "", 0, 0, ())
+    nobody = KalturaSession("", owner.partner_id, "", 0, 0, ())
     if action.ignores_ks or (action.public and not ks):
         return nobody
     if not ks and not action.anyone:

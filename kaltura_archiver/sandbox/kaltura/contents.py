@@ -10,27 +10,27 @@ from kaltura_archiver.sandbox.kaltura.actions import _ASSET_FIELDS, _FLAVOR_PARA
 from kaltura_archiver.sandbox.kaltura.entries import Entries
 from kaltura_archiver.sandbox.kaltura.library import check_media_clip
 from kaltura_archiver.sandbox.kaltura.lists import asset_filter, list_page
-from kaltura_archiver.sandbox.kaltura.records import READY, TEMP, Asset, Content, Entry
+from kaltura_archiver.sandbox.kaltura.records import READY, TEMP, Asset, Content, EntryRecord
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SOURCE_TAGS
-from kaltura_archiver.sandbox.kaltura.sessions import Session
+from kaltura_archiver.sandbox.kaltura.sessions import KalturaSession
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_bool, as_int, split_csv
 
 
 class Contents(Entries):
     """media's content, flavorAsset, flavorParams."""
 
-    def _media_clip(self, session: Session, p: dict[str, Any]) -> Entry:
+    def _media_clip(self, session: KalturaSession, p: dict[str, Any]) -> EntryRecord:
         entry = self._own_entry(session, p["entryId"])
         check_media_clip(entry)
         return entry
 
-    def add_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def add_content(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._media_clip(session, p)
         if isinstance(p.get("resource"), dict) and p["resource"].get("objectType"):
             self._library.add_content(entry, p["resource"])  # nothing happens without one (C02)
         return self.describe_entry(entry)
 
-    def update_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def update_content(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._media_clip(session, p)
         options = p.get("advancedOptions")
         if isinstance(options, dict):
@@ -39,7 +39,7 @@ class Contents(Entries):
         self._library.update_content(entry, p["resource"])
         return self.describe_entry(entry)
 
-    def approve_replace(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def approve_replace(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._own_entry(session, p["entryId"])
         self._library.approve_replacement(entry)
         for child in self._library.children(entry):
@@ -47,20 +47,20 @@ class Contents(Entries):
                 self._library.approve_replacement(child)
         return self.describe_entry(entry)
 
-    def cancel_replace(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def cancel_replace(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._own_entry(session, p["entryId"])
         for replaced in (entry, *self._library.children(entry)):
             self._library.cancel_replacement(replaced)
         return self.describe_entry(entry)
 
-    def get_asset(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def get_asset(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         return self.describe_asset(self._asset(session, p["id"]))
 
-    def assets_of_entry(self, session: Session, p: dict[str, Any]) -> list[dict[str, Any]]:
+    def assets_of_entry(self, session: KalturaSession, p: dict[str, Any]) -> list[dict[str, Any]]:
         entry = self._entry(session, p["entryId"])
         return [self.describe_asset(a) for a in self._library.live_assets(entry.id) if a.status != TEMP]
 
-    def assets_with_params(self, session: Session, p: dict[str, Any]) -> list[dict[str, Any]]:
+    def assets_with_params(self, session: KalturaSession, p: dict[str, Any]) -> list[dict[str, Any]]:
         entry = self._entry(session, p["entryId"])
         assets = {a.flavor_params_id: a for a in self._library.live_assets(entry.id) if a.status != TEMP}
         # Flavor parameters of the account that have no asset are listed too.
@@ -80,7 +80,7 @@ class Contents(Entries):
             for number in numbers
         ]
 
-    def list_assets(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def list_assets(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry_ids, wanted = asset_filter(p)
         found: list[Asset] = []
         for entry_id in entry_ids:
@@ -89,7 +89,7 @@ class Contents(Entries):
                 found += [a for a in self._library.live_assets(entry.id) if wanted(a) and a not in found]
         return list_page("KalturaFlavorAssetListResponse", found, p, self.describe_asset)
 
-    def asset_url(self, session: Session, p: dict[str, Any]) -> str:
+    def asset_url(self, session: KalturaSession, p: dict[str, Any]) -> str:
         asset = self._asset(session, p["id"])
         if not session.ks:
             raise ApiError("ENTRY_ID_NOT_FOUND", asset.entry_id)
@@ -125,7 +125,7 @@ class Contents(Entries):
         expiry = as_int(token.partition("_")[0])
         return expiry > self._library.clock.now() and token == f"{expiry}_{self._url_signature(path, expiry)}"
 
-    def update_asset(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def update_asset(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         """Whatever the asset's status; a language by its name. `FlavorAssetService::updateAction` [read]."""
         asset = self._asset(session, p["id"])
         self._own_entry(session, asset.entry_id)
@@ -144,7 +144,7 @@ class Contents(Entries):
         asset.updated_at = self._library.now()
         return self.describe_asset(asset)
 
-    def list_flavor_params(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def list_flavor_params(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         rows = [
             {
                 "objectType": "KalturaFlavorParams",
@@ -157,18 +157,18 @@ class Contents(Entries):
         ]
         return list_page("KalturaFlavorParamsListResponse", rows, p)
 
-    def list_related(self, service: str, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def list_related(self, service: str, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
         ids = split_csv(wanted.get("entryIdEqual") or wanted.get("objectIdEqual"))
         rows = [row for row in self._library.related.get(service, []) if row["entryId"] in ids]
         return list_page(f"Kaltura{service[0].upper()}{service[1:]}ListResponse", rows, p)
 
-    def delete_asset(self, session: Session, p: dict[str, Any]) -> None:
+    def delete_asset(self, session: KalturaSession, p: dict[str, Any]) -> None:
         asset = self._asset(session, p["id"])
         self._own_entry(session, asset.entry_id)
         self._library.delete_asset(asset)
 
-    def set_content(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def set_content(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         asset = self._asset(session, p["id"])
         resource = p["contentResource"]
         self._library.check_resource(resource)

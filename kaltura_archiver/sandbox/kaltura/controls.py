@@ -7,14 +7,14 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from kaltura_archiver.sandbox.kaltura.answers_of_files import Answer, text_answer
+from kaltura_archiver.sandbox.kaltura.answers_of_files import FileAnswer, text_answer
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 if TYPE_CHECKING:
     from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 
 
-def _control(owner: KalturaServer, method: str, path: str, body: bytes) -> Answer:
+def _control(owner: KalturaServer, method: str, path: str, body: bytes) -> FileAnswer:
     try:
         value = _control_value(owner, f"{method} {path}", json.loads(body) if body else {})
     except (ValueError, TypeError, KeyError, AttributeError, ApiError) as error:

@@ -13,7 +13,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     TEMP,
     Asset,
     Content,
-    Entry,
+    EntryRecord,
     new_id,
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS
@@ -27,7 +27,7 @@ def _derived_content(original_bytes: int, flavor_params_id: int) -> Content:
 class Converting(Switching):
     """Converts what was attached."""
 
-    def _begin_conversion(self, entry: Entry, asset: Asset, content: Content) -> None:
+    def _begin_conversion(self, entry: EntryRecord, asset: Asset, content: Content) -> None:
         if self.settings.reencode_originals and content.size:
             content = content.reencoded()
         asset.store(content, _next_version(asset))
@@ -45,7 +45,7 @@ class Converting(Switching):
         else:
             self._convert(entry, asset, content)
 
-    def _convert(self, entry: Entry, asset: Asset, content: Content) -> None:
+    def _convert(self, entry: EntryRecord, asset: Asset, content: Content) -> None:
         """What becomes visible of a conversion, and when (C06, C10, C15): derived flavors have no file at first."""
         fails = self.settings.fail_next_conversions > 0
         if fails:
@@ -64,7 +64,7 @@ class Converting(Switching):
             self.schedule(end, lambda: self._conversion_done(entry, asset))
             self.schedule(end + seconds / 8, lambda: self._tell_success(entry))
 
-    def _original_ready(self, entry: Entry, asset: Asset) -> None:
+    def _original_ready(self, entry: EntryRecord, asset: Asset) -> None:
         if entry.deleted or asset.status != QUEUED:
             return
         asset.status = READY if self.settings.keep_source else TEMP
@@ -77,21 +77,21 @@ class Converting(Switching):
             fits = asset.size_in_bytes >= number * self.settings.flavor_min_bytes
             self.add_derived(entry, number, 0, status=QUEUED if fits else NOT_APPLICABLE, file_ext=asset.file_ext)
 
-    def _derived_begun(self, entry: Entry) -> None:
+    def _derived_begun(self, entry: EntryRecord) -> None:
         for asset in self._derived(entry, QUEUED):
             asset.status = CONVERTING
 
-    def _derived_written(self, entry: Entry) -> None:
+    def _derived_written(self, entry: EntryRecord) -> None:
         original = self.original(entry.id)
         bytes_of_it = original.size_in_bytes if original else 0
         for asset in self._derived(entry, CONVERTING):
             asset.store(_derived_content(bytes_of_it, asset.flavor_params_id), 2)
 
-    def _derived(self, entry: Entry, status: int) -> list[Asset]:
+    def _derived(self, entry: EntryRecord, status: int) -> list[Asset]:
         return [a for a in self.live_assets(entry.id) if not a.is_original and a.status == status]
 
     def add_derived(
-        self, entry: Entry, number: int, original_bytes: int, *, status: int, file_ext: str = "mp4"
+        self, entry: EntryRecord, number: int, original_bytes: int, *, status: int, file_ext: str = "mp4"
     ) -> Asset:
         """The derived flavor that a profile's `number`-th flavor parameters make of an original.
 
@@ -113,27 +113,27 @@ class Converting(Switching):
             asset.store(_derived_content(original_bytes, number + 1), 2)
         return self.put_asset(asset)
 
-    def _conversion_failed(self, entry: Entry, asset: Asset | None = None) -> None:
+    def _conversion_failed(self, entry: EntryRecord, asset: Asset | None = None) -> None:
         if entry.deleted or (asset is not None and asset.status == DELETED):
             return
         for derived in self._derived(entry, CONVERTING):
             derived.status = ERROR
         entry.status = "-1"
 
-    def _tell_failure(self, entry: Entry) -> None:
+    def _tell_failure(self, entry: EntryRecord) -> None:
         """The main entry of a replacement learns of a failure a moment after the temporary one (W21)."""
         main = self._replaced_by(entry)
         if main is not None and entry.status == "-1":
             main.replacement_status = "4"
 
-    def _replaced_by(self, temporary: Entry) -> Entry | None:
+    def _replaced_by(self, temporary: EntryRecord) -> EntryRecord | None:
         """The entry whose content this temporary one is to replace, if it still is to."""
         main = self.entries.get(temporary.replaced_entry_id)
         if main is None or main.deleted or temporary.deleted or main.replacing_entry_id != temporary.id:
             return None
         return main
 
-    def _conversion_done(self, entry: Entry, asset: Asset) -> None:
+    def _conversion_done(self, entry: EntryRecord, asset: Asset) -> None:
         if entry.deleted or asset.status == DELETED:
             return
         converting = self._derived(entry, CONVERTING)
@@ -147,7 +147,7 @@ class Converting(Switching):
         entry.status = "4" if entry.conversion_profile_id == -1 else "2"
         entry.updated_at = self.now()
 
-    def _tell_success(self, entry: Entry) -> None:
+    def _tell_success(self, entry: EntryRecord) -> None:
         """A replacement goes on a moment after its temporary entry is ready (L02, P02)."""
         main = self._replaced_by(entry)
         if main is None or entry.status not in ("2", "4"):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.library import Library
+from kaltura_archiver.sandbox.kaltura.library import AccountRecords
 from kaltura_archiver.sandbox.kaltura.pictures import SLIDE, ThumbAsset
-from kaltura_archiver.sandbox.kaltura.records import READY, Asset, Entry
+from kaltura_archiver.sandbox.kaltura.records import READY, Asset, EntryRecord
 from kaltura_archiver.sandbox.kaltura.search import Index
-from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, Session, Sessions
+from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, KalturaSession, Sessions
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 
 class Describing:
     """What a session may see and change, and how it is shown."""
 
-    def __init__(self, library: Library, index: Index, sessions: Sessions, partner_id: int, secret: str) -> None:
+    def __init__(self, library: AccountRecords, index: Index, sessions: Sessions, partner_id: int, secret: str) -> None:
         self._library = library
         self._index = index
         self._partner_id = partner_id
@@ -24,40 +24,47 @@ class Describing:
         self.user_ids: set[str] = set()
         self._sessions = sessions
 
-    def _visible(self, session: Session, entry: Entry) -> bool:
+    def _visible(self, session: KalturaSession, entry: EntryRecord) -> bool:
         if not self._library.settings.entitlement or session.sees_all:
             return True
         if session.user_id and entry.user_id == session.user_id:
             return True
         return not any(category.private for category in self._library.categories_of(entry))
 
-    def _entry(self, session: Session, entry_id: Any) -> Entry:
+    def _entry(self, session: KalturaSession, entry_id: Any) -> EntryRecord:
         entry = self._library.entry(entry_id)
         if not self._visible(session, entry):
             raise ApiError("ENTRY_ID_NOT_FOUND", entry_id)
         return entry
 
-    def _own_entry(self, session: Session, entry_id: Any) -> Entry:
+    def _own_entry(self, session: KalturaSession, entry_id: Any) -> EntryRecord:
         """An entry that this session may change: a user's own, or any for an admin."""
         entry = self._entry(session, entry_id)
         if session.type != ADMIN and (not session.user_id or entry.user_id != session.user_id):
             raise ApiError("INVALID_KS", "", "-4", "INVALID_TYPE")
         return entry
 
-    def _asset(self, session: Session, asset_id: Any) -> Asset:
+    def _asset(self, session: KalturaSession, asset_id: Any) -> Asset:
         asset = self._library.asset(asset_id)
         entry = self._library.entries.get(asset.entry_id)
         if entry is None or entry.deleted or not self._visible(session, entry):
             raise ApiError("FLAVOR_ASSET_ID_NOT_FOUND", asset_id)
         return asset
 
-    def describe_entry(self, entry: Entry) -> dict[str, Any]:
-        # What has a privacy context is left out (real-kaltura K01+).
-        categories = [c for c in self._library.categories_of(entry) if not c.privacy_contexts]
+    def describe_entry(self, entry: EntryRecord) -> dict[str, Any]:
         root = f"{self.base_url}/p/{self._partner_id}/sp/{self._partner_id}00"
-        video = entry.media_type == 1
         return {
             "objectType": "KalturaMediaEntry",
+            **self._of_any_entry(entry, root),
+            **self._of_what_is_played(entry, root),
+            **entry.more,
+        }
+
+    def _of_any_entry(self, entry: EntryRecord, root: str) -> dict[str, Any]:
+        """The fields of KalturaBaseEntry."""
+        # What has a privacy context is left out (real-kaltura K01+).
+        categories = [c for c in self._library.categories_of(entry) if not c.privacy_contexts]
+        return {
             "id": entry.id,
             "name": entry.name,
             "description": entry.description,
@@ -109,6 +116,12 @@ class Describing:
             "blockAutoTranscript": False,
             "defaultLanguage": None,
             "responseLanguage": None,
+        }
+
+    def _of_what_is_played(self, entry: EntryRecord, root: str) -> dict[str, Any]:
+        """Those of KalturaPlayableEntry and KalturaMediaEntry."""
+        video = entry.media_type == 1
+        return {
             "plays": entry.plays,
             "views": entry.views,
             "lastPlayedAt": entry.last_played_at,
@@ -132,7 +145,6 @@ class Describing:
             ),
             "isTrimDisabled": None,
             "streams": None,
-            **entry.more,
         }
 
     def describe_asset(self, asset: Asset) -> dict[str, Any]:

@@ -7,15 +7,21 @@ from typing import Any
 from kaltura_archiver.sandbox.kaltura.actions import _READ_ONLY, _TEXT_FIELDS, RECYCLED
 from kaltura_archiver.sandbox.kaltura.describe import Describing
 from kaltura_archiver.sandbox.kaltura.lists import LIST_LIMIT, entry_filter, list_page
-from kaltura_archiver.sandbox.kaltura.records import Entry, new_id, normalise_admin_tags, normalise_tags, stored_tags
-from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, Session
+from kaltura_archiver.sandbox.kaltura.records import (
+    EntryRecord,
+    new_id,
+    normalise_admin_tags,
+    normalise_tags,
+    stored_tags,
+)
+from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, KalturaSession
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_int, split_csv
 
 
 class Entries(Describing):
     """media, baseEntry, eSearch, user, category."""
 
-    def search(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def search(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         parameters = p["searchParams"]
         total, ids = self._index.search(parameters if isinstance(parameters, dict) else {}, p.get("pager"))
         # Loaded from the records, not from the index: rows may be gone (a short page) or deleted (status 3).
@@ -36,16 +42,16 @@ class Entries(Describing):
             "aggregations": [],
         }
 
-    def get_entry(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def get_entry(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         if not session.ks:
             raise ApiError("ENTRY_ID_NOT_FOUND", p["entryId"])  # as if there were none (A07)
         return self.describe_entry(self._entry(session, p["entryId"]))
 
-    def add_entry(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def add_entry(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         """An entry without content, whose owner is who makes it."""
         sent = p["entry"]
         now = self._library.now()
-        entry = Entry(
+        entry = EntryRecord(
             new_id(),
             user_id=session.user_id,
             creator_id=session.user_id,
@@ -61,7 +67,7 @@ class Entries(Describing):
                 self._set(entry, name, value)
         return self.describe_entry(self._library.put_entry(entry))
 
-    def get_user(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def get_user(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         """Whoever owns or made an entry, and who signs in here by default, is known; as MySQL compares, in any case."""
         user_id = str(p.get("userId") or session.user_id)
         entries = self._library.entries.values()
@@ -70,15 +76,15 @@ class Entries(Describing):
             raise ApiError("INVALID_USER_ID", user_id)
         return {"objectType": "KalturaUser", "id": user_id, "partnerId": self._partner_id, "status": 1}
 
-    def list_entries(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def list_entries(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         wanted = entry_filter(p, self._library.now())
         found = [e for e in self._library.entries.values() if wanted(e) and self._visible(session, e)]
         return list_page("KalturaMediaListResponse", found, p, self.describe_entry)
 
-    def list_base_entries(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def list_base_entries(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         return self.list_entries(session, p) | {"objectType": "KalturaBaseEntryListResponse"}
 
-    def update_entry(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def update_entry(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._own_entry(session, p["entryId"])
         sent = p["mediaEntry"] if "mediaEntry" in p else p["baseEntry"]
         fields = {key.removesuffix("__null"): "" if key.endswith("__null") else value for key, value in sent.items()}
@@ -101,7 +107,7 @@ class Entries(Describing):
             entry.tags = kept
         return answer
 
-    def _set(self, entry: Entry, name: str, value: Any) -> None:
+    def _set(self, entry: EntryRecord, name: str, value: Any) -> None:
         if name in _TEXT_FIELDS:
             setattr(entry, _TEXT_FIELDS[name], str(value))
         elif name == "tags":
@@ -120,13 +126,13 @@ class Entries(Describing):
         elif name == "categoriesIds":
             entry.categories = tuple(as_int(number) for number in split_csv(value))
 
-    def delete_entry(self, session: Session, p: dict[str, Any]) -> None:
+    def delete_entry(self, session: KalturaSession, p: dict[str, Any]) -> None:
         self._library.delete_entry(self._own_entry(session, p["entryId"]))
 
-    def clone(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def clone(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         return self.describe_entry(self._library.clone(self._own_entry(session, p["entryId"])))
 
-    def recycle(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def recycle(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._own_entry(session, p["entryId"])
         if not self._library.settings.recycle_bin:
             raise ApiError("FEATURE_RECYCLE_BIN_DISABLED")
@@ -135,14 +141,14 @@ class Entries(Describing):
         entry.display_in_search, entry.recycled_at = RECYCLED, self._library.now()
         return self.describe_entry(entry)
 
-    def restore_recycled(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def restore_recycled(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         entry = self._own_entry(session, p["entryId"])
         if entry.display_in_search != RECYCLED:
             raise ApiError("INVALID_ENTRY_STATUS_FOR_RESTORE")
         entry.display_in_search, entry.recycled_at = 1, None
         return self.describe_entry(entry)
 
-    def get_category(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def get_category(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         category = self._library.categories.get(as_int(p["id"]))
         if category is None:
             raise ApiError("CATEGORY_NOT_FOUND", p["id"])
@@ -163,7 +169,7 @@ class Entries(Describing):
             "status": 2,
         }
 
-    def list_category_entries(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def list_category_entries(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         """Rows of the database, whatever the search does; ids are cut at 500 in silence, pages likewise [read].
 
         Without an order the rows of a page are whatever the database gives.
@@ -176,7 +182,7 @@ class Entries(Describing):
         if not entry_ids and not category_ids and (session.type != ADMIN or self._library.settings.entitlement):
             raise ApiError("MUST_FILTER_ON_ENTRY_OR_CATEGORY")
         statuses = split_csv(wanted.get("statusEqual")) or split_csv(wanted.get("statusIn"))
-        entries: list[Entry] = list(self._library.entries.values())
+        entries: list[EntryRecord] = list(self._library.entries.values())
         if entry_ids:
             named = (self._library.find_entry(entry_id) for entry_id in entry_ids)
             entries = list({entry.id: entry for entry in named if entry is not None}.values())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaltura_archiver.sandbox.control import Fault
 from kaltura_archiver.sandbox.kaltura.answers_of_files import (
-    Answer,
+    FileAnswer,
     Unanswered,
     _file_error,
     _picture_answer,
@@ -44,7 +44,7 @@ class Endpoint(PromptServer):
     request_queue_size = 128
 
     def __init__(self, owner: KalturaServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _KalturaHandler)
         self.owner = owner
         self.file_errors: dict[str, float] = {}
         self._open: set[socket.socket] = set()
@@ -67,7 +67,7 @@ class Endpoint(PromptServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _KalturaHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Endpoint
@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer.only_headers = self.command == "HEAD"
         self._deliver(answer, fault, flips=True)
 
-    def _file_answer(self, path: str, names: dict[str, str], wanted: str) -> Answer:
+    def _file_answer(self, path: str, names: dict[str, str], wanted: str) -> FileAnswer:
         owner = self.server.owner
         query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))
         now = owner.control.clock.now()
@@ -193,11 +193,11 @@ class _Handler(BaseHTTPRequestHandler):
             "Accept-Ranges": "bytes",
             "Cache-Control": "public, max-age=8640000, max-stale=0",
         }
-        return _ranged(Answer(content, 200, headers), wanted)
+        return _ranged(FileAnswer(content, 200, headers), wanted)
 
     # Sending, with what can go wrong
 
-    def _deliver(self, answer: Answer, fault: Fault | None, *, flips: bool = False) -> None:
+    def _deliver(self, answer: FileAnswer, fault: Fault | None, *, flips: bool = False) -> None:
         kind = fault.kind if fault else "none"
         if fault and fault.seconds > 0:
             self.server.stopping.wait(fault.seconds)
@@ -220,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(answer)
 
-    def _send(self, answer: Answer, *, sent_until: int | None = None) -> None:
+    def _send(self, answer: FileAnswer, *, sent_until: int | None = None) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

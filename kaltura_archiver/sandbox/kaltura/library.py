@@ -17,7 +17,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     TOKEN_FULL,
     Asset,
     Content,
-    Entry,
+    EntryRecord,
     Token,
     new_id,
 )
@@ -56,13 +56,13 @@ def fetch(url: str) -> bytes | None:
     return None
 
 
-def check_media_clip(entry: Entry) -> None:
+def check_media_clip(entry: EntryRecord) -> None:
     """Content calls know media clips only; for them any other entry does not exist."""
     if entry.entry_type != MEDIA_CLIP:
         raise ApiError("ENTRY_ID_NOT_FOUND", entry.id)
 
 
-class Library(Converting):
+class AccountRecords(Converting):
     """All records of the account, and what may be done with them."""
 
     def check_resource(self, resource: Any) -> None:
@@ -73,7 +73,7 @@ class Library(Converting):
         elif kind != "KalturaUrlResource":
             raise ApiError("OBJECT_TYPE_ABSTRACT", "KalturaResource")
 
-    def add_content(self, entry: Entry, resource: Any) -> None:
+    def add_content(self, entry: EntryRecord, resource: Any) -> None:
         if entry.status != "7":
             raise ApiError("ENTRY_ALREADY_WITH_CONTENT")
         try:
@@ -83,7 +83,7 @@ class Library(Converting):
             raise
         self._attach(entry, resource)
 
-    def update_content(self, entry: Entry, resource: Any) -> None:
+    def update_content(self, entry: EntryRecord, resource: Any) -> None:
         """Replace the content through a temporary entry; any error on the way cancels a replacement under way."""
         try:
             self.check_resource(resource)
@@ -100,7 +100,7 @@ class Library(Converting):
             raise
         now = self.now()
         temporary = self.put_entry(
-            Entry(
+            EntryRecord(
                 new_id(),
                 name=f"{self.partner_id}_{now}",
                 user_id=entry.user_id,
@@ -120,7 +120,7 @@ class Library(Converting):
         entry.updated_at = now
         self._attach(temporary, resource)
 
-    def _attach(self, entry: Entry, resource: dict[str, Any]) -> None:
+    def _attach(self, entry: EntryRecord, resource: dict[str, Any]) -> None:
         entry.updated_at = self.now()
         entry.source_type = "1"
         if resource["objectType"] == "KalturaUrlResource":
@@ -142,7 +142,7 @@ class Library(Converting):
             return
         self._consume(token, asset)
 
-    def _new_original(self, entry: Entry, file_ext: str) -> Asset:
+    def _new_original(self, entry: EntryRecord, file_ext: str) -> Asset:
         """The original to be: an existing one that is not ready is used again (§10.4)."""
         asset = self.original(entry.id)
         if asset is None or asset.locally_ready:
@@ -176,7 +176,7 @@ class Library(Converting):
         if asset is not None and asset.status == IMPORTING and not self.entries[asset.entry_id].deleted:
             self._consume(token, asset)
 
-    def _import(self, entry: Entry, url: str, due: float) -> None:
+    def _import(self, entry: EntryRecord, url: str, due: float) -> None:
         """Fetch a URL as the import job does, on a thread of its own and outside the lock; it shows from `due` on."""
         with self.lock:
             fails = self.settings.fail_imports > 0
@@ -190,7 +190,7 @@ class Library(Converting):
                 self._imports.discard(threading.current_thread())
                 self.schedule(due, lambda: self._imported(entry, url, data))
 
-    def _imported(self, entry: Entry, url: str, data: bytes | None) -> None:
+    def _imported(self, entry: EntryRecord, url: str, data: bytes | None) -> None:
         if entry.deleted or entry.status != "0":
             return
         if data is None:

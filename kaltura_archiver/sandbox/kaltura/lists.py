@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.records import Asset, Entry, Token, same_id
+from kaltura_archiver.sandbox.kaltura.records import Asset, EntryRecord, Token, same_id
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_int, split_csv
 
 LIST_LIMIT = 500
@@ -99,7 +99,7 @@ def token_filter(p: dict[str, Any]) -> Callable[[Token], bool]:
     return lambda token: all(str(getattr(token, field)) in values for field, values in tests)
 
 
-def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
+def entry_filter(p: dict[str, Any], now: int) -> Callable[[EntryRecord], bool]:
     """The condition of `media.list`: READY and neither pending nor rejected unless asked for otherwise.
 
     Times up to ten years are relative to now. A never-played entry is in no range of lastPlayedAt, unless ``OrNull``.
@@ -112,7 +112,7 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
     parent = str(wanted.get("parentEntryIdEqual") or "").lower()
     media_types = set(split_csv(wanted.get("mediaTypeEqual"))) or set(split_csv(wanted.get("mediaTypeIn")))
     tags_all = [tag.lower() for tag in split_csv(wanted.get("tagsMultiLikeAnd"))]
-    tests: list[Callable[[Entry], bool]] = []
+    tests: list[Callable[[EntryRecord], bool]] = []
     for name, field in (("createdAt", "created_at"), ("updatedAt", "updated_at"), ("lastPlayedAt", "last_played_at")):
         low = _time(wanted.get(f"{name}GreaterThanOrEqual"), now)
         high = _time(wanted.get(f"{name}LessThanOrEqual"), now)
@@ -122,7 +122,7 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[Entry], bool]:
         if or_null is not None:
             tests.append(lambda e, f=field, b=or_null: not getattr(e, f) or getattr(e, f) <= b)  # type: ignore[misc]
 
-    def matches(entry: Entry) -> bool:
+    def matches(entry: EntryRecord) -> bool:
         return (
             entry.status in statuses
             and (str(entry.moderation_status) in moderation if moderation else entry.moderation_status not in (1, 3))

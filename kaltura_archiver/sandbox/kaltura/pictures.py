@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kaltura_archiver.sandbox.kaltura.records import READY, Asset, Content, Entry
+from kaltura_archiver.sandbox.kaltura.records import READY, Asset, Content, EntryRecord
 
 DEFAULT_TAG = "default_thumb"
 FIRST_THUMBNAIL, THUMBNAIL_STEP = 100_002, 10
@@ -30,7 +30,7 @@ THUMBNAIL, SLIDE = "2", "thumbCuePoint.timedThumb"
 
 
 @dataclass(frozen=True)
-class Picture:
+class Frame:
     """A frame of a content, or (without `seconds`) an image as somebody has given it."""
 
     content: Content = field(repr=False)
@@ -53,7 +53,7 @@ class ThumbAsset:
 
     id: str
     entry_id: str
-    picture: Picture
+    picture: Frame
     tags: tuple[str, ...] = ()
     params_id: int | None = None
     kind: str = THUMBNAIL
@@ -67,27 +67,27 @@ class ThumbAsset:
         return DEFAULT_TAG in self.tags
 
 
-def show(entry: Entry, picture: Picture, now: int) -> None:
+def show(entry: EntryRecord, picture: Frame, now: int) -> None:
     """Make this the entry's picture."""
     entry.thumbnail_version = entry.thumbnail_version + THUMBNAIL_STEP if entry.thumbnail_version else FIRST_THUMBNAIL
     entry.picture, entry.picture_at = picture, now
 
 
-def convert(entry: Entry, asset: Asset, now: int) -> None:
+def convert(entry: EntryRecord, asset: Asset, now: int) -> None:
     """The picture that a conversion makes of an original, if it makes one."""
     if entry.create_thumb and asset.bitrate > entry.thumb_bitrate:
         entry.thumb_bitrate = asset.bitrate
-        show(entry, Picture(asset.contents[asset.version], USUAL_SECONDS), now)
+        show(entry, Frame(asset.contents[asset.version], USUAL_SECONDS), now)
 
 
-def take(entry: Entry, asset: Asset, seconds: float, thumbs: Iterable[ThumbAsset], now: int) -> None:
+def take(entry: EntryRecord, asset: Asset, seconds: float, thumbs: Iterable[ThumbAsset], now: int) -> None:
     """`media.updateThumbnail`: show a frame of this flavor asset, and have conversions make none any more."""
     drop_default(thumbs, now)
     entry.create_thumb = False
-    show(entry, Picture(asset.contents[asset.version], seconds), now)
+    show(entry, Frame(asset.contents[asset.version], seconds), now)
 
 
-def choose(entry: Entry, chosen: ThumbAsset, thumbs: Iterable[ThumbAsset], now: int) -> None:
+def choose(entry: EntryRecord, chosen: ThumbAsset, thumbs: Iterable[ThumbAsset], now: int) -> None:
     """`thumbAsset.setAsDefault`."""
     drop_default((thumb for thumb in thumbs if thumb is not chosen), now)
     if not chosen.default:
@@ -103,7 +103,7 @@ def drop_default(thumbs: Iterable[ThumbAsset], now: int) -> None:
             thumb.tags, thumb.updated_at = tuple(tag for tag in thumb.tags if tag != DEFAULT_TAG), now
 
 
-def switch(main: Entry, temporary: Entry, thumbs: list[ThumbAsset], now: int) -> list[ThumbAsset]:
+def switch(main: EntryRecord, temporary: EntryRecord, thumbs: list[ThumbAsset], now: int) -> list[ThumbAsset]:
     """At the end of a swap: the thumb assets of the main entry that stay, and its picture."""
     kept = [t for t in thumbs if t.kind == SLIDE or (main.keep_manual_thumbnails and t.params_id is None)]
     if temporary.picture is not None and not any(thumb.default for thumb in kept):

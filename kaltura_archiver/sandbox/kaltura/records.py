@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kaltura_archiver.sandbox.kaltura.pictures import Picture
+    from kaltura_archiver.sandbox.kaltura.pictures import Frame
 
 PIECE = 1 << 20
 MEDIA_CLIP = 1
@@ -197,7 +197,7 @@ def _ascii_lower(text: str) -> str:
 
 
 @dataclass
-class Entry:
+class EntryRecord:
     """A row of the entry table. Setting any field is seen by the search index, after its lag."""
 
     id: str
@@ -234,7 +234,7 @@ class Entry:
     pending_categories: tuple[int, ...] = ()
     keep_manual_thumbnails: bool = False
     thumbnail_version: int = 0
-    picture: Picture | None = field(default=None, repr=False)
+    picture: Frame | None = field(default=None, repr=False)
     picture_at: int = 0
     create_thumb: bool = True  # whether conversions may make its picture
     thumb_bitrate: int = 0  # of what its picture was made from
@@ -254,7 +254,7 @@ class Entry:
         self.__class__ = _WatchedEntry
 
 
-class _WatchedEntry(Entry):
+class _WatchedEntry(EntryRecord):
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         if self.changed is not None:

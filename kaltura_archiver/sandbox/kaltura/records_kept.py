@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from kaltura_archiver.sandbox.kaltura import pictures
-from kaltura_archiver.sandbox.kaltura.pictures import Picture, ThumbAsset
+from kaltura_archiver.sandbox.kaltura.pictures import Frame, ThumbAsset
 from kaltura_archiver.sandbox.kaltura.records import (
     DELETED,
     TOKEN_DELETED,
     Asset,
     Category,
     Content,
-    Entry,
+    EntryRecord,
     Token,
     new_id,
     same_id,
@@ -28,7 +28,7 @@ SOURCE_TAGS, DERIVED_TAGS = "source,web", "mobile,web,mbr,iphone,iphonenew,ipad,
 class Records(Timed):
     """Entries, flavor assets, pictures and upload tokens."""
 
-    def find_entry(self, entry_id: Any) -> Entry | None:
+    def find_entry(self, entry_id: Any) -> EntryRecord | None:
         """The entry of this id, as the database compares ids; deleted ones too."""
         entry_id = str(entry_id)
         return self.entries.get(entry_id) or self.entries.get(self._entry_ids.get(same_id(entry_id), ""))
@@ -37,7 +37,7 @@ class Records(Timed):
         asset_id = str(asset_id)
         return self.assets.get(asset_id) or self.assets.get(self._asset_ids.get(same_id(asset_id), ""))
 
-    def entry(self, entry_id: Any) -> Entry:
+    def entry(self, entry_id: Any) -> EntryRecord:
         entry = self.find_entry(entry_id)
         if entry is None or entry.deleted:
             raise ApiError("ENTRY_ID_NOT_FOUND", entry_id)
@@ -61,7 +61,7 @@ class Records(Timed):
             raise ApiError("UPLOAD_TOKEN_NOT_FOUND")
         return token
 
-    def put_entry(self, entry: Entry) -> Entry:
+    def put_entry(self, entry: EntryRecord) -> EntryRecord:
         self.entries[entry.id] = entry
         self._entry_ids[same_id(entry.id)] = entry.id
         entry.watch(self.mark)
@@ -76,7 +76,7 @@ class Records(Timed):
         self.assets_of.setdefault(asset.entry_id, []).append(asset)
         return asset
 
-    def categories_of(self, entry: Entry) -> Iterable[Category]:
+    def categories_of(self, entry: EntryRecord) -> Iterable[Category]:
         return (self.categories[number] for number in entry.categories if number in self.categories)
 
     def thumbs_of(self, entry_id: str) -> list[ThumbAsset]:
@@ -85,14 +85,14 @@ class Records(Timed):
     def add_thumb(self, entry_id: str, image: bytes, *, default: bool = False, **fields: Any) -> ThumbAsset:
         """An image that somebody has uploaded, and perhaps chosen."""
         now = int(fields.pop("created_at", self.now()))
-        picture = Picture(Content.of(image))
+        picture = Frame(Content.of(image))
         thumb = ThumbAsset(new_id(), entry_id, picture, created_at=now, updated_at=now, **fields)
         self.thumbs[thumb.id] = thumb
         if default:
             pictures.choose(self.entries[entry_id], thumb, self.thumbs_of(entry_id), now)
         return thumb
 
-    def take_thumb(self, entry: Entry, seconds: float) -> None:
+    def take_thumb(self, entry: EntryRecord, seconds: float) -> None:
         """`media.updateThumbnail`; ApiError where there is no original to take a frame of."""
         asset = self.original(entry.id)
         if entry.media_type != pictures.VIDEO or asset is None or not asset.contents:

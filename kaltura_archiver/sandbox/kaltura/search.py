@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import time
-import unicodedata
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import lru_cache, reduce
-from typing import Any, NamedTuple
+from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.library import Library
+from kaltura_archiver.sandbox.kaltura.library import AccountRecords
 from kaltura_archiver.sandbox.kaltura.records import same_id
+from kaltura_archiver.sandbox.kaltura.texts import EXACT, EXISTS, PARTIAL, RANGE, STARTS, forms_of, text_matches
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_int, items_of, split_csv
 
 Document = dict[str, Any]
 CategoryTerms = dict[str, set[str]]
 Predicate = Callable[[Document], bool]
 
-EXACT, PARTIAL, STARTS, EXISTS, RANGE = 1, 2, 3, 4, 5
 WINDOW = 10_000
 _TERM_BYTES = 128
 
@@ -52,75 +50,10 @@ _SORTABLE = frozenset(("created_at", "updated_at", "start_date", "end_date", "re
 }
 
 
-# Analysis of text
-
-
-def _fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.lower())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-
-
-def tokens_of(text: str) -> list[str]:
-    """The tokens of the `tags` field: words, where neither underscore nor hyphen nor an inner dot splits."""
-    return re.findall(r"\w+(?:[.'\u2019]\w+)*", _fold(text).replace("-", "_"))
-
-
-def trigrams_of(text: str) -> set[str]:
-    """The 3-grams of runs of letters and digits."""
-    runs = re.findall(r"[^\W_]+", text.lower())
-    return {run[i : i + 3] for run in runs for i in range(len(run) - 2)}
-
-
-class TextForms(NamedTuple):
-    raw: tuple[str, ...]
-    tokens: tuple[tuple[str, ...], ...]
-    grams: frozenset[str]
-
-
-@lru_cache(maxsize=65536)
-def forms_of(text: str, *, is_list: bool) -> TextForms:
-    """How a text field is indexed; a list (tags) is split at commas first."""
-    parts = [part.strip() for part in text.split(",")] if is_list else [text.strip()]
-    raw = tuple(part.lower() for part in parts if part)
-    return TextForms(raw, tuple(tuple(tokens_of(part)) for part in raw), frozenset().union(*map(trigrams_of, raw)))
-
-
-def _phrase_in(forms: TextForms, words: tuple[str, ...]) -> bool:
-    size = len(words)
-    return size > 0 and any(
-        tokens[at : at + size] == words for tokens in forms.tokens for at in range(len(tokens) - size + 1)
-    )
-
-
-def _partially_in(forms: TextForms, term: str) -> bool:
-    words = tokens_of(term)
-    present = {token for tokens in forms.tokens for token in tokens}
-    if (words and present.issuperset(words)) or term.lower() in forms.raw:
-        return True
-    grams = trigrams_of(term)
-    # Elasticsearch rounds a percentage of optional clauses down.
-    return bool(grams) and len(term.split()) <= 1 and len(grams & forms.grams) >= len(grams) * 80 // 100
-
-
-def text_matches(forms: TextForms, item_type: int, term: str) -> bool:
-    """Whether an analysed text matches a term of type EXACT, PARTIAL or STARTS_WITH."""
-    if item_type == EXACT:
-        return _phrase_in(forms, tuple(tokens_of(term)))
-    if item_type == STARTS:
-        return any(raw.startswith(term.lower()) for raw in forms.raw)
-    if '"' not in term:
-        return _partially_in(forms, term)
-    pieces = re.findall(r'"([^"]*)"|([^"]+)', term)
-    return any(
-        _phrase_in(forms, tuple(tokens_of(quoted))) if quoted else bool(free.strip()) and _partially_in(forms, free)
-        for quoted, free in pieces
-    )
-
-
 # The query
 
 
-class Query:
+class CompiledQuery:
     """`searchParams` compiled to a predicate over documents; raises the errors of kaltura-api.md 3.1."""
 
     def __init__(self, parameters: dict[str, Any], terms_of: Callable[[tuple[int, ...]], CategoryTerms]) -> None:
@@ -295,7 +228,7 @@ def _range(field: str, item: dict[str, Any]) -> Predicate | None:
 class Index:
     """Documents as of some time ago: a change is taken up `index_lag_seconds` after it was made."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: AccountRecords) -> None:
         self._library = library
         self._documents: dict[str, Document] = {}
         self._pending: deque[tuple[float, str, Document | None]] = deque()
@@ -341,7 +274,7 @@ class Index:
             wanted = pager.get("pageSize")
             size = 0 if wanted == "" else max(0, min(as_int(wanted, 30), 500))
             page = max(1, as_int(pager.get("pageIndex"), 1))
-        query = Query(parameters, lru_cache(maxsize=None)(self._category_terms))
+        query = CompiledQuery(parameters, lru_cache(maxsize=None)(self._category_terms))
         if size * page > WINDOW:
             raise ApiError("CRITERIA EXCEEDED MAX MATCHES ALLOWED")
         if not self._answers():
@@ -357,7 +290,7 @@ class Index:
             time.sleep(min(settings.search_seconds, settings.search_limit_seconds))
         return not settings.search_down and settings.search_seconds < settings.search_limit_seconds
 
-    def _hits(self, key: str, query: Query) -> list[tuple[Any, str]]:
+    def _hits(self, key: str, query: CompiledQuery) -> list[tuple[Any, str]]:
         """Every hit in order, with its sort key; kept until the index changes, for pages of one search."""
         known = self._found.get(key)
         if known and known[0] == self._generation:

@@ -12,8 +12,8 @@ from typing import Any
 
 from kaltura_archiver.sandbox.control import Control
 from kaltura_archiver.sandbox.kaltura.http import Endpoint
-from kaltura_archiver.sandbox.kaltura.library import Library
-from kaltura_archiver.sandbox.kaltura.pictures import USUAL_SECONDS, Picture, convert
+from kaltura_archiver.sandbox.kaltura.library import AccountRecords
+from kaltura_archiver.sandbox.kaltura.pictures import USUAL_SECONDS, Frame, convert
 from kaltura_archiver.sandbox.kaltura.records import (
     ENTRY_MISSING,
     FILE_MISSING,
@@ -23,7 +23,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     Asset,
     Category,
     Content,
-    Entry,
+    EntryRecord,
     KalturaSettings,
     Token,
     new_id,
@@ -32,12 +32,18 @@ from kaltura_archiver.sandbox.kaltura.records import (
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS
 from kaltura_archiver.sandbox.kaltura.search import Index
-from kaltura_archiver.sandbox.kaltura.services import Services
+from kaltura_archiver.sandbox.kaltura.services import ApiServices
 from kaltura_archiver.sandbox.kaltura.sessions import Sessions
 
-__all__ = ["AppToken", "Asset", "Category", "Content", "Entry", "KalturaServer", "KalturaSettings", "Token"]
+__all__ = ["AppToken", "Asset", "Category", "Content", "EntryRecord", "KalturaServer", "KalturaSettings", "Token"]
 
-_ENTRY_FIELDS = frozenset(field.name for field in dataclasses.fields(Entry)) - {"id", "changed"}
+_ENTRY_FIELDS = frozenset(field.name for field in dataclasses.fields(EntryRecord)) - {"id", "changed"}
+
+
+def _content(content: bytes | None, zeros: int | None, entry_id: str) -> Content:
+    if content is not None:
+        return Content.of(content)
+    return Content.of(f"the original of {entry_id}\n".encode() * 100) if zeros is None else Content.zeros(zeros)
 
 
 class KalturaServer:
@@ -63,12 +69,14 @@ class KalturaServer:
         self.user_id = user_id
         self.app_token_id = new_id()
         self.app_token = f"sandbox-app-token-{self.app_token_id[2:]}"
-        self.library = Library(control.clock, self.settings, partner_id)
+        self.library = AccountRecords(control.clock, self.settings, partner_id)
+        self.entries, self.assets, self.tokens = self.library.entries, self.library.assets, self.library.tokens
+        self.app_tokens, self.categories = self.library.app_tokens, self.library.categories
         self.index = Index(self.library)
         self.sessions = Sessions(self.library, partner_id, secret)
         self.user_secret = self.sessions.user_secret
-        self.services = Services(self.library, self.index, self.sessions, partner_id, secret)
-        self.library.app_tokens[self.app_token_id] = AppToken(
+        self.services = ApiServices(self.library, self.index, self.sessions, partner_id, secret)
+        self.app_tokens[self.app_token_id] = AppToken(
             self.app_token_id, self.app_token, user_id=user_id, privileges="disableentitlement"
         )
         self._endpoint = Endpoint(self)
@@ -96,26 +104,6 @@ class KalturaServer:
 
     # The records
 
-    @property
-    def entries(self) -> dict[str, Entry]:
-        return self.library.entries
-
-    @property
-    def assets(self) -> dict[str, Asset]:
-        return self.library.assets
-
-    @property
-    def tokens(self) -> dict[str, Token]:
-        return self.library.tokens
-
-    @property
-    def app_tokens(self) -> dict[str, AppToken]:
-        return self.library.app_tokens
-
-    @property
-    def categories(self) -> dict[int, Category]:
-        return self.library.categories
-
     def add_entry(
         self,
         content: bytes | None = None,
@@ -139,68 +127,56 @@ class KalturaServer:
         original: bool = True,
         original_status: int = READY,
         **fields: Any,
-    ) -> Entry:
+    ) -> EntryRecord:
         """An entry that has been there for a while, with its original and `derived` other flavors, all READY.
 
         `content_bytes` instead of `content` is a size without stored bytes (they are zeros when downloaded). With
         `exact_size` False the assets are old ones: `sizeInBytes` 0, and only rounded KB. With status NO_CONTENT ("7")
-        there are no flavors. Tags are taken as given, not normalised. `fields` are further fields of `Entry`.
+        there are no flavors. Tags are taken as given, not normalised. `fields` are further fields of `EntryRecord`.
         """
         with self.library.lock:
             created = int(self.control.clock.now() if created_at is None else created_at)
             entry_id = id or new_id()
-            fields.setdefault("user_id", creator_id)
-            fields.setdefault("updated_at", created)
-            if content is not None:
-                stored = Content.of(content)
-            elif content_bytes is not None:
-                stored = Content.zeros(content_bytes)
-            else:
-                stored = Content.of(f"the original of {entry_id}\n".encode() * 100)
+            stored = _content(content, content_bytes, entry_id)
             empty = status == "7"
-            fields.setdefault("duration_ms", 0 if empty else stored.duration_ms)
-            fields.setdefault("source_type", "6" if empty else "1")
-            entry = Entry(
-                entry_id,
-                name=name,
-                tags=tags,
-                categories=tuple(categories),
-                created_at=created,
-                plays=plays,
-                last_played_at=None if last_played_at is None else int(last_played_at),
-                media_type=media_type,
-                entry_type=entry_type,
-                status=status,
-                creator_id=creator_id,
-                derived=derived,
-                display_in_search=display_in_search,
-                **fields,
-            )
+            usual: dict[str, Any] = {"user_id": creator_id, "updated_at": created}
+            usual |= {"duration_ms": 0 if empty else stored.duration_ms, "source_type": "6" if empty else "1"}
+            entry = EntryRecord(
+                entry_id, name=name, tags=tags, categories=tuple(categories), created_at=created, plays=plays,
+                last_played_at=None if last_played_at is None else int(last_played_at), media_type=media_type,
+                entry_type=entry_type, status=status, creator_id=creator_id, derived=derived,
+                display_in_search=display_in_search, **(usual | fields),
+            )  # fmt: skip
             self.library.put_entry(entry)
-            if empty:
-                return entry
-            made: list[Asset] = []
-            if original:
-                asset = Asset(
-                    new_id(),
-                    entry_id,
-                    0,
-                    is_original=True,
-                    status=original_status,
-                    file_ext=file_ext,
-                    tags=SOURCE_TAGS,
-                    created_at=created,
-                )
-                asset.store(stored, 2)
-                made.append(self.library.put_asset(asset))
-                if asset.locally_ready:
-                    convert(entry, asset, created)
-            for number in range(1, derived + 1):
-                made.append(self.library.add_derived(entry, number, stored.size, status=READY))
+            made = [] if empty else self._add_flavors(entry, stored, file_ext, original_status if original else None)
             if not exact_size:
                 for asset in made:
                     asset.size_in_bytes = 0
             return entry
+
+    def _add_flavors(
+        self, entry: EntryRecord, stored: Content, file_ext: str, original_status: int | None
+    ) -> list[Asset]:
+        """The original, where it is to have a status, and the other flavors."""
+        made: list[Asset] = []
+        if original_status is not None:
+            asset = Asset(
+                new_id(),
+                entry.id,
+                0,
+                is_original=True,
+                status=original_status,
+                file_ext=file_ext,
+                tags=SOURCE_TAGS,
+                created_at=entry.created_at,
+            )
+            asset.store(stored, 2)
+            made.append(self.library.put_asset(asset))
+            if asset.locally_ready:
+                convert(entry, asset, entry.created_at)
+        for number in range(1, entry.derived + 1):
+            made.append(self.library.add_derived(entry, number, stored.size, status=READY))
+        return made
 
     def add_category(
         self, id: int, name: str, parent: int | None = None, *, private: bool = False, privacy_context: str = ""
@@ -248,7 +224,7 @@ class KalturaServer:
             entry, original = self.entries[entry_id], self.library.original(entry_id)
             # Without one the file host takes a frame of what there is.
             if entry.picture is None and original and original.locally_ready:
-                return Picture(original.contents[original.version], USUAL_SECONDS).read()
+                return Frame(original.contents[original.version], USUAL_SECONDS).read()
             return entry.picture.read() if entry.picture else b""
 
     def served(self, entry_id: str, asset_id: str, version: str) -> Content | str:

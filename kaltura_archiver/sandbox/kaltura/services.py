@@ -6,16 +6,16 @@ from functools import cached_property, partial
 
 from kaltura_archiver.sandbox.kaltura.actions import _RELATED, Action
 from kaltura_archiver.sandbox.kaltura.thumbs import Thumbs
-from kaltura_archiver.sandbox.kaltura.uploads import Uploads
+from kaltura_archiver.sandbox.kaltura.uploads import UploadActions
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 
-class Services(Thumbs):
+class ApiServices(Thumbs):
     """All actions, by lower-case service and action."""
 
     @cached_property
     def _actions(self) -> dict[str, dict[str, Action]]:
-        library, sessions, uploads = self._library, self._sessions, Uploads(self._library, self._partner_id)
+        library, sessions, uploads = self._library, self._sessions, UploadActions(self._library, self._partner_id)
         actions = [
             Action("session.start", lambda s, p: sessions.start(p), ("secret",), public=True, ignores_ks=True),
             Action("session.startWidgetSession", lambda s, p: sessions.start_widget(p), ("widgetId",), public=True),

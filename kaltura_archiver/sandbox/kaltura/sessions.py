@@ -10,7 +10,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.library import Library
+from kaltura_archiver.sandbox.kaltura.library import AccountRecords
 from kaltura_archiver.sandbox.kaltura.records import AppToken, new_id
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_int, split_csv
 
@@ -23,7 +23,7 @@ _RESERVED = ("disableentitlement", "edit", "setrole", "enableentitlement", "appt
 
 
 @dataclass(frozen=True)
-class Session:
+class KalturaSession:
     """A valid KS; `widget` sessions may read what everybody may, and start a session by app token."""
 
     ks: str
@@ -49,7 +49,7 @@ def session_hash(ks: str) -> str:
 class Sessions:
     """Starts and checks sessions."""
 
-    def __init__(self, library: Library, partner_id: int, secret: str) -> None:
+    def __init__(self, library: AccountRecords, partner_id: int, secret: str) -> None:
         self._library = library
         self._partner_id = partner_id
         self._secret = secret
@@ -57,7 +57,7 @@ class Sessions:
         self._ended: set[str] = set()
         self.issued: list[str] = []
 
-    def check(self, ks: str) -> Session:
+    def check(self, ks: str) -> KalturaSession:
         """The session of a KS; raises INVALID_KS, naming EXPIRED, LOGOUT or the KS itself."""
         session = self._parse(ks)
         if session is None:
@@ -70,7 +70,7 @@ class Sessions:
             raise invalid_ks("EXPIRED")
         return session
 
-    def _parse(self, ks: str) -> Session | None:
+    def _parse(self, ks: str) -> KalturaSession | None:
         """Of version 2, as the server gives it, or of version 1, as clients may make it themselves."""
         try:
             if ks.startswith(_V2_START):
@@ -81,11 +81,11 @@ class Sessions:
         fields = info.split(";")
         if signature != self._sign(info) or len(fields) < 7:
             return None
-        return Session(
+        return KalturaSession(
             ks, as_int(fields[0]), fields[5], as_int(fields[3]), as_int(fields[2]), tuple(split_csv(fields[6]))
         )
 
-    def _parse_v2(self, ks: str, data: bytes) -> Session | None:
+    def _parse_v2(self, ks: str, data: bytes) -> KalturaSession | None:
         _, partner_id, rest = data.split(b"|", 2)
         signed = rest[_DIGEST_BYTES:]
         if rest[:_DIGEST_BYTES] != self._signature(signed):
@@ -94,7 +94,7 @@ class Sessions:
         fields = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
         user_id, kind, expiry = fields.pop("_u", ""), as_int(fields.pop("_t", "")), as_int(fields.pop("_e", ""))
         privileges = tuple(f"{name}:{value}" if value else name for name, value in fields.items())
-        return Session(ks, as_int(partner_id.decode()), user_id, kind, expiry, privileges)
+        return KalturaSession(ks, as_int(partner_id.decode()), user_id, kind, expiry, privileges)
 
     def _signature(self, signed: bytes) -> bytes:
         return hashlib.sha1(self._secret.encode() + signed).digest()  # noqa: S324
@@ -102,7 +102,7 @@ class Sessions:
     def _sign(self, info: str) -> str:
         return hashlib.sha1((self._secret + info).encode()).hexdigest()  # noqa: S324
 
-    def _app_token_lives(self, session: Session) -> bool:
+    def _app_token_lives(self, session: KalturaSession) -> bool:
         for privilege in session.privileges:
             if privilege.startswith("apptoken:"):
                 token = self._library.app_tokens.get(privilege.partition(":")[2])
@@ -150,7 +150,7 @@ class Sessions:
             "userId": "0",
         }
 
-    def start_by_app_token(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def start_by_app_token(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         now = self._library.clock.now()
         token = self._library.app_tokens.get(str(p["id"]))
         if token is None or token.status == 3:
@@ -171,7 +171,7 @@ class Sessions:
         user_id = token.user_id or str(p.get("userId", ""))
         return self._info(self.check(self._make(user_id, token.session_type, expiry, privileges)))
 
-    def add_app_token(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def add_app_token(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         sent = p["appToken"]
         token = AppToken(
             new_id(),
@@ -192,21 +192,21 @@ class Sessions:
             "hashType": token.hash_type.upper(),
         }
 
-    def delete_app_token(self, session: Session, p: dict[str, Any]) -> None:
+    def delete_app_token(self, session: KalturaSession, p: dict[str, Any]) -> None:
         token = self._library.app_tokens.get(str(p["id"]))
         if token is None or token.status == 3:
             raise ApiError("APP_TOKEN_ID_NOT_FOUND", p["id"])
         token.status = 3
 
-    def get(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def get(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         if p.get("session"):
             return self._info(self.check(str(p["session"])))
         return self._info(session) | {"ks": None}
 
-    def end(self, session: Session) -> None:
+    def end(self, session: KalturaSession) -> None:
         self._ended.add(session.ks)
 
-    def _info(self, session: Session) -> dict[str, Any]:
+    def _info(self, session: KalturaSession) -> dict[str, Any]:
         return {
             "objectType": "KalturaSessionInfo",
             "ks": session.ks,

@@ -6,7 +6,7 @@ import dataclasses
 from functools import partial
 
 from kaltura_archiver.sandbox.kaltura import pictures
-from kaltura_archiver.sandbox.kaltura.pictures import Picture
+from kaltura_archiver.sandbox.kaltura.pictures import Frame
 from kaltura_archiver.sandbox.kaltura.records import (
     CONVERTING,
     DELETED,
@@ -14,7 +14,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     READY,
     Asset,
     Content,
-    Entry,
+    EntryRecord,
     new_id,
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS, Records
@@ -28,7 +28,7 @@ def _next_version(asset: Asset) -> int:
 class Switching(Records):
     """Replaces content, step by step."""
 
-    def delete_entry(self, entry: Entry) -> None:
+    def delete_entry(self, entry: EntryRecord) -> None:
         """A replacement under way does not notice: its temporary entry stays (W29)."""
         entry.status = "3"
         entry.updated_at = self.now()
@@ -53,7 +53,7 @@ class Switching(Records):
             asset.status = READY
             asset.updated_at = self.now()
 
-    def _switch(self, main: Entry, step_seconds: float) -> None:
+    def _switch(self, main: EntryRecord, step_seconds: float) -> None:
         """Step by step as `switch_order` says, so that half of it can be seen (W40); at once with no time between."""
         temporary = self.entries[main.replacing_entry_id]
         now, order = self._now_or_due(), tuple(self.settings.switch_order)
@@ -64,7 +64,7 @@ class Switching(Records):
             else:
                 step()
 
-    def _switch_step(self, main: Entry, temporary: Entry, steps: tuple[str, ...], *, last: bool) -> None:
+    def _switch_step(self, main: EntryRecord, temporary: EntryRecord, steps: tuple[str, ...], *, last: bool) -> None:
         """Do the last of these steps, unless the replacement was cancelled meanwhile."""
         told = "entry" in steps[:-1] and not temporary.deleted
         if main.deleted or not (told or main.replacing_entry_id == temporary.id):
@@ -79,12 +79,12 @@ class Switching(Records):
             self._expect_second_link(main, temporary)
             self.delete_entry(temporary)
 
-    def _switch_original(self, main: Entry, temporary: Entry) -> None:
+    def _switch_original(self, main: EntryRecord, temporary: EntryRecord) -> None:
         for new in self.live_assets(temporary.id):
             if new.is_original:
                 self._take_over(main, new)
 
-    def _switch_derived(self, main: Entry, temporary: Entry) -> None:
+    def _switch_derived(self, main: EntryRecord, temporary: EntryRecord) -> None:
         found = self.live_assets(temporary.id)
         for new in found:
             if not new.is_original:
@@ -94,7 +94,7 @@ class Switching(Records):
             if asset.flavor_params_id not in numbers:
                 self.delete_asset(asset, settle_entry=False)
 
-    def _take_over(self, main: Entry, new: Asset) -> None:
+    def _take_over(self, main: EntryRecord, new: Asset) -> None:
         """Put a new flavor's content in the main entry: its id is kept where the flavor parameters agree (5.3)."""
         number = new.flavor_params_id
         asset = next((a for a in self.live_assets(main.id) if a.flavor_params_id == number), None)
@@ -114,7 +114,7 @@ class Switching(Records):
         if asset.status == CONVERTING:
             self._finish_later(asset, new.ready_at)
 
-    def _switch_entry(self, main: Entry, temporary: Entry) -> None:
+    def _switch_entry(self, main: EntryRecord, temporary: EntryRecord) -> None:
         main.duration_ms = temporary.duration_ms
         thumbs = self.thumbs_of(main.id)
         kept = pictures.switch(main, temporary, thumbs, self.now())
@@ -126,7 +126,7 @@ class Switching(Records):
         main.status = "2"
         main.updated_at = self.now()
 
-    def _expect_second_link(self, main: Entry, temporary: Entry) -> None:
+    def _expect_second_link(self, main: EntryRecord, temporary: EntryRecord) -> None:
         """The job of the temporary entry's original goes on, and links its file once more when it ends (§10.16)."""
         source = self.original(temporary.id)
         live = self.live_assets(temporary.id)
@@ -169,11 +169,11 @@ class Switching(Records):
             for link in waiting:
                 link()
 
-    def children(self, entry: Entry) -> list[Entry]:
+    def children(self, entry: EntryRecord) -> list[EntryRecord]:
         """The second streams of a recording: approving and cancelling act on them too (5.3)."""
         return [child for child in self.entries.values() if child.parent_id == entry.id and not child.deleted]
 
-    def approve_replacement(self, entry: Entry) -> None:
+    def approve_replacement(self, entry: EntryRecord) -> None:
         if entry.replacement_status in ("0", "4"):
             raise ApiError("ENTRY_ID_NOT_REPLACED", entry.id)
         if entry.replacement_status == "3":
@@ -181,7 +181,7 @@ class Switching(Records):
         elif entry.replacement_status == "2":
             self._switch(entry, 0)
 
-    def cancel_replacement(self, entry: Entry) -> None:
+    def cancel_replacement(self, entry: EntryRecord) -> None:
         temporary = self.entries.get(entry.replacing_entry_id)
         if temporary is not None and not temporary.deleted:
             self.delete_entry(temporary)
@@ -190,7 +190,7 @@ class Switching(Records):
             entry.replacement_status = "0"
             entry.updated_at = self.now()
 
-    def replace_now(self, entry: Entry, content: Content) -> None:
+    def replace_now(self, entry: EntryRecord, content: Content) -> None:
         """What a finished replacement by someone else leaves: a new version of every flavor."""
         original = self.original(entry.id)
         if original is None:
@@ -205,9 +205,9 @@ class Switching(Records):
         entry.duration_ms = content.duration_ms
         entry.updated_at = self.now()
         if not any(thumb.default for thumb in self.thumbs_of(entry.id)):
-            pictures.show(entry, Picture(content, pictures.USUAL_SECONDS), self.now())
+            pictures.show(entry, Frame(content, pictures.USUAL_SECONDS), self.now())
 
-    def clone(self, entry: Entry) -> Entry:
+    def clone(self, entry: EntryRecord) -> EntryRecord:
         """A copy of an entry, its tags included, with assets of its own that hold the same files at version 12 [R].
 
         Plays and the like begin at 0, the time of creation is now (`myEntryUtils::copyEntry`, `Baseentry::preInsert`
@@ -217,7 +217,7 @@ class Switching(Records):
         fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
         fields |= {"id": new_id(), "root_id": entry.id, "plays": 0, "views": 0, "created_at": now, "updated_at": now}
         fields |= {"replacing_entry_id": "", "replacement_status": "0", "changed": None, "more": dict(entry.more)}
-        clone = self.put_entry(Entry(**fields))
+        clone = self.put_entry(EntryRecord(**fields))
         for asset in self.live_assets(entry.id) if entry.status in ("2", "7") else []:
             copy = dataclasses.replace(
                 asset, id=new_id(), entry_id=clone.id, contents={}, created_at=now, updated_at=now

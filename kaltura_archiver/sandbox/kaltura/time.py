@@ -12,7 +12,7 @@ from typing import Any
 
 from kaltura_archiver.sandbox.control import Clock
 from kaltura_archiver.sandbox.kaltura.pictures import ThumbAsset
-from kaltura_archiver.sandbox.kaltura.records import AppToken, Asset, Category, Entry, KalturaSettings, Token
+from kaltura_archiver.sandbox.kaltura.records import AppToken, Asset, Category, EntryRecord, KalturaSettings, Token
 
 
 class Timed:
@@ -24,7 +24,7 @@ class Timed:
         self.partner_id = partner_id
         self.lock = threading.RLock()
         self.progress = threading.Condition(self.lock)
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, EntryRecord] = {}
         self.assets: dict[str, Asset] = {}
         self.assets_of: dict[str, list[Asset]] = {}
         self.tokens: dict[str, Token] = {}

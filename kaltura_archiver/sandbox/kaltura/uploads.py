@@ -6,7 +6,7 @@ import re
 import time
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.library import Library
+from kaltura_archiver.sandbox.kaltura.library import AccountRecords
 from kaltura_archiver.sandbox.kaltura.lists import list_page, token_filter
 from kaltura_archiver.sandbox.kaltura.records import (
     TOKEN_DELETED,
@@ -16,17 +16,17 @@ from kaltura_archiver.sandbox.kaltura.records import (
     Token,
     new_token_id,
 )
-from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, Session
+from kaltura_archiver.sandbox.kaltura.sessions import ADMIN, KalturaSession
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, PostedFile, as_bool, as_int
 
 _MAX_PARKED = 1000
 _MAX_RESUME_SECONDS = 7 * 86400
 
 
-class Uploads:
+class UploadActions:
     """The uploadToken service."""
 
-    def __init__(self, library: Library, partner_id: int) -> None:
+    def __init__(self, library: AccountRecords, partner_id: int) -> None:
         self._library = library
         self._partner_id = partner_id
 
@@ -48,7 +48,7 @@ class Uploads:
             "attachedObjectId": token.attached_object_id,
         }
 
-    def add(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def add(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         wanted = p.get("uploadToken")
         wanted = wanted if isinstance(wanted, dict) else {}
         now = self._library.now()
@@ -66,32 +66,32 @@ class Uploads:
         self._library.tokens[token.id] = token
         return self.describe(token)
 
-    def get(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def get(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         return self.describe(self._token(session, p["uploadTokenId"]))
 
-    def _token(self, session: Session, token_id: Any) -> Token:
+    def _token(self, session: KalturaSession, token_id: Any) -> Token:
         """A user session has its own tokens only; the others are not there for it (S58)."""
         token = self._library.token(token_id)
         if not self._may_see(session, token):
             raise ApiError("UPLOAD_TOKEN_NOT_FOUND")
         return token
 
-    def _may_see(self, session: Session, token: Token) -> bool:
+    def _may_see(self, session: KalturaSession, token: Token) -> bool:
         return session.type == ADMIN or token.user_id == session.user_id
 
-    def delete(self, session: Session, p: dict[str, Any]) -> None:
+    def delete(self, session: KalturaSession, p: dict[str, Any]) -> None:
         token = self._token(session, p["uploadTokenId"])
         token.status = TOKEN_DELETED
         token.data = bytearray()
 
-    def list(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def list(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         """In the order of the ids, which tells nothing of their age (U34)."""
         wanted = token_filter(p)
         found = [t for t in self._library.tokens.values() if t.status != TOKEN_DELETED and wanted(t)]
         mine = sorted((t for t in found if self._may_see(session, t)), key=lambda t: t.id)
         return list_page("KalturaUploadTokenListResponse", mine, p, self.describe)
 
-    def upload(self, session: Session, p: dict[str, Any]) -> dict[str, Any]:
+    def upload(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
         token = self._token(session, p["uploadTokenId"])
         if token.status not in (TOKEN_PENDING, TOKEN_PARTIAL):
             raise ApiError("UPLOAD_TOKEN_INVALID_STATUS_FOR_UPLOAD")

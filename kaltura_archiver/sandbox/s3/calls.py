@@ -84,7 +84,7 @@ _LOGGED_HEADERS = ("range", "if-match", "if-none-match", "x-amz-storage-class", 
 
 
 @dataclass
-class _Restore:
+class RestoreRequest:
     """A thaw. Without `days` for an archive tier: then nothing expires."""
 
     days: int | None
@@ -94,7 +94,7 @@ class _Restore:
 
 
 @dataclass
-class _Facts:
+class ObjectFacts:
     """What AWS remembers of an object and moto does not."""
 
     algorithm: str = "CRC64NVME"
@@ -102,13 +102,13 @@ class _Facts:
     checksum_type: str = "FULL_OBJECT"
     part_sizes: tuple[int, ...] = ()
     part_checksums: tuple[str, ...] = ()
-    restore: _Restore | None = None
+    restore: RestoreRequest | None = None
     archive_tier: str = ""  # of INTELLIGENT_TIERING
     storage_class: str = ""  # one that moto does not know
 
 
 @dataclass(frozen=True)
-class _Call:
+class S3Call:
     """One request, read whole; header names in lower case."""
 
     method: str
@@ -130,7 +130,7 @@ class _Call:
 
 
 @dataclass
-class _Answer:
+class S3Answer:
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -138,7 +138,7 @@ class _Answer:
     ours: bool = True  # False: not S3's own, but of something in between
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """Ends a request with an error answer."""
 
     def __init__(self, status: int, code: str, message: str, **details: str) -> None:
@@ -146,13 +146,13 @@ class _RefusedError(Exception):
         self.answer = _error(status, code, message, **details)
 
 
-def _error(status: int, code: str, message: str, **details: str) -> _Answer:
+def _error(status: int, code: str, message: str, **details: str) -> S3Answer:
     extra = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in details.items())
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(code)}</Code>'
         f"<Message>{escape(message)}</Message>{extra}<RequestId>SANDBOX</RequestId></Error>"
     )
-    return _Answer(status, {"content-type": "application/xml"}, body.encode())
+    return S3Answer(status, {"content-type": "application/xml"}, body.encode())
 
 
 def _checksum(algorithm: str, data: bytes) -> str:
@@ -179,8 +179,8 @@ def _xml(body: bytes) -> ElementTree.Element:
     return root
 
 
-def _malformed() -> _RefusedError:
-    return _RefusedError(
+def _malformed() -> RefusedError:
+    return RefusedError(
         400, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema"
     )
 
@@ -200,12 +200,12 @@ def _unchunk(body: bytes) -> tuple[bytes, dict[str, str]]:
     return bytes(content), trailers
 
 
-def _no_such_key(key: str) -> _RefusedError:
-    return _RefusedError(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+def _no_such_key(key: str) -> RefusedError:
+    return RefusedError(404, "NoSuchKey", "The specified key does not exist.", Key=key)
 
 
-def _bad_digest(algorithm: str) -> _RefusedError:
-    return _RefusedError(400, "BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
+def _bad_digest(algorithm: str) -> RefusedError:
+    return RefusedError(400, "BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
 
 
 def _iso(at: float) -> str:
@@ -227,11 +227,11 @@ def _upload_checksum(algorithm: str, kind: str, contents: list[bytes]) -> str:
     return f"{_checksum(algorithm, digests)}-{len(contents)}"
 
 
-def _take_part(answer: _Answer, facts: _Facts, size: int, number: int, method: str) -> None:
+def _take_part(answer: S3Answer, facts: ObjectFacts, size: int, number: int, method: str) -> None:
     """Narrow the answer for a whole object to one part of it."""
     sizes = facts.part_sizes or (size,)
     if not 1 <= number <= len(sizes):
-        raise _RefusedError(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+        raise RefusedError(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
     begin = sum(sizes[: number - 1])
     end = begin + sizes[number - 1]
     answer.status = 206
@@ -243,7 +243,7 @@ def _take_part(answer: _Answer, facts: _Facts, size: int, number: int, method: s
         answer.body = answer.body[begin:end]
 
 
-def _instead(fault: Fault) -> _Answer | None:
+def _instead(fault: Fault) -> S3Answer | None:
     """The answer of a fault that keeps the server from acting."""
     match fault.kind:
         case "http_500":
@@ -253,11 +253,11 @@ def _instead(fault: Fault) -> _Answer | None:
         case "error":
             return _error(fault.status, fault.code, f"{fault.code} on cue")
         case "empty":
-            return _Answer(200, ours=False)
+            return S3Answer(200, ours=False)
     return None
 
 
-def _spoiled(answer: _Answer, kind: str, fault: Fault | None, call: _Call) -> _Answer | None:
+def _spoiled(answer: S3Answer, kind: str, fault: Fault | None, call: S3Call) -> S3Answer | None:
     """What a fault leaves of an answer after the server acted."""
     match kind:
         case "drop_after":
@@ -265,9 +265,9 @@ def _spoiled(answer: _Answer, kind: str, fault: Fault | None, call: _Call) -> _A
         case "delay" if fault:
             time.sleep(fault.seconds)
         case "empty_after":
-            return _Answer(200, ours=False)
+            return S3Answer(200, ours=False)
         case "garbage":
-            return _Answer(200, {"content-type": "text/html"}, b"<html><body>It works!</body></html>", ours=False)
+            return S3Answer(200, {"content-type": "text/html"}, b"<html><body>It works!</body></html>", ours=False)
         case "cut":
             if call.method != "HEAD":
                 answer.body = answer.body[: len(answer.body) // 2]

@@ -22,7 +22,7 @@ class _Http(PromptServer):
     def __init__(self, s3: S3Server) -> None:
         self.s3 = s3
         self.connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _S3Handler)
 
     def server_close(self) -> None:
         super().server_close()
@@ -36,7 +36,7 @@ class _Http(PromptServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _S3Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer on a kept-alive connection waits for a delayed ACK
     wbufsize = -1

@@ -16,7 +16,7 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 from moto.s3.utils import STORAGE_CLASS
 
 from kaltura_archiver.sandbox.control import Control
-from kaltura_archiver.sandbox.s3.calls import _expiry, _Facts, _md5, _Restore
+from kaltura_archiver.sandbox.s3.calls import ObjectFacts, RestoreRequest, _expiry, _md5
 from kaltura_archiver.sandbox.s3.settings import KMS_KEY, TIERED_CLASS, S3Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Kept:
         self.settings = S3Settings()
         self._lock = threading.RLock()
         self._account = f"{next(_account_numbers):012d}"
-        self._facts: weakref.WeakKeyDictionary[FakeKey, _Facts] = weakref.WeakKeyDictionary()
+        self._facts: weakref.WeakKeyDictionary[FakeKey, ObjectFacts] = weakref.WeakKeyDictionary()
         self._initiated: dict[str, float] = {}
         self._http: Any = None
 
@@ -78,7 +78,7 @@ class Kept:
             stored.last_modified = datetime.fromtimestamp(self.control.clock.now(), UTC).replace(tzinfo=None)
             stored.set_metadata({f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()})
             self._backend.put_object_tagging(stored, dict(tags or {}))
-            self._facts[stored] = _Facts(
+            self._facts[stored] = ObjectFacts(
                 "CRC64NVME" if checksum else "", part_sizes=tuple(map(len, parts)), storage_class=unknown
             )
             if listed_bytes is not None:
@@ -154,7 +154,7 @@ class Kept:
             restore.ready_at = min(restore.ready_at, self.control.clock.now())
             restore.expires_at = self.control.clock.now()
 
-    def _restore_of(self, key: str) -> _Restore:
+    def _restore_of(self, key: str) -> RestoreRequest:
         found = self._find(key)
         restore = self._settled(found).restore if found else None
         if restore is None:
@@ -172,9 +172,9 @@ class Kept:
     def _find(self, key: str, version: str | None = None) -> FakeKey | None:
         return self._backend.get_object(self.bucket, key, version)
 
-    def _settled(self, key: FakeKey) -> _Facts:
+    def _settled(self, key: FakeKey) -> ObjectFacts:
         """The facts of an object as of now: moto is told whether it can be read."""
-        facts = self._facts.setdefault(key, _Facts())
+        facts = self._facts.setdefault(key, ObjectFacts())
         now = self.control.clock.now()
         if facts.restore and facts.restore.days is None and now >= facts.restore.ready_at:
             facts.archive_tier, facts.restore = "", None  # back in the Frequent Access tier

@@ -11,15 +11,15 @@ from xml.sax.saxutils import escape
 from moto.s3.models import FakeKey
 
 from kaltura_archiver.sandbox.s3.calls import (
-    _Answer,
-    _Call,
+    ObjectFacts,
+    RefusedError,
+    RestoreRequest,
+    S3Answer,
+    S3Call,
     _checksum,
     _expiry,
-    _Facts,
     _malformed,
     _no_such_key,
-    _RefusedError,
-    _Restore,
     _sent_algorithm,
     _take_part,
     _xml,
@@ -31,7 +31,7 @@ from kaltura_archiver.sandbox.s3.signatures import Signed
 class Objects(Signed):
     """Reads, writes, tags and thaws."""
 
-    def _read(self, call: _Call) -> _Answer:
+    def _read(self, call: S3Call) -> S3Answer:
         key = self._find(call.key, call.query.get("versionId"))
         if key is None:
             return self._forward(call)
@@ -73,7 +73,7 @@ class Objects(Signed):
         frozen = key.storage_class in FROZEN_CLASSES or facts.archive_tier
         if frozen and (facts.restore is None or self.control.clock.now() < facts.restore.ready_at):
             tier = {"AccessTier": facts.archive_tier} if facts.archive_tier else {}
-            raise _RefusedError(
+            raise RefusedError(
                 403,
                 "InvalidObjectState",
                 f"The operation is not valid for the object's {'access tier' if tier else 'storage class'}",
@@ -81,25 +81,25 @@ class Objects(Signed):
                 **tier,
             )
 
-    def _restore_header(self, restore: _Restore) -> str:
+    def _restore_header(self, restore: RestoreRequest) -> str:
         if self.control.clock.now() < restore.ready_at:
             return 'ongoing-request="true"'
         return f'ongoing-request="false", expiry-date="{formatdate(restore.expires_at, usegmt=True)}"'
 
     def _checksum_of(self, key: FakeKey) -> str:
-        facts = self._facts.setdefault(key, _Facts())
+        facts = self._facts.setdefault(key, ObjectFacts())
         if not facts.checksum:
             facts.checksum = _checksum(facts.algorithm, key.value)
         return facts.checksum
 
-    def _put_object(self, call: _Call) -> _Answer:
+    def _put_object(self, call: S3Call) -> S3Answer:
         answer = self._forward(self._encrypting(call))
         key = self._find(call.key)
         if answer.status != 200 or key is None:
             return answer
         key.last_modified = datetime.fromtimestamp(self.control.clock.now(), UTC).replace(tzinfo=None)
         algorithm = _sent_algorithm(call.headers) or "CRC64NVME"
-        self._facts[key] = _Facts(algorithm, _checksum(algorithm, call.body))
+        self._facts[key] = ObjectFacts(algorithm, _checksum(algorithm, call.body))
         if self.settings.kms:
             self._encrypt(key)
         for name in [n for n in answer.headers if n.startswith("x-amz-checksum-")]:
@@ -110,7 +110,7 @@ class Objects(Signed):
         answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         return answer
 
-    def _encrypting(self, call: _Call) -> _Call:
+    def _encrypting(self, call: S3Call) -> S3Call:
         if not self.settings.kms:
             return call
         added = {
@@ -119,17 +119,17 @@ class Objects(Signed):
         }
         return replace(call, headers={**call.headers, **added})
 
-    def _copy(self, call: _Call) -> _Answer:
+    def _copy(self, call: S3Call) -> S3Answer:
         source, _, version = call.headers["x-amz-copy-source"].partition("?versionId=")
         bucket, _, name = urllib.parse.unquote(source).lstrip("/").partition("/")
         if bucket not in self._backend.buckets:
-            raise _RefusedError(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
+            raise RefusedError(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
         key = self._find(name, version or None)
         if key is not None:
             self._check_readable(key)
         return self._forward(call)
 
-    def _restore(self, call: _Call) -> _Answer:
+    def _restore(self, call: S3Call) -> S3Answer:
         key = self._find(call.key, call.query.get("versionId"))
         if key is None:
             raise _no_such_key(call.key)
@@ -140,11 +140,11 @@ class Objects(Signed):
             raise _malformed()
         facts = self._settled(key)
         if facts.archive_tier and days is not None:
-            raise _RefusedError(400, "InvalidArgument", "Days must not be specified for INTELLIGENT_TIERING")
+            raise RefusedError(400, "InvalidArgument", "Days must not be specified for INTELLIGENT_TIERING")
         if not facts.archive_tier and (days is None or not days.strip().isdecimal() or int(days) < 1):
             raise _malformed()
         if key.storage_class not in FROZEN_CLASSES and not facts.archive_tier:
-            raise _RefusedError(
+            raise RefusedError(
                 403,
                 "InvalidObjectState",
                 "Restore is not allowed for the object's current storage class",
@@ -152,31 +152,31 @@ class Objects(Signed):
             )
         hours = THAW_HOURS.get((facts.archive_tier or str(key.storage_class), tier))
         if hours is None:
-            raise _RefusedError(400, "InvalidArgument", "Retrieval option is not supported by this storage class")
+            raise RefusedError(400, "InvalidArgument", "Retrieval option is not supported by this storage class")
         return self._begin_restore(facts, tier, int(days) if days else None, hours)
 
-    def _begin_restore(self, facts: _Facts, tier: str, days: int | None, hours: float) -> _Answer:
+    def _begin_restore(self, facts: ObjectFacts, tier: str, days: int | None, hours: float) -> S3Answer:
         """Begin a restore; one that is running can only be made faster, and one that has ended prolonged."""
         now = self.control.clock.now()
         running = facts.restore is not None and now < facts.restore.ready_at
         ended = facts.restore is not None and not running
         if running and facts.restore and (hours >= facts.restore.hours or days != facts.restore.days):
-            raise _RefusedError(409, "RestoreAlreadyInProgress", "Object restore is already in progress")
+            raise RefusedError(409, "RestoreAlreadyInProgress", "Object restore is already in progress")
         if tier == "Expedited" and not ended and not self.settings.expedited_capacity:
-            raise _RefusedError(
+            raise RefusedError(
                 503,
                 "GlacierExpeditedRetrievalNotAvailable",
                 "Glacier expedited retrievals are currently not available, please try again later",
             )
         seconds = hours * 3600 if self.settings.thaw_seconds is None else self.settings.thaw_seconds
         ready_at = now if ended else now + seconds
-        facts.restore = _Restore(days, hours, ready_at, _expiry(ready_at, days))
-        return _Answer(200 if ended else 202)
+        facts.restore = RestoreRequest(days, hours, ready_at, _expiry(ready_at, days))
+        return S3Answer(200 if ended else 202)
 
-    def _put_tags(self, call: _Call) -> _Answer:
-        return _Answer(200) if "kept-tags" in self.settings.lacks else self._forward(call)
+    def _put_tags(self, call: S3Call) -> S3Answer:
+        return S3Answer(200) if "kept-tags" in self.settings.lacks else self._forward(call)
 
-    def _get_tags(self, call: _Call) -> _Answer:
+    def _get_tags(self, call: S3Call) -> S3Answer:
         """As moto, but frozen objects have readable tags."""
         key = self._find(call.key, call.query.get("versionId"))
         if key is None:
@@ -186,9 +186,9 @@ class Objects(Signed):
             for tag in self._backend.get_object_tagging(key)["Tags"]
         )
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Tagging><TagSet>{tags}</TagSet></Tagging>'
-        return _Answer(200, {"content-type": "application/xml"}, body.encode())
+        return S3Answer(200, {"content-type": "application/xml"}, body.encode())
 
-    def _attributes(self, call: _Call) -> _Answer:
+    def _attributes(self, call: S3Call) -> S3Answer:
         key = self._find(call.key, call.query.get("versionId"))
         if key is None:
             raise _no_such_key(call.key)
@@ -216,9 +216,9 @@ class Objects(Signed):
         inner = "".join(xml for name, xml in answers.items() if name in asked)
         body = f"<GetObjectAttributesResponse>{inner}</GetObjectAttributesResponse>"
         headers = {"content-type": "application/xml", "last-modified": key.last_modified_RFC1123}
-        return _Answer(200, headers, f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'.encode())
+        return S3Answer(200, headers, f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'.encode())
 
-    def _head_bucket(self, call: _Call) -> _Answer:
+    def _head_bucket(self, call: S3Call) -> S3Answer:
         answer = self._forward(call)
         answer.headers["x-amz-bucket-region"] = self.region
         return answer

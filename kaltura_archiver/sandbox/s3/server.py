@@ -17,15 +17,15 @@ import boto3
 from botocore.config import Config
 from moto.s3.models import FakeBucket, FakeKey, s3_backends
 
-from kaltura_archiver.sandbox.s3.calls import _Answer, _Call, _flipped, _instead, _RefusedError, _spoiled
+from kaltura_archiver.sandbox.s3.calls import RefusedError, S3Answer, S3Call, _flipped, _instead, _spoiled
 from kaltura_archiver.sandbox.s3.http import _Http
-from kaltura_archiver.sandbox.s3.uploads import Uploads
+from kaltura_archiver.sandbox.s3.uploads import UploadOperations
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-class S3Server(Uploads):
+class S3Server(UploadOperations):
     """One bucket on a server of its own; `start` it, or use it as a context manager."""
 
     @property
@@ -82,7 +82,7 @@ class S3Server(Uploads):
     ) -> None:
         self.stop()
 
-    def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Answer | None:
+    def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> S3Answer | None:
         """Answer one request; None means that the connection is to be cut without an answer."""
         call = self._call(method, target, headers, body)
         request, fault = self.control.begin(
@@ -107,18 +107,18 @@ class S3Server(Uploads):
             self._check_access(call)
             with self._lock:
                 if call.bucket and call.bucket not in self._backend.buckets and call.operation != "CreateBucket":
-                    raise _RefusedError(
+                    raise RefusedError(
                         404, "NoSuchBucket", "The specified bucket does not exist", BucketName=call.bucket
                     )
                 answer = self._act(call)
-        except _RefusedError as refused:
+        except RefusedError as refused:
             answer = refused.answer
         if fault and fault.after:
             fault.after(request)
         return _spoiled(answer, kind, fault, call)
 
-    def _act(self, call: _Call) -> _Answer:
-        actions: dict[str, Callable[[_Call], _Answer]] = {
+    def _act(self, call: S3Call) -> S3Answer:
+        actions: dict[str, Callable[[S3Call], S3Answer]] = {
             "GetObject": self._read,
             "HeadObject": self._read,
             "PutObject": self._put_object,

@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.auth import HmacV1QueryAuth, S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -24,12 +24,12 @@ from kaltura_archiver.sandbox.s3.calls import (
     _ALGORITHMS,
     _LOGGED_HEADERS,
     _OPERATIONS,
-    _Answer,
+    RefusedError,
+    S3Answer,
+    S3Call,
     _bad_digest,
-    _Call,
     _checksum,
     _md5,
-    _RefusedError,
     _unchunk,
 )
 from kaltura_archiver.sandbox.s3.kept import Kept, _moto
@@ -59,10 +59,37 @@ class _OldSigner(HmacV1QueryAuth):
         return self._date
 
 
+_AUTHORIZATION = re.compile(r"AWS4-HMAC-SHA256 Credential=([^,]+), ?SignedHeaders=([^,]+), ?Signature=(\w+)")
+_denied = functools.partial(RefusedError, 403, "AccessDenied")
+
+
+class _Signature(NamedTuple):
+    """What a request says of its signature; `credential` is the access key, of version 4 with the scope."""
+
+    credential: str
+    headers: str
+    signature: str
+    timestamp: str
+
+
+def _expected(call: S3Call, target: str, said: _Signature, credentials: Credentials, region: str) -> str:
+    """The signature of version 4 that this call has to have."""
+    url = f"http://{call.headers.get('host', '')}{target}"
+    names = said.headers.split(";")
+    if "X-Amz-Signature" in call.query:
+        url = re.sub(r"([?&])X-Amz-Signature=[^&]*&?", r"\1", url).rstrip("&")
+    request = AWSRequest(method=call.method, url=url, headers={name: call.headers.get(name, "") for name in names})
+    if "X-Amz-Signature" in call.query:
+        request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
+    request.context["timestamp"] = said.timestamp
+    signer = _Signer(credentials, "s3", region, frozenset(names))
+    return str(signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request))
+
+
 class Signed(Kept):
     """Checks signatures, access and bodies."""
 
-    def _forward(self, call: _Call) -> _Answer:
+    def _forward(self, call: S3Call) -> S3Answer:
         """Let moto act."""
         query = urllib.parse.urlencode(call.query, quote_via=urllib.parse.quote)
         target = f"{call.path}?{query}" if query else call.path
@@ -92,84 +119,74 @@ class Signed(Kept):
         environ.pop("HTTP_CONTENT_LENGTH", None)
         environ["CONTENT_LENGTH"] = str(len(call.body))
         chunks, status, headers = run_wsgi_app(_moto(), environ, buffered=True)
-        return _Answer(
+        return S3Answer(
             int(status.split()[0]),
             {name.lower(): value for name, value in headers.items() if not name.lower().startswith("access-control-")},
             b"".join(chunks),
         )
 
-    def _check_signature(self, call: _Call, target: str) -> None:
+    def _check_signature(self, call: S3Call, target: str) -> None:
         """Refuse unsigned, wrongly signed and outdated requests."""
         authorization = call.headers.get("authorization", "")
-        credentials = Credentials(self.access_key_id, self.secret_access_key)
-        denied = functools.partial(_RefusedError, 403, "AccessDenied")
-        url = f"http://{call.headers.get('host', '')}{target}"
-        now = time.time() + self.settings.presign_age_seconds
-        region = self.region
         if "X-Amz-Signature" in call.query:
-            scope, signature = call.query.get("X-Amz-Credential", ""), call.query["X-Amz-Signature"]
-            signed_headers, timestamp = call.query.get("X-Amz-SignedHeaders", ""), call.query.get("X-Amz-Date", "")
-            try:
-                signed_at = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-                lifetime = int(call.query.get("X-Amz-Expires", ""))
-            except ValueError:
-                raise _RefusedError(
-                    400, "AuthorizationQueryParametersError", "Query-string authentication is incomplete"
-                ) from None
-            if now > signed_at + lifetime:
-                raise denied("Request has expired")
-            url = re.sub(r"([?&])X-Amz-Signature=[^&]*&?", r"\1", url).rstrip("&")
+            signed = self._presigned(call)
         elif "Signature" in call.query:
-            scope, signature = call.query.get("AWSAccessKeyId", ""), call.query["Signature"]
-            expires = call.query.get("Expires", "")
-            if not expires.isdecimal():
-                raise denied("Invalid date (should be seconds since epoch)")
-            if now > int(expires):
-                raise denied("Request has expired")
-            signed_headers = timestamp = ""
-        elif match := re.match(
-            r"AWS4-HMAC-SHA256 Credential=([^,]+), ?SignedHeaders=([^,]+), ?Signature=(\w+)", authorization
-        ):
-            scope, signed_headers, signature = match.groups()
-            timestamp = call.headers.get("x-amz-date", "")
+            signed = self._presigned_of_version_2(call)
+        elif match := _AUTHORIZATION.match(authorization):
+            signed = _Signature(match[1], match[2], match[3], call.headers.get("x-amz-date", ""))
         else:
-            raise denied("Access Denied")
-        access_key_id, *rest = scope.split("/")
+            raise _denied("Access Denied")
+        access_key_id, *scope = signed.credential.split("/")
         if access_key_id != self.access_key_id:
-            raise _RefusedError(
+            raise RefusedError(
                 403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
             )
-        if rest:
-            region = rest[1] if len(rest) > 1 else region
-            signed = AWSRequest(
-                method=call.method,
-                url=url,
-                headers={name: call.headers.get(name, "") for name in signed_headers.split(";")},
-            )
-            if "X-Amz-Signature" in call.query:
-                signed.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
-            signed.context["timestamp"] = timestamp
-            signer = _Signer(credentials, "s3", region, frozenset(signed_headers.split(";")))
-            expected = signer.signature(signer.string_to_sign(signed, signer.canonical_request(signed)), signed)
+        credentials = Credentials(self.access_key_id, self.secret_access_key)
+        if scope:
+            region = scope[1] if len(scope) > 1 else self.region
+            expected = _expected(call, target, signed, credentials, region)
         else:
             expected = self._old_signature(call, credentials)
-        if signature != expected:
-            raise _RefusedError(
+        if signed.signature != expected:
+            raise RefusedError(
                 403,
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
             )
 
-    def _old_signature(self, call: _Call, credentials: Credentials) -> str:
+    def _presigned(self, call: S3Call) -> _Signature:
+        """What a presigned URL says, if its time has not run out."""
+        timestamp = call.query.get("X-Amz-Date", "")
+        try:
+            signed_at = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+            lifetime = int(call.query.get("X-Amz-Expires", ""))
+        except ValueError:
+            raise RefusedError(
+                400, "AuthorizationQueryParametersError", "Query-string authentication is incomplete"
+            ) from None
+        if time.time() + self.settings.presign_age_seconds > signed_at + lifetime:
+            raise _denied("Request has expired")
+        credential, headers = call.query.get("X-Amz-Credential", ""), call.query.get("X-Amz-SignedHeaders", "")
+        return _Signature(credential, headers, call.query["X-Amz-Signature"], timestamp)
+
+    def _presigned_of_version_2(self, call: S3Call) -> _Signature:
+        expires = call.query.get("Expires", "")
+        if not expires.isdecimal():
+            raise _denied("Invalid date (should be seconds since epoch)")
+        if time.time() + self.settings.presign_age_seconds > int(expires):
+            raise _denied("Request has expired")
+        return _Signature(call.query.get("AWSAccessKeyId", ""), "", call.query["Signature"], "")
+
+    def _old_signature(self, call: S3Call, credentials: Credentials) -> str:
         """Of a presigned URL of version 2, which boto3 still makes where it is not told otherwise."""
         unsigned = {n: v for n, v in call.query.items() if n not in ("Signature", "Expires", "AWSAccessKeyId")}
         split = urllib.parse.urlsplit(f"http://s3{call.path}?{urllib.parse.urlencode(unsigned)}")
         return str(_OldSigner(credentials, call.query["Expires"]).get_signature(call.method, split, {}))
 
-    def _check_access(self, call: _Call) -> None:
+    def _check_access(self, call: S3Call) -> None:
         if self.settings.wrong_region:
-            refused = _RefusedError(
+            refused = RefusedError(
                 301,
                 "PermanentRedirect",
                 "The bucket you are attempting to access must be addressed using the specified endpoint. "
@@ -181,9 +198,9 @@ class Signed(Kept):
             raise refused
         for pattern in self.settings.deny:
             if fnmatch.fnmatchcase(f"s3.{call.operation}", pattern) or fnmatch.fnmatchcase(call.operation, pattern):
-                raise _RefusedError(403, "AccessDenied", self.settings.deny_message)
+                raise RefusedError(403, "AccessDenied", self.settings.deny_message)
 
-    def _decoded(self, call: _Call) -> _Call:
+    def _decoded(self, call: S3Call) -> S3Call:
         """The call with a plain body, its checksums in the headers whether they came there or as a trailer."""
         headers = dict(call.headers)
         body = call.body
@@ -192,9 +209,9 @@ class Signed(Kept):
             try:
                 body, trailers = _unchunk(body)
             except ValueError:
-                raise _RefusedError(400, "IncompleteBody", "The request body terminated unexpectedly") from None
+                raise RefusedError(400, "IncompleteBody", "The request body terminated unexpectedly") from None
             if len(body) != int(headers.pop("x-amz-decoded-content-length", len(body))):
-                raise _RefusedError(400, "IncompleteBody", "The request body terminated unexpectedly")
+                raise RefusedError(400, "IncompleteBody", "The request body terminated unexpectedly")
             headers |= trailers
             headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
             rest = [e for e in headers.get("content-encoding", "").split(",") if e.strip() not in ("aws-chunked", "")]
@@ -209,16 +226,16 @@ class Signed(Kept):
                     raise _bad_digest(algorithm)
         sent = headers.get("content-md5")
         if sent and sent != base64.b64encode(_md5(body)).decode():
-            raise _RefusedError(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
+            raise RefusedError(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
         if re.fullmatch("[0-9a-f]{64}", promised) and promised != hashlib.sha256(body).hexdigest():
-            raise _RefusedError(
+            raise RefusedError(
                 400,
                 "XAmzContentSHA256Mismatch",
                 "The provided 'x-amz-content-sha256' header does not match what was computed.",
             )
         return call
 
-    def _lacking(self, call: _Call) -> _Call:
+    def _lacking(self, call: S3Call) -> S3Call:
         """The call as a service takes it that lacks something."""
         lacks, headers = self.settings.lacks, dict(call.headers)
         conditions = {"if-match", "if-none-match"} & headers.keys() if call.writes else set()
@@ -228,17 +245,17 @@ class Signed(Kept):
             or ("trailers" in lacks and "x-amz-trailer" in headers)
         )
         if unknown:
-            raise _RefusedError(501, "NotImplemented", "A header you provided implies functionality that is not there")
+            raise RefusedError(501, "NotImplemented", "A header you provided implies functionality that is not there")
         sent = [name for name in headers if name.startswith("x-amz-checksum-")]
         if "crc64nvme" in lacks and "x-amz-checksum-crc64nvme" in sent:
-            raise _RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
+            raise RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
         for name in (*(conditions & lacks), *(sent if "checksums" in lacks else ())):
             del headers[name]
         if "quoted-etags" in lacks and '"' in headers.get("if-match", ""):
             headers["if-match"] = '"no such ETag"'
         return replace(call, headers=headers)
 
-    def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Call:
+    def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> S3Call:
         path, _, query_text = target.partition("?")
         query = dict(urllib.parse.parse_qsl(query_text, keep_blank_values=True))
         bucket, _, key = urllib.parse.unquote(path).lstrip("/").partition("/")
@@ -252,9 +269,9 @@ class Signed(Kept):
                     break
         if "x-amz-copy-source" in headers:
             operation = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}.get(operation, operation)
-        return _Call(method, path, query, headers, body, bucket, key, operation)
+        return S3Call(method, path, query, headers, body, bucket, key, operation)
 
-    def _logged(self, call: _Call) -> dict[str, str]:
+    def _logged(self, call: S3Call) -> dict[str, str]:
         secret = ("x-amz-", "signature", "awsaccesskeyid")
         parameters = {n: v for n, v in call.query.items() if not n.lower().startswith(secret)}
         parameters |= {name: call.headers[name] for name in _LOGGED_HEADERS if name in call.headers}

@@ -14,14 +14,14 @@ from moto.s3.models import FakeKey
 
 from kaltura_archiver.sandbox.s3.calls import (
     _ALGORITHMS,
-    _Answer,
+    ObjectFacts,
+    RefusedError,
+    S3Answer,
+    S3Call,
     _bad_digest,
-    _Call,
     _checksum,
-    _Facts,
     _iso,
     _malformed,
-    _RefusedError,
     _sent_algorithm,
     _upload_checksum,
     _upload_type,
@@ -30,18 +30,18 @@ from kaltura_archiver.sandbox.s3.calls import (
 from kaltura_archiver.sandbox.s3.objects import Objects
 
 
-class Uploads(Objects):
+class UploadOperations(Objects):
     """Uploads in parts, and lists."""
 
-    def _create_upload(self, call: _Call) -> _Answer:
+    def _create_upload(self, call: S3Call) -> S3Answer:
         algorithm = call.headers.get("x-amz-checksum-algorithm", "").upper()
         kind = call.headers.get("x-amz-checksum-type", "").upper()
         if algorithm and algorithm not in _ALGORITHMS:
-            raise _RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
+            raise RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
         if (algorithm in ("SHA1", "SHA256") and kind == "FULL_OBJECT") or (
             algorithm == "CRC64NVME" and kind == "COMPOSITE"
         ):
-            raise _RefusedError(
+            raise RefusedError(
                 400,
                 "InvalidRequest",
                 f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm.",
@@ -55,12 +55,12 @@ class Uploads(Objects):
             answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         return answer
 
-    def _upload_part(self, call: _Call) -> _Answer:
+    def _upload_part(self, call: S3Call) -> S3Answer:
         upload = self._upload(call)
         declared = str(upload.metadata.get("x-amz-checksum-algorithm") or "").upper()
         sent = _sent_algorithm(call.headers)
         if declared and sent and sent != declared:
-            raise _RefusedError(
+            raise RefusedError(
                 400,
                 "InvalidRequest",
                 f"Checksum Type mismatch occurred, expected checksum Type: {declared.lower()}, "
@@ -77,12 +77,12 @@ class Uploads(Objects):
             answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         return answer
 
-    def _upload(self, call: _Call) -> Any:
+    def _upload(self, call: S3Call) -> Any:
         with contextlib.suppress(KeyError):
             upload = dict(self._bucket.multiparts)[call.query["uploadId"]]
             if upload.key_name == call.key:
                 return upload
-        raise _RefusedError(
+        raise RefusedError(
             404,
             "NoSuchUpload",
             "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or "
@@ -90,7 +90,7 @@ class Uploads(Objects):
             UploadId=call.query.get("uploadId", ""),
         )
 
-    def _complete(self, call: _Call) -> _Answer:
+    def _complete(self, call: S3Call) -> S3Answer:
         upload_id = call.query["uploadId"]
         existing = self._find(call.key)
         if existing and existing.multipart and existing.multipart.id == upload_id:
@@ -103,29 +103,10 @@ class Uploads(Objects):
         algorithm = declared or "CRC64NVME"
         kind = _upload_type(algorithm, str(upload.metadata.get("x-amz-checksum-type") or "").upper())
         contents = self._asked_parts(upload, asked, declared if kind == "COMPOSITE" else "")
-        size = call.headers.get("x-amz-mp-object-size")
-        total = sum(map(len, contents))
-        if size is not None and int(size) != total:
-            raise _RefusedError(
-                400,
-                "InvalidRequest",
-                f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {total}",
-            )
-        sent_kind = call.headers.get("x-amz-checksum-type", "").upper()
-        if sent_kind and sent_kind != kind:
-            raise _RefusedError(
-                400,
-                "InvalidRequest",
-                f"The upload was created using the {kind} checksum mode. The complete request must use the same "
-                "checksum mode.",
-            )
         checksum = _upload_checksum(algorithm, kind, contents)
-        for name in _ALGORITHMS:
-            sent = call.headers.get(f"x-amz-checksum-{name.lower()}")
-            if sent and sent != (checksum if name == algorithm else _checksum(name, b"".join(contents))):
-                raise _bad_digest(name)
+        self._check_completion(call, contents, algorithm, kind, checksum)
         if call.headers.get("if-match", "") not in ("", existing.etag if existing else None):
-            raise _RefusedError(
+            raise RefusedError(
                 412,
                 "PreconditionFailed",
                 "At least one of the pre-conditions you specified did not hold",
@@ -135,7 +116,7 @@ class Uploads(Objects):
         key = self._find(call.key)
         if answer.status != 200 or key is None:
             return answer
-        self._facts[key] = _Facts(
+        self._facts[key] = ObjectFacts(
             algorithm,
             checksum,
             kind,
@@ -156,6 +137,29 @@ class Uploads(Objects):
         answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         return answer
 
+    def _check_completion(self, call: S3Call, contents: list[bytes], algorithm: str, kind: str, checksum: str) -> None:
+        """Refuse what the client says of the whole object and is not so: size, kind of checksum, checksums."""
+        size = call.headers.get("x-amz-mp-object-size")
+        total = sum(map(len, contents))
+        if size is not None and int(size) != total:
+            raise RefusedError(
+                400,
+                "InvalidRequest",
+                f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {total}",
+            )
+        sent_kind = call.headers.get("x-amz-checksum-type", "").upper()
+        if sent_kind and sent_kind != kind:
+            raise RefusedError(
+                400,
+                "InvalidRequest",
+                f"The upload was created using the {kind} checksum mode. The complete request must use the same "
+                "checksum mode.",
+            )
+        for name in _ALGORITHMS:
+            sent = call.headers.get(f"x-amz-checksum-{name.lower()}")
+            if sent and sent != (checksum if name == algorithm else _checksum(name, b"".join(contents))):
+                raise _bad_digest(name)
+
     def _asked_parts(self, upload: Any, asked: list[ElementTree.Element], needed: str) -> list[bytes]:
         """The content of the parts a Complete names. `needed`: an algorithm whose checksum each must carry."""
         contents = []
@@ -163,7 +167,7 @@ class Uploads(Objects):
         for element in asked:
             number = int(element.findtext("PartNumber") or "0")
             if number <= previous:
-                raise _RefusedError(
+                raise RefusedError(
                     400,
                     "InvalidPartOrder",
                     "The list of parts was not in ascending order. The parts list must be specified in order by part "
@@ -174,7 +178,7 @@ class Uploads(Objects):
             content = part.value if part else b""
             sent = {name: element.findtext(f"Checksum{name}") for name in _ALGORITHMS}
             if part is None or any(value and value != _checksum(name, content) for name, value in sent.items()):
-                raise _RefusedError(
+                raise RefusedError(
                     400,
                     "InvalidPart",
                     "One or more of the specified parts could not be found. The part may not have been uploaded, or "
@@ -182,7 +186,7 @@ class Uploads(Objects):
                     PartNumber=str(number),
                 )
             if needed and not sent[needed]:
-                raise _RefusedError(
+                raise RefusedError(
                     400,
                     "InvalidRequest",
                     f"The upload was created using a {needed.lower()} checksum. The complete request must include the "
@@ -191,7 +195,7 @@ class Uploads(Objects):
             contents.append(content)
         return contents
 
-    def _list_uploads(self, call: _Call) -> _Answer:
+    def _list_uploads(self, call: S3Call) -> S3Answer:
         answer = self._forward(call)
 
         def dated(match: re.Match[bytes]) -> bytes:
@@ -202,7 +206,7 @@ class Uploads(Objects):
         answer.body = re.sub(rb"<Upload>.*?</Upload>", dated, answer.body, flags=re.DOTALL)
         return answer
 
-    def _list_objects(self, call: _Call) -> _Answer:
+    def _list_objects(self, call: S3Call) -> S3Answer:
         """Pages of ListObjectsV2. moto's take a second each where the bucket has tens of thousands of objects."""
         query = call.query
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
@@ -212,7 +216,7 @@ class Uploads(Objects):
             try:
                 after = base64.b64decode(query["continuation-token"], validate=True).decode()
             except ValueError:
-                raise _RefusedError(
+                raise RefusedError(
                     400, "InvalidArgument", "The continuation token provided is incorrect", ArgumentName="token"
                 ) from None
         with_status = "RestoreStatus" in call.headers.get("x-amz-optional-object-attributes", "")
@@ -250,7 +254,7 @@ class Uploads(Objects):
         body += f"<KeyCount>{len(contents) + len(folders)}</KeyCount><MaxKeys>{limit}</MaxKeys>"
         body += f"<IsTruncated>{str(truncated).lower()}</IsTruncated>" + "".join(contents + folders)
         document = f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult>{body}</ListBucketResult>'
-        return _Answer(200, {"content-type": "application/xml"}, document.encode())
+        return S3Answer(200, {"content-type": "application/xml"}, document.encode())
 
     def _listed(self, key: FakeKey, name: str, with_status: bool) -> str:
         facts = self._settled(key)
