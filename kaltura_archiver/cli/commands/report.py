@@ -43,11 +43,12 @@ def _need_report() -> None:
     metavar="N",
     help="At most N entries in the page's table; the figures are of all.",
 )
+@click.option("--title", default="Kaltura archive", show_default=True, metavar="TEXT", help="What the page is called.")
 @price_options
 @lookers_option
 @pass_app
 def report(
-    app: App, /, query: Query, output: str, enriched: str | None, rows: int, kaltura_price: float | None,
+    app: App, /, query: Query, output: str, enriched: str | None, rows: int, title: str, kaltura_price: float | None,
     price_table: Path | None, workers: int,
 ) -> None:  # fmt: skip
     """Write a page about the library: one HTML file that needs nothing else, to look at, print and send.
@@ -84,8 +85,10 @@ def report(
             for item in counted:
                 collector.add(item)
         codes = _after_selection(selection)
-        selected = f"entries ({query})" if query.has_criteria else f"{query.kind} entries"
-        page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
+        page = make_page(
+            collector.figures(), selection=query.kind, prices_of=str(prices.as_of), title=title,
+            criteria=str(query) if query.has_criteria else "",
+        )  # fmt: skip
         size = file.write(page.encode("utf-8", errors="replace"))
     if output != "-":
         log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, size)
