@@ -87,7 +87,7 @@ def cut(number: int, *, off: bool = True) -> None:
 
 def open_to_hosts() -> None:
     """Have the sandbox's servers listen on the hub's address, and its Kaltura take its time."""
-    plain, answer = serving.PromptServer.__init__, kaltura_http._Handler.do_POST
+    plain, answer = serving.PromptServer.__init__, kaltura_http._KalturaHandler.do_POST
 
     def listen(self: Any, address: tuple[str, int], handler: Any) -> None:
         plain(self, (HUB, address[1]), handler)
@@ -97,7 +97,7 @@ def open_to_hosts() -> None:
         answer(self)
 
     serving.PromptServer.__init__ = listen  # type: ignore[method-assign]
-    kaltura_http._Handler.do_POST = late  # type: ignore[method-assign]
+    kaltura_http._KalturaHandler.do_POST = late  # type: ignore[method-assign]
     here = S3Server.url.fget
     S3Server.url = property(lambda self: here(self).replace("127.0.0.1", HUB))  # type: ignore[method-assign, misc]
 

@@ -169,7 +169,7 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
     """Move the files of a workload by the tool's own classes; runs in a process of its own."""
     from kaltura_archiver.config import read_settings
     from kaltura_archiver.kaltura import Kaltura, session
-    from kaltura_archiver.kaltura.wire import _Client
+    from kaltura_archiver.kaltura.wire import WireClient
     from kaltura_archiver.model import FlavorAsset, FlavorStatus
     from kaltura_archiver.store import Store
     from kaltura_archiver.transfer.streams import Landing
@@ -177,7 +177,7 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
     gc.set_threshold(50_000)  # as the command has it
     pause = KALTURA_MS / 1000 if where.slow else 0.0
 
-    class FixedClient(_Client):
+    class FixedClient(WireClient):
         """Answers without asking, after the pause; only chunks are really sent, to a sink that swallows them."""
 
         def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
@@ -192,7 +192,7 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
             token = f"<id>t</id><status>2</status><uploadedFileSize>{work.size_bytes}</uploadedFileSize>"
             return f"<xml><result><objectType>KalturaUploadToken</objectType>{token}</result></xml>".encode()
 
-    session._Client = FixedClient  # type: ignore[misc]
+    session.WireClient = FixedClient  # type: ignore[misc]
     settings = read_settings(None)
     kaltura = Kaltura(settings, read_only=False)
     kaltura._ks = "fixed"

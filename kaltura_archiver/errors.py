@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kaltura_archiver.model import Cause
+from kaltura_archiver.model.words import Cause, Outcome
 
 
 class Exit(IntEnum):
@@ -35,9 +33,11 @@ def worst(codes: Iterable[Exit]) -> Exit:
 
 
 class ArchiverError(Exception):
-    """Anything that this program reports as one line; `exit_code` applies when it ends the whole run."""
+    """Anything that this program says in one line; `exit_code` applies when it ends the whole run, `outcome` when it
+    ends one entry."""
 
     exit_code = Exit.FAILED
+    outcome = Outcome.FAILED
 
 
 class ConfigError(ArchiverError):
@@ -115,6 +115,7 @@ class Refused(EntryFailed):
     """A person has to decide about this entry first; `cause` is what a summary counts it under."""
 
     exit_code = Exit.WAITING
+    outcome = Outcome.REFUSED
 
     def __init__(self, text: str, cause: Cause | None = None) -> None:
         super().__init__(text)
@@ -125,6 +126,7 @@ class Waiting(EntryFailed):
     """Nothing is wrong, but Glacier, a conversion or a person is not finished: run the command again later."""
 
     exit_code = Exit.WAITING
+    outcome = Outcome.WAITING
 
 
 class Locked(ArchiverError):
@@ -137,3 +139,4 @@ class Stopped(ArchiverError):
     """The process was asked to end (SIGINT, SIGTERM) and left the entry in a named state."""
 
     exit_code = Exit.INTERRUPTED
+    outcome = Outcome.INTERRUPTED

@@ -93,7 +93,7 @@ def left(facts: Facts) -> Due | None:
     return Due.read(facts.stored.picture) if facts.stored else None
 
 
-def due(facts: Facts) -> Due | None:
+def picture_due(facts: Facts) -> Due | None:
     """What is to be looked after once the original is back; None where its picture will be Kaltura's.
 
     The old tool deleted all flavors first (as --allow-in-place does). So its placeholder is the first content of its

@@ -73,7 +73,7 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     kept = options.keep.why(facts) if command.heeds_keep else ""
     if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY:
         return Plan(judgement.state, (), Outcome.SKIPPED, f"kept: {kept}")
-    if kept and any(step.hides for step in plan.steps):
+    if kept and any(step.may_swap_placeholder_in for step in plan.steps):
         reason = f"kept: {kept}; {judgement.why}; restore brings the original back"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     if reason := _not_alone(facts, plan, children):
@@ -281,7 +281,7 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
-    steps += _picture(pictures.due(facts), facts, options)
+    steps += _picture(pictures.picture_due(facts), facts, options)
     if facts.entry.replaced:
         steps.append(Step.REMOVE_REPLACED)
     return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")

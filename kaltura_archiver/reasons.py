@@ -79,7 +79,7 @@ def not_played(facts: Facts, plays: Plays) -> str:
 def frees_nothing(facts: Facts) -> str:
     """Why a replacement would free nothing; empty if it would, or where the sizes are not known."""
     original, placeholder_bytes = facts.original, facts.placeholder_bytes
-    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
+    size = original.known_bytes if original else 0
     if not size or not placeholder_bytes or size > placeholder_bytes:
         return ""
     return f"nothing would be freed: the original has {size} bytes, the placeholder {placeholder_bytes}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from kaltura_archiver.model import Cause, Facts, Outcome
 from kaltura_archiver.steps import Plan, Step
@@ -32,6 +33,11 @@ class Result:
     def last_played_at(self) -> int | None:
         """Unix seconds; None for never, or where the entry could not be read."""
         return self.facts.entry.last_played_at if self.facts else None
+
+
+def log_fields(kind: str, action: str, *, dry_run: bool, entry: str = "", **more: str) -> dict[str, Any]:
+    """What a log line carries beside its text; `kind` is what it is about: run, entry, owner or step."""
+    return {"mode": "DRYRUN" if dry_run else "EXEC", "kind": kind, "entry": entry, "action": action, **more}
 
 
 # May turn a plan into none, on the very facts that it was made from.

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from kaltura_archiver.filters import Plays
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Cause, Outcome, State
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Cause, Facts, Outcome, State
 
 DAY_SECONDS = 86400
 HOUR_SECONDS = 3600
@@ -59,7 +59,7 @@ class Step(StrEnum):
         return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL)
 
     @property
-    def hides(self) -> bool:
+    def may_swap_placeholder_in(self) -> bool:
         """Whether it may bring the placeholder nearer; SETTLE does not know whose replacement it goes on with."""
         return self in (Step.UPLOAD_PLACEHOLDER, Step.PUT_PLACEHOLDER, Step.SETTLE)
 
@@ -122,3 +122,17 @@ class Plan:
             would = "; ".join(self.steps)
             return f"would {would} ({self.reason})" if self.reason else f"would {would}"
         return f"{self.outcome}: {self.reason}"
+
+
+def bytes_of(facts: Facts, steps: tuple[Step, ...]) -> tuple[int, int]:
+    """Bytes to move, of a frozen copy those of its whole restore, and bytes that Kaltura need not store any more."""
+    original, stored = facts.original, facts.stored or facts.source
+    size = original.known_bytes if original else 0
+    if Step.COPY in steps:
+        return size, 0
+    if Step.PUT_PLACEHOLDER in steps:
+        placeholder = facts.placeholder_bytes or 0
+        return placeholder, max(size - placeholder, 0)
+    if stored and {Step.THAW, Step.COPY_SOURCE, Step.PUT_ORIGINAL}.intersection(steps):
+        return stored.size_bytes, 0
+    return 0, 0

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from kaltura_archiver import __version__
 from kaltura_archiver.apply.guards import require_current, same_object, while_current
-from kaltura_archiver.apply.marks import _placeholder_tag, mark_damaged, mark_placeholder
+from kaltura_archiver.apply.marks import mark_damaged, mark_placeholder, placeholder_tag
 from kaltura_archiver.apply.proof import compare
 from kaltura_archiver.apply.tools import InHand, Tools, say_once
 from kaltura_archiver.apply.upload import proven_pieces
@@ -79,7 +79,7 @@ def copy_source(tools: Tools, work: InHand) -> None:
         raise
     proof = proof_of_copy(tools, work, work.id, found)
     size_bytes = original.size_bytes or 0
-    what = _placeholder_tag(original.content_id, work.facts.original_sha256, size_bytes)
+    what = placeholder_tag(original.content_id, work.facts.original_sha256, size_bytes)
     tools.store.set_tags(work.id, sha256=found.sha256, placeholder=what, proof=str(proof))
     mark_placeholder(tools, work, original.content_id, size_bytes)
     work.bytes_moved += found.size_bytes

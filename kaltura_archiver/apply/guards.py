@@ -19,11 +19,11 @@ from kaltura_archiver.transfer.streams import Fingerprint, Piece
 log = logging.getLogger(__name__)
 
 
-def _frozen_again(stored: StoredObject) -> Waiting:
+def frozen_again(stored: StoredObject) -> Waiting:
     return Waiting(f"the stored copy is frozen again ({stored.frozen_in}): run restore once more")
 
 
-def _whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> str:
+def proof_of_whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> str:
     """By what a stored copy that was read is known to be whole; EntryFailed or Refused if it is not known to be."""
     if verdict.identity is Identity.DIFFERENT:
         raise EntryFailed(f"MISMATCH: the stored copy is damaged: {verdict.how}{hint}")
@@ -69,7 +69,7 @@ def require_sound(tools: Tools, work: InHand) -> None:
     """As `_require_stored`, for who hands on bytes that nobody will look at."""
     stored = require_stored(tools, work)
     if stored.availability is not Availability.READABLE:
-        raise _frozen_again(stored)
+        raise frozen_again(stored)
     if spoiled := stored.spoiled:
         raise Refused(spoiled)
 
@@ -102,10 +102,14 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     own = work.own_tags
     if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
         raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-    if work.hides and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
+    if work.swaps_placeholder_in and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
     begun_before = work.facts.original is None or not work.facts.original.status.ready
-    if work.hides and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options)):
+    if (
+        work.swaps_placeholder_in
+        and not begun_before
+        and (why := unnoticed(replace(work.facts, entry=entry), tools.options))
+    ):
         raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
     if work.facts.original is not None:
         if work.facts.original.status.ready:

@@ -27,7 +27,7 @@ def replace_in_place(
             last_check()
             require_unchanged(tools, work)
         # Without derived flavors the original still plays: up to its deletion there is a way back.
-        work.begun = work.begun or flavor.is_original
+        work.past_point_of_no_return = work.past_point_of_no_return or flavor.is_original
         tools.kaltura.delete_flavor(flavor.id)
     until = min(deadline, time.monotonic() + NO_CONTENT_SECONDS)
     while (entry := tools.kaltura.entry(work.id)) and entry.status != EntryStatus.NO_CONTENT:
@@ -40,7 +40,7 @@ def replace_in_place(
 
 def fill_entry(tools: Tools, work: InHand, resource: str, deadline: float) -> FlavorAsset:
     """Give content to an entry that has none, and wait until its original is READY."""
-    work.token_used = work.begun = True
+    work.token_used = work.past_point_of_no_return = True
     try:
         tools.kaltura.add_content(work.id, resource)
     except KalturaError as error:

@@ -15,24 +15,24 @@ from kaltura_archiver.placeholders import Placeholder
 log = logging.getLogger(__name__)
 
 
-def _placeholder_tag(content_id: str, sha256: str, size_bytes: int) -> str:
+def placeholder_tag(content_id: str, sha256: str, size_bytes: int) -> str:
     """What the tag `placeholder` says; without a hash only the version, as older objects have it."""
     return f"{content_id} {sha256} {size_bytes}" if sha256 else content_id
 
 
-def _next_version(before: FlavorAsset | None, placeholder: Placeholder) -> str:
+def next_version(before: FlavorAsset | None, placeholder: Placeholder) -> str:
     """The tag for a placeholder that took the place of this original, whatever came over it; empty if not known."""
     if before is None or not before.version.isdecimal():
         return ""
     content_id = f"{before.id}@{int(before.version) + VERSION_STEP}"
-    return _placeholder_tag(content_id, placeholder.sha256, placeholder.size_bytes)
+    return placeholder_tag(content_id, placeholder.sha256, placeholder.size_bytes)
 
 
 def record_placeholder(
     tools: Tools, work: InHand, new: FlavorAsset, sha256: str, size_bytes: int, *, picture: str | None = None
 ) -> None:
     """Tag the object with what replaced the original, and when."""
-    what = _placeholder_tag(new.content_id, sha256, size_bytes)
+    what = placeholder_tag(new.content_id, sha256, size_bytes)
     replaced_at = iso_time(time.time())
     tools.store.set_tags(work.id, placeholder=what, replaced_at=replaced_at, restored_at=None, picture=picture)
     mark_placeholder(tools, work, new.content_id, size_bytes)
@@ -49,7 +49,7 @@ def record_found(tools: Tools, work: InHand) -> None:
     """Record a placeholder that is in place, and was told by its bytes alone."""
     original, facts = work.original, work.facts
     require_current(tools, original)
-    what = _placeholder_tag(original.content_id, facts.original_sha256, original.size_bytes or 0)
+    what = placeholder_tag(original.content_id, facts.original_sha256, original.size_bytes or 0)
     tools.store.set_tags(work.id, placeholder=what)
     mark_placeholder(tools, work, original.content_id, original.size_bytes or 0)
     work.notes.append(f"recorded the placeholder {original.content_id}")

@@ -8,7 +8,7 @@ from datetime import date
 from kaltura_archiver.errors import ArchiverError, Changed
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Outcome, notice_tag
-from kaltura_archiver.results import Result
+from kaltura_archiver.results import Result, log_fields
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,7 @@ def add_notice(
             outcome, detail = Outcome.SKIPPED, f"skipped: {error}"
         except ArchiverError as error:
             outcome, detail = Outcome.FAILED, f"failed: {error}"
-    mode = "DRYRUN" if dry_run else "EXEC"
     levels = {Outcome.FAILED: logging.ERROR, Outcome.REFUSED: logging.WARNING}
     level = levels.get(outcome, logging.INFO)
-    log.log(level, "%s", detail, extra={"mode": mode, "kind": "entry", "entry": entry_id, "action": "notify"})
+    log.log(level, "%s", detail, extra=log_fields("entry", "notify", dry_run=dry_run, entry=entry_id))
     return Result(entry_id, "", outcome, detail)

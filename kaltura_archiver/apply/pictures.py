@@ -11,7 +11,7 @@ from kaltura_archiver.steps import Step
 
 def note_picture(tools: Tools, work: InHand) -> None:
     """Before a swap: what will be gone by then, and a run that goes on after this one has to know."""
-    work.picture = pictures.due(work.facts)
+    work.picture = pictures.picture_due(work.facts)
     if work.picture is None:
         return
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaltura_archiver import pictures
 from kaltura_archiver.apply.guards import check_copy, require_way, same_object
-from kaltura_archiver.apply.marks import _next_version, record_placeholder
+from kaltura_archiver.apply.marks import next_version, record_placeholder
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.swap import settled_original, swap
 from kaltura_archiver.apply.tags import keep_tags
@@ -29,7 +29,7 @@ def upload_placeholder(tools: Tools, work: InHand) -> None:
 def put_placeholder(tools: Tools, work: InHand) -> None:
     placeholder = work.placeholder
     assert placeholder is not None  # noqa: S101 - uploaded by the step before
-    before, work.hides, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
+    before, work.swaps_placeholder_in, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
     new = swap(tools, work, work.token, lambda: check_copy(tools, work))
     stored = tools.store.head(work.id, with_tags=False)
     if stored is None or not same_object(stored, work.stored):
@@ -37,7 +37,7 @@ def put_placeholder(tools: Tools, work: InHand) -> None:
     if new.size_bytes not in (None, placeholder.size_bytes):
         # Whatever this is, it is not ours: the state is to say `diverged`, and a placeholder that comes late over
         # it is to be told from one that took the original's place.
-        tools.store.set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")
+        tools.store.set_tags(work.id, placeholder=next_version(before, placeholder) or "superseded")
         raise Changed(
             f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
             f"{placeholder.size_bytes}: was another video uploaded meanwhile?"
@@ -49,7 +49,7 @@ def put_placeholder(tools: Tools, work: InHand) -> None:
     finally:
         keep_tags(tools, work, work.tags_seen, ARCHIVED_TAG, REPLACED_TAG)
     if before:
-        work.bytes_freed += max(before.size_bytes or (before.size_kb or 0) * 1024, 0) - placeholder.size_bytes
+        work.bytes_freed += max(before.known_bytes - placeholder.size_bytes, 0)
     work.bytes_moved += placeholder.size_bytes
     work.notes.append(f"placeholder in place ({new.content_id}), stored copy {stored.size_bytes} bytes")
     set_settings_again(tools, work)

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from kaltura_archiver.apply.archive import proof_of_copy, record_copy
-from kaltura_archiver.apply.guards import _frozen_again, require_current, require_sound, require_way, while_current
-from kaltura_archiver.apply.marks import _placeholder_tag
+from kaltura_archiver.apply.guards import frozen_again, require_current, require_sound, require_way, while_current
+from kaltura_archiver.apply.marks import placeholder_tag
 from kaltura_archiver.apply.pictures import note_picture
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.swap import settled_original, swap
@@ -47,7 +47,7 @@ def put_original(tools: Tools, work: InHand) -> None:
             work.token = upload_content(tools, name, stored.size_bytes, pieces)
         except StoreError as error:
             if error.code == "InvalidObjectState":
-                raise _frozen_again(stored) from error
+                raise frozen_again(stored) from error
             raise
         work.bytes_moved += stored.size_bytes
         found = taken.result()
@@ -55,7 +55,7 @@ def put_original(tools: Tools, work: InHand) -> None:
     if new.size_bytes not in (None, stored.size_bytes):
         if found is None and (beginning := beginning_of(tools, new, stored)):
             # What we had put there is no original: the next restore may replace it.
-            tools.store.set_tags(work.id, placeholder=_placeholder_tag(new.content_id, *beginning))
+            tools.store.set_tags(work.id, placeholder=placeholder_tag(new.content_id, *beginning))
             raise EntryFailed(
                 f"Kaltura fetched only {new.size_bytes} of {stored.size_bytes} bytes and took them for the whole "
                 "video; run restore again"
@@ -78,7 +78,7 @@ def put_original(tools: Tools, work: InHand) -> None:
         in_kaltura = fingerprint(pieces)
     if in_kaltura.sha256 != found.sha256:
         # What we put there is no original: the next restore may replace it.
-        what = _placeholder_tag(first.content_id, in_kaltura.sha256, in_kaltura.size_bytes)
+        what = placeholder_tag(first.content_id, in_kaltura.sha256, in_kaltura.size_bytes)
         tools.store.set_tags(work.id, placeholder=what)
         raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
     require_current(tools, new, linked_again=True)

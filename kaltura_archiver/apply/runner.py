@@ -14,7 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from kaltura_archiver.apply.guards import _whole
+from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
@@ -63,7 +63,7 @@ class Runner:
         run: str = "",
     ) -> None:
         """`run` is the id in the names of what it makes. `transfers` is entered for the time of each transfer;
-        `room` is for who calls `one` instead of `run`.
+        `room` is for who calls `process_entry` instead of `run`.
         """
         self.kaltura, self.store, self.placeholders, self.options = kaltura, store, placeholders, options
         self.command = command
@@ -108,7 +108,7 @@ class Runner:
 
     def _in_its_place(self, entry_id: str) -> Result:
         try:
-            return self.one(entry_id)
+            return self.process_entry(entry_id)
         finally:
             self._tools.room.end()
 
@@ -143,7 +143,7 @@ class Runner:
             else:
                 log.info("upload token %s stays: nothing tells that run %s is over", token_id, made["run"] or "unknown")
 
-    def one(self, entry_id: str) -> Result:
+    def process_entry(self, entry_id: str) -> Result:
         """Do the command's work on one entry. Never raises for what is wrong with one entry."""
         work: InHand | None = None
         state, cause = "", None
@@ -169,16 +169,14 @@ class Runner:
                 settled = True
             if settled and outcome is Outcome.ALREADY:
                 outcome = Outcome.DONE
-        except Gone as error:
-            outcome, detail = Outcome.DRIFTED if self._review else Outcome.FAILED, str(error)
-        except Stopped:
-            outcome, detail = Outcome.INTERRUPTED, "interrupted; run the command again to go on"
-        except Waiting as error:
-            outcome, detail = Outcome.WAITING, str(error)
-        except Refused as error:
-            outcome, detail, cause = Outcome.REFUSED, str(error), error.cause
         except ArchiverError as error:
-            outcome, detail = Outcome.FAILED, str(error)
+            outcome, detail = error.outcome, str(error)
+            if isinstance(error, Gone) and self._review:
+                outcome = Outcome.DRIFTED
+            elif isinstance(error, Stopped):
+                detail = "interrupted; run the command again to go on"
+            elif isinstance(error, Refused):
+                cause = error.cause
         except Exception as error:
             # One entry's surprise must not end the run for the others.
             log.debug("unexpected", exc_info=True)
@@ -262,14 +260,14 @@ class Runner:
             return plan.describe()
         found, verdict = own_verdict(self._tools, work)
         hint = "; --no-dry-run marks it, so that nothing rests on it"
-        return f"would record that it is whole: {_whole(found, verdict, hint=hint)}"
+        return f"would record that it is whole: {proof_of_whole(found, verdict, hint=hint)}"
 
     def _clean_up(self, work: InHand) -> None:
         """Remove what an entry that did not get through has left: its upload token, and a tag set too early."""
         with suppress(ArchiverError):
             if work.token and not work.token_used:
                 self.kaltura.delete_token(work.token)
-        if work.token and REPLACED_TAG in work.own_tags and not work.begun:
+        if work.token and REPLACED_TAG in work.own_tags and not work.past_point_of_no_return:
             try:
                 if not placeholder_comes(self._tools, work.id):
                     self.kaltura.change_tags(work.id, remove=REPLACED_TAG)

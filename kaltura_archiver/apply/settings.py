@@ -18,13 +18,13 @@ def keep_settings(tools: Tools, work: InHand) -> None:
     Without that nothing is replaced. A video is brought back all the same; what a restore that is cut has left to
     be set is seen when its tag is removed, so that it need not say so before: another run may tag the copy then.
     """
-    hides = Step.PUT_PLACEHOLDER in work.steps
+    swaps_in = Step.PUT_PLACEHOLDER in work.steps
     try:
         work.settings = keep(tools.store, work.id, settings_of(work.facts))
-        if hides and work.settings:
+        if swaps_in and work.settings:
             tag_settings(tools, work, SETTINGS_DUE)
     except (StoreError, EntryFailed) as error:
-        if hides:
+        if swaps_in:
             raise EntryFailed(f"nothing was replaced: {error}") from error
         warn(tools, work, f"language, label and tags of its flavors could not be kept: {error}")
 

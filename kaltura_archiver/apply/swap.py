@@ -9,7 +9,7 @@ from collections.abc import Callable
 from kaltura_archiver.apply.guards import copy_went, new_original_of, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
 from kaltura_archiver.apply.looks import facts_of_entry, next_look, source_of_replacement
-from kaltura_archiver.apply.marks import _placeholder_tag, record_placeholder
+from kaltura_archiver.apply.marks import placeholder_tag, record_placeholder
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, end_conversion
@@ -37,24 +37,24 @@ def swap(tools: Tools, work: InHand, resource: str, last_check: Callable[[], obj
         return fill_entry(tools, work, resource, deadline)
     if tools.no_replacement:
         return replace_in_place(tools, work, resource, last_check, deadline)
-    work.token_used = work.begun = True
+    work.token_used = work.past_point_of_no_return = True
     seen: Entry | None
     try:
         seen = tools.kaltura.update_content(work.id, resource)
     except KalturaError as error:
         if error.code == FEATURE_FORBIDDEN:
             tools.no_replacement = True
-            work.token_used = work.begun = False
+            work.token_used = work.past_point_of_no_return = False
             return replace_in_place(tools, work, resource, last_check, deadline)
         if error.code == ALREADY_REPLACED:
-            work.begun = False
+            work.past_point_of_no_return = False
             raise Changed(
                 f"somebody began to replace the content of {work.id} in this very moment, and Kaltura has "
                 "cancelled both replacements: nothing was replaced; they have to upload theirs again"
             ) from error
         seen, began = seen_after(tools, work, error)
         if not began:
-            work.token_used = work.begun = False
+            work.token_used = work.past_point_of_no_return = False
             raise
     return await_swap(tools, work, seen, deadline)
 
@@ -103,11 +103,11 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 entry, temporary = next_look(tools, work, entry, deadline)
                 continue
             if new is None:
-                work.begun = False
+                work.past_point_of_no_return = False
                 raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
             before = work.facts.original
             if before and new.linked_again(before) and new.size_bytes not in (None, work.sent_bytes):
-                work.begun = False
+                work.past_point_of_no_return = False
                 raise Waiting(
                     f"the replacement of {work.id} was thrown away by Kaltura, which ended an earlier one in that "
                     f"moment; the old content is in place: run the command again{work.left}"
@@ -117,16 +117,16 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 return new
             if not new.status.in_progress:
                 raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
-        elif work.hides and copy_went(tools, work):
+        elif work.swaps_placeholder_in and copy_went(tools, work):
             tools.kaltura.cancel_replace(work.id)
-            work.begun = False
+            work.past_point_of_no_return = False
             raise EntryFailed(
                 f"the stored copy of {work.id} went or was changed while Kaltura converted the placeholder: the "
                 "replacement was cancelled, the old content is in place"
             )
         elif status == ReplacementStatus.FAILED or _failed(temporary):
             tools.kaltura.cancel_replace(work.id)
-            work.begun = False
+            work.past_point_of_no_return = False
             raise Cancelled(f"Kaltura could not convert the new content of {work.id}; the old content is in place")
         elif status == ReplacementStatus.READY_BUT_NOT_APPROVED:
             if not tools.options.approve:
@@ -158,9 +158,9 @@ def settled_original(tools: Tools, work: InHand, new: FlavorAsset) -> FlavorAsse
     if now is not None and (now.content_id == new.content_id or now.linked_again(new)):
         return now
     facts = facts_of_entry(tools, work.id)
-    if not work.hides and holds_placeholder(facts) and facts.original:
+    if not work.swaps_placeholder_in and holds_placeholder(facts) and facts.original:
         sha256 = facts.original_sha256 or work.stored.placeholder_sha256
-        what = _placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
+        what = placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
         tools.store.set_tags(work.id, placeholder=what)
         raise Waiting(
             f"Kaltura put the placeholder of {work.id} back over the original: a job of the replacement before "
@@ -185,7 +185,7 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
             f"a replacement of {work.id} is in progress that is not known to be ours "
             f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
         )
-    work.hides = source is not None and source.size_bytes in work.facts.placeholder_sizes
+    work.swaps_placeholder_in = source is not None and source.size_bytes in work.facts.placeholder_sizes
     begin_conversion(tools, work)
     try:
         new = await_swap(tools, work, entry, time.monotonic() + tools.options.timeout_seconds)

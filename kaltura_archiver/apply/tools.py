@@ -14,6 +14,7 @@ from kaltura_archiver.flavors import SettingsOfFlavors
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Facts, FlavorAsset, StoredObject
 from kaltura_archiver.placeholders import Placeholder, Placeholders
+from kaltura_archiver.results import log_fields
 from kaltura_archiver.steps import Command, Options, Step
 from kaltura_archiver.store import Store
 
@@ -70,8 +71,8 @@ class InHand:
     placeholder: Placeholder | None = None  # the one that was uploaded
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
-    hides: bool = False  # it is the placeholder that takes the original's place
-    begun: bool = False  # content of the entry may have changed: there is no way back
+    swaps_placeholder_in: bool = False  # it is the placeholder that takes the original's place
+    past_point_of_no_return: bool = False  # content of the entry may have changed
     settings: SettingsOfFlavors | None = None  # of its flavors, kept to be set again
     settings_tag: str = ""  # of the stored copy, as we have set it
     own_tags: set[str] = field(default_factory=set)
@@ -100,13 +101,7 @@ class InHand:
 
 
 def line(tools: Tools, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
-    fields = {
-        "mode": "DRYRUN" if tools.options.dry_run else "EXEC",
-        "kind": kind,
-        "entry": entry_id,
-        "action": tools.command.value,
-        **more,
-    }
+    fields = log_fields(kind, tools.command.value, dry_run=tools.options.dry_run, entry=entry_id, **more)
     log.log(level, "%s", detail, extra=fields)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from kaltura_archiver.apply.guards import _whole
+from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.marks import mark_damaged
 from kaltura_archiver.apply.proof import Verdict, compare_own
 from kaltura_archiver.apply.tools import InHand, Tools
@@ -19,7 +19,7 @@ def read_back(tools: Tools, work: InHand) -> None:
     found, verdict = own_verdict(tools, work)
     if verdict.identity is Identity.DIFFERENT:
         mark_damaged(tools, work, stored)
-    told = _whole(found, verdict)
+    told = proof_of_whole(found, verdict)
     if stored.damaged_at:
         tools.store.mark(stored, "whole")
     now = datetime.fromtimestamp(tools.options.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

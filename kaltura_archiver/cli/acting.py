@@ -12,9 +12,9 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.command_line import dashed
-from kaltura_archiver.cli.fleets import _fleet
+from kaltura_archiver.cli.fleets import start_fleet_of
 from kaltura_archiver.cli.keeping import keep_list
-from kaltura_archiver.cli.query import _after_selection, _not_begun, _select, min_age_years, need_criteria
+from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria, not_begun, selected
 from kaltura_archiver.cli.telling import Telling
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def _run(
+def run_command(
     app: App, command: Command, query: Query, *, dry_run: bool, acting: bool, everything: bool, workers: int,
     style: str, cluster: str | None, cluster_tls: str | None, max_calls: int, max_transfers: int,
     no_lock: bool = False, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
@@ -54,11 +54,11 @@ def _run(
 
         check_keep(runner.kaltura, options.get("keep", Keep(frozenset())))
         check_excluded(runner.kaltura, query)
-        selection = _select(runner.kaltura, query)
+        selection = selected(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         with progress("selecting", selection, lambda: selection.expected) as entries:
             ids = draw(Ids(entry.id for entry in entries))
-        return Errand(ids, _after_selection(selection, limited=True), list(_not_begun(selection)))
+        return Errand(ids, after_selection(selection, limited=True), list(not_begun(selection)))
 
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
@@ -67,7 +67,7 @@ def _run(
     start_fleet = None
     if cluster:
         numbers = (workers, max_calls, max_transfers)
-        start_fleet = partial(_fleet, app, cluster, cluster_tls, command, settings, numbers)
+        start_fleet = partial(start_fleet_of, app, cluster, cluster_tls, command, settings, numbers)
     asked = Asked(
         command, settings, choose, str(query), query.shard, workers, no_lock, no_run_log, start_fleet=start_fleet
     )

@@ -32,7 +32,7 @@ def _end_at_once(number: int, frame: object) -> NoReturn:
     os._exit(Exit.INTERRUPTED)
 
 
-def _heed_second_interrupt() -> None:
+def heed_second_interrupt() -> None:
     """Have the second Ctrl-C end the process at once, whatever it waits for; the first one is Python's."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return  # ignored in the background

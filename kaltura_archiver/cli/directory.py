@@ -22,12 +22,12 @@ _LDAP = (
 )
 
 
-def _ldap_options(function: F) -> F:
+def ldap_options(function: F) -> F:
     for option, name, metavar, text in reversed(_LDAP):
         kind = PATH if metavar == "FILE" else click.STRING
         function = click.option(option, name, type=kind, metavar=metavar, help=text)(function)
     return function
 
 
-def _settings(app: App, options: dict[str, str | None]) -> LdapSettings:
+def settings_with(app: App, options: dict[str, str | None]) -> LdapSettings:
     return dataclasses.replace(app.settings.ldap, **{name: value for name, value in options.items() if value})

@@ -19,17 +19,17 @@ def print_explanation(explanation: dict[str, Any], style: str) -> None:
         if isinstance(content, list):
             click.echo(f"{section}:{'' if content else ' none'}")
             for item in content:
-                click.echo("  " + "  ".join(f"{key}={_text(value)}" for key, value in item.items()))
+                click.echo("  " + "  ".join(f"{key}={_value_text(value)}" for key, value in item.items()))
         elif isinstance(content, dict):
             click.echo(f"{section}:")
             width = max(len(key) for key in content) + 1
             for key, value in content.items():
-                click.echo(f"  {(key + ':').ljust(width)} {_text(value)}".rstrip())
+                click.echo(f"  {(key + ':').ljust(width)} {_value_text(value)}".rstrip())
         else:
-            click.echo(f"{section}: {_text(content) if content is not None else 'none'}")
+            click.echo(f"{section}: {_value_text(content) if content is not None else 'none'}")
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, list):

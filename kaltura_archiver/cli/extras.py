@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaltura_archiver.errors import ConfigError
 
 
-def _need_sandbox() -> None:
+def need_sandbox() -> None:
     import importlib.util
 
     missing = [name for name in ("moto", "flask", "av") if importlib.util.find_spec(name) is None]

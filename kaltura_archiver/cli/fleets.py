@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.fleet.client import Fleet
 
 
-def _fleet(
+def start_fleet_of(
     app: App, cluster: str, cluster_tls: str | None, command: Command, options: Options,
     numbers: tuple[int, int, int], run: str,
 ) -> Fleet:  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -13,7 +13,7 @@ import click
 
 from kaltura_archiver.cli.command_line import OnceEach, dashed
 from kaltura_archiver.cli.old_names import in_new_words, line_instead
-from kaltura_archiver.cli.streams import _complain, _discard_stdout
+from kaltura_archiver.cli.streams import complain, discard_stdout
 from kaltura_archiver.cli.table import COMMANDS
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Stopped
 from kaltura_archiver.output.logs import set_up_logging
@@ -66,6 +66,7 @@ class Archiver(OnceEach, click.Group):
     """A group whose commands and options may be written with - or _, and whose errors are one line each."""
 
     command_class = OnceEach
+    typed: Sequence[str] = ()  # after the program's name
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Those of the table need not be imported for it."""
@@ -99,7 +100,7 @@ class Archiver(OnceEach, click.Group):
         try:
             return super().make_context(*args, **kwargs)  # which prints --help and --version
         except BrokenPipeError as error:
-            _discard_stdout()
+            discard_stdout()
             raise click.exceptions.Exit(Exit.OK) from error
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -107,7 +108,7 @@ class Archiver(OnceEach, click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             # The reader has gone; nobody wants to hear more. click itself would end with 1.
-            _discard_stdout()
+            discard_stdout()
             return Exit.OK
         except EOFError as error:
             # boto3 asks for the code of an MFA device, and nothing else asks here. click would call it interrupted.
@@ -116,6 +117,7 @@ class Archiver(OnceEach, click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end the process with the documented exit code; never with a traceback."""
         run: Any = super().main
+        self.typed = list(args[0] if args and args[0] is not None else kwargs.get("args") or sys.argv[1:])
         if not kwargs.pop("standalone_mode", True):
             return run(*args, standalone_mode=False, **kwargs)
         set_up_logging("INFO", "text")  # until the options are known
@@ -132,24 +134,24 @@ class Archiver(OnceEach, click.Group):
             code = error.exit_code
         except click.ClickException as error:
             where = getattr(getattr(error, "ctx", None), "command_path", "") or "kaltura-archiver"
-            code = _complain(f"{error.format_message()} (see {where} --help)", error.exit_code)
+            code = complain(f"{error.format_message()} (see {where} --help)", error.exit_code)
         except BrokenPipeError:
             # The reader has gone; nobody wants to hear more.
-            _discard_stdout()
+            discard_stdout()
             code = Exit.OK
         except (KeyboardInterrupt, click.Abort):
-            code = _complain("interrupted", Exit.INTERRUPTED)
+            code = complain("interrupted", Exit.INTERRUPTED)
         except Stopped:
             code = Exit.INTERRUPTED
         except ArchiverError as error:
-            code = _complain(str(error), error.exit_code)
+            code = complain(str(error), error.exit_code)
         except OSError as error:
             # Whatever else can fail so is told in words of its own: what is left is stdout.
             log.debug("unexpected", exc_info=True)
-            _discard_stdout()
+            discard_stdout()
             where = error.filename or "to stdout"
-            code = _complain(f"cannot write {where}: {error.strerror or error}", Exit.FAILED)
+            code = complain(f"cannot write {where}: {error.strerror or error}", Exit.FAILED)
         except Exception as error:
             log.debug("unexpected", exc_info=True)
-            code = _complain(f"unexpected {type(error).__name__}: {error}; run with --log-level DEBUG", Exit.FAILED)
+            code = complain(f"unexpected {type(error).__name__}: {error}; run with --log-level DEBUG", Exit.FAILED)
         sys.exit(int(code or 0))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kaltura_archiver.cli.types import _tag
+from kaltura_archiver.cli.types import parse_tag
 from kaltura_archiver.config import Settings
 from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ConfigError
@@ -33,7 +33,7 @@ def keep_list(
     for word, where in (*named, *((word, "--keep-owner") for word in owners)):
         users += _owners_in(word[1:]) if word.startswith("@") else [checked_owner(word, where)]
     return Keep(
-        frozenset(_tag(tag) for tag in (*said(settings.keep_tags, "KEEP_TAGS"), *tags)),
+        frozenset(parse_tag(tag) for tag in (*said(settings.keep_tags, "KEEP_TAGS"), *tags)),
         frozenset((*map(int, numbers), *categories)),
         owner_rules(users),
     )

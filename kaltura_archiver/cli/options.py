@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,10 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.query import make_query
-from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, _page_size
+from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, bounded_page_size
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
+from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.output.tables import FORMATS
 from kaltura_archiver.steps import OPTIONS, Command
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
@@ -53,7 +55,7 @@ _SELECTION = (
     click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
     click.option(
         "--page-size", "-s", type=click.IntRange(0), default=MAX_PAGE_SIZE, show_default=True, metavar="N",
-        callback=_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
+        callback=bounded_page_size, help=f"Entries per page, at most {MAX_PAGE_SIZE}.",
     ),
     click.option(
         "--max-entries", "-M", type=int, default=DEFAULT_MAX_ENTRIES, show_default=True, metavar="N",
@@ -66,7 +68,7 @@ _SELECTION = (
 )  # fmt: skip
 
 
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator of several."""
 
     def decorate(function: F) -> F:
@@ -91,18 +93,23 @@ def selection_options(function: F) -> F:
 
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    return _options(*_SELECTION, tolerate_option)(cast(F, wrapper))
+    return together(*_SELECTION, tolerate_option)(cast(F, wrapper))
 
 
 def format_option(function: F) -> F:
     return click.option(
-        "--format", "style", default="tsv", show_default=True, type=click.Choice(FORMATS), help="Form of the rows."
-    )(function)
+        "--format", "style", type=click.Choice(FORMATS), callback=_form,
+        help="Form of the rows.  [default: tsv; on a terminal a table for people]",
+    )(function)  # fmt: skip
+
+
+def _form(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    return value or (SCREEN if sys.stdout.isatty() else "tsv")
 
 
 def price_options(function: F) -> F:
     """The options `kaltura_price` and `price_table`, for App.prices."""
-    return _options(
+    return together(
         click.option(
             "--kaltura-price", type=click.FloatRange(0), metavar="P",
             help="What Kaltura asks for a GB and month [KALTURA_PRICE].",
@@ -121,7 +128,7 @@ def columns_option(function: F) -> F:
 legacy_option = click.option("--legacy-columns", "legacy", is_flag=True, help="Rows as kaltura_aws.py printed them.")
 
 
-def _columns(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+def columns_of_row(asked: str | None, default: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     if asked is None:
         return default
     if click.get_current_context().params.get("legacy"):
@@ -190,7 +197,7 @@ lookers_option = click.option(
 )  # fmt: skip
 all_option = click.option("--all", "everything", is_flag=True, help="Allow a selection without any criterion.")
 no_lock_option = click.option("--no-lock", is_flag=True, help="Run beside another run of this command.")
-cluster_options = _options(
+cluster_options = together(
     click.option(
         "--cluster", metavar="WHERE",
         help="Share the work among processes or machines: local:N, fargate:N, or the address of a scheduler.",
@@ -214,7 +221,7 @@ run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log o
 def acting_options(old_flag: str) -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
 
-    return _options(
+    return together(
         dry_run_option,
         click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
         all_option,
@@ -283,14 +290,14 @@ _OF_COMMANDS = (
 def options_named(*names: str) -> Callable[[F], F]:
     """Options of the commands that act, by the fields of Options that they fill."""
     by_name = {_name(option): option for option in _OF_COMMANDS}
-    return _options(*(by_name[name] for name in names))
+    return together(*(by_name[name] for name in names))
 
 
 def options_of(command: Command) -> Callable[[F], F]:
     return options_named(*OPTIONS[command])
 
 
-keep_options = _options(
+keep_options = together(
     click.option(
         "--keep-tag", "keep_tags", multiple=True, metavar="TAG",
         help="Leave alone what has this tag, too; beside KEEP_TAGS [keep].",

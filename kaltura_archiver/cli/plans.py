@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.placeholders import Placeholders
 
 
-def _account(app: App, command: Command, placeholders: Placeholders) -> dict[str, str]:
+def account_of(app: App, command: Command, placeholders: Placeholders) -> dict[str, str]:
     """Whose library and bucket these settings are for, and what takes an original's place."""
     settings = app.settings
     settings.need_kaltura()

@@ -10,11 +10,11 @@ import threading
 import click
 
 from kaltura_archiver import __version__
-from kaltura_archiver.cli.app import App, _heed_second_interrupt
+from kaltura_archiver.cli.app import App, heed_second_interrupt
 from kaltura_archiver.cli.command_line import dashed
 from kaltura_archiver.cli.group import Archiver, Commands
 from kaltura_archiver.cli.old_names import is_program
-from kaltura_archiver.cli.streams import _complain, _occupy_closed_streams
+from kaltura_archiver.cli.streams import complain, occupy_closed_streams
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.output.logs import set_up_logging
@@ -65,7 +65,7 @@ def cli(ctx: click.Context, env_file: str | None, log_level: str, log_format: st
 def _crashed(kind: type[BaseException], error: BaseException | None, *_: object) -> None:
     """What Python would tell with a traceback, which may quote an address with a token in it."""
     if error is not None and not isinstance(error, SystemExit):
-        _complain(f"unexpected {kind.__name__}: {error}", Exit.FAILED)
+        complain(f"unexpected {kind.__name__}: {error}", Exit.FAILED)
 
 
 def main() -> None:
@@ -73,8 +73,8 @@ def main() -> None:
     # Pages of entries are many objects and no cycles. Looking for these as often as Python does by itself took a third
     # of the time of `list`.
     gc.set_threshold(50_000)
-    _occupy_closed_streams()
-    _heed_second_interrupt()
+    occupy_closed_streams()
+    heed_second_interrupt()
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value)
     hide(os.environ.get("KALTURA_SECRET"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kaltura_archiver.cli.types import ENTRY_ID, _shard, _tag
+from kaltura_archiver.cli.types import ENTRY_ID, parse_shard, parse_tag
 from kaltura_archiver.config import batch_shard
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query, parse_statuses, years_ago
@@ -77,8 +77,10 @@ def make_query(
         named = tuple(i for i in listed if same_id(i) in asked) if ids else listed
         if not named:
             raise SelectionError("contradiction: no --id is in the --idfile")
-    wanted = [_tag(tag) for tag in tags if not tag.startswith("!")]
-    unwanted = [_tag(tag.removeprefix("!")) for tag in tags if tag.startswith("!")] + [_tag(t) for t in without_tags]
+    wanted = [parse_tag(tag) for tag in tags if not tag.startswith("!")]
+    unwanted = [parse_tag(tag.removeprefix("!")) for tag in tags if tag.startswith("!")] + [
+        parse_tag(t) for t in without_tags
+    ]
     query = Query(
         ids=tuple(dict.fromkeys(named)) if named else None,
         tags=tuple(dict.fromkeys(wanted)),
@@ -92,27 +94,27 @@ def make_query(
         played_since=years_ago(now, played_within),
         unplayed_since=years_ago(now, unplayed_for),
         max_entries=None if max_entries == -1 else max_entries,
-        shard=_shard(shard) if shard else batch_shard(),
+        shard=parse_shard(shard) if shard else batch_shard(),
         **plain,
     )
     query.check()
     return query
 
 
-def _select(kaltura: Kaltura, query: Query) -> Selection:
+def selected(kaltura: Kaltura, query: Query) -> Selection:
     from kaltura_archiver.selection import Selection
 
     return Selection(kaltura, query)
 
 
-def _after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:
+def after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:
     """Warn of what a selection left out; the exit statuses that this alone would give.
 
     `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
     """
     if not selection.selected and not selection.unknown and not selection.recycled:
         log.warning("no entry matches: %s", selection.query)
-    codes = _exits_of_named(selection)
+    codes = exits_of_named(selection)
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")
@@ -121,13 +123,13 @@ def _after_selection(selection: Selection, *, limited: bool = False) -> set[Exit
     return codes
 
 
-def _exits_of_named(selection: Selection) -> set[Exit]:
+def exits_of_named(selection: Selection) -> set[Exit]:
     """What ids that were named, and lead nowhere, make of the exit status."""
     found = {Exit.FAILED: selection.unknown or selection.odd, Exit.WAITING: selection.recycled}
     return {code for code, ids in found.items() if ids}
 
 
-def _not_begun(selection: Selection) -> Iterator[Result]:
+def not_begun(selection: Selection) -> Iterator[Result]:
     """How it ends for ids that were named, and lead nowhere."""
     from kaltura_archiver.results import Result
 

@@ -19,7 +19,7 @@ from kaltura_archiver.redact import one_line, redact
 log = logging.getLogger(__name__)
 
 
-def _discard_stdout() -> None:
+def discard_stdout() -> None:
     """Send what is still to be written nowhere; Python would complain again when it closes stdout."""
     if isinstance(sys.stdout, _Closed):
         sys.stdout.silent = True
@@ -42,11 +42,11 @@ class PatientStdout:
         try:
             attempt()
         except BrokenPipeError:
-            _discard_stdout()
+            discard_stdout()
         except OSError as error:
             self.failure = error
             log.error("rows cannot be written to stdout: %s; the work goes on without them", error.strerror or error)
-            _discard_stdout()
+            discard_stdout()
 
     def write(self, text: str) -> None:
         self._trying(lambda: sys.stdout.write(text))
@@ -81,7 +81,7 @@ class _ClosedBytes(io.RawIOBase):
         raise OSError(errno.EBADF, "it is closed")
 
 
-def _occupy_closed_streams() -> None:
+def occupy_closed_streams() -> None:
     """Where a shell has closed stdin, stdout or stderr, have nothing else take its place: the next file that is opened
     would be stdout to everybody."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -95,7 +95,7 @@ def _occupy_closed_streams() -> None:
             setattr(sys, name, stream)
 
 
-def _complain(text: str, code: int) -> int:
+def complain(text: str, code: int) -> int:
     line = one_line(redact(" ".join(text.split())))
     if logs_json():
         log.error("%s", line)

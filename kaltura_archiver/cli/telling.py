@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 import click
 
@@ -16,12 +16,15 @@ from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Outcome
-from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.rows import RESULT_COLUMNS, result_row
+from kaltura_archiver.output.logs import without_entries
+from kaltura_archiver.output.progress import AboveTheBar, progress
+from kaltura_archiver.output.rows import RESULT_COLUMNS, RESULT_ON_SCREEN, result_row, went_well
+from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import Totals, exits_of, metrics
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.redact import redact
+from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.steps import Command, Options
+from kaltura_archiver.steps import Command, Options, bytes_of
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
@@ -39,7 +42,8 @@ class Telling:
         self._app, self._command, self._options, self._style = app, command, options, style
         self._bill = Bill(app.prices(), options) if options.dry_run else None
         self._stdout = PatientStdout()
-        self._rows: Rows | None = None
+        self._rows: RowWriter | None = None
+        self._to_move = self._to_free = 0  # by a dry run, if it were none
 
     def stoppable(self) -> AbstractContextManager[None]:
         return self._app.stoppable()
@@ -51,36 +55,43 @@ class Telling:
     def telling(
         self, runner: Runner, errand: Errand, results: Iterator[Result], totals: Totals
     ) -> Iterator[Iterator[Result]]:
-        # On a terminal the log lines say the same; rows are for files, pipes and those who ask for them.
-        asked = click.get_current_context().get_parameter_source("style") is click.core.ParameterSource.COMMANDLINE
-        shown = asked or not sys.stdout.isatty()
+        screen = self._style == SCREEN
+        columns = RESULT_ON_SCREEN if screen else RESULT_COLUMNS
+        stream = AboveTheBar(self._stdout) if screen else self._stdout
         with (
-            Rows(RESULT_COLUMNS, self._style, cast(TextIO, self._stdout)) if shown else nullcontext() as self._rows,
+            without_entries() if screen else nullcontext(),
             progress(
                 str(self._command), chain(errand.known, results), lambda: len(errand.known) + len(errand.ids),
-                streamed=shown and self._style != "table",
+                streamed=self._style not in (SCREEN, "table"),
                 moved=lambda: max(self._app.bandwidth.moved, totals.bytes_moved),
                 told=lambda: _under_way(runner, totals, self._app.stop),
             ) as counted,
+            rows_as(self._style, columns, cast(TextIO, stream), note="detail", fine=went_well) as self._rows,
         ):  # fmt: skip
             yield counted
 
     def add(self, result: Result) -> None:
+        row = result_row(result)
+        if result.facts and result.outcome is Outcome.WOULD:
+            moved, freed = bytes_of(result.facts, result.steps)
+            self._to_move, self._to_free = self._to_move + moved, self._to_free + freed
+            if self._style == SCREEN:
+                row |= {"bytes_moved": moved, "bytes_freed": freed}
+            if self._bill:
+                self._bill.add(result.facts, result.steps)
         if self._rows is not None:
-            self._rows.write(result_row(result))
-        if self._bill and result.facts and result.outcome is Outcome.WOULD:
-            self._bill.add(result.facts, result.steps)
+            self._rows.write(row)
 
     def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool) -> NoReturn:
         if lost:
             log.error("not finished: %s; run the command again", lost)
         dry = self._options.dry_run
-        fields: dict[str, Any] = {
-            "mode": "DRYRUN" if dry else "EXEC", "kind": "run", "action": str(self._command),
-        }  # fmt: skip
+        fields = log_fields("run", str(self._command), dry_run=dry)
         if not dry:
             fields["metrics"] = metrics(totals, bucket=self._app.settings.bucket, command=str(self._command))
-        log.info("%s", "; ".join(self._summary(errand, totals, lost)), extra=fields)
+        parts = list(self._summary(errand, totals, lost))
+        for told in parts if self._style == SCREEN else ["; ".join(parts)]:
+            log.info("%s", told, extra=fields)
         if overtaken:
             self._app.exit(Exit.LOCKED)
         if errand.stopped:
@@ -90,17 +101,27 @@ class Telling:
         self._app.exit(*errand.codes, *exits_of(totals.outcomes))
 
     def _summary(self, errand: Errand, totals: Totals, lost: str) -> Iterator[str]:
-        yield str(totals)
-        if self._bill:
-            if str(self._bill):
-                yield str(self._bill)
-            yield "nothing was changed: --no-dry-run acts"
+        dry = self._options.dry_run
+        yield totals.told(
+            totals.bytes_moved + self._to_move, totals.bytes_freed + self._to_free,
+            dry=dry, people=self._style == SCREEN,
+        )  # fmt: skip
+        if self._bill and str(self._bill):
+            yield str(self._bill)
+        if dry:
+            yield f"nothing was changed: {acting_line()} acts"
         left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
         ):  # fmt: skip
             if why:
                 yield f"{said}, {left} entries were not begun"
+
+
+def acting_line() -> str:
+    """What was typed, as it would act."""
+    typed = getattr(click.get_current_context().find_root().command, "typed", ())
+    return redact(shlex.join(["kaltura-archiver", *(word for word in typed if word != "--dry-run"), "--no-dry-run"]))
 
 
 def _under_way(runner: Runner, totals: Totals, stop: threading.Event) -> Iterator[str]:

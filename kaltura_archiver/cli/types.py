@@ -62,13 +62,13 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
-def _page_size(ctx: click.Context, param: click.Parameter, value: int) -> int:
+def bounded_page_size(ctx: click.Context, param: click.Parameter, value: int) -> int:
     if value > MAX_PAGE_SIZE:
         log.warning("--page-size %d: Kaltura gives %d at most; that many are asked for", value, MAX_PAGE_SIZE)
     return min(value or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def _tag(text: str) -> str:
+def parse_tag(text: str) -> str:
     tag = text.strip().lower()
     if not 2 <= len(tag.encode()) <= MAX_TAG_BYTES or "," in tag:
         raise SelectionError(
@@ -78,7 +78,7 @@ def _tag(text: str) -> str:
     return tag
 
 
-def _shard(text: str) -> tuple[int, int]:
+def parse_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     index, count = (int(number) for number in match.groups()) if match else (0, 0)
     if not index < count:

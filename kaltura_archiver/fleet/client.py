@@ -23,10 +23,10 @@ from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecClus
 from kaltura_archiver import __version__
 from kaltura_archiver.errors import ConfigError, ServiceError, Stopped
 from kaltura_archiver.fleet.certificates import Certificates
-from kaltura_archiver.fleet.dask import _QUIET, PORT, _security, hush
+from kaltura_archiver.fleet.dask import PORT, QUIET, hush, security_of
 from kaltura_archiver.fleet.job import Bounds, Job, Share, Where
-from kaltura_archiver.fleet.serve import FargateWorker, _unreachable, _worker_options
-from kaltura_archiver.fleet.worker import STOP_SECONDS, Finished, _fit, _go, _stop, _work
+from kaltura_archiver.fleet.serve import FargateWorker, unreachable, worker_options
+from kaltura_archiver.fleet.worker import STOP_SECONDS, Finished, do_entry, leave, stop_run, why_unfit
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import logs_json
 from kaltura_archiver.redact import redact
@@ -88,7 +88,7 @@ class Fleet:
 
     def __exit__(self, *_: object) -> None:
         if self.where.kind == "fargate":
-            self._tell(_go).join(CONNECT_SECONDS)
+            self._tell(leave).join(CONNECT_SECONDS)
         for part, seconds in ((self._client, 3), (self._cluster, 30)):
             if part is not None:
                 with suppress(OSError, RuntimeError):
@@ -99,10 +99,10 @@ class Fleet:
     def _connect(self, to: Any) -> None:
         try:
             self._client = Client(
-                to, security=_security(self.certificates), timeout=CONNECT_SECONDS, set_as_default=False
+                to, security=security_of(self.certificates), timeout=CONNECT_SECONDS, set_as_default=False
             )
         except (OSError, RuntimeError, ValueError) as error:
-            raise _unreachable(self.where.address, error) from error
+            raise unreachable(self.where.address, error) from error
         # Only who has the fleet's key can have written this, and runs code on all its members anyway.
         self._client.subscribe_topic(
             self.job.topic,
@@ -111,13 +111,13 @@ class Fleet:
 
     def _start(self, entries: int) -> None:
         """Have this machine, or Fargate, run workers."""
-        count, security = min(self.where.count, entries), _security(self.certificates)
+        count, security = min(self.where.count, entries), security_of(self.certificates)
         host, port = ("127.0.0.1", 0) if self.where.kind == "local" else (None, PORT)
-        options = {"host": host, "port": port, "protocol": "tls", "security": security, **_QUIET}
+        options = {"host": host, "port": port, "protocol": "tls", "security": security, **QUIET}
         if self.where.kind == "local":
             worker = {
                 "cls": Nanny,
-                "options": {**_worker_options(self.certificates, self.bounds.workers), "host": host},
+                "options": {**worker_options(self.certificates, self.bounds.workers), "host": host},
             }
         else:
             worker = {"cls": FargateWorker, "options": self._fargate_options()}
@@ -160,7 +160,7 @@ class Fleet:
             if self.where.kind == "fargate" and time.monotonic() > looked + TASK_SECONDS:
                 looked = time.monotonic()
                 self._require_tasks()
-        unfit = self._client.run(_fit, self.job, on_error="return")
+        unfit = self._client.run(why_unfit, self.job, on_error="return")
         for address, said in unfit.items():
             if said:
                 text = said if isinstance(said, str) else f"it is no worker of version {__version__} ({said})"
@@ -230,7 +230,7 @@ class Fleet:
     def _submit(self, entry_id: str) -> None:
         self._trials += 1
         key = (self.job.topic, entry_id, self._trials)
-        future = self._client.submit(_work, self.job, self._share(), entry_id, key=key, pure=False)
+        future = self._client.submit(do_entry, self.job, self._share(), entry_id, key=key, pure=False)
         self._in_hand[entry_id] = future
         future.add_done_callback(lambda future: self._news.put(("ended", (entry_id, future))))
 
@@ -250,7 +250,7 @@ class Fleet:
                 self._look()
                 if self.stop.is_set() and deadline == math.inf:
                     deadline = time.monotonic() + STOP_SECONDS
-                    self._tell(_stop, self.job.run)
+                    self._tell(stop_run, self.job.run)
                 while not self.stop.is_set() and len(self._in_hand) < (1 if self._alone else self._window):
                     if (entry_id := next(waiting, None)) is None:
                         break
@@ -268,7 +268,7 @@ class Fleet:
             for entry_id in (*self._in_hand, *(() if self._alone else self._suspects)):
                 yield self._own_result(entry_id, Outcome.INTERRUPTED, f"{why}; run the command again to go on")
         except BaseException:
-            self._tell(_stop, self.job.run).join(1)
+            self._tell(stop_run, self.job.run).join(1)
             raise
 
     def _hear(self) -> Iterator[tuple[str, Any]]:
@@ -317,12 +317,13 @@ class Fleet:
             yield self._own_result(entry_id, Outcome.FAILED, redact(text)[:300])
 
     def _own_result(self, entry_id: str, outcome: Outcome, detail: str) -> Result:
-        from kaltura_archiver.results import Result
+        from kaltura_archiver.results import Result, log_fields
 
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        mode = "DRYRUN" if self.job.options.dry_run else "EXEC"
-        fields = {"mode": mode, "kind": "entry", "entry": entry_id, "action": self.job.command.value}
-        log.log(level, "%s: %s", outcome, detail, extra=fields | {"outcome": outcome.value})
+        fields = log_fields(
+            "entry", self.job.command.value, dry_run=self.job.options.dry_run, entry=entry_id, outcome=outcome.value
+        )
+        log.log(level, "%s: %s", outcome, detail, extra=fields)
         return Result(entry_id, "", outcome, detail, ended_at=time.time())
 
     def traffic(self) -> Traffic:

@@ -30,7 +30,7 @@ dask.config.update_defaults(
     }
 )
 PORT = 8786
-_QUIET: dict[str, Any] = {
+QUIET: dict[str, Any] = {
     "dashboard": False,
     "dashboard_address": "127.0.0.1:0",
 }  # Dask opens that port all the same; it serves nothing
@@ -49,7 +49,7 @@ def hush() -> None:
         logging.getLogger(name).setLevel(logging.WARNING if heard else logging.CRITICAL + 1)
 
 
-def _scratch() -> str:
+def scratch_folder() -> str:
     """A folder to write to: in a task with a read-only root there is still shared memory."""
     try:
         return tempfile.gettempdir()
@@ -58,8 +58,8 @@ def _scratch() -> str:
         return tempfile.tempdir
 
 
-def _security(certificates: Certificates) -> Security:
-    _scratch()  # Dask writes the key to a file for a moment
+def security_of(certificates: Certificates) -> Security:
+    scratch_folder()  # Dask writes the key to a file for a moment
     roles = ("client", "scheduler", "worker")
     pairs = {f"tls_{role}_{part}": getattr(certificates, part) for role in roles for part in ("cert", "key")}
     return Security(require_encryption=True, tls_ca_file=certificates.ca, tls_min_version=TLSVersion.TLSv1_3, **pairs)

@@ -39,14 +39,14 @@ class Job:
             run,
             command,
             options,
-            _place(settings),
+            place_of_job(settings),
             logging.getLogger("kaltura_archiver").getEffectiveLevel(),
             timetable,
             datetime.now().astimezone().utcoffset() or timedelta(),
         )
 
 
-def _place(settings: Settings) -> tuple[tuple[str, str], ...]:
+def place_of_job(settings: Settings) -> tuple[tuple[str, str], ...]:
     return (
         ("version", __version__),
         ("KALTURA_PARTNERID", settings.partner_id),

@@ -20,7 +20,7 @@ from distributed.deploy.spec import ProcessInterface
 
 from kaltura_archiver.errors import ArchiverError, ConfigError
 from kaltura_archiver.fleet.certificates import Certificates
-from kaltura_archiver.fleet.dask import _QUIET, _scratch, _security, hush
+from kaltura_archiver.fleet.dask import QUIET, hush, scratch_folder, security_of
 from kaltura_archiver.fleet.worker import STOP_SECONDS
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ log = logging.getLogger(__name__)
 LEAVE_SECONDS = 3.0
 
 
-def _worker_options(certificates: Certificates, workers: int) -> dict[str, Any]:
+def worker_options(certificates: Certificates, workers: int) -> dict[str, Any]:
     return {
         "nthreads": workers,
         "memory_limit": 0,  # ours is bounded by itself
-        "security": _security(certificates),
+        "security": security_of(certificates),
         "preload": ["kaltura_archiver.fleet.worker"],
-        "local_directory": _scratch(),
+        "local_directory": scratch_folder(),
         "silence_logs": logging.CRITICAL + 1,
-        **_QUIET,
+        **QUIET,
     }
 
 
@@ -74,7 +74,7 @@ def serve_scheduler(host: str | None, port: int, certificates: Certificates, sto
     async def serve() -> None:
         try:
             scheduler = await Scheduler(
-                host=host, port=port, protocol="tls", security=_security(certificates), **_QUIET
+                host=host, port=port, protocol="tls", security=security_of(certificates), **QUIET
             )
         except (OSError, RuntimeError) as error:
             *_, first = _causes(error)
@@ -109,10 +109,10 @@ def serve_worker(
     async def start() -> Any:
         while True:
             try:
-                return await Nanny(address, **_worker_options(certificates, workers), **options)
+                return await Nanny(address, **worker_options(certificates, workers), **options)
             except (OSError, RuntimeError) as error:
                 if time.monotonic() > deadline or stop.is_set():
-                    raise _unreachable(address, error) from error
+                    raise unreachable(address, error) from error
                 await asyncio.sleep(1)
 
     async def serve() -> None:
@@ -133,7 +133,7 @@ def serve_worker(
         asyncio.run(serve())
 
 
-def _unreachable(address: str, error: BaseException) -> ConfigError:
+def unreachable(address: str, error: BaseException) -> ConfigError:
     if any(isinstance(cause, SSLError) for cause in _causes(error)):
         why = "it does not accept our certificate, or we do not accept its own: both sides need the same files"
     else:

@@ -24,7 +24,7 @@ from distributed.core import Status
 from kaltura_archiver.apply.room import Limit, Room
 from kaltura_archiver.errors import ArchiverError, ConfigError
 from kaltura_archiver.fleet.dask import hush
-from kaltura_archiver.fleet.job import Job, Share, _place
+from kaltura_archiver.fleet.job import Job, Share, place_of_job
 from kaltura_archiver.model import Facts
 from kaltura_archiver.output.logs import set_up_logging
 from kaltura_archiver.redact import RedactingFilter, redact
@@ -102,7 +102,7 @@ class _RunInHand:
         self._bandwidth = Bandwidth(job.timetable, self.stop, today=today)
         app = Services(None, stop=self.stop, calls=self._calls)
         app.bandwidth = self._bandwidth
-        for (name, wanted), (_, here) in zip(job.place, _place(app.settings), strict=True):
+        for (name, wanted), (_, here) in zip(job.place, place_of_job(app.settings), strict=True):
             if wanted != here:
                 raise ConfigError(
                     f"{name} is {here or 'not set'} here, {wanted or 'not set'} where the run was started"
@@ -197,7 +197,7 @@ async def dask_teardown(worker: Any) -> None:
     await _crew.leave()
 
 
-async def _fit(job: Job) -> str:
+async def why_unfit(job: Job) -> str:
     """Why this worker process cannot serve the run; empty if it can. It is then ready."""
     try:
         await asyncio.to_thread(_crew.post, job)
@@ -206,11 +206,11 @@ async def _fit(job: Job) -> str:
     return ""
 
 
-async def _stop(run: str) -> None:
+async def stop_run(run: str) -> None:
     _crew.stop(run)
 
 
-async def _go(dask_worker: Any) -> None:
+async def leave(dask_worker: Any) -> None:
     dask_worker.loop.add_callback(dask_worker.close, reason="the run has ended")
 
 
@@ -229,7 +229,7 @@ class Finished:
     traffic: Traffic
 
 
-def _work(job: Job, share: Share, entry_id: str) -> None:
+def do_entry(job: Job, share: Share, entry_id: str) -> None:
     """Bring one entry to its goal, and tell the client how that ended."""
     worker = get_worker()
     try:
@@ -243,7 +243,7 @@ def _work(job: Job, share: Share, entry_id: str) -> None:
     result = None
     with _crew.lines.keeping() as lines, _crew.in_hand():
         if not post.stop.is_set():
-            result = post.runner.one(entry_id)
+            result = post.runner.process_entry(entry_id)
         if result is not None:
             result = dataclasses.replace(result, detail=redact(result.detail))
             if result.facts and not job.options.dry_run:  # a dry run's bill is made from them

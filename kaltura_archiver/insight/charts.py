@@ -158,7 +158,7 @@ def growth(table: Table) -> Draw:
     return spec
 
 
-def money(table: Table, currency: str) -> Draw:
+def money_chart(table: Table, currency: str) -> Draw:
     """Columns: what each month saved, or, where no Kaltura price is known, what it cost."""
     net = [row[0:1] + row[-1:] for row in map(list, table.rows)]
     saved = all(isinstance(cell, int | float) for _, cell in net)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.insight.figures import (
-    _AWAY,
     AGES,
+    AWAY,
     COPIED_TO,
     DAYS,
     LISTED,
@@ -19,25 +19,25 @@ from kaltura_archiver.insight.figures import (
     NEVER_VERIFIED,
     TIER,
     WAITS,
+    ByMonthAndClass,
     Column,
     Figures,
+    Held,
     PageRow,
     Place,
     Table,
     Unit,
-    _band,
-    _ByMonthAndClass,
-    _Held,
-    _month_name,
-    _month_of,
-    _push,
-    _quarter_name,
-    _quarter_of,
-    _top,
-    _total,
-    _with_total,
+    band_of,
+    keep_greatest,
+    month_name,
+    month_of,
     place_of,
+    quarter_name,
+    quarter_of,
+    top_table,
+    total_price,
     video_bytes,
+    with_total,
 )
 from kaltura_archiver.insight.history import History, Kind, unix_seconds
 from kaltura_archiver.insight.snapshot import SnapshotEntry
@@ -50,8 +50,8 @@ from kaltura_archiver.people.owners import Owner
 from kaltura_archiver.steps import DAY_SECONDS
 
 
-def _by_month_and_class() -> _ByMonthAndClass:
-    return defaultdict(lambda: defaultdict(_Held))
+def _by_month_and_class() -> ByMonthAndClass:
+    return defaultdict(lambda: defaultdict(Held))
 
 
 def _could_save(stats: Stats, prices: Prices) -> Table | None:
@@ -86,9 +86,9 @@ class Collector:
         self._prices = prices
         self._owner_of = owner_of
         self._now = now
-        self._month = _month_of(now)
+        self._month = month_of(now)
         self._since = self._month - MONTHS + 1
-        self._log_month = self._month if history.first_at is None else _month_of(history.first_at)
+        self._log_month = self._month if history.first_at is None else month_of(history.first_at)
         self._wanted = rows
         self._heap: list[tuple[bool, bool, int, int, PageRow]] = []
         self._numbers = itertools.count()
@@ -108,8 +108,8 @@ class Collector:
         self._units: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._accounts: dict[str, str] = {}
         self._stats = Stats(prices, now=now, storage_class=COPIED_TO)
-        self._verified: defaultdict[str, _Held] = defaultdict(_Held)
-        self._trouble: defaultdict[tuple[int, str, str], _Held] = defaultdict(_Held)
+        self._verified: defaultdict[str, Held] = defaultdict(Held)
+        self._trouble: defaultdict[tuple[int, str, str], Held] = defaultdict(Held)
         self._troubled: list[tuple[int, int, SnapshotEntry, str]] = []
 
     def add(self, item: SnapshotEntry) -> None:
@@ -119,7 +119,7 @@ class Collector:
         year = iso_date(item.created_at)[:4] or "unknown"
         self._states[year][state] += 1
         self._place_bytes[year][place] += size
-        self._created[self._shown(_month_of(item.created_at))] += size
+        self._created[self._shown(month_of(item.created_at))] += size
         self._add_times_away(item, state)
         verified = self._add_copy(item)
         owner = self._owner_of(item) if self._owner_of else None
@@ -132,14 +132,16 @@ class Collector:
             severity = list(State).index(state)
             self._trouble[severity, state_name(item), what_to_do(item)].add(size)
             # The least severe one makes room.
-            _push(self._troubled, (-severity, -next(self._numbers), item, name), LISTED)
+            keep_greatest(self._troubled, (-severity, -next(self._numbers), item, name), LISTED)
         if state is State.LOST:
             figures.lost += 1
             if len(figures.lost_named) < LOST_LISTED:
                 figures.lost_named.append(item)
         self._stats.add(item)
         row = PageRow(item, name, unit, place, size, verified)
-        _push(self._heap, (state is State.LOST, not item.healthy, size, -next(self._numbers), row), self._wanted)
+        keep_greatest(
+            self._heap, (state is State.LOST, not item.healthy, size, -next(self._numbers), row), self._wanted
+        )
 
     def _shown(self, month: int) -> int:
         """The month within what is shown: what is older counts as having been there before."""
@@ -148,15 +150,15 @@ class Collector:
     def _add_times_away(self, item: SnapshotEntry, state: State) -> None:
         figures = self._figures
         stored = item.stored_bytes or 0
-        freed_now = state in _AWAY and item.stored_bytes is not None
+        freed_now = state in AWAY and item.stored_bytes is not None
         for away in self._history.away(item.entry_id, now_away=freed_now):
             size = max(stored - item.kaltura_bytes, 0) if away.until is None else stored
-            self._freed[self._since - 1 if away.since is None else self._shown(_month_of(away.since))] += size
+            self._freed[self._since - 1 if away.since is None else self._shown(month_of(away.since))] += size
             if away.until is None:
                 figures.freed_entries += 1
                 figures.freed_bytes += size
             else:
-                month = self._shown(_month_of(away.until))
+                month = self._shown(month_of(away.until))
                 self._freed[month] -= size
                 self._restored[month][item.storage_class].add(stored)
                 recent = away.until > self._now - YEAR_SECONDS
@@ -167,7 +169,7 @@ class Collector:
                         figures.waits.append(away.waited_seconds)
             if away.since is not None:
                 wanted = away.until is not None and away.until - away.since <= YEAR_SECONDS
-                self._quarters[_quarter_of(away.since)].update(replaced=1, restored=int(wanted))
+                self._quarters[quarter_of(away.since)].update(replaced=1, restored=int(wanted))
                 if away.since <= self._now - YEAR_SECONDS:
                     figures.ripe_replaced += 1
                     figures.ripe_restored += wanted
@@ -180,13 +182,13 @@ class Collector:
         figures.stored_entries += 1
         figures.stored_bytes += item.stored_bytes
         copied = history.first(item.entry_id, Kind.COPIED)
-        month = self._since - 1 if copied is None else self._shown(_month_of(copied))
+        month = self._since - 1 if copied is None else self._shown(month_of(copied))
         self._stored[month][item.storage_class].add(item.stored_bytes)
         if copied is not None:
             self._copied[month][item.storage_class].add(item.stored_bytes)
         times = (unix_seconds(item.verified_at), history.last(item.entry_id, Kind.VERIFIED))
         verified = max((at for at in times if at is not None), default=None)
-        age = NEVER_VERIFIED if verified is None else _band((self._now - verified) / DAY_SECONDS, AGES)
+        age = NEVER_VERIFIED if verified is None else band_of((self._now - verified) / DAY_SECONDS, AGES)
         self._verified[age].add(item.stored_bytes)
         if verified is not None:
             figures.verified_bytes += item.stored_bytes
@@ -202,12 +204,12 @@ class Collector:
     def figures(self) -> Figures:
         figures, prices = self._figures, self._prices
         figures.avoided_month = prices.kaltura_month(figures.freed_bytes)
-        now_stored: dict[str, _Held] = defaultdict(_Held)
+        now_stored: dict[str, Held] = defaultdict(Held)
         for classes in self._stored.values():
             for storage_class, held in classes.items():
                 now_stored[storage_class].entries += held.entries
                 now_stored[storage_class].bytes += held.bytes
-        figures.storage_month = _total(now_stored, prices.s3_month)
+        figures.storage_month = total_price(now_stored, prices.s3_month)
         figures.places = self._places()
         figures.growth, figures.money = self._growth_and_money()
         figures.monthly = self._monthly()
@@ -216,9 +218,9 @@ class Collector:
         figures.restores = self._restores_table()
         figures.waiting = self._waiting()
         figures.regrets = self._regret()
-        figures.owners = _top(self._owners, "Owner", "(no owner)", self._accounts if self._owner_of else None)
+        figures.owners = top_table(self._owners, "Owner", "(no owner)", self._accounts if self._owner_of else None)
         if self._owner_of:
-            figures.units = _top(self._units, "Unit", "(no unit)")
+            figures.units = top_table(self._units, "Unit", "(no unit)")
         figures.verification = self._verification()
         figures.trouble, figures.troubled = self._trouble_tables()
         figures.rows = [row for *_, row in sorted(self._heap, key=lambda kept: kept[:4], reverse=True)]
@@ -235,11 +237,11 @@ class Collector:
             [year, *(self._states[year][s] for s in states), *(self._place_bytes[year][p] for p in Place)]
             for year in sorted(self._states)
         ]
-        return _with_total("Entries by state, and where their videos are, by year of creation", columns, rows)
+        return with_total("Entries by state, and where their videos are, by year of creation", columns, rows)
 
     def _growth_and_money(self) -> tuple[Table, Table | None]:
         library, freed = self._created[self._since - 1], self._freed[self._since - 1]
-        held: defaultdict[str, _Held] = defaultdict(_Held)
+        held: defaultdict[str, Held] = defaultdict(Held)
         growth: list[list[Cell]] = []
         money: list[list[Cell]] = []
         prices = self._prices
@@ -258,13 +260,13 @@ class Collector:
                 continue
             known = month >= self._log_month
             stored = sum(each.bytes for each in held.values())
-            growth.append([_month_name(month), library, library - freed if known else None, stored if known else None])
+            growth.append([month_name(month), library, library - freed if known else None, stored if known else None])
             if known:
-                avoided, storage = prices.kaltura_month(freed), _total(held, prices.s3_month)
-                copying = _total(self._copied.get(month, {}), prices.put)
-                bringing = _total(self._restored.get(month, {}), bring)
+                avoided, storage = prices.kaltura_month(freed), total_price(held, prices.s3_month)
+                copying = total_price(self._copied.get(month, {}), prices.put)
+                bringing = total_price(self._restored.get(month, {}), bring)
                 net = None if avoided is None else avoided - storage - copying - bringing
-                money.append([_month_name(month), avoided, storage, copying, bringing, net])
+                money.append([month_name(month), avoided, storage, copying, bringing, net])
         growth_table = Table(
             "Size of the library at the end of each month",
             (
@@ -282,7 +284,7 @@ class Collector:
         year = money[-12:]
         self._figures.copying_month = statistics.mean(float(row[3] or 0) for row in year)
         self._figures.bringing_month = statistics.mean(float(row[4] or 0) for row in year)
-        return growth_table, _with_total("Money by month", columns, money)
+        return growth_table, with_total("Money by month", columns, money)
 
     def _monthly(self) -> Table:
         f = self._figures
@@ -291,7 +293,7 @@ class Collector:
         if f.avoided_month is not None:
             rows.insert(0, ["Kaltura storage avoided", f.avoided_month])
         columns = (Column(""), Column("sum", Unit.MONEY))
-        return _with_total("Per month, as it is now", columns, rows)
+        return with_total("Per month, as it is now", columns, rows)
 
     def _months_of_log(self) -> range:
         return range(max(self._since, self._log_month), self._month + 1)
@@ -303,27 +305,27 @@ class Collector:
         for month in self._months_of_log():
             came = list(self._restored.get(month, {}).values())
             entries = sum(each.entries for each in came)
-            rows.append([_month_name(month), entries, self._asked_by_viewers[month], sum(each.bytes for each in came)])
+            rows.append([month_name(month), entries, self._asked_by_viewers[month], sum(each.bytes for each in came)])
         columns = (
             Column("Month"), Column("brought back", Unit.COUNT), Column("of these after a play", Unit.COUNT),
             Column("size", Unit.BYTES),
         )  # fmt: skip
-        return _with_total("Originals brought back, by month", columns, rows)
+        return with_total("Originals brought back, by month", columns, rows)
 
     def _waiting(self) -> Table | None:
         waits = self._figures.waits
         if not waits:
             return None
-        counts = Counter(_band(wait, WAITS) for wait in waits)
+        counts = Counter(band_of(wait, WAITS) for wait in waits)
         rows: list[list[Cell]] = [[name, counts[name], counts[name] / len(waits)] for _, name in WAITS]
         columns = (Column("Wait"), Column("restores", Unit.COUNT), Column("share", Unit.SHARE))
         return Table("From the play that asked to the original being back, last 12 months", columns, rows)
 
     def _regret(self) -> Table | None:
-        last = _quarter_of(self._now)
-        ripe = _quarter_of(self._now - YEAR_SECONDS)  # quarters before it are more than a year ago
+        last = quarter_of(self._now)
+        ripe = quarter_of(self._now - YEAR_SECONDS)  # quarters before it are more than a year ago
         rows: list[list[Cell]] = [
-            [_quarter_name(quarter), counts["replaced"], counts["restored"], counts["restored"] / counts["replaced"],
+            [quarter_name(quarter), counts["replaced"], counts["restored"], counts["restored"] / counts["replaced"],
              "yes" if quarter < ripe else "not yet"]
             for quarter, counts in sorted(self._quarters.items())
             if quarter > last - MONTHS // 3
@@ -340,7 +342,7 @@ class Collector:
         names = [*(name for _, name in AGES), NEVER_VERIFIED]
         rows: list[list[Cell]] = [[name, self._verified[name].entries, self._verified[name].bytes] for name in names]
         columns = (Column("Last verified"), Column("copies", Unit.COUNT), Column("size", Unit.BYTES))
-        return _with_total("When the stored copies were last read back and compared", columns, rows)
+        return with_total("When the stored copies were last read back and compared", columns, rows)
 
     def _trouble_tables(self) -> tuple[Table | None, Table | None]:
         if not self._trouble:

@@ -64,7 +64,7 @@ class Place(StrEnum):
 
 
 _PLACES = {State.INITIAL: Place.KALTURA, State.ARCHIVED: Place.BOTH, State.PLACEHOLDER: Place.S3}
-_AWAY = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
+AWAY = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
 
 
 def place_of(item: SnapshotEntry) -> Place:
@@ -75,7 +75,7 @@ def video_bytes(item: SnapshotEntry) -> int:
     """The size of the entry's video, wherever it is; 0 where it is nowhere."""
     if item.state == State.LOST:
         return 0
-    if item.state in _AWAY or not item.original_bytes:
+    if item.state in AWAY or not item.original_bytes:
         return item.stored_bytes or 0
     return item.original_bytes
 
@@ -168,7 +168,7 @@ AGES = ((91, "in the last 3 months"), (365, "3 to 12 months ago"), (730, "1 to 2
 NEVER_VERIFIED = "not known to be verified"
 
 
-def _push(heap: list[Any], kept: Any, most: int) -> None:
+def keep_greatest(heap: list[Any], kept: Any, most: int) -> None:
     """Keep the `most` greatest."""
     if len(heap) < most:
         heapq.heappush(heap, kept)
@@ -176,11 +176,11 @@ def _push(heap: list[Any], kept: Any, most: int) -> None:
         heapq.heappushpop(heap, kept)
 
 
-def _total(held: Mapping[str, _Held], price: Callable[[str, int, int], float]) -> float:
+def total_price(held: Mapping[str, Held], price: Callable[[str, int, int], float]) -> float:
     return sum(price(name, each.bytes, each.entries) for name, each in held.items() if each.entries)
 
 
-def _with_total(caption: str, columns: tuple[Column, ...], rows: list[list[Cell]]) -> Table:
+def with_total(caption: str, columns: tuple[Column, ...], rows: list[list[Cell]]) -> Table:
     """The table with sums of its numbers; a column with an empty cell has none."""
     sums: list[Cell] = ["Total"]
     for number, column in enumerate(columns[1:], 1):
@@ -190,7 +190,9 @@ def _with_total(caption: str, columns: tuple[Column, ...], rows: list[list[Cell]
     return Table(caption, columns, rows, sums)
 
 
-def _top(sums: Mapping[str, Counter[str]], what: str, nobody: str, accounts: Mapping[str, str] | None = None) -> Table:
+def top_table(
+    sums: Mapping[str, Counter[str]], what: str, nobody: str, accounts: Mapping[str, str] | None = None
+) -> Table:
     """The TOP names with the largest videos, the others in one row."""
     named = sorted(sums.items(), key=lambda pair: (-pair[1]["kaltura"] - pair[1]["freed"], pair[0]))
     kinds = ("entries", "kaltura", "freed")
@@ -207,15 +209,15 @@ def _top(sums: Mapping[str, Counter[str]], what: str, nobody: str, accounts: Map
         Column(what), *(() if accounts is None else (Column("account"),)), Column("entries", Unit.COUNT),
         Column("in Kaltura", Unit.BYTES), Column("freed in Kaltura", Unit.BYTES), Column("all videos", Unit.BYTES),
     )  # fmt: skip
-    return _with_total(f"{what}s with the largest videos", columns, rows)
+    return with_total(f"{what}s with the largest videos", columns, rows)
 
 
-def _band(number: float, bands: Sequence[tuple[int | None, str]]) -> str:
+def band_of(number: float, bands: Sequence[tuple[int | None, str]]) -> str:
     return next(name for limit, name in bands if limit is None or number < limit)
 
 
 @dataclass
-class _Held:
+class Held:
     """Entries and bytes that came or went."""
 
     entries: int = 0
@@ -226,22 +228,22 @@ class _Held:
         self.bytes += size
 
 
-_ByMonthAndClass = defaultdict[int, defaultdict[str, _Held]]
+ByMonthAndClass = defaultdict[int, defaultdict[str, Held]]
 
 
-def _month_of(at: int) -> int:
+def month_of(at: int) -> int:
     """Months since the year 0, in UTC."""
     day = datetime.fromtimestamp(at, UTC)
     return day.year * 12 + day.month - 1
 
 
-def _quarter_of(at: int) -> int:
-    return _month_of(at) // 3
+def quarter_of(at: int) -> int:
+    return month_of(at) // 3
 
 
-def _month_name(month: int) -> str:
+def month_name(month: int) -> str:
     return f"{month // 12}-{month % 12 + 1:02}"
 
 
-def _quarter_name(quarter: int) -> str:
+def quarter_name(quarter: int) -> str:
     return f"{quarter // 4} Q{quarter % 4 + 1}"

@@ -37,22 +37,22 @@ from kaltura_archiver.insight.figures import (
 )
 from kaltura_archiver.insight.told import LOST, state_name, what_is_wrong, what_to_do
 from kaltura_archiver.insight.words import (
-    _PROSE,
-    _about,
-    _big_figures,
-    _bytes,
-    _intros,
-    _says_growth,
-    _says_money,
-    _says_places,
-    _says_regret,
-    _says_restores,
-    _says_top,
-    _says_verification,
-    _time,
-    _troubled_summary,
-    _waits_text,
+    PROSE_COLUMNS,
+    about_text,
+    big_figures,
+    bytes_text,
+    intro_texts,
     money_text,
+    says_growth,
+    says_money,
+    says_places,
+    says_regret,
+    says_restores,
+    says_top,
+    says_verification,
+    time_text,
+    troubled_summary,
+    waits_text,
 )
 from kaltura_archiver.model import iso_date
 from kaltura_archiver.output.tables import Cell, csv_cell
@@ -87,7 +87,7 @@ def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = 
         script=Markup(script),  # noqa: S704 - our own file
         title=one_line(title),
         date=iso_date(figures.now),
-        about=_about(figures, selection),
+        about=about_text(figures, selection),
         sections=_SECTIONS,
         entries=figures.entries,
         lost=figures.lost,
@@ -95,14 +95,14 @@ def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = 
         lost_says=[f"{what_is_wrong(item)} {what_to_do(item)}" for item in figures.lost_named[:1]],
         lost_name=LOST,
         could_save=figures.could_save,
-        figures=_big_figures(figures),
-        intro=_intros(figures),
+        figures=big_figures(figures),
+        intro=intro_texts(figures),
         charts=_charts(figures),
         saves=figures.avoided_month is not None,
         monthly=figures.monthly,
         trouble=figures.trouble,
         troubled=figures.troubled,
-        troubled_summary=_troubled_summary(figures),
+        troubled_summary=troubled_summary(figures),
         selects=_selects(figures, pools),
         heads=_HEADS,
         prices_of=prices_of,
@@ -110,7 +110,7 @@ def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = 
         top=TOP,
         tier=TIER,
         days=DAYS,
-        made_by=f"Made by kaltura-archiver {__version__}, {_time(figures.now)}."
+        made_by=f"Made by kaltura-archiver {__version__}, {time_text(figures.now)}."
         + (f" Selected by: {one_line(criteria)}." if criteria else ""),
         data=pools.data(),
         shown=lambda cell, column: shown(cell, column.unit, currency),
@@ -128,7 +128,7 @@ _SECTIONS = (
 
 def _style(column: Column) -> str:
     """The class of a column's cells."""
-    if column.name in _PROSE:
+    if column.name in PROSE_COLUMNS:
         return "prose"
     return "text" if column.unit is Unit.TEXT else "number"
 
@@ -152,16 +152,16 @@ def _charts(figures: Figures) -> Mapping[str, Chart]:
             # Vega has escaped what is text in it.
             made[id] = Chart(table, says, Markup(wide), Markup(narrow))  # noqa: S704
 
-    add("places", f.places, _says_places(f.places, f.lost), charts.places)
-    add("growth", f.growth, _says_growth(f.growth, f.log_since), charts.growth)
-    add("money", f.money, _says_money(f), lambda table: charts.money(table, currency))
-    add("restores", f.restores, _says_restores(f), lambda table: charts.columns_by_month(table, 1))
-    add("waiting", f.waiting, f"{_waits_text(f)}.", lambda table: _bars(table, 1, lambda row: f"{row[1]:,}"))
-    add("regrets", f.regrets, _says_regret(f), charts.regrets)
-    add("units", f.units, _says_top(f.units), charts.owners)
-    add("owners", f.owners, _says_top(f.owners), charts.owners)
-    add("verification", f.verification, _says_verification(f.verification), lambda table: _bars(
-        table, 2, lambda row: _bytes(row[2])
+    add("places", f.places, says_places(f.places, f.lost), charts.places)
+    add("growth", f.growth, says_growth(f.growth, f.log_since), charts.growth)
+    add("money", f.money, says_money(f), lambda table: charts.money_chart(table, currency))
+    add("restores", f.restores, says_restores(f), lambda table: charts.columns_by_month(table, 1))
+    add("waiting", f.waiting, f"{waits_text(f)}.", lambda table: _bars(table, 1, lambda row: f"{row[1]:,}"))
+    add("regrets", f.regrets, says_regret(f), charts.regrets)
+    add("units", f.units, says_top(f.units), charts.owners)
+    add("owners", f.owners, says_top(f.owners), charts.owners)
+    add("verification", f.verification, says_verification(f.verification), lambda table: _bars(
+        table, 2, lambda row: bytes_text(row[2])
     ))  # fmt: skip
     return made
 
@@ -248,7 +248,7 @@ def shown(cell: Cell, unit: Unit, currency: str) -> str:
     if isinstance(cell, str):
         return one_line(cell)
     if unit is Unit.BYTES:
-        return _bytes(cell)
+        return bytes_text(cell)
     if unit is Unit.MONEY:
         return money_text(cell, currency)
     if unit is Unit.SHARE:

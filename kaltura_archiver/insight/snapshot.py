@@ -46,7 +46,7 @@ class SnapshotEntry:
 def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
     """The record of one entry. Where only Kaltura's rounded KB are known (assets from before 2020), they count."""
     entry, original, stored = facts.entry, facts.original, facts.stored
-    sizes = {flavor.id: flavor.size_bytes or (flavor.size_kb or 0) * 1024 for flavor in facts.flavors}
+    sizes = {flavor.id: flavor.known_bytes for flavor in facts.flavors}
     return SnapshotEntry(
         entry_id=entry.id,
         name=entry.name,

@@ -12,10 +12,10 @@ from kaltura_archiver.model import iso_date
 from kaltura_archiver.output.tables import Cell, readable_bytes
 from kaltura_archiver.redact import one_line
 
-_PROSE = frozenset({"what to do", "what is wrong"})
+PROSE_COLUMNS = frozenset({"what to do", "what is wrong"})
 
 
-def _bytes(size: float) -> str:
+def bytes_text(size: float) -> str:
     return readable_bytes(round(size))
 
 
@@ -35,11 +35,11 @@ def duration_text(seconds: float) -> str:
     return "a minute"
 
 
-def _time(at: int) -> str:
+def time_text(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _count(number: int, noun: str) -> str:
+def _number_of(number: int, noun: str) -> str:
     """`1 entry`, `1,234 entries`."""
     one = number == 1
     plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
@@ -54,14 +54,14 @@ def _share(part: int, whole: int) -> str:
     return f"{percent:.3g} %" if percent < 99 or percent == 100 else f"{percent:.2f} %"
 
 
-def _about(figures: Figures, selection: str) -> str:
+def about_text(figures: Figures, selection: str) -> str:
     log = (
-        f"The run log covers {_count(figures.runs, 'run')} since {iso_date(figures.log_since)}."
+        f"The run log covers {_number_of(figures.runs, 'run')} since {iso_date(figures.log_since)}."
         if figures.log_since is not None
         else "There is no run log yet: what happened over time is not known."
     )
-    what = _count(figures.entries, f"{one_line(selection)} entry")
-    return f"{what} as of {_time(figures.now)}. {log}"
+    what = _number_of(figures.entries, f"{one_line(selection)} entry")
+    return f"{what} as of {time_text(figures.now)}. {log}"
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class _Figure:
     more: str
 
 
-def _big_figures(figures: Figures) -> list[_Figure]:
+def big_figures(figures: Figures) -> list[_Figure]:
     f, currency = figures, figures.currency
     archived = _Figure(
         "Archived in S3",
-        _bytes(f.stored_bytes),
-        f"{_count(f.stored_entries, 'entry')} of {f.entries:,}; {_bytes(f.freed_bytes)} of it freed in Kaltura "
-        f"({_count(f.freed_entries, 'entry')})",
+        bytes_text(f.stored_bytes),
+        f"{_number_of(f.stored_entries, 'entry')} of {f.entries:,}; {bytes_text(f.freed_bytes)} of it freed in Kaltura "
+        f"({_number_of(f.freed_entries, 'entry')})",
     )
     costs = f"{money_text(f.storage_month, currency)} for S3"
     if f.handling_month:
@@ -94,7 +94,7 @@ def _big_figures(figures: Figures) -> list[_Figure]:
     if f.log_since is None:
         restored = _Figure("Brought back, last 12 months", "not known", "There is no run log yet.")
     else:
-        restored = _Figure("Brought back, last 12 months", f"{f.restores_year:,}", _waits_text(f))
+        restored = _Figure("Brought back, last 12 months", f"{f.restores_year:,}", waits_text(f))
     healthy = _Figure(
         "Healthy",
         _share(f.healthy, f.entries),
@@ -108,7 +108,7 @@ def _needs_attention(figures: Figures) -> str:
     number, lost = figures.troubled_entries, figures.lost
     if not number:
         return "Nothing needs attention."
-    text = f"{number:,} of {_count(figures.entries, 'entry')} {'needs' if number == 1 else 'need'} attention"
+    text = f"{number:,} of {_number_of(figures.entries, 'entry')} {'needs' if number == 1 else 'need'} attention"
     return f"{text}, {lost:,} of them lost." if lost else f"{text}."
 
 
@@ -128,14 +128,14 @@ def _pays_from(figures: Figures) -> str:
     return f"It pays from a Kaltura price of {figures.pays_from:.3g} {figures.currency} per GB and month on."
 
 
-def _waits_text(figures: Figures) -> str:
+def waits_text(figures: Figures) -> str:
     median, most = figures.median_wait, figures.waited(0.9)
     if median is None or most is None:
         return "No viewer is known to have waited"
     return f"Half of the viewers waited less than {duration_text(median)}, nine of ten less than {duration_text(most)}"
 
 
-def _intros(figures: Figures) -> Mapping[str, str]:
+def intro_texts(figures: Figures) -> Mapping[str, str]:
     f = figures
     money = (
         "What Kaltura would ask for the storage that was freed there, less what S3 asks, at the prices given below."
@@ -147,10 +147,10 @@ def _intros(figures: Figures) -> Mapping[str, str]:
     if f.log_since is None:
         restores = "There is no run log yet."
     else:
-        restores = f"In the last 12 months {_count(f.restores_year, 'original')} came back. {_waits_text(f)}."
+        restores = f"In the last 12 months {_number_of(f.restores_year, 'original')} came back. {waits_text(f)}."
         if f.ripe_replaced:
             restores += (
-                f" Of {_count(f.ripe_replaced, 'original')} replaced more than a year ago, {f.ripe_restored:,} "
+                f" Of {_number_of(f.ripe_replaced, 'original')} replaced more than a year ago, {f.ripe_restored:,} "
                 f"({_share(f.ripe_restored, f.ripe_replaced)}) came back within 12 months."
             )
     health = f"{_needs_attention(f)} {_verified(f)}"
@@ -170,14 +170,14 @@ def _intros(figures: Figures) -> Mapping[str, str]:
     }
 
 
-def _says_places(table: Table | None, lost: int) -> str:
+def says_places(table: Table | None, lost: int) -> str:
     if table is None or table.total is None:
         return ""
     sums = {place: _number(cell) for place, cell in zip(Place, table.total[-len(Place) :], strict=True)}
-    told = [f"{_bytes(size)} {place}" for place, size in sums.items() if size and place is not Place.TROUBLE]
+    told = [f"{bytes_text(size)} {place}" for place, size in sums.items() if size and place is not Place.TROUBLE]
     if sums[Place.TROUBLE]:
-        told.append(f"{_bytes(sums[Place.TROUBLE])} that need attention")
-    missing = f" Lost: {_count(lost, 'video')}, of a size that is not known." if lost else ""
+        told.append(f"{bytes_text(sums[Place.TROUBLE])} that need attention")
+    missing = f" Lost: {_number_of(lost, 'video')}, of a size that is not known." if lost else ""
     return f"{', '.join(told) or 'No video'}.{missing}"
 
 
@@ -185,15 +185,15 @@ def _number(cell: Cell) -> float:
     return cell if isinstance(cell, int | float) else 0
 
 
-def _says_growth(table: Table | None, log_since: int | None) -> str:
+def says_growth(table: Table | None, log_since: int | None) -> str:
     if table is None:
         return ""
-    library, held, stored = (_bytes(_number(cell)) for cell in table.rows[-1][1:])
+    library, held, stored = (bytes_text(_number(cell)) for cell in table.rows[-1][1:])
     text = f"All videos: {library}; Kaltura holds {held} of them, S3 {stored}."
     return text + ("" if log_since is None else f" What is where is known since {iso_date(log_since)[:7]}.")
 
 
-def _says_money(figures: Figures) -> str:
+def says_money(figures: Figures) -> str:
     if figures.money is None or figures.money.total is None:
         return ""
     _, avoided, storage, copying, bringing, net = figures.money.total
@@ -207,16 +207,16 @@ def _says_money(figures: Figures) -> str:
     )
 
 
-def _says_restores(figures: Figures) -> str:
+def says_restores(figures: Figures) -> str:
     if figures.restores is None or figures.restores.total is None:
         return ""
     _, entries, after_play, size = figures.restores.total
-    came = f"{_count(int(_number(entries)), 'original')} ({_bytes(_number(size))})"
+    came = f"{_number_of(int(_number(entries)), 'original')} ({bytes_text(_number(size))})"
     since = figures.restores.rows[0][0]
     return f"{came} since {since}, {_number(after_play):,} of them after a viewer had played the placeholder."
 
 
-def _says_regret(figures: Figures) -> str:
+def says_regret(figures: Figures) -> str:
     if not figures.ripe_replaced:
         return "Share of replaced originals that were back within 12 months; for all of them this time is not over yet."
     return (
@@ -225,22 +225,22 @@ def _says_regret(figures: Figures) -> str:
     )
 
 
-def _says_top(table: Table | None) -> str:
+def says_top(table: Table | None) -> str:
     if table is None or table.total is None:
         return ""
     top, total = sum(_number(row[-1]) for row in table.rows[: charts.BARS]), _number(table.total[-1])
     many = min(charts.BARS, len(table.rows))
-    return f"The {many} largest have {_share(int(top), int(total))} of all {_bytes(total)}." if many > 1 else ""
+    return f"The {many} largest have {_share(int(top), int(total))} of all {bytes_text(total)}." if many > 1 else ""
 
 
-def _says_verification(table: Table | None) -> str:
+def says_verification(table: Table | None) -> str:
     if table is None or table.total is None:
         return ""
     total, never = _number(table.total[2]), _number(table.rows[-1][2])
     part = _share(int(total - never), int(total))
-    return f"{part} of {_bytes(total)} in S3 was read back and found whole at some time."
+    return f"{part} of {bytes_text(total)} in S3 was read back and found whole at some time."
 
 
-def _troubled_summary(figures: Figures) -> str:
+def troubled_summary(figures: Figures) -> str:
     listed, all_ = len(figures.troubled.rows) if figures.troubled else 0, figures.troubled_entries
     return "The entries" if listed == all_ else f"The first {listed:,} entries, the worst first"

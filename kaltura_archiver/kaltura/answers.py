@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from kaltura_archiver.errors import KalturaError, OddAnswer
-from kaltura_archiver.kaltura.errors import _mixed_up
+from kaltura_archiver.kaltura.errors import mixed_up
 from kaltura_archiver.model import LAST_SECOND, Entry, FlavorAsset, FlavorStatus, Placing, same_id, split_tags
 from kaltura_archiver.pictures import Thumb
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
-def _text(value: Any) -> str:
+def field_text(value: Any) -> str:
     """A field of the client as text: absent, null and empty are '', enum wrappers their value."""
     if isinstance(value, str):
         return value
@@ -27,8 +27,8 @@ def _text(value: Any) -> str:
     return str(value.getValue() if hasattr(value, "getValue") else value)
 
 
-def _int(value: Any) -> int | None:
-    if not (text := _text(value)):
+def field_int(value: Any) -> int | None:
+    if not (text := field_text(value)):
         return None
     try:
         return int(text) if text.isdecimal() else int(float(text))
@@ -36,27 +36,27 @@ def _int(value: Any) -> int | None:
         return None
 
 
-def _size(value: Any) -> int | None:
+def _read_size(value: Any) -> int | None:
     """A size; None for 0, for what is missing, and for what is none."""
-    return max(_int(value) or 0, 0) or None
+    return max(field_int(value) or 0, 0) or None
 
 
-def _time(value: Any) -> int | None:
+def _read_time(value: Any) -> int | None:
     """Unix seconds; None for 0, for what is missing, and for what is no time of this calendar."""
-    seconds = _int(value)
+    seconds = field_int(value)
     return seconds if seconds is not None and 0 < seconds <= LAST_SECOND else None
 
 
 def _id(value: Any) -> str:
     """An id, which becomes the key of an object and part of a file name: no other characters than ids have."""
-    text = _text(value)
+    text = field_text(value)
     if text and not _ID.fullmatch(text):
         raise OddAnswer(f"Kaltura answered with {text[:40]!r} for an id")
     return text
 
 
-_ENTRIES, _FLAVORS = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
-_PLACINGS, _THUMBS = "KalturaCategoryEntryListResponse", "KalturaThumbAssetListResponse"
+ENTRY_LIST, FLAVOR_LIST = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
+PLACING_LIST, THUMB_LIST = "KalturaCategoryEntryListResponse", "KalturaThumbAssetListResponse"
 # The tag of the thumb asset that is shown (`thumbParams::TAG_DEFAULT_THUMB` [read]).
 DEFAULT_THUMB = "default_thumb"
 _ENTRY_FIELDS = (
@@ -87,10 +87,10 @@ def _fields(raw: Any, names: Sequence[str]) -> dict[str, str]:
         found = {child.tag: child.text or "" for child in raw.iterchildren(*names)}
         return found if "objectType" in found else {}
     values = {name: getattr(raw, name, NotImplemented) for name in names}
-    return {name: _text(value) for name, value in values.items() if value is not NotImplemented}
+    return {name: field_text(value) for name, value in values.items() if value is not NotImplemented}
 
 
-def _entry(raw: Any) -> Entry:
+def read_entry(raw: Any) -> Entry:
     fields = _fields(raw, _ENTRY_FIELDS)
     entry_id = _id(fields.get("id"))
     if not entry_id:
@@ -105,38 +105,39 @@ def _entry(raw: Any) -> Entry:
         status=fields["status"],
         tags=split_tags(fields["tags"]),
         tags_text=fields["tags"],
-        media_type=_int(text("mediaType")),
+        media_type=field_int(text("mediaType")),
         entry_type=text("type", ""),
-        created_at=_time(text("createdAt")) or 0,
-        updated_at=_time(text("updatedAt")) or 0,
-        plays=_int(plays) or 0,
-        last_played_at=_time(played),
+        created_at=_read_time(text("createdAt")) or 0,
+        updated_at=_read_time(text("updatedAt")) or 0,
+        plays=field_int(plays) or 0,
+        last_played_at=_read_time(played),
         # What cannot be read is not "never".
-        plays_known=(not plays or _int(plays) is not None) and (_time(played) is not None or played in ("", "0")),
+        plays_known=(not plays or field_int(plays) is not None)
+        and (_read_time(played) is not None or played in ("", "0")),
         creator_id=text("creatorId", ""),
         owner_id=text("userId", ""),
         category_ids=tuple(part.strip() for part in categories.split(",") if part.strip()) if categories else (),
         categories=text("categories", ""),
-        display_in_search=_int(text("displayInSearch")),
+        display_in_search=field_int(text("displayInSearch")),
         replacing_entry_id=text("replacingEntryId", ""),
         replaced_entry_id=text("replacedEntryId", ""),
         replacement_status=text("replacementStatus") or "0",
         parent_entry_id=text("parentEntryId", ""),
-        duration_seconds=_int(text("duration")),
+        duration_seconds=field_int(text("duration")),
         root_entry_id=text("rootEntryId", ""),
         partner_id=text("partnerId", ""),
-        thumbnail_version=_picture_version(text("thumbnailUrl", "")),
+        thumbnail_version=picture_version(text("thumbnailUrl", "")),
     )
 
 
-def _picture_version(url: str) -> str:
+def picture_version(url: str) -> str:
     """The version in the address of a picture, `…/thumbnail/entry_id/ID/version/VERSION`; empty where it has none."""
     return url.partition("/version/")[2].partition("/")[0].partition("?")[0]
 
 
 def _flavor(raw: Any) -> FlavorAsset:
     text = _fields(raw, _FLAVOR_FIELDS).get
-    flavor_id, entry_id, status = _id(text("id")), _id(text("entryId")), _int(text("status"))
+    flavor_id, entry_id, status = _id(text("id")), _id(text("entryId")), field_int(text("status"))
     if not flavor_id or not entry_id or status is None:
         raise OddAnswer("Kaltura answered with an incomplete flavor asset", retryable=True)
     known_status, odd = FlavorStatus.ERROR, f"status {status}"
@@ -149,58 +150,58 @@ def _flavor(raw: Any) -> FlavorAsset:
         version=text("version", ""),
         status=known_status,
         is_original=text("isOriginal") in ("1", "True", "true"),
-        size_bytes=_size(text("sizeInBytes")),
-        size_kb=_size(text("size")),
+        size_bytes=_read_size(text("sizeInBytes")),
+        size_kb=_read_size(text("size")),
         file_ext=extension if _ID.fullmatch(extension) else "",
-        created_at=_time(text("createdAt")),
-        deleted_at=_time(text("deletedAt")),
+        created_at=_read_time(text("createdAt")),
+        deleted_at=_read_time(text("deletedAt")),
         language=text("language", ""),
         odd=odd,
-        flavor_params_id=_int(text("flavorParamsId")),
+        flavor_params_id=field_int(text("flavorParamsId")),
         label=text("label", ""),
         tags=text("tags", ""),
         partner_data=text("partnerData", ""),
         partner_description=text("partnerDescription", ""),
         is_default=text("isDefault", "").removeprefix("0"),
-        updated_at=_time(text("updatedAt")),
+        updated_at=_read_time(text("updatedAt")),
     )
 
 
-def _flavor_page(answer: Any) -> tuple[list[FlavorAsset], int]:
+def read_flavors(answer: Any) -> tuple[list[FlavorAsset], int]:
     """The flavors of one page, and how many there are on all."""
-    objects, total = _listed(answer, _FLAVORS)
+    objects, total = read_list(answer, FLAVOR_LIST)
     if answer.find("objects") is None:
         raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
     return [_flavor(raw) for raw in objects], total
 
 
-def _thumb(raw: Any) -> Thumb:
+def read_thumb(raw: Any) -> Thumb:
     return Thumb(
         id=_id(raw.findtext("id")),
-        created_at=_time(raw.findtext("createdAt")) or 0,
-        updated_at=_time(raw.findtext("updatedAt")) or 0,
+        created_at=_read_time(raw.findtext("createdAt")) or 0,
+        updated_at=_read_time(raw.findtext("updatedAt")) or 0,
         default=DEFAULT_THUMB in split_tags(raw.findtext("tags") or ""),
         by_hand=not raw.findtext("thumbParamsId"),
     )
 
 
-def _children(answer: Any, entry_id: str) -> int:
+def read_children(answer: Any, entry_id: str) -> int:
     """How many further streams an entry has."""
-    objects, total = _listed(answer, "KalturaBaseEntryListResponse")
+    objects, total = read_list(answer, "KalturaBaseEntryListResponse")
     for child in objects:
         if same_id(child.findtext("parentEntryId") or "") != same_id(entry_id):
-            raise _mixed_up(f"the further streams of {entry_id}", f"entry {child.findtext('id')}")
+            raise mixed_up(f"the further streams of {entry_id}", f"entry {child.findtext('id')}")
     return max(total, len(objects))
 
 
-def _placing_page(answer: Any) -> tuple[list[tuple[str, Placing]], int]:
+def read_placings(answer: Any) -> tuple[list[tuple[str, Placing]], int]:
     """Entry ids, each with a category that it is in, of one page, and how many there are on all."""
-    objects, total = _listed(answer, _PLACINGS)
+    objects, total = read_list(answer, PLACING_LIST)
     if answer.find("objects") is None:
         raise KalturaError("Kaltura answered with an incomplete list of categories", retryable=True)
     found = []
     for row in objects:
-        entry_id, number = _id(row.findtext("entryId")), _int(row.findtext("categoryId"))
+        entry_id, number = _id(row.findtext("entryId")), field_int(row.findtext("categoryId"))
         status = row.findtext("status")
         if not entry_id or number is None or status is None:
             raise KalturaError("Kaltura answered with an incomplete list of categories", retryable=True)
@@ -208,12 +209,12 @@ def _placing_page(answer: Any) -> tuple[list[tuple[str, Placing]], int]:
     return found, total
 
 
-def _path(answer: Any, number: int) -> tuple[frozenset[int], str]:
+def read_path(answer: Any, number: int) -> tuple[frozenset[int], str]:
     """What is above a category, and its full name; of one that is gone, or hidden from this user, nothing."""
     if answer is None:
         return frozenset(), ""
-    if _int(answer.findtext("id")) != number:
-        raise _mixed_up(f"category {number}", f"category {answer.findtext('id')}")
+    if field_int(answer.findtext("id")) != number:
+        raise mixed_up(f"category {number}", f"category {answer.findtext('id')}")
     return _above(answer.findtext("fullIds"), number), answer.findtext("fullName") or ""
 
 
@@ -232,11 +233,11 @@ class Look(NamedTuple):
     placings: tuple[Placing, ...] | None = None
 
 
-def _listed(answer: Any, kind: str) -> tuple[list[Any], int]:
+def read_list(answer: Any, kind: str) -> tuple[list[Any], int]:
     """The objects of a list that was answered as XML, and how many there are in all."""
     if answer.findtext("objectType") != kind:
         raise KalturaError("Kaltura answered with something else than was asked for", retryable=True)
-    total, objects = _int(answer.findtext("totalCount")), answer.find("objects")
+    total, objects = field_int(answer.findtext("totalCount")), answer.find("objects")
     if total is None:
         raise KalturaError("Kaltura answered without a count", retryable=True)
     return [] if objects is None else list(objects), total
@@ -263,20 +264,20 @@ class SearchPage:
     def of(cls, answer: Any) -> SearchPage:
         """KalturaError if a result has no object. What else it lacks is seen when it is used: a time that is not known
         is 0 here, and an entry without id is left out."""
-        results, total = _listed(answer, _ENTRIES)
+        results, total = read_list(answer, ENTRY_LIST)
         ids, times = _ids(answer), _times(answer)
         if not len(results) == len(ids) == len(times):
             objects = [result.find("object") for result in results]
             if None in objects:
                 raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
             ids, times = zip(*((o.findtext("id") or "", o.findtext("createdAt")) for o in objects), strict=True)
-        return cls([(one, _int(at) or 0) for one, at in zip(ids, times, strict=True) if one], total, answer)
+        return cls([(one, field_int(at) or 0) for one, at in zip(ids, times, strict=True) if one], total, answer)
 
     def entries(self, odd: list[str] | None = None) -> Iterator[Entry]:
         """The entries; what is wrong with those that cannot be understood goes into `odd`, or is raised."""
         for raw in _objects(self.xml):
             try:
-                entry = _entry(raw)
+                entry = read_entry(raw)
             except OddAnswer as error:
                 if odd is None:
                     raise
@@ -305,15 +306,15 @@ class Page:
         for entry in self.found.entries(self.odd):
             if entry.id in once:
                 if self.partner_id and entry.partner_id != self.partner_id:
-                    raise _mixed_up(f"entries of partner {self.partner_id}", f"{entry.id} of {entry.partner_id or '?'}")
+                    raise mixed_up(f"entries of partner {self.partner_id}", f"{entry.id} of {entry.partner_id or '?'}")
                 del once[entry.id]
                 yield entry
         if len(once) > len(self.odd):
             raise KalturaError(f"Kaltura's answer names entries that it does not show, {next(iter(once))} for one")
 
 
-def _params_tags(pager: Any, client: Any) -> list[tuple[int | None, frozenset[str]]]:
+def read_params_tags(pager: Any, client: Any) -> list[tuple[int | None, frozenset[str]]]:
     """Flavor parameters by their id, and the tags that they give to flavor assets."""
     objects = client.flavorParams.list(NotImplemented, pager).objects
     found = objects if isinstance(objects, list) else []
-    return [(_int(params.id), frozenset(split_tags(_text(params.tags)))) for params in found]
+    return [(field_int(params.id), frozenset(split_tags(field_text(params.tags)))) for params in found]

@@ -19,11 +19,11 @@ from KalturaClient.Plugins.Core import (
 )
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError
-from kaltura_archiver.kaltura.answers import Look, _entry, _int, _text
-from kaltura_archiver.kaltura.errors import _mixed_up
+from kaltura_archiver.kaltura.answers import Look, field_int, field_text, read_entry
+from kaltura_archiver.kaltura.errors import mixed_up
 from kaltura_archiver.kaltura.files import Files
-from kaltura_archiver.kaltura.questions import _ENUMS, _FIELDS, _list_tokens, _resource
-from kaltura_archiver.kaltura.wire import _File
+from kaltura_archiver.kaltura.questions import ASSET_ENUMS, ASSET_FIELDS, list_tokens, resource_of
+from kaltura_archiver.kaltura.wire import NamedChunk
 from kaltura_archiver.model import Entry, FlavorAsset, normalised_tags, same_id, split_tags, tags_with
 from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked, exactly
 
@@ -123,7 +123,7 @@ class Kaltura(Files):
         change.tags = tags
 
         def update(client: Any) -> Entry:
-            return self._as_asked(_entry(client.media.update(entry_id, change)), entry_id)
+            return self._as_asked(read_entry(client.media.update(entry_id, change)), entry_id)
 
         return self._call(what, update, writes=True)
 
@@ -132,7 +132,7 @@ class Kaltura(Files):
         token.fileName, token.fileSize = file_name, float(size_bytes)
 
         def add(client: Any) -> str:
-            token_id = _text(client.uploadToken.add(token).id)
+            token_id = field_text(client.uploadToken.add(token).id)
             if not token_id:
                 raise KalturaError("Kaltura answered with an upload token without id", retryable=True)
             return token_id
@@ -147,11 +147,11 @@ class Kaltura(Files):
         for page in range(1, MAX_TOKEN_PAGES + 1):
             pager = KalturaFilterPager()
             pager.pageSize, pager.pageIndex = 500, page
-            answer = self._call("list upload tokens", partial(_list_tokens, wanted, pager))
+            answer = self._call("list upload tokens", partial(list_tokens, wanted, pager))
             found += [
-                (_text(token.id), _text(token.fileName))
+                (field_text(token.id), field_text(token.fileName))
                 for token in answer
-                if _text(token.fileName).startswith(TOKEN_PREFIX) and _int(token.status) in (0, 1, 2)
+                if field_text(token.fileName).startswith(TOKEN_PREFIX) and field_int(token.status) in (0, 1, 2)
             ]
             if len(answer) < 500:
                 break
@@ -179,12 +179,12 @@ class Kaltura(Files):
 
         def get(client: Any) -> tuple[int, int]:
             token = client.uploadToken.get(token_id)
-            status = _int(getattr(token, "status", None))
+            status = field_int(getattr(token, "status", None))
             if status is None:
                 raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
-            if same_id(_text(token.id)) != same_id(token_id):
-                raise _mixed_up(f"upload token {token_id}", f"another, {_text(token.id)}")
-            return status, _int(token.uploadedFileSize) or 0
+            if same_id(field_text(token.id)) != same_id(token_id):
+                raise mixed_up(f"upload token {token_id}", f"another, {field_text(token.id)}")
+            return status, field_int(token.uploadedFileSize) or 0
 
         return self._call(f"read upload token {token_id}", get)
 
@@ -226,7 +226,7 @@ class Kaltura(Files):
         resume = offset > 0
 
         def send(client: Any) -> None:
-            client.uploadToken.upload(token_id, _File(file_name, chunk), resume, final, offset if resume else -1)
+            client.uploadToken.upload(token_id, NamedChunk(file_name, chunk), resume, final, offset if resume else -1)
 
         for last in self._attempts():
             try:
@@ -256,7 +256,7 @@ class Kaltura(Files):
         return self._call(
             f"replace the content of {entry_id}",
             lambda c: self._as_asked(
-                _entry(c.media.updateContent(entry_id, _resource(resource), NotImplemented, options)), entry_id
+                read_entry(c.media.updateContent(entry_id, resource_of(resource), NotImplemented, options)), entry_id
             ),
             writes=True,
         )
@@ -264,7 +264,7 @@ class Kaltura(Files):
     def add_content(self, entry_id: str, resource: str) -> None:
         """Give content to an entry that has none (NO_CONTENT). Not to be repeated blindly either (kaltura-api 5.1)."""
         self._call(
-            f"add content to {entry_id}", lambda c: c.media.addContent(entry_id, _resource(resource)), writes=True
+            f"add content to {entry_id}", lambda c: c.media.addContent(entry_id, resource_of(resource)), writes=True
         )
 
     def approve_replace(self, entry_id: str) -> None:
@@ -280,8 +280,8 @@ class Kaltura(Files):
         """
         change = KalturaFlavorAsset()
         for name, value in changes.items():
-            kind = _ENUMS.get(name)
-            setattr(change, _FIELDS.get(name, name), kind(value) if kind else value)
+            kind = ASSET_ENUMS.get(name)
+            setattr(change, ASSET_FIELDS.get(name, name), kind(value) if kind else value)
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
         self._again(what, lambda c: c.flavorAsset.update(flavor_id, change))
 
@@ -301,7 +301,9 @@ class Kaltura(Files):
         """
 
         def take(client: Any) -> str:
-            return self._as_asked(_entry(client.media.updateThumbnail(entry_id, seconds)), entry_id).thumbnail_version
+            return self._as_asked(
+                read_entry(client.media.updateThumbnail(entry_id, seconds)), entry_id
+            ).thumbnail_version
 
         return self._again(f"take a picture of {entry_id}", take)
 

@@ -27,13 +27,13 @@ ALREADY_REPLACED = "ENTRY_REPLACEMENT_ALREADY_EXISTS"
 # What the file host says when it may not serve, and will not in a minute either (KExternalErrors of kaltura/server,
 # [read]): it knows no session, so that rules which let an admin pass do not help. Its other errors may pass.
 FORBIDDEN = "ACCESS_CONTROL_RESTRICTED"
-_ACCESS_CONTROL = (
+ACCESS_CONTROL = (
     "the access control of the entry forbids it; in Kaltura, allow this machine's address in the entry's access "
     "control profile, or give the entry another profile for as long as this takes, and run the command again"
 )
 _NOT_SERVED = {
     2: "the entry is outside of its scheduled time; change its start or end date in Kaltura",
-    3: _ACCESS_CONTROL,
+    3: ACCESS_CONTROL,
     13: "the entry waits for moderation, or was rejected; approve it in Kaltura",
     15: "the account is not active; ask Kaltura",
     16: "Kaltura does not serve to the country of this machine; ask Kaltura to, or run this elsewhere",
@@ -45,13 +45,13 @@ _NOT_SERVED = {
 }
 
 
-def _forbidden(reason: str) -> str:
+def never_served(reason: str) -> str:
     """What to do where the file host's error, `exiting on error N - text`, is one that does not pass; else empty."""
     found = re.match(r"exiting on error (\d+)\b", reason)
     return _NOT_SERVED.get(int(found[1]), "") if found else ""
 
 
-def _translate(error: Exception, what: str) -> KalturaError:
+def translated(error: Exception, what: str) -> KalturaError:
     if isinstance(error, KalturaException):
         code = str(error.code)
         # An ordinary error text names ids only; that of a KS may quote the KS itself (kaltura-api 2).
@@ -69,7 +69,7 @@ def _translate(error: Exception, what: str) -> KalturaError:
     return KalturaError(f"{what}: no proper answer from Kaltura ({shown})", retryable=True)
 
 
-def _mixed_up(asked: str, told: str) -> KalturaError:
+def mixed_up(asked: str, told: str) -> KalturaError:
     return KalturaError(
         f"Kaltura was asked for {asked} and answered with {told}: a cache or proxy on the way mixes answers up "
         "(check KALTURA_SERVICE_URL); nothing is done about it",

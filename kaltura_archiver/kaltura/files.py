@@ -18,9 +18,9 @@ import urllib3
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped
 from kaltura_archiver.identity import sizes_agree
-from kaltura_archiver.kaltura.answers import _THUMBS, _entry, _listed, _picture_version, _text, _thumb
-from kaltura_archiver.kaltura.errors import _ACCESS_CONTROL, FORBIDDEN, _forbidden, _mixed_up, _translate
-from kaltura_archiver.kaltura.questions import FIRST_KALTURA, _ask_entry, _ask_thumbs, _together
+from kaltura_archiver.kaltura.answers import THUMB_LIST, field_text, picture_version, read_entry, read_list, read_thumb
+from kaltura_archiver.kaltura.errors import ACCESS_CONTROL, FORBIDDEN, mixed_up, never_served, translated
+from kaltura_archiver.kaltura.questions import FIRST_KALTURA, ask_entry, ask_thumbs, ask_together
 from kaltura_archiver.kaltura.searching import Searching
 from kaltura_archiver.kaltura.session import MAX_TRIES
 from kaltura_archiver.kaltura.wire import CONNECT_SECONDS, READ_SECONDS, HttpSession
@@ -55,12 +55,12 @@ class Files(Searching):
         """The entry's picture as it is now, in one request. Raises EntryFailed where the entry is gone."""
 
         def read(client: Any) -> Picture:
-            raw, listed = _together(client, [partial(_ask_entry, entry_id), partial(_ask_thumbs, entry_id)])
+            raw, listed = ask_together(client, [partial(ask_entry, entry_id), partial(ask_thumbs, entry_id)])
             if raw is None or listed is None:
                 raise EntryFailed(f"entry {entry_id} is gone")
-            self._as_asked(_entry(raw), entry_id)
+            self._as_asked(read_entry(raw), entry_id)
             url = raw.findtext("thumbnailUrl") or ""
-            return Picture(_picture_version(url), url, tuple(map(_thumb, _listed(listed, _THUMBS)[0])))
+            return Picture(picture_version(url), url, tuple(map(read_thumb, read_list(listed, THUMB_LIST)[0])))
 
         return self._call(f"look at the picture of {entry_id}", read)
 
@@ -77,7 +77,7 @@ class Files(Searching):
             with self._get(picture.url, {"Accept-Encoding": "identity"}) as answer:
                 status, told = answer.status, answer.headers.get("Last-Modified") or ""
         except (OSError, http.client.HTTPException) as error:
-            raise _translate(error, what) from error
+            raise translated(error, what) from error
         with suppress(TypeError, ValueError):
             at = int(parsedate_to_datetime(told).timestamp())
             return at if status == 200 and at > FIRST_KALTURA else None
@@ -139,16 +139,16 @@ class Files(Searching):
         for attempt, _ in enumerate(self._attempts(first_seconds=1), 1):
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
             try:
-                url = _text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
+                url = field_text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))
             except KalturaError as error:
                 if error.code == "ASSET_NOT_ALLOWED":
-                    raise KalturaError(f"{error}: {_ACCESS_CONTROL}", code=FORBIDDEN) from error
+                    raise KalturaError(f"{error}: {ACCESS_CONTROL}", code=FORBIDDEN) from error
                 raise
             if urlsplit(url).scheme not in ("http", "https"):
                 raise KalturaError(f"{what}: Kaltura gave no address to download from")
             named = _NAMED_FLAVOR.search(urlsplit(url).path)
             if named and same_id(named[1]) != same_id(flavor.id):
-                failure = _mixed_up(f"the address of flavor {flavor.id}", f"that of {named[1]}")
+                failure = mixed_up(f"the address of flavor {flavor.id}", f"that of {named[1]}")
                 continue
             if attempt > 2:
                 url += f"{'&' if '?' in url else '?'}attempt={attempt}"
@@ -156,7 +156,7 @@ class Files(Searching):
             try:
                 response = self._get(url, headers)
             except (OSError, http.client.HTTPException) as error:
-                failure = _translate(error, what)
+                failure = translated(error, what)
                 continue
             reason = response.headers.get("X-Kaltura-App") or ""
             length = response.headers.get("Content-Length", "")
@@ -167,7 +167,7 @@ class Files(Searching):
                     raise Changed(f"{what}: the content is now {found} bytes, not {size}")
                 return response, found
             response.close()
-            if forbidden := _forbidden(reason):
+            if forbidden := never_served(reason):
                 raise KalturaError(f"{what}: {forbidden} ({redact(reason)[:120]})", code=FORBIDDEN)
             failure = KalturaError(
                 f"{what}: the file host sent no content (HTTP {response.status}, {length or 'no'} bytes"

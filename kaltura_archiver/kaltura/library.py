@@ -15,24 +15,24 @@ from KalturaClient.Plugins.Core import KalturaFilterPager
 from kaltura_archiver.errors import KalturaError, OddAnswer
 from kaltura_archiver.kaltura.answers import (
     Look,
-    _children,
-    _entry,
-    _flavor_page,
-    _int,
-    _params_tags,
-    _path,
-    _placing_page,
-    _text,
+    field_int,
+    field_text,
+    read_children,
+    read_entry,
+    read_flavors,
+    read_params_tags,
+    read_path,
+    read_placings,
 )
-from kaltura_archiver.kaltura.errors import CATEGORY_GONE, ENTRY_GONE, _mixed_up
+from kaltura_archiver.kaltura.errors import CATEGORY_GONE, ENTRY_GONE, mixed_up
 from kaltura_archiver.kaltura.questions import (
     MAX_PAGE,
-    _ask_category,
-    _ask_children,
-    _ask_entry,
-    _ask_flavors,
-    _ask_placings,
-    _together,
+    ask_category,
+    ask_children,
+    ask_entry,
+    ask_flavors,
+    ask_placings,
+    ask_together,
 )
 from kaltura_archiver.kaltura.session import Session
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, Placing, same_id
@@ -53,7 +53,7 @@ class Library(Session):
         """The entry as it is now; None if there is none (never existed, deleted, or not visible to this user)."""
         try:
             return self._call(
-                f"read entry {entry_id}", lambda c: self._as_asked(_entry(c.media.get(entry_id)), entry_id)
+                f"read entry {entry_id}", lambda c: self._as_asked(read_entry(c.media.get(entry_id)), entry_id)
             )
         except KalturaError as error:
             if error.code == ENTRY_GONE:
@@ -63,7 +63,7 @@ class Library(Session):
     def _as_asked(self, entry: Entry, entry_id: str) -> Entry:
         """The entry, if it is the one that was asked for; however the id was spelled, `entry.id` is the true one."""
         if same_id(entry.id) != same_id(entry_id) or entry.partner_id != self._partner:
-            raise _mixed_up(
+            raise mixed_up(
                 f"entry {entry_id} of partner {self._partner}", f"{entry.id} of {entry.partner_id or 'no partner'}"
             )
         return entry
@@ -75,9 +75,9 @@ class Library(Session):
             batch = ids[start : start + size]
 
             def read(client: Any, batch: list[str] = batch) -> list[Entry | None]:
-                answers = _together(client, [partial(_ask_entry, entry_id) for entry_id in batch])
+                answers = ask_together(client, [partial(ask_entry, entry_id) for entry_id in batch])
                 return [
-                    None if answer is None else self._as_asked(_entry(answer), entry_id)
+                    None if answer is None else self._as_asked(read_entry(answer), entry_id)
                     for answer, entry_id in zip(answers, batch, strict=True)
                 ]
 
@@ -101,8 +101,8 @@ class Library(Session):
             for page in range(1, 1000):
 
                 def read(client: Any, page: int = page, batch: list[str] = batch) -> tuple[list[FlavorAsset], int]:
-                    _ask_flavors(batch, page, client)
-                    return _flavor_page(client.doQueue())
+                    ask_flavors(batch, page, client)
+                    return read_flavors(client.doQueue())
 
                 try:
                     flavors, total = self._call("list flavors", read)
@@ -112,7 +112,7 @@ class Library(Session):
                     break
                 for flavor in flavors:
                     if same_id(flavor.entry_id) not in asked:
-                        raise _mixed_up(f"the flavors of {', '.join(batch[:3])}", f"those of {flavor.entry_id}")
+                        raise mixed_up(f"the flavors of {', '.join(batch[:3])}", f"those of {flavor.entry_id}")
                     if flavor.id not in seen:
                         seen.add(flavor.id)
                         found[asked[same_id(flavor.entry_id)]].append(flavor)
@@ -144,7 +144,7 @@ class Library(Session):
                 try:
                     for page in range(1, 100):
                         pager.pageIndex = page
-                        more = self._call("list flavor parameters", partial(_params_tags, pager))
+                        more = self._call("list flavor parameters", partial(read_params_tags, pager))
                         found += more
                         if len(more) < MAX_PAGE:
                             break
@@ -164,29 +164,29 @@ class Library(Session):
 
         What is about to be overwritten is read last: the flavors, or with `entry_last` the entry.
         """
-        calls: list[Callable[[Any], object]] = [partial(_ask_entry, entry_id), partial(_ask_flavors, [entry_id], 1)]
+        calls: list[Callable[[Any], object]] = [partial(ask_entry, entry_id), partial(ask_flavors, [entry_id], 1)]
         if children:
-            calls.append(partial(_ask_children, entry_id))
+            calls.append(partial(ask_children, entry_id))
         if categories:
-            calls.append(partial(_ask_placings, [entry_id], 1))
+            calls.append(partial(ask_placings, [entry_id], 1))
         if entry_last:
             calls.reverse()
 
         def read(client: Any) -> tuple[Look, int, int]:
-            answers = _together(client, calls)
+            answers = ask_together(client, calls)
             raw, listed, *more = reversed(answers) if entry_last else answers
             if raw is None:
                 return Look(None, ()), 0, 0
             if None in (listed, *more):
                 raise KalturaError("Kaltura answered only some of the calls", retryable=True)
-            flavors, total = _flavor_page(listed)
+            flavors, total = read_flavors(listed)
             for flavor in flavors:
                 if same_id(flavor.entry_id) != same_id(entry_id):
-                    raise _mixed_up(f"the flavors of {entry_id}", f"those of {flavor.entry_id}")
+                    raise mixed_up(f"the flavors of {entry_id}", f"those of {flavor.entry_id}")
             placings, placing_total = self._placings_of([entry_id], more.pop()) if categories else ([], 0)
-            count = _children(more.pop(), entry_id) if children else 0
+            count = read_children(more.pop(), entry_id) if children else 0
             there = tuple(placing for _, placing in placings) if categories else None
-            return Look(self._as_asked(_entry(raw), entry_id), tuple(flavors), count, there), total, placing_total
+            return Look(self._as_asked(read_entry(raw), entry_id), tuple(flavors), count, there), total, placing_total
 
         found, total, placing_total = self._call(f"look at entry {entry_id}", read)
         if total > len(found.flavors):
@@ -204,10 +204,10 @@ class Library(Session):
             batch = entry_ids[start : start + GET_BATCH]
 
             def read(client: Any, batch: Sequence[str] = batch) -> list[int]:
-                answers = _together(client, [partial(_ask_children, entry_id) for entry_id in batch])
+                answers = ask_together(client, [partial(ask_children, entry_id) for entry_id in batch])
                 if None in answers:
                     raise KalturaError("Kaltura answered only some of the calls", retryable=True)
-                return list(map(_children, answers, batch))
+                return list(map(read_children, answers, batch))
 
             found.update(dict(zip(batch, self._call("list further streams", read), strict=True)))
         return found
@@ -217,9 +217,9 @@ class Library(Session):
 
         def read(client: Any) -> str:
             category = client.category.get(category_id)
-            if _int(category.id) != category_id:
-                raise _mixed_up(f"category {category_id}", f"category {_text(category.id)[:20]}")
-            return _text(category.fullName)
+            if field_int(category.id) != category_id:
+                raise mixed_up(f"category {category_id}", f"category {field_text(category.id)[:20]}")
+            return field_text(category.fullName)
 
         try:
             return self._call(f"read category {category_id}", read)
@@ -229,12 +229,12 @@ class Library(Session):
             raise
 
     def _placings_of(self, entry_ids: Sequence[str], answer: Any) -> tuple[list[tuple[str, Placing]], int]:
-        """A page of `_placing_page`, all of it about these entries."""
-        rows, total = _placing_page(answer)
+        """A page of `read_placings`, all of it about these entries."""
+        rows, total = read_placings(answer)
         asked = set(map(same_id, entry_ids))
         for entry_id, _ in rows:
             if same_id(entry_id) not in asked:
-                raise _mixed_up(f"the categories of {', '.join(entry_ids[:3])}", f"those of {entry_id}")
+                raise mixed_up(f"the categories of {', '.join(entry_ids[:3])}", f"those of {entry_id}")
         return rows, total
 
     def placings(self, entry_ids: Iterable[str]) -> dict[str, tuple[Placing, ...]]:
@@ -255,7 +255,7 @@ class Library(Session):
             page += 1
 
             def read(client: Any, page: int = page) -> tuple[list[tuple[str, Placing]], int]:
-                _ask_placings(entry_ids, page, client)
+                ask_placings(entry_ids, page, client)
                 return self._placings_of(entry_ids, client.doQueue())
 
             rows, total = self._call("list categories of entries", read)
@@ -284,12 +284,12 @@ class Library(Session):
             return {}, {}
 
         def read(client: Any) -> tuple[list[FlavorAsset], int, list[tuple[str, Placing]], int]:
-            listed, rows = _together(
-                client, [partial(_ask_flavors, entry_ids, 1), partial(_ask_placings, entry_ids, 1)]
+            listed, rows = ask_together(
+                client, [partial(ask_flavors, entry_ids, 1), partial(ask_placings, entry_ids, 1)]
             )
             if listed is None or rows is None:
                 raise KalturaError("Kaltura answered only some of the calls", retryable=True)
-            return *_flavor_page(listed), *self._placings_of(entry_ids, rows)
+            return *read_flavors(listed), *self._placings_of(entry_ids, rows)
 
         try:
             assets, asset_total, placings, placing_total = self._call("list flavors and categories", read)
@@ -298,7 +298,7 @@ class Library(Session):
         flavors: dict[str, tuple[FlavorAsset, ...]] = dict.fromkeys(entry_ids, ())
         for flavor in assets:
             if same_id(flavor.entry_id) not in asked:
-                raise _mixed_up(f"the flavors of {', '.join(entry_ids[:3])}", f"those of {flavor.entry_id}")
+                raise mixed_up(f"the flavors of {', '.join(entry_ids[:3])}", f"those of {flavor.entry_id}")
             flavors[asked[same_id(flavor.entry_id)]] += (flavor,)
         if asset_total > len(assets):
             flavors = self.flavors(entry_ids)
@@ -315,8 +315,8 @@ class Library(Session):
             batch = wanted[start : start + GET_BATCH]
 
             def read(client: Any, batch: list[int] = batch) -> list[tuple[frozenset[int], str]]:
-                answers = _together(client, [partial(_ask_category, number) for number in batch], gone=CATEGORY_GONE)
-                return list(map(_path, answers, batch))
+                answers = ask_together(client, [partial(ask_category, number) for number in batch], gone=CATEGORY_GONE)
+                return list(map(read_path, answers, batch))
 
             for number, path in zip(batch, self._call("read categories", read), strict=True):
                 self._paths[number] = now, *path

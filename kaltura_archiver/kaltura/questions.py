@@ -20,7 +20,7 @@ from KalturaClient.Plugins.Core import (
 )
 
 from kaltura_archiver.errors import KalturaError
-from kaltura_archiver.kaltura.answers import _ENTRIES, _FLAVORS, _PLACINGS, _THUMBS
+from kaltura_archiver.kaltura.answers import ENTRY_LIST, FLAVOR_LIST, PLACING_LIST, THUMB_LIST
 from kaltura_archiver.kaltura.errors import ENTRY_GONE
 
 SEARCH_WINDOW = 10_000
@@ -28,11 +28,11 @@ MAX_PAGE = 500
 # No picture is so old: 2006-01-01. Kaltura began in that year.
 FIRST_KALTURA = 1_136_073_600
 # In any of these an entry is there: all but DELETED. (Plugins' statuses are none that a further stream is in.)
-_THERE = "-2,-1,0,1,2,4,5,6,7"
-_ANY_MODERATION = "1,2,3,4,5,6"
+ANY_STATUS = "-2,-1,0,1,2,4,5,6,7"
+ANY_MODERATION = "1,2,3,4,5,6"
 
 
-def _together(client: Any, calls: Sequence[Callable[[Any], object]], *, gone: str = ENTRY_GONE) -> list[Any]:
+def ask_together(client: Any, calls: Sequence[Callable[[Any], object]], *, gone: str = ENTRY_GONE) -> list[Any]:
     """Several reads in one request: their answers in order as XML, None for what does not exist (error `gone`)."""
     client.startMultiRequest()
     for call in calls:
@@ -48,11 +48,11 @@ def _together(client: Any, calls: Sequence[Callable[[Any], object]], *, gone: st
     return [answer if error is None else None for answer, error in zip(answers, errors, strict=True)]
 
 
-def _ask_entry(entry_id: str, client: Any) -> None:
+def ask_entry(entry_id: str, client: Any) -> None:
     client.media.get(entry_id)
 
 
-def _ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> None:
+def ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> None:
     wanted, pager, body = KalturaFlavorAssetFilter(), KalturaFilterPager(), KalturaParams()
     wanted.entryIdIn = ",".join(entry_ids)
     # Any fixed order will do, so that pages fit together.
@@ -60,52 +60,52 @@ def _ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> None:
     pager.pageSize, pager.pageIndex = MAX_PAGE, page
     body.addObjectIfDefined("filter", wanted)
     body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("flavorasset", "list", _FLAVORS, body)
+    client.queueServiceActionCall("flavorasset", "list", FLAVOR_LIST, body)
 
 
-def _ask_thumbs(entry_id: str, client: Any) -> None:
+def ask_thumbs(entry_id: str, client: Any) -> None:
     wanted, pager, body = KalturaThumbAssetFilter(), KalturaFilterPager(), KalturaParams()
     # Without the type, every slide of a lecture would be among them [read: thumbAsset.list, timedThumbAsset].
     wanted.entryIdEqual, wanted.typeIn = entry_id, KalturaAssetType.THUMBNAIL
     pager.pageSize, pager.pageIndex = MAX_PAGE, 1
     body.addObjectIfDefined("filter", wanted)
     body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("thumbasset", "list", _THUMBS, body)
+    client.queueServiceActionCall("thumbasset", "list", THUMB_LIST, body)
 
 
-def _ask_children(entry_id: str, client: Any) -> None:
+def ask_children(entry_id: str, client: Any) -> None:
     # By another engine than eSearch, whose failures are told (SEARCH_ENGINE_QUERY_FAILED); Kaltura itself finds the
     # further streams of a recording so [read: entryPeer, retrieveChildEntriesByEntryIdAndPartnerId].
     wanted, pager, body = KalturaBaseEntryFilter(), KalturaFilterPager(), KalturaParams()
-    wanted.parentEntryIdEqual, wanted.statusIn, wanted.moderationStatusIn = entry_id, _THERE, _ANY_MODERATION
+    wanted.parentEntryIdEqual, wanted.statusIn, wanted.moderationStatusIn = entry_id, ANY_STATUS, ANY_MODERATION
     pager.pageSize, pager.pageIndex = MAX_PAGE, 1
     body.addObjectIfDefined("filter", wanted)
     body.addObjectIfDefined("pager", pager)
     client.queueServiceActionCall("baseentry", "list", "KalturaBaseEntryListResponse", body)
 
 
-def _ask_placings(entry_ids: Sequence[str], page: int, client: Any) -> None:
+def ask_placings(entry_ids: Sequence[str], page: int, client: Any) -> None:
     wanted, pager, body = KalturaCategoryEntryFilter(), KalturaFilterPager(), KalturaParams()
     # PENDING and ACTIVE. Rows of the database, not of an index [read: KalturaCategoryEntryFilter].
     wanted.entryIdIn, wanted.statusIn, wanted.orderBy = ",".join(entry_ids), "1,2", "+createdAt"
     pager.pageSize, pager.pageIndex = MAX_PAGE, page
     body.addObjectIfDefined("filter", wanted)
     body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("categoryentry", "list", _PLACINGS, body)
+    client.queueServiceActionCall("categoryentry", "list", PLACING_LIST, body)
 
 
-def _ask_category(number: int, client: Any) -> None:
+def ask_category(number: int, client: Any) -> None:
     client.category.get(number)
 
 
-def _ask_search(params: Mapping[str, Any], page_size: int, page: int, client: Any) -> None:
+def ask_search(params: Mapping[str, Any], page_size: int, page: int, client: Any) -> None:
     body = KalturaParams()
     body.add("searchParams", _to_params(params))
     body.add("pager", _to_params({"objectType": "KalturaPager", "pageSize": page_size, "pageIndex": page}))
-    client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", _ENTRIES, body)
+    client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", ENTRY_LIST, body)
 
 
-def _list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
+def list_tokens(wanted: Any, pager: Any, client: Any) -> list[Any]:
     answer = client.uploadToken.list(wanted, pager)
     return answer.objects if isinstance(answer.objects, list) else []
 
@@ -119,7 +119,7 @@ def _to_params(value: Any) -> Any:
     return str(value)
 
 
-def _resource(resource: str) -> Any:
+def resource_of(resource: str) -> Any:
     if resource.startswith(("http://", "https://")):
         url = KalturaUrlResource()
         url.url = resource
@@ -129,8 +129,8 @@ def _resource(resource: str) -> Any:
     return token
 
 
-_FIELDS = {"partner_data": "partnerData", "partner_description": "partnerDescription", "is_default": "isDefault"}
-_ENUMS: dict[str, Callable[[str], Any]] = {
+ASSET_FIELDS = {"partner_data": "partnerData", "partner_description": "partnerDescription", "is_default": "isDefault"}
+ASSET_ENUMS: dict[str, Callable[[str], Any]] = {
     "language": KalturaLanguage,
     "is_default": lambda value: KalturaNullableBoolean(int(value)),
 }

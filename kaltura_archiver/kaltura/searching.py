@@ -12,9 +12,16 @@ from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaEntryFilt
 
 from kaltura_archiver.errors import KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
-from kaltura_archiver.kaltura.answers import _ENTRIES, Page, SearchPage, _listed
+from kaltura_archiver.kaltura.answers import ENTRY_LIST, Page, SearchPage, read_list
 from kaltura_archiver.kaltura.library import Library
-from kaltura_archiver.kaltura.questions import _ANY_MODERATION, _THERE, MAX_PAGE, SEARCH_WINDOW, _ask_search, _together
+from kaltura_archiver.kaltura.questions import (
+    ANY_MODERATION,
+    ANY_STATUS,
+    MAX_PAGE,
+    SEARCH_WINDOW,
+    ask_search,
+    ask_together,
+)
 
 # Elasticsearch bounds the clauses of one query (1,024 by default); more ids of one second are paged within it.
 MAX_EXCLUDED_IDS = 900
@@ -29,7 +36,7 @@ class Searching(Library):
         """What a search finds. That it finds nothing is believed only beside one that finds something."""
 
         def search(client: Any) -> SearchPage:
-            _ask_search(params, page_size, page, client)
+            ask_search(params, page_size, page, client)
             return SearchPage.of(client.doQueue())
 
         found = self._call("search", search)
@@ -43,10 +50,10 @@ class Searching(Library):
 
         def read(client: Any) -> tuple[SearchPage, int, float]:
             began = time.monotonic()
-            first, second = _together(
-                client, [partial(_ask_search, params, page_size, page), partial(_ask_search, anything(), 0, 1)]
+            first, second = ask_together(
+                client, [partial(ask_search, params, page_size, page), partial(ask_search, anything(), 0, 1)]
             )
-            return SearchPage.of(first), _listed(second, _ENTRIES)[1], time.monotonic() - began
+            return SearchPage.of(first), read_list(second, ENTRY_LIST)[1], time.monotonic() - began
 
         found, there, seconds = self._call("search", read)
         if not found.total and seconds >= SEARCH_SECONDS:
@@ -66,12 +73,12 @@ class Searching(Library):
 
         def read(client: Any) -> int:
             wanted, pager, body = KalturaMediaEntryFilter(), KalturaFilterPager(), KalturaParams()
-            wanted.statusIn, wanted.moderationStatusIn = _THERE, _ANY_MODERATION
+            wanted.statusIn, wanted.moderationStatusIn = ANY_STATUS, ANY_MODERATION
             pager.pageSize, pager.pageIndex = 1, 1
             body.addObjectIfDefined("filter", wanted)
             body.addObjectIfDefined("pager", pager)
             client.queueServiceActionCall("media", "list", "KalturaMediaListResponse", body)
-            return _listed(client.doQueue(), "KalturaMediaListResponse")[1]
+            return read_list(client.doQueue(), "KalturaMediaListResponse")[1]
 
         return self._call("count entries", read)
 

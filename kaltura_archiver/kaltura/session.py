@@ -20,9 +20,9 @@ from KalturaClient.Plugins.Core import KalturaSessionType
 
 from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import ConfigError, KalturaError, Stopped
-from kaltura_archiver.kaltura.answers import _int, _text
-from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, _translate
-from kaltura_archiver.kaltura.wire import _Client
+from kaltura_archiver.kaltura.answers import field_int, field_text
+from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, translated
+from kaltura_archiver.kaltura.wire import WireClient
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.transfer.bandwidth import Bandwidth
 from kaltura_archiver.transfer.direct import Host
@@ -39,9 +39,9 @@ HASH_TYPES = ("sha256", "sha1", "sha512", "md5")
 
 def _notes_of(session: Any, wanted_user: str) -> tuple[str, ...]:
     """What a session that an app token gave lacks, by Kaltura's own answer; nothing where it does not say."""
-    kind, privileges = _int(session.sessionType), _text(session.privileges).split(",")
+    kind, privileges = field_int(session.sessionType), field_text(session.privileges).split(",")
     notes = []
-    if wanted_user and (user := _text(session.userId)) and user != wanted_user:
+    if wanted_user and (user := field_text(session.userId)) and user != wanted_user:
         notes.append(f"the app token is the user {user}'s: KALTURA_USERID {wanted_user} does not count; leave it out")
     if kind is not None and kind != KalturaSessionType.ADMIN:
         notes.append(
@@ -124,7 +124,7 @@ class Session:
     def _secret_session(self, client: Any, partner: int, kind: int = KalturaSessionType.ADMIN) -> str:
         s = self._settings
         start = partial(client.session.start, s.secret, s.user_id, kind, partner, 86400, "disableentitlement")
-        return _text(self._retrying("sign in", start))
+        return field_text(self._retrying("sign in", start))
 
     def _app_session(self, client: Any, partner: int) -> str:
         """Exchange an app token for a KS.
@@ -134,7 +134,7 @@ class Session:
         """
         s = self._settings
         widget = self._retrying("sign in", lambda: client.session.startWidgetSession(f"_{partner}"))
-        widget_ks = _text(getattr(widget, "ks", ""))
+        widget_ks = field_text(getattr(widget, "ks", ""))
         if not widget_ks:
             raise KalturaError("sign in: Kaltura gave no session of the default widget", retryable=True)
         hide(widget_ks)
@@ -152,9 +152,9 @@ class Session:
                     continue
                 raise
             self._hash_types = (name,)
-            self.session_user = _text(answer.userId)
+            self.session_user = field_text(answer.userId)
             self.session_notes = _notes_of(answer, s.user_id)
-            return _text(answer.ks)
+            return field_text(answer.ks)
         raise AssertionError("unreachable")
 
     def _sign_in_advice(self, error: KalturaError, partner: int) -> str:
@@ -212,7 +212,7 @@ class Session:
         try:
             return self._idle.pop()
         except IndexError:
-            return _Client(KalturaConfiguration(self._settings.service_url.rstrip("/")))
+            return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")))
 
     def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
@@ -226,7 +226,7 @@ class Session:
                     answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
-                failure = _translate(error, what)
+                failure = translated(error, what)
             except KalturaError as error:
                 failure = error
             else:

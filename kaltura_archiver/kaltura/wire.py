@@ -48,7 +48,7 @@ class HttpSession(requests.Session):
 
 
 @dataclass(frozen=True)
-class _File:
+class NamedChunk:
     """A chunk with a file name: the extension of a new flavor comes from the posted name (kaltura-api 10.1)."""
 
     name: str
@@ -58,7 +58,7 @@ class _File:
 class _Form:
     """The body of a call with a file, as often as it is iterated over; the chunk's pieces are sent as they are."""
 
-    def __init__(self, json: str, file: _File) -> None:
+    def __init__(self, json: str, file: NamedChunk) -> None:
         empty, self.content_type = encode_multipart_formdata(
             {"json": json, "fileData": (file.name, b"", "application/octet-stream")}
         )
@@ -74,7 +74,7 @@ class _Form:
         yield self._end
 
 
-class _Client(KalturaClient):  # type: ignore[misc]
+class WireClient(KalturaClient):  # type: ignore[misc]
     """KalturaApiClient over one kept-alive connection, with our timeouts, a bounded answer and a strict parser.
 
     The original opens a connection per call, gives uploads 10 s, and accepts XML that was cut (kaltura-api 1.4).

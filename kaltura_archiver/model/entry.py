@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from kaltura_archiver.model.tags import _told, owner_mark
+from kaltura_archiver.model.tags import notice_of, owner_mark
 from kaltura_archiver.model.words import (
-    _ENTRY_STATUSES,
     ARCHIVED_TAG,
+    ENTRY_STATUSES,
     NOTICE_PREFIX,
     REPLACED_TAG,
     VERSION_STEP,
@@ -100,7 +100,7 @@ class Entry:
         mine = {owner_mark(self.owner)}
         if owner_mark(self.creator_id) in mine:
             mine.add("")
-        return tuple(sorted((told.on, told.mark in mine) for told in map(_told, self.tag_set) if told))
+        return tuple(sorted((told.on, told.mark in mine) for told in map(notice_of, self.tag_set) if told))
 
     @property
     def noticed_on(self) -> date | None:
@@ -110,12 +110,12 @@ class Entry:
     @property
     def promised_until(self) -> date | None:
         """The last day named in a notice, to whomever it went: until it is over the original is not replaced."""
-        return max((told.until for told in map(_told, self.tag_set) if told and told.until), default=None)
+        return max((told.until for told in map(notice_of, self.tag_set) if told and told.until), default=None)
 
     @property
     def odd_promise(self) -> str:
         """A tag of a notice that names a day which cannot be read, as a person may have changed it; or empty."""
-        odd = (tag for tag in self.tag_set if tag.startswith(NOTICE_PREFIX) and "until" in tag and not _told(tag))
+        odd = (tag for tag in self.tag_set if tag.startswith(NOTICE_PREFIX) and "until" in tag and not notice_of(tag))
         return min(odd, default="")
 
     @property
@@ -126,7 +126,7 @@ class Entry:
 
     @property
     def status_known(self) -> bool:
-        return self.status in _ENTRY_STATUSES
+        return self.status in ENTRY_STATUSES
 
     @property
     def replacement_running(self) -> bool:
@@ -170,6 +170,11 @@ class FlavorAsset:
     partner_description: str = ""
     is_default: str = ""  # 1 where it is the default one of its entry
     updated_at: int | None = None
+
+    @property
+    def known_bytes(self) -> int:
+        """The size; where only whole KB are told (assets from before 2020), that of these; 0 where nothing is."""
+        return self.size_bytes or (self.size_kb or 0) * 1024
 
     @property
     def kilobytes(self) -> int | None:

@@ -18,7 +18,7 @@ from kaltura_archiver.model.words import (
     TAGS_NEEDED,
     Availability,
     Evidence,
-    _unix,
+    unix_time,
 )
 
 
@@ -103,7 +103,7 @@ class Recorded:
     @property
     def replaced_at(self) -> int | None:
         """When the placeholder took the original's place (unix seconds); None where it was not recorded."""
-        return _unix(self.tags.get("replaced-at", ""))
+        return unix_time(self.tags.get("replaced-at", ""))
 
     @property
     def restored_at(self) -> int | None:
@@ -112,7 +112,7 @@ class Recorded:
         Where the tag is there and cannot be read it is as if it had been just now, or later: LAST_SECOND.
         """
         told = self.tags.get("restored-at")
-        return None if told is None else _unix(told) or LAST_SECOND
+        return None if told is None else unix_time(told) or LAST_SECOND
 
     @property
     def settings(self) -> str:

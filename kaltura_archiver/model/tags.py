@@ -69,7 +69,7 @@ class NoticeTag:
     until: date | None
 
 
-def _told(tag: str) -> NoticeTag | None:
+def notice_of(tag: str) -> NoticeTag | None:
     """What this whole tag, in lower case, tells of a notice; None for any other tag."""
     day = r"(\d{4}-\d\d-\d\d)"
     found = re.fullmatch(rf"{NOTICE_PREFIX}{day}(?:_([0-9a-f]{{8}}))?(?:_until_{day})?", tag, re.ASCII)

@@ -51,7 +51,7 @@ class EntryStatus(StrEnum):
     SCAN_FAILURE = "virusScan.ScanFailure"
 
 
-_ENTRY_STATUSES = frozenset(EntryStatus)
+ENTRY_STATUSES = frozenset(EntryStatus)
 
 
 class FlavorStatus(Enum):
@@ -200,7 +200,7 @@ def iso_date(unix_seconds: int | None) -> str:
     return _iso_day(unix_seconds // 86400)
 
 
-def _unix(iso: str) -> int | None:
+def unix_time(iso: str) -> int | None:
     """The second that `iso_time` wrote; None for any other text."""
     with suppress(ValueError):
         return int(datetime.strptime(iso, "%Y-%m-%dT%H:%M:%S%z").timestamp())

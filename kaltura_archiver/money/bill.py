@@ -27,7 +27,7 @@ class Bill:
         original, stored = facts.original, facts.stored or facts.source
         for step in steps:
             if step is Step.COPY and original is not None:
-                size = original.size_bytes or (original.size_kb or 0) * 1024
+                size = original.known_bytes
                 self._copies += 1
                 self.upload += prices.put(options.storage_class, size)
                 self.month += prices.s3_month(options.storage_class, size)

@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from kaltura_archiver.redact import RedactingFilter, one_line, redact
 _RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
 
 
-def _text(at: str, fields: Mapping[str, Any], message: str) -> str:
+def _log_line(at: str, fields: Mapping[str, Any], message: str) -> str:
     run = [f"run={one_line(str(fields['run']))}"] if fields.get("run") else []
     told = [one_line(redact(str(fields[name]))) for name in _RUN_FIELDS[1:] if fields.get(name)]
     return " ".join([at, fields["level"], *run, *told, message])
@@ -29,15 +30,26 @@ def readable(line: str) -> str:
         return line
     try:
         fields = json.loads(line)
-        return one_line(_text(f"{fields['time'][:19]}Z", fields, fields["message"]))
+        return one_line(_log_line(f"{fields['time'][:19]}Z", fields, fields["message"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return line
+
+
+class _TerminalFormatter(logging.Formatter):
+    """Short, for who watches: the time of day, what is more than a note, and what is told."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        entry = f"{one_line(str(vars(record)['entry']))} " if getattr(record, "kind", "") in ("entry", "step") else ""
+        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")  # noqa: DTZ006 - as the clock on the wall
+        text = f"{at} {level}{entry}{record.getMessage()}"
+        return f"{text}\n{record.exc_text}" if record.exc_text else text
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = {**vars(record), "level": record.levelname}
-        text = _text(iso_time(record.created), fields, record.getMessage())
+        text = _log_line(iso_time(record.created), fields, record.getMessage())
         return f"{text}\n{record.exc_text}" if record.exc_text else text
 
 
@@ -65,6 +77,23 @@ def mark_lines() -> str:
     return run
 
 
+@contextmanager
+def without_entries() -> Iterator[None]:
+    """Within it, how single entries end is not logged, where a person sees rows that tell it."""
+
+    def passes(record: logging.LogRecord) -> bool:
+        return getattr(record, "kind", "") != "entry"
+
+    handlers = list(logging.getLogger().handlers) if sys.stderr.isatty() and not logs_json() else []
+    for handler in handlers:
+        handler.addFilter(passes)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(passes)
+
+
 def logs_json() -> bool:
     """Whether log lines are JSON."""
     return any(isinstance(handler.formatter, _JsonFormatter) for handler in logging.getLogger().handlers)
@@ -74,7 +103,9 @@ def set_up_logging(level: str, style: str) -> None:
     """Send this program's log lines to stderr, redacted. Libraries are heard from WARNING on, at DEBUG too: their
     debug lines carry whole requests."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
+    handler.setFormatter(
+        _JsonFormatter() if style == "json" else _TerminalFormatter() if sys.stderr.isatty() else _TextFormatter()
+    )
     handler.addFilter(RedactingFilter())
     logging.setLogRecordFactory(logging.LogRecord)
     root = logging.getLogger()

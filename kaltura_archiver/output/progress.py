@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from kaltura_archiver.config import terminal_redraws
 from kaltura_archiver.output.logs import logs_json
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 T = TypeVar("T")
+# On which a bar is drawn now.
+_CONSOLES: list[Console] = []
+
+
+class SupportsWrite(Protocol):
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
 DRAWN_PER_SECOND = 4
 # The rate is that of the last so many seconds.
 RATE_SECONDS = 10.0
@@ -167,12 +176,33 @@ def _drawn(bar: _Bar) -> Iterator[None]:
     above = _Above(console)
     handlers = [h for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler)]
     before = [(handler, handler.setStream(above)) for handler in handlers]
+    _CONSOLES.append(console)
     try:
         with live:
             yield
     finally:
+        _CONSOLES.remove(console)
         for handler, stream in before:
             handler.setStream(stream)
+
+
+class AboveTheBar:
+    """Stdout for rows that a person sees: above the bar as long as there is one."""
+
+    def __init__(self, stream: SupportsWrite) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if _CONSOLES:
+            _CONSOLES[-1].out(text, end="")
+        else:
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return sys.stdout.isatty()
 
 
 class _Above:

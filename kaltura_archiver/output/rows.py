@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.identity import sizes_agree
-from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, State, iso_date
+from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcome, State, iso_date
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.redact import redact
 from kaltura_archiver.states import Judgement
@@ -28,7 +29,7 @@ OLD_HEALTH_COLUMNS = (
 )  # fmt: skip
 HEALTH_COLUMNS = (*OLD_HEALTH_COLUMNS, "original_id", "original_bytes", "stored_bytes")
 # May be asked for by --columns, beside the default ones.
-MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds")
+MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds", "tagged", "original_bytes")
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
 MORE_HEALTH_COLUMNS = (
     "state",
@@ -43,6 +44,11 @@ MORE_HEALTH_COLUMNS = (
 )
 # What of these only the tags of a stored copy tell.
 COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
+# What a person sees of these on a terminal.
+LIST_ON_SCREEN = ("entry_id", "name", "created_date", "last_played_date", "plays", "status", "tagged")
+HEALTH_ON_SCREEN = ("state", "entry_id", "name", "original_bytes", "stored_bytes", "told")
+RESULT_ON_SCREEN = ("outcome", "entry_id", "name", "bytes_moved", "bytes_freed", "detail")
+DUE_ON_SCREEN = ("command", "outcome", "entry_id", "name", "created_date", "last_played_date", "detail")
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
 COUNT_COLUMNS = ("count", "filter")
 DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
@@ -73,6 +79,7 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "name": entry.name or None,
         "tags": ", ".join(entry.tags) or None,
         "duration_seconds": entry.duration_seconds,
+        "tagged": "replaced" if entry.replaced else "archived" if entry.archived else None,
     }
 
 
@@ -112,6 +119,7 @@ def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
         "orig_KB": size_kb,
         "size_match": match,
         "message": health_message(facts, judgement),
+        "told": f"{judgement.why}: {judgement.hint}" if judgement.hint else judgement.why,
         "state": judgement.state.value,
         "why": judgement.why,
         "next": judgement.hint or None,
@@ -153,4 +161,10 @@ def result_row(result: Result) -> dict[str, Cell]:
         "bytes_moved": result.bytes_moved,
         "bytes_freed": result.bytes_freed,
         "detail": redact(result.detail) or None,
+        "name": (result.facts.entry.name or None) if result.facts else None,
     }
+
+
+def went_well(row: Mapping[str, Cell]) -> bool:
+    """Whether nobody has to do anything about an entry: the detail of such a row is no news."""
+    return row["outcome"] in (Outcome.DONE, Outcome.WOULD, Outcome.ALREADY, Outcome.SKIPPED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Cause, Outcome, State
+from kaltura_archiver.output.tables import readable_bytes
 from kaltura_archiver.states import Judgement
 
 if TYPE_CHECKING:
@@ -76,12 +77,18 @@ class Totals:
         """`done 12, failed 1`"""
         return counted(self.causes)
 
-    def __str__(self) -> str:
-        """The summary of the run."""
-        figures = self.figures()
+    def told(self, bytes_moved: int, bytes_freed: int, *, dry: bool, people: bool) -> str:
+        """The summary of the run. Of a `dry` one the bytes are what it would move and free."""
+        seconds, counts = self.figures()["seconds"], self.counts() or "nothing to do"
+        if people:
+            entries = "1 entry" if (number := self.outcomes.total()) == 1 else f"{number:,} entries"
+            moved = f"{'would move' if dry else 'moved'} {readable_bytes(bytes_moved)}"
+            freed = f"{'free' if dry else 'freed'} {readable_bytes(bytes_freed)} in Kaltura"
+            return f"{counts}; {moved}, {freed}; {entries} in {seconds} s"
+        moved, freed = ("bytes to move", "bytes to free") if dry else ("bytes moved", "bytes freed")
         return (
-            f"summary: {self.counts() or 'nothing to do'}; bytes moved {self.bytes_moved}, "
-            f"bytes freed {self.bytes_freed}; {self.outcomes.total()} entries in {figures['seconds']} s"
+            f"summary: {counts}; {moved} {bytes_moved}, {freed} {bytes_freed}; "
+            f"{self.outcomes.total()} entries in {seconds} s"
         )
 
 

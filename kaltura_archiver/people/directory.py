@@ -16,23 +16,22 @@ from ldap3.core.exceptions import LDAPInvalidFilterError, LDAPStartTLSError
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ArchiverError, ConfigError, DirectoryError
 from kaltura_archiver.people.ldap import (
-    _FAULTS,
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     IN_ALL_SECONDS,
+    LDAP_FAULTS,
+    CheckedTls,
     Found,
-    _address,
-    _CheckedTls,
-    _context,
-    _found,
-    _login,
-    _reason,
-    _told,
     checked_filter,
+    entry_found,
     escape_value,
+    ldap_address,
+    ldap_login,
+    reason_of,
+    result_text,
 )
 from kaltura_archiver.people.owners import ACTIVE, BATCH, INACTIVE, UNKNOWN, Attributes, Owner, attributes_of, same_uid
-from kaltura_archiver.transfer.deadlines import ends
+from kaltura_archiver.transfer.deadlines import ends, tls_context
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -73,9 +72,9 @@ class Directory:
         self, settings: LdapSettings, attributes: Attributes, *, pause: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._host, self._port, self._tls = _address(settings)
+        self._host, self._port, self._tls = ldap_address(settings)
         self._where = f"the directory at {self._host}:{self._port}"
-        self._login = _login(settings, self._tls)
+        self._login = ldap_login(settings, self._tls)
         self._base = settings.base
         self._instead = (
             "name a narrower LDAP_BASE, such as that of the people; of Active Directory ask the global catalog, "
@@ -83,7 +82,7 @@ class Directory:
         )
         self._filter = checked_filter(settings.filter, "LDAP_FILTER")
         self._attributes = attributes
-        self._context = _context(settings)
+        self._context = tls_context(settings.ca_file, "LDAP_CA_FILE")
         self._pause, self._clock = pause, clock
         self._resting = (0.0, "")
         self._connection: Any = None
@@ -100,7 +99,7 @@ class Directory:
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(*_FAULTS):
+            with suppress(*LDAP_FAULTS):
                 connection.unbind()
             if connection.socket is not None:
                 connection.socket.close()  # ldap3 leaves it open when the connection never came about
@@ -110,7 +109,7 @@ class Directory:
         return DirectoryError(text, code=code) if self._somebody_seen else ConfigError(text)
 
     def _connect(self) -> Any:
-        tls = _CheckedTls(self._context, self._host)
+        tls = CheckedTls(self._context, self._host)
         server = Server(
             self._host, self._port, use_ssl=self._tls == "ldaps", tls=tls, get_info=NONE,
             connect_timeout=CONNECT_SECONDS,
@@ -128,21 +127,22 @@ class Directory:
                     if not connection.tls_started:
                         raise LDAPStartTLSError("not started")
                 bound = connection.bind(read_server_info=False)
-        except _FAULTS as error:
+        except LDAP_FAULTS as error:
             if tls.refusal:
                 raise self._refused(
                     f"{self._where} is not trusted: {tls.refusal} (LDAP_CA_FILE names the authority that signed it)"
                 ) from error
             if isinstance(error, LDAPStartTLSError) and not isinstance(error.__context__, OSError):
                 raise self._refused(f"{self._where} does not do StartTLS: {error}") from error
-            raise DirectoryError(f"cannot reach {self._where}: {_reason(error)}", retryable=True) from error
+            raise DirectoryError(f"cannot reach {self._where}: {reason_of(error)}", retryable=True) from error
         result = connection.result
         if not bound and result["result"] in (_BUSY, _UNAVAILABLE):
             raise DirectoryError(f"{self._where} is busy: {result['description']}", retryable=True)
         if not bound:
             who = self._login.get("user", "nobody (anonymous)")
             raise self._refused(
-                f"{self._where} refused the bind as {who}: {_told(result)} (LDAP_USER, LDAP_PWD, LDAP_BIND_PATTERN)"
+                f"{self._where} refused the bind as {who}: {result_text(result)} "
+                "(LDAP_USER, LDAP_PWD, LDAP_BIND_PATTERN)"
             )
         return connection
 
@@ -186,17 +186,17 @@ class Directory:
                 with ends(lambda: connection.socket, IN_ALL_SECONDS):
                     connection.search(self._base, question, SUBTREE, attributes=list(attributes), **limits)
                 result, response = connection.result, connection.response or []
-                found = [_found(item) for item in response if item["type"] == "searchResEntry"]
+                found = [entry_found(item) for item in response if item["type"] == "searchResEntry"]
             except LDAPInvalidFilterError as error:
                 raise ConfigError(f"not an LDAP filter: {question[:80]}") from error
-            except _FAULTS as error:
-                raise DirectoryError(f"{self._where} broke off: {_reason(error)}", retryable=True) from error
+            except LDAP_FAULTS as error:
+                raise DirectoryError(f"{self._where} broke off: {reason_of(error)}", retryable=True) from error
             if result["result"] in (_BUSY, _UNAVAILABLE):
-                raise DirectoryError(f"{self._where} is busy: {_told(result)}", retryable=True)
+                raise DirectoryError(f"{self._where} is busy: {result_text(result)}", retryable=True)
             referred = any(item["type"] == "searchResRef" for item in response)
             controls = result.get("controls") or {}
             cookie = controls.get("1.2.840.113556.1.4.319", {}).get("value", {}).get("cookie") or b""
-            return _SearchAnswer(result["result"], _told(result), found, referred, cookie)
+            return _SearchAnswer(result["result"], result_text(result), found, referred, cookie)
 
         answer = self._trying(attempt)
         if answer.code not in (_SUCCESS, *_LIMITS):

@@ -17,13 +17,12 @@ from pyasn1.error import PyAsn1Error
 
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.transfer.deadlines import tls_context
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
 # For a whole answer, and for signing in: the other two are for each part of them that comes.
 IN_ALL_SECONDS = 120.0
 # What ldap3 raises when a connection breaks, or when what answers does not speak LDAP.
-_FAULTS = (LDAPException, PyAsn1Error, OSError, ValueError, LookupError, TypeError, AttributeError)
+LDAP_FAULTS = (LDAPException, PyAsn1Error, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Found:
     attributes: Mapping[str, Sequence[str]]
 
 
-class _CheckedTls(Tls):  # type: ignore[misc]
+class CheckedTls(Tls):  # type: ignore[misc]
     """TLS as Python checks it: ldap3's own check of names knows no IP addresses, and by default accepts anything."""
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
@@ -65,12 +64,12 @@ def checked_filter(text: str, what: str) -> str:
     text = text if text.startswith("(") else f"({text})"
     try:
         parse_filter(text, None, False, False, None, False)
-    except _FAULTS as error:
+    except LDAP_FAULTS as error:
         raise ConfigError(f"{what} is not an LDAP filter: {text[:80]}") from error
     return text
 
 
-def _address(settings: LdapSettings) -> tuple[str, int, str]:
+def ldap_address(settings: LdapSettings) -> tuple[str, int, str]:
     """Host, port and kind of TLS, from LDAP_SERVER as a host, host:port or ldap(s)://host:port."""
     if not settings.server:
         raise ConfigError("not set: LDAP_SERVER; set it in the environment or in a .env file, or use --directory-file")
@@ -92,14 +91,7 @@ def _address(settings: LdapSettings) -> tuple[str, int, str]:
     return host, port, tls
 
 
-def _context(settings: LdapSettings) -> ssl.SSLContext:
-    try:
-        return tls_context(settings.ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"LDAP_CA_FILE {settings.ca_file}: not a readable file of PEM certificates") from error
-
-
-def _login(settings: LdapSettings, tls: str) -> dict[str, Any]:
+def ldap_login(settings: LdapSettings, tls: str) -> dict[str, Any]:
     """How to sign in, in ldap3's words."""
     if bool(settings.user) != bool(settings.password):
         # An empty password would silently mean an anonymous bind.
@@ -117,21 +109,21 @@ def _login(settings: LdapSettings, tls: str) -> dict[str, Any]:
     return {"authentication": SIMPLE, "user": name, "password": settings.password}
 
 
-def _found(item: Mapping[str, Any]) -> Found:
+def entry_found(item: Mapping[str, Any]) -> Found:
     attributes = item["raw_attributes"].items()
-    return Found(item["dn"], {name.lower(): [_text(value) for value in values] for name, values in attributes})
+    return Found(item["dn"], {name.lower(): [_decoded(value) for value in values] for name, values in attributes})
 
 
-def _text(value: bytes) -> str:
+def _decoded(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
         return base64.b64encode(value).decode()
 
 
-def _told(result: Mapping[str, Any]) -> str:
+def result_text(result: Mapping[str, Any]) -> str:
     return " ".join(part for part in (result["description"], result.get("message") or "") if part)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     return str(error) or type(error).__name__

@@ -48,7 +48,7 @@ class Mailer:
 
     def __init__(self, settings: SmtpSettings, *, sender: str, per_minute: float, stop: threading.Event) -> None:
         self._host, self._port, self._tls = _address(settings)
-        self._context = _context(settings)
+        self._context = tls_context(settings.ca_file, "SMTP_CA_FILE")
         self._login = _login(settings, self._tls)
         self.where = f"{self._host}:{self._port}, {self._tls}"
         self._sender = sender
@@ -180,13 +180,6 @@ def _address(settings: SmtpSettings) -> tuple[str, int, str]:
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ConfigError(f"SMTP_PORT must be a port, not {port[:20]!r}")
     return settings.server, int(port), tls
-
-
-def _context(settings: SmtpSettings) -> ssl.SSLContext:
-    try:
-        return tls_context(settings.ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"SMTP_CA_FILE {settings.ca_file}: not a readable file of PEM certificates") from error
 
 
 def _login(settings: SmtpSettings, tls: str) -> tuple[str, str] | None:

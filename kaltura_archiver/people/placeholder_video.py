@@ -80,13 +80,13 @@ def make_placeholder(look: Design) -> bytes:
 
     Other versions of PyAV or Pillow may make other bytes of it. Raises InputError for what cannot be shown.
     """
-    return encode(draw(look), look.seconds, TEXTS[look.language][0] if look.language in TEXTS else look.language)
+    return encode(draw_frame(look), look.seconds, TEXTS[look.language][0] if look.language in TEXTS else look.language)
 
 
 # The picture
 
 
-def draw(look: Design) -> Image.Image:
+def draw_frame(look: Design) -> Image.Image:
     """The picture: the logo, and below it the text, as large as fits."""
     try:
         colour = ImageColor.getrgb(look.background)[:3]

@@ -45,7 +45,7 @@ class Post:
     deliver: Deliver | None = None
     mark: Mark | None = None
 
-    def one(self, notice: Notice) -> tuple[Outcome, str]:
+    def process(self, notice: Notice) -> tuple[Outcome, str]:
         """Bring one notice to its recipient, unless that was done. Raises MailError where none will get through."""
         if not notice.address:
             return (Outcome.WAITING if notice.unknown else Outcome.REFUSED), notice.why

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import NOTICE_PREFIX, Availability, Facts, Identity, Outcome, State, normalised_tags
-from kaltura_archiver.review.planfile import _ADDS, _GOES_ON, _REMOVES, Line, Terms
+from kaltura_archiver.review.planfile import STEPS_GOING_ON, TAGS_ADDED, TAGS_REMOVED, Line, Terms
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import Command, Plan, Step
 
@@ -38,7 +38,7 @@ def _foreseen(line: Line, command: Command) -> set[Step]:
     later: set[Step] = set()
     if not {Step.THAW, Step.COPY_SOURCE}.isdisjoint(line.steps):
         later = {Step.COPY_SOURCE, Step.PUT_ORIGINAL}
-    return _GOES_ON[command] | later | set(line.steps)
+    return STEPS_GOING_ON[command] | later | set(line.steps)
 
 
 def _waits_for_us(line: Line, facts: Facts, plan: Plan) -> bool:
@@ -60,8 +60,8 @@ def _changed_tags(line: Line, facts: Facts, command: Command) -> Iterator[str]:
         {tag for tag in tags if not tag.startswith(NOTICE_PREFIX)}
         for tags in (line.tags, normalised_tags(facts.entry.tags))
     )
-    changes = [f"+{tag}" for tag in sorted(now - before - _ADDS[command])]
-    changes += [f"-{tag}" for tag in sorted(before - now - _REMOVES.get(command, set()))]
+    changes = [f"+{tag}" for tag in sorted(now - before - TAGS_ADDED[command])]
+    changes += [f"-{tag}" for tag in sorted(before - now - TAGS_REMOVED.get(command, set()))]
     if changes:
         yield f"tags {' '.join(changes)}"
 

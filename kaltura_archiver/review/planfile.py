@@ -32,22 +32,22 @@ from kaltura_archiver.money.bill import Bill, money
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.summary import Causes, counted
 from kaltura_archiver.output.tables import to_json
-from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, planned_options
+from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, bytes_of, planned_options
 
 FORMAT = 1
 # Criteria of a selection that a play since then can break.
 _PLAYS = ("plays_below", "never_played", "unplayed_since")
 # Which of our tags a run of the plan itself adds and removes.
-_ADDS = {
+TAGS_ADDED = {
     Command.S3COPY: {ARCHIVED_TAG},
     Command.REPLACE: {ARCHIVED_TAG, REPLACED_TAG},
     Command.RESTORE: {ARCHIVED_TAG},
 }
-_REMOVES: Mapping[Command, set[str]] = {Command.RESTORE: {REPLACED_TAG}}
+TAGS_REMOVED: Mapping[Command, set[str]] = {Command.RESTORE: {REPLACED_TAG}}
 # That somebody sets a label meanwhile is no change of what was reviewed: it is kept.
 _FLAVORS = (Step.KEEP_SETTINGS, Step.SET_FLAVORS)
 # Steps that a run may come to that goes on where another one of the plan was cut.
-_GOES_ON = {
+STEPS_GOING_ON = {
     Command.S3COPY: {Step.PROVE, Step.ADD_ARCHIVED},
     Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE, *_FLAVORS},
     Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE, Step.SET_PICTURE, *_FLAVORS},
@@ -206,20 +206,6 @@ class Writer:
 
     def last(self) -> str:
         return _written({"kind": "end", "entries": self.outcomes.total()}, self._terms.plan)
-
-
-def bytes_of(facts: Facts, steps: tuple[Step, ...]) -> tuple[int, int]:
-    """Bytes to move, of a frozen copy those of its whole restore, and bytes that Kaltura need not store any more."""
-    original, stored = facts.original, facts.stored or facts.source
-    size = (original.size_bytes or (original.size_kb or 0) * 1024) if original else 0
-    if Step.COPY in steps:
-        return size, 0
-    if Step.PUT_PLACEHOLDER in steps:
-        placeholder = facts.placeholder_bytes or 0
-        return placeholder, max(size - placeholder, 0)
-    if stored and {Step.THAW, Step.COPY_SOURCE, Step.PUT_ORIGINAL}.intersection(steps):
-        return stored.size_bytes, 0
-    return 0, 0
 
 
 def _written(line: Mapping[str, Any], plan: str) -> str:

@@ -21,13 +21,20 @@ STDOUT = "-"
 
 
 def download_original(
-    sources: Sources, entry_id: str, path: str, *, folder: str, source: str, force: bool, begun: Callable[[int], object]
+    sources: Sources,
+    entry_id: str,
+    path: str,
+    *,
+    folder: str,
+    source: str,
+    force: bool,
+    on_size: Callable[[int], object],
 ) -> tuple[tuple[str, str, int, str, str], bool]:
     """Write the original and return (entry id, kaltura or s3, bytes, sha256, path), and whether it is a placeholder.
 
     Without a `path` it is the entry's id and the original's extension, in `folder`; for `-` it goes to stdout as it
-    comes. `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `begun` is told the size.
-    Raises SelectionError if the file exists (and not `force`), OutputError if it cannot be written, Waiting for a
+    comes. `source` is kaltura, s3 or auto: S3 where Kaltura holds the placeholder or nothing. `on_size` is told the
+    size. Raises SelectionError if the file exists (and not `force`), OutputError if it cannot be written, Waiting for a
     frozen object, EntryFailed for what is not verified.
     """
     facts = facts_of_entry(sources, entry_id)
@@ -55,7 +62,7 @@ def download_original(
         assert original is not None  # noqa: S101 - one of the two is there
         expected_bytes, pieces = sources.kaltura.content(original)
         taken = Fingerprinter(md5=False)
-    begun(expected_bytes)
+    on_size(expected_bytes)
     with nullcontext(sys.stdout.buffer) if path == STDOUT else written(Path(path), replace=force) as file:
         for piece in taken.passing(pieces):
             file.write(piece)

@@ -22,7 +22,7 @@ def explain_entry(sources: Sources, options: Options, entry_id: str) -> dict[str
     children = sources.kaltura.children([entry_id])[entry_id]
     plans = {command: plan_for(command, facts, options, children=children) for command in Command}
     return {
-        "entry": _entry(facts, children, options.keep),
+        "entry": _entry_told(facts, children, options.keep),
         "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
         "placeholder": {True: "yes", False: "no, something newer", None: "not known"}[holds_placeholder(facts)],
@@ -38,12 +38,12 @@ def explain_entry(sources: Sources, options: Options, entry_id: str) -> dict[str
             }
             for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)
         ],
-        "object": _stored(facts),
-        "commands": {command.value: _plan(plan, judgement) for command, plan in plans.items()},
+        "object": _copy_told(facts),
+        "commands": {command.value: _plan_told(plan, judgement) for command, plan in plans.items()},
     }
 
 
-def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
+def _entry_told(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
     entry = facts.entry
     return {
         "id": entry.id,
@@ -72,7 +72,7 @@ def _entry(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
     }
 
 
-def _stored(facts: Facts) -> dict[str, Any] | None:
+def _copy_told(facts: Facts) -> dict[str, Any] | None:
     stored = facts.stored
     if stored is None:
         return None
@@ -89,5 +89,5 @@ def _stored(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def _plan(plan: Plan, judgement: Judgement) -> str:
+def _plan_told(plan: Plan, judgement: Judgement) -> str:
     return plan.describe() if plan.steps or plan.outcome is not Outcome.DONE else judgement.why

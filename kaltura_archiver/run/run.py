@@ -1,4 +1,4 @@
-"""A run of a command: select, classify, plan, apply, report. The order of it all is here, and nowhere else."""
+"""A run of a command: select, classify, plan, apply, tell. The order of it all is here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
         if errand.ids and lock and not errand.stopped:
             runner.remove_leftovers(errand.ids, lock.others)
         begun = takewhile(lambda _: not errand.stopped, errand.ids)
-        # classify, plan, apply: Runner.one, here or in the fleet's workers
+        # classify, plan, apply: Runner.process_entry, here or in the fleet's workers
         results = fleet.run(errand.ids) if fleet else runner.run(begun, asked.workers)
         # Whatever happens in telling: nothing is in hand any more when the lock is freed.
         with teller.telling(runner, errand, results, totals) as told, closing(results):
-            for result in told:  # report
+            for result in told:  # tell
                 errand.saw(result)
                 teller.add(result)
                 if run_log is not None:

@@ -46,7 +46,7 @@ def make_mp4(
     audio = _add_audio(container)
     with container:
         for number in range(max(1, round(seconds * FRAMES_PER_SECOND))):
-            frame = _picture(width, height, seed, number, text or "")
+            frame = _stripes(width, height, seed, number, text or "")
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         _tone(container, audio, seconds, seed)
@@ -104,7 +104,7 @@ def _add_audio(container: OutputContainer) -> AudioStream:
     return stream
 
 
-def _picture(width: int, height: int, seed: int, number: int, text: str) -> VideoFrame:
+def _stripes(width: int, height: int, seed: int, number: int, text: str) -> VideoFrame:
     """Slanted stripes that move, in colours of the seed and the text."""
     look = hashlib.sha256(f"{seed} {text}".encode()).digest()
     stripe = 8 + look[0] % 24

@@ -19,18 +19,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kaltura_archiver.config import Settings, is_loopback
 from kaltura_archiver.errors import ConfigError, StoreError
 from kaltura_archiver.redact import redact
-from kaltura_archiver.store.answers import ListedObject, _listed, _parse_time
+from kaltura_archiver.store.answers import ListedObject, listed_object, parse_time
 from kaltura_archiver.store.errors import (
-    _BAD_CREDENTIALS,
-    _NO_CREDENTIALS,
-    _POLICY,
+    BAD_CREDENTIALS,
+    NO_CREDENTIALS,
+    POLICY,
     RATE_LIMITS,
     RETRYABLE,
-    _no_credentials,
-    _require_below,
-    _require_proper,
-    _status,
-    _words,
+    no_credentials,
+    require_below,
+    require_proper,
+    status_of,
+    words_of,
 )
 from kaltura_archiver.transfer.bandwidth import Bandwidth
 from kaltura_archiver.transfer.dribble import bound_boto
@@ -98,7 +98,7 @@ class Bucket:
         try:
             session = boto3.Session()
             parsers = session._session.get_component("response_parser_factory")
-            parsers.set_parser_defaults(timestamp_parser=_parse_time)
+            parsers.set_parser_defaults(timestamp_parser=parse_time)
             self._region = session.region_name or "us-east-1"
             self.pace = Pace(self._stop.wait)
             self._s3: S3Client = self._paced(session.client("s3", config=self._config, region_name=self._region))
@@ -118,7 +118,7 @@ class Bucket:
         cast(Any, client.meta.config).s3 = {**self._style, "payload_signing_enabled": self._plain}
         client.meta.events.register_first("before-endpoint-resolution.s3", _at_its_region)
         client.meta.events.register("before-call.s3.PutObjectTagging", _without_checksum_header)
-        client.meta.events.register("after-call.s3", _require_proper)
+        client.meta.events.register("after-call.s3", require_proper)
         client.meta.events.register("after-call.s3", self._learn)
         # Before the request is signed: it may wait.
         client.meta.events.register_first("request-created.s3", self._before_call)
@@ -180,14 +180,14 @@ class Bucket:
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-            message = _words(error)
+            message = words_of(error)
             if status == "403" and code in ("403", "AccessDenied"):
                 # AWS names what it misses: s3:PutObjectTagging, kms:GenerateDataKey, whose policy says no.
-                message = f"access denied: {message}" if message else f"access denied; {_POLICY}"
+                message = f"access denied: {message}" if message else f"access denied; {POLICY}"
             retryable = code in RETRYABLE or status in ("500", "502", "503", "504")
             return StoreError(f"{what}: S3 says {message or 'no reason'} ({code})", code=code, retryable=retryable)
-        if isinstance(error, _NO_CREDENTIALS):
-            return StoreError(f"{what}: {_no_credentials(error)}")
+        if isinstance(error, NO_CREDENTIALS):
+            return StoreError(f"{what}: {no_credentials(error)}")
         return StoreError(f"{what}: no answer from S3 ({redact(type(error).__name__)})", retryable=True)
 
     def _by_get(self, error: ClientError, **where: str) -> ClientError:
@@ -199,7 +199,7 @@ class Bucket:
                 self._s3.list_objects_v2(**cast(Any, where), MaxKeys=1)
         except ClientError as told:
             # Another answer would be about something else: that there is no such key, or that it is frozen.
-            return told if _status(told) == _status(error) else error
+            return told if status_of(told) == status_of(error) else error
         except BotoCoreError:
             pass
         return error
@@ -220,7 +220,7 @@ class Bucket:
             yield
         except ClientError as error:
             headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            status = _status(error)
+            status = status_of(error)
             region = headers.get("x-amz-bucket-region", "")
             if status == 404:
                 raise ConfigError(f"{name} does not exist; check AWS_BUCKET") from error
@@ -230,15 +230,15 @@ class Bucket:
                 raise ConfigError(f"{name} is in another region; set AWS_DEFAULT_REGION to it") from error
             told = self._by_get(error, Bucket=self.bucket) if error.operation_name == "HeadBucket" else error
             code = str(told.response.get("Error", {}).get("Code", ""))
-            if code in _BAD_CREDENTIALS:
-                raise ConfigError(f"{self._failure(f'look at {name}', told)}; {_BAD_CREDENTIALS[code]}") from error
+            if code in BAD_CREDENTIALS:
+                raise ConfigError(f"{self._failure(f'look at {name}', told)}; {BAD_CREDENTIALS[code]}") from error
             if status == 403:
-                said = f": {_words(told)} ({code})" if _words(told) else ""
+                said = f": {words_of(told)} ({code})" if words_of(told) else ""
                 check = "" if said else "; check AWS_BUCKET, the credentials and their policy"
                 raise ConfigError(f"access to {name} is forbidden{said}{check}") from error
             raise ConfigError(f"{self._failure(f'look at {name}', told)}; check AWS_BUCKET") from error
-        except _NO_CREDENTIALS as error:
-            raise ConfigError(_no_credentials(error)) from error
+        except NO_CREDENTIALS as error:
+            raise ConfigError(no_credentials(error)) from error
         except (BotoCoreError, ValueError) as error:
             shown = redact(" ".join(str(error).split()))[:200]
             raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
@@ -259,8 +259,8 @@ class Bucket:
             found = answer.get("Contents", [])
             if answer.get("KeyCount", len(found)) != len(found):
                 raise StoreError(f"list the bucket: S3 says {answer['KeyCount']} keys, and shows {len(found)}")
-            _require_below(prefix, found)
-            yield [_listed(item) for item in found]
+            require_below(prefix, found)
+            yield [listed_object(item) for item in found]
             if not answer["IsTruncated"]:
                 return
             if not answer.get("NextContinuationToken"):

@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from kaltura_archiver.errors import EntryFailed, StoreError, Waiting
 from kaltura_archiver.model import MAX_OBJECT_TAGS, PLACEHOLDER_PREFIX, SUSPECT_PREFIX, TIERED_CLASS, StoredObject
-from kaltura_archiver.store.answers import LockObject, _told_at
-from kaltura_archiver.store.errors import _require_proper
+from kaltura_archiver.store.answers import LockObject, answered_at
+from kaltura_archiver.store.errors import require_proper
 from kaltura_archiver.store.uploads import Uploads
 from kaltura_archiver.transfer.dribble import bound_boto
 from kaltura_archiver.transfer.streams import crc_text
@@ -131,7 +131,7 @@ class Store(Uploads):
         """Without a pause for anybody's rate limit: locks are few, and cannot wait."""
         client = self._client(connect_timeout=LOCK_CALL_SECONDS / 2, read_timeout=LOCK_CALL_SECONDS)
         bound_boto(client)
-        client.meta.events.register("after-call.s3", _require_proper)
+        client.meta.events.register("after-call.s3", require_proper)
         return client
 
     def read_lock(self, key: str) -> LockObject | None:
@@ -149,7 +149,7 @@ class Store(Uploads):
                     raise
                 frozen, answer = True, self._brief.head_object(Bucket=self.bucket, Key=key)
             written = answer["LastModified"].timestamp()
-            at = _told_at(answer) or written  # of a service that does not tell the time no lock ever grows old
+            at = answered_at(answer) or written  # of a service that does not tell the time no lock ever grows old
             return LockObject(text, answer["ETag"], at - written, at, frozen)
         except (ClientError, BotoCoreError, OSError, KeyError, urllib3.exceptions.HTTPError) as error:
             raise self._failure(f"read the lock {key}", error) from error
@@ -167,7 +167,7 @@ class Store(Uploads):
             answer = self._brief.put_object(
                 Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json", **options
             )
-            return answer["ETag"], _told_at(answer)
+            return answer["ETag"], answered_at(answer)
         except ClientError as error:
             # Another writer at the same moment is a 409; an object that has gone, with If-Match, a 404.
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):

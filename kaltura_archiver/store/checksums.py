@@ -12,30 +12,30 @@ from awscrt import checksums
 from kaltura_archiver.transfer.streams import Chunk, Fingerprint, crc32_text, crc_text, etag_of_parts
 
 # The checksum that goes with a body, and the one that does where S3 does not know it; with none the copy is read back.
-_NEXT_ALGORITHM = {"CRC64NVME": "CRC32", "CRC32": ""}
+NEXT_ALGORITHM = {"CRC64NVME": "CRC32", "CRC32": ""}
 # How services say that they do not know a header.
-_UNKNOWN_HEADER = frozenset(
+UNKNOWN_HEADER = frozenset(
     {"InvalidArgument", "InvalidRequest", "NotImplemented", "UnsupportedHeader", "InvalidHeader", "MalformedXML"}
 )
 
 
-def _sum(chunk: Chunk, algorithm: str) -> str:
+def sum_of(chunk: Chunk, algorithm: str) -> str:
     """A chunk's checksum as S3 writes it; empty for no algorithm."""
     if not algorithm:
         return ""
     return crc_text(chunk.crc64nvme()) if algorithm == "CRC64NVME" else crc32_text(chunk.crc32())
 
 
-def _parameters(algorithm: str, checksum: str, **more: Any) -> dict[str, Any]:
+def checksum_parameters(algorithm: str, checksum: str, **more: Any) -> dict[str, Any]:
     """A checksum as boto3 wants it, and what goes with one; nothing for no algorithm."""
     return {f"Checksum{algorithm}": checksum, **more} if algorithm else {}
 
 
-def _header(algorithm: str, checksum: str) -> dict[str, str]:
+def checksum_header(algorithm: str, checksum: str) -> dict[str, str]:
     return {f"x-amz-checksum-{algorithm.lower()}": checksum} if algorithm else {}
 
 
-def _joined(parts: list[SentPart], size_bytes: int, sha256: str) -> Fingerprint:
+def joined_fingerprint(parts: list[SentPart], size_bytes: int, sha256: str) -> Fingerprint:
     """What the whole object of these parts is."""
     crc, crc32 = 0, 0
     for part in parts:
@@ -67,6 +67,6 @@ class MultipartUpload:
     algorithm: str
 
 
-def _part_done(chunk: Chunk, room: threading.Semaphore, _: Future[Any]) -> None:
+def part_done(chunk: Chunk, room: threading.Semaphore, _: Future[Any]) -> None:
     chunk.release()
     room.release()

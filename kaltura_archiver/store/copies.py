@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, same_id
-from kaltura_archiver.store.answers import _availability, _full_checksum
+from kaltura_archiver.store.answers import availability_of, full_checksum
 from kaltura_archiver.store.bucket import Bucket
-from kaltura_archiver.store.checksums import _NEXT_ALGORITHM, _parameters
-from kaltura_archiver.store.errors import _entry_of, _require_below, _status
+from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
+from kaltura_archiver.store.errors import entry_of_key, require_below, status_of
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Piece
 
 log = logging.getLogger(__name__)
@@ -59,16 +59,16 @@ class Copies(Bucket):
         except BotoCoreError as error:
             raise self._failure(what, error) from error
         named = head.get("Metadata", {}).get("entry-id", "")
-        if named and same_id(named) != same_id(_entry_of(key)):
+        if named and same_id(named) != same_id(entry_of_key(key)):
             raise StoreError(
                 f"{what}: S3 answered with a copy of {named}: a cache or proxy on the way mixes answers up, or "
                 "somebody has put it there; nothing is done about it"
             )
-        availability, until = _availability(head)
+        availability, until = availability_of(head)
         if availability is Availability.UNKNOWN:
             availability = self._tried(key)
         etag, encryption = head["ETag"].strip('"'), head.get("ServerSideEncryption", "")
-        checksums_shown = {name: _full_checksum(head, name) for name in _NEXT_ALGORITHM}
+        checksums_shown = {name: full_checksum(head, name) for name in NEXT_ALGORITHM}
         if any(checksums_shown.values()) and not self._checks:
             checksums_shown = dict.fromkeys(checksums_shown, "")
         self._shows_checksums = self._shows_checksums or any(checksums_shown.values())
@@ -116,7 +116,7 @@ class Copies(Bucket):
         if answer["IsTruncated"]:
             raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
         listed = answer.get("Contents", [])
-        _require_below(prefix, listed)
+        require_below(prefix, listed)
         found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in listed}
         if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
             del found["damaged"]
@@ -139,7 +139,7 @@ class Copies(Bucket):
                 self._s3.head_object(Bucket=self.bucket, Key=stored.key, PartNumber=number) for number in (1, count)
             )
         except ClientError as error:
-            if _status(error) in (500, 502, 503, 504):
+            if status_of(error) in (500, 502, 503, 504):
                 raise self._failure(what, error) from error
             return OLD_PART_BYTES, True  # a service that does not know parts
         except BotoCoreError as error:
@@ -171,7 +171,7 @@ class Copies(Bucket):
                 Bucket=self.bucket,
                 Key=PROBE_KEY,
                 Body=b"?",
-                **_parameters(
+                **checksum_parameters(
                     self._algorithm or "CRC32", "AAAAAAAAAAE=" if self._algorithm == "CRC64NVME" else "AAAAAQ=="
                 ),
             )

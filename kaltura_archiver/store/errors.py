@@ -25,9 +25,9 @@ RETRYABLE = RATE_LIMITS | frozenset(
     {"InternalError", "ServiceUnavailable", "RequestTimeout",
      "OperationAborted", "ConditionalRequestConflict", "500", "502", "503", "504"}
 )  # fmt: skip
-_POLICY = "the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
+POLICY = "the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
 # What S3 says of the credentials themselves, and what to do.
-_BAD_CREDENTIALS = {
+BAD_CREDENTIALS = {
     "ExpiredToken": "the temporary AWS credentials have expired: get new ones",
     "TokenRefreshRequired": "the temporary AWS credentials have expired: get new ones",
     "InvalidToken": "check AWS_SESSION_TOKEN",
@@ -36,23 +36,23 @@ _BAD_CREDENTIALS = {
     "RequestTimeTooSkewed": "set the clock of this machine",
 }
 # Where there are none to sign with, S3 was not asked.
-_NO_CREDENTIALS = (
+NO_CREDENTIALS = (
     NoCredentialsError, PartialCredentialsError, SSOError, TokenRetrievalError, CredentialRetrievalError,
     MetadataRetrievalError,
 )  # fmt: skip
 
 
-def _no_credentials(error: Exception) -> str:
+def no_credentials(error: Exception) -> str:
     said = redact(" ".join(str(error).split())).rstrip(".")[:300]
     again = isinstance(error, SSOError | TokenRetrievalError)
     return f"no AWS credentials: {said}; {'sign in again: aws sso login' if again else 'see the AWS profile'}"
 
 
-def _status(error: ClientError) -> int:
+def status_of(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _words(error: ClientError) -> str:
+def words_of(error: ClientError) -> str:
     """What S3 itself says, beyond the bare name of the status."""
     words = redact(" ".join(str(error.response.get("Error", {}).get("Message", "")).split()))[:400]
     return "" if words.rstrip(".").lower() in ("forbidden", "access denied", "bad request") else words
@@ -72,18 +72,18 @@ class _ImproperAnswer(BotoCoreError):
     fmt = "not a proper answer of S3"
 
 
-def _require_proper(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
+def require_proper(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
     status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status < 300 and model.name in _NEEDED and _NEEDED[model.name] not in parsed:
         raise _ImproperAnswer
 
 
-def _entry_of(key: str) -> str:
+def entry_of_key(key: str) -> str:
     """The entry that a stored copy, or what was displaced, is of."""
     return key.removeprefix(DISPLACED_PREFIX).partition("/")[0]
 
 
-def _require_below(prefix: str, listed: Iterable[Mapping[str, Any]]) -> None:
+def require_below(prefix: str, listed: Iterable[Mapping[str, Any]]) -> None:
     """Raise StoreError for a listing of something else than was asked for."""
     if odd := next((item["Key"] for item in listed if not item["Key"].startswith(prefix)), ""):
         raise StoreError(f"list the bucket: S3 was asked for what is below {prefix}, and answered with {odd}")

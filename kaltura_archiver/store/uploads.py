@@ -21,18 +21,18 @@ from botocore.utils import get_environ_proxies
 from kaltura_archiver.errors import Changed, Stopped, StoreError
 from kaltura_archiver.store.bucket import READ_SECONDS
 from kaltura_archiver.store.checksums import (
-    _NEXT_ALGORITHM,
-    _UNKNOWN_HEADER,
+    NEXT_ALGORITHM,
+    UNKNOWN_HEADER,
     MultipartUpload,
     SentPart,
-    _header,
-    _joined,
-    _parameters,
-    _part_done,
-    _sum,
+    checksum_header,
+    checksum_parameters,
+    joined_fingerprint,
+    part_done,
+    sum_of,
 )
 from kaltura_archiver.store.copies import Copies
-from kaltura_archiver.store.errors import _entry_of
+from kaltura_archiver.store.errors import entry_of_key
 from kaltura_archiver.transfer.direct import Host, Puts
 from kaltura_archiver.transfer.streams import (
     CHUNK_BYTES,
@@ -108,7 +108,7 @@ class Uploads(Copies):
             while True:
                 algorithm = self._algorithm
                 if algorithm != "CRC64NVME":
-                    found = replace(found, crc32=_sum(body, algorithm))
+                    found = replace(found, crc32=sum_of(body, algorithm))
                 try:
                     self._put_whole(new, body, algorithm)
                 except (ClientError, BotoCoreError) as error:
@@ -121,12 +121,12 @@ class Uploads(Copies):
             body.release()
 
     def _put_whole(self, new: dict[str, Any], body: Chunk, algorithm: str) -> None:
-        checksum = _sum(body, algorithm)
+        checksum = sum_of(body, algorithm)
         headers = {f"x-amz-meta-{name}": value for name, value in new["Metadata"].items()}
         headers |= {"x-amz-storage-class": new["StorageClass"], "if-none-match": "*"}
-        if self._put(new["Key"], body, headers | _header(algorithm, checksum)):
+        if self._put(new["Key"], body, headers | checksum_header(algorithm, checksum)):
             return
-        self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", **_parameters(algorithm, checksum))
+        self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", **checksum_parameters(algorithm, checksum))
 
     def _without(self, algorithm: str, error: Exception) -> bool:
         """Whether S3 refused a call because it does not know this checksum; the next calls make do with less."""
@@ -135,10 +135,10 @@ class Uploads(Copies):
         said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         message = str(said.get("Message", "")).lower()
         about_it = any(word in message for word in ("checksum", "crc", "header")) and "object-size" not in message
-        if status not in (400, 501) or said.get("Code") not in _UNKNOWN_HEADER or not about_it:
+        if status not in (400, 501) or said.get("Code") not in UNKNOWN_HEADER or not about_it:
             return False
         if self._algorithm == algorithm:
-            self._algorithm = _NEXT_ALGORITHM[algorithm]
+            self._algorithm = NEXT_ALGORITHM[algorithm]
             log.info("S3 does not know the checksum %s: %s", algorithm, self._algorithm or "none is sent")
         return True
 
@@ -167,9 +167,9 @@ class Uploads(Copies):
                         chunk.release()
                         break
                     parts.append(pool.submit(self._send_part, upload, len(parts) + 1, chunk))
-                    parts[-1].add_done_callback(partial(_part_done, chunk, room))
+                    parts[-1].add_done_callback(partial(part_done, chunk, room))
             sent = [part.result() for part in parts]
-            found = _joined(sent, size_bytes, sha.hexdigest())
+            found = joined_fingerprint(sent, size_bytes, sha.hexdigest())
             try:
                 self._complete(upload, sent, found)
             except (ClientError, BotoCoreError):
@@ -202,15 +202,15 @@ class Uploads(Copies):
         where = {"partNumber": str(number), "uploadId": upload.names["UploadId"]}
         algorithm = upload.algorithm
         while True:
-            checksum = _sum(chunk, algorithm)
+            checksum = sum_of(chunk, algorithm)
             try:
                 etag = (
-                    self._put(upload.names["Key"], chunk, _header(algorithm, checksum), **where)
+                    self._put(upload.names["Key"], chunk, checksum_header(algorithm, checksum), **where)
                     or self._s3.upload_part(
                         **upload.names,
                         PartNumber=number,
                         Body=cast(Any, chunk),
-                        **_parameters(algorithm, checksum),
+                        **checksum_parameters(algorithm, checksum),
                     )["ETag"]
                 )
                 return SentPart(number, len(chunk), etag, crc, crc32, checksum, md5)
@@ -224,10 +224,11 @@ class Uploads(Copies):
         algorithm = upload.algorithm
         while True:
             parts = [
-                {"PartNumber": part.number, "ETag": part.etag, **_parameters(algorithm, part.checksum)} for part in sent
+                {"PartNumber": part.number, "ETag": part.etag, **checksum_parameters(algorithm, part.checksum)}
+                for part in sent
             ]
             whole = found.crc64nvme if algorithm == "CRC64NVME" else found.crc32
-            more = _parameters(algorithm, whole, ChecksumType="FULL_OBJECT", MpuObjectSize=found.size_bytes)
+            more = checksum_parameters(algorithm, whole, ChecksumType="FULL_OBJECT", MpuObjectSize=found.size_bytes)
             try:
                 self._s3.complete_multipart_upload(
                     **upload.names, MultipartUpload={"Parts": cast(Any, parts)}, IfNoneMatch="*", **more
@@ -284,7 +285,7 @@ class Uploads(Copies):
         try:
             for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket):
                 for upload in page.get("Uploads", []):
-                    if _entry_of(upload["Key"]) not in entry_ids:
+                    if entry_of_key(upload["Key"]) not in entry_ids:
                         continue
                     if upload["Initiated"] >= before:
                         left += 1

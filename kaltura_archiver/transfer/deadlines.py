@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from kaltura_archiver.errors import ConfigError
+
 HANDSHAKE_SECONDS = 30.0
 
 
@@ -35,11 +37,14 @@ class _TlsSocket(ssl.SSLSocket):
             super().do_handshake(block)
 
 
-def tls_context(ca_file: str) -> ssl.SSLContext:
+def tls_context(ca_file: str, setting: str) -> ssl.SSLContext:
     """A context of clients whose handshakes end; it trusts this file of PEM certificates, or else the system's.
 
-    Raises OSError where the file cannot be read.
+    Raises ConfigError, with the name of the setting, where the file cannot be read.
     """
-    context = ssl.create_default_context(cafile=ca_file or None)
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"{setting} {ca_file}: not a readable file of PEM certificates") from error
     context.sslsocket_class = _TlsSocket
     return context

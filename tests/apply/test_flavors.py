@@ -265,7 +265,7 @@ def test_a_change_that_kaltura_drops_in_silence_is_told(sandbox: Sandbox, run: R
     """A role may lack the field: the call succeeds (kaltura-api 2)."""
     sandbox.kaltura.settings.late_flavor = False
     entry_id = set_on(sandbox, sandbox.add(State.ARCHIVED))
-    monkeypatch.setattr("kaltura_archiver.sandbox.kaltura.actions._ASSET_FIELDS", {"tags": "tags"})
+    monkeypatch.setattr("kaltura_archiver.sandbox.kaltura.actions.ASSET_FIELDS", {"tags": "tags"})
     sandbox.kaltura.services._actions["flavorasset"]["update"] = sandbox.kaltura.services._actions["flavorasset"]["get"]
     ran = act(run, "replace_video", entry_id)
     assert ran.outcomes == {entry_id: "done"}

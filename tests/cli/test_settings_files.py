@@ -162,7 +162,7 @@ def test_no_secret_goes_to_kaltura_without_tls(
     def no_call(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be sent")
 
-    monkeypatch.setattr("kaltura_archiver.kaltura.wire._Client.doHttpRequest", no_call)
+    monkeypatch.setattr("kaltura_archiver.kaltura.wire.WireClient.doHttpRequest", no_call)
     ran = run(*command)
     assert ran.code == 2
     assert "KALTURA_SERVICE_URL must begin with https://" in ran.err

@@ -434,7 +434,13 @@ MUTANTS = (
     ),
     Mutant(
         "go on with a replacement whose copy went",
-        (("apply/swap.py", "        elif work.hides and copy_went(tools, work):", "        elif False:"),),
+        (
+            (
+                "apply/swap.py",
+                "        elif work.swaps_placeholder_in and copy_went(tools, work):",
+                "        elif False:",
+            ),
+        ),
         _test("store/test_odd_s3.py", "goes_while_kaltura_converts"),
     ),
     Mutant(
@@ -530,7 +536,7 @@ MUTANTS = (
         (
             (
                 "apply/replace.py",
-                'set_tags(work.id, placeholder=_next_version(before, placeholder) or "superseded")',
+                'set_tags(work.id, placeholder=next_version(before, placeholder) or "superseded")',
                 "set_tags(work.id)",
             ),
         ),
@@ -541,8 +547,8 @@ MUTANTS = (
         (
             (
                 "store/changes.py",
-                "at = _told_at(answer) or written ",
-                "at = _told_at(answer) or __import__('time').time() ",
+                "at = answered_at(answer) or written ",
+                "at = answered_at(answer) or __import__('time').time() ",
             ),
         ),
         _test("run/test_lock.py", "does_not_tell_the_time"),
@@ -554,7 +560,13 @@ MUTANTS = (
     ),
     Mutant(
         "take another entry's copy for this one's",
-        (("store/copies.py", "        if named and same_id(named) != same_id(_entry_of(key)):", "        if False:"),),
+        (
+            (
+                "store/copies.py",
+                "        if named and same_id(named) != same_id(entry_of_key(key)):",
+                "        if False:",
+            ),
+        ),
         _test("kaltura/test_silence.py", "copy_of_another_entry"),
     ),
     *_unguarded(),

@@ -404,7 +404,7 @@ def test_what_workers_are_told_and_say_holds_no_secret(
 ) -> None:
     settings = read_settings()
     made = job.Job.of(settings, "ab12cd34", Command.S3COPY, Options(now=0.0), Timetable("off"))
-    message = pickle.dumps((worker._work, made, job.Share(1, 1, 1, 1, 1.0), "0_abc"))
+    message = pickle.dumps((worker.do_entry, made, job.Share(1, 1, 1, 1, 1.0), "0_abc"))
     assert fleet("s3copy", list(add(sandbox, 1)), "--no-dry-run").code == 0
     logs = (processes.log("worker") + processes.log("scheduler")).encode()
     for secret in sandbox.secrets():

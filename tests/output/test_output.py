@@ -279,6 +279,7 @@ def test_health_tells_a_broken_entry_on_stderr_too(sandbox: Sandbox, run: Run) -
     assert {row["entry_id"]: row["status-ok"] for row in ran.rows} == {fine: "True", lost: "False"}
     (line,) = [line for line in ran.err.splitlines() if "ERROR" in line]
     assert f"entry {lost} is lost: " in line
+    assert ran.err.splitlines()[-1].endswith("verdict: 1 of 2 needs attention: 1 lost")
 
 
 def test_columns_may_be_chosen(sandbox: Sandbox, run: Run) -> None:
@@ -310,7 +311,10 @@ def test_each_action_is_one_line_with_its_mode_and_a_run_ends_with_its_summary(s
     content = b"video" * 1000
     initial, archived = sandbox.add("initial", content=content), sandbox.add("archived")
     diverged = sandbox.add("diverged")
-    for arguments, mode, verb, moved in (((), "DRYRUN", "would ", 0), (("--no-dry-run",), "EXEC", "done: ", 5000)):
+    for arguments, mode, verb, told in (
+        ((), "DRYRUN", "would ", "bytes to move 5000, bytes to free 0"),
+        (("--no-dry-run",), "EXEC", "done: ", "bytes moved 5000, bytes freed 0"),
+    ):
         ran = run("s3copy", "--all", *arguments)
         assert ran.code == 3
         *lines, summary = ran.err.splitlines()
@@ -320,7 +324,7 @@ def test_each_action_is_one_line_with_its_mode_and_a_run_ends_with_its_summary(s
                 rf"\S+Z INFO run=[0-9a-f]{{8}} {mode} entry {entry_id} s3copy {re.escape(start)}.+", line
             )
         first = "would 1" if mode == "DRYRUN" else "done 1"
-        for part in (first, "already 1", "refused 1", f"bytes moved {moved}, bytes freed 0; 3 entries in"):
+        for part in (first, "already 1", "refused 1", f"{told}; 3 entries in"):
             assert part in summary
         assert f"{mode} run s3copy summary: " in summary
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageFont, features
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.people.placeholder_video import HEIGHT, TEXTS, WIDTH, Design, draw, make_placeholder
+from kaltura_archiver.people.placeholder_video import HEIGHT, TEXTS, WIDTH, Design, draw_frame, make_placeholder
 from kaltura_archiver.placeholders import check_placeholder
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -85,9 +85,9 @@ def test_a_placeholder_has_a_picture_of_720p_silence_and_its_length(tmp_path: Pa
     ]  # fmt: skip
     assert len(data) < 60_000
     check_placeholder(Path("made.mp4"))
-    wanted = draw(Design("Away.\nBack soon."))
+    wanted = draw_frame(Design("Away.\nBack soon."))
     assert max(unlike(picture_of(data, number), wanted) for number in (0, 37)) < 2
-    assert unlike(wanted, draw(Design("Another text\nof two lines"))) > 3  # so the line above can fail
+    assert unlike(wanted, draw_frame(Design("Another text\nof two lines"))) > 3  # so the line above can fail
     assert [path.name for path in tmp_path.iterdir()] == ["made.mp4"]
 
 
@@ -111,13 +111,13 @@ def test_the_same_arguments_make_the_same_bytes_and_others_do_not() -> None:
 def test_the_placeholder_of_the_repository_is_one_of_ours() -> None:
     data = (ROOT / "placeholder_video.mp4").read_bytes()
     assert_plays_everywhere(data, 10, "eng")
-    assert unlike(picture_of(data, 100), draw(Design(TEXTS["en"][1]))) < 2
+    assert unlike(picture_of(data, 100), draw_frame(Design(TEXTS["en"][1]))) < 2
     check_placeholder(ROOT / "placeholder_video.mp4")
 
 
 def test_the_text_is_wrapped_and_stays_within_the_picture() -> None:
     for text in ("Word", "word " * 60, "A line\nand " + "more " * 30, "x" * 40, "\n".join("abcdefgh")):
-        left, top, right, bottom = painted(draw(Design(text)))
+        left, top, right, bottom = painted(draw_frame(Design(text)))
         assert 90 <= left < right <= WIDTH - 90, text
         assert 90 <= top < bottom <= HEIGHT - 90, text
         assert abs((left + right) / 2 - WIDTH / 2) < 20, text
@@ -127,7 +127,7 @@ def test_the_text_is_wrapped_and_stays_within_the_picture() -> None:
 @given(st.text(st.sampled_from("ab cdefgh,.\nWM-"), min_size=1, max_size=300).filter(str.strip))
 def test_any_text_that_is_not_refused_fits(text: str) -> None:
     try:
-        left, top, right, bottom = painted(draw(Design(text)))
+        left, top, right, bottom = painted(draw_frame(Design(text)))
     except InputError as error:
         assert "too long" in str(error)  # noqa: PT017 - either is right
     else:
@@ -139,7 +139,7 @@ def test_any_text_that_is_not_refused_fits(text: str) -> None:
 
 def test_dark_writing_on_a_light_ground_and_light_on_dark() -> None:
     for background, darker in (("#ffffff", True), ("#000000", False), ("yellow", True), ("#14213d", False)):
-        picture = draw(Design("MMMMMM", background=background)).convert("L")
+        picture = draw_frame(Design("MMMMMM", background=background)).convert("L")
         ground = picture.getpixel((0, 0))
         assert isinstance(ground, int)
         low, high = picture.getextrema()
@@ -150,7 +150,7 @@ def test_a_logo_keeps_its_shape_and_its_transparency() -> None:
     logo = Image.new("RGBA", (300, 100), (0, 0, 0, 0))
     logo.paste((255, 0, 0, 255), (0, 0, 150, 100))
     logo.save("logo.png")
-    picture = draw(Design("Text", logo=Path("logo.png"), background="black"))
+    picture = draw_frame(Design("Text", logo=Path("logo.png"), background="black"))
     red = [
         (x, y) for y in range(0, HEIGHT, 4) for x in range(0, WIDTH, 4) if picture.getpixel((x, y)) == (255, 0, 0)
     ]  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_logo_keeps_its_shape_and_its_transparency() -> None:
     logo.convert("P").save("logo.gif")
     Image.new("L", (4000, 20)).save("wide.jpg")
     for name in ("logo.gif", "wide.jpg"):
-        draw(Design("Text", logo=Path(name)))
+        draw_frame(Design("Text", logo=Path(name)))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_without_the_libraries_the_command_says_what_to_install(monkeypatch: pyt
 def test_each_language_has_a_text_that_fits() -> None:
     for language, (code, text) in TEXTS.items():
         assert len(code) == 3
-        painted(draw(Design(text, language, font=DEJAVU)))
+        painted(draw_frame(Design(text, language, font=DEJAVU)))
 
 
 @need_font
@@ -223,13 +223,13 @@ def test_each_language_has_a_text_that_fits() -> None:
 def test_hebrew_runs_from_right_to_left_with_latin_words_in_it_and_arabic_letters_join() -> None:
     font = ImageFont.truetype(str(DEJAVU), 72, layout_engine=ImageFont.Layout.BASIC)
     # The first word stands at the right end of the line; of one language only, so that its width tells.
-    both = draw(Design("שלום abc", font=DEJAVU))
-    alone = draw(Design("abc", font=DEJAVU))
+    both = draw_frame(Design("שלום abc", font=DEJAVU))
+    alone = draw_frame(Design("abc", font=DEJAVU))
     left, top, right, bottom = painted(both)
     latin = alone.crop(painted(alone))
     assert unlike(both.crop((left, bottom - latin.height, left + latin.width, bottom)), latin) < 12
     assert unlike(both.crop((right - latin.width, bottom - latin.height, right, bottom)), latin) > 12
-    joined = painted(draw(Design("مرحبا", font=DEJAVU)))
+    joined = painted(draw_frame(Design("مرحبا", font=DEJAVU)))
     assert joined[2] - joined[0] < font.getlength("مرحبا") - 20  # isolated letters are wider
     assert top < bottom
 
@@ -238,7 +238,7 @@ def test_without_fribidi_such_scripts_are_refused_rather_than_drawn_backwards(mo
     monkeypatch.setattr(features, "check", lambda feature: feature != "fribidi")
     for text in ("שלום", "مرحبا", "हिन्दी"):
         with pytest.raises(InputError, match="needs FriBiDi: install it"):
-            draw(Design(text))
+            draw_frame(Design(text))
 
 
 @need_font
@@ -246,7 +246,7 @@ def test_scripts_without_spaces_are_wrapped_too(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         "kaltura_archiver.people.placeholder_video._missing", lambda font, text: []
     )  # no font here has them
-    left, _, right, _ = painted(draw(Design("日本語" * 30, font=DEJAVU)))
+    left, _, right, _ = painted(draw_frame(Design("日本語" * 30, font=DEJAVU)))
     assert 90 <= left < right <= WIDTH - 90
 
 

@@ -7,10 +7,13 @@ import os
 import pty
 import re
 import struct
+import subprocess
+import sys
 import termios
 import threading
 import tty
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 COLUMNS = 80
@@ -73,3 +76,14 @@ class Terminal:
                 lines[row] = lines[row][:column].ljust(column) + text + lines[row][column + len(text) :]
                 column += len(text)
         return [line for line in lines if line]
+
+
+def on_terminal(*arguments: str, stdout: Path | None = None) -> tuple[subprocess.Popen[bytes], Terminal]:
+    """The command, begun on a terminal of its own, or with its rows in a file."""
+    terminal = Terminal().__enter__()
+    command = [sys.executable, "-m", "kaltura_archiver", *arguments]
+    with stdout.open("wb") if stdout else os.fdopen(os.dup(terminal.file.fileno()), "wb") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=terminal.file, start_new_session=True
+        )
+    return process, terminal

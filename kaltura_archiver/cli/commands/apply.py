@@ -16,7 +16,6 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
-    _options,
     bandwidth_option,
     dry_run_option,
     format_option,
@@ -25,10 +24,11 @@ from kaltura_archiver.cli.options import (
     options_named,
     placeholder_map_option,
     run_log_option,
+    together,
     tolerate_option,
     workers_option,
 )
-from kaltura_archiver.cli.plans import _account
+from kaltura_archiver.cli.plans import account_of
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Plays
@@ -59,7 +59,7 @@ class NumberOrPercent(click.ParamType[tuple[float, str]]):
     "--max-drift", type=NumberOrPercent(), default="1%", show_default=True, metavar="N|P%",
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
-@_options(
+@together(
     workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
     format_option, options_named("timeout_seconds", "max_converting"),
 )  # fmt: skip
@@ -89,7 +89,7 @@ def apply(
     with opened(file) as stream:
         terms, lines, left_out = read_plan(numbered_lines(stream, where), where)
     placeholders = Placeholders.read(app.settings).needed_by(terms.command)
-    for name, here in _account(app, terms.command, placeholders).items():
+    for name, here in account_of(app, terms.command, placeholders).items():
         if (there := terms.account.get(name)) != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep

@@ -14,7 +14,7 @@ from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import rows_as
 from kaltura_archiver.redact import redact
 from kaltura_archiver.steps import Command
 
@@ -33,15 +33,19 @@ def config(app: App, /, style: str) -> None:
       kaltura-archiver --env-file production.env config
       kaltura-archiver config --format json
     """
-    checks: dict[str, Callable[[App], str]] = {"kaltura": _sign_in, "s3": _bucket, "placeholder": _placeholder}
+    checks: dict[str, Callable[[App], str]] = {
+        "kaltura": _check_kaltura,
+        "s3": _check_bucket,
+        "placeholder": _check_placeholders,
+    }
     settings = app.settings
     wrong: list[str] = []
-    checks["keep"] = partial(_keep, account_seen=lambda: "kaltura" not in wrong, streamed=style != "table")
+    checks["keep"] = partial(_check_keep_list, account_seen=lambda: "kaltura" not in wrong, streamed=style != "table")
     if settings.ldap.server:
-        checks["ldap"] = _ldap
+        checks["ldap"] = _check_ldap
     if settings.smtp.server:
-        checks["mail"] = _mail
-    with Rows(("check", "ok", "detail"), style) as rows:
+        checks["mail"] = _check_mail
+    with rows_as(style, ("check", "ok", "detail"), note="detail", fine=lambda _: False) as rows:
         for name, check in checks.items():
             try:
                 rows.write({"check": name, "ok": True, "detail": redact(check(app))})
@@ -52,7 +56,7 @@ def config(app: App, /, style: str) -> None:
     app.exit(Exit.USAGE if wrong else Exit.OK)
 
 
-def _sign_in(app: App) -> str:
+def _check_kaltura(app: App) -> str:
     settings, kaltura = app.settings, app.kaltura()
     kaltura.count(Query())
     for note in kaltura.session_notes:
@@ -76,19 +80,19 @@ def _sign_in(app: App) -> str:
     return f"{settings.service_url}, partner {settings.partner_id}, by {way}, as {user}"
 
 
-def _bucket(app: App) -> str:
+def _check_bucket(app: App) -> str:
     app.store().head("0_kaltura_archiver_test")
     return f"bucket {app.settings.bucket}; {_tried(app)}"
 
 
-def _placeholder(app: App) -> str:
+def _check_placeholders(app: App) -> str:
     from kaltura_archiver.placeholders import Placeholders
 
     files = Placeholders.read(app.settings).needed_by(Command.REPLACE).paths
     return "; ".join(f"{path}, {path.stat().st_size} bytes" for path in files)
 
 
-def _keep(app: App, *, account_seen: Callable[[], bool], streamed: bool) -> str:
+def _check_keep_list(app: App, *, account_seen: Callable[[], bool], streamed: bool) -> str:
     from kaltura_archiver.run.kept import census, check_keep
 
     rules = keep_list(app.settings)
@@ -99,13 +103,13 @@ def _keep(app: App, *, account_seen: Callable[[], bool], streamed: bool) -> str:
     return census(kaltura, rules, partial(progress, "counting", streamed=streamed))
 
 
-def _ldap(app: App) -> str:
+def _check_ldap(app: App) -> str:
     from kaltura_archiver.people.directory import check_directory
 
     return check_directory(app.settings.ldap)
 
 
-def _mail(app: App) -> str:
+def _check_mail(app: App) -> str:
     from kaltura_archiver.people.mailer import check_mail_server
 
     return check_mail_server(app.settings.smtp)

@@ -8,10 +8,10 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option, selection_options
-from kaltura_archiver.cli.query import _exits_of_named, _select
+from kaltura_archiver.cli.query import exits_of_named, selected
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.rows import COUNT_COLUMNS
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import SCREEN, rows_as
 
 
 @command("count", cls=SelectingCommand)
@@ -30,15 +30,15 @@ def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
     """
     from kaltura_archiver.cli.legacy import count_line
 
-    if legacy and style != "tsv":
+    if legacy and style not in ("tsv", SCREEN):
         raise click.UsageError(
             "--legacy-columns is one line without columns: leave out --format", click.get_current_context()
         )
-    selection = _select(app.kaltura(), query)
+    selection = selected(app.kaltura(), query)
     number = selection.count()
     if legacy:
         click.echo(count_line(number, query))
     else:
-        with Rows(COUNT_COLUMNS, style) as rows:
+        with rows_as(style, COUNT_COLUMNS) as rows:
             rows.write({"count": number, "filter": str(query)})
-    app.exit(*_exits_of_named(selection))
+    app.exit(*exits_of_named(selection))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.extras import _need_sandbox
+from kaltura_archiver.cli.extras import need_sandbox
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.errors import Exit
 
@@ -22,7 +22,7 @@ def demo(app: App, /, quick: bool) -> None:
       kaltura-archiver demo --quick
       kaltura-archiver demo --quick > demo.txt
     """
-    _need_sandbox()
+    need_sandbox()
     from kaltura_archiver.sandbox.demo import run_demo
 
     app.exit(Exit(run_demo(quick=quick)))

@@ -70,7 +70,7 @@ def download(
         bytes_progress("download", lambda: app.bandwidth.moved, lambda: size[0] if size else None),
     ):
         row, hidden = download_original(
-            sources, entry_id, output or "", folder=folder or "", source=source, force=force, begun=size.append
+            sources, entry_id, output or "", folder=folder or "", source=source, force=force, on_size=size.append
         )
     if output == "-":
         log.info("wrote %s to stdout, from %s: %d bytes, sha256 %s", *row[:-1])

@@ -21,13 +21,15 @@ from kaltura_archiver.cli.options import (
     options_named,
     selection_options,
 )
-from kaltura_archiver.cli.query import _exits_of_named, min_age_years
+from kaltura_archiver.cli.query import exits_of_named, min_age_years
 from kaltura_archiver.cli.types import Years
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query, years_ago
 from kaltura_archiver.model import Facts, Outcome, iso_date
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.tables import Cell, Rows
+from kaltura_archiver.output.rows import DUE_ON_SCREEN, went_well
+from kaltura_archiver.output.screen import SCREEN, rows_as
+from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.steps import Command, Options, Plan
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def due(
     check_keep(kaltura, keep)
     check_excluded(kaltura, query)
     backlog, codes = Backlog(), set[Exit]()
-    with Rows(DUE_COLUMNS, style) as rows:
+    with rows_as(style, DUE_ON_SCREEN if style == SCREEN else DUE_COLUMNS, note="detail", fine=went_well) as rows:
         for part in parts:
             selection = Selection(kaltura, part.query)
             planned = plans_of(
@@ -98,7 +100,7 @@ def due(
                     backlog.add(command, plan)
                     if plan.outcome not in (Outcome.SKIPPED, Outcome.ALREADY):
                         rows.write(_row(facts, command, plan))
-            codes |= _exits_of_named(selection)
+            codes |= exits_of_named(selection)
             if selection.cut:
                 log.warning("stopped at --max-entries %d; more entries match", selection.selected)
     log.info("due by %g year%s: %s", years, "" if years == 1 else "s", backlog)

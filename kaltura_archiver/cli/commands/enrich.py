@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.directory import _ldap_options, _settings
+from kaltura_archiver.cli.directory import ldap_options, settings_with
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.types import PATH
@@ -20,7 +20,8 @@ from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.reading import Row, TsvTable, check_columns, column_index, opened
-from kaltura_archiver.output.tables import Cell, Rows
+from kaltura_archiver.output.screen import rows_as
+from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.people.owners import (
     ID_COLUMNS,
     LEGACY_STATUS_COLUMN,
@@ -62,7 +63,7 @@ INPUT = "the input"
     metavar="DUMP",
     help="Ask this CSV or TSV instead of LDAP: columns uid, displayName, …",
 )
-@_ldap_options
+@ldap_options
 @click.option("--filter", metavar="F", help="What is true of active accounts [LDAP_FILTER, or Princeton's].")
 @click.option("--uid-attribute", metavar="A", help="Holds the user id [LDAP_UID_ATTRIBUTE, or uid].")
 @click.option("--name-attributes", metavar="A,B", help="First of them is the name [LDAP_NAME_ATTRIBUTES].")
@@ -87,7 +88,7 @@ def enrich(
     if file and tsv:
         raise click.UsageError("FILE and --tsv are the same: give one of them", click.get_current_context())
     path = file or tsv or "-"
-    settings = _settings(app, options)
+    settings = settings_with(app, options)
     attributes = attributes_of(settings, columns)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
@@ -99,7 +100,7 @@ def enrich(
         titles = _titles(table, made, prefix, legacy=legacy_columns, style=style)
         look_up, searches = _directory(stack, settings, attributes, dump)
         owned = with_owners(table, lambda row: uid_of(owner_of(row), whole=whole_id), look_up)
-        with Rows(made, style, titles=titles) as rows, progress("enrich", owned, streamed=style != "table") as found:
+        with rows_as(style, made, titles=titles) as rows, progress("enrich", owned, streamed=style != "table") as found:
             for row, owner in found:
                 cells: list[Cell] = [cell or None for cell in (*row, owner.status, *owner.cells)]
                 # An owner who was not found has no cells.

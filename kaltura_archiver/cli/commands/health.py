@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _columns, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import _after_selection, _select
+from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
+from kaltura_archiver.cli.query import after_selection, selected
+from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import (
     COLUMNS_OF_TAGS,
     HEALTH_COLUMNS,
+    HEALTH_ON_SCREEN,
     MORE_HEALTH_COLUMNS,
     OLD_HEALTH_COLUMNS,
     health_message,
     health_row,
 )
+from kaltura_archiver.output.screen import SCREEN, rows_as
 from kaltura_archiver.output.summary import exit_of_health
-from kaltura_archiver.output.tables import Rows
+
+if TYPE_CHECKING:
+    from kaltura_archiver.model import Entry, Facts
+    from kaltura_archiver.output.verdict import HealthVerdict
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +42,21 @@ log = logging.getLogger(__name__)
     "--workers", type=click.IntRange(1, 64), default=8, show_default=True, help="Objects looked at at a time."
 )
 @click.option("--verified", is_flag=True, help="Look at every stored copy, and tell when it was verified.")
+@click.option("--all-rows", is_flag=True, help="On a terminal: a row for each entry, too, and not only the verdict.")
+@click.option("--only-problems", is_flag=True, help="Rows of what needs attention only.")
+@sort_options
 @columns_option
 @legacy_option
 @format_option
 @pass_app
 def health(
-    app: App, /, query: Query, workers: int, verified: bool, columns: str | None, legacy: bool, style: str
+    app: App, /, query: Query, workers: int, verified: bool, all_rows: bool, only_problems: bool, sort: str | None,
+    number: int | None, columns: str | None, legacy: bool, style: str,
 ) -> None:  # fmt: skip
-    """Check each entry against S3: a row each, what is wrong also on stderr; exit 1 if one is broken.
+    """Check each entry against S3; exit 1 if one is broken, 3 if one is only busy.
+
+    On a terminal: what needs attention, worst first, with what to do; what there is of each state; and the verdict in
+    the last line. In a pipe: a row for each entry, and the verdict on stderr.
 
     Of up to 40 entries each stored copy is looked at, and the message tells when it was last verified. Of more the
     bucket is listed, which is much faster: sizes are compared, and a copy is looked at only where its tags could change
@@ -49,33 +64,75 @@ def health(
 
     \b
     Examples:
-      kaltura-archiver health --tag archived_to_s3 --max-entries -1
-      kaltura-archiver health --id 0_abc12345 --format table
+      kaltura-archiver health --max-entries -1
+      kaltura-archiver health --tag archived_to_s3 --max-entries -1 --only-problems > problems.tsv
+      kaltura-archiver health --all-rows --sort size -n 20
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
     from kaltura_archiver.cli import legacy as old
+    from kaltura_archiver.output.verdict import HealthVerdict
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
-    shown = _columns(columns, OLD_HEALTH_COLUMNS if legacy else HEALTH_COLUMNS, MORE_HEALTH_COLUMNS)
+    style = "tsv" if legacy and style == SCREEN else style
+    told = style == SCREEN and columns is None  # by the verdict on stdout, in place of lines of log
+    usual = OLD_HEALTH_COLUMNS if legacy else HEALTH_ON_SCREEN if told else HEALTH_COLUMNS
+    shown = columns_of_row(columns, usual, (*HEALTH_COLUMNS, *MORE_HEALTH_COLUMNS))
     kaltura, store = app.kaltura(), app.store(check=False)
-    selection = _select(kaltura, query)
+    selection = selected(kaltura, whole(query, sort))
     look = facts_of(
         kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
     )  # fmt: skip
     codes: set[Exit] = set()
-    with (
-        look as looked,
-        Rows(shown, style, titles=old.HEALTH_TITLES if legacy else None) as rows,
-        progress("health", looked, lambda: selection.expected, streamed=style != "table") as found,
-    ):
-        for facts in found:
+    verdict = HealthVerdict()
+    with look as looked, ExitStack() as stack:
+        silent = told and not all_rows
+        titles = old.HEALTH_TITLES if legacy else None
+        written = rows_as(style, shown, titles=titles, **(_NOTE if told else {}))
+        rows = None if silent else stack.enter_context(written)
+        streamed = not silent and style != "table"
+        found = stack.enter_context(progress("health", looked, lambda: selection.expected, streamed=streamed))
+        for facts in sorted_rows(found, sort, number, _entry_and_bytes):
             judgement = classify(facts)
             code = exit_of_health(judgement)
             codes.add(code)
-            rows.write(old.health_row(facts, app.settings.bucket) if legacy else health_row(facts, judgement))
-            if code is not Exit.OK:
+            row = health_row(facts, judgement)
+            verdict.add(facts, judgement, row)
+            if rows is not None and not (only_problems and judgement.healthy):
+                rows.write(old.health_row(facts, app.settings.bucket) if legacy else row)
+            if code is not Exit.OK and not told:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    app.exit(*_after_selection(selection), *codes)
+    if told:
+        _tell(verdict, problems=silent)
+    else:
+        log.info("verdict: %s", verdict)
+    app.exit(*after_selection(selection), *codes)
+
+
+# On a screen what is wrong, and what to do, stands below the row.
+_NOTE: dict[str, Any] = {"note": "told", "fine": lambda row: bool(row["status-ok"])}
+
+
+def _entry_and_bytes(facts: Facts) -> tuple[Entry, int]:
+    sizes = (facts.original.known_bytes if facts.original else 0, facts.stored.size_bytes if facts.stored else 0)
+    return facts.entry, max(sizes)
+
+
+def _tell(verdict: HealthVerdict, *, problems: bool) -> None:
+    """The verdict, to a person: the rows of what needs attention, the sums, and the last line."""
+    if problems and (rows := list(verdict.problems())):
+        with rows_as(SCREEN, HEALTH_ON_SCREEN, **_NOTE) as screen:
+            for row in rows:
+                screen.write(row)
+        for line in verdict.unshown():
+            click.echo(line)
+        click.echo()
+    with rows_as(SCREEN, ("state", "entries", "original_bytes", "stored_bytes")) as screen:
+        for row in verdict.sums():
+            screen.write(row)
+    click.echo()
+    if proof := verdict.proof():
+        click.echo(proof)
+    click.echo(verdict)

@@ -9,20 +9,20 @@ from typing import Any
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.directory import _ldap_options, _settings
+from kaltura_archiver.cli.directory import ldap_options, settings_with
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.output.files import check_target, write
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import SCREEN, rows_as
 
 
 @command("ldapsearch")
 @click.argument("words", nargs=-1, metavar="FILTER [ATTRIBUTE]...")
 @click.option("--expr", "-e", "question", metavar="FILTER", hidden=True, help="Old name of FILTER.")
 @click.option("--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write [stdout].")
-@_ldap_options
+@ldap_options
 @format_option
 @pass_app
 def ldapsearch(
@@ -52,13 +52,13 @@ def ldapsearch(
     check_columns([name.lower() for name in shown], "ATTRIBUTE")
     question = checked_filter(question, "FILTER")
     wanted = [name for name in shown if name.lower() != "dn"] or ["1.1"]  # 1.1: no attribute
-    settings = _settings(app, options)
+    settings = settings_with(app, options)
     text = None if output == "-" else io.StringIO()
     if text:
         check_target(Path(output))
     with Directory(settings, attributes_of(settings)) as directory:
         directory.open()
-        with Rows(shown, style, text) as rows:
+        with rows_as("tsv" if text and style == SCREEN else style, shown, text) as rows:
             for found in directory.search(question, wanted):
                 cells = {"dn": found.dn} | {name: "; ".join(values) for name, values in found.attributes.items()}
                 rows.write({name: cells.get(name.lower()) or None for name in shown})

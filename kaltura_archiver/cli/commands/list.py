@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import ListCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import _columns, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import _after_selection, _select
+from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
+from kaltura_archiver.cli.query import after_selection, selected
+from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import (
     FLAVOR_COLUMNS,
     LIST_COLUMNS,
+    LIST_ON_SCREEN,
     MORE_FLAVOR_COLUMNS,
     MORE_LIST_COLUMNS,
     OLD_LIST_COLUMNS,
     flavor_row,
     list_row,
 )
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import SCREEN, rows_as
+
+if TYPE_CHECKING:
+    from kaltura_archiver.model import Entry, FlavorAsset
 
 
 @command("list", cls=ListCommand)
@@ -30,43 +37,69 @@ from kaltura_archiver.output.tables import Rows
     "--mode", "-m", type=click.Choice(["video", "flavor"]), default="video", show_default=True, help="A row per what."
 )
 @selection_options
+@sort_options
 @columns_option
 @legacy_option
 @format_option
 @pass_app
-def list_entries(app: App, /, query: Query, mode: str, columns: str | None, legacy: bool, style: str) -> None:
+def list_entries(
+    app: App, /, query: Query, mode: str, sort: str | None, number: int | None, columns: str | None, legacy: bool,
+    style: str,
+) -> None:  # fmt: skip
     """List entries, or their flavor assets, one row each.
 
     \b
     Examples:
       kaltura-archiver list --created_before 3 --created_within 4 --plays 0
       kaltura-archiver list --tag archived_to_s3 --max-entries -1 --format csv > archived.csv
-      kaltura-archiver list --never-played --columns entry_id,name,tags
+      kaltura-archiver list --never-played --columns entry_id,name,original_bytes
+      kaltura-archiver list --sort size -n 20
       kaltura-archiver list --mode flavor --id 0_abc12345 --format table
     """
     from kaltura_archiver.cli import legacy as old
 
-    if mode == "video":
-        shown = _columns(columns, OLD_LIST_COLUMNS if legacy else LIST_COLUMNS, MORE_LIST_COLUMNS)
+    style = "tsv" if legacy and style == SCREEN else style
+    flavored = mode == "flavor"
+    if flavored:
+        if sort or number:
+            raise click.UsageError("--sort and -n are for --mode video", click.get_current_context())
+        shown = columns_of_row(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
     else:
-        shown = _columns(columns, FLAVOR_COLUMNS, MORE_FLAVOR_COLUMNS)
-    row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
+        on_screen = (*LIST_ON_SCREEN, *(["original_bytes"] if sort == "size" else []))
+        usual = OLD_LIST_COLUMNS if legacy else on_screen if style == SCREEN else LIST_COLUMNS
+        shown = columns_of_row(columns, usual, (*LIST_COLUMNS, *MORE_LIST_COLUMNS))
     kaltura = app.kaltura()
-    selection = _select(kaltura, query)
-    bar = partial(progress, "list", expected=lambda: selection.expected, streamed=style != "table")
-    with Rows(shown, style) as rows:
-        if mode == "video":
-            with bar(selection) as entries:
-                for entry in entries:
-                    rows.write(row_of_entry(entry))
-        else:
-            from kaltura_archiver.survey import flavors_of
+    selection = selected(kaltura, whole(query, sort))
+    sized = not flavored and (sort == "size" or "original_bytes" in shown)
+    found: Iterable[tuple[Entry, tuple[FlavorAsset, ...]]] = zip(selection, repeat(()))
+    if flavored or sized:
+        from kaltura_archiver.survey import flavors_of
 
-            with bar(flavors_of(kaltura, selection)) as found:
-                for _, flavors in found:
-                    for flavor in flavors:
-                        rows.write(row_of_flavor(flavor))
-    app.exit(*_after_selection(selection))
+        found = flavors_of(kaltura, selection)
+    row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
+    with (
+        rows_as(style, shown) as rows,
+        progress("list", found, lambda: selection.expected, streamed=style != "table") as seen,
+    ):
+        for entry, flavors in sorted_rows(seen, sort, number, _entry_and_bytes):
+            if flavored:
+                for flavor in flavors:
+                    rows.write(row_of_flavor(flavor))
+            else:
+                rows.write(row_of_entry(entry) | ({"original_bytes": _bytes_of(entry, flavors)} if sized else {}))
+    app.exit(*after_selection(selection))
+
+
+def _bytes_of(entry: Entry, flavors: tuple[FlavorAsset, ...]) -> int | None:
+    """Of the original; Kaltura rounds it to KB where it does not tell the exact size."""
+    from kaltura_archiver.model import Facts
+
+    original = Facts(entry, flavors).original
+    return (original.known_bytes or None) if original else None
+
+
+def _entry_and_bytes(found: tuple[Entry, tuple[FlavorAsset, ...]]) -> tuple[Entry, int]:
+    return found[0], _bytes_of(*found) or 0
 
 
 next(option for option in list_entries.params if option.name == "media_type").opts.remove("-m")

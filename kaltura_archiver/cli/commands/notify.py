@@ -36,6 +36,7 @@ from kaltura_archiver.people.notices import COLUMNS, Notice, checked_address, co
 from kaltura_archiver.people.post import Mark, Post
 from kaltura_archiver.people.templates_of_notices import Templates
 from kaltura_archiver.redact import redact
+from kaltura_archiver.results import log_fields
 
 log = logging.getLogger(__name__)
 NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
@@ -105,7 +106,7 @@ def notify(
       kaltura-archiver notify owners.tsv --plan-id autumn-2026 --send --mark --no-dry-run
     """  # fmt: skip
     dry_run = send if dry_run is None else dry_run
-    _check(fallback, link, mark=mark, send=send)
+    _refuse_contradictions(fallback, link, mark=mark, send=send)
     names = dict(_column_of(text, tuple(COLUMNS)) for text in named)
     sender, sender_address = _who_writes(app, sender)
     reply_to = checked_sender(reply_to, "--reply-to")[1] if reply_to else ""
@@ -155,7 +156,7 @@ def _bring(
         for notice in begun:
             if app.stop.is_set():
                 break
-            outcome, detail = post.one(notice)
+            outcome, detail = post.process(notice)
             tally.tell(notice, outcome, detail)
             if rows:
                 rows.write({
@@ -170,12 +171,11 @@ class _Tally:
     def __init__(self, expected: int, *, dry_run: bool) -> None:
         self._expected = expected
         self._dry_run = dry_run
-        self._mode = "DRYRUN" if dry_run else "EXEC"
         self.outcomes: list[Outcome] = []
 
     def tell(self, notice: Notice, outcome: Outcome, detail: str) -> None:
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
-        fields = {"mode": self._mode, "kind": "owner", "entry": notice.owner or notice.address, "action": "notify"}
+        fields = log_fields("owner", "notify", dry_run=self._dry_run, entry=notice.owner or notice.address)
         log.log(level, "%s", detail if outcome is Outcome.WOULD else f"{outcome}: {detail}", extra=fields)
         self.outcomes.append(outcome)
 
@@ -188,11 +188,11 @@ class _Tally:
         hint = "; nothing was sent: --no-dry-run sends" if self._dry_run and send else ""
         log.info(
             "summary: %s; plan %s%s%s", self.counts() or "nothing to do", plan[:40], left, hint,
-            extra={"mode": self._mode, "kind": "run", "action": "notify"},
+            extra=log_fields("run", "notify", dry_run=self._dry_run),
         )  # fmt: skip
 
 
-def _check(fallback: str | None, link: str, *, mark: bool, send: bool) -> None:
+def _refuse_contradictions(fallback: str | None, link: str, *, mark: bool, send: bool) -> None:
     if mark and not send:
         raise click.UsageError("--mark goes with --send: only what was really sent is marked")
     if fallback is not None and not checked_address(fallback):

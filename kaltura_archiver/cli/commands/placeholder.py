@@ -13,7 +13,7 @@ from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError, Exit, InputError
 from kaltura_archiver.output.files import check_target, write
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import rows_as
 
 PLACEHOLDER_COLUMNS = ("file", "bytes", "seconds", "sha256")
 
@@ -90,7 +90,7 @@ def placeholder(
     look = Design(said, language, Path(logo) if logo else None, Path(font) if font else None, background, seconds)
     made = make_placeholder(look)
     write(path, made, mode=0o644, replace=force)  # nobody's secret, and often another user's to read
-    with Rows(PLACEHOLDER_COLUMNS, style) as rows:
+    with rows_as(style, PLACEHOLDER_COLUMNS) as rows:
         digest = hashlib.sha256(made).hexdigest()
         rows.write({"file": output, "bytes": len(made), "seconds": seconds, "sha256": digest})
     app.exit(Exit.OK)

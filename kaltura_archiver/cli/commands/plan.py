@@ -25,8 +25,8 @@ from kaltura_archiver.cli.options import (
     selection_options,
 )
 from kaltura_archiver.cli.plan_show import PlanCommand
-from kaltura_archiver.cli.plans import _account
-from kaltura_archiver.cli.query import _after_selection, min_age_years, need_criteria
+from kaltura_archiver.cli.plans import account_of
+from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
@@ -100,7 +100,7 @@ def plan(
     options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
     placeholders = Placeholders.read(app.settings).needed_by(command)
-    terms = terms_of(command, settings, query, _account(app, command, placeholders))
+    terms = terms_of(command, settings, query, account_of(app, command, placeholders))
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
     with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
         kaltura, store = app.kaltura(), app.store(check=False)
@@ -113,7 +113,7 @@ def plan(
         with planned as found, progress("plan", found, lambda: selection.expected) as counted:
             for facts, what in counted:
                 body.write(f"{writer.entry(facts, what)}\n")
-        codes = _after_selection(selection, limited=True)
+        codes = after_selection(selection, limited=True)
         finish(writer.first(), writer.last())
     log.info("plan: %s; nothing was changed: apply acts", writer)
     app.exit(*codes, *exits_of(writer.outcomes))
@@ -149,12 +149,12 @@ def _written_at_once(path: str, *, force: bool) -> Iterator[tuple[TextIO, Callab
         with written(Path(path), replace=force) as file:
             copy(file, body, first, last)
 
-    with _told(path), tempfile.TemporaryFile("w+", encoding="utf-8") as body:
+    with _disk_errors_told(path), tempfile.TemporaryFile("w+", encoding="utf-8") as body:
         yield body, finish
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def _disk_errors_told(path: str) -> Iterator[None]:
     """Have a full disk, for one, told in one line: the lines are gathered in a temporary file first."""
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
@@ -37,4 +37,4 @@ def repair(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver repair --id 0_abc12345 --no-dry-run
       kaltura-archiver repair --tag flavors_deleted --max-entries -1 --no-dry-run
     """
-    _run(app, Command.REPAIR, query, **options)
+    run_command(app, Command.REPAIR, query, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
@@ -37,4 +37,4 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver replace_video --id 0_abc12345 --no-dry-run
       kaltura-archiver replace_video --unplayed-for 3 --noticed-before 30d --no-dry-run
     """  # fmt: skip
-    _run(app, Command.REPLACE, query, **options)
+    run_command(app, Command.REPLACE, query, **options)

@@ -13,7 +13,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
-from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.query import after_selection
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
@@ -84,7 +84,7 @@ def report(
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)
-        codes = _after_selection(selection)
+        codes = after_selection(selection)
         page = make_page(
             collector.figures(), selection=query.kind, prices_of=str(prices.as_of), title=title,
             criteria=str(query) if query.has_criteria else "",

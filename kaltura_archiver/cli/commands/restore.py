@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
@@ -29,4 +29,4 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver restore --id 0_abc12345 --tier standard --no-dry-run
       kaltura-archiver restore --idfile requests.txt --tier expedited --days 3 --no-dry-run
     """
-    _run(app, Command.RESTORE, query, **options)
+    run_command(app, Command.RESTORE, query, **options)

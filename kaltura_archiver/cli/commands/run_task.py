@@ -12,7 +12,7 @@ from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.output.logs import readable
 from kaltura_archiver.output.rows import TASK_COLUMNS
-from kaltura_archiver.output.tables import Rows
+from kaltura_archiver.output.screen import rows_as
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def run_task(
     with app.stoppable():
         started = tasks.start(task, revision=revision, environment=environment, command=command)
         if not wait:
-            with Rows(TASK_COLUMNS, style) as rows:
+            with rows_as(style, TASK_COLUMNS) as rows:
                 rows.write({name: getattr(started, name) for name in TASK_COLUMNS})
             app.exit(Exit.OK)
         log.info("started %s", started.task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
@@ -30,4 +30,4 @@ def s3copy(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver s3copy --id 0_abc12345 --no-dry-run
       kaltura-archiver s3copy --idfile ids.txt --storage-class DEEP_ARCHIVE --no-dry-run
     """
-    _run(app, Command.S3COPY, query, **options)
+    run_command(app, Command.S3COPY, query, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.extras import _need_sandbox
+from kaltura_archiver.cli.extras import need_sandbox
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.errors import Exit
 
@@ -26,7 +26,7 @@ def sandbox(app: App, /, thaw_seconds: float) -> None:
       kaltura-archiver sandbox > sandbox.rc &  sleep 5; . ./sandbox.rc; kaltura-archiver list
       kaltura-archiver sandbox --thaw-seconds 3600
     """
-    _need_sandbox()
+    need_sandbox()
     from kaltura_archiver.sandbox.run import run_sandbox
 
     with app.stoppable():

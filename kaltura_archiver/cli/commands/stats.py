@@ -13,19 +13,20 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _columns,
+    columns_of_row,
     columns_option,
     format_option,
     lookers_option,
     price_options,
     selection_options,
 )
-from kaltura_archiver.cli.query import _after_selection
+from kaltura_archiver.cli.query import after_selection
 from kaltura_archiver.cli.types import PATH, STORAGE_CLASSES
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import MORE_STATS_COLUMNS, STATS_COLUMNS
-from kaltura_archiver.output.tables import Cell, Rows, readable_bytes
+from kaltura_archiver.output.screen import rows_as
+from kaltura_archiver.output.tables import Cell, readable_bytes
 
 if TYPE_CHECKING:
     from kaltura_archiver.insight.stats import Sums
@@ -71,7 +72,7 @@ def stats(
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.selection import Selection
 
-    shown = _columns(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
+    shown = columns_of_row(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
     prices = app.prices(kaltura_price, price_table)
     unit_of = units_of(enriched) if enriched else None
     placeholders = Placeholders.read(app.settings).known()
@@ -82,11 +83,11 @@ def stats(
     with progress("stats", found, lambda: selection.expected) as counted:
         for item in counted:
             sums.add(item)
-    with Rows(shown, style) as rows:
+    with rows_as(style, shown) as rows:
         for row in sums.rows():
             rows.write(_for_people(row) if style == "table" else row)
     log.info("%s", _summary(sums.total, prices))
-    app.exit(*_after_selection(selection))
+    app.exit(*after_selection(selection))
 
 
 # Nobody wants the figures of the first 500 entries.

@@ -6,7 +6,7 @@ import click
 
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.types import _shard
+from kaltura_archiver.cli.types import parse_shard
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.redact import one_line
 from kaltura_archiver.steps import Command
@@ -31,6 +31,6 @@ def unlock(app: App, /, command: str, shard: str | None, force: bool) -> None:
     """
     from kaltura_archiver.run.lock import lock_key, unlock
 
-    key = lock_key(command, _shard(shard) if shard else None)
+    key = lock_key(command, parse_shard(shard) if shard else None)
     click.echo(one_line(unlock(app.store(read_only=False), key, force=force)), err=True)
     app.exit(Exit.OK)

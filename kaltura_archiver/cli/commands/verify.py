@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kaltura_archiver.cli.acting import _run
+from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
-    _options,
     all_option,
     bandwidth_option,
     cluster_options,
@@ -24,6 +23,7 @@ from kaltura_archiver.cli.options import (
     options_of,
     run_log_option,
     selection_options,
+    together,
     workers_option,
 )
 from kaltura_archiver.filters import Query
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @command("verify", cls=SelectingCommand)
 @selection_options
 @click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
-@_options(
+@together(
     options_of(Command.VERIFY),
     dry_run_option,
     all_option,
@@ -61,7 +61,7 @@ def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> Non
       kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --bandwidth 20M --no-dry-run
       kaltura-archiver verify --id 0_abc12345 --request --tier standard --no-dry-run
     """
-    _run(app, Command.VERIFY, query, acting=False, draw=_sampler(sample), **options)
+    run_command(app, Command.VERIFY, query, acting=False, draw=_sampler(sample), **options)
 
 
 def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:

@@ -42,7 +42,7 @@ class Action:
         return service != "session" and action != "startSession" and not re.match("get|list|search|ping|count", action)
 
 
-_READ_ONLY = frozenset(
+READ_ONLY = frozenset(
     {
         "id",
         "partnerId",
@@ -60,7 +60,7 @@ _READ_ONLY = frozenset(
     | {"downloadUrl", "thumbnailUrl", "dataUrl", "replacingEntryId", "replacedEntryId", "replacementStatus"}
 )
 # Of a flavor asset may be written (KalturaAsset, KalturaFlavorAsset [read]); the rest is @readonly or @insertonly.
-_ASSET_FIELDS = {
+ASSET_FIELDS = {
     "tags": "tags",
     "language": "language",
     "label": "label",
@@ -69,14 +69,14 @@ _ASSET_FIELDS = {
     "partnerDescription": "partner_description",
 }
 # What belongs to entries and is no concern of content: service, and the name of its plugin's.
-_RELATED = {
+RELATED = {
     "captionAsset": "caption_captionasset",
     "attachmentAsset": "attachment_attachmentasset",
     "cuePoint": "cuepoint_cuepoint",
     "metadata": "metadata_metadata",
 }
 FLAVOR_PARAMS = 10
-_TEXT_FIELDS = {
+TEXT_FIELDS = {
     "name": "name",
     "description": "description",
     "userId": "user_id",
@@ -85,20 +85,20 @@ _TEXT_FIELDS = {
     "parentEntryId": "parent_id",
     "redirectEntryId": "redirect_entry_id",
 }
-_FLAVOR_PARAMS = (
+DERIVED_FLAVOR_PARAMS = (
     *range(9), *range(11, 19), *range(22, 33), 36, 37, *range(39, 42), *range(45, 58), *range(120, 130),
     *range(132, 137), *range(1002, 1018),
 )  # fmt: skip
 RECYCLED = -2
 
 
-def _plain(name: str) -> str:
+def plain_text(name: str) -> str:
     """A file name for a URL: each byte that might mean something there becomes an underscore (F26)."""
     return re.sub(r"[^A-Za-z0-9._=+;,()-]", lambda found: "_" * len(found.group().encode()), name)
 
 
 @cache
-def _languages() -> frozenset[str]:
+def languages() -> frozenset[str]:
     """The names that a language has (KalturaLanguage)."""
     from KalturaClient.Plugins.Core import KalturaLanguage
 

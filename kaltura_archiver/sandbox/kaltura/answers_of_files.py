@@ -83,7 +83,7 @@ _FILE_ERRORS = {
 }
 
 
-def _file_error(code: str) -> FileAnswer:
+def file_error(code: str) -> FileAnswer:
     """The host's way to fail: status 200, no bytes, the reason in a header."""
     number, text = _FILE_ERRORS.get(code, (1, code))
     headers = {
@@ -95,7 +95,7 @@ def _file_error(code: str) -> FileAnswer:
     return empty_answer(headers)
 
 
-def _ranged(answer: FileAnswer, wanted: str) -> FileAnswer:
+def ranged(answer: FileAnswer, wanted: str) -> FileAnswer:
     """The part that a Range header asks for (real-kaltura F300-F46): 206, or 416 for several ranges and for nonsense.
 
     The unit is not looked at. A suffix longer than the file is promised and cannot be kept: the answer breaks off.
@@ -132,12 +132,12 @@ def _no_range(size: int) -> FileAnswer:
 _UNKNOWN_TIME = "Sun, 19 Nov 2000 08:52:00 GMT"
 
 
-def _picture_answer(owner: KalturaServer, entry_id: str) -> FileAnswer:
+def picture_answer(owner: KalturaServer, entry_id: str) -> FileAnswer:
     """The picture of an entry, and since when it is that one, or a day in 2000 where nobody knows."""
     with owner.library.lock:
         entry = owner.library.find_entry(entry_id)
         if entry is None or entry.deleted:
-            return _file_error(ENTRY_MISSING)
+            return file_error(ENTRY_MISSING)
         data = owner.picture(entry.id)
         known = owner.settings.picture_times and entry.picture is not None
         since = formatdate(entry.picture_at, usegmt=True) if known else _UNKNOWN_TIME

@@ -37,7 +37,7 @@ _COMMON = ("ks", "clientTag", "apiVersion", "partnerId", "format", "ignoreNull",
 _REFERENCE = re.compile(r"\{(\d+):result((?::[^{}:]+)*)\}")
 
 
-def _run(owner: KalturaServer, call: Call) -> tuple[Any, Fault | None]:
+def run_action(owner: KalturaServer, call: Call) -> tuple[Any, Fault | None]:
     """Do one action: its answer or an ApiError, and the fault for the way back."""
     p = call.parameters
     try:
@@ -97,13 +97,13 @@ def _session(owner: KalturaServer, action: Action, ks: str) -> KalturaSession:
     return session
 
 
-def _wants_json(parameters: dict[str, Any]) -> bool:
+def wants_json(parameters: dict[str, Any]) -> bool:
     return str(parameters.get("format", "")) == "1"
 
 
-def _shown(result: Any, parameters: dict[str, Any]) -> str:
+def on_the_wire(result: Any, parameters: dict[str, Any]) -> str:
     """One result on the wire: XML, or the whole answer in JSON."""
-    if _wants_json(parameters):
+    if wants_json(parameters):
         return json.dumps(_as_json(result))
     if isinstance(result, ApiError):
         return error_xml(result)
@@ -115,19 +115,19 @@ def _shown(result: Any, parameters: dict[str, Any]) -> str:
     return to_xml(result)
 
 
-def _all_shown(results: ApiError | list[tuple[Any, dict[str, Any]]], parameters: dict[str, Any]) -> str:
+def all_on_the_wire(results: ApiError | list[tuple[Any, dict[str, Any]]], parameters: dict[str, Any]) -> str:
     if isinstance(results, ApiError):
-        return _shown(results, parameters)
-    if _wants_json(parameters):
+        return on_the_wire(results, parameters)
+    if wants_json(parameters):
         return json.dumps([_as_json(result) for result, _ in results])
-    return "".join([f"<item>{_shown(result, own)}</item>" for result, own in results])
+    return "".join([f"<item>{on_the_wire(result, own)}</item>" for result, own in results])
 
 
 def _as_json(result: Any) -> Any:
     return error_json(result) if isinstance(result, ApiError) else without_nulls(result)
 
 
-def _multirequest(
+def multirequest(
     owner: KalturaServer, parameters: dict[str, Any]
 ) -> tuple[ApiError | list[tuple[Any, dict[str, Any]]], Fault | None]:
     """Run the numbered calls in order: each result with its parameters.
@@ -170,7 +170,7 @@ def _multirequest(
     results: list[Any] = []
     for call in calls:
         call.parameters = _resolve(call.parameters, results)
-        result, own_fault = _run(owner, call)
+        result, own_fault = run_action(owner, call)
         results.append(result)
         if own_fault and own_fault.kind not in ("error", "none") and worst is None:
             worst = own_fault

@@ -6,7 +6,13 @@ import hashlib
 import hmac
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.actions import _ASSET_FIELDS, _FLAVOR_PARAMS, FLAVOR_PARAMS, _languages, _plain
+from kaltura_archiver.sandbox.kaltura.actions import (
+    ASSET_FIELDS,
+    DERIVED_FLAVOR_PARAMS,
+    FLAVOR_PARAMS,
+    languages,
+    plain_text,
+)
 from kaltura_archiver.sandbox.kaltura.entries import Entries
 from kaltura_archiver.sandbox.kaltura.library import check_media_clip
 from kaltura_archiver.sandbox.kaltura.lists import asset_filter, list_page
@@ -64,7 +70,7 @@ class Contents(Entries):
         entry = self._entry(session, p["entryId"])
         assets = {a.flavor_params_id: a for a in self._library.live_assets(entry.id) if a.status != TEMP}
         # Flavor parameters of the account that have no asset are listed too.
-        numbers = [*assets, *(n for n in _FLAVOR_PARAMS if n not in assets)]
+        numbers = [*assets, *(n for n in DERIVED_FLAVOR_PARAMS if n not in assets)]
         return [
             {
                 "objectType": "KalturaFlavorAssetWithParams",
@@ -101,7 +107,7 @@ class Contents(Entries):
         name = str(options.get("fileName") or "") if isinstance(options, dict) else ""
         if not name:
             made_of = "Source" if asset.is_original else f"Flavor {asset.flavor_params_id}"
-            name = _plain(f"{self._library.entries[asset.entry_id].name}_({made_of}).{asset.file_ext}")
+            name = plain_text(f"{self._library.entries[asset.entry_id].name}_({made_of}).{asset.file_ext}")
         # A name that is asked for goes in as it is, blanks and all (F21).
         path = (
             f"/p/{self._partner_id}/sp/{self._partner_id}00/serveFlavor/entryId/{asset.entry_id}/v/{asset.version}"
@@ -131,12 +137,12 @@ class Contents(Entries):
         self._own_entry(session, asset.entry_id)
         fields = {name: value for name, value in p["flavorAsset"].items() if name != "objectType"}
         for name, value in fields.items():
-            if name.removesuffix("__null") not in (*_ASSET_FIELDS, "actualSourceAssetParamsIds"):
+            if name.removesuffix("__null") not in (*ASSET_FIELDS, "actualSourceAssetParamsIds"):
                 raise ApiError("PROPERTY_VALIDATION_NOT_UPDATABLE", f"KalturaFlavorAsset::{name}")
-            if name == "language" and value not in _languages():
+            if name == "language" and value not in languages():
                 raise ApiError("INVALID_ENUM_VALUE", value, "language", "KalturaLanguage")
         for name, value in fields.items():
-            field, empty = _ASSET_FIELDS.get(name.removesuffix("__null")), name.endswith("__null")
+            field, empty = ASSET_FIELDS.get(name.removesuffix("__null")), name.endswith("__null")
             if field == "is_default":
                 asset.is_default = as_bool(value) and not empty
             elif field:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 
 
-def _control(owner: KalturaServer, method: str, path: str, body: bytes) -> FileAnswer:
+def control_answer(owner: KalturaServer, method: str, path: str, body: bytes) -> FileAnswer:
     try:
         value = _control_value(owner, f"{method} {path}", json.loads(body) if body else {})
     except (ValueError, TypeError, KeyError, AttributeError, ApiError) as error:
@@ -38,11 +38,11 @@ def _control_value(owner: KalturaServer, what: str, sent: dict[str, Any]) -> Any
         owner.edit(entry_id, **sent)
         return {"edited": entry_id}
     if what == "GET /sandbox/entries":
-        return [_summary(owner, entry_id) for entry_id in list(owner.entries)]
+        return [_summary_of_request(owner, entry_id) for entry_id in list(owner.entries)]
     return None
 
 
-def _summary(owner: KalturaServer, entry_id: str) -> dict[str, Any]:
+def _summary_of_request(owner: KalturaServer, entry_id: str) -> dict[str, Any]:
     entry, original = owner.entries[entry_id], owner.original(entry_id)
     content = original.contents.get(original.version) if original else None
     # Content that is only a size is not hashed: it may be gigabytes.

@@ -17,7 +17,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     new_id,
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS
-from kaltura_archiver.sandbox.kaltura.switch import Switching, _next_version
+from kaltura_archiver.sandbox.kaltura.switch import Switching, version_after
 
 
 def _derived_content(original_bytes: int, flavor_params_id: int) -> Content:
@@ -30,7 +30,7 @@ class Converting(Switching):
     def _begin_conversion(self, entry: EntryRecord, asset: Asset, content: Content) -> None:
         if self.settings.reencode_originals and content.size:
             content = content.reencoded()
-        asset.store(content, _next_version(asset))
+        asset.store(content, version_after(asset))
         # For a short time the size is in bytes (4.3).
         asset.size_kb = content.size
         asset.status = QUEUED

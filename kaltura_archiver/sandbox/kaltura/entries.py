@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaltura_archiver.sandbox.kaltura.actions import _READ_ONLY, _TEXT_FIELDS, RECYCLED
+from kaltura_archiver.sandbox.kaltura.actions import READ_ONLY, RECYCLED, TEXT_FIELDS
 from kaltura_archiver.sandbox.kaltura.describe import Describing
 from kaltura_archiver.sandbox.kaltura.lists import LIST_LIMIT, entry_filter, list_page
 from kaltura_archiver.sandbox.kaltura.records import (
@@ -63,7 +63,7 @@ class Entries(Describing):
             source_type="6",
         )
         for name, value in sent.items():
-            if name not in _READ_ONLY:
+            if name not in READ_ONLY:
                 self._set(entry, name, value)
         return self.describe_entry(self._library.put_entry(entry))
 
@@ -89,7 +89,7 @@ class Entries(Describing):
         sent = p["mediaEntry"] if "mediaEntry" in p else p["baseEntry"]
         fields = {key.removesuffix("__null"): "" if key.endswith("__null") else value for key, value in sent.items()}
         for name in fields:
-            if name in _READ_ONLY:
+            if name in READ_ONLY:
                 raise ApiError("PROPERTY_VALIDATION_NOT_UPDATABLE", f"KalturaMediaEntry::{name}")
         if "adminTags" in fields and session.type != ADMIN and "editadmintags" not in session.privileges:
             raise ApiError("PROPERTY_VALIDATION_ADMIN_PROPERTY", "adminTags")
@@ -108,8 +108,8 @@ class Entries(Describing):
         return answer
 
     def _set(self, entry: EntryRecord, name: str, value: Any) -> None:
-        if name in _TEXT_FIELDS:
-            setattr(entry, _TEXT_FIELDS[name], str(value))
+        if name in TEXT_FIELDS:
+            setattr(entry, TEXT_FIELDS[name], str(value))
         elif name == "tags":
             if not self._library.settings.drop_tag_updates:
                 entry.tags = normalise_tags(str(value))

@@ -17,15 +17,15 @@ from kaltura_archiver.sandbox.control import Fault
 from kaltura_archiver.sandbox.kaltura.answers_of_files import (
     FileAnswer,
     Unanswered,
-    _file_error,
-    _picture_answer,
-    _ranged,
     empty_answer,
+    file_error,
     flipped,
+    picture_answer,
+    ranged,
     text_answer,
 )
-from kaltura_archiver.sandbox.kaltura.calls import _all_shown, _multirequest, _run, _shown, _wants_json
-from kaltura_archiver.sandbox.kaltura.controls import _control
+from kaltura_archiver.sandbox.kaltura.calls import all_on_the_wire, multirequest, on_the_wire, run_action, wants_json
+from kaltura_archiver.sandbox.kaltura.controls import control_answer
 from kaltura_archiver.sandbox.kaltura.records import FILE_MISSING, Content
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, Call, MalformedRequest, envelope, parse_body, split_url
 from kaltura_archiver.sandbox.serving import PromptServer
@@ -93,7 +93,7 @@ class _KalturaHandler(BaseHTTPRequestHandler):
         if path.startswith("/api_v3"):
             self._api(path + self.path[len(self.path.partition("?")[0]) :], body)
         elif path.startswith("/sandbox/"):
-            self._send(_control(self.server.owner, self.command, path, body))
+            self._send(control_answer(self.server.owner, self.command, path, body))
         elif self.command in ("GET", "HEAD"):
             self._file(path)
         else:
@@ -132,19 +132,21 @@ class _KalturaHandler(BaseHTTPRequestHandler):
         fault: Fault | None = None
         try:
             if service.lower() == "multirequest":
-                results, fault = _multirequest(self.server.owner, parameters)
+                results, fault = multirequest(self.server.owner, parameters)
                 shown = (
-                    _shown(results, parameters) if isinstance(results, ApiError) else _all_shown(results, parameters)
+                    on_the_wire(results, parameters)
+                    if isinstance(results, ApiError)
+                    else all_on_the_wire(results, parameters)
                 )
             else:
                 call = Call(service or str(parameters.get("service", "")), action or str(parameters.get("action", "")))
                 call.parameters = parameters
-                result, fault = _run(self.server.owner, call)
-                shown = _shown(result, parameters)
+                result, fault = run_action(self.server.owner, call)
+                shown = on_the_wire(result, parameters)
         except Unanswered as end:
             self._deliver(text_answer(b""), end.fault)
             return
-        if _wants_json(parameters):
+        if wants_json(parameters):
             answer = text_answer(shown.encode(), content_type="application/json")
         else:
             answer = text_answer(envelope(shown, time.monotonic() - started))
@@ -167,7 +169,7 @@ class _KalturaHandler(BaseHTTPRequestHandler):
             subject=asset_id,
             parameters={"entryId": names.get("entryId", ""), "v": names.get("v", ""), "range": wanted},
         )
-        answer = _file_error(fault.code) if fault and fault.kind == "error" else self._file_answer(path, names, wanted)
+        answer = file_error(fault.code) if fault and fault.kind == "error" else self._file_answer(path, names, wanted)
         if fault and fault.after:
             fault.after(request)
         answer.only_headers = self.command == "HEAD"
@@ -178,22 +180,22 @@ class _KalturaHandler(BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))
         now = owner.control.clock.now()
         if "entry_id" in names:
-            return _picture_answer(owner, names["entry_id"])
+            return picture_answer(owner, names["entry_id"])
         if self.server.file_errors.get(self.path, 0.0) > now:
-            return _file_error(FILE_MISSING)
+            return file_error(FILE_MISSING)
         if not owner.services.url_token_is_good(path, query.get("__gda__", "")):
             return text_answer(_HTML, 403, "text/html")
         content = owner.served(names.get("entryId", ""), names.get("flavorId", ""), names.get("v", ""))
         if not isinstance(content, Content):
             if owner.settings.file_error_cache_seconds > 0:
                 self.server.file_errors[self.path] = now + owner.settings.file_error_cache_seconds
-            return _file_error(content)
+            return file_error(content)
         headers = {
             "Content-Type": "video/mp4",
             "Accept-Ranges": "bytes",
             "Cache-Control": "public, max-age=8640000, max-stale=0",
         }
-        return _ranged(FileAnswer(content, 200, headers), wanted)
+        return ranged(FileAnswer(content, 200, headers), wanted)
 
     # Sending, with what can go wrong
 

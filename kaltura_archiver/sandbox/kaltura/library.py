@@ -22,7 +22,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     new_id,
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS
-from kaltura_archiver.sandbox.kaltura.switch import _next_version
+from kaltura_archiver.sandbox.kaltura.switch import version_after
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -136,7 +136,7 @@ class AccountRecords(Converting):
         if token.status != TOKEN_FULL:
             entry.status = "0"
             asset.status = IMPORTING
-            asset.version = _next_version(asset)
+            asset.version = version_after(asset)
             if token.status != TOKEN_CLOSED:
                 token.attached_object_type, token.attached_object_id = "flavorAsset", asset.id
             return

@@ -114,9 +114,9 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[EntryRecord], bool]:
     tags_all = [tag.lower() for tag in split_csv(wanted.get("tagsMultiLikeAnd"))]
     tests: list[Callable[[EntryRecord], bool]] = []
     for name, field in (("createdAt", "created_at"), ("updatedAt", "updated_at"), ("lastPlayedAt", "last_played_at")):
-        low = _time(wanted.get(f"{name}GreaterThanOrEqual"), now)
-        high = _time(wanted.get(f"{name}LessThanOrEqual"), now)
-        or_null = _time(wanted.get(f"{name}LessThanOrEqualOrNull"), now)
+        low = _time_bound(wanted.get(f"{name}GreaterThanOrEqual"), now)
+        high = _time_bound(wanted.get(f"{name}LessThanOrEqual"), now)
+        or_null = _time_bound(wanted.get(f"{name}LessThanOrEqualOrNull"), now)
         if low is not None or high is not None:
             tests.append(lambda e, f=field, a=low, b=high: _between(getattr(e, f), a, b))  # type: ignore[misc]
         if or_null is not None:
@@ -141,7 +141,7 @@ def _between(value: int | None, low: int | None, high: int | None) -> bool:
     return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 
-def _time(value: Any, now: int) -> int | None:
+def _time_bound(value: Any, now: int) -> int | None:
     if value in (None, ""):
         return None
     number = as_int(value)

@@ -133,14 +133,14 @@ class CompiledQuery:
         raise ApiError("OBJECT_TYPE_ABSTRACT", "KalturaESearchEntryBaseItem")
 
     def _entry_item(self, item: dict[str, Any]) -> Predicate | None:
-        field, item_type, term = _checked(item, _ALLOWED, "KalturaESearchEntryFieldName")
+        field, item_type, term = _checked_item(item, _ALLOWED, "KalturaESearchEntryFieldName")
         if field in ("recycled_at", "display_in_search"):
             self._any_display = True
         if field in ("id", "parent_id") and item_type == EXACT:
             self._shown.add(f"{field}:{term.lower()}")
         field = _RECORD_NAMES.get(field, field)
         if item_type == RANGE:
-            return _range(field, item)
+            return _range_predicate(field, item)
         if item_type == EXISTS:
             return lambda doc: doc[field] not in (None, "")
         if field in ("tags", "name", "description"):
@@ -163,7 +163,7 @@ class CompiledQuery:
         return lambda doc: doc[field] is not None and str(doc[field]).lower() == wanted
 
     def _category_item(self, item: dict[str, Any]) -> Predicate:
-        field, item_type, term = _checked(item, _CATEGORY_ALLOWED, "KalturaESearchCategoryEntryFieldName")
+        field, item_type, term = _checked_item(item, _CATEGORY_ALLOWED, "KalturaESearchCategoryEntryFieldName")
         # 2 is ACTIVE, the default; the sandbox's entries are in their categories or not, nothing between.
         if as_int(item.get("categoryEntryStatus"), 2) != 2:
             return lambda doc: False
@@ -183,7 +183,7 @@ def _either(one: Predicate, other: Predicate) -> Predicate:
     return lambda doc: one(doc) or other(doc)
 
 
-def _checked(item: dict[str, Any], allowed: Any, enum: str) -> tuple[str, int, str]:
+def _checked_item(item: dict[str, Any], allowed: Any, enum: str) -> tuple[str, int, str]:
     field, item_type = str(item.get("fieldName", "")), as_int(item.get("itemType"))
     if field not in allowed:
         raise ApiError("INVALID_ENUM_VALUE", field, "fieldName", enum)
@@ -198,7 +198,7 @@ def _checked(item: dict[str, Any], allowed: Any, enum: str) -> tuple[str, int, s
     return field, item_type, term.encode()[:_TERM_BYTES].decode("utf-8", "ignore")
 
 
-def _range(field: str, item: dict[str, Any]) -> Predicate | None:
+def _range_predicate(field: str, item: dict[str, Any]) -> Predicate | None:
     bounds = item.get("range")
     if not isinstance(bounds, dict):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 
-from kaltura_archiver.sandbox.kaltura.actions import _RELATED, Action
+from kaltura_archiver.sandbox.kaltura.actions import RELATED, Action
 from kaltura_archiver.sandbox.kaltura.thumbs import Thumbs
 from kaltura_archiver.sandbox.kaltura.uploads import UploadActions
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
@@ -62,10 +62,10 @@ class ApiServices(Thumbs):
             Action("user.get", self.get_user),
             Action("category.get", self.get_category, ("id",), "id"),
             Action("flavorParams.list", self.list_flavor_params),
-            *(Action(f"{service}.list", partial(self.list_related, service)) for service in _RELATED),
+            *(Action(f"{service}.list", partial(self.list_related, service)) for service in RELATED),
             Action("categoryEntry.list", self.list_category_entries),
         ]
-        names = {"esearch": "elasticsearch_esearch"} | {name.lower(): plugin for name, plugin in _RELATED.items()}
+        names = {"esearch": "elasticsearch_esearch"} | {name.lower(): plugin for name, plugin in RELATED.items()}
         found: dict[str, dict[str, Action]] = {}
         for action in actions:
             service, _, name = action.operation.lower().partition(".")

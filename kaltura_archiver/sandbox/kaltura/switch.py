@@ -21,7 +21,7 @@ from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS, Records
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 
-def _next_version(asset: Asset) -> int:
+def version_after(asset: Asset) -> int:
     return asset.version + 10 if asset.version else 2
 
 

@@ -18,7 +18,7 @@ from awscrt import checksums
 
 from kaltura_archiver.sandbox.control import Fault
 
-_ALGORITHMS: dict[str, Callable[[bytes], bytes]] = {
+ALGORITHMS: dict[str, Callable[[bytes], bytes]] = {
     "CRC32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
     "CRC32C": lambda data: checksums.crc32c(data).to_bytes(4, "big"),
     "CRC64NVME": lambda data: checksums.crc64nvme(data).to_bytes(8, "big"),
@@ -26,7 +26,7 @@ _ALGORITHMS: dict[str, Callable[[bytes], bytes]] = {
     "SHA256": lambda data: hashlib.sha256(data).digest(),
 }
 # (method, on a key) -> [(query parameter that must be there, operation)]; the first that fits wins, "" always fits.
-_OPERATIONS: dict[tuple[str, bool], list[tuple[str, str]]] = {
+OPERATIONS: dict[tuple[str, bool], list[tuple[str, str]]] = {
     ("GET", True): [
         ("uploadId", "ListParts"),
         ("tagging", "GetObjectTagging"),
@@ -80,7 +80,7 @@ _OPERATIONS: dict[tuple[str, bool], list[tuple[str, str]]] = {
     ("POST", False): [("delete", "DeleteObjects")],
     ("DELETE", False): [("lifecycle", "DeleteBucketLifecycle"), ("", "DeleteBucket")],
 }
-_LOGGED_HEADERS = ("range", "if-match", "if-none-match", "x-amz-storage-class", "x-amz-copy-source")
+LOGGED_HEADERS = ("range", "if-match", "if-none-match", "x-amz-storage-class", "x-amz-copy-source")
 
 
 @dataclass
@@ -155,37 +155,37 @@ def _error(status: int, code: str, message: str, **details: str) -> S3Answer:
     return S3Answer(status, {"content-type": "application/xml"}, body.encode())
 
 
-def _checksum(algorithm: str, data: bytes) -> str:
-    return base64.b64encode(_ALGORITHMS[algorithm](data)).decode()
+def checksum_of(algorithm: str, data: bytes) -> str:
+    return base64.b64encode(ALGORITHMS[algorithm](data)).decode()
 
 
-def _md5(data: bytes) -> bytes:
+def md5_of(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
-def _expiry(ready_at: float, days: int | None) -> float:
+def expiry_of(ready_at: float, days: int | None) -> float:
     """The midnight after so many days."""
     return math.inf if days is None else math.ceil((ready_at + days * 86400) / 86400) * 86400.0
 
 
-def _xml(body: bytes) -> ElementTree.Element:
+def xml_of(body: bytes) -> ElementTree.Element:
     """The document without namespaces. Raises _RefusedError if it is none."""
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 - only clients on this machine reach the sandbox
     except ElementTree.ParseError:
-        raise _malformed() from None
+        raise malformed() from None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root
 
 
-def _malformed() -> RefusedError:
+def malformed() -> RefusedError:
     return RefusedError(
         400, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema"
     )
 
 
-def _unchunk(body: bytes) -> tuple[bytes, dict[str, str]]:
+def unchunk(body: bytes) -> tuple[bytes, dict[str, str]]:
     """Content and trailing headers of an aws-chunked body."""
     stream = io.BytesIO(body)
     content = bytearray()
@@ -200,34 +200,34 @@ def _unchunk(body: bytes) -> tuple[bytes, dict[str, str]]:
     return bytes(content), trailers
 
 
-def _no_such_key(key: str) -> RefusedError:
+def no_such_key(key: str) -> RefusedError:
     return RefusedError(404, "NoSuchKey", "The specified key does not exist.", Key=key)
 
 
-def _bad_digest(algorithm: str) -> RefusedError:
+def bad_digest(algorithm: str) -> RefusedError:
     return RefusedError(400, "BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
 
 
-def _iso(at: float) -> str:
+def iso_of(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def _sent_algorithm(headers: Mapping[str, str]) -> str | None:
-    return next((name for name in _ALGORITHMS if headers.get(f"x-amz-checksum-{name.lower()}")), None)
+def sent_algorithm(headers: Mapping[str, str]) -> str | None:
+    return next((name for name in ALGORITHMS if headers.get(f"x-amz-checksum-{name.lower()}")), None)
 
 
-def _upload_type(algorithm: str, asked: str) -> str:
+def upload_type(algorithm: str, asked: str) -> str:
     return asked or ("FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE")
 
 
-def _upload_checksum(algorithm: str, kind: str, contents: list[bytes]) -> str:
+def upload_checksum(algorithm: str, kind: str, contents: list[bytes]) -> str:
     if kind == "FULL_OBJECT":
-        return _checksum(algorithm, b"".join(contents))
-    digests = b"".join(_ALGORITHMS[algorithm](content) for content in contents)
-    return f"{_checksum(algorithm, digests)}-{len(contents)}"
+        return checksum_of(algorithm, b"".join(contents))
+    digests = b"".join(ALGORITHMS[algorithm](content) for content in contents)
+    return f"{checksum_of(algorithm, digests)}-{len(contents)}"
 
 
-def _take_part(answer: S3Answer, facts: ObjectFacts, size: int, number: int, method: str) -> None:
+def take_part(answer: S3Answer, facts: ObjectFacts, size: int, number: int, method: str) -> None:
     """Narrow the answer for a whole object to one part of it."""
     sizes = facts.part_sizes or (size,)
     if not 1 <= number <= len(sizes):
@@ -243,7 +243,7 @@ def _take_part(answer: S3Answer, facts: ObjectFacts, size: int, number: int, met
         answer.body = answer.body[begin:end]
 
 
-def _instead(fault: Fault) -> S3Answer | None:
+def answer_instead(fault: Fault) -> S3Answer | None:
     """The answer of a fault that keeps the server from acting."""
     match fault.kind:
         case "http_500":
@@ -257,7 +257,7 @@ def _instead(fault: Fault) -> S3Answer | None:
     return None
 
 
-def _spoiled(answer: S3Answer, kind: str, fault: Fault | None, call: S3Call) -> S3Answer | None:
+def spoiled_answer(answer: S3Answer, kind: str, fault: Fault | None, call: S3Call) -> S3Answer | None:
     """What a fault leaves of an answer after the server acted."""
     match kind:
         case "drop_after":
@@ -276,10 +276,10 @@ def _spoiled(answer: S3Answer, kind: str, fault: Fault | None, call: S3Call) -> 
                 return None
             answer.cut_at = len(answer.body) // 2
         case "flip" if answer.body and call.operation == "GetObject" and answer.status in (200, 206):
-            answer.body = _flipped(answer.body)
+            answer.body = with_flipped_bit(answer.body)
     return answer
 
 
-def _flipped(data: bytes) -> bytes:
+def with_flipped_bit(data: bytes) -> bytes:
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]

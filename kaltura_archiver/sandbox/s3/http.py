@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.sandbox.s3.server import S3Server
 
 
-class _Http(PromptServer):
+class S3Http(PromptServer):
     request_queue_size = 64
 
     def __init__(self, s3: S3Server) -> None:
@@ -40,7 +40,7 @@ class _S3Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer on a kept-alive connection waits for a delayed ACK
     wbufsize = -1
-    server: _Http
+    server: S3Http
 
     def setup(self) -> None:
         super().setup()

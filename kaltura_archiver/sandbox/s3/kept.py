@@ -16,7 +16,7 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 from moto.s3.utils import STORAGE_CLASS
 
 from kaltura_archiver.sandbox.control import Control
-from kaltura_archiver.sandbox.s3.calls import ObjectFacts, RestoreRequest, _expiry, _md5
+from kaltura_archiver.sandbox.s3.calls import ObjectFacts, RestoreRequest, expiry_of, md5_of
 from kaltura_archiver.sandbox.s3.settings import KMS_KEY, TIERED_CLASS, S3Settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _account_numbers = itertools.count(1)
 
 
 @functools.cache
-def _moto() -> Flask:
+def moto_application() -> Flask:
     return create_backend_app("s3")
 
 
@@ -71,7 +71,7 @@ class Kept:
             etag = None
             if part_bytes is not None:
                 parts = [body[at : at + part_bytes] for at in range(0, len(body), part_bytes)] or [b""]
-                etag = f"{_md5(b''.join(map(_md5, parts))).hex()}-{len(parts)}"
+                etag = f"{md5_of(b''.join(map(md5_of, parts))).hex()}-{len(parts)}"
             unknown = "" if storage_class in STORAGE_CLASS else storage_class
             known = "STANDARD" if unknown else storage_class
             stored = self._backend.put_object(self.bucket, key, body, storage=known, etag=etag)
@@ -137,7 +137,7 @@ class Kept:
         with self._lock:
             restore = self._restore_of(key)
             restore.ready_at = self.control.clock.now()
-            restore.expires_at = _expiry(restore.ready_at, restore.days)
+            restore.expires_at = expiry_of(restore.ready_at, restore.days)
 
     def freeze(self, key: str, archive_tier: str) -> None:
         """Have INTELLIGENT_TIERING move an object of its class to that archive tier, or back where it is empty."""
@@ -189,4 +189,4 @@ class Kept:
         key.encryption = "aws:kms"
         key.kms_key_id = KMS_KEY
         # As long as an MD5, and none.
-        key._etag = _md5(b"kms" + uuid.uuid4().bytes).hex()
+        key._etag = md5_of(b"kms" + uuid.uuid4().bytes).hex()

@@ -16,13 +16,13 @@ from kaltura_archiver.sandbox.s3.calls import (
     RestoreRequest,
     S3Answer,
     S3Call,
-    _checksum,
-    _expiry,
-    _malformed,
-    _no_such_key,
-    _sent_algorithm,
-    _take_part,
-    _xml,
+    checksum_of,
+    expiry_of,
+    malformed,
+    no_such_key,
+    sent_algorithm,
+    take_part,
+    xml_of,
 )
 from kaltura_archiver.sandbox.s3.settings import FROZEN_CLASSES, KMS_KEY, THAW_HOURS
 from kaltura_archiver.sandbox.s3.signatures import Signed
@@ -57,7 +57,7 @@ class Objects(Signed):
         if facts.storage_class:
             answer.headers["x-amz-storage-class"] = facts.storage_class
         if number is not None:
-            _take_part(answer, facts, key.size, int(number), call.method)
+            take_part(answer, facts, key.size, int(number), call.method)
         elif (
             answer.status == 200
             and facts.algorithm
@@ -89,7 +89,7 @@ class Objects(Signed):
     def _checksum_of(self, key: FakeKey) -> str:
         facts = self._facts.setdefault(key, ObjectFacts())
         if not facts.checksum:
-            facts.checksum = _checksum(facts.algorithm, key.value)
+            facts.checksum = checksum_of(facts.algorithm, key.value)
         return facts.checksum
 
     def _put_object(self, call: S3Call) -> S3Answer:
@@ -98,8 +98,8 @@ class Objects(Signed):
         if answer.status != 200 or key is None:
             return answer
         key.last_modified = datetime.fromtimestamp(self.control.clock.now(), UTC).replace(tzinfo=None)
-        algorithm = _sent_algorithm(call.headers) or "CRC64NVME"
-        self._facts[key] = ObjectFacts(algorithm, _checksum(algorithm, call.body))
+        algorithm = sent_algorithm(call.headers) or "CRC64NVME"
+        self._facts[key] = ObjectFacts(algorithm, checksum_of(algorithm, call.body))
         if self.settings.kms:
             self._encrypt(key)
         for name in [n for n in answer.headers if n.startswith("x-amz-checksum-")]:
@@ -132,17 +132,17 @@ class Objects(Signed):
     def _restore(self, call: S3Call) -> S3Answer:
         key = self._find(call.key, call.query.get("versionId"))
         if key is None:
-            raise _no_such_key(call.key)
-        root = _xml(call.body)
+            raise no_such_key(call.key)
+        root = xml_of(call.body)
         tier = root.findtext("GlacierJobParameters/Tier") or root.findtext("Tier") or "Standard"
         days = root.findtext("Days")
         if tier not in ("Standard", "Bulk", "Expedited"):
-            raise _malformed()
+            raise malformed()
         facts = self._settled(key)
         if facts.archive_tier and days is not None:
             raise RefusedError(400, "InvalidArgument", "Days must not be specified for INTELLIGENT_TIERING")
         if not facts.archive_tier and (days is None or not days.strip().isdecimal() or int(days) < 1):
-            raise _malformed()
+            raise malformed()
         if key.storage_class not in FROZEN_CLASSES and not facts.archive_tier:
             raise RefusedError(
                 403,
@@ -170,7 +170,7 @@ class Objects(Signed):
             )
         seconds = hours * 3600 if self.settings.thaw_seconds is None else self.settings.thaw_seconds
         ready_at = now if ended else now + seconds
-        facts.restore = RestoreRequest(days, hours, ready_at, _expiry(ready_at, days))
+        facts.restore = RestoreRequest(days, hours, ready_at, expiry_of(ready_at, days))
         return S3Answer(200 if ended else 202)
 
     def _put_tags(self, call: S3Call) -> S3Answer:
@@ -180,7 +180,7 @@ class Objects(Signed):
         """As moto, but frozen objects have readable tags."""
         key = self._find(call.key, call.query.get("versionId"))
         if key is None:
-            raise _no_such_key(call.key)
+            raise no_such_key(call.key)
         tags = "".join(
             f"<Tag><Key>{escape(tag['Key'])}</Key><Value>{escape(tag['Value'])}</Value></Tag>"
             for tag in self._backend.get_object_tagging(key)["Tags"]
@@ -191,7 +191,7 @@ class Objects(Signed):
     def _attributes(self, call: S3Call) -> S3Answer:
         key = self._find(call.key, call.query.get("versionId"))
         if key is None:
-            raise _no_such_key(call.key)
+            raise no_such_key(call.key)
         facts = self._settled(key)
         checksum = f"Checksum{facts.algorithm}"
         parts = "".join(

@@ -17,8 +17,15 @@ import boto3
 from botocore.config import Config
 from moto.s3.models import FakeBucket, FakeKey, s3_backends
 
-from kaltura_archiver.sandbox.s3.calls import RefusedError, S3Answer, S3Call, _flipped, _instead, _spoiled
-from kaltura_archiver.sandbox.s3.http import _Http
+from kaltura_archiver.sandbox.s3.calls import (
+    RefusedError,
+    S3Answer,
+    S3Call,
+    answer_instead,
+    spoiled_answer,
+    with_flipped_bit,
+)
+from kaltura_archiver.sandbox.s3.http import S3Http
 from kaltura_archiver.sandbox.s3.uploads import UploadOperations
 
 if TYPE_CHECKING:
@@ -48,7 +55,7 @@ class S3Server(UploadOperations):
     def start(self) -> None:
         # Not create_bucket: it would refuse a name that another server's account has.
         self._backend.buckets[self.bucket] = FakeBucket(self.bucket, self._account, self.region)  # type: ignore[abstract]
-        self._http = _Http(self)
+        self._http = S3Http(self)
         self._http.start("sandbox-s3")
 
     def stop(self) -> None:
@@ -97,10 +104,10 @@ class S3Server(UploadOperations):
             time.sleep(self.settings.latency_seconds)
         if kind == "drop_before":
             return None
-        if fault and (instead := _instead(fault)):
+        if fault and (instead := answer_instead(fault)):
             return instead
         if kind == "flip" and call.body:
-            call = replace(call, body=_flipped(call.body))
+            call = replace(call, body=with_flipped_bit(call.body))
         try:
             self._check_signature(call, target)
             call = self._decoded(self._lacking(call))
@@ -115,7 +122,7 @@ class S3Server(UploadOperations):
             answer = refused.answer
         if fault and fault.after:
             fault.after(request)
-        return _spoiled(answer, kind, fault, call)
+        return spoiled_answer(answer, kind, fault, call)
 
     def _act(self, call: S3Call) -> S3Answer:
         actions: dict[str, Callable[[S3Call], S3Answer]] = {

@@ -21,18 +21,18 @@ from botocore.credentials import Credentials
 from werkzeug.test import run_wsgi_app
 
 from kaltura_archiver.sandbox.s3.calls import (
-    _ALGORITHMS,
-    _LOGGED_HEADERS,
-    _OPERATIONS,
+    ALGORITHMS,
+    LOGGED_HEADERS,
+    OPERATIONS,
     RefusedError,
     S3Answer,
     S3Call,
-    _bad_digest,
-    _checksum,
-    _md5,
-    _unchunk,
+    bad_digest,
+    checksum_of,
+    md5_of,
+    unchunk,
 )
-from kaltura_archiver.sandbox.s3.kept import Kept, _moto
+from kaltura_archiver.sandbox.s3.kept import Kept, moto_application
 
 
 class _Signer(S3SigV4Auth):
@@ -72,7 +72,7 @@ class _Signature(NamedTuple):
     timestamp: str
 
 
-def _expected(call: S3Call, target: str, said: _Signature, credentials: Credentials, region: str) -> str:
+def _expected_signature(call: S3Call, target: str, said: _Signature, credentials: Credentials, region: str) -> str:
     """The signature of version 4 that this call has to have."""
     url = f"http://{call.headers.get('host', '')}{target}"
     names = said.headers.split(";")
@@ -118,7 +118,7 @@ class Signed(Kept):
         environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
         environ.pop("HTTP_CONTENT_LENGTH", None)
         environ["CONTENT_LENGTH"] = str(len(call.body))
-        chunks, status, headers = run_wsgi_app(_moto(), environ, buffered=True)
+        chunks, status, headers = run_wsgi_app(moto_application(), environ, buffered=True)
         return S3Answer(
             int(status.split()[0]),
             {name.lower(): value for name, value in headers.items() if not name.lower().startswith("access-control-")},
@@ -144,7 +144,7 @@ class Signed(Kept):
         credentials = Credentials(self.access_key_id, self.secret_access_key)
         if scope:
             region = scope[1] if len(scope) > 1 else self.region
-            expected = _expected(call, target, signed, credentials, region)
+            expected = _expected_signature(call, target, signed, credentials, region)
         else:
             expected = self._old_signature(call, credentials)
         if signed.signature != expected:
@@ -207,7 +207,7 @@ class Signed(Kept):
         promised = headers.get("x-amz-content-sha256", "")
         if promised.startswith("STREAMING-"):
             try:
-                body, trailers = _unchunk(body)
+                body, trailers = unchunk(body)
             except ValueError:
                 raise RefusedError(400, "IncompleteBody", "The request body terminated unexpectedly") from None
             if len(body) != int(headers.pop("x-amz-decoded-content-length", len(body))):
@@ -220,12 +220,12 @@ class Signed(Kept):
                 headers["content-encoding"] = ",".join(rest)
         call = replace(call, headers=headers, body=body)
         if call.operation != "CompleteMultipartUpload":  # there they speak of the object, not of the body
-            for algorithm in _ALGORITHMS:
+            for algorithm in ALGORITHMS:
                 sent = headers.get(f"x-amz-checksum-{algorithm.lower()}")
-                if sent and sent != _checksum(algorithm, body):
-                    raise _bad_digest(algorithm)
+                if sent and sent != checksum_of(algorithm, body):
+                    raise bad_digest(algorithm)
         sent = headers.get("content-md5")
-        if sent and sent != base64.b64encode(_md5(body)).decode():
+        if sent and sent != base64.b64encode(md5_of(body)).decode():
             raise RefusedError(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
         if re.fullmatch("[0-9a-f]{64}", promised) and promised != hashlib.sha256(body).hexdigest():
             raise RefusedError(
@@ -263,7 +263,7 @@ class Signed(Kept):
         if not bucket:
             operation = "ListBuckets"
         else:
-            for wanted, name in _OPERATIONS.get((method, bool(key)), ()):
+            for wanted, name in OPERATIONS.get((method, bool(key)), ()):
                 if not wanted or wanted in query:
                     operation = name
                     break
@@ -274,7 +274,7 @@ class Signed(Kept):
     def _logged(self, call: S3Call) -> dict[str, str]:
         secret = ("x-amz-", "signature", "awsaccesskeyid")
         parameters = {n: v for n, v in call.query.items() if not n.lower().startswith(secret)}
-        parameters |= {name: call.headers[name] for name in _LOGGED_HEADERS if name in call.headers}
+        parameters |= {name: call.headers[name] for name in LOGGED_HEADERS if name in call.headers}
         if call.presigned:
             parameters["presigned"] = "true"
         return parameters

@@ -13,19 +13,19 @@ from xml.sax.saxutils import escape
 from moto.s3.models import FakeKey
 
 from kaltura_archiver.sandbox.s3.calls import (
-    _ALGORITHMS,
+    ALGORITHMS,
     ObjectFacts,
     RefusedError,
     S3Answer,
     S3Call,
-    _bad_digest,
-    _checksum,
-    _iso,
-    _malformed,
-    _sent_algorithm,
-    _upload_checksum,
-    _upload_type,
-    _xml,
+    bad_digest,
+    checksum_of,
+    iso_of,
+    malformed,
+    sent_algorithm,
+    upload_checksum,
+    upload_type,
+    xml_of,
 )
 from kaltura_archiver.sandbox.s3.objects import Objects
 
@@ -36,7 +36,7 @@ class UploadOperations(Objects):
     def _create_upload(self, call: S3Call) -> S3Answer:
         algorithm = call.headers.get("x-amz-checksum-algorithm", "").upper()
         kind = call.headers.get("x-amz-checksum-type", "").upper()
-        if algorithm and algorithm not in _ALGORITHMS:
+        if algorithm and algorithm not in ALGORITHMS:
             raise RefusedError(400, "InvalidRequest", "Checksum algorithm provided is unsupported.")
         if (algorithm in ("SHA1", "SHA256") and kind == "FULL_OBJECT") or (
             algorithm == "CRC64NVME" and kind == "COMPOSITE"
@@ -48,17 +48,17 @@ class UploadOperations(Objects):
             )
         answer = self._forward(self._encrypting(call))
         if answer.status == 200:
-            self._initiated[_xml(answer.body).findtext("UploadId") or ""] = self.control.clock.now()
+            self._initiated[xml_of(answer.body).findtext("UploadId") or ""] = self.control.clock.now()
             if algorithm:
                 answer.headers["x-amz-checksum-algorithm"] = algorithm
-                answer.headers["x-amz-checksum-type"] = _upload_type(algorithm, kind)
+                answer.headers["x-amz-checksum-type"] = upload_type(algorithm, kind)
             answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         return answer
 
     def _upload_part(self, call: S3Call) -> S3Answer:
         upload = self._upload(call)
         declared = str(upload.metadata.get("x-amz-checksum-algorithm") or "").upper()
-        sent = _sent_algorithm(call.headers)
+        sent = sent_algorithm(call.headers)
         if declared and sent and sent != declared:
             raise RefusedError(
                 400,
@@ -73,7 +73,7 @@ class UploadOperations(Objects):
                 self._encrypt(part)
             answer.headers["etag"] = part.etag
             if sent:
-                answer.headers[f"x-amz-checksum-{sent.lower()}"] = _checksum(sent, call.body)
+                answer.headers[f"x-amz-checksum-{sent.lower()}"] = checksum_of(sent, call.body)
             answer.headers.setdefault("x-amz-server-side-encryption", "AES256")
         return answer
 
@@ -96,14 +96,14 @@ class UploadOperations(Objects):
         if existing and existing.multipart and existing.multipart.id == upload_id:
             return self._forward(call)  # a repeated Complete succeeds
         upload = self._upload(call)
-        asked = _xml(call.body).findall("Part")
+        asked = xml_of(call.body).findall("Part")
         if not asked:
-            raise _malformed()
+            raise malformed()
         declared = str(upload.metadata.get("x-amz-checksum-algorithm") or "").upper()
         algorithm = declared or "CRC64NVME"
-        kind = _upload_type(algorithm, str(upload.metadata.get("x-amz-checksum-type") or "").upper())
+        kind = upload_type(algorithm, str(upload.metadata.get("x-amz-checksum-type") or "").upper())
         contents = self._asked_parts(upload, asked, declared if kind == "COMPOSITE" else "")
-        checksum = _upload_checksum(algorithm, kind, contents)
+        checksum = upload_checksum(algorithm, kind, contents)
         self._check_completion(call, contents, algorithm, kind, checksum)
         if call.headers.get("if-match", "") not in ("", existing.etag if existing else None):
             raise RefusedError(
@@ -121,7 +121,7 @@ class UploadOperations(Objects):
             checksum,
             kind,
             tuple(map(len, contents)),
-            tuple(_checksum(algorithm, content) for content in contents),
+            tuple(checksum_of(algorithm, content) for content in contents),
         )
         self._initiated.pop(upload_id, None)
         upload.dispose()  # moto would keep the parts' content besides the object's
@@ -155,10 +155,10 @@ class UploadOperations(Objects):
                 f"The upload was created using the {kind} checksum mode. The complete request must use the same "
                 "checksum mode.",
             )
-        for name in _ALGORITHMS:
+        for name in ALGORITHMS:
             sent = call.headers.get(f"x-amz-checksum-{name.lower()}")
-            if sent and sent != (checksum if name == algorithm else _checksum(name, b"".join(contents))):
-                raise _bad_digest(name)
+            if sent and sent != (checksum if name == algorithm else checksum_of(name, b"".join(contents))):
+                raise bad_digest(name)
 
     def _asked_parts(self, upload: Any, asked: list[ElementTree.Element], needed: str) -> list[bytes]:
         """The content of the parts a Complete names. `needed`: an algorithm whose checksum each must carry."""
@@ -176,8 +176,8 @@ class UploadOperations(Objects):
             previous = number
             part = upload.parts.get(number)
             content = part.value if part else b""
-            sent = {name: element.findtext(f"Checksum{name}") for name in _ALGORITHMS}
-            if part is None or any(value and value != _checksum(name, content) for name, value in sent.items()):
+            sent = {name: element.findtext(f"Checksum{name}") for name in ALGORITHMS}
+            if part is None or any(value and value != checksum_of(name, content) for name, value in sent.items()):
                 raise RefusedError(
                     400,
                     "InvalidPart",
@@ -201,7 +201,7 @@ class UploadOperations(Objects):
         def dated(match: re.Match[bytes]) -> bytes:
             upload = re.search(rb"<UploadId>([^<]*)</UploadId>", match.group())
             at = self._initiated.get(upload.group(1).decode(), 0.0) if upload else 0.0
-            return re.sub(rb"<Initiated>[^<]*<", f"<Initiated>{_iso(at)}<".encode(), match.group())
+            return re.sub(rb"<Initiated>[^<]*<", f"<Initiated>{iso_of(at)}<".encode(), match.group())
 
         answer.body = re.sub(rb"<Upload>.*?</Upload>", dated, answer.body, flags=re.DOTALL)
         return answer
@@ -263,7 +263,7 @@ class UploadOperations(Objects):
             running = self.control.clock.now() < facts.restore.ready_at
             status = f"<IsRestoreInProgress>{str(running).lower()}</IsRestoreInProgress>"
             if not running:
-                status += f"<RestoreExpiryDate>{_iso(facts.restore.expires_at)}</RestoreExpiryDate>"
+                status += f"<RestoreExpiryDate>{iso_of(facts.restore.expires_at)}</RestoreExpiryDate>"
             status = f"<RestoreStatus>{status}</RestoreStatus>"
         checksum = ""
         if facts.algorithm:

@@ -1,0 +1,116 @@
+"""The verdict of `health`: what needs attention, worst first, and how much there is of what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kaltura_archiver.model import Facts, State
+from kaltura_archiver.output.screen import sum_of
+from kaltura_archiver.output.tables import Cell
+from kaltura_archiver.states import Judgement
+
+DAMAGED, IN_ERROR = "damaged copy", "in error"
+# What needs attention, worst first; what is not named here comes last.
+WORST_FIRST = (
+    State.LOST, DAMAGED, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, IN_ERROR, State.UNSETTLED,
+    State.HALF_TAGGED, State.UNTAGGED, State.BUSY,
+)  # fmt: skip
+# So many of each kind are kept for being shown, however many there are.
+SHOWN = 200
+
+
+@dataclass
+class _Sum:
+    """Of one kind: entries, bytes in Kaltura and in S3, and the rows of the first of them."""
+
+    entries: int = 0
+    original_bytes: int = 0
+    stored_bytes: int = 0
+    rows: list[Mapping[str, Cell]] = field(default_factory=list)
+
+
+def kind_of(facts: Facts, judgement: Judgement) -> str:
+    """The entry's state, or what is wrong in a state that is none of those that are wrong by themselves."""
+    if judgement.sound:
+        return judgement.state
+    return DAMAGED if facts.stored and facts.stored.damaged_at else IN_ERROR
+
+
+class HealthVerdict:
+    """What was seen so far. Its memory does not grow with the number of entries."""
+
+    def __init__(self) -> None:
+        self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
+        self._wrong: set[str] = set()
+        self.copies = self.looked_at = self.verified = 0
+
+    def add(self, facts: Facts, judgement: Judgement, row: Mapping[str, Cell]) -> None:
+        """Count one entry; `row` is kept if it needs attention."""
+        kind = kind_of(facts, judgement)
+        total = self._sums[kind]
+        total.entries += 1
+        if facts.original:
+            total.original_bytes += facts.original.known_bytes
+        if facts.stored:
+            total.stored_bytes += facts.stored.size_bytes
+            self.copies += 1
+            self.looked_at += facts.stored.complete
+            self.verified += bool(facts.stored.complete and facts.stored.verified_at)
+        if not judgement.healthy:
+            self._wrong.add(kind)
+            if len(total.rows) < SHOWN:
+                total.rows.append({**row, "state": kind})
+
+    @property
+    def kinds(self) -> list[str]:
+        """What needs attention first, worst first; then the others, the most numerous first."""
+        ranks = {kind: rank for rank, kind in enumerate(WORST_FIRST)}
+
+        def order(kind: str) -> tuple[bool, int, int]:
+            wrong = kind in self._wrong
+            return not wrong, ranks.get(kind, len(ranks)) if wrong else 0, -self._sums[kind].entries
+
+        return sorted(self._sums, key=order)
+
+    def problems(self) -> Iterator[Mapping[str, Cell]]:
+        """The rows of what needs attention, worst first; of each kind SHOWN at most."""
+        for kind in self.kinds:
+            yield from self._sums[kind].rows
+
+    def unshown(self) -> Iterator[str]:
+        """What `problems` left out."""
+        for kind in self.kinds:
+            if (left := self._sums[kind].entries - len(self._sums[kind].rows)) and kind in self._wrong:
+                yield f"and {left:,} more that are {kind}"
+
+    def sums(self) -> Iterator[dict[str, Cell]]:
+        """A row for each kind, with entries and bytes."""
+        for kind in self.kinds:
+            total = self._sums[kind]
+            yield {
+                "state": kind, "entries": total.entries,
+                "original_bytes": total.original_bytes, "stored_bytes": total.stored_bytes,
+            }  # fmt: skip
+
+    def proof(self) -> str:
+        """What is known of when the copies were verified; empty without copies."""
+        if not self.copies:
+            return ""
+        if self.looked_at < self.copies:
+            return f"When the {self.copies:,} stored copies were last read is told by --verified."
+        never = self.copies - self.verified
+        if not never:
+            return f"Each of the {self.copies:,} stored copies was verified once at least."
+        was = "was" if never == 1 else "were"
+        return f"{never:,} of {self.copies:,} stored copies {was} never verified: verify reads them."
+
+    def __str__(self) -> str:
+        """`3 of 1,000 need attention: 1 lost, 2 diverged`"""
+        entries = sum(total.entries for total in self._sums.values())
+        wrong = [(self._sums[kind].entries, kind) for kind in self.kinds if kind in self._wrong]
+        if not wrong:
+            return f"all {entries:,} are well" if entries else "no entry was looked at"
+        number = sum(count for count, _ in wrong)
+        return f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {sum_of(wrong)}"
