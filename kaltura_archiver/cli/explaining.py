@@ -2,31 +2,64 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
+from kaltura_archiver.model import Outcome
+from kaltura_archiver.output.screen import colour_of, coloured, columns_of_terminal, painted, wrapped
 from kaltura_archiver.output.tables import to_json
 from kaltura_archiver.redact import one_line
 
 
 def print_explanation(explanation: dict[str, Any], style: str) -> None:
-    """To stdout: JSON, or sections of `name: value` lines."""
+    """To stdout: JSON; or state, why, and what to do; what the commands would do; the history; the evidence."""
     if style == "json":
         click.echo(to_json(explanation, indent=2))
         return
-    for section, content in explanation.items():
-        if isinstance(content, list):
-            click.echo(f"{section}:{'' if content else ' none'}")
-            for item in content:
-                click.echo("  " + "  ".join(f"{key}={_value_text(value)}" for key, value in item.items()))
-        elif isinstance(content, dict):
-            click.echo(f"{section}:")
-            width = max(len(key) for key in content) + 1
-            for key, value in content.items():
-                click.echo(f"  {(key + ':').ljust(width)} {_value_text(value)}".rstrip())
-        else:
-            click.echo(f"{section}: {_value_text(content) if content is not None else 'none'}")
+    sections = dict(explanation)
+    state, entry = sections.pop("state"), explanation["entry"]
+    colour = colour_of(state["name"]) if coloured(sys.stdout) else ""
+    click.echo(painted(one_line(state["name"]), colour) + f": {one_line(entry['name'])} ({entry['id']})")
+    for mark, text in (("", state["why"]), ("→ ", state["next"])):
+        for line in wrapped(mark + one_line(text), columns_of_terminal(), indent="  "):
+            click.echo(line)
+    click.echo("\ncommands:")
+    refused = f"{Outcome.REFUSED}: {state['why']}; {state['next']}"
+    for answer, commands in _by_answer(sections.pop("commands")).items():
+        told = f"{', '.join(commands)}: {'refused, as said above' if answer == refused else one_line(answer)}"
+        for line in wrapped(told, columns_of_terminal(), indent="  "):
+            click.echo(line)
+    click.echo("\nhistory:")
+    for event in sections.pop("history"):
+        run = f" (run {one_line(event['run'])})" if "run" in event else ""
+        click.echo(f"  {one_line(event['at']):20}  {one_line(event['what'])}{run}")
+    for section, content in sections.items():
+        click.echo()
+        _print_section(section, content)
+
+
+def _by_answer(commands: dict[str, str]) -> dict[str, list[str]]:
+    """The commands that give the same answer, by it."""
+    found: dict[str, list[str]] = {}
+    for command, answer in commands.items():
+        found.setdefault(answer, []).append(command)
+    return found
+
+
+def _print_section(section: str, content: Any) -> None:
+    if isinstance(content, list):
+        click.echo(f"{section}:{'' if content else ' none'}")
+        for item in content:
+            click.echo("  " + "  ".join(f"{key}={_value_text(value)}" for key, value in item.items()))
+    elif isinstance(content, dict):
+        click.echo(f"{section}:")
+        width = max(len(key) for key in content) + 1
+        for key, value in content.items():
+            click.echo(f"  {(key + ':').ljust(width)} {_value_text(value)}".rstrip())
+    else:
+        click.echo(f"{section}: {_value_text(content) if content is not None else 'none'}")
 
 
 def _value_text(value: Any) -> str:

@@ -41,8 +41,13 @@ def coloured(stream: TextIO) -> bool:
     return os.environ.get("CLICOLOR", "1") != "0" and os.environ.get("TERM", "dumb") != "dumb" and stream.isatty()
 
 
-def painted(text: str, colour: str, *, wanted: bool) -> str:
+def painted(text: str, colour: str, *, wanted: bool = True) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if wanted and colour and text else text
+
+
+def colour_of(word: str) -> str:
+    """That of a state or an outcome; empty where it has none."""
+    return _COLOURS.get(word, "")
 
 
 def _number(value: Cell) -> str:

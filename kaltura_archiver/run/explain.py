@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from kaltura_archiver.apply.looks import facts_of_entry
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import Facts, Outcome, iso_date
+from kaltura_archiver.model import Facts, Outcome, iso_date, same_id
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.run.runlog import read as run_lines
 from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Options, Plan
 
+ISO_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
-def explain_entry(sources: Sources, options: Options, entry_id: str) -> dict[str, Any]:
-    """The explanation as plain data. Raises Gone if there is no such entry."""
+
+def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bool = False) -> dict[str, Any]:
+    """The explanation as plain data; with `runs` the history has what the log of each run says of the entry.
+
+    Raises Gone if there is no such entry.
+    """
     facts = facts_of_entry(sources, entry_id)
     judgement = classify(facts)
     entry_id = facts.entry.id  # the true one, however it was spelled
@@ -25,7 +34,7 @@ def explain_entry(sources: Sources, options: Options, entry_id: str) -> dict[str
         "entry": _entry_told(facts, children, options.keep),
         "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
-        "placeholder": {True: "yes", False: "no, something newer", None: "not known"}[holds_placeholder(facts)],
+        "placeholder": {True: "yes", False: "no", None: "not known"}[holds_placeholder(facts)],
         "flavors": [
             {
                 "id": flavor.id,
@@ -40,7 +49,32 @@ def explain_entry(sources: Sources, options: Options, entry_id: str) -> dict[str
         ],
         "object": _copy_told(facts),
         "commands": {command.value: _plan_told(plan, judgement) for command, plan in plans.items()},
+        "history": sorted(chain(_dates(facts), _runs(sources, entry_id) if runs else ()), key=itemgetter("at")),
     }
+
+
+def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
+    """What the entry and the tags of its stored copy tell of when what was done."""
+    entry, stored = facts.entry, facts.stored
+    times: list[tuple[str, str]] = [(iso_date(entry.created_at), "created in Kaltura")]
+    if entry.noticed_on:
+        until = f", to be replaced on {entry.promised_until} at the earliest" if entry.promised_until else ""
+        times.append((entry.noticed_on.isoformat(), f"the owner was told{until}"))
+    if stored is not None:
+        times += [
+            (stored.last_modified.strftime(ISO_TIME) if stored.last_modified else "", "the stored copy was written"),
+            (stored.tags.get("replaced-at", ""), "the original was replaced"),
+            (stored.tags.get("restored-at", ""), "the original was restored"),
+            (stored.verified_at, "the stored copy was verified"),
+            (stored.damaged_at, "the stored copy was found damaged"),
+        ]
+    yield from ({"at": at, "what": what} for at, what in times if at)
+
+
+def _runs(sources: Sources, entry_id: str) -> Iterator[dict[str, Any]]:
+    for line in run_lines(sources.store):
+        if line.get("kind") == "entry" and same_id(str(line["entry"])) == same_id(entry_id):
+            yield {"at": line["at"], "what": f"{line['command']}: {line['outcome']}", "run": line["run"]}
 
 
 def _entry_told(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
@@ -83,7 +117,7 @@ def _copy_told(facts: Facts) -> dict[str, Any] | None:
         "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),
         "etag": stored.etag,
         "crc64nvme": stored.crc64nvme,
-        "written": stored.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if stored.last_modified else "",
+        "written": stored.last_modified.strftime(ISO_TIME) if stored.last_modified else "",
         "metadata": dict(stored.metadata),
         "tags": dict(stored.tags),
     }

@@ -146,7 +146,8 @@ def fleet(processes: Processes, sandbox: Sandbox, run: Run) -> Iterator[Callable
 
 def told(ran: Ran) -> list[str]:
     """The log lines without what differs from run to run, and without those that only a fleet has."""
-    lines = [re.sub(r"^\S+ |run=\w+ |in \d+\.\d s", "", line) for line in ran.err.splitlines()]
+    chance = r"^\S+ |run=\w+ |in \d+\.\d s|kaltura-archiver s3copy .*"
+    lines = [re.sub(chance, "", line) for line in ran.err.splitlines()]
     return sorted(line for line in lines if "worker process" not in line)
 
 

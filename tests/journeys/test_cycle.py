@@ -223,7 +223,7 @@ def test_the_summary_counts_what_was_left_alone_for_its_age(
     ran = run("replace_video", "--tag", "archived_to_s3", *acting)
     outcome = "done" if acting else "would"
     assert ran.outcomes == dict.fromkeys(young, "skipped") | {small: "skipped", old: outcome}
-    assert f"summary: {outcome} 1, skipped 3 (2 too young: --min-age-years); bytes moved" in ran.err
+    assert f"summary: {outcome} 1, skipped 3 (2 too young: --min-age-years); bytes " in ran.err
     plan = run("plan", "replace", "--tag", "flavors_deleted", "--id", young[0], "-o", "p")
     assert "plan: no entry;" in plan.err
     plan = run("plan", "replace", "--tag", "archived_to_s3", "--id", young[0], "--id", young[1], "-o", "q")

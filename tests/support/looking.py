@@ -16,7 +16,7 @@ from kaltura_archiver.sandbox.kaltura.server import Asset, Token
 from kaltura_archiver.sandbox.world import Sandbox, crc64nvme
 
 Run = Callable[..., Any]
-LOCK = acting._lock
+LOCK, RUN_LOG = acting._lock, acting._run_log
 MiB = 2**20
 BOTH = f"{ARCHIVED_TAG}, {REPLACED_TAG}"
 
@@ -168,6 +168,11 @@ def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes, *
 def use_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have `run` take the lock, which it otherwise leaves out."""
     monkeypatch.setattr(acting, "_lock", LOCK)
+
+
+def use_run_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `run` keep its log in the bucket, which it otherwise leaves out."""
+    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
 
 
 def free_locks(sandbox: Sandbox) -> None:

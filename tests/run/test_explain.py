@@ -1,0 +1,46 @@
+"""`explain`: the state first, each reason once, and what was done when, and by which run."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import Run
+from looking import use_run_log
+
+from kaltura_archiver.sandbox.world import Sandbox
+
+
+def test_the_state_comes_first_and_a_refusal_is_said_once(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add("diverged", name="Logic")
+    lines = run("explain", entry_id).out.splitlines()
+    assert lines[0] == f"diverged: Logic ({entry_id})"
+    assert lines[1].startswith("  the original and the stored copy differ")
+    assert lines[2].startswith("  → perhaps a newer upload")
+    assert sum("decide which one is to stay" in line for line in lines) == 1
+    assert "  s3copy, replace_video, restore, repair: refused, as said above" in lines
+    fine = run("explain", sandbox.add("archived")).out
+    assert fine.startswith("archived: ")
+    assert "newer" not in fine
+
+
+def test_the_history_tells_what_was_done_when_and_by_which_run(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_run_log(monkeypatch)
+    entry_id = sandbox.add("initial")
+    runs = []
+    for command in ("s3copy", "replace_video", "restore"):
+        arguments = ("--min-age-years", 0) if command == "replace_video" else ()
+        ran = run(command, "--id", entry_id, *arguments, "--no-dry-run")
+        assert ran.outcomes == {entry_id: "done"}
+        runs.append((f"{command}: done", re.search(r"run=(\w+)", ran.err)[1]))  # type: ignore[index]
+    told = run("explain", entry_id, "--format", "json").json["history"]
+    assert [event["what"] for event in told if "run" in event] == []
+    assert {"created in Kaltura", "the stored copy was written", "the original was restored"} <= {
+        event["what"] for event in told
+    }
+    told = run("explain", entry_id, "--history", "--format", "json").json["history"]
+    assert [(event["what"], event["run"]) for event in told if "run" in event] == runs
+    assert [event["at"] for event in told] == sorted(event["at"] for event in told)
+    assert f"restore: done (run {runs[-1][1]})" in run("explain", entry_id, "--history").out
