@@ -72,7 +72,7 @@ class Post:
             except EntryFailed as error:
                 return Outcome.FAILED, str(error)
             outcome = Outcome.DONE
-        if self.mark and not sent.marked:
+        if self.mark and not sent.marked and not notice.co_editor:
             return self._mark(notice, sent, outcome, told, self.mark)
         return outcome, told
 

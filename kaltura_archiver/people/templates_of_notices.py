@@ -15,7 +15,7 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.people.notices import Notice, NoticedEntry, clean
 
 _OF_MESSAGES = frozenset({
-    "name", "unit", "count", "date", "contact", "videos", "day", "reminder", "how_to_keep", "signature",
+    "name", "unit", "count", "date", "contact", "videos", "day", "reminder", "how_to_keep", "signature", "whose",
 })  # fmt: skip
 _OF_ENTRIES = frozenset({"entry_id", "title", "link", "keep_link", "created", "last_played", "plays", "owner"})
 _TEMPLATES = {
@@ -90,6 +90,7 @@ class Templates:
             "reminder": "Reminder: " if wording.reminder else "",
             "how_to_keep": wording.how_to_keep(day),
             "signature": wording.signature,
+            "whose": ", which others own and you may edit," if notice.co_editor else " are yours, and",
         }
 
         def entries(name: str, escape: Callable[[str], str]) -> str:

@@ -364,6 +364,41 @@ def test_who_was_told_is_reminded_once_a_day_of_what_is_left_and_of_the_same_day
     }  # fmt: skip
 
 
+def test_co_editors_are_told_if_that_is_asked_for(sandbox: Sandbox, run: Run) -> None:
+    asked = {"entitledUsersEdit": "cara, dan@other.example,anna"}
+    sandbox.add("archived", name="Algebra", creator_id="anna", more=asked)
+    sandbox.add("archived", name="Botany", creator_id="ben")
+    listed = run("list", "--columns", "entry_id,name,owner_id,co_editors", "--format", "tsv")
+    assert {row["co_editors"] for row in listed.rows} == {"cara,dan@other.example,anna", ""}
+    people = "uid\tdisplayName\tou\tmail\nanna\tAnna A.\tArts\tanna@example.edu\nben\tBen\tArts\tben@example.edu\n"
+    Path("people.tsv").write_text(people)
+    Path("list.tsv").write_text(listed.out)
+    enriched = run("enrich", "--columns", "mail", "--prefix", "owner_", "--directory-file", "people.tsv", "list.tsv")
+    Path("owners.tsv").write_text(enriched.out)
+    assert {r["owner"] for r in call("owners.tsv", "--out", "owners").rows} == {"anna", "ben"}
+    ran = call("owners.tsv", "--co-editors", "example.edu")
+    assert {r["owner"]: r["address"] for r in ran.rows} == {
+        "anna": "anna@example.edu", "ben": "ben@example.edu", "cara": "cara@example.edu",
+        "dan@other.example": "dan@other.example",
+    }, ran.err  # fmt: skip
+    cara = next(message for message in files() if message["To"] == "cara@example.edu")
+    for kind in ("plain", "html"):
+        assert "below, which others own and you may edit, have" in " ".join(body(cara, kind).split())
+        assert "Algebra" in body(cara, kind)
+        assert "Botany" not in body(cara, kind)
+
+
+def test_what_a_co_editor_is_told_is_no_notice_to_the_owner(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry = sandbox.add("archived", name="Algebra", creator_id="anna")
+    lines = [("\t".join((*HEADER, "co_editors", *OWNER)))]
+    lines.append("\t".join((entry, "Algebra", "anna", "", "", "0", "cara", "inactive", "", "", "")))
+    Path("owners.tsv").write_text("".join(f"{line}\n" for line in lines))
+    ran = send("--mark", "--co-editors", "example.edu", "owners.tsv")
+    assert [to for to, _ in sink.mail] == ["cara@example.edu"]
+    assert {r["owner"]: r["outcome"] for r in ran.rows} == {"anna": "refused", "cara": "done"}
+    assert not [tag for tag in tags_of(sandbox, entry) if tag.startswith("notice_")]
+
+
 def test_nobody_is_reminded_of_a_day_that_is_over(sink: MailSink) -> None:
     assert send(write(THREE)).code == 0
     record = Path("notices/sent.jsonl")
@@ -409,6 +444,8 @@ def test_templates_of_ones_own_take_the_place_of_the_built_in_ones() -> None:
         (["--reply-to", "x", "owners.tsv"], "--reply-to: 'x' is not an address"),
         (["--fallback", "x y@z", "owners.tsv"], "--fallback: 'x y@z' is not a mail address"),
         (["--link", "javascript:alert({entry_id})", "owners.tsv"], "--link (NOTIFY_LINK) must be an address with"),
+        (["--co-editors", "example.edu", "owners.tsv"], "owners.tsv has no column 'co_editors': list --columns"),
+        (["--co-editors", "a b", "owners.tsv"], "--co-editors: 'a b' is no domain such as example.edu"),
         (["--unit-file", "owners.tsv", "owners.tsv"], "owners.tsv has no column 'org_unit'"),
         (["--unit-file", "badunits.tsv", "owners.tsv"], "badunits.tsv, row 2: 'no' is not a mail address"),
         (["--unit-file", "nounit.tsv", "owners.tsv"], "nounit.tsv, row 2: no org_unit"),

@@ -68,6 +68,7 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 )
 @click.option("--link", metavar="URL", help="Where an entry is played, with {entry_id} in it [NOTIFY_LINK].")
 @click.option("--keep-link", metavar="URL", help="Where one asks to keep it; the same, or mailto: [NOTIFY_KEEP_LINK].")
+@click.option("--co-editors", "domain", metavar="DOMAIN", help="Tell co-editors, too, at USER@DOMAIN or their address.")
 @click.option("--remind", is_flag=True, help="Remind those told of this plan, of what the list still has; once a day.")
 @click.option("--prefix", default="", metavar="P", help="The --prefix that enrich was given.")
 @click.option("--column", "named", multiple=True, metavar="C=NAME", help="Column C is called NAME here: mail=email.")
@@ -93,8 +94,8 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 def notify(
     app: App, /, file: str, out: str, plan_id: str | None, grace_seconds: float, sender: str | None,
     reply_to: str | None, fallback: str | None, unit_file: str | None, templates: str | None, link: str | None,
-    keep_link: str | None, remind: bool, prefix: str, named: tuple[str, ...], send: bool, mark: bool, per_minute: float,
-    dry_run: bool | None, style: str,
+    keep_link: str | None, domain: str | None, remind: bool, prefix: str, named: tuple[str, ...], send: bool,
+    mark: bool, per_minute: float, dry_run: bool | None, style: str,
 ) -> None:  # fmt: skip
     """Write to each owner of a list which of their videos will be replaced, when, and how to keep them.
 
@@ -110,19 +111,19 @@ def notify(
       kaltura-archiver notify owners.tsv --plan-id autumn-2026 --send --remind --no-dry-run
     """  # fmt: skip
     dry_run = send if dry_run is None else dry_run
-    _refuse_contradictions(fallback, mark=mark, send=send, remind=remind)
+    _refuse_contradictions(fallback, domain, mark=mark, send=send, remind=remind)
     names = dict(_column_of(text, tuple(COLUMNS)) for text in named)
     sender, sender_address = _who_writes(app, sender)
     reply_to = checked_sender(reply_to, "--reply-to")[1] if reply_to else ""
     wording = _wording(app, reply_to or sender_address, sender, link, keep_link, remind=remind)
     texts = Templates(Path(templates) if templates else None)
-    units = read_units(unit_file) if unit_file else {}
     with opened(file) as source:
         content = source.read()
     where = "stdin" if file == "-" else file
     table = TsvTable(io.BytesIO(content), file)
     columns = columns_of(table, prefix, names, where)
-    notices = read_notices(table, columns, fallback=fallback or "", of_units=units, where=where)
+    others = {"fallback": fallback or "", "domain": domain or ""}
+    notices = read_notices(table, columns, of_units=read_units(unit_file) if unit_file else {}, where=where, **others)
     plan = plan_id or hashlib.sha256(content).hexdigest()
     mark_lines()
     tally = _Tally(len(notices), dry_run=dry_run)
@@ -200,11 +201,13 @@ class _Tally:
         )  # fmt: skip
 
 
-def _refuse_contradictions(fallback: str | None, *, mark: bool, send: bool, remind: bool) -> None:
+def _refuse_contradictions(fallback: str | None, domain: str | None, *, mark: bool, send: bool, remind: bool) -> None:
     if mark and not send:
         raise click.UsageError("--mark goes with --send: only what was really sent is marked")
     if fallback is not None and not checked_address(fallback):
         raise click.UsageError(f"--fallback: {fallback!r} is not a mail address")
+    if domain is not None and not checked_address(f"user@{domain}"):
+        raise click.UsageError(f"--co-editors: {domain!r} is no domain such as example.edu")
     if remind and mark:
         raise click.UsageError("--remind marks nothing: the day that the first message named stays")
 
