@@ -157,6 +157,9 @@ class Settings:
     placeholder_map: str = _from("PLACEHOLDER_MAP", "TOML file that names other placeholders by category or language")
     ldap: LdapSettings = field(metadata={"group": LdapSettings})
     notify_from: str = _from("NOTIFY_FROM", "who writes to owners: an address, or Name <address>")
+    notify_link: str = _from("NOTIFY_LINK", "where an owner plays an entry: an address with {entry_id} in it")
+    notify_keep_link: str = _from("NOTIFY_KEEP_LINK", "where an owner asks to keep an entry: the same, or mailto:")
+    notify_signature: str = _from("NOTIFY_SIGNATURE", "the unit's lines below messages to owners; \\n begins a new one")
     smtp: SmtpSettings = field(metadata={"group": SmtpSettings})
 
     def need_kaltura(self) -> None:

@@ -24,8 +24,10 @@ _BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (
 # A chart's Vega-Lite of a width, without what all have in common.
 Draw = Callable[[int], dict[str, Any]]
 
-_TEXT = {"labelColor": "var(--soft)", "titleColor": "var(--soft)", "labelFontSize": 12, "titleFontSize": 12,
-         "titleFontWeight": "normal"}  # fmt: skip
+# Texts are given room for this size and shown in that one: not every machine has a font as narrow as Arial.
+_MEASURED, _SHOWN = 14.4, 12
+_TEXT = {"labelColor": "var(--soft)", "titleColor": "var(--soft)", "labelFontSize": _MEASURED,
+         "titleFontSize": _MEASURED, "titleFontWeight": "normal"}  # fmt: skip
 _CONFIG: dict[str, Any] = {
     "aria": False,  # the page describes the chart, and has its table
     "background": None,
@@ -39,7 +41,7 @@ _CONFIG: dict[str, Any] = {
         "offset": 26, "labelOffset": 8,
         "labelColor": "var(--ink)", "symbolStrokeWidth": 0,
     },
-    "text": {"color": "var(--ink)", "fontSize": 12},
+    "text": {"color": "var(--ink)", "fontSize": _MEASURED},
 }  # fmt: skip
 
 
@@ -57,6 +59,7 @@ def _svg(spec: dict[str, Any], width: int) -> str:
         **spec,
     }
     svg = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
+    svg = svg.replace(f'font-size="{_MEASURED}px"', f'font-size="{_SHOWN}px"')
     # Where a size is drawn is the page's business; the names are for XML.
     return re.sub(
         r"^<svg[^>]*?(width=\S+ height=\S+ viewBox=\"[^\"]*\")>", r'<svg aria-hidden="true" \1>', svg, count=1
@@ -85,6 +88,11 @@ def _months(width: int) -> dict[str, Any]:
     return _axis(labelAngle=0, labelExpr=expression, labelOverlap=width < WIDE, grid=False)
 
 
+def _columns(width: int, most: int) -> int:
+    """Of a legend: below each other where there is no room beside each other."""
+    return most if width == WIDE else 1
+
+
 def _palette(names: Sequence[str], colours: Sequence[str]) -> dict[str, Any]:
     return {"domain": list(names), "range": list(colours)}
 
@@ -109,7 +117,7 @@ def places(table: Table) -> Draw:
                 "x": {"field": "year", "type": "ordinal", "axis": _axis(labelAngle=0, labelOverlap=True),
                       "scale": {"paddingInner": 0.15}},
                 "y": {"field": "size", "type": "quantitative", "axis": _values(unit_name)},
-                "color": colour | {"legend": {"columns": 4 if width == WIDE else 1}},
+                "color": colour | {"legend": {"columns": _columns(width, 4)}},
                 "order": {"field": "n"},
             },
         }  # fmt: skip
@@ -141,7 +149,8 @@ def growth(table: Table) -> Draw:
                 "x": {"field": "month", "type": "ordinal", "axis": _months(width), "scale": {"domain": domain}},
                 "y": {"field": "size", "type": "quantitative", "axis": _values(unit_name)},
                 "color": {"field": "what", "type": "nominal", "scale": _palette(names, colours),
-                          "legend": {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 300}},
+                          "legend": {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 300,
+                                     "columns": _columns(width, 3)}},
                 "strokeDash": {"field": "what", "type": "nominal", "scale": {"domain": names, "range": dashes}},
             },
         }  # fmt: skip
@@ -257,7 +266,7 @@ def owners(table: Table) -> Draw:
             for number, (name, cell) in enumerate(zip(names, row[-3:-1], strict=True))
         ]  # fmt: skip
         colour = {"field": "what", "type": "nominal", "scale": _palette(names, ["var(--kaltura)", "var(--s3)"])}
-        return _horizontal(rows, width, colour | {"sort": names})
+        return _horizontal(rows, width, colour | {"sort": names, "legend": {"columns": _columns(width, 2)}})
 
     return spec
 

@@ -11,8 +11,10 @@ from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.insight.figures import (
     AGES,
     AWAY,
+    COPIED_TO,
     DAYS,
     LISTED,
+    LOST_LISTED,
     MONTHS,
     NEVER_VERIFIED,
     TIER,
@@ -39,6 +41,8 @@ from kaltura_archiver.insight.figures import (
 )
 from kaltura_archiver.insight.history import History, Kind, unix_seconds
 from kaltura_archiver.insight.snapshot import SnapshotEntry
+from kaltura_archiver.insight.stats import Stats
+from kaltura_archiver.insight.told import LOST, NAMES, state_name, what_is_wrong, what_to_do
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.tables import Cell
@@ -48,6 +52,21 @@ from kaltura_archiver.steps import DAY_SECONDS
 
 def _by_month_and_class() -> ByMonthAndClass:
     return defaultdict(lambda: defaultdict(Held))
+
+
+def _could_save(stats: Stats, prices: Prices) -> Table | None:
+    """What replacing all that was not played for so many years would free and save, as `stats` reckons."""
+    rows: list[list[Cell]] = []
+    for years, sums in stats.thresholds.items():
+        if sums.entries:
+            saved = sums.cells("threshold", str(years), prices)["saved_month"]
+            rows.append([f"{years} year{'s' if years > 1 else ''}", sums.entries, sums.freed_bytes, saved])
+    columns = [Column("Not played for"), Column("videos", Unit.COUNT), Column("to free", Unit.BYTES)]
+    if rows and rows[0][-1] is None:
+        rows = [row[:-1] for row in rows]
+    else:
+        columns.append(Column("saved a month", Unit.MONEY))
+    return Table("What could still be saved", tuple(columns), rows) if rows else None
 
 
 class Collector:
@@ -71,7 +90,7 @@ class Collector:
         self._since = self._month - MONTHS + 1
         self._log_month = self._month if history.first_at is None else month_of(history.first_at)
         self._wanted = rows
-        self._heap: list[tuple[bool, int, int, PageRow]] = []
+        self._heap: list[tuple[bool, bool, int, int, PageRow]] = []
         self._numbers = itertools.count()
         self._figures = Figures(
             now, prices.currency, log_since=history.first_at, runs=history.runs, has_units=owner_of is not None
@@ -88,6 +107,7 @@ class Collector:
         self._owners: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._units: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._accounts: dict[str, str] = {}
+        self._stats = Stats(prices, now=now, storage_class=COPIED_TO)
         self._verified: defaultdict[str, Held] = defaultdict(Held)
         self._trouble: defaultdict[tuple[int, str, str], Held] = defaultdict(Held)
         self._troubled: list[tuple[int, int, SnapshotEntry, str]] = []
@@ -110,11 +130,18 @@ class Collector:
             table[key].update(entries=1, **{"freed" if place is Place.S3 else "kaltura": size})
         if not item.healthy:
             severity = list(State).index(state)
-            self._trouble[severity, item.state, item.hint or item.why].add(size)
+            self._trouble[severity, state_name(item), what_to_do(item)].add(size)
             # The least severe one makes room.
             keep_greatest(self._troubled, (-severity, -next(self._numbers), item, name), LISTED)
+        if state is State.LOST:
+            figures.lost += 1
+            if len(figures.lost_named) < LOST_LISTED:
+                figures.lost_named.append(item)
+        self._stats.add(item)
         row = PageRow(item, name, unit, place, size, verified)
-        keep_greatest(self._heap, (not item.healthy, size, -next(self._numbers), row), self._wanted)
+        keep_greatest(
+            self._heap, (state is State.LOST, not item.healthy, size, -next(self._numbers), row), self._wanted
+        )
 
     def _shown(self, month: int) -> int:
         """The month within what is shown: what is older counts as having been there before."""
@@ -164,7 +191,8 @@ class Collector:
         age = NEVER_VERIFIED if verified is None else band_of((self._now - verified) / DAY_SECONDS, AGES)
         self._verified[age].add(item.stored_bytes)
         if verified is not None:
-            figures.last_verified = max(verified, figures.last_verified or 0)
+            figures.verified_bytes += item.stored_bytes
+            figures.oldest_verified = min(verified, figures.oldest_verified or verified)
         return verified
 
     # What comes of it
@@ -186,6 +214,7 @@ class Collector:
         figures.growth, figures.money = self._growth_and_money()
         figures.monthly = self._monthly()
         figures.pays_from = prices.break_even(figures.storage_month + figures.handling_month, figures.freed_bytes)
+        figures.could_save = _could_save(self._stats, prices)
         figures.restores = self._restores_table()
         figures.waiting = self._waiting()
         figures.regrets = self._regret()
@@ -194,14 +223,14 @@ class Collector:
             figures.units = top_table(self._units, "Unit", "(no unit)")
         figures.verification = self._verification()
         figures.trouble, figures.troubled = self._trouble_tables()
-        figures.rows = [row for *_, row in sorted(self._heap, key=lambda kept: kept[:3], reverse=True)]
+        figures.rows = [row for *_, row in sorted(self._heap, key=lambda kept: kept[:4], reverse=True)]
         return figures
 
     def _places(self) -> Table:
         states = [state for state in State if any(state in counts for counts in self._states.values())]
         columns = (
             Column("Created"),
-            *(Column(state.value, Unit.COUNT) for state in states),
+            *(Column(NAMES[state], Unit.COUNT) for state in states),
             *(Column(place.value, Unit.BYTES) for place in Place),
         )
         rows: list[list[Cell]] = [
@@ -319,11 +348,13 @@ class Collector:
         if not self._trouble:
             return None, None
         kinds: list[list[Cell]] = [
-            [state, held.entries, held.bytes, hint] for (_, state, hint), held in sorted(self._trouble.items())
+            # How large a lost video was is not known.
+            [state, held.entries, "not known" if state == LOST else held.bytes, hint]
+            for (_, state, hint), held in sorted(self._trouble.items())
         ]
         columns = (Column("State"), Column("entries", Unit.COUNT), Column("size", Unit.BYTES), Column("what to do"))
         listed: list[list[Cell]] = [
-            [item.entry_id, item.name, owner, item.state, item.why, item.hint]
+            [item.entry_id, item.name, owner, state_name(item), what_is_wrong(item), what_to_do(item)]
             for *_, item, owner in sorted(self._troubled, key=lambda kept: kept[:2], reverse=True)
         ]
         return (

@@ -22,8 +22,10 @@ MONTHS = 36
 TOP = 50
 # What bringing back is reckoned as: the log does not tell the tier.
 TIER, DAYS = Options.tier, Options.days
-# Unhealthy entries that are listed by name.
-LISTED = 100
+# Where copies would go that are not there yet, as `stats` takes it.
+COPIED_TO = "DEEP_ARCHIVE"
+# Unhealthy entries that are listed by name, and lost ones at the very top.
+LISTED, LOST_LISTED = 100, 10
 
 
 class Unit(StrEnum):
@@ -114,7 +116,11 @@ class Figures:
     waits: list[int] = field(default_factory=list)
     ripe_replaced: int = 0
     ripe_restored: int = 0
-    last_verified: int | None = None
+    verified_bytes: int = 0
+    oldest_verified: int | None = None
+    lost: int = 0
+    lost_named: list[SnapshotEntry] = field(default_factory=list)
+    could_save: Table | None = None
     places: Table | None = None
     growth: Table | None = None
     monthly: Table | None = None

@@ -35,6 +35,7 @@ from kaltura_archiver.insight.figures import (
     Table,
     Unit,
 )
+from kaltura_archiver.insight.told import LOST, state_name, what_is_wrong, what_to_do
 from kaltura_archiver.insight.words import (
     PROSE_COLUMNS,
     about_text,
@@ -71,8 +72,9 @@ class Chart:
     narrow: Markup
 
 
-def make_page(figures: Figures, *, selection: str, prices_of: str) -> str:
-    """The whole page. `selection` says what was looked at, `prices_of` the date of the prices."""
+def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = TITLE, criteria: str = "") -> str:
+    """The whole page. `selection` says what was looked at, `prices_of` the date of the prices, `criteria` what was
+    selected by."""
     environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
     css, script = _asset("report.css"), _asset("report.js")
@@ -83,10 +85,16 @@ def make_page(figures: Figures, *, selection: str, prices_of: str) -> str:
         policy=f"{_POLICY}; style-src {_hash(css)}; script-src {_hash(script)}",
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        title=TITLE,
+        title=one_line(title),
         date=iso_date(figures.now),
         about=about_text(figures, selection),
         sections=_SECTIONS,
+        entries=figures.entries,
+        lost=figures.lost,
+        lost_named=[(one_line(item.name), item.entry_id, one_line(item.owner)) for item in figures.lost_named],
+        lost_says=[f"{what_is_wrong(item)} {what_to_do(item)}" for item in figures.lost_named[:1]],
+        lost_name=LOST,
+        could_save=figures.could_save,
         figures=big_figures(figures),
         intro=intro_texts(figures),
         charts=_charts(figures),
@@ -102,7 +110,8 @@ def make_page(figures: Figures, *, selection: str, prices_of: str) -> str:
         top=TOP,
         tier=TIER,
         days=DAYS,
-        made_by=f"Made by kaltura-archiver {__version__}, {time_text(figures.now)}.",
+        made_by=f"Made by kaltura-archiver {__version__}, {time_text(figures.now)}."
+        + (f" Selected by: {one_line(criteria)}." if criteria else ""),
         data=pools.data(),
         shown=lambda cell, column: shown(cell, column.unit, currency),
         style=_style,
@@ -143,7 +152,7 @@ def _charts(figures: Figures) -> Mapping[str, Chart]:
             # Vega has escaped what is text in it.
             made[id] = Chart(table, says, Markup(wide), Markup(narrow))  # noqa: S704
 
-    add("places", f.places, says_places(f.places), charts.places)
+    add("places", f.places, says_places(f.places, f.lost), charts.places)
     add("growth", f.growth, says_growth(f.growth, f.log_since), charts.growth)
     add("money", f.money, says_money(f), lambda table: charts.money_chart(table, currency))
     add("restores", f.restores, says_restores(f), lambda table: charts.columns_by_month(table, 1))
@@ -174,8 +183,8 @@ class _Pools:
                 row.item.entry_id, one_line(row.item.name), self._at("owner", row.owner), self._at("unit", row.unit),
                 self._at("category", row.item.categories), _day(row.item.created_at),
                 _day(row.item.last_played_at), row.item.plays,
-                self._at("state", row.item.state), list(Place).index(row.place), row.bytes, _day(row.verified_at),
-                self._at("hint", "" if row.item.healthy else row.item.hint or row.item.why),
+                self._at("state", state_name(row.item)), list(Place).index(row.place), row.bytes, _day(row.verified_at),
+                self._at("hint", what_to_do(row.item)),
             ]
             for row in rows
         ]  # fmt: skip

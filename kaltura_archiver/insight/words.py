@@ -60,7 +60,8 @@ def about_text(figures: Figures, selection: str) -> str:
         if figures.log_since is not None
         else "There is no run log yet: what happened over time is not known."
     )
-    return f"{figures.entries:,} {one_line(selection)} as they were on {time_text(figures.now)}. {log}"
+    what = _number_of(figures.entries, f"{one_line(selection)} entry")
+    return f"{what} as of {time_text(figures.now)}. {log}"
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,28 @@ def big_figures(figures: Figures) -> list[_Figure]:
     healthy = _Figure(
         "Healthy",
         _share(f.healthy, f.entries),
-        f"{_number_of(f.troubled_entries, 'entry')} {'needs' if f.troubled_entries == 1 else 'need'} attention. "
-        + (
-            f"Copies last verified {iso_date(f.last_verified)}"
-            if f.last_verified
-            else "No copy is known to be verified"
-        ),
+        f"{_needs_attention(f)} {_verified(f)}",
     )
     return [archived, saved, restored, healthy]
+
+
+def _needs_attention(figures: Figures) -> str:
+    """`2 of 300 entries need attention, 1 of them lost.`"""
+    number, lost = figures.troubled_entries, figures.lost
+    if not number:
+        return "Nothing needs attention."
+    text = f"{number:,} of {_number_of(figures.entries, 'entry')} {'needs' if number == 1 else 'need'} attention"
+    return f"{text}, {lost:,} of them lost." if lost else f"{text}."
+
+
+def _verified(figures: Figures) -> str:
+    """How much of what S3 has was read back and found whole, and how long ago that may be."""
+    if not figures.stored_entries:
+        return "There are no copies to be verified yet."
+    if figures.oldest_verified is None:
+        return "No copy is known to be verified."
+    share = _share(figures.verified_bytes, figures.stored_bytes)
+    return f"Of the copies {share} were verified, the longest ago on {iso_date(figures.oldest_verified)}."
 
 
 def _pays_from(figures: Figures) -> str:
@@ -125,7 +140,7 @@ def intro_texts(figures: Figures) -> Mapping[str, str]:
     money = (
         "What Kaltura would ask for the storage that was freed there, less what S3 asks, at the prices given below."
         if f.avoided_month is not None
-        else "What S3 asks. What was saved in Kaltura is not told: no Kaltura price was given (--kaltura-price)."
+        else "What S3 asks. What was saved in Kaltura is not told: no Kaltura price was given."
     )
     if f.money is None:
         money += " By month it is told as soon as there is a run log."
@@ -138,34 +153,32 @@ def intro_texts(figures: Figures) -> Mapping[str, str]:
                 f" Of {_number_of(f.ripe_replaced, 'original')} replaced more than a year ago, {f.ripe_restored:,} "
                 f"({_share(f.ripe_restored, f.ripe_replaced)}) came back within 12 months."
             )
-    if f.troubled_entries:
-        health = f"{f.troubled_entries:,} of {_number_of(f.entries, 'entry')} need attention."
-    else:
-        health = f"All {f.entries:,} entries are healthy."
+    health = f"{_needs_attention(f)} {_verified(f)}"
     rows = (
         "All entries of this report."
         if len(f.rows) == f.entries
-        else f"{len(f.rows):,} of {f.entries:,} entries: those that need attention, then the largest (--rows)."
+        else f"{len(f.rows):,} of {f.entries:,} entries: those that need attention, then the largest."
     )
     return {
         "where": "An original is in Kaltura, in both, or in S3 alone while Kaltura holds a small placeholder. Sizes "
-        "are those of originals: what Kaltura makes of them comes on top (stats counts that, too).",
+        "are those of originals: what Kaltura makes of them comes on top.",
         "money": money,
         "restores": restores,
-        "owners": "By the size of their videos, wherever these are."
-        + ("" if f.has_units else " Units are told with --enriched FILE."),
+        "owners": "By the size of their videos, wherever these are.",
         "health": health,
         "entries": rows,
     }
 
 
-def says_places(table: Table | None) -> str:
+def says_places(table: Table | None, lost: int) -> str:
     if table is None or table.total is None:
         return ""
     sums = {place: _number(cell) for place, cell in zip(Place, table.total[-len(Place) :], strict=True)}
     told = [f"{bytes_text(size)} {place}" for place, size in sums.items() if size and place is not Place.TROUBLE]
-    trouble = f"; {bytes_text(sums[Place.TROUBLE])} need attention" if sums[Place.TROUBLE] else ""
-    return f"{', '.join(told) or 'No video'}{trouble}."
+    if sums[Place.TROUBLE]:
+        told.append(f"{bytes_text(sums[Place.TROUBLE])} that need attention")
+    missing = f" Lost: {_number_of(lost, 'video')}, of a size that is not known." if lost else ""
+    return f"{', '.join(told) or 'No video'}.{missing}"
 
 
 def _number(cell: Cell) -> float:

@@ -63,7 +63,7 @@ _ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
     "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId", "partnerId",
-    "thumbnailUrl",
+    "thumbnailUrl", "entitledUsersEdit",
 )  # fmt: skip
 # Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
 _NEEDED_FIELDS = frozenset({
@@ -116,6 +116,7 @@ def read_entry(raw: Any) -> Entry:
         and (_read_time(played) is not None or played in ("", "0")),
         creator_id=text("creatorId", ""),
         owner_id=text("userId", ""),
+        co_editors=tuple(filter(None, map(str.strip, text("entitledUsersEdit", "").split(",")))),
         category_ids=tuple(part.strip() for part in categories.split(",") if part.strip()) if categories else (),
         categories=text("categories", ""),
         display_in_search=field_int(text("displayInSearch")),

@@ -60,6 +60,7 @@ class Entry:
     last_played_at: int | None = None
     creator_id: str = ""
     owner_id: str = ""
+    co_editors: tuple[str, ...] = ()  # further users who may edit it
     category_ids: tuple[str, ...] = ()
     categories: str = ""
     display_in_search: int | None = 1

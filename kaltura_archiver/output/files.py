@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -121,3 +122,13 @@ def write(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = Tr
     """Make this the content of the file. Raises OutputError."""
     with written(path, mode=mode, replace=replace) as file:
         file.write(content)
+
+
+@contextmanager
+def written_whole(path: str) -> Iterator[Sink]:
+    """What is written here becomes the file, as by `written`, or goes to stdout for `-`."""
+    if path == "-":
+        yield sys.stdout.buffer
+        return
+    with written(Path(path)) as file:
+        yield file

@@ -29,7 +29,7 @@ OLD_HEALTH_COLUMNS = (
 )  # fmt: skip
 HEALTH_COLUMNS = (*OLD_HEALTH_COLUMNS, "original_id", "original_bytes", "stored_bytes")
 # May be asked for by --columns, beside the default ones.
-MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds", "tagged", "original_bytes")
+MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds", "tagged", "original_bytes", "co_editors")
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
 MORE_HEALTH_COLUMNS = (
     "state",
@@ -76,6 +76,7 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "category_ids": ",".join(entry.category_ids) or None,
         "categories": entry.categories or None,
         "owner_id": entry.owner or None,
+        "co_editors": ",".join(entry.co_editors) or None,
         "name": entry.name or None,
         "tags": ", ".join(entry.tags) or None,
         "duration_seconds": entry.duration_seconds,

@@ -45,6 +45,7 @@ class Ledger:
         self._file: int | None = None
         self.sent: dict[str, Sent] = {}
         self.written: set[str] = set()
+        self.reminded: dict[str, Sent] = {}
         try:
             if not dry_run:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,11 +86,13 @@ class Ledger:
         if plan == self._plan:
             if kind == "written":
                 self.written.add(key)
+            elif kind == "reminded":
+                self.reminded[key] = sent
             else:
                 self.sent[key] = sent
 
     def record(self, kind: str, notice: Notice, sent: Sent) -> None:
-        """Write down that a message was `written` or `sent`, or that its entries are `marked`."""
+        """Write down that a message was `written`, `sent` or `reminded` of, or that its entries are `marked`."""
         line = {
             "plan": self._plan,
             "kind": kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.headerregistry import Address
 
@@ -25,6 +25,7 @@ COLUMNS = {
     "created_date": "created_date",
     "last_played_date": "last_played_date",
     "plays": "plays",
+    "co_editors": "co_editors",
 }
 _OF_OWNERS = ("ldap_status", "name", "org_unit", "mail")
 _NEEDED = ("entry_id", "owner_id", "ldap_status", "mail")
@@ -49,7 +50,7 @@ class Notice:
     """A message to be: to an owner, or (`fallback`) to whoever is asked in the place of several.
 
     `key` names the recipient within a plan; no owner's begins with an @. Without an `address` nobody can be told:
-    `why`.
+    `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Notice:
     name: str = ""
     unit: str = ""
     fallback: bool = False
+    co_editor: bool = False
     unknown: bool = False
     why: str = ""
     items: dict[str, NoticedEntry] = field(default_factory=dict)  # by `same_id` of the entry's
@@ -110,9 +112,15 @@ def columns_of(table: TsvTable, prefix: str, named: Mapping[str, str], where: st
 
 
 def read_notices(
-    table: TsvTable, columns: Mapping[str, int], *, fallback: str, of_units: Mapping[str, str], where: str
-) -> list[Notice]:
-    """Who is to be told of what, in the order of the list. Entries of one owner come together, each once."""
+    table: TsvTable, columns: Mapping[str, int], *, fallback: str, of_units: Mapping[str, str], where: str,
+    domain: str = "",
+) -> list[Notice]:  # fmt: skip
+    """Who is to be told of what, in the order of the list. Entries of one owner come together, each once.
+
+    With a `domain` co-editors are told, too: at their id, and that domain where it is no address.
+    """
+    if domain and "co_editors" not in columns:
+        raise InputError(f"{where} has no column 'co_editors': list --columns entry_id,owner_id,co_editors,… writes it")
     notices: dict[str, Notice] = {}
     for number, row in enumerate(table, 2):
         cells = {role: clean(row[index]) for role, index in columns.items()}
@@ -131,7 +139,19 @@ def read_notices(
             owner_id=owner,
         )
         notice.items.setdefault(same_id(item.entry_id), item)
+        for told in _co_editors(cells.get("co_editors", ""), owner, domain):
+            notices.setdefault(told.key, told).items.setdefault(same_id(item.entry_id), item)
     return list(notices.values())
+
+
+def _co_editors(users: str, owner: str, domain: str) -> Iterator[Notice]:
+    """The notices, without their entries, to these users (a comma list) but the owner."""
+    for user in filter(None, map(str.strip, users.split(",") if domain else ())):
+        if same_uid(uid_of(user)) == same_uid(uid_of(owner)):
+            continue
+        address = checked_address(user if "@" in user else f"{user}@{domain}")
+        why = "" if address else "the id of this co-editor makes no mail address"
+        yield Notice(f"@co-editor {(address or user).lower()}", address, user, user, co_editor=True, why=why)
 
 
 def _recipient(

@@ -13,7 +13,7 @@ from typing import Any
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.model import same_id
-from kaltura_archiver.output.reading import Row, column_index
+from kaltura_archiver.output.reading import Row, TsvTable, column_index, opened
 
 ACTIVE, INACTIVE, UNKNOWN = "active", "inactive", "unknown"
 STATUS_COLUMN, LEGACY_STATUS_COLUMN = "ldap_status", "status"
@@ -130,3 +130,22 @@ def with_owners(rows: Iterable[Row], uid_of_row: Callable[[Row], str], look_up: 
     if wanted:
         known.update(look_up(list(wanted)))
     yield from release()
+
+
+def owners_of(path: str) -> Callable[[Any], Owner]:
+    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
+    creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
+    """
+    with opened(path) as file:
+        table = TsvTable(file, path)
+        where = "stdin" if path == "-" else path
+        key, of_item = entry_of_row(table.columns, where)
+        status, name, unit = (
+            column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
+        )
+        owners = {
+            key(row): Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
+            for row in table
+        }
+    not_listed = Owner("", ("", "(not listed)"))
+    return lambda item: owners.get(of_item(item), not_listed)

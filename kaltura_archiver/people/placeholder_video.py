@@ -43,7 +43,15 @@ TEXTS = {
         "fra",
         "Cette vidéo est archivée\n\nEn la lançant, vous l'avez demandée.\nElle sera de retour ici sous deux jours.",
     ),
+    "zh": ("zho", "本视频已归档\n\n您播放了它，即已申请取回。\n它将在两天之内恢复。"),  # noqa: RUF001 - its own comma
+    "ar": ("ara", "هذا الفيديو مؤرشف\n\nبتشغيله تكون قد طلبت استعادته.\nسيعود إلى هنا في غضون يومين."),  # noqa: RUF001
 }
+# Where Pillow's own font lacks a letter, the first of these that has all: Debian's package, and where it puts the font.
+SYSTEM_FONTS = (
+    ("fonts-dejavu-core", Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")),
+    ("fonts-wqy-microhei", Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")),
+    ("fonts-noto-cjk", Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")),
+)
 
 _MARGIN = 100
 _GAP = 40  # between logo and text
@@ -65,7 +73,8 @@ _Font = ImageFont.FreeTypeFont
 
 @dataclass(frozen=True)
 class Design:
-    """What the placeholder shows. `language` is a key of TEXTS or an ISO 639-2 code; no `font` is Pillow's own."""
+    """What the placeholder shows. `language` is a key of TEXTS or an ISO 639-2 code; no `font` is one
+    that has the letters."""
 
     text: str
     language: str = "en"
@@ -148,12 +157,8 @@ def _fitting(look: Design, width: int, height: int) -> tuple[_Font, list[str], s
         direction = "rtl" if _right_to_left(text) else "ltr"
     else:
         text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    fonts = [_font(look.font, size, shaped=shaped) for size in _SIZES]
-    if missing := _missing(fonts[0], text):
-        raise InputError(
-            f"the font {' '.join(filter(None, fonts[0].getname()))} has no {' '.join(missing[:10])}: give one that "
-            "has, such as --font /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
-        )
+    path = _font_with_all(text, look.font, shaped=shaped)
+    fonts = [_font(path, size, shaped=shaped) for size in _SIZES]
     # Rather somewhat smaller letters than lines that were not meant to end there.
     as_written = text.count("\n") + 1
     for most_lines, candidates in ((as_written, [font for font in fonts if font.size >= _GOOD_SIZE]), (height, fonts)):
@@ -162,6 +167,22 @@ def _fitting(look: Design, width: int, height: int) -> tuple[_Font, list[str], s
             if 0 < len(lines) <= most_lines and len(lines) * round(font.size * _LEADING) <= height:
                 return font, lines, direction
     raise InputError(too_long)
+
+
+def _font_with_all(text: str, asked: Path | None, *, shaped: bool) -> Path | None:
+    """The font that is asked for, or else the first that has all letters: None for Pillow's own, one of the system's.
+
+    Raises InputError where there is none.
+    """
+    lacking = []
+    for path in [asked] if asked else [None, *(path for _, path in SYSTEM_FONTS if path.is_file())]:
+        font = _font(path, _SIZES[0], shaped=shaped)
+        if not (missing := _missing(font, text)):
+            return path
+        lacking.append(f"the font {' '.join(filter(None, font.getname()))} has no {' '.join(missing[:10])}")
+    wide = any(unicodedata.east_asian_width(c) in "WF" for c in text)
+    package = SYSTEM_FONTS[wide][0]
+    raise InputError(f"{lacking[0]}: install one that has (Debian: apt-get install {package}), or give one with --font")
 
 
 def _font(path: Path | None, size: int, *, shaped: bool) -> _Font:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from kaltura_archiver.model import NOTICE_PREFIX, Outcome, same_id
 from kaltura_archiver.people.ledger import Ledger, Sent
 from kaltura_archiver.people.messages import compose, file_name, message_id, write_file
 from kaltura_archiver.people.notices import Notice
-from kaltura_archiver.people.templates_of_notices import Templates
+from kaltura_archiver.people.templates_of_notices import Templates, Wording
 
 if TYPE_CHECKING:
     from kaltura_archiver.results import Result
@@ -40,7 +40,7 @@ class Post:
     sender_address: str
     reply_to: str
     replaced_on: date
-    link: str
+    wording: Wording
     dry_run: bool
     deliver: Deliver | None = None
     mark: Mark | None = None
@@ -49,6 +49,8 @@ class Post:
         """Bring one notice to its recipient, unless that was done. Raises MailError where none will get through."""
         if not notice.address:
             return (Outcome.WAITING if notice.unknown else Outcome.REFUSED), notice.why
+        if self.wording.reminder:
+            return self._remind(notice)
         identity = message_id(self.plan, notice.key, self.sender_address)
         path = self.folder / file_name(notice, identity)
         sent = self.ledger.sent.get(notice.key)
@@ -70,22 +72,45 @@ class Post:
             except EntryFailed as error:
                 return Outcome.FAILED, str(error)
             outcome = Outcome.DONE
-        if self.mark and not sent.marked:
+        if self.mark and not sent.marked and not notice.co_editor:
             return self._mark(notice, sent, outcome, told, self.mark)
         return outcome, told
 
+    def _remind(self, notice: Notice) -> tuple[Outcome, str]:
+        """Once a day at most, of what the first message told and the list still has; with the day that that named."""
+        today = datetime.now(UTC).date()
+        told = self.ledger.sent.get(notice.key)
+        if told is None:
+            return Outcome.SKIPPED, "was not told of this plan: there is nothing to remind of"
+        if told.until is None or told.until <= today:
+            return Outcome.SKIPPED, f"the day that was named is over ({told.until or 'an earlier version'})"
+        if (reminded := self.ledger.reminded.get(notice.key)) and reminded.at.date() == today:
+            return Outcome.ALREADY, f"reminded on {today}"
+        known = set(map(same_id, told.entries))
+        left = replace(notice, items={key: item for key, item in notice.items.items() if key in known})
+        if not left.items:
+            return Outcome.SKIPPED, "nothing of what was told is in this list any more"
+        identity = message_id(f"{self.plan} reminder {today}", notice.key, self.sender_address)
+        path = self.folder / file_name(notice, identity)
+        if self.dry_run:
+            return Outcome.WOULD, "would send a reminder" if self.deliver else f"would write {path}"
+        try:
+            return Outcome.DONE, self._bring(left, identity, path, Sent.now(left, told.until))
+        except EntryFailed as error:
+            return Outcome.FAILED, str(error)
+
     def _bring(self, notice: Notice, identity: str, path: Path, sent: Sent) -> str:
-        contact = self.reply_to or self.sender_address
-        written = self.templates.write(notice, replaced_on=self.replaced_on, contact=contact, link=self.link)
+        written = self.templates.write(notice, replaced_on=sent.until or self.replaced_on, wording=self.wording)
         message = compose(
             notice, written, sender=self.sender, reply_to=self.reply_to, identity=identity, now=sent.at
         )  # fmt: skip
         if self.deliver is None:
             write_file(path, message)
-            self.ledger.record("written", notice, sent)
+            if not self.wording.reminder:
+                self.ledger.record("written", notice, sent)
             return f"written to {path}"
         self.deliver(message, notice.address)
-        self.ledger.record("sent", notice, sent)
+        self.ledger.record("reminded" if self.wording.reminder else "sent", notice, sent)
         path.unlink(missing_ok=True)  # nobody is to send it a second time
         return "sent"
 

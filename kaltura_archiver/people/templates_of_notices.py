@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -12,15 +14,38 @@ from string import Template
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.people.notices import Notice, NoticedEntry, clean
 
-_OF_MESSAGES = frozenset({"name", "unit", "count", "date", "contact"})
-_OF_ENTRIES = frozenset({"entry_id", "title", "link", "created", "last_played", "plays", "owner"})
+_OF_MESSAGES = frozenset({
+    "name", "unit", "count", "date", "contact", "videos", "day", "reminder", "how_to_keep", "signature", "whose",
+})  # fmt: skip
+_OF_ENTRIES = frozenset({"entry_id", "title", "link", "keep_link", "created", "last_played", "plays", "owner"})
 _TEMPLATES = {
     "subject.txt": _OF_MESSAGES,
     "message.txt": _OF_MESSAGES | {"entries"},
     "message.html": _OF_MESSAGES | {"entries"},
-    "entry.txt": _OF_ENTRIES,
-    "entry.html": _OF_ENTRIES | {"linked_title"},
+    "entry.txt": _OF_ENTRIES | {"to_watch", "to_keep"},
+    "entry.html": _OF_ENTRIES | {"linked_title", "linked_keep"},
 }
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What all messages of a run have in common. `link` and `keep_link` lead to an entry, with {entry_id} in them, or
+    are empty; `signature` are the lines of the unit that writes."""
+
+    contact: str
+    link: str = ""
+    keep_link: str = ""
+    signature: str = ""
+    reminder: bool = False
+
+    def how_to_keep(self, day: str) -> str:
+        """`To keep a video as it is, play it once before 25 December 2026, …`, with the ways that there are."""
+        asking = "open the link to keep it" if self.keep_link else 'add the tag "keep" to it'
+        return f"To keep a video as it is, play it once before {day}, {asking}, or answer this message."
 
 
 class Templates:
@@ -49,30 +74,46 @@ class Templates:
                 raise ConfigError(f"{source}: there is no ${min(unknown)}; there are ${', $'.join(sorted(known))}")
             self._templates[name] = template
 
-    def write(self, notice: Notice, *, replaced_on: date, contact: str, link: str) -> tuple[str, str, str]:
-        """Subject, plain text and HTML. `link` leads to an entry, with {entry_id} in it; or it is empty."""
+    def write(self, notice: Notice, *, replaced_on: date, wording: Wording) -> tuple[str, str, str]:
+        """Subject, plain text and HTML."""
         kind = "fallback_" if notice.fallback else ""
+        number = len(notice.items)
+        day = f"{replaced_on.day} {_MONTHS[replaced_on.month - 1]} {replaced_on.year}"
         values = {
             "name": notice.name,
             "unit": notice.unit,
-            "count": str(len(notice.items)),
+            "count": str(number),
+            "videos": "video" if number == 1 else f"{number} videos",
             "date": replaced_on.isoformat(),
-            "contact": contact,
+            "day": day,
+            "contact": wording.contact,
+            "reminder": "Reminder: " if wording.reminder else "",
+            "how_to_keep": wording.how_to_keep(day),
+            "signature": wording.signature,
+            "whose": ", which others own and you may edit," if notice.co_editor else " are yours, and",
         }
 
         def entries(name: str, escape: Callable[[str], str]) -> str:
-            return "\n".join(self._entry(kind + name, item, link, escape) for item in notice.items.values())
+            return "\n".join(self._entry(kind + name, item, wording, escape) for item in notice.items.values())
 
-        text = self._fill(f"{kind}message.txt", values, str, entries=entries("entry.txt", str))
+        wrapped = values | {"how_to_keep": textwrap.fill(values["how_to_keep"], 72)}
+        text = self._fill(f"{kind}message.txt", wrapped, str, entries=entries("entry.txt", str))
         page = self._fill(f"{kind}message.html", values, html.escape, entries=entries("entry.html", html.escape))
         return clean(self._fill(f"{kind}subject.txt", values, str)), text, page
 
-    def _entry(self, template: str, item: NoticedEntry, link: str, escape: Callable[[str], str]) -> str:
-        values = {name: getattr(item, name) for name in _OF_ENTRIES - {"link"}}
-        values["link"] = link.replace("{entry_id}", item.entry_id)
+    def _entry(self, template: str, item: NoticedEntry, wording: Wording, escape: Callable[[str], str]) -> str:
+        values = {name: getattr(item, name) for name in _OF_ENTRIES - {"link", "keep_link"}}
+        link, keep = (text.replace("{entry_id}", item.entry_id) for text in (wording.link, wording.keep_link))
+        values |= {
+            "link": link, "keep_link": keep, "to_watch": f"to watch: {link}" if link else "",
+            "to_keep": f"to keep:  {keep}" if keep else "",
+        }  # fmt: skip
         title = escape(item.title)
-        linked = f'<a href="{escape(values["link"])}">{title}</a>' if link else title
-        text = self._fill(template, values, escape, linked_title=linked)
+        made = {
+            "linked_title": f'<a href="{escape(link)}">{title}</a>' if link else title,
+            "linked_keep": f'<br><a href="{escape(keep)}">Keep this video</a>' if keep else "",
+        }
+        text = self._fill(template, values, escape, **made)
         return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
 
     def _fill(self, template: str, values: Mapping[str, str], escape: Callable[[str], str], **made: str) -> str:

@@ -11,15 +11,16 @@ from urllib.parse import unquote
 
 import pytest
 
-from kaltura_archiver.cli.commands.report import owners_of
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.insight.collector import Collector
 from kaltura_archiver.insight.figures import MONTHS, Figures, Place, Table
 from kaltura_archiver.insight.history import Away, History, Kind
 from kaltura_archiver.insight.page import csv_link, csv_text
 from kaltura_archiver.insight.snapshot import SnapshotEntry
+from kaltura_archiver.insight.told import NAMES
 from kaltura_archiver.model import State, iso_date
 from kaltura_archiver.money.prices import Prices
+from kaltura_archiver.people.owners import owners_of
 
 NOW = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp())
 HOUR, DAY = 3600, 86400
@@ -141,7 +142,7 @@ def test_every_entry_is_in_one_state_and_one_place_of_its_year() -> None:
     assert table.total is not None
     assert column(table, "Created") == ["2025", "2026"]
     for state in set(states):
-        assert sum(column(table, state)) == states.count(state), state
+        assert sum(column(table, NAMES[state])) == states.count(state), state
     sizes = dict(zip(Place, table.total[-4:], strict=True))
     assert sizes == {Place.KALTURA: 10 * GIB, Place.BOTH: 10 * GIB, Place.S3: 20 * GIB, Place.TROUBLE: 10 * GIB}
     assert (found.entries, found.healthy, found.troubled_entries) == (6, 4, 2)
@@ -206,8 +207,8 @@ def test_regret_counts_what_was_back_within_a_year_of_its_replacement() -> None:
             lines.append(line("restore", int(NOW - back * DAY), f"0_{number}"))
     states = [State.ARCHIVED, State.ARCHIVED, State.PLACEHOLDER, State.ARCHIVED, State.PLACEHOLDER]
     found = figures([item(state, f"0_{n}") for n, state in enumerate(states)], lines)
-    # Back after 365.1 days, within a year of 365.25; after 500, which is too late; not at all. The last two have not
-    # had their year.
+    # Back after 365.1 days, within a year of 365.25; after 500, which is too late; not at all. The last two had not
+    # their year yet.
     assert (found.ripe_replaced, found.ripe_restored) == (3, 1)
     assert [list(row) for row in found.regrets.rows] == [  # type: ignore[union-attr]
         ["2024 Q3", 2, 1, 0.5, "yes"],
@@ -237,7 +238,8 @@ def test_a_copy_was_verified_when_its_tag_or_the_log_tells_last() -> None:
     ]
     found = figures(items, [line("verify", NOW - 200 * DAY, "0_a"), line("verify", NOW - 800 * DAY, "0_b")])
     assert column(found.verification, "copies") == [1, 1, 0, 0, 1]
-    assert found.last_verified == int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
+    assert iso_date(found.oldest_verified) == "2026-05-09"
+    assert found.verified_bytes == 2 * (items[0].stored_bytes or 0) > 0
     assert [iso_date(row.verified_at) for row in sorted(found.rows, key=lambda row: row.item.entry_id)] == [
         "2026-05-09",
         "2026-11-01",
@@ -247,11 +249,20 @@ def test_a_copy_was_verified_when_its_tag_or_the_log_tells_last() -> None:
 
 def test_the_table_keeps_what_needs_attention_then_the_largest() -> None:
     items = [item(entry=f"0_{n}", original_bytes=n * GIB) for n in range(1, 8)]
-    items.append(item(State.UNBACKED, "0_bad", original_bytes=1, hint="look"))
+    items.append(item(State.UNBACKED, "0_bad", original_bytes=1))
     found = figures(items, [], rows=3)
     assert [row.item.entry_id for row in found.rows] == ["0_bad", "0_7", "0_6"]
     assert found.entries == 8
-    assert [list(row) for row in found.trouble.rows] == [["unbacked", 1, 1, "look"]]  # type: ignore[union-attr]
+    assert [list(row) for row in found.trouble.rows] == [  # type: ignore[union-attr]
+        ["copy missing", 1, 1, "Find out where the copy went; then have it archived again."]
+    ]
+
+
+def test_a_lost_video_is_kept_before_all_that_are_larger() -> None:
+    items = [item(State.UNBACKED, f"0_{n}", original_bytes=n * GIB) for n in range(1, 8)] + [item(State.LOST, "0_lost")]
+    found = figures(items, [], rows=2)
+    assert [row.item.entry_id for row in found.rows] == ["0_lost", "0_7"]
+    assert (found.lost, [named.entry_id for named in found.lost_named]) == (1, ["0_lost"])
 
 
 def test_the_worst_entries_are_listed_first() -> None:

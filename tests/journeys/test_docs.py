@@ -139,11 +139,10 @@ def test_the_manual_page_is_installed_where_man_looks() -> None:
     assert shared == {str(MANUAL.relative_to(ROOT)): "share/man/man1/kaltura-archiver.1"}
 
 
-def _walk(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+def _walk(group: click.Command, *words: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in getattr(group, "commands", {}).items():
         yield " ".join((*words, name)), command
-        if isinstance(command, click.Group):
-            yield from _walk(command, *words, name)
+        yield from _walk(command, *words, name)
 
 
 # Every command, and every one of a group, by its words.

@@ -96,6 +96,11 @@ def ledger(folder: str = "notices") -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(folder, "sent.jsonl").read_text().splitlines()]
 
 
+def spoken(day: date) -> str:
+    """`5 December 2026`, as a letter has it."""
+    return f"{day.day} {day:%B %Y}"
+
+
 THREE = [
     row("0_a1", "anna", title="Algebra", name="Anna A."),
     row("0_b1", "ben", title="Botany", name="Ben B.", played="2016-07-08", plays="12"),
@@ -115,16 +120,24 @@ def test_each_owner_gets_one_message_with_their_own_entries_only() -> None:
     anna, ben = files()
     assert (anna["To"], ben["To"]) == ("anna@example.edu", "ben@example.edu")
     assert anna["From"] == "Video archive <archive@example.edu>"
-    assert anna["Subject"] == f"Your videos (2) will be archived on {TODAY + timedelta(30)}"
+    assert anna["Subject"] == f"Your 2 videos will be archived on {spoken(TODAY + timedelta(30))}"
     assert anna["Message-ID"] != ben["Message-ID"]
     assert anna["Auto-Submitted"] == "auto-generated"
     assert abs((datetime.now(UTC) - anna["Date"].datetime).total_seconds()) < 3600
     for kind in ("plain", "html"):
         assert "Dear Anna A.," in body(anna, kind)
-        for text in ("0_a1", "Algebra", "0_a2", "Analysis", str(TODAY + timedelta(30)), "keep", "play it once before"):
-            assert text in body(anna, kind), (kind, text)
+        for text in (
+            "0_a1",
+            "Algebra",
+            "0_a2",
+            "Analysis",
+            spoken(TODAY + timedelta(30)),
+            "keep",
+            "play it once before",
+        ):
+            assert text in " ".join(body(anna, kind).split()), (kind, text)
         for foreign in ("0_b1", "Botany", "Ben", "12", "2016"):
-            assert foreign not in body(anna, kind).replace(str(TODAY + timedelta(30)), "")
+            assert foreign not in body(anna, kind).replace(spoken(TODAY + timedelta(30)), "")
         for text in ("0_b1", "Botany", "2016-07-08", "12", "2015-02-03"):
             assert text in body(ben, kind)
         for foreign in ("0_a", "Algebra", "Anna"):
@@ -189,7 +202,7 @@ def test_entries_of_owners_who_are_gone_go_to_their_unit_or_the_fallback() -> No
     assert "run enrich again" in ran.err
     _, desk, history = files()
     assert desk["To"] == "desk@example.edu"
-    assert "On " in desk["Subject"]
+    assert desk["Subject"].startswith("Former colleagues' videos (4) will be archived on ")
     for kind in ("plain", "html"):
         for text in ("0_2", "Gone G. (gone)", "0_3", "(mute)", "0_4", "0_6", "nobody", "Dear colleagues"):
             assert text in body(desk, kind), text
@@ -286,6 +299,121 @@ def test_a_plan_is_written_once_and_what_was_taken_is_not_written_again() -> Non
     assert len(files()) == 3
 
 
+def test_links_and_signature_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_LINK", "https://media.example.edu/?a=1&id={entry_id}")
+    monkeypatch.setenv("NOTIFY_KEEP_LINK", "https://forms.example.edu/keep/{entry_id}")
+    monkeypatch.setenv("NOTIFY_SIGNATURE", "Media & Services\\next. 1234")
+    ran = call(write(THREE))
+    assert ran.code == 0, ran.err
+    _, ben = files()
+    assert ben["Subject"] == f"Your video will be archived on {spoken(TODAY + timedelta(30))}"
+    assert (
+        "to watch: https://media.example.edu/?a=1&id=0_b1\n  to keep:  https://forms.example.edu/keep/0_b1\n"
+        in body(ben)
+    )
+    assert "open the link to keep it, or answer" in " ".join(body(ben).split())
+    assert body(ben).endswith("Kind regards\nMedia & Services\next. 1234\n")
+    page = body(ben, "html")
+    assert '<a href="https://media.example.edu/?a=1&amp;id=0_b1">Botany</a>' in page
+    assert '<a href="https://forms.example.edu/keep/0_b1">Keep this video</a>' in page
+    assert "Media &amp; Services\next. 1234</p>" in page
+    assert max(map(len, body(ben).splitlines())) <= 78
+
+
+def test_without_settings_the_sender_signs_and_no_link_is_promised() -> None:
+    call(write(THREE[:1]))
+    (anna,) = files()
+    assert body(anna).endswith("Kind regards\nVideo archive\n")
+    assert 'add the tag "keep" to it' in " ".join(body(anna).split())
+    assert "to watch" not in body(anna)
+    assert "Keep this video" not in body(anna, "html")
+
+
+def test_files_are_no_mail_and_that_is_said(sink: MailSink) -> None:
+    ran = call(write(THREE))
+    assert "summary: done 2; plan" in ran.err
+    assert "nobody has got a mail: --send sends" in ran.err
+    assert sink.mail == []
+    assert "nobody has got a mail" not in send("owners.tsv", "--out", "sent").err
+
+
+def test_who_was_told_is_reminded_once_a_day_of_what_is_left_and_of_the_same_day(sink: MailSink) -> None:
+    plan = ("--plan-id", "autumn")
+    assert send(*plan, "--grace", "20d", write(THREE)).code == 0
+    first = len(sink.mail)
+    # Since then Algebra was played, Ben was told nothing new, and Cara came.
+    write([*THREE[1:], row("0_a3", "anna", title="Arithmetic"), row("0_c1", "cara")])
+    dry = call("--send", "--remind", *plan, "owners.tsv")
+    assert [r["outcome"] for r in dry.rows] == ["would", "would", "skipped"]
+    assert len(sink.mail) == first
+    ran = send("--remind", *plan, "owners.tsv")
+    assert {r["owner"]: r["outcome"] for r in ran.rows} == {"ben": "done", "anna": "done", "cara": "skipped"}
+    assert "cara" not in [to.partition("@")[0] for to, _ in sink.mail]
+    anna = next(message for to, message in sink.mail[first:] if to.startswith("anna"))
+    assert anna["Subject"] == f"Reminder: Your video will be archived on {spoken(TODAY + timedelta(20))}"
+    assert anna["Message-ID"] not in [message["Message-ID"] for _, message in sink.mail[:first]]
+    assert "Analysis" in body(anna)
+    for gone in ("Algebra", "Arithmetic"):
+        assert gone not in body(anna)
+    again = send("--remind", *plan, "owners.tsv")
+    assert {r["outcome"] for r in again.rows} == {"already", "skipped"}
+    assert len(sink.mail) == first + 2
+    # The first message stays what was told: nobody is told a second time, nor told of for having been reminded.
+    assert {r["owner"]: r["outcome"] for r in send(*plan, "owners.tsv").rows} == {
+        "ben": "already", "anna": "already", "cara": "done",
+    }  # fmt: skip
+
+
+def test_co_editors_are_told_if_that_is_asked_for(sandbox: Sandbox, run: Run) -> None:
+    asked = {"entitledUsersEdit": "cara, dan@other.example,anna"}
+    sandbox.add("archived", name="Algebra", creator_id="anna", more=asked)
+    sandbox.add("archived", name="Botany", creator_id="ben")
+    listed = run("list", "--columns", "entry_id,name,owner_id,co_editors", "--format", "tsv")
+    assert {row["co_editors"] for row in listed.rows} == {"cara,dan@other.example,anna", ""}
+    people = "uid\tdisplayName\tou\tmail\nanna\tAnna A.\tArts\tanna@example.edu\nben\tBen\tArts\tben@example.edu\n"
+    Path("people.tsv").write_text(people)
+    Path("list.tsv").write_text(listed.out)
+    enriched = run("enrich", "--columns", "mail", "--prefix", "owner_", "--directory-file", "people.tsv", "list.tsv")
+    Path("owners.tsv").write_text(enriched.out)
+    assert {r["owner"] for r in call("owners.tsv", "--out", "owners").rows} == {"anna", "ben"}
+    ran = call("owners.tsv", "--co-editors", "example.edu")
+    assert {r["owner"]: r["address"] for r in ran.rows} == {
+        "anna": "anna@example.edu", "ben": "ben@example.edu", "cara": "cara@example.edu",
+        "dan@other.example": "dan@other.example",
+    }, ran.err  # fmt: skip
+    cara = next(message for message in files() if message["To"] == "cara@example.edu")
+    for kind in ("plain", "html"):
+        assert "below, which others own and you may edit, have" in " ".join(body(cara, kind).split())
+        assert "Algebra" in body(cara, kind)
+        assert "Botany" not in body(cara, kind)
+
+
+def test_what_a_co_editor_is_told_is_no_notice_to_the_owner(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry = sandbox.add("archived", name="Algebra", creator_id="anna")
+    lines = [("\t".join((*HEADER, "co_editors", *OWNER)))]
+    lines.append("\t".join((entry, "Algebra", "anna", "", "", "0", "cara", "inactive", "", "", "")))
+    Path("owners.tsv").write_text("".join(f"{line}\n" for line in lines))
+    ran = send("--mark", "--co-editors", "example.edu", "owners.tsv")
+    assert [to for to, _ in sink.mail] == ["cara@example.edu"]
+    assert {r["owner"]: r["outcome"] for r in ran.rows} == {"anna": "refused", "cara": "done"}
+    assert not [tag for tag in tags_of(sandbox, entry) if tag.startswith("notice_")]
+
+
+def test_nobody_is_reminded_of_a_day_that_is_over(sink: MailSink) -> None:
+    assert send(write(THREE)).code == 0
+    record = Path("notices/sent.jsonl")
+    record.write_text(record.read_text().replace(f'"until": "{TODAY + timedelta(30)}"', f'"until": "{TODAY}"'))
+    ran = send("--remind", "owners.tsv")
+    assert {r["outcome"] for r in ran.rows} == {"skipped"}
+    assert "the day that was named is over" in ran.rows[0]["detail"]
+    assert len(sink.mail) == 2
+
+
+def test_a_reminder_marks_nothing() -> None:
+    ran = call("--remind", "--mark", "--send", write(THREE))
+    assert (ran.code, "--remind marks nothing" in ran.err) == (2, True)
+
+
 def test_templates_of_ones_own_take_the_place_of_the_built_in_ones() -> None:
     Path("own").mkdir()
     Path("own/subject.txt").write_text("Büro: $count for $name\non $date\n", encoding="utf-8")
@@ -315,7 +443,9 @@ def test_templates_of_ones_own_take_the_place_of_the_built_in_ones() -> None:
         (["--from", "A\nBcc: b@x.edu <a@x.edu>", "owners.tsv"], "is not an address such as"),
         (["--reply-to", "x", "owners.tsv"], "--reply-to: 'x' is not an address"),
         (["--fallback", "x y@z", "owners.tsv"], "--fallback: 'x y@z' is not a mail address"),
-        (["--link", "javascript:alert({entry_id})", "owners.tsv"], "--link must be an address with {entry_id} in it"),
+        (["--link", "javascript:alert({entry_id})", "owners.tsv"], "--link (NOTIFY_LINK) must be an address with"),
+        (["--co-editors", "example.edu", "owners.tsv"], "owners.tsv has no column 'co_editors': list --columns"),
+        (["--co-editors", "a b", "owners.tsv"], "--co-editors: 'a b' is no domain such as example.edu"),
         (["--unit-file", "owners.tsv", "owners.tsv"], "owners.tsv has no column 'org_unit'"),
         (["--unit-file", "badunits.tsv", "owners.tsv"], "badunits.tsv, row 2: 'no' is not a mail address"),
         (["--unit-file", "nounit.tsv", "owners.tsv"], "nounit.tsv, row 2: no org_unit"),
@@ -699,7 +829,7 @@ def test_entries_are_marked_once_their_message_is_sent_and_only_then(
     }  # fmt: skip
     promised = TODAY + timedelta(30)
     assert tags_of(sandbox, made["u0"]) == f"lecture, archived_to_s3, {notice_tag(TODAY, 'u0', promised)}"
-    assert f"From {promised} on, their originals" in sink.mail[0][1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert f"From {spoken(promised)} on, their originals" in sink.mail[0][1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert re.search(rf"EXEC entry {made['u0']} notify done: tagged {MARK}", ran.err)
 
     # What was not sent has no notice: replace_video leaves it alone, as it does what was told today.

@@ -17,7 +17,15 @@ from PIL import Image, ImageChops, ImageFont, features
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.people.placeholder_video import HEIGHT, TEXTS, WIDTH, Design, draw_frame, make_placeholder
+from kaltura_archiver.people.placeholder_video import (
+    HEIGHT,
+    SYSTEM_FONTS,
+    TEXTS,
+    WIDTH,
+    Design,
+    draw_frame,
+    make_placeholder,
+)
 from kaltura_archiver.placeholders import check_placeholder
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -163,12 +171,21 @@ def test_a_logo_keeps_its_shape_and_its_transparency() -> None:
         draw_frame(Design("Text", logo=Path(name)))
 
 
+def no_fonts() -> tuple[tuple[str, Path], ...]:
+    return tuple((package, Path("/nowhere", path.name)) for package, path in SYSTEM_FONTS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--text", "Dieses Video ist für später"], "has no ü ä: give one that has, such as --font /usr/share"),
-        (["--language", "de"], "has no ä: give one that has"),
-        (["--text", "日本語"], "has no 日 本 語"),
+        (
+            ["--text", "Dieses Video ist für später"],
+            "has no ü ä: install one that has (Debian: apt-get install",
+        ),
+        (["--language", "de"], "has no ä: install one that has (Debian: apt-get install fonts-dejavu-core), or give"),
+        (["--language", "ar"], "apt-get install fonts-dejavu-core), or give one with --font"),
+        (["--language", "zh"], "apt-get install fonts-wqy-microhei), or give one with --font"),
+        (["--text", "日本語"], "has no 日 本 語: install one that has (Debian: apt-get install fonts-wqy-microhei)"),
         (["--text", "long " * 2000], "too long to be read"),
         (["--text", " "], "needs a text"),
         (["--text", "bell \x07"], "cannot be drawn: U+0007"),
@@ -178,13 +195,17 @@ def test_a_logo_keeps_its_shape_and_its_transparency() -> None:
         (["--logo", "huge.png"], "make it smaller"),
         (["--font", "none.ttf"], "cannot read --font none.ttf: no such file"),
         (["--font", "text"], "cannot read --font text: not a font"),
-        (["--language", "xx"], "neither en, de, es, fr nor an ISO 639-2 code"),
+        (["--language", "xx"], "neither en, de, es, fr, zh, ar nor an ISO 639-2 code"),
         (["--language", "jpn"], "say one with --text"),
         (["--seconds", "0"], "--seconds"),
         (["-o", "no/such/folder.mp4", "--seconds", "1"], "cannot write no/such/folder.mp4: there is no folder no/such"),
     ],
 )
-def test_what_cannot_be_made_is_told_in_one_line(arguments: list[str], told: str) -> None:
+def test_what_cannot_be_made_is_told_in_one_line(
+    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a machine without fonts.
+    monkeypatch.setattr("kaltura_archiver.people.placeholder_video.SYSTEM_FONTS", no_fonts())
     Path("text").write_text("neither a picture nor a font")
     Image.new("1", (8000, 7000)).save("huge.png")
     ran = call(*arguments)
@@ -213,9 +234,39 @@ def test_without_the_libraries_the_command_says_what_to_install(monkeypatch: pyt
 
 @need_font
 def test_each_language_has_a_text_that_fits() -> None:
+    assert list(TEXTS) == ["en", "de", "es", "fr", "zh", "ar"]
     for language, (code, text) in TEXTS.items():
         assert len(code) == 3
-        painted(draw_frame(Design(text, language, font=DEJAVU)))
+        if language != "zh" or any(path.is_file() for _, path in SYSTEM_FONTS[1:]):
+            painted(draw_frame(Design(text, language)))
+
+
+@need_font
+def test_a_font_of_the_system_is_taken_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    english = draw_frame(Design("Archived"))
+    assert unlike(english, draw_frame(Design("Archived", font=DEJAVU))) > 0
+    assert unlike(draw_frame(Design("für später")), draw_frame(Design("für später", font=DEJAVU))) == 0
+    monkeypatch.setattr("kaltura_archiver.people.placeholder_video.SYSTEM_FONTS", no_fonts())
+    assert unlike(draw_frame(Design("Archived")), english) == 0
+
+
+@need_font
+def test_the_first_font_that_has_all_letters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    mono = DEJAVU.with_name("DejaVuSansMono.ttf")
+    if not mono.exists():
+        pytest.skip("fonts-dejavu-core without its Mono")
+    # It has no Hebrew, which the second has.
+    fonts = (("mono", mono), ("sans", DEJAVU))
+    monkeypatch.setattr("kaltura_archiver.people.placeholder_video.SYSTEM_FONTS", fonts)
+    assert unlike(draw_frame(Design("für")), draw_frame(Design("für", font=mono))) == 0
+    assert unlike(draw_frame(Design("שלום")), draw_frame(Design("שלום", font=DEJAVU))) == 0
+
+
+@need_font
+@pytest.mark.skipif(not features.check("fribidi"), reason="no FriBiDi here")
+def test_language_ar_makes_a_video_that_says_so() -> None:
+    assert call("--language", "ar", "-o", "ar.mp4", "--seconds", "1").code == 0
+    assert_plays_everywhere(Path("ar.mp4").read_bytes(), 1, "ara")
 
 
 @need_font

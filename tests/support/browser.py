@@ -147,6 +147,15 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
+    def click_and_download(self, selector: str, folder: Path) -> Path:
+        """Click there, and the file that the page has saved in this folder."""
+        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), eventsEnabled=True)
+        self.events.clear()
+        self.run(f"document.querySelector({selector!r}).click()")
+        begun = self.wait_for(lambda event: event["method"] == "Browser.downloadWillBegin")["params"]
+        self.wait_for(lambda event: event["params"].get("state") == "completed")
+        return folder / str(begun["suggestedFilename"])
+
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
         answer = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(answer["data"]))

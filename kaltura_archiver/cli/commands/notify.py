@@ -34,7 +34,7 @@ from kaltura_archiver.people.mailer import Mailer
 from kaltura_archiver.people.messages import checked_sender
 from kaltura_archiver.people.notices import COLUMNS, Notice, checked_address, columns_of, read_notices, read_units
 from kaltura_archiver.people.post import Mark, Post
-from kaltura_archiver.people.templates_of_notices import Templates
+from kaltura_archiver.people.templates_of_notices import Templates, Wording
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 
@@ -66,7 +66,10 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 @click.option(
     "--templates", type=PATH, metavar="DIR", help="Folder of templates of your own; the others are the built-in ones."
 )
-@click.option("--link", default="", metavar="URL", help="Address of an entry's page, with {entry_id} in it.")
+@click.option("--link", metavar="URL", help="Where an entry is played, with {entry_id} in it [NOTIFY_LINK].")
+@click.option("--keep-link", metavar="URL", help="Where one asks to keep it; the same, or mailto: [NOTIFY_KEEP_LINK].")
+@click.option("--co-editors", "domain", metavar="DOMAIN", help="Tell co-editors, too, at USER@DOMAIN or their address.")
+@click.option("--remind", is_flag=True, help="Remind those told of this plan, of what the list still has; once a day.")
 @click.option("--prefix", default="", metavar="P", help="The --prefix that enrich was given.")
 @click.option("--column", "named", multiple=True, metavar="C=NAME", help="Column C is called NAME here: mail=email.")
 @click.option("--send", is_flag=True, help="Send the messages by SMTP_SERVER, instead of writing .eml files.")
@@ -90,8 +93,9 @@ NOTICE_COLUMNS = ("owner", "address", "entries", "outcome", "detail")
 @pass_app
 def notify(
     app: App, /, file: str, out: str, plan_id: str | None, grace_seconds: float, sender: str | None,
-    reply_to: str | None, fallback: str | None, unit_file: str | None, templates: str | None, link: str, prefix: str,
-    named: tuple[str, ...], send: bool, mark: bool, per_minute: float, dry_run: bool | None, style: str,
+    reply_to: str | None, fallback: str | None, unit_file: str | None, templates: str | None, link: str | None,
+    keep_link: str | None, domain: str | None, remind: bool, prefix: str, named: tuple[str, ...], send: bool,
+    mark: bool, per_minute: float, dry_run: bool | None, style: str,
 ) -> None:  # fmt: skip
     """Write to each owner of a list which of their videos will be replaced, when, and how to keep them.
 
@@ -104,20 +108,22 @@ def notify(
       kaltura-archiver notify --from archive@example.edu owners.tsv
       kaltura-archiver notify --prefix owner_ --fallback helpdesk@example.edu --grace 60d owners.tsv
       kaltura-archiver notify owners.tsv --plan-id autumn-2026 --send --mark --no-dry-run
+      kaltura-archiver notify owners.tsv --plan-id autumn-2026 --send --remind --no-dry-run
     """  # fmt: skip
     dry_run = send if dry_run is None else dry_run
-    _refuse_contradictions(fallback, link, mark=mark, send=send)
+    _refuse_contradictions(fallback, domain, mark=mark, send=send, remind=remind)
     names = dict(_column_of(text, tuple(COLUMNS)) for text in named)
     sender, sender_address = _who_writes(app, sender)
     reply_to = checked_sender(reply_to, "--reply-to")[1] if reply_to else ""
+    wording = _wording(app, reply_to or sender_address, sender, link, keep_link, remind=remind)
     texts = Templates(Path(templates) if templates else None)
-    units = read_units(unit_file) if unit_file else {}
     with opened(file) as source:
         content = source.read()
     where = "stdin" if file == "-" else file
     table = TsvTable(io.BytesIO(content), file)
     columns = columns_of(table, prefix, names, where)
-    notices = read_notices(table, columns, fallback=fallback or "", of_units=units, where=where)
+    others = {"fallback": fallback or "", "domain": domain or ""}
+    notices = read_notices(table, columns, of_units=read_units(unit_file) if unit_file else {}, where=where, **others)
     plan = plan_id or hashlib.sha256(content).hexdigest()
     mark_lines()
     tally = _Tally(len(notices), dry_run=dry_run)
@@ -134,7 +140,7 @@ def notify(
         post = Post(
             plan=plan, folder=Path(out), ledger=ledger, templates=texts, sender=sender, sender_address=sender_address,
             reply_to=reply_to, replaced_on=(datetime.now(UTC) + timedelta(seconds=grace_seconds)).date(),
-            link=link, dry_run=dry_run, deliver=mailer.send if mailer else None, mark=mark_entry,
+            wording=wording, dry_run=dry_run, deliver=mailer.send if mailer else None, mark=mark_entry,
         )  # fmt: skip
         if "owner_id" not in columns and "creator_id" not in names:
             log.warning("%s has no column owner_id: creators are written to, who need not own what they made", where)
@@ -185,20 +191,40 @@ class _Tally:
     def sum_up(self, plan: str, *, send: bool) -> None:
         number = self._expected - len(self.outcomes)
         left = f"; {number} were not begun" if number else ""
-        hint = "; nothing was sent: --no-dry-run sends" if self._dry_run and send else ""
+        if not send:
+            hint = "; nobody has got a mail: --send sends"
+        else:
+            hint = "; nothing was sent: --no-dry-run sends" if self._dry_run else ""
         log.info(
             "summary: %s; plan %s%s%s", self.counts() or "nothing to do", plan[:40], left, hint,
             extra=log_fields("run", "notify", dry_run=self._dry_run),
         )  # fmt: skip
 
 
-def _refuse_contradictions(fallback: str | None, link: str, *, mark: bool, send: bool) -> None:
+def _refuse_contradictions(fallback: str | None, domain: str | None, *, mark: bool, send: bool, remind: bool) -> None:
     if mark and not send:
         raise click.UsageError("--mark goes with --send: only what was really sent is marked")
     if fallback is not None and not checked_address(fallback):
         raise click.UsageError(f"--fallback: {fallback!r} is not a mail address")
-    if link and (not re.match(r"https?://", link) or "{entry_id}" not in link):
-        raise click.UsageError("--link must be an address with {entry_id} in it: https://media.example.edu/{entry_id}")
+    if domain is not None and not checked_address(f"user@{domain}"):
+        raise click.UsageError(f"--co-editors: {domain!r} is no domain such as example.edu")
+    if remind and mark:
+        raise click.UsageError("--remind marks nothing: the day that the first message named stays")
+
+
+def _wording(app: App, contact: str, sender: str, link: str | None, keep_link: str | None, *, remind: bool) -> Wording:
+    """What all messages have in common, of the options or else the settings. Raises ConfigError."""
+    settings = app.settings
+    link = settings.notify_link if link is None else link
+    keep_link = settings.notify_keep_link if keep_link is None else keep_link
+    for name, text, schemes in (("link", link, "https?://"), ("keep-link", keep_link, "https?://|mailto:")):
+        if text and (not re.match(schemes, text) or "{entry_id}" not in text):
+            setting = f"NOTIFY_{name.upper().replace('-', '_')}"
+            raise ConfigError(
+                f"--{name} ({setting}) must be an address with {{entry_id}} in it: https://media.example.edu/{{entry_id}}"
+            )
+    signature = settings.notify_signature.replace("\\n", "\n") or sender.partition("<")[0].strip(' "')
+    return Wording(contact, link, keep_link, signature, remind)
 
 
 def _who_writes(app: App, sender: str | None) -> tuple[str, str]:

@@ -34,12 +34,10 @@ PLACEHOLDER_COLUMNS = ("file", "bytes", "seconds", "sha256")
     default="en",
     show_default=True,
     metavar="LANG",
-    help="en, de, es or fr; or any other as its ISO 639-2 code, with --text.",
+    help="en, de, es, fr, zh or ar; or any other as its ISO 639-2 code, with --text.",
 )
 @click.option("--logo", type=PATH, metavar="FILE", help="Picture above the text (PNG with transparency, JPEG).")
-@click.option(
-    "--font", type=PATH, metavar="FILE", help="TTF or OTF; without one only plain English letters can be had."
-)
+@click.option("--font", type=PATH, metavar="FILE", help="TTF or OTF [the first of the system's that has the letters].")
 @click.option("--background", default="#14213d", show_default=True, metavar="COLOUR", help="Colour behind it.")
 @click.option(
     "--seconds", type=click.FloatRange(1, 600), default=10, show_default=True, metavar="S", help="Its length."
@@ -60,7 +58,7 @@ def placeholder(
     Examples:
       kaltura-archiver placeholder --logo logo.png
       kaltura-archiver placeholder --text 'Archived.\\nPlay it, and it is back tomorrow.' -o library.mp4
-      kaltura-archiver placeholder --language de --font DejaVuSans.ttf -o de.mp4
+      kaltura-archiver placeholder --language ar -o ar.mp4
     """  # fmt: skip
     import hashlib
     import importlib.util

@@ -13,7 +13,6 @@ from typing import Any, TextIO
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
@@ -25,6 +24,7 @@ from kaltura_archiver.cli.options import (
     price_options,
     selection_options,
 )
+from kaltura_archiver.cli.plan_show import PlanCommand
 from kaltura_archiver.cli.plans import account_of
 from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria
 from kaltura_archiver.cli.types import PATH
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 _PLANNED = tuple(dict.fromkeys(name for command in ACTIONS.values() for name in planned_options(command)))
 
 
-@command("plan", cls=SelectingCommand)
+@command("plan", cls=PlanCommand)
 @click.argument("action", type=click.Choice(list(ACTIONS)))
 @selection_options
 @click.option(
@@ -68,7 +68,8 @@ def plan(
     """Write down what s3copy (archive), replace_video or restore would do, entry by entry, for a person to review.
 
     JSON Lines: what the plan is and its totals; then each entry with what would be done, why, bytes and cost, or why it
-    is left out; a last line. Delete lines to leave entries out. Nothing is changed before `apply`.
+    is left out; a last line. Delete lines to leave entries out, or have `plan show` make a page for that. Nothing is
+    changed before `apply`.
 
     --storage-class and --accept-size-match are for archive, --min-age-years and --noticed-before for replace, --tier,
     --days and --via for restore, --approve and --allow-in-place for both of these: they become part of the plan.
@@ -78,6 +79,7 @@ def plan(
       kaltura-archiver plan archive --tag '!archived_to_s3' --unplayed-for 3 -o plan.jsonl
       kaltura-archiver plan replace --unplayed-for 3 --kaltura-price 0.12 -o replace.jsonl
       kaltura-archiver plan restore --idfile ids.txt --tier standard -o -
+      kaltura-archiver plan show plan.jsonl
     """
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.review.planfile import Writer, terms_of

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -21,13 +17,8 @@ from kaltura_archiver.cli.query import after_selection
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
-from kaltura_archiver.output.files import Sink, written
+from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.progress import progress
-
-if TYPE_CHECKING:
-    from kaltura_archiver.insight.snapshot import SnapshotEntry
-    from kaltura_archiver.people.owners import Owner
-
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +43,12 @@ def _need_report() -> None:
     metavar="N",
     help="At most N entries in the page's table; the figures are of all.",
 )
+@click.option("--title", default="Kaltura archive", show_default=True, metavar="TEXT", help="What the page is called.")
 @price_options
 @lookers_option
 @pass_app
 def report(
-    app: App, /, query: Query, output: str, enriched: str | None, rows: int, kaltura_price: float | None,
+    app: App, /, query: Query, output: str, enriched: str | None, rows: int, title: str, kaltura_price: float | None,
     price_table: Path | None, workers: int,
 ) -> None:  # fmt: skip
     """Write a page about the library: one HTML file that needs nothing else, to look at, print and send.
@@ -77,13 +69,14 @@ def report(
     from kaltura_archiver.insight.history import History
     from kaltura_archiver.insight.page import make_page
     from kaltura_archiver.insight.stats import items
+    from kaltura_archiver.people.owners import owners_of
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.run import runlog
     from kaltura_archiver.selection import Selection
 
     prices = app.prices(kaltura_price, price_table)
     owner_of = owners_of(enriched) if enriched else None
-    with _written_whole(output) as file:
+    with written_whole(output) as file:
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, query)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
@@ -92,8 +85,10 @@ def report(
             for item in counted:
                 collector.add(item)
         codes = after_selection(selection)
-        selected = f"entries ({query})" if query.has_criteria else f"{query.kind} entries"
-        page = make_page(collector.figures(), selection=selected, prices_of=str(prices.as_of))
+        page = make_page(
+            collector.figures(), selection=query.kind, prices_of=str(prices.as_of), title=title,
+            criteria=str(query) if query.has_criteria else "",
+        )  # fmt: skip
         size = file.write(page.encode("utf-8", errors="replace"))
     if output != "-":
         log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, size)
@@ -102,36 +97,3 @@ def report(
 
 # Nobody wants a report about the first 500 entries.
 next(option for option in report.params if option.name == "max_entries").default = -1
-
-
-@contextmanager
-def _written_whole(path: str) -> Iterator[Sink]:
-    """What is written here becomes the file, or goes to stdout for `-`; readable by this user alone, for it has names
-    of people. The file as it was stays there until all is written."""
-    if path == "-":
-        yield sys.stdout.buffer
-        return
-    with written(Path(path)) as file:
-        yield file
-
-
-def owners_of(path: str) -> Callable[[SnapshotEntry], Owner]:
-    """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
-    creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
-    """
-    from kaltura_archiver.output.reading import TsvTable, column_index, opened
-    from kaltura_archiver.people.owners import STATUS_COLUMN, Owner, entry_of_row
-
-    with opened(path) as file:
-        table = TsvTable(file, path)
-        where = "stdin" if path == "-" else path
-        key, of_item = entry_of_row(table.columns, where)
-        status, name, unit = (
-            column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
-        )
-        owners = {
-            key(row): Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
-            for row in table
-        }
-    not_listed = Owner("", ("", "(not listed)"))
-    return lambda item: owners.get(of_item(item), not_listed)

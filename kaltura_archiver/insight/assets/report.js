@@ -10,6 +10,7 @@
   const [search, place, state, unit] = ["search", "place", "state", "unit"].map((id) => document.getElementById(id));
   const status = document.getElementById("shown");
   const [back, on] = [document.getElementById("back"), document.getElementById("on")];
+  const heads = [...section.querySelectorAll("thead button")].map((button) => button.textContent);
   const number = new Intl.NumberFormat("en");
   const collator = new Intl.Collator(undefined, { numeric: true });
   let shown = rows, first = 0, column = null, falling = false;
@@ -78,12 +79,13 @@
       const where = cell("td", pools.state[row[STATE]], pools.hint[row[HINT]]);
       const dot = document.createElement("span");
       dot.className = "dot";
-      dot.dataset.place = row[PLACE];
+      dot.dataset.place = pools.state[row[STATE]] === "lost" ? "lost" : row[PLACE];
       where.prepend(dot);
-      line.append(name, where, cell("td", size(row[SIZE]), "", "number"),
+      line.append(name, where, cell("td", pools.state[row[STATE]] === "lost" ? "not known" : size(row[SIZE]), "", "number"),
         cell("td", day(row[PLAYED]) || "never", "", "number"), cell("td", number.format(row[PLAYS]), "", "number"),
         cell("td", day(row[CREATED]), "", "number"), cell("td", pools.owner[row[OWNER]], pools.unit[row[UNIT]]),
         cell("td", pools.category[row[CATEGORY]]), cell("td", day(row[VERIFIED]), "", "number"));
+      [...line.children].forEach((each, at) => { each.dataset.label = heads[at]; });
       return line;
     }));
     const last = Math.min(first + PAGE, shown.length);

@@ -1,0 +1,159 @@
+"""kaltura-archiver plan show"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from kaltura_archiver.cli.command_line import OnceEach, SelectingCommand
+from kaltura_archiver.cli.types import PATH
+from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.output.files import written_whole
+from kaltura_archiver.output.tables import FORMATS, Rows, readable_bytes
+from kaltura_archiver.redact import one_line
+
+if TYPE_CHECKING:
+    from kaltura_archiver.review.shown import ShownEntry, ShownPlan
+
+COLUMNS = ("entry_id", "name", "outcome", "bytes", "last_played", "plays", "owner", "unit", "created", "why")
+# Cells of names; the rest of one tells nothing more.
+_NAME_WIDTH = 32
+_NUMBERS = ("bytes", "plays", "entries")
+
+
+@click.command("show", cls=OnceEach)
+@click.argument("file", metavar="PLAN", type=PATH)
+@click.option("--enriched", type=PATH, metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
+@click.option(
+    "--format", "style", default="table", show_default=True, type=click.Choice([*FORMATS, "html"]),
+    help="table has sums, too; html is a page in which a reviewer unticks entries.",
+)  # fmt: skip
+@click.option(
+    "--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write, readable by you alone [stdout].",
+)  # fmt: skip
+def show(file: str, enriched: str | None, style: str, output: str) -> None:
+    """Show a plan to who reviews it: its entries, and sums by owner and, with --enriched, by unit.
+
+    With --format html it is a page for a reviewer who is no programmer: untick what is to stay as it is, and save. The
+    saved file is the plan without these lines, which `apply` takes. The page needs no network. - is stdin.
+
+    \b
+    Examples:
+      kaltura-archiver plan show plan.jsonl
+      kaltura-archiver plan show plan.jsonl --enriched owners.tsv --format html -o review.html
+      kaltura-archiver plan show plan.jsonl --format csv > plan.csv
+    """
+    from kaltura_archiver.output.reading import numbered_lines, opened
+    from kaltura_archiver.people.owners import owners_of
+    from kaltura_archiver.review.shown import shown_plan
+
+    if style == "html" and output == "-" and sys.stdout.isatty():
+        raise click.UsageError("a page is to be looked at in a browser: name a file with --output")
+    owner_of = owners_of(enriched) if enriched else None
+    where = "stdin" if file == "-" else file
+    with opened(file) as stream:
+        plan = shown_plan(numbered_lines(stream, where), where, owner_of)
+    if style == "html":
+        text = _page(plan)
+    elif style == "table":
+        text = "".join(f"{line}\n" for line in _tables(plan, _width(output)))
+    else:
+        text = _rows(plan, style)
+    with written_whole(output) as sink:
+        sink.write(text.encode("utf-8", errors="backslashreplace"))
+
+
+def _page(plan: ShownPlan) -> str:
+    try:
+        from kaltura_archiver.review.page import make_page
+    except ModuleNotFoundError as error:
+        raise ConfigError("the page needs jinja2: pip install 'kaltura-archiver[report]'") from error
+    return make_page(plan)
+
+
+def _columns(plan: ShownPlan) -> list[str]:
+    return [column for column in COLUMNS if column != "unit" or plan.has_units]
+
+
+def _row(entry: ShownEntry) -> dict[str, Any]:
+    cells = {name: getattr(entry, name, None) for name in COLUMNS}
+    return {name: cell if cell != "" else None for name, cell in cells.items()} | {"bytes": entry.size_bytes}
+
+
+def _rows(plan: ShownPlan, style: str) -> str:
+    import io
+
+    stream = io.StringIO()
+    with Rows(_columns(plan), style, stream) as rows:
+        for entry in plan.entries:
+            rows.write(_row(entry))
+    return stream.getvalue()
+
+
+def _width(output: str) -> int | None:
+    """Lines are cut to a terminal, and to nothing else."""
+    return shutil.get_terminal_size().columns if output == "-" and sys.stdout.isatty() else None
+
+
+def _tables(plan: ShownPlan, width: int | None) -> Iterator[str]:
+    rows = [
+        _row(entry)
+        | {"bytes": readable_bytes(entry.size_bytes) if entry.acts else "", "name": _cut(entry.name, _NAME_WIDTH)}
+        for entry in plan.entries
+    ]
+    yield from _aligned(_columns(plan), [[row[column] for column in _columns(plan)] for row in rows], width)
+    keys: dict[str, Callable[[ShownEntry], str]] = {"owner": lambda entry: entry.owner}
+    if plan.has_units:
+        keys["unit"] = lambda entry: entry.unit
+    for name, key in keys.items() if plan.acting else ():
+        yield ""
+        sums = [[who or "(none)", f"{count:,}", readable_bytes(size)] for who, count, size in plan.sums(key)]
+        yield from _aligned([name, "entries", "bytes"], sums, width)
+    size = readable_bytes(sum(entry.size_bytes for entry in plan.acting))
+    yield ""
+    yield (
+        f"plan {one_line(plan.plan)} of {one_line(plan.made)}: {plan.action} {len(plan.acting):,} of "
+        f"{len(plan.entries):,} entries, {size} to {plan.meant}"
+    )
+
+
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> Iterator[str]:
+    """Lines of a table, numbers to the right, with the widths that a terminal gives the characters."""
+    from rich.cells import cell_len
+
+    table = [list(columns), *([one_line("" if cell is None else str(cell)) for cell in row] for row in rows)]
+    widths = [max(cell_len(row[at]) for row in table) for at in range(len(columns))]
+    table.insert(1, ["-" * each for each in widths])
+    for row in table:
+        spaces = [" " * (most - cell_len(cell)) for cell, most in zip(row, widths, strict=True)]
+        cells = [
+            space + cell if column in _NUMBERS else cell + space
+            for column, cell, space in zip(columns, row, spaces, strict=True)
+        ]
+        line = "  ".join(cells).rstrip()
+        yield _cut(line, width) if width else line
+
+
+def _cut(text: str, width: int) -> str:
+    """The text as a person sees it on one line, in so many columns of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = one_line(text)
+    return f"{set_cell_size(text, width - 1)}…" if cell_len(text) > width else text
+
+
+class PlanCommand(SelectingCommand):
+    """`plan archive …`, and beside it `plan show FILE`, which has options of its own."""
+
+    commands: ClassVar = {"show": show}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == ["show"]:
+            return show.make_context(f"{info_name} show", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
