@@ -142,6 +142,10 @@ def after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]
     """
     if not selection.selected and not selection.unknown and not selection.recycled:
         log.warning("no entry matches: %s", selection.query)
+        from kaltura_archiver.run.kept import unknown_criteria
+
+        for unknown in unknown_criteria(selection.kaltura, selection.query):
+            log.warning("%s: is that spelled right?", unknown)
     codes = exits_of_named(selection)
     if selection.cut:
         log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)

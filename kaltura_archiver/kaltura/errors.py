@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 
 import requests
 from KalturaClient.exceptions import KalturaClientException, KalturaException
@@ -60,13 +62,32 @@ def translated(error: Exception, what: str) -> KalturaError:
             f"{what}: Kaltura says {text} ({redact(code)[:60]})", code=code, retryable=code in RETRYABLE
         )
     error_text = error.message if isinstance(error, KalturaClientException) else error
+    why = unreachable(error)
     if isinstance(error_text, requests.Timeout | TimeoutError):
         shown = "no answer in time"
+    elif why:
+        shown = why
     elif isinstance(error_text, requests.ConnectionError | ConnectionError):
         shown = "the connection failed"
     else:
         shown = redact(" ".join(str(error_text).split()))[:200]
     return KalturaError(f"{what}: no proper answer from Kaltura ({shown})", retryable=True)
+
+
+def unreachable(error: BaseException) -> str:
+    """Why there is nobody to talk to: no such host, nobody listens, no TLS that is trusted; empty for other reasons."""
+    seen: list[object] = [error]
+    for at in seen:  # which grows meanwhile: urllib3 and requests wrap what happened, in their own ways
+        if isinstance(at, socket.gaierror):
+            return f"no such host: {at.strerror or at}"
+        if isinstance(at, ConnectionRefusedError):
+            return "connection refused: nothing listens there"
+        if isinstance(at, ssl.SSLError):
+            return f"no TLS connection: {redact(str(getattr(at, 'verify_message', '') or at.reason or at))[:150]}"
+        if isinstance(at, BaseException):
+            more = (*at.args, getattr(at, "message", None), getattr(at, "reason", None), at.__cause__, at.__context__)
+            seen += [one for one in more if isinstance(one, BaseException) and all(one is not other for other in seen)]
+    return ""
 
 
 def mixed_up(asked: str, told: str) -> KalturaError:

@@ -21,7 +21,7 @@ from KalturaClient.Plugins.Core import KalturaSessionType
 from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import ConfigError, KalturaError, Stopped
 from kaltura_archiver.kaltura.answers import field_int, field_text
-from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, translated
+from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, translated, unreachable
 from kaltura_archiver.kaltura.wire import WireClient
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.transfer.bandwidth import Bandwidth
@@ -33,6 +33,7 @@ T = TypeVar("T")
 MAX_TRIES = 5
 # After so long no call is tried again, however it failed.
 RETRY_SECONDS = 300.0
+FIRST_SECONDS = 1.0  # the same for an address at which nobody has ever answered
 # Of app tokens, the likely ones first: new ones are mostly made with SHA256, SHA1 is what a token has by default.
 HASH_TYPES = ("sha256", "sha1", "sha512", "md5")
 
@@ -226,9 +227,9 @@ class Session:
                     answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
-                failure = translated(error, what)
+                failure, nobody = translated(error, what), not self._heard[1] and bool(unreachable(error))
             except KalturaError as error:
-                failure = error
+                failure, nobody = error, False
             else:
                 self.pace.passed()
                 return answer
@@ -241,6 +242,8 @@ class Session:
                 continue
             safe = failure.code in NOT_ACTED if writes else failure.retryable
             over = failure.code == RATE_LIMIT or time.monotonic() >= until
+            # An address at which nobody has ever answered is more likely wrong than resting.
+            over = over or (nobody and time.monotonic() >= until - RETRY_SECONDS + FIRST_SECONDS)
             if not safe or over or next(tries, None) is None:
                 raise failure
             log.debug("%s; trying again", failure)

@@ -53,6 +53,15 @@ def check_excluded(kaltura: Kaltura, query: Query) -> None:
             raise ConfigError(f"no entry is tagged {tag}, which is to be left out (--exclude-tag, --tag '!{tag}')")
 
 
+def unknown_criteria(kaltura: Kaltura, query: Query) -> Iterator[str]:
+    """What a selection that found nothing asked for, and nothing in the whole account has."""
+    for tag in query.tags:
+        if not any(_having(kaltura, tag)):
+            yield f"no entry has the tag {tag}"
+    if query.category is not None and kaltura.category_name(query.category) is None:
+        yield f"there is no category {query.category}"
+
+
 def census(kaltura: Kaltura, keep: Keep, counted: Counted) -> str:
     """Each rule with the number of entries that it holds now, of whatever kind. `counted` shows how far it is.
 
