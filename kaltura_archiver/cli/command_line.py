@@ -8,6 +8,13 @@ from collections.abc import Iterator
 
 import click
 
+# Options that hardly anybody needs, by their parameters' names: they stand behind the others in a command's help.
+SELDOM = frozenset({
+    "accept_size_match", "acting", "allow_in_place", "approve", "bandwidth", "cluster", "cluster_tls", "first_page",
+    "legacy", "legacy_columns", "max_calls", "max_converting", "max_transfers", "new_picture", "no_lock", "no_run_log",
+    "page_size", "shard", "timeout_seconds", "tolerate", "via", "workers",
+})  # fmt: skip
+
 
 class OnceEach(click.Command):
     """A command that takes an option once, and by any beginning that no other option shares.
@@ -23,6 +30,16 @@ class OnceEach(click.Command):
                 if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
                     raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options that people use every day, and then the others; a group's commands first."""
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+        found = [(p.name in SELDOM, record) for p in self.get_params(ctx) if (record := p.get_help_record(ctx))]
+        for heading, seldom in (("Options", False), ("More options", True)):
+            if records := [record for rare, record in found if rare is seldom]:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
 
     def as_options(self, args: list[str]) -> list[str]:
         """The words, with what click could not read as it was meant put into options."""

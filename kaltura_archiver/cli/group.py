@@ -14,13 +14,16 @@ import click
 from kaltura_archiver.cli.command_line import OnceEach, dashed
 from kaltura_archiver.cli.old_names import in_new_words, line_instead
 from kaltura_archiver.cli.streams import complain, discard_stdout
-from kaltura_archiver.cli.table import COMMANDS
+from kaltura_archiver.cli.table import COMMANDS, GROUPS
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Stopped
 from kaltura_archiver.output.logs import set_up_logging
 
 log = logging.getLogger(__name__)
 # Old names, and those that people try.
-ALIASES = {"doctor": "config", "restore-from-s3": "restore", "add-ldap-status": "enrich"}
+ALIASES = {
+    "doctor": "config", "restore-from-s3": "restore", "add-ldap-status": "enrich",
+    "archive": "s3copy", "copy": "s3copy", "place-holder": "replace-video", "replace": "replace-video",
+}  # fmt: skip
 NO_TERMINAL = (
     "the AWS profile asks for the code of an MFA device, and there is no terminal to type it in: get temporary "
     "credentials first (aws sts get-session-token), or use a profile without MFA"
@@ -73,11 +76,15 @@ class Archiver(OnceEach, click.Group):
         if not isinstance(self.commands, Commands):
             super().format_commands(ctx, formatter)
             return
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, summary in COMMANDS.items() if summary])
+        for heading, commands in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl(list(commands.items()))
 
     def as_options(self, args: list[str]) -> list[str]:
-        return in_new_words(args)
+        args = in_new_words(args)
+        if args[:1] == ["help"]:
+            return [*args[1:2], "--help"]
+        return ["--version"] if args == ["version"] else args
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         wanted = ALIASES.get(dashed(cmd_name), dashed(cmd_name))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import PurePath
 
 # Programs, and the commands that know their options. Those of the first one are as they were.
 _PROGRAMS = {"kaltura_aws": "", "add_ldap_status": "enrich", "puldap": "ldapsearch", "stats": "stats"}
-# Words of its page that were no commands, and the commands that they meant.
-_MEANT = {"archive": "s3copy", "copy": "s3copy", "place_holder": "replace_video"}
 # What had other options, or none.
 _LINES = {
     "archive.rc": "jobs/archive",
@@ -38,7 +35,4 @@ def in_new_words(words: list[str]) -> list[str]:
 
 def line_instead(words: list[str]) -> str:
     """What to type in place of a command line that begins with an old word; empty for any other."""
-    name = _name(words[0]) if words else ""
-    if command := _MEANT.get(name):
-        return shlex.join(["kaltura-archiver", command, *words[1:]])
-    return _LINES.get(name, "")
+    return _LINES.get(_name(words[0]), "") if words else ""

@@ -13,7 +13,7 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.query import make_query
-from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Days, Duration, Years, bounded_page_size
+from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Age, Duration, bounded_page_size
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
 from kaltura_archiver.output.screen import SCREEN
@@ -29,7 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SELECTION = (
     click.option("--id", "-i", "ids", multiple=True, metavar="ID", help="This entry; may be repeated."),
     click.option(
-        "--idfile", "-I", type=PATH, metavar="FILE", help="The entries listed in FILE, one id per line; - is stdin."
+        "--idfile", "-I", type=PATH, metavar="FILE",
+        help="The entries in FILE, an id per line, or the column entry_id of a table; - is stdin.",
     ),
     click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
@@ -45,12 +46,14 @@ _SELECTION = (
         "--media-type", "-m", default="video", show_default=True, type=click.Choice(["video", "audio", "image"]),
         help="Kind of media.",
     ),
-    click.option("--created-within", type=Years(), metavar="Y", help="Created in the last Y years."),
-    click.option("--created-before", type=Years(), metavar="Y", help="Created more than Y years ago."),
-    click.option("--played-within", "-p", type=Years(), metavar="Y", help="Last played within Y years."),
     click.option(
-        "--unplayed-for", "-u", type=Years(), metavar="Y",
-        help="Created more than Y years ago and not played since then.",
+        "--created-within", type=Age(), metavar="AGE", help="Created since then: 3 (years), 18mo, 400d, 2024-08-31."
+    ),
+    click.option("--created-before", type=Age(), metavar="AGE", help="Created before then."),
+    click.option("--played-within", "-p", type=Age(), metavar="AGE", help="Last played since then."),
+    click.option(
+        "--unplayed-for", "-u", type=Age(), metavar="AGE",
+        help="Created before then, and not played since.",
     ),
     click.option("--first-page", "-f", type=click.IntRange(1), default=1, metavar="N", help="Begin at the Nth page."),
     click.option(
@@ -268,12 +271,12 @@ _OF_COMMANDS = (
     ),
     click.option("--request", is_flag=True, help="Ask frozen copies to thaw."),
     click.option(
-        "--min-age-years", type=Years(), metavar="Y",
-        help="Leave entries alone that were created less than Y years ago [3; with --created-before or "
+        "--min-age-years", type=Age(), metavar="AGE",
+        help="Leave entries alone that were created since then [3; with --created-before or "
         "--unplayed-for: what these say].",
     ),
     click.option(
-        "--noticed-before", "noticed_before_seconds", type=Days(), metavar="TIME",
+        "--noticed-before", "noticed_before_seconds", type=Age(in_seconds=True), metavar="AGE",
         help="Only entries whose owner was told so long ago (30d), and that were not played since; see notify.",
     ),
     click.option(

@@ -26,7 +26,7 @@ from kaltura_archiver.redact import hide
     commands=Commands(),
     context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": dashed},
 )
-@click.version_option(__version__, prog_name="kaltura-archiver")
+@click.version_option(__version__, "--version", "-V", prog_name="kaltura-archiver")
 @click.option(
     "--env-file",
     type=PATH,
@@ -54,9 +54,14 @@ def cli(ctx: click.Context, env_file: str | None, log_level: str, log_format: st
     --no-dry-run. Data goes to stdout, everything else to stderr.
 
     \b
-    Exit codes: 0 nothing left to do; 1 an entry failed, or health found a broken one; 2 usage or configuration;
-    3 entries wait for Glacier, a conversion or a person; 4 stopped by a safety limit; 5 another run holds the lock;
-    130/143 interrupted/terminated.
+    Exit codes:
+      0  nothing left to do
+      1  an entry failed, or health found a broken one
+      2  usage or configuration
+      3  entries wait for Glacier, a conversion or a person
+      4  stopped by a safety limit
+      5  another run holds the lock
+      130, 143  interrupted, terminated
     """
     set_up_logging(log_level.upper(), log_format)
     ctx.obj = App(env_file)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import re
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from kaltura_archiver.errors import SelectionError
+from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.steps import DAY_SECONDS
 
 log = logging.getLogger(__name__)
 STORAGE_CLASSES = (
@@ -22,19 +26,37 @@ PATH = click.Path(readable=False)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
-class Years(click.ParamType[float]):
-    """A number of years, fractions allowed."""
+class Age(click.ParamType[float]):
+    """How long ago: years, months (`18mo`), days (`400d`), or since when (`2024-08-31`, 0:00 UTC).
 
-    name = "years"
+    The value is in years of 365.25 days, or in seconds.
+    """
+
+    name = "age"
+
+    def __init__(self, *, in_seconds: bool = False) -> None:
+        self._in_seconds = in_seconds
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            years = float(value)
-        except ValueError:
-            years = math.nan
-        if not 0 <= years <= 1000:  # also refuses nan
-            self.fail(f"{value!r} is not a number of years (0 or more)", param, ctx)
-        return years
+        seconds = _age_seconds(str(value), time.time()) if isinstance(value, str) else float(value) * YEAR_SECONDS
+        if not 0 <= seconds <= 1000 * YEAR_SECONDS:  # also refuses nan
+            self.fail(f"{value!r} is not an age: {AGES}", param, ctx)
+        return seconds if self._in_seconds else seconds / YEAR_SECONDS
+
+
+AGES = "years (3, 2.5), months (18mo), days (400d), or a day that is over (2024-08-31)"
+
+
+def _age_seconds(text: str, now: float) -> float:
+    """NaN where it is none."""
+    try:
+        if match := re.fullmatch(r"(\d+)(mo|d)", text):
+            return int(match.group(1)) * (YEAR_SECONDS / 12 if match.group(2) == "mo" else DAY_SECONDS)
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return now - datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        return float(text) * YEAR_SECONDS
+    except ValueError:
+        return math.nan
 
 
 class Duration(click.ParamType[float]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import random
 import struct
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from kaltura_archiver.sandbox.media import make_mp4
 from kaltura_archiver.sandbox.s3 import S3Server
 
 YEAR_SECONDS = 365.25 * 86400
+_SUBJECTS = ("Algebra", "Organic Chemistry", "Gespräch über Bücher", "日本語講義", "Macroeconomics", "Anatomy")
 PLACEHOLDER_NAME = "placeholder_video.mp4"
 
 _TAGS = {
@@ -173,6 +175,22 @@ class Sandbox:
                 self.s3.put(f"{PLACEHOLDER_PREFIX}{entry_id}/{here}/{size}", b"")
         metadata = {"entry-id": entry_id, "file-ext": "mp4", "source-bytes": str(len(video)), "tool": "sandbox"}
         self.s3.put(entry_id, video, storage_class=storage_class, metadata=metadata, tags=tags)
+
+    def fill_more(self, entries: int) -> None:
+        """So many lectures of some years, few of which are still played; the same at each call."""
+        chance = random.Random(entries)  # noqa: S311 - a library, no secret
+        now = self.control.clock.now()
+        for number in range(entries):
+            age = chance.uniform(0, 8) * YEAR_SECONDS
+            plays = int(chance.paretovariate(0.6)) - 1
+            self.kaltura.add_entry(
+                content_bytes=int(chance.lognormvariate(11, 1)),
+                name=f"{chance.choice(_SUBJECTS)}, lecture {number + 1}",
+                created_at=now - age,
+                plays=plays,
+                creator_id=f"lecturer{number % 17}",
+                last_played_at=now - chance.random() ** 0.5 * age if plays else None,
+            )
 
     def fill(self) -> dict[str, str]:
         """A small library with every state in it; returns each entry's id and what it is."""

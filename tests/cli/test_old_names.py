@@ -39,9 +39,6 @@ def test_a_program_of_the_old_tool_as_first_word_runs_what_it_was(
 @pytest.mark.parametrize(
     ("old", "line"),
     [
-        ("archive -u 3 --tag !archived_to_s3", "kaltura-archiver s3copy -u 3 --tag '!archived_to_s3'"),
-        ("place_holder -i 0_abc", "kaltura-archiver replace_video -i 0_abc"),
-        ("place-holder", "kaltura-archiver replace_video"),
         ("./archive.rc", "jobs/archive"),
         ("restore.rc", "jobs/restore"),
         ("/data/health.rc", "jobs/health"),

@@ -145,7 +145,7 @@ def test_a_selection_narrows_it(sandbox: Sandbox, run: Run, narrowed: tuple[str,
     ("words", "says"),
     [
         ((), "--years"),
-        (("--years", "soon"), "not a number of years"),
+        (("--years", "soon"), "not an age"),
         (("--years", "3", "--tag", "flavors_deleted", "--tag", "!flavors_deleted"), "contradiction"),
         (("--years", "3", "--keep-category", "77"), "77"),
     ],

@@ -22,7 +22,7 @@ from kaltura_archiver.cli.options import (
     selection_options,
 )
 from kaltura_archiver.cli.query import exits_of_named, min_age_years
-from kaltura_archiver.cli.types import Years
+from kaltura_archiver.cli.types import Age
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query, years_ago
 from kaltura_archiver.model import Facts, Outcome, iso_date
@@ -45,7 +45,7 @@ DUE_COLUMNS = (
 
 @command("due", cls=SelectingCommand)
 @selection_options
-@click.option("--years", type=Years(), required=True, metavar="Y", help="The rule: so long a video is kept unplayed.")
+@click.option("--years", type=Age(), required=True, metavar="AGE", help="The rule: so long a video is kept unplayed.")
 @options_named("min_age_years", "noticed_before_seconds")
 @keep_options
 @lookers_option
