@@ -17,6 +17,7 @@ from kaltura_archiver.cli.old_names import is_program
 from kaltura_archiver.cli.streams import complain, occupy_closed_streams
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit
+from kaltura_archiver.output import screen
 from kaltura_archiver.output.logs import set_up_logging
 from kaltura_archiver.redact import hide
 
@@ -46,8 +47,19 @@ from kaltura_archiver.redact import hide
 @click.option(
     "--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]), help="Form of log lines."
 )
+@click.option("-v", "--verbose", is_flag=True, help="Tell more: --log-level DEBUG.")
+@click.option("-q", "--quiet", is_flag=True, help="Tell only what is wrong: --log-level WARNING.")
+@click.option(
+    "--color",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "always", "never"]),
+    help="Colours on stdout; auto: on a terminal, heeding NO_COLOR and CLICOLOR.",
+)
 @click.pass_context
-def cli(ctx: click.Context, env_file: str | None, log_level: str, log_format: str) -> None:
+def cli(
+    ctx: click.Context, env_file: str | None, log_level: str, log_format: str, verbose: bool, quiet: bool, color: str
+) -> None:  # fmt: skip
     """Move the originals of rarely played Kaltura videos to your own S3 bucket, and back when somebody plays them.
 
     Commands and options may be written with - or _. Commands that change something are dry runs unless told
@@ -63,7 +75,10 @@ def cli(ctx: click.Context, env_file: str | None, log_level: str, log_format: st
       5  another run holds the lock
       130, 143  interrupted, terminated
     """
-    set_up_logging(log_level.upper(), log_format)
+    if verbose and quiet:
+        raise click.UsageError("-v and -q contradict each other", ctx)
+    set_up_logging("DEBUG" if verbose else "WARNING" if quiet else log_level.upper(), log_format)
+    screen.CHOSEN = {"always": True, "never": False}.get(color)
     ctx.obj = App(env_file)
 
 

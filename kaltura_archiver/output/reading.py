@@ -1,10 +1,12 @@
-"""Reads tables: TSV from a file or stdin, line by line and bounded."""
+"""Reads tables: TSV or CSV from a file or stdin, line by line and bounded."""
 
 from __future__ import annotations
 
+import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,17 +47,36 @@ def numbered_lines(file: BinaryIO, path: str) -> Iterator[tuple[int, str]]:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-class TsvTable:
-    """A TSV with a header, as this program writes it; the rows are read as they are iterated. Raises InputError."""
+class HeadedTable:
+    """A TSV or CSV with a header, as this program writes it; the rows are read as they are iterated.
+
+    It is a CSV if its header has no tab, but a comma or a quote. Raises InputError.
+    """
 
     def __init__(self, file: BinaryIO, path: str) -> None:
         self._path = "stdin" if path == "-" else path
-        self._lines = numbered_lines(file, self._path)
-        number, header = next(self._lines, (0, ""))
+        lines = numbered_lines(file, self._path)
+        number, header = next(lines, (0, ""))
         if not header.strip():
-            raise InputError(f"{self._path} is empty: a TSV with a header was expected")
-        self.columns = self._cells(number, header.strip(" "))
+            raise InputError(f"{self._path} is empty: a TSV or CSV with a header was expected")
+        lines = chain([(number, header)], lines)
+        quoted = "\t" not in header and ("," in header or header.startswith('"'))
+        self._rows = self._of_csv(lines) if quoted else self._of_tsv(lines)
+        self.columns = next(self._rows)[1]
         check_columns(self.columns, self._path)
+
+    def _of_csv(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Row]]:
+        reader = csv.reader((f"{line}\n" for _, line in lines), strict=True)
+        try:
+            for row in filter(None, reader):
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise InputError(f"{self._path}, line {reader.line_num}: {error}") from error
+
+    def _of_tsv(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Row]]:
+        for at, (number, line) in enumerate(lines):
+            if line or at == 0 or len(self.columns) == 1:
+                yield number, self._cells(number, line if at else line.strip(" "))
 
     def _cells(self, number: int, line: str) -> Row:
         try:
@@ -68,10 +89,7 @@ class TsvTable:
             ) from error
 
     def __iter__(self) -> Iterator[Row]:
-        for number, line in self._lines:
-            if not line and len(self.columns) > 1:
-                continue
-            cells = self._cells(number, line)
+        for number, cells in self._rows:
             if len(cells) != len(self.columns):
                 raise InputError(
                     f"{self._path}, line {number}: {len(cells)} cells, but the header has {len(self.columns)}"

@@ -31,9 +31,15 @@ _COLOURS: dict[str, str] = {
 }  # fmt: skip
 
 
+# What --color says; None: what the environment and the stream say.
+CHOSEN: bool | None = None
+
+
 def coloured(stream: TextIO) -> bool:
     """Whether colours are wanted there: NO_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM=dumb are heeded (no-color.org,
-    bixense.com/clicolors)."""
+    bixense.com/clicolors), unless --color says."""
+    if CHOSEN is not None:
+        return CHOSEN
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("CLICOLOR_FORCE", "0") != "0":

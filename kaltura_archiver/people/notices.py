@@ -9,7 +9,7 @@ from email.headerregistry import Address
 
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.model import same_id
-from kaltura_archiver.output.reading import TsvTable, column_index, opened
+from kaltura_archiver.output.reading import HeadedTable, column_index, opened
 from kaltura_archiver.people.owners import ACTIVE, INACTIVE, UNKNOWN, same_uid, uid_of
 
 # What is read of a list, and the column that it is usually in. Without a title an entry goes by its id.
@@ -86,7 +86,7 @@ def checked_address(text: str) -> str:
     return first if plain and address.username and address.domain and address.addr_spec == first else ""
 
 
-def columns_of(table: TsvTable, prefix: str, named: Mapping[str, str], where: str) -> dict[str, int]:
+def columns_of(table: HeadedTable, prefix: str, named: Mapping[str, str], where: str) -> dict[str, int]:
     """Where in a row each of COLUMNS is, of those that the table has. Raises InputError if one is missing.
 
     A column of creators that is named, or the only one that there is, does for that of the owners.
@@ -112,7 +112,7 @@ def columns_of(table: TsvTable, prefix: str, named: Mapping[str, str], where: st
 
 
 def read_notices(
-    table: TsvTable, columns: Mapping[str, int], *, fallback: str, of_units: Mapping[str, str], where: str,
+    table: HeadedTable, columns: Mapping[str, int], *, fallback: str, of_units: Mapping[str, str], where: str,
     domain: str = "",
 ) -> list[Notice]:  # fmt: skip
     """Who is to be told of what, in the order of the list. Entries of one owner come together, each once.
@@ -182,7 +182,7 @@ def _recipient(
 def read_units(path: str) -> dict[str, str]:
     """Unit to address, of a TSV with the columns org_unit and mail. Raises InputError."""
     with opened(path) as file:
-        table = TsvTable(file, path)
+        table = HeadedTable(file, path)
         unit, mail = (column_index(table.columns, name, path) for name in ("org_unit", "mail"))
         found = {}
         for number, row in enumerate(table, 2):

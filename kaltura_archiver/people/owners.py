@@ -13,7 +13,7 @@ from typing import Any
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.model import same_id
-from kaltura_archiver.output.reading import Row, TsvTable, column_index, opened
+from kaltura_archiver.output.reading import HeadedTable, Row, column_index, opened
 
 ACTIVE, INACTIVE, UNKNOWN = "active", "inactive", "unknown"
 STATUS_COLUMN, LEGACY_STATUS_COLUMN = "ldap_status", "status"
@@ -132,16 +132,23 @@ def with_owners(rows: Iterable[Row], uid_of_row: Callable[[Row], str], look_up: 
     yield from release()
 
 
+def prefix_of(columns: Sequence[str]) -> str:
+    """What `enrich --prefix` has put before the columns that it made; empty without one."""
+    found = [column.removesuffix("org_unit") for column in columns if column.endswith("org_unit")]
+    return found[0] if len(found) == 1 else ""
+
+
 def owners_of(path: str) -> Callable[[Any], Owner]:
     """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
     creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
     """
     with opened(path) as file:
-        table = TsvTable(file, path)
+        table = HeadedTable(file, path)
         where = "stdin" if path == "-" else path
         key, of_item = entry_of_row(table.columns, where)
+        prefix = prefix_of(table.columns)
         status, name, unit = (
-            column_index(table.columns, column, where) for column in (STATUS_COLUMN, "name", "org_unit")
+            column_index(table.columns, prefix + column, where) for column in (STATUS_COLUMN, "name", "org_unit")
         )
         owners = {
             key(row): Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))

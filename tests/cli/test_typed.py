@@ -112,3 +112,12 @@ def test_everyday_options_come_first(run: Run) -> None:
 def test_words_of_the_old_page_are_commands(sandbox: Sandbox, run: Run, word: str, command: str) -> None:
     entry_id = sandbox.add("archived" if command == "replace_video" else "initial")
     assert run(word, "--id", entry_id).outcomes == run(command, "--id", entry_id).outcomes == {entry_id: "would"}
+
+
+def test_more_or_less_is_told_and_colours_are_chosen(sandbox: Sandbox, run: Run) -> None:
+    assert "DEBUG" in run("-v", "s3copy", "--id", sandbox.add("initial"), "--no-dry-run").err
+    entry_id = sandbox.add("lost")
+    assert run("-q", "s3copy", "--id", entry_id).err == ""
+    assert run("-v", "-q", "list").code == 2
+    for color, wanted in (("always", True), ("never", False), ("auto", False)):
+        assert ("\x1b[" in run("--color", color, "explain", entry_id).out) is wanted

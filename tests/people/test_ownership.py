@@ -266,3 +266,44 @@ def test_who_is_asked_in_place_of_an_owner_who_left_is_no_notice_to_the_next_own
     assert replaces(sandbox, run, entry_id)[0] == "skipped"
     sandbox.kaltura.edit(entry_id, user_id="gone")
     assert replaces(sandbox, run, entry_id)[0] == "done"
+
+
+@pytest.mark.parametrize("style", ["tsv", "csv"])
+def test_rows_of_list_are_enriched_in_either_form_and_units_found_behind_a_prefix(
+    sandbox: Sandbox, run: Run, tmp_path: Path, style: str
+) -> None:
+    for name in ("Algebra", 'Logic, "part" 2\nand more\t'):
+        sandbox.add("archived", name=name, creator_id="jdoe")
+    sandbox.add("initial", creator_id="nobody")
+    (tmp_path / "people.csv").write_text("uid,displayName,ou\njdoe,Jane Doe,History\n")
+    rows = run("list", "--columns", "entry_id,creator_id,name,plays", "--format", style).out
+    enriched = run("enrich", "--directory-file", "people.csv", "--prefix", "owner_", stdin=rows.encode())
+    assert enriched.code == 0, enriched.err
+    by_creator = {row["creator_id"]: row for row in enriched.rows}
+    assert by_creator["jdoe"]["owner_org_unit"] == "History"
+    assert by_creator["nobody"]["owner_ldap_status"] == "inactive"
+    assert {row["name"] for row in enriched.rows} >= {"Algebra", 'Logic, "part" 2\\nand more\\t'}
+    (tmp_path / "enriched.tsv").write_text(enriched.out)
+    units = {
+        row["key"]: row["entries"]
+        for row in run("stats", "--enriched", "enriched.tsv").rows
+        if row["section"] == "unit"
+    }
+    assert units == {"History": "2", "(inactive)": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('a,creator_id\n"1,2\n', ("stdin, line", "unexpected end of data")),
+        ("a,creator_id\n1\n", ("line 2: 1 cells, but the header has 2",)),
+        ("a,a\n", ("two columns are called 'a'",)),
+        ("", ("a TSV or CSV with a header was expected",)),
+    ],
+)
+def test_a_csv_that_is_none_is_told(run: Run, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "people.csv").write_text("uid,displayName,ou\njdoe,Jane Doe,History\n")
+    ran = run("enrich", "--directory-file", "people.csv", stdin=text.encode())
+    assert ran.code == 2
+    (line,) = ran.err.splitlines()
+    assert all(word in line for word in words), line

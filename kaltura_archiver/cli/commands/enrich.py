@@ -19,7 +19,7 @@ from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import DirectoryError, Exit, InputError
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.reading import Row, TsvTable, check_columns, column_index, opened
+from kaltura_archiver.output.reading import HeadedTable, Row, check_columns, column_index, opened
 from kaltura_archiver.output.screen import rows_as
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.people.owners import (
@@ -74,7 +74,7 @@ def enrich(
     app: App, /, file: str | None, tsv: str | None, entry_column: str | None, owner_column: str | None, whole_id: bool,
     columns: str | None, prefix: str, legacy_columns: bool, dump: str | None, style: str, **options: Any,
 ) -> None:  # fmt: skip
-    """Append ldap_status (active, inactive, unknown), name and org_unit of each row's owner to a TSV.
+    """Append ldap_status (active, inactive, unknown), name and org_unit of each row's owner to a TSV or CSV.
 
     Reads FILE or stdin. Rows keep their order; each owner is asked for once. Owners that the directory could not be
     asked about are unknown, and the exit status is 1. Also called add_ldap_status.
@@ -92,7 +92,7 @@ def enrich(
     attributes = attributes_of(settings, columns)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        table = TsvTable(stack.enter_context(opened(path)), path)
+        table = HeadedTable(stack.enter_context(opened(path)), path)
         if entry_column:
             column_index(table.columns, entry_column, INPUT)
         owner_of, first = _owner_of(table, owner_column)
@@ -112,14 +112,14 @@ def enrich(
     app.exit(Exit.FAILED if counts[UNKNOWN] else Exit.OK)
 
 
-def _owner_of(table: TsvTable, column: str | None) -> tuple[Callable[[Row], str], str]:
+def _owner_of(table: HeadedTable, column: str | None) -> tuple[Callable[[Row], str], str]:
     """What tells whose the entry of a row is, and the column that it looks at first."""
     if column is None:
         return owner_of_row(table.columns, INPUT)
     return itemgetter(column_index(table.columns, column, INPUT)), column
 
 
-def _columns_made(table: TsvTable, prefix: str, attributes: Attributes) -> list[str]:
+def _columns_made(table: HeadedTable, prefix: str, attributes: Attributes) -> list[str]:
     """The columns of the input and those that come after them; InputError where it has one of these already."""
     added = [prefix + name for name in (*OWNER_COLUMNS, *attributes.more)]
     if taken := set(added) & set(table.columns):
@@ -128,7 +128,7 @@ def _columns_made(table: TsvTable, prefix: str, attributes: Attributes) -> list[
     return [*table.columns, *added]
 
 
-def _titles(table: TsvTable, made: list[str], prefix: str, *, legacy: bool, style: str) -> list[str]:
+def _titles(table: HeadedTable, made: list[str], prefix: str, *, legacy: bool, style: str) -> list[str]:
     if not legacy:
         return made
     titles = list(made)
@@ -156,7 +156,7 @@ def _directory(
     return directory.look_up, lambda: f"; {directory.searches} searches"
 
 
-def _tell_whom(table: TsvTable, owner_column: str | None, first: str) -> None:
+def _tell_whom(table: HeadedTable, owner_column: str | None, first: str) -> None:
     """Say so where others than the owners of the entries were looked up."""
     if owner_column is None and first != ID_COLUMNS[0]:
         log.warning("there is no column owner_id: creators were looked up, who need not own what they made")

@@ -26,7 +26,7 @@ from kaltura_archiver.errors import ConfigError, Exit
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.reading import TsvTable, opened
+from kaltura_archiver.output.reading import HeadedTable, opened
 from kaltura_archiver.output.summary import exits_of
 from kaltura_archiver.output.tables import Rows
 from kaltura_archiver.people.ledger import Ledger
@@ -120,7 +120,7 @@ def notify(
     with opened(file) as source:
         content = source.read()
     where = "stdin" if file == "-" else file
-    table = TsvTable(io.BytesIO(content), file)
+    table = HeadedTable(io.BytesIO(content), file)
     columns = columns_of(table, prefix, names, where)
     others = {"fallback": fallback or "", "domain": domain or ""}
     notices = read_notices(table, columns, of_units=read_units(unit_file) if unit_file else {}, where=where, **others)
