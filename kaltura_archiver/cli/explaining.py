@@ -21,7 +21,8 @@ def print_explanation(explanation: dict[str, Any], style: str) -> None:
     sections = dict(explanation)
     state, entry = sections.pop("state"), explanation["entry"]
     colour = colour_of(state["name"]) if coloured(sys.stdout) else ""
-    click.echo(painted(one_line(state["name"]), colour) + f": {one_line(entry['name'])} ({entry['id']})")
+    which = f"{one_line(entry['name'])} ({entry['id']})" if entry["name"] else entry["id"]
+    click.echo(painted(one_line(state["name"]), colour) + f": {which}")
     for mark, text in (("", state["why"]), ("→ ", state["next"])):
         for line in wrapped(mark + one_line(text), columns_of_terminal(), indent="  "):
             click.echo(line)

@@ -79,6 +79,7 @@ def cli(
         raise click.UsageError("-v and -q contradict each other", ctx)
     set_up_logging("DEBUG" if verbose else "WARNING" if quiet else log_level.upper(), log_format)
     screen.CHOSEN = {"always": True, "never": False}.get(color)
+    ctx.color = screen.coloured(sys.stdout)
     ctx.obj = App(env_file)
 
 
