@@ -41,6 +41,6 @@ def test_the_history_tells_what_was_done_when_and_by_which_run(
         event["what"] for event in told
     }
     told = run("explain", entry_id, "--history", "--format", "json").json["history"]
-    assert [(event["what"], event["run"]) for event in told if "run" in event] == runs
+    assert sorted((event["what"], event["run"]) for event in told if "run" in event) == sorted(runs)
     assert [event["at"] for event in told] == sorted(event["at"] for event in told)
     assert f"restore: done (run {runs[-1][1]})" in run("explain", entry_id, "--history").out
