@@ -203,6 +203,8 @@ def read_settings(env_file: str | None = None) -> Settings:
     if path.is_file():
         for name, value in read_env_file(path).items():
             os.environ.setdefault(name, value)
+    for name in [name for name, value in os.environ.items() if name.startswith("AWS_") and not value.strip()]:
+        del os.environ[name]  # boto3 would look for a profile, or a region, without a name
     check_values(os.environ, VARIABLES)
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         hide(os.environ.get(name))

@@ -194,3 +194,15 @@ def test_s3_of_a_lan_may_do_without_tls_but_no_secret_goes_there(
     monkeypatch.setenv("AWS_SESSION_TOKEN", "temporary-token")
     ran = run("health")
     assert (ran.code, "session token of the AWS credentials unencrypted: use https://" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_variable_of_boto3_is_none(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """As `docker --env-file` and templates leave them: to boto3 it would be a profile that has no name."""
+    monkeypatch.setenv(name, value)
+    entry_id = sandbox.add("archived")
+    ran = run("health")
+    assert (ran.code, [row["entry_id"] for row in ran.rows]) == (0, [entry_id]), ran.err
