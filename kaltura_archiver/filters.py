@@ -81,6 +81,7 @@ class Query:
     tags: tuple[str, ...] = ()
     without_tags: tuple[str, ...] = ()
     category: int | None = None
+    category_name: str = ""  # in place of its number, until `Selection` has looked that up
     without_categories: tuple[int, ...] = ()
     statuses: tuple[str, ...] = DEFAULT_STATUSES
     media_type: MediaType | None = MediaType.VIDEO  # None: of any kind
@@ -108,6 +109,10 @@ class Query:
     @property
     def plays(self) -> Plays:
         return Plays(self.played_since, self.unplayed_since, self.never_played, self.plays_below)
+
+    def _require_number(self) -> None:
+        if self.category_name:
+            raise AssertionError("a category was never looked up: this would select without it")
 
     def check(self) -> None:
         """Raise SelectionError where the criteria contradict each other, so that nothing could match."""
@@ -145,6 +150,7 @@ class Query:
         `created_from` and `not_ids` are the keyset of the next page: entries created in or after that second, less
         those of that second that are known already.
         """
+        self._require_number()
         items = [_item("entry_type", EXACT, "1")]
         if self.media_type is not None:
             items.append(_item("media_type", EXACT, str(self.media_type.value)))
@@ -194,6 +200,7 @@ class Query:
         `placings` are its categories, read from the database if the query is `by_category`: what is excluded is so even
         before a moderator has decided.
         """
+        self._require_number()
         reason = ""
         created, played, tags = entry.created_at, entry.last_played_at or 0, entry.tag_set
         if entry.recycled:
@@ -252,6 +259,8 @@ class Query:
         parts += [f"tag != {tag}" for tag in self.without_tags]
         if self.category is not None:
             parts.append(f"category = {self.category}")
+        if self.category_name:
+            parts.append(f"category = {self.category_name!r}")
         parts += [f"category != {category}" for category in self.without_categories]
         if self.never_played:
             parts.append("never played")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import overload
 
+from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
@@ -60,6 +61,12 @@ class Selection:
     unknown: list[str] = field(default_factory=list)
     odd: int = 0
     recycled: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a category that there is not, or whose name several have."""
+        if name := self.query.category_name:
+            self.query = replace(self.query, category=_number_of(self.kaltura, name), category_name="")
+            self.query.check()
 
     def __iter__(self) -> Iterator[Entry]:
         query = self.query
@@ -164,6 +171,16 @@ class Selection:
         if self.query.shard is not None:
             return sum(1 for _ in self._found())
         return self.kaltura.count(self.query)
+
+
+def _number_of(kaltura: Kaltura, name: str) -> int:
+    found = kaltura.categories_called(name)
+    if not found:
+        raise ConfigError(f"--category: no category is called {name!r} (its whole name is like 'Faculty>Course')")
+    if len(found) > 1:
+        told = ", ".join(f"{number} ({full_name})" for number, full_name in sorted(found.items())[:5])
+        raise ConfigError(f"--category: several are called {name!r}: {told}; give the number")
+    return next(iter(found))
 
 
 class Named(Selection):

@@ -13,7 +13,15 @@ import click
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.query import make_query
-from kaltura_archiver.cli.types import MAX_PAGE_SIZE, PATH, STORAGE_CLASSES, Age, Duration, bounded_page_size
+from kaltura_archiver.cli.types import (
+    MAX_PAGE_SIZE,
+    PATH,
+    STORAGE_CLASSES,
+    Age,
+    CategoryName,
+    Duration,
+    bounded_page_size,
+)
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
 from kaltura_archiver.output.screen import SCREEN
@@ -34,7 +42,9 @@ _SELECTION = (
     ),
     click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
-    click.option("--category", "-c", type=click.IntRange(1), metavar="ID", help="In this category or below it."),
+    click.option(
+        "--category", "-c", type=CategoryName(), metavar="ID|NAME", help="In this category or below it; Faculty>Course."
+    ),
     click.option(
         "--exclude-category", "without_categories", multiple=True, type=click.IntRange(1), metavar="ID",
         help="Not in this category or below it.",

@@ -90,6 +90,7 @@ def make_query(
     unplayed_for: float | None,
     max_entries: int,
     shard: str | None,
+    category: int | str | None,
     **plain: Any,
 ) -> Query:
     """A checked Query from the options as they were given; SelectionError for what cannot be meant."""
@@ -121,6 +122,8 @@ def make_query(
         created_until=years_ago(now, created_before),
         played_since=years_ago(now, played_within),
         unplayed_since=years_ago(now, unplayed_for),
+        category=category if isinstance(category, int) else None,
+        category_name=category if isinstance(category, str) else "",
         max_entries=None if max_entries == -1 else max_entries,
         shard=parse_shard(shard) if shard else batch_shard(),
         **plain,

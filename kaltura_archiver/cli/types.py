@@ -59,6 +59,20 @@ def _age_seconds(text: str, now: float) -> float:
         return math.nan
 
 
+class CategoryName(click.ParamType[int | str]):
+    """A category's number, or its name or full name."""
+
+    name = "category"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value).strip()
+        if re.fullmatch(r"[+-]?\d*(\.\d+)?", text):
+            if not text.isdecimal() or not text.isascii() or int(text) < 1:
+                self.fail(f"{value!r} is neither the number of a category nor a name", param, ctx)
+            return int(text)
+        return text
+
+
 class Duration(click.ParamType[float]):
     """Seconds, or a number with s, m, h or d."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from KalturaClient.Plugins.Core import KalturaFilterPager
+from KalturaClient.Plugins.Core import KalturaCategoryFilter, KalturaFilterPager
 
 from kaltura_archiver.errors import KalturaError, OddAnswer
 from kaltura_archiver.kaltura.answers import (
@@ -227,6 +227,28 @@ class Library(Session):
             if error.code == CATEGORY_GONE:
                 return None
             raise
+
+    def categories_called(self, name: str) -> dict[int, str]:
+        """Full names by number of the categories with this full name, or else with this name; in any case of letters.
+
+        What the server's filter lets through is compared once more, so that nothing rests on how it compares.
+        """
+        same = name.casefold()
+        for wanted in (
+            KalturaCategoryFilter(fullNameEqual=name), KalturaCategoryFilter(nameOrReferenceIdStartsWith=name),
+        ):  # fmt: skip
+
+            def read(client: Any, wanted: Any = wanted) -> list[tuple[int, str, str]]:
+                answer = client.category.list(wanted, KalturaFilterPager(pageSize=MAX_PAGE))
+                return [
+                    (field_int(found.id) or 0, field_text(found.name), field_text(found.fullName))
+                    for found in answer.objects
+                ]
+
+            rows = self._call(f"look for the category {name[:60]}", read)
+            if found := {number: full for number, own, full in rows if same in (own.casefold(), full.casefold())}:
+                return found
+        return {}
 
     def _placings_of(self, entry_ids: Sequence[str], answer: Any) -> tuple[list[tuple[str, Placing]], int]:
         """A page of `read_placings`, all of it about these entries."""

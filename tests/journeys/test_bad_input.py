@@ -304,7 +304,7 @@ def test_a_placeholder_that_is_named_and_missing_is_not_left_out(
         "list --plays -1",
         "list --plays many",
         "list --plays 1.5",
-        "list --category none",
+        "list --category 1.5",
         "list --category 0",
         "list --exclude-category -4",
         "list --page-size -1",

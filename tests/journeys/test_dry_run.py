@@ -225,8 +225,8 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 # What a dry run may call. Whatever else is public there has to be refused, and to be listed below.
 READS = {
     Kaltura: {
-        "category_name", "children", "content", "count", "entries", "entry", "flavors", "flavors_and_placings",
-        "is_full", "look", "now", "paced", "pages", "picture", "picture_since", "placings", "sign_in", "unused_tokens",
+        "categories_called", "category_name", "children", "content", "count", "entries", "entry", "flavors",
+        "flavors_and_placings", "is_full", "look", "now", "paced", "pages", "picture", "picture_since", "placings", "sign_in", "unused_tokens",
         "user_exists", "usual_tags",
     },
     Store: {

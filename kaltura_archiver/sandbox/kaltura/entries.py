@@ -8,6 +8,7 @@ from kaltura_archiver.sandbox.kaltura.actions import READ_ONLY, RECYCLED, TEXT_F
 from kaltura_archiver.sandbox.kaltura.describe import Describing
 from kaltura_archiver.sandbox.kaltura.lists import LIST_LIMIT, entry_filter, list_page
 from kaltura_archiver.sandbox.kaltura.records import (
+    Category,
     EntryRecord,
     new_id,
     normalise_admin_tags,
@@ -152,6 +153,20 @@ class Entries(Describing):
         category = self._library.categories.get(as_int(p["id"]))
         if category is None:
             raise ApiError("CATEGORY_NOT_FOUND", p["id"])
+        return self._describe_category(category)
+
+    def list_categories(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
+        """By full name, or by how the name begins, as the database compares: in any case [api]."""
+        wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
+        full, begins = (str(wanted.get(n, "")).casefold() for n in ("fullNameEqual", "nameOrReferenceIdStartsWith"))
+        rows = [
+            self._describe_category(category)
+            for category in self._library.categories.values()
+            if full in ("", category.full_name.casefold()) and category.name.casefold().startswith(begins)
+        ]
+        return {"objectType": "KalturaCategoryListResponse", "totalCount": len(rows), "objects": rows[:LIST_LIMIT]}
+
+    def _describe_category(self, category: Category) -> dict[str, Any]:
         inside = [e for e in self._library.entries.values() if category.id in e.categories and not e.deleted]
         return {
             "objectType": "KalturaCategory",

@@ -61,6 +61,7 @@ class ApiServices(Thumbs):
             Action("uploadToken.list", uploads.list),
             Action("user.get", self.get_user),
             Action("category.get", self.get_category, ("id",), "id"),
+            Action("category.list", self.list_categories),
             Action("flavorParams.list", self.list_flavor_params),
             *(Action(f"{service}.list", partial(self.list_related, service)) for service in RELATED),
             Action("categoryEntry.list", self.list_category_entries),
