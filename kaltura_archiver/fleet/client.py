@@ -91,8 +91,7 @@ class Fleet:
             self._tell(leave).join(CONNECT_SECONDS)
         for part, seconds in ((self._client, 3), (self._cluster, 30)):
             if part is not None:
-                with suppress(OSError, RuntimeError):
-                    part.close(timeout=seconds)
+                _close(part, seconds)
 
     # Beginning
 
@@ -349,6 +348,17 @@ class Fleet:
         thread = threading.Thread(target=tell, daemon=True)
         thread.start()
         return thread
+
+
+def _close(part: Any, seconds: float) -> None:
+    """Close a client or a cluster. Nothing rests on how that goes: every result has been told."""
+    try:
+        part.close(timeout=seconds)
+    except Exception:
+        # Where a lost scheduler is being looked for again Dask fails in many ways, and once more when it is collected.
+        log.debug("closing", exc_info=True)
+        if isinstance(part, Client):
+            part.status = "closed"
 
 
 def _count(number: int, what: str) -> str:

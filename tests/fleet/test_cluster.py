@@ -562,3 +562,17 @@ def test_a_scheduler_that_is_lost_leaves_the_run_unfinished_and_the_next_one_fin
     ran = run("s3copy", *(word for entry in videos for word in ("--id", entry)), "--no-dry-run")
     assert ran.code == 0
     assert_archived(sandbox, videos)
+
+
+@pytest.mark.parametrize("error", [ValueError("IOStream is not idle"), OSError(), RuntimeError(), TimeoutError()])
+def test_a_client_that_cannot_be_closed_spoils_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """As Dask's does that looks for a scheduler that is lost; it would fail once more when it is collected."""
+
+    def fail(self: object, timeout: float = 0) -> None:
+        raise error
+
+    monkeypatch.setattr(client.Client, "close", fail)
+    dask_client = client.Client.__new__(client.Client)
+    dask_client._Client__loop = None  # what its __del__ asks
+    client._close(dask_client, 1)
+    assert dask_client.status == "closed"
