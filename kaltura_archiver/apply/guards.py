@@ -66,7 +66,7 @@ def require_stored(tools: Tools, work: InHand) -> StoredObject:
 
 
 def require_sound(tools: Tools, work: InHand) -> None:
-    """As `_require_stored`, for who hands on bytes that nobody will look at."""
+    """As `require_stored`, for who hands on bytes that nobody will look at."""
     stored = require_stored(tools, work)
     if stored.availability is not Availability.READABLE:
         raise frozen_again(stored)

@@ -241,7 +241,7 @@ class Runner:
     def _carry_out(self, plan: Plan, work: InHand) -> tuple[Outcome, str]:
         if not plan.steps:
             return plan.outcome, plan.reason
-        if self.options.dry_run:  # the gate: nowhere else is this asked
+        if self.options.dry_run:  # the gate: nowhere else does this decide about steps
             return Outcome.WOULD, self._foretold(plan, work)
         for step in plan.steps:
             if self._tools.stop.is_set():
