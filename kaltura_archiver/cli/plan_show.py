@@ -13,7 +13,7 @@ from kaltura_archiver.cli.command_line import OnceEach, SelectingCommand
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.output.files import written_whole
-from kaltura_archiver.output.tables import FORMATS, Rows, readable_bytes
+from kaltura_archiver.output.tables import FORMATS, Rows, aligned, cut, readable_bytes
 from kaltura_archiver.redact import one_line
 
 if TYPE_CHECKING:
@@ -102,17 +102,20 @@ def _width(output: str) -> int | None:
 def _tables(plan: ShownPlan, width: int | None) -> Iterator[str]:
     rows = [
         _row(entry)
-        | {"bytes": readable_bytes(entry.size_bytes) if entry.acts else "", "name": _cut(entry.name, _NAME_WIDTH)}
+        | {
+            "bytes": readable_bytes(entry.size_bytes) if entry.acts else "",
+            "name": cut(one_line(entry.name), _NAME_WIDTH),
+        }
         for entry in plan.entries
     ]
-    yield from _aligned(_columns(plan), [[row[column] for column in _columns(plan)] for row in rows], width)
+    yield from _lines(_columns(plan), [[row[column] for column in _columns(plan)] for row in rows], width)
     keys: dict[str, Callable[[ShownEntry], str]] = {"owner": lambda entry: entry.owner}
     if plan.has_units:
         keys["unit"] = lambda entry: entry.unit
     for name, key in keys.items() if plan.acting else ():
         yield ""
         sums = [[who or "(none)", f"{count:,}", readable_bytes(size)] for who, count, size in plan.sums(key)]
-        yield from _aligned([name, "entries", "bytes"], sums, width)
+        yield from _lines([name, "entries", "bytes"], sums, width)
     size = readable_bytes(sum(entry.size_bytes for entry in plan.acting))
     yield ""
     yield (
@@ -121,29 +124,12 @@ def _tables(plan: ShownPlan, width: int | None) -> Iterator[str]:
     )
 
 
-def _aligned(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> Iterator[str]:
-    """Lines of a table, numbers to the right, with the widths that a terminal gives the characters."""
-    from rich.cells import cell_len
-
-    table = [list(columns), *([one_line("" if cell is None else str(cell)) for cell in row] for row in rows)]
-    widths = [max(cell_len(row[at]) for row in table) for at in range(len(columns))]
-    table.insert(1, ["-" * each for each in widths])
-    for row in table:
-        spaces = [" " * (most - cell_len(cell)) for cell, most in zip(row, widths, strict=True)]
-        cells = [
-            space + cell if column in _NUMBERS else cell + space
-            for column, cell, space in zip(columns, row, spaces, strict=True)
-        ]
-        line = "  ".join(cells).rstrip()
-        yield _cut(line, width) if width else line
-
-
-def _cut(text: str, width: int) -> str:
-    """The text as a person sees it on one line, in so many columns of a terminal."""
-    from rich.cells import cell_len, set_cell_size
-
-    text = one_line(text)
-    return f"{set_cell_size(text, width - 1)}…" if cell_len(text) > width else text
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> Iterator[str]:
+    """Lines of a table, numbers to the right."""
+    cells = [[one_line("" if cell is None else str(cell)) for cell in row] for row in rows]
+    right = {at for at, column in enumerate(columns) if column in _NUMBERS}
+    for line in aligned([columns, *cells], right=right):
+        yield cut(line, width) if width else line
 
 
 class PlanCommand(SelectingCommand):

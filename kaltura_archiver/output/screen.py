@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from kaltura_archiver.model import EntryStatus, Outcome, State
-from kaltura_archiver.output.tables import Cell, Rows, readable_bytes
+from kaltura_archiver.output.tables import Cell, Rows, cut, readable_bytes
 from kaltura_archiver.redact import one_line
 
 # The form of rows that is chosen where a person looks and no --format is given.
@@ -226,13 +226,12 @@ class Screen:
 
 
 def _fitted(text: str, width: int, *, right: bool = False) -> str:
-    """The text in exactly so many cells; what is cut off is told by an ellipsis."""
-    from rich.cells import cell_len, set_cell_size
+    """The text in exactly so many cells."""
+    from rich.cells import cell_len
 
-    size = cell_len(text)
-    if size > width:
-        return set_cell_size(text, width - 1) + "…"
-    return " " * (width - size) + text if right else text + " " * (width - size)
+    text = cut(text, width)
+    space = " " * (width - cell_len(text))
+    return space + text if right else text + space
 
 
 def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:

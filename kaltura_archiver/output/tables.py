@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from kaltura_archiver.redact import one_line
@@ -114,22 +114,35 @@ class Rows:
         if self._style == "json":
             self._pending.append("\n]\n" if self._written else "]\n")
         elif self._style == "table":
-            for line in _aligned([list(self._titles), *self._kept]):
+            for line in aligned([list(self._titles), *self._kept]):
                 self._line(line)
         self._flush()
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines whose columns stand below each other on a terminal, where a character may take two cells, or none."""
+def aligned(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> Iterator[str]:
+    """Lines whose columns stand below each other on a terminal, where a character may take two cells, or none.
+
+    The first row is the titles. `right` are the columns whose cells end below each other.
+    """
     from rich.cells import cell_len
 
     sizes = [[cell_len(cell) for cell in row] for row in rows]
     widths = [max(column) for column in zip(*sizes, strict=True)]
     for number, (row, taken) in enumerate(zip(rows, sizes, strict=True)):
-        spaces = (" " * (width - size + 2) for width, size in zip(widths, taken, strict=True))
-        yield "".join(cell + space for cell, space in zip(row, spaces, strict=True)).rstrip()
+        cells = []
+        for column, (cell, width, size) in enumerate(zip(row, widths, taken, strict=True)):
+            space = " " * (width - size)
+            cells.append(space + cell if column in right else cell + space)
+        yield "  ".join(cells).rstrip()
         if number == 0:
             yield "  ".join("-" * width for width in widths)
+
+
+def cut(text: str, width: int) -> str:
+    """The text in at most so many cells of a terminal; what is cut off is told by an ellipsis."""
+    from rich.cells import cell_len, set_cell_size
+
+    return f"{set_cell_size(text, width - 1)}…" if cell_len(text) > width else text
 
 
 # What a spreadsheet takes for a formula: begun by one of these, in either width; a plain number is none.
