@@ -12,9 +12,9 @@ from kaltura_archiver.insight.snapshot import SnapshotEntry, item_of
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import State
 from kaltura_archiver.money.prices import Prices
-from kaltura_archiver.output.reading import HeadedTable, Row, column_index, opened
+from kaltura_archiver.output.reading import Row, opened
 from kaltura_archiver.output.tables import Cell
-from kaltura_archiver.people.owners import STATUS_COLUMN, entry_of_row, prefix_of
+from kaltura_archiver.people.owners import STATUS_COLUMN, EnrichedTable, entry_of_row
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.states import classify
@@ -225,16 +225,11 @@ def units_of(path: str) -> Callable[[SnapshotEntry], str]:
     An owner without a unit is counted by the owner's standing, in brackets. Raises InputError.
     """
     with opened(path) as file:
-        table = HeadedTable(file, path)
-        where = "stdin" if path == "-" else path
-        prefix = prefix_of(table.columns)
-        unit = column_index(table.columns, f"{prefix}org_unit", where)
-        key, of_item = entry_of_row(table.columns, where)
-        standing = f"{prefix}{STATUS_COLUMN}"
-        status = table.columns.index(standing) if standing in table.columns else None
-        units: dict[str, str] = {}
-        for row in table:
-            units[key(row)] = row[unit] or _without_unit(row, status)
+        table = EnrichedTable(file, path)
+        unit = table.index("org_unit")
+        key, of_item = entry_of_row(table.columns, table.where)
+        status = table.index(STATUS_COLUMN) if STATUS_COLUMN in table else None
+        units = {key(row): row[unit] or _without_unit(row, status) for row in table}
     return lambda item: _unit(units, of_item(item))
 
 

@@ -54,16 +54,16 @@ class HeadedTable:
     """
 
     def __init__(self, file: BinaryIO, path: str) -> None:
-        self._path = "stdin" if path == "-" else path
-        lines = numbered_lines(file, self._path)
+        self.where = "stdin" if path == "-" else path
+        lines = numbered_lines(file, self.where)
         number, header = next(lines, (0, ""))
         if not header.strip():
-            raise InputError(f"{self._path} is empty: a TSV or CSV with a header was expected")
+            raise InputError(f"{self.where} is empty: a TSV or CSV with a header was expected")
         lines = chain([(number, header)], lines)
         quoted = "\t" not in header and ("," in header or header.startswith('"'))
         self._rows = self._of_csv(lines) if quoted else self._of_tsv(lines)
         self.columns = next(self._rows)[1]
-        check_columns(self.columns, self._path)
+        check_columns(self.columns, self.where)
 
     def _of_csv(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Row]]:
         reader = csv.reader((f"{line}\n" for _, line in lines), strict=True)
@@ -71,7 +71,7 @@ class HeadedTable:
             for row in filter(None, reader):
                 yield reader.line_num, row
         except csv.Error as error:
-            raise InputError(f"{self._path}, line {reader.line_num}: {error}") from error
+            raise InputError(f"{self.where}, line {reader.line_num}: {error}") from error
 
     def _of_tsv(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Row]]:
         for at, (number, line) in enumerate(lines):
@@ -85,14 +85,14 @@ class HeadedTable:
         except (ValueError, OverflowError) as error:
             escape = error.args[0] if str(error).startswith("\\") else "an escape beyond Unicode"
             raise InputError(
-                f"{self._path}, line {number}: {escape} is no escape of a TSV (there are \\t \\n \\r \\\\ and \\xNN)"
+                f"{self.where}, line {number}: {escape} is no escape of a TSV (there are \\t \\n \\r \\\\ and \\xNN)"
             ) from error
 
     def __iter__(self) -> Iterator[Row]:
         for number, cells in self._rows:
             if len(cells) != len(self.columns):
                 raise InputError(
-                    f"{self._path}, line {number}: {len(cells)} cells, but the header has {len(self.columns)}"
+                    f"{self.where}, line {number}: {len(cells)} cells, but the header has {len(self.columns)}"
                 )
             yield cells
 

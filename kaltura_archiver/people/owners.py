@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, BinaryIO
 
 from kaltura_archiver.config import LdapSettings
 from kaltura_archiver.errors import ConfigError
@@ -132,10 +132,20 @@ def with_owners(rows: Iterable[Row], uid_of_row: Callable[[Row], str], look_up: 
     yield from release()
 
 
-def prefix_of(columns: Sequence[str]) -> str:
-    """What `enrich --prefix` has put before the columns that it made; empty without one."""
-    found = [column.removesuffix("org_unit") for column in columns if column.endswith("org_unit")]
-    return found[0] if len(found) == 1 else ""
+class EnrichedTable(HeadedTable):
+    """What `enrich` has written, whatever it was told to put before the names of its columns (`--prefix`)."""
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        super().__init__(file, path)
+        found = [column.removesuffix("org_unit") for column in self.columns if column.endswith("org_unit")]
+        self._prefix = found[0] if len(found) == 1 else ""
+
+    def index(self, name: str) -> int:
+        """Where a column is that `enrich` makes, by its usual name. Raises InputError."""
+        return column_index(self.columns, self._prefix + name, self.where)
+
+    def __contains__(self, name: str) -> bool:
+        return self._prefix + name in self.columns
 
 
 def owners_of(path: str) -> Callable[[Any], Owner]:
@@ -143,13 +153,9 @@ def owners_of(path: str) -> Callable[[Any], Owner]:
     creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
     """
     with opened(path) as file:
-        table = HeadedTable(file, path)
-        where = "stdin" if path == "-" else path
-        key, of_item = entry_of_row(table.columns, where)
-        prefix = prefix_of(table.columns)
-        status, name, unit = (
-            column_index(table.columns, prefix + column, where) for column in (STATUS_COLUMN, "name", "org_unit")
-        )
+        table = EnrichedTable(file, path)
+        key, of_item = entry_of_row(table.columns, table.where)
+        status, name, unit = map(table.index, (STATUS_COLUMN, "name", "org_unit"))
         owners = {
             key(row): Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
             for row in table
