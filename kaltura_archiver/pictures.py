@@ -16,14 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Facts, MediaType, iso_date
-
-if TYPE_CHECKING:
-    pass
-
 
 # What was made so long before the placeholder came (clocks differ) or after it (one call) is the old tool's.
 BEFORE_SECONDS, AFTER_SECONDS = 60, 600

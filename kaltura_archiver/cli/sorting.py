@@ -15,13 +15,19 @@ from kaltura_archiver.model import Entry
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-SORTS = ("size", "created", "played", "plays")
+# What each sorts by, of an entry and its bytes; the least comes first.
+_KEYS: dict[str, Callable[[Entry, int], int]] = {
+    "size": lambda _, size_bytes: -size_bytes,
+    "created": lambda entry, _: entry.created_at or 0,
+    "played": lambda entry, _: entry.last_played_at or 0,
+    "plays": lambda entry, _: -(entry.plays or 0),
+}
 
 
 def sort_options(function: F) -> F:
     """The options `sort` and `number`, for `sorted_rows`."""
     sort = click.option(
-        "--sort", type=click.Choice(SORTS),
+        "--sort", type=click.Choice(list(_KEYS)),
         help="Largest, oldest, longest unplayed, or most played first, of all that match.",
     )  # fmt: skip
     number = click.option("-n", "number", type=click.IntRange(1), metavar="N", help="The first N rows only.")
@@ -36,17 +42,12 @@ def sorted_rows(
     `look` tells the entry of an item, and how many bytes it has. With `number` no more than so many are kept.
     """
 
-    def key(item: T) -> float:
-        entry, size_bytes = look(item)
-        return float(
-            {
-                "size": -size_bytes, "created": entry.created_at or 0, "played": entry.last_played_at or 0,
-                "plays": -(entry.plays or 0),
-            }[sort or "size"]
-        )  # fmt: skip
-
     if sort is None:
         return islice(items, number)
+
+    def key(item: T) -> int:
+        return _KEYS[sort](*look(item))
+
     return iter(sorted(items, key=key) if number is None else heapq.nsmallest(number, items, key=key))
 
 

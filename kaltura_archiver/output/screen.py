@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
@@ -17,13 +17,15 @@ from kaltura_archiver.redact import one_line
 SCREEN = "screen"
 # Rows are held until so many are known, where the widths of their columns are not known beforehand.
 ROWS_HELD = 200
+# What health calls entries that are wrong in a state that is not.
+DAMAGED, IN_ERROR = "damaged copy", "in error"
 _LEAST_CELLS = 12  # of a text that takes what the other columns leave
 # What is left out first where the terminal is too narrow for all.
 _LEFT_OUT = ("status", "tagged", "created_date", "bytes_freed")
 _RED, _GREEN, _YELLOW, _DIM, _BOLD_RED = "31", "32", "33", "2", "1;31"
 _COLOURS: dict[str, str] = {
     State.LOST: _BOLD_RED, State.EMPTY: _RED, State.UNBACKED: _RED, State.DIVERGED: _RED, State.NO_ORIGINAL: _RED,
-    "damaged copy": _BOLD_RED, "in error": _RED,
+    DAMAGED: _BOLD_RED, IN_ERROR: _RED,
     State.UNSETTLED: _YELLOW, State.HALF_TAGGED: _YELLOW, State.UNTAGGED: _YELLOW, State.BUSY: _YELLOW,
     Outcome.DONE: _GREEN, Outcome.WOULD: _GREEN, Outcome.ALREADY: _DIM, Outcome.SKIPPED: _DIM,
     Outcome.WAITING: _YELLOW, Outcome.REFUSED: _YELLOW, Outcome.DRIFTED: _YELLOW, Outcome.INTERRUPTED: _YELLOW,
@@ -265,8 +267,3 @@ def rows_as(
     if style == SCREEN:
         return Screen(columns, stream, **screen)
     return Rows(columns, style, stream, titles=titles)
-
-
-def sum_of(counts: Iterable[tuple[int, str]]) -> str:
-    """`1 lost, 2 diverged`"""
-    return ", ".join(f"{number:,} {what}" for number, what in counts if number)

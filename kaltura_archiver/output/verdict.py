@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kaltura_archiver.model import Facts, State
-from kaltura_archiver.output.screen import sum_of
+from kaltura_archiver.output.screen import DAMAGED, IN_ERROR
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.states import Judgement
 
-DAMAGED, IN_ERROR = "damaged copy", "in error"
 # What needs attention, worst first; what is not named here comes last.
 WORST_FIRST = (
     State.LOST, DAMAGED, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, IN_ERROR, State.UNSETTLED,
@@ -113,4 +112,5 @@ class HealthVerdict:
         if not wrong:
             return f"all {entries:,} are well" if entries else "no entry was looked at"
         number = sum(count for count, _ in wrong)
-        return f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {sum_of(wrong)}"
+        told = ", ".join(f"{count:,} {kind}" for count, kind in wrong)
+        return f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {told}"

@@ -11,13 +11,11 @@ from kaltura_archiver.apply.looks import facts_of_entry
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import Facts, Outcome, iso_date, same_id
+from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.run.runlog import read as run_lines
 from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Options, Plan
-
-ISO_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bool = False) -> dict[str, Any]:
@@ -62,7 +60,7 @@ def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
         times.append((entry.noticed_on.isoformat(), f"the owner was told{until}"))
     if stored is not None:
         times += [
-            (stored.last_modified.strftime(ISO_TIME) if stored.last_modified else "", "the stored copy was written"),
+            (_written(stored), "the stored copy was written"),
             (stored.tags.get("replaced-at", ""), "the original was replaced"),
             (stored.tags.get("restored-at", ""), "the original was restored"),
             (stored.verified_at, "the stored copy was verified"),
@@ -117,10 +115,14 @@ def _copy_told(facts: Facts) -> dict[str, Any] | None:
         "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),
         "etag": stored.etag,
         "crc64nvme": stored.crc64nvme,
-        "written": stored.last_modified.strftime(ISO_TIME) if stored.last_modified else "",
+        "written": _written(stored),
         "metadata": dict(stored.metadata),
         "tags": dict(stored.tags),
     }
+
+
+def _written(stored: StoredObject) -> str:
+    return iso_time(stored.last_modified.timestamp()) if stored.last_modified else ""
 
 
 def _plan_told(plan: Plan, judgement: Judgement) -> str:
