@@ -1,15 +1,12 @@
 """The report as one HTML file: figures and charts in, a page out that needs nothing else and asks nobody.
 
-What comes from Kaltura is hostile. Jinja2 escapes it in HTML, Vega in SVG, `tojson` in the embedded JSON, and in CSV
-a cell that a spreadsheet would take for a formula begins with an apostrophe. The page's policy lets only its own style
-and script run, by their hashes.
+Beside what makes every page safe (output/page.py): Vega escapes what is text in SVG, and in CSV a cell that a
+spreadsheet would take for a formula begins with an apostrophe.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kaltura_archiver import __version__
@@ -55,6 +51,7 @@ from kaltura_archiver.insight.words import (
     waits_text,
 )
 from kaltura_archiver.model import iso_date
+from kaltura_archiver.output.page import environment, rendered
 from kaltura_archiver.output.tables import Cell, csv_cell
 from kaltura_archiver.redact import one_line
 
@@ -75,16 +72,12 @@ class Chart:
 def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = TITLE, criteria: str = "") -> str:
     """The whole page. `selection` says what was looked at, `prices_of` the date of the prices, `criteria` what was
     selected by."""
-    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
-    css, script = _asset("report.css"), _asset("report.js")
+    templates = environment(ASSETS)
+    templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
     pools = _Pools(figures.rows)
-    template = environment.get_template("report.html")
     currency = figures.currency
-    return template.render(
-        policy=f"{_POLICY}; style-src {_hash(css)}; script-src {_hash(script)}",
-        css=Markup(css),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+    return rendered(
+        ASSETS, "report", templates,
         title=one_line(title),
         date=iso_date(figures.now),
         about=about_text(figures, selection),
@@ -116,10 +109,9 @@ def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = 
         shown=lambda cell, column: shown(cell, column.unit, currency),
         style=_style,
         csv_link=csv_link,
-    )
+    )  # fmt: skip
 
 
-_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 _SECTIONS = (
     ("where", "What is where"), ("money", "Money"), ("restores", "Brought back"), ("owners", "Owners"),
     ("health", "Health"), ("list", "Entries"), ("notes", "How these figures are made"),
@@ -131,14 +123,6 @@ def _style(column: Column) -> str:
     if column.name in PROSE_COLUMNS:
         return "prose"
     return "text" if column.unit is Unit.TEXT else "number"
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _charts(figures: Figures) -> Mapping[str, Chart]:

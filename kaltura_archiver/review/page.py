@@ -1,27 +1,21 @@
 """A plan as one HTML file, in which a person who is no programmer unticks entries and saves what is left as a plan.
 
 The page holds the lines of the plan as they are, and saves those that stay: to `apply` it is as if the others had been
-deleted by hand. Titles and owners are strangers' texts: Jinja2 escapes them in HTML, `tojson` in the embedded JSON. The
-page's policy lets only its own style and script run, by their hashes, and nothing be loaded.
+deleted by hand.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from kaltura_archiver import __version__
+from kaltura_archiver.output.page import environment, rendered
 from kaltura_archiver.output.tables import readable_bytes
 from kaltura_archiver.redact import one_line
 from kaltura_archiver.review.shown import ShownPlan
 
 ASSETS = Path(__file__).with_name("assets")
-_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 _TITLES = {"archive": "Videos to be archived", "replace": "Videos to be replaced by a placeholder",
            "restore": "Videos to be brought back"}  # fmt: skip
 # What happens to the entries that stay, for who has never heard of a plan.
@@ -34,13 +28,10 @@ _WHAT = {
 
 
 def make_page(plan: ShownPlan) -> str:
-    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"bytes": readable_bytes, "line": one_line}
-    css, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("plan.css", "plan.js"))
-    return environment.get_template("plan.html").render(
-        policy=f"{_POLICY}; style-src {_hash(css)}; script-src {_hash(script)}",
-        css=Markup(css),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+    templates = environment(ASSETS)
+    templates.filters |= {"bytes": readable_bytes, "line": one_line}
+    return rendered(
+        ASSETS, "plan", templates,
         title=_TITLES[plan.action],
         what=_WHAT[plan.action],
         plan=plan,
@@ -54,14 +45,10 @@ def make_page(plan: ShownPlan) -> str:
             "file": f"reviewed-{plan.action}-{plan.plan}.jsonl",
         },
         made_by=f"Made by kaltura-archiver {__version__} from plan {plan.plan} of {plan.made}, for {plan.filter}.",
-    )
+    )  # fmt: skip
 
 
 def _sums(plan: ShownPlan) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
     yield "Owner", plan.sums(lambda entry: entry.owner)
     if plan.has_units:
         yield "Unit", plan.sums(lambda entry: entry.unit)
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
