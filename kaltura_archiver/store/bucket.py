@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -94,6 +95,8 @@ class Bucket:
             s3=cast(Any, self._style),
         )
         self._making = threading.Lock()
+        self._marks_lock = threading.Lock()
+        self._marks_at, self._all_marks = float("-inf"), cast("dict[str, datetime] | None", None)
         self.bare_etags = False  # whether If-Match is to be sent without quotes, see probe.py
         try:
             session = boto3.Session()
