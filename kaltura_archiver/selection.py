@@ -158,7 +158,8 @@ class Selection:
             )  # fmt: skip
 
     def _tell_unknown(self, entry_id: str) -> None:
-        log.warning("entry %s: no such entry in this account (or not visible to this user)", entry_id)
+        text = "entry %s: no such entry in this account (or not visible to this user)"
+        log.warning(text, entry_id, extra={"in_rows": True})
 
     def _placings(self, entries: Sequence[Entry]) -> dict[str, tuple[Placing, ...]]:
         """The categories of each, where the query is about categories: the index lags, the database does not."""

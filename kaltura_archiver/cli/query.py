@@ -151,9 +151,11 @@ def after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]
             log.warning("%s: is that spelled right?", unknown)
     codes = exits_of_named(selection)
     if selection.cut:
-        log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")
-        if limited and source is not click.core.ParameterSource.COMMANDLINE:
+        asked = source is click.core.ParameterSource.COMMANDLINE
+        level = logging.INFO if asked else logging.WARNING
+        log.log(level, "stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
+        if limited and not asked:
             codes.add(Exit.LIMIT)
     return codes
 

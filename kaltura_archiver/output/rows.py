@@ -10,6 +10,7 @@ from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcom
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.redact import redact
 from kaltura_archiver.states import Judgement
+from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
     from kaltura_archiver.results import Result
@@ -47,7 +48,6 @@ COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
 # What a person sees of these on a terminal.
 LIST_ON_SCREEN = ("entry_id", "name", "created_date", "last_played_date", "plays", "status", "tagged")
 HEALTH_ON_SCREEN = ("state", "entry_id", "name", "original_bytes", "stored_bytes", "told")
-RESULT_ON_SCREEN = ("outcome", "entry_id", "name", "bytes_moved", "bytes_freed", "detail")
 DUE_ON_SCREEN = ("command", "outcome", "entry_id", "name", "created_date", "last_played_date", "detail")
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
 COUNT_COLUMNS = ("count", "filter")
@@ -164,6 +164,13 @@ def result_row(result: Result) -> dict[str, Cell]:
         "detail": redact(result.detail) or None,
         "name": (result.facts.entry.name or None) if result.facts else None,
     }
+
+
+def result_on_screen(command: Command) -> tuple[str, ...]:
+    """What a person sees of a result: of its bytes those that the command is about."""
+    moved, freed = command is not Command.REPLACE, command in (Command.REPLACE, Command.REPAIR)
+    told = ["bytes_moved"] * moved + ["bytes_freed"] * freed
+    return ("outcome", "entry_id", "name", *told, "detail")
 
 
 def went_well(row: Mapping[str, Cell]) -> bool:
