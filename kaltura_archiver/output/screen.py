@@ -294,8 +294,8 @@ def wrapped(text: str, width: int, *, indent: str = "", head: str | None = None)
     line = begin = indent if head is None else head
     for word in text.split(" "):
         for piece in chop_cells(word, max(1, width - len(indent))) or [""]:
-            if line != begin and cell_len(line) + 1 + cell_len(piece) > width:
-                yield line
+            if cell_len(line) > len(indent) and cell_len(line) + (line != begin) + cell_len(piece) > width:
+                yield line.rstrip()
                 line = begin = indent
             line += piece if line == begin else f" {piece}"
     if line != begin:
