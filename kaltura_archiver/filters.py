@@ -7,28 +7,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from kaltura_archiver.criteria import (
-    AND,
-    EXACT,
-    NOT,
-    Created,
-    Criterion,
-    FewPlays,
-    InCategory,
-    Item,
-    NeverPlayed,
-    NotInCategories,
+from kaltura_archiver.criteria.base import AND, EXACT, NOT, Criterion, Item, Seen, group, item, within
+from kaltura_archiver.criteria.what import (
+    MAX_OWNERS,
+    AdminTags,
+    FromSources,
+    LongerThan,
     OfIds,
     OfMedia,
-    PlayedSince,
-    Seen,
+    Owners,
+    Sized,
     Statuses,
     Tags,
-    UnplayedSince,
-    group,
-    item,
-    within,
 )
+from kaltura_archiver.criteria.when import Created, EndsUntil, FewPlays, NeverPlayed, PlayedSince, UnplayedSince
+from kaltura_archiver.criteria.where import InCategories, NotInCategories, Uncategorised
 from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.model import Entry, EntryStatus, MediaType, Placing, same_id
 
@@ -70,11 +63,20 @@ class Query:
     ids: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     without_tags: tuple[str, ...] = ()
-    category: int | None = None
-    category_name: str = ""  # in place of its number, until `Selection` has looked that up
+    categories: tuple[int, ...] = ()  # in one of them
+    category_names: tuple[str, ...] = ()  # in place of their numbers, until `Selection` has looked these up
+    uncategorised: bool = False
     without_categories: tuple[int, ...] = ()
     statuses: tuple[str, ...] = DEFAULT_STATUSES
     media_type: MediaType | None = MediaType.VIDEO  # None: of any kind
+    admin_tags: tuple[str, ...] = ()
+    owners: frozenset[str] | None = None  # as `owner_rule` has them; None: of anybody
+    without_owners: frozenset[str] = frozenset()
+    sources: tuple[str, ...] = ()
+    longer_than_seconds: int | None = None
+    least_bytes: int | None = None
+    below_bytes: int | None = None
+    ends_until: int | None = None
     plays_below: int | None = None
     never_played: bool = False
     created_since: int | None = None
@@ -101,7 +103,7 @@ class Query:
         return Plays(self.played_since, self.unplayed_since, self.never_played, self.plays_below)
 
     def _require_number(self) -> None:
-        if self.category_name:
+        if self.category_names:
             raise AssertionError("a category was never looked up: this would select without it")
 
     def check(self) -> None:
@@ -109,8 +111,14 @@ class Query:
         both = sorted(set(self.tags) & set(self.without_tags))
         if both:
             raise SelectionError(f"contradiction: --tag {both[0]} and --tag '!{both[0]}' select nothing")
-        if self.category is not None and self.category in self.without_categories:
-            raise SelectionError(f"contradiction: category {self.category} is both selected and excluded")
+        if excluded := sorted(set(self.categories) & set(self.without_categories)):
+            raise SelectionError(f"contradiction: category {excluded[0]} is both selected and excluded")
+        if self.uncategorised and (self.categories or self.category_names):
+            raise SelectionError("contradiction: --uncategorised and --category select nothing")
+        if same := sorted((self.owners or frozenset()) & self.without_owners):
+            raise SelectionError(f"contradiction: owner {same[0]} is both selected and excluded")
+        if self.least_bytes is not None and self.below_bytes is not None and self.least_bytes >= self.below_bytes:
+            raise SelectionError("contradiction: --larger-than must be less than --smaller-than")
         since, until = self.created_since, self.created_until
         if since is not None and until is not None and since >= until:
             raise SelectionError("contradiction: --created-within must reach further back than --created-before")
@@ -140,7 +148,10 @@ class Query:
         few, never, unplayed = self._about_plays
         every = (
             OfMedia(self.media_type), OfIds(self.ids), Statuses(self.statuses), Tags(self.tags, self.without_tags),
-            InCategory(self.category), NotInCategories(self.without_categories), never, few,
+            InCategories(self.categories), NotInCategories(self.without_categories), Uncategorised(self.uncategorised),
+            AdminTags(self.admin_tags), Owners(self.owners, self.without_owners), FromSources(self.sources),
+            LongerThan(self.longer_than_seconds), Sized(self.least_bytes, self.below_bytes), EndsUntil(self.ends_until),
+            never, few,
             Created(self.created_since, self.created_until, self.unplayed_since), PlayedSince(self.played_since),
             unplayed,
         )  # fmt: skip
@@ -177,15 +188,29 @@ class Query:
     @property
     def by_category(self) -> bool:
         """Whether an entry's categories have to be known to tell if it matches."""
-        return self.category is not None or bool(self.without_categories)
+        return bool(self.categories or self.without_categories or self.uncategorised)
 
-    def mismatch(self, entry: Entry, placings: Sequence[Placing] = ()) -> str:
+    @property
+    def by_size(self) -> bool:
+        """Whether the size of its original has to be known for that."""
+        return (self.least_bytes, self.below_bytes) != (None, None)
+
+    @property
+    def countable(self) -> bool:
+        """Whether the search index alone can tell how many match."""
+        owners = self.without_owners or len(self.owners or ()) > MAX_OWNERS
+        return self.ids is None and self.shard is None and not self.by_size and not owners
+
+    def mismatch(
+        self, entry: Entry, placings: Sequence[Placing] = (), original_bytes: int | None = None
+    ) -> str:  # fmt: skip
         """The first criterion that this entry, as it is now, does not meet; empty if it meets all.
 
-        `placings` are its categories, read from the database if the query is `by_category`.
+        `placings` are its categories, read from the database if the query is `by_category`; `original_bytes` the size
+        of its original, read if it is `by_size`.
         """
         self._require_number()
-        seen = Seen(entry, placings)
+        seen = Seen(entry, placings, original_bytes)
         return next(filter(None, (criterion.unmet(seen) for criterion in self.criteria)), "")
 
     def too_much_played(self, entry: Entry) -> str:
@@ -196,8 +221,7 @@ class Query:
     def __str__(self) -> str:
         """The criteria in one line, as `count` prints them."""
         parts = [part for criterion in self.criteria for part in criterion.told()]
-        if self.category_name:
-            parts.append(f"category = {self.category_name!r}")
+        parts += [f"category = {name!r}" for name in self.category_names]
         if self.shard is not None:
             parts.append(f"shard {self.shard[0]} of {self.shard[1]}")
         return " and ".join(parts)
