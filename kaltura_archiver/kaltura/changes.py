@@ -30,7 +30,7 @@ from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOKEN_FULL = 2
-CHANGE_TRIES = 3  # of what does no harm if it is made twice
+CHANGE_TRIES = 3  # of tags, which others may change at the same time
 # The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
 # character set counts up to three bytes for one.
 MAX_TAGS_BYTES = 65_535
@@ -290,12 +290,14 @@ class Kaltura(Files):
             kind = ASSET_ENUMS.get(name)
             setattr(change, ASSET_FIELDS.get(name, name), kind(value) if kind else value)
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
-        self._again(what, lambda c: c.flavorAsset.update(flavor_id, change))
+        self._call(what, lambda c: c.flavorAsset.update(flavor_id, change), writes=True, harmless=True)
 
     def delete_flavor(self, flavor_id: str) -> None:
         """Delete a flavor asset, for good; one that is gone is fine."""
         try:
-            self._again(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id))
+            self._call(
+                f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True, harmless=True
+            )
         except KalturaError as error:
             if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":
                 raise
@@ -312,18 +314,10 @@ class Kaltura(Files):
                 read_entry(client.media.updateThumbnail(entry_id, seconds)), entry_id
             ).thumbnail_version
 
-        return self._again(f"take a picture of {entry_id}", take)
+        return self._call(f"take a picture of {entry_id}", take, writes=True, harmless=True)
 
     def choose_picture(self, thumb_id: str) -> None:
         """Have Kaltura show this thumb asset of an entry. May be repeated."""
-        self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
-
-    def _again(self, what: str, call: Callable[[Any], T]) -> T:
-        """Make a call that changes something and does no harm if it is made twice, up to CHANGE_TRIES times."""
-        for last in self._attempts(CHANGE_TRIES):
-            try:
-                return self._call(what, call, writes=True)
-            except KalturaError as error:
-                if not error.retryable or last:
-                    raise
-        raise AssertionError("unreachable")
+        self._call(
+            f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id), writes=True, harmless=True
+        )

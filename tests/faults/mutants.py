@@ -179,7 +179,7 @@ MUTANTS = (
         (
             (
                 "kaltura/session.py",
-                "            safe = failure.code in NOT_ACTED if writes else failure.retryable",
+                "            safe = failure.code in NOT_ACTED if once else failure.retryable",
                 "            safe = failure.retryable",
             ),
         ),
