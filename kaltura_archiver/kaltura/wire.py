@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 from KalturaClient.Client import KalturaClient
-from KalturaClient.exceptions import KalturaClientException
+from KalturaClient.exceptions import KalturaClientException, KalturaException
 from lxml import etree
 from urllib3.filepost import encode_multipart_formdata
 
@@ -24,6 +26,17 @@ MAX_ANSWER_BYTES = 16 * 2**20
 PACKED_PIECE_BYTES = 16 * 2**10
 PIECE_BYTES = 2**18
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
+
+
+# Control characters but tab and line ends, halves of characters, and what is none, as JSON writes them.
+_ODD_ESCAPE = re.compile(
+    r"\\u(?:00(?:0[0-8bcef]|1.)|fff[ef]|d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f]..)", re.IGNORECASE
+)
+JSON_FORMAT, XML_FORMAT = 1, 2
+
+
+class NotJson(Exception):
+    """What came is to be asked for as XML."""
 
 
 class HttpSession(requests.Session):
@@ -119,6 +132,28 @@ class WireClient(KalturaClient):  # type: ignore[misc]
                     raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
                 pieces.append(piece)
             return b"".join(pieces)
+
+    def doQueueAsJson(self) -> Any:
+        """The answer to the call that is queued, in JSON: plain data, or the error that it holds as a KalturaException.
+
+        Raises NotJson for what is none, or has a text that XML could not carry.
+        """
+        self.config.format = JSON_FORMAT
+        try:
+            url, params, _ = self.getRequestParams()
+        finally:
+            self.config.format = XML_FORMAT
+            self.callsQueue: list[Any] = []
+        try:
+            text = self.doHttpRequest(url, params).decode()
+            answer = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise NotJson(f"Failed to parse JSON: {error}") from error
+        if _ODD_ESCAPE.search(text):
+            raise NotJson("a character that XML cannot carry")
+        if isinstance(answer, dict) and answer.get("objectType") == "KalturaAPIException":
+            raise KalturaException(str(answer.get("message")), str(answer.get("code")))
+        return answer
 
     def parsePostResult(self, postResult: bytes) -> Any:
         """The result's element, or the error it holds as a KalturaException.

@@ -324,6 +324,17 @@ MUTANTS = (
         _test("store/test_marks.py", "scanner_sets"),
     ),
     Mutant(
+        "take whatever JSON lacks for null",
+        (
+            (
+                "kaltura/plain.py",
+                "            if filled is None or None in map(raw.get, filled):",
+                "            if False:",
+            ),
+        ),
+        _test("kaltura/test_json.py", "not_believed"),
+    ),
+    Mutant(
         "do not read tags back",
         (
             (
