@@ -27,7 +27,7 @@ from kaltura_archiver.output.rows import (
     health_message,
     health_row,
 )
-from kaltura_archiver.output.screen import SCREEN, rows_as
+from kaltura_archiver.output.screen import SCREEN, columns_of_terminal, rows_as, wrapped
 
 if TYPE_CHECKING:
     from kaltura_archiver.model import Entry, Facts
@@ -133,6 +133,6 @@ def _tell(verdict: HealthVerdict, *, problems: bool) -> None:
         for row in verdict.sums():
             screen.write(row)
     click.echo()
-    if proof := verdict.proof():
-        click.echo(proof)
-    click.echo(verdict)
+    for text in filter(None, (verdict.proof(), str(verdict))):
+        for line in wrapped(text, columns_of_terminal()):
+            click.echo(line)
