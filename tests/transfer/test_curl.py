@@ -12,7 +12,7 @@ from typing import Any
 
 import certifi
 import pytest
-from looking import MiB, big, inflow_of, read, write
+from looking import MiB, Run, big, inflow_of, read, write
 from slapd import Authority
 
 from kaltura_archiver.config import read_settings
@@ -23,7 +23,7 @@ from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
 from kaltura_archiver.store.direct import Direct
 from kaltura_archiver.transfer.chunks import Budget
-from kaltura_archiver.transfer.curl import Answer, Carrier
+from kaltura_archiver.transfer.curl import Answer, Carrier, libraries
 from kaltura_archiver.transfer.pacing import Pace
 from kaltura_archiver.transfer.streams import Inflow
 
@@ -484,3 +484,32 @@ def test_what_does_not_begin_where_it_was_asked_to_is_not_taken(serve: Serve) ->
     with Inflow(source, threading.Event(), about_bytes=10) as inflow:
         assert b"".join(piece for chunk in inflow for piece in chunk) == b"abcdefghij"
     assert b"range: bytes=3-" in server.requests[0].lower()
+
+
+TAKEN = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'
+
+
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_s3_is_trusted_as_boto3_trusts_it_and_bodies_are_not_signed_over_tls(
+    serve: Serve, store: Callable[..., Store], tls: ssl.SSLContext, tmp_path: Path, variable: str
+) -> None:
+    server = serve(TAKEN, tls=tls)
+    write(store(AWS_ENDPOINT_URL=server.url, **{variable: str(tmp_path / "ca.pem")}), "0_abcdefgh", b"a video")
+    assert len(server.requests) == 1
+    assert b"unsigned-payload" in server.requests[0].lower()
+    assert server.requests[0].endswith(b"\r\n\r\na video")
+
+
+def test_s3_is_reached_through_a_proxy(
+    serve: Serve, store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    proxy = serve(TAKEN)
+    write(store(http_proxy=proxy.url, no_proxy="", AWS_ENDPOINT_URL="http://s3.invalid"), "0_abcdefgh", b"a video")
+    assert proxy.requests[0].startswith(b"PUT http://s3.invalid/")
+
+
+def test_config_names_what_moves_bytes(sandbox: Sandbox, run: Run) -> None:
+    row = next(row for row in run("config", "--format", "json").json if row["check"] == "s3")
+    assert f"bytes are moved by {libraries()}" in row["detail"]
+    assert libraries().startswith("libcurl ")
