@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import closing
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -13,11 +12,12 @@ from kaltura_archiver.apply.guards import require_current, same_object, while_cu
 from kaltura_archiver.apply.marks import mark_damaged, mark_placeholder, placeholder_tag
 from kaltura_archiver.apply.proof import compare
 from kaltura_archiver.apply.tools import InHand, Tools, say_once
-from kaltura_archiver.apply.upload import proven_pieces
+from kaltura_archiver.apply.upload import checked, proven
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError
 from kaltura_archiver.model import Availability, Evidence, FlavorAsset, Identity, Proof, StoredObject
 from kaltura_archiver.steps import Command
-from kaltura_archiver.transfer.streams import Fingerprint, Landing, fingerprint
+from kaltura_archiver.transfer.chunks import Chunk
+from kaltura_archiver.transfer.streams import Fingerprint, Fingerprinter, Inflow, fingerprint
 
 
 def copy_original(tools: Tools, work: InHand) -> None:
@@ -30,31 +30,37 @@ def copy_original(tools: Tools, work: InHand) -> None:
 
 
 def copied_original(tools: Tools, work: InHand) -> Fingerprint:
-    original, landing = work.original, Landing()
-    size, pieces = tools.kaltura.content(original, landing)
-    if alike := tools.placeholders.of_size(size):
-        content = b"".join(pieces)
-        if hashlib.sha256(content).hexdigest() in {placeholder.sha256 for placeholder in alike}:
-            raise Refused("the original is the placeholder video: it is not archived as an original")
-        pieces = iter([content])
-    entry = work.facts.entry
-    metadata = {
-        "entry-id": work.id,
-        "file-ext": original.file_ext,
-        "source-bytes": str(size),
-        "source-name": quote(entry.name[:100].strip(" "), safe=" "),
-        "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "tool": f"kaltura-archiver {__version__}",
-    }
-    with closing(while_current(tools, original, pieces)) as current:
+    original, entry = work.original, work.facts.entry
+    with tools.kaltura.content(original) as content:
+        metadata = {
+            "entry-id": work.id,
+            "file-ext": original.file_ext,
+            "source-bytes": str(content.size_bytes),
+            "source-name": quote(entry.name[:100].strip(" "), safe=" "),
+            "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "tool": f"kaltura-archiver {__version__}",
+        }
         return tools.store.write(
             work.id,
-            current,
-            size,
+            while_current(tools, original, no_placeholder(tools, content)),
+            content.size_bytes,
             metadata={name: value for name, value in metadata.items() if value},
             storage_class=tools.options.storage_class,
-            landing=landing,
         )
+
+
+def no_placeholder(tools: Tools, content: Inflow) -> Iterable[Chunk]:
+    """The content's chunks; the last one only if all of them are not a placeholder video."""
+    alike = {placeholder.sha256 for placeholder in tools.placeholders.of_size(content.size_bytes)}
+    if not alike:
+        return content
+    taken = Fingerprinter(md5=False)
+
+    def check() -> None:
+        if taken.result().sha256 in alike:
+            raise Refused("the original is the placeholder video: it is not archived as an original")
+
+    return checked(content, taken, content.size_bytes, check)
 
 
 def copy_source(tools: Tools, work: InHand) -> None:
@@ -67,12 +73,13 @@ def copy_source(tools: Tools, work: InHand) -> None:
         raise Changed(f"the stored copy of {source.key} changed meanwhile")
     require_current(tools, original)
     taken = tools.store.fingerprinter(source, own=True)
-    pieces = proven_pieces(tools, taken, source, tools.store.read(source))
     metadata = {**source.metadata, "entry-id": work.id, "source-entry": source.key}
+    storage_class = tools.options.storage_class
     try:
-        with tools.transfers:
+        with tools.transfers, tools.store.read(source) as content:
+            chunks = proven(tools, taken, source, content)
             found = tools.store.write(
-                work.id, pieces, source.size_bytes, metadata=metadata, storage_class=tools.options.storage_class
+                work.id, chunks, source.size_bytes, metadata=metadata, storage_class=storage_class
             )
     except StoreError as error:
         if error.code == "AccessDenied" and tools.command is not Command.S3COPY:

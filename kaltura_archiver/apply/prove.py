@@ -43,8 +43,7 @@ def read_original(tools: Tools, work: InHand) -> tuple[Fingerprint, Verdict]:
     """
     for _ in range(2):
         with tools.transfers:
-            _, pieces = tools.kaltura.content(work.original)
-            found = fingerprint(pieces, tools.store.fingerprinter(work.stored))
+            found = fingerprint(tools.kaltura.content(work.original), tools.store.fingerprinter(work.stored))
         verdict = compare(found, work.stored)
         if verdict.identity is Identity.LIKELY and work.stored.availability is Availability.READABLE:
             say_once(tools, "S3 shows nothing of some stored copies that proves them: they are read back")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,7 +23,7 @@ from kaltura_archiver.kaltura.files import Files
 from kaltura_archiver.kaltura.questions import ASSET_ENUMS, ASSET_FIELDS, list_tokens, resource_of
 from kaltura_archiver.kaltura.wire import NamedChunk
 from kaltura_archiver.model import Entry, FlavorAsset, normalised_tags, same_id, split_tags, tags_with
-from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked, exactly
+from kaltura_archiver.transfer.chunks import Chunk
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -190,36 +188,23 @@ class Kaltura(Files):
             f"read upload token {token_id}", lambda client: _read_token(client.uploadToken.get(token_id), token_id)
         )
 
-    def upload(self, token_id: str, file_name: str, size_bytes: int, pieces: Iterable[Piece]) -> None:
+    def upload(self, token_id: str, file_name: str, size_bytes: int, chunks: Iterable[Chunk]) -> None:
         """Send content to an upload token in chunks and check that Kaltura has all of it (kaltura-api 5.6).
 
-        A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `pieces`
+        A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `chunks`
         raises; the token is then of no use.
         """
-        chunks = chunked(
-            exactly(pieces, size_bytes, f"for upload token {token_id} came"), CHUNK_BYTES, size_bytes, self._stop
-        )
-        offset, state = 0, (0, 0)
-        # One chunk is read while the one before is sent.
-        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
-            coming: Future[Chunk | None] = reader.submit(next, chunks, None)
-            try:
-                while chunk := coming.result():
-                    try:
-                        coming = reader.submit(next, chunks, None)
-                        final = offset + len(chunk) == size_bytes
-                        if final:
-                            # Whether the last one may be sent is known at the very end of the pieces.
-                            coming.result()
-                        state = self._send_chunk(token_id, file_name, chunk, offset, final=final)
-                        offset += len(chunk)
-                    finally:
-                        chunk.release()
-            finally:
-                with suppress(Exception):
-                    if unsent := coming.result():
-                        unsent.release()
-                chunks.close()
+        offset, state, chunks = 0, (0, 0), iter(chunks)
+        for chunk in chunks:
+            final = offset + len(chunk) >= size_bytes
+            # Whether the last one may be sent is known at the very end.
+            if final and (offset + len(chunk) > size_bytes or next(chunks, None)):
+                raise EntryFailed(f"for upload token {token_id} came more than {size_bytes} bytes")
+            state = self._send_chunk(token_id, file_name, chunk, offset, final=final)
+            offset += len(chunk)
+            chunk.release()
+        if offset != size_bytes:
+            raise EntryFailed(f"for upload token {token_id} came {offset} bytes instead of {size_bytes}")
         # The answer to the last chunk tells what Kaltura holds (real-kaltura U03); what it tells else is looked at.
         status, uploaded = state if state == (TOKEN_FULL, size_bytes) else self._token_state(token_id)
         if status != TOKEN_FULL or uploaded != size_bytes:

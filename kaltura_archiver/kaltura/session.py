@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from KalturaClient.Base import KalturaConfiguration
@@ -25,8 +25,10 @@ from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, translated, u
 from kaltura_archiver.kaltura.wire import WireClient
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.transfer.bandwidth import Bandwidth
-from kaltura_archiver.transfer.direct import Host
 from kaltura_archiver.transfer.pacing import MAX_REFUSALS, Pace
+
+if TYPE_CHECKING:
+    from kaltura_archiver.transfer.curl import Carrier
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,8 +83,7 @@ class Session:
         self._idle: list[Any] = []  # clients, each with its connection, the last one used last
         self._bandwidth = bandwidth
         self._calls = calls or nullcontext()
-        self._local = threading.local()
-        self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
+        self._carriers: dict[str, Carrier] = {}  # to hosts that content comes from or goes to
         self._session_lock = threading.Lock()
         self._ks = ""
         self._params_lock = threading.Lock()
@@ -213,7 +214,7 @@ class Session:
         try:
             return self._idle.pop()
         except IndexError:
-            return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")))
+            return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")), self._carriers)
 
     def _retrying(self, what: str, call: Callable[[], T], *, once: bool = False) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9): after any failure that may pass,
