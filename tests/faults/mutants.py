@@ -441,7 +441,7 @@ MUTANTS = (
         "tag a copy of which S3 shows nothing without reading it back",
         (
             (
-                "apply/archive.py",
+                "apply/prove.py",
                 "    if own_sha256(tools, work, stored, sent.sha256) == sent.sha256:\n",
                 "    if True:\n",
             ),
