@@ -9,7 +9,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -77,7 +77,7 @@ class Uploads(Copies):
         """
         self._guard("write an object")
         common = {"Bucket": self.bucket, "Key": key}
-        new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class}
+        new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class, **self._held()}
         pieces = exactly(pieces, size_bytes, f"nothing was stored: the original of {key} gave")
         try:
             if size_bytes <= MAX_PUT_BYTES:
@@ -91,6 +91,14 @@ class Uploads(Copies):
                 raise Changed(f"object {key} exists already; it is never overwritten") from error
             raise failure from error
         return found
+
+    def _held(self) -> dict[str, Any]:
+        """The retention that a video is written with. The bucket has no default one: locks are not to be held."""
+        if self._object_lock is None:
+            return {}
+        mode, years = self._object_lock
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=365.25 * years)
+        return {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
 
     def _write_small(
         self, new: dict[str, Any], pieces: Iterable[Piece], size_bytes: int, landing: Landing | None
@@ -124,6 +132,12 @@ class Uploads(Copies):
         checksum = sum_of(body, algorithm)
         headers = {f"x-amz-meta-{name}": value for name, value in new["Metadata"].items()}
         headers |= {"x-amz-storage-class": new["StorageClass"], "if-none-match": "*"}
+        if mode := new.get("ObjectLockMode"):
+            until = new["ObjectLockRetainUntilDate"].strftime("%Y-%m-%dT%H:%M:%SZ")
+            headers |= {"x-amz-object-lock-mode": mode, "x-amz-object-lock-retain-until-date": until}
+            # Or Content-MD5: S3 takes no object that is to be held without the one or the other.
+            headers |= {"x-amz-sdk-checksum-algorithm": algorithm} if algorithm else {}
+            new = {**new, "ChecksumAlgorithm": algorithm} if algorithm else new
         if self._put(new["Key"], body, headers | checksum_header(algorithm, checksum)):
             return
         self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", **checksum_parameters(algorithm, checksum))

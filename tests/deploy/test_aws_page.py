@@ -1,4 +1,4 @@
-"""README-AWS.md: each of its commands is one, its queries find what they are for, figures add up."""
+"""README-AWS.md and docs/aws/: each of their commands is one, their queries find what they are for, figures add up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import Sandbox
 
 ROOT = TEMPLATE.parent.parent
-PAGE = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README-AWS.md", *sorted((ROOT / "docs" / "aws").glob("*.md"))]
+PAGE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 IMAGE_TEST = (ROOT / "scripts" / "image-test").read_text(encoding="utf-8")
 JOBS = ("Archive", "Restore", "Health")
 QUERIES = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
@@ -43,7 +44,13 @@ def commands(program: str) -> list[list[str]]:
 # AWS's command line: what a service model describes, and what the command line adds by itself (AWS CLI reference)
 
 OWN = {
-    ("cloudformation", "deploy"): {"--stack-name", "--template-file", "--capabilities", "--parameter-overrides"},
+    ("cloudformation", "deploy"): {
+        "--stack-name",
+        "--template-file",
+        "--capabilities",
+        "--parameter-overrides",
+        "--no-execute-changeset",
+    },
     ("ecr", "get-login-password"): set(),
     ("logs", "tail"): {"--since", "--follow", "--filter-pattern"},
     ("s3", "cp"): {"--recursive"},
@@ -69,6 +76,8 @@ def value_of(shape: Shape, words: list[str]) -> Any:
     """The words behind an option as a parameter; structures as JSON, a file, or in the shorthand A=b,C=d."""
     if isinstance(shape, ListShape):
         return [value_of(shape.member, [word]) for word in words]
+    if shape.type_name == "boolean" and not words:
+        return True
     [text] = words
     if text.startswith("file://"):
         text = (
@@ -177,8 +186,8 @@ def test_what_docker_is_told_is_what_the_image_test_tells_it() -> None:
 
 def test_the_policy_of_the_page_allows_what_the_jobs_need_together_and_no_more() -> None:
     """Each role of the template is just what its job needs (test_template.py)."""
-    [policy] = [block for block in JSON_BLOCKS if "Statement" in block]
-    stack = Stack(ExistingBucket="BUCKET")
+    [policy] = [block for block in JSON_BLOCKS if block.get("Statement", [{}])[0].get("Effect") == "Allow"]
+    stack = Stack(BucketName="BUCKET")
     needed = [s for job in JOBS for s in stack.statements(f"{job}Role") if s["Effect"] == "Allow"]
     given = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert given == {action for statement in needed for action in statement["Action"]}
