@@ -25,6 +25,7 @@ from kaltura_archiver.run import run as acting
 from kaltura_archiver.run import runlog
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
+from kaltura_archiver.transfer.direct import Puts
 
 ROOT = TEMPLATE.parent.parent
 PAGES = [ROOT / "README-AWS.md", *sorted((ROOT / "docs" / "aws").glob("*.md"))]
@@ -61,13 +62,29 @@ PERMISSIONS = {
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
 }
 # What else a parameter of such a call needs.
-MORE_PERMISSIONS = {"ObjectLockMode": "s3:PutObjectRetention"}
+HOLDS = "s3:PutObjectRetention"
+# Of the key of a bucket that is encrypted by one (S3 user guide, SSE-KMS; HeadObject, where it shows a checksum).
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
+KEY_PERMISSIONS = {
+    "PutObject": ("kms:GenerateDataKey",),
+    "CreateMultipartUpload": ("kms:GenerateDataKey", "kms:Decrypt"),
+    "UploadPart": ("kms:Decrypt",),
+    "CompleteMultipartUpload": ("kms:Decrypt",),
+    "GetObject": ("kms:Decrypt",),
+    "HeadObject": ("kms:Decrypt",),
+}
+# What a bucket may be like, as parameters of the stack.
+BUCKETS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "held": {"ObjectLockMode": "GOVERNANCE", "ObjectLockYears": 7},
+    "kms": {"BucketKeyArn": KEY},
+}
 Calls = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture
 def calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
-    """Every call that boto3 makes, as (operation, parameters); the run lock's and the run log's too."""
+    """Every call to S3, boto3's and the quick way's, as (operation, parameters); the lock's and the run log's too."""
     monkeypatch.setattr(acting, "_lock", LOCK)
     monkeypatch.setattr(acting, "_run_log", RUN_LOG)
     made: Calls = []
@@ -77,7 +94,16 @@ def calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
         made.append((operation, parameters))
         return really(self, operation, parameters)
 
+    put = Puts.put
+
+    def quick(self: Puts, key: str, body: Any, headers: dict[str, str], **query: str) -> str:
+        parameters = {"Key": key, "IfNoneMatch": headers.get("if-none-match")}
+        held = {"ObjectLockMode": mode} if (mode := headers.get("x-amz-object-lock-mode")) else {}
+        made.append(("UploadPart" if query else "PutObject", parameters | held))
+        return put(self, key, body, headers, **query)
+
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    monkeypatch.setattr(Puts, "put", quick)
     yield made
     # What the bucket policy insists on, whoever writes.
     for operation, parameters in made:
@@ -103,6 +129,10 @@ def _archive(sandbox: Sandbox, run: Run) -> None:
     sandbox.s3.put(f"settings/{small}.json", json.dumps({"entry": small, "flavors": {"0": {"label": "old"}}}).encode())
     ran = run("replace_video", *ids[:6], "--no-dry-run")
     assert set(ran.outcomes.values()) == {"done"}, ran.err
+    for storage_class in load_one(TEMPLATE)["Parameters"]["StorageClass"]["AllowedValues"]:
+        entry_id = sandbox.add("initial")
+        assert run("s3copy", "--id", entry_id, "--storage-class", storage_class, "--no-dry-run").code == 0
+        assert run("replace_video", "--id", entry_id, "--no-dry-run").code == 0
     assert run("config").code == 0
 
 
@@ -126,6 +156,9 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     tags = sandbox.s3.tags(old)
     sandbox.s3.put(old, sandbox.s3.body(old), tags={"sha256": tags["sha256"]})
     assert run("repair", "--id", old, "--no-dry-run").outcomes == {old: "done"}
+    for storage_class in load_one(TEMPLATE)["Parameters"]["StorageClass"]["AllowedValues"]:
+        ran = run("restore", "--id", sandbox.add("placeholder", storage_class=storage_class), "--no-dry-run")
+        assert set(ran.outcomes.values()) <= {"done", "waiting"}, ran.err
     # A second run meets the lock of the first.
     sandbox.s3.put("locks/restore.json", b'{"expires": 1, "released": true}')
     assert run("restore", "--id", plain, "--no-dry-run").code == 0
@@ -141,26 +174,37 @@ def _health(sandbox: Sandbox, run: Run) -> None:
     assert not list(runlog.read(Store(read_settings(), read_only=True)))
 
 
+@pytest.mark.parametrize("bucket", BUCKETS)
 @pytest.mark.parametrize(("job", "work"), [("Archive", _archive), ("Restore", _restore), ("Health", _health)])
 def test_a_job_may_do_what_it_does_and_does_all_it_may(
-    job: str, work: Any, sandbox: Sandbox, run: Run, calls: Calls
+    job: str, work: Any, bucket: str, sandbox: Sandbox, run: Run, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket = f"arn:aws:s3:::{sandbox.s3.bucket}"
-    statements = Stack(BucketName=sandbox.s3.bucket).statements(f"{job}Role")
+    at = f"arn:aws:s3:::{sandbox.s3.bucket}"
+    stack = Stack(BucketName=sandbox.s3.bucket, **BUCKETS[bucket])
+    statements = stack.statements(f"{job}Role")
+    sandbox.s3.settings.kms = bucket == "kms"
+    environment = _environment(stack.resources[f"{job}Task"]["Properties"]["ContainerDefinitions"][0])
+    if environment.get("OBJECT_LOCK"):
+        sandbox.s3._backend.buckets[sandbox.s3.bucket].object_lock_enabled = True
+        monkeypatch.setenv("OBJECT_LOCK", environment["OBJECT_LOCK"])
     calls.clear()
     work(sandbox, run)
-    made = {
-        (PERMISSIONS[operation], f"{bucket}/{parameters['Key']}" if "Key" in parameters else bucket)
-        for operation, parameters in calls
-    }
+    made: set[tuple[str, str]] = set()
+    for operation, parameters in calls:
+        where = f"{at}/{parameters['Key']}" if "Key" in parameters else at
+        made.add((PERMISSIONS[operation], where))
+        if "ObjectLockMode" in parameters:
+            made.add((HOLDS, where))
+        if bucket == "kms":
+            made |= {(action, KEY) for action in KEY_PERMISSIONS.get(operation, ())}
     forbidden = {call for call in made if not allows(statements, *call)}
     assert not forbidden
-    used = {(s["Sid"], action) for action, at in made for s in matching(statements, action, at)}
+    used = {(s["Sid"], action) for action, where in made for s in matching(statements, action, where)}
     given = {(s["Sid"], action) for s in statements if s["Effect"] == "Allow" for action in s["Action"]}
     assert given == used
     for statement in statements:
         for pattern in statement["Resource"]:
-            assert statement["Effect"] == "Deny" or any(fnmatchcase(at, pattern) for _, at in made), pattern
+            assert statement["Effect"] == "Deny" or any(fnmatchcase(where, pattern) for _, where in made), pattern
 
 
 def test_the_roles_refuse_what_is_not_their_job() -> None:
