@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from kaltura_archiver.criteria.what import source_name
 from kaltura_archiver.identity import sizes_agree
 from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcome, State, iso_date
 from kaltura_archiver.output.tables import Cell
@@ -30,7 +31,17 @@ OLD_HEALTH_COLUMNS = (
 )  # fmt: skip
 HEALTH_COLUMNS = (*OLD_HEALTH_COLUMNS, "original_id", "original_bytes", "stored_bytes")
 # May be asked for by --columns, beside the default ones.
-MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds", "tagged", "original_bytes", "co_editors")
+MORE_LIST_COLUMNS = (
+    "name",
+    "tags",
+    "duration_seconds",
+    "tagged",
+    "original_bytes",
+    "co_editors",
+    "admin_tags",
+    "source",
+    "end_date",
+)
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
 MORE_HEALTH_COLUMNS = (
     "state",
@@ -81,6 +92,9 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "name": entry.name or None,
         "tags": ", ".join(entry.tags) or None,
         "duration_seconds": entry.duration_seconds,
+        "admin_tags": ", ".join(entry.admin_tags) or None,
+        "source": source_name(entry.source_type) or None,
+        "end_date": iso_date(entry.end_at) or None,
         "tagged": "replaced" if entry.replaced else "archived" if entry.archived else None,
     }
 

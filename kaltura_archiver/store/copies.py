@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC
-from functools import cached_property
-from urllib.parse import quote
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
 
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError
+from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, StoreError
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
-from kaltura_archiver.store.bucket import Bucket
+from kaltura_archiver.store.bucket import READ_SECONDS, Bucket
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
 from kaltura_archiver.store.errors import entry_of_key, require_below, status_of
-from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Piece
+from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow
+
+if TYPE_CHECKING:
+    from kaltura_archiver.store.direct import Direct
 
 log = logging.getLogger(__name__)
 # boto3's part size, which the old tool used.
@@ -34,20 +41,40 @@ PROBE_KEY = "probe/checksum"
 CLOCK_SECONDS = 60
 
 
+# For so long a listing of all marks is taken for what they are, at a first look.
+MARKS_SECONDS = 60.0
+
+
+def _mark_prefix(key: str, etag: str) -> str:
+    return f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+
+
+def _told_by(listed: Mapping[str, datetime], prefix: str) -> dict[str, str]:
+    """The kinds of the marks below this prefix, each with when it was set (ISO 8601)."""
+    found = {key.removeprefix(prefix): at for key, at in listed.items() if key.startswith(prefix)}
+    if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
+        del found["damaged"]
+    return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
+
+
 class Copies(Bucket):
     """Looks at stored copies and reads them."""
 
-    def head(self, key: str, *, with_tags: bool = True, with_marks: bool | None = None) -> StoredObject | None:
+    def head(
+        self, key: str, *, with_tags: bool = True, with_marks: bool | None = None, recent_marks: bool = False
+    ) -> StoredObject | None:
         """The stored copy, usually with its tags and marks; None only if S3 says that there is none (404).
 
-        Marks are looked for after the tags: who writes both begins with the mark.
+        Marks are looked for after the tags: who writes both begins with the mark. `recent_marks`: those of up to
+        MARKS_SECONDS ago will do, for who looks again before anything rests on them.
         """
         what = f"look at object {key}"
         try:
             head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             tags = self._tags(key) if with_tags else {}
             etag = head["ETag"].strip('"')
-            marks = self._marks(key, etag) if (with_tags if with_marks is None else with_marks) else {}
+            look = self._recent_marks if recent_marks else self._marks
+            marks = look(key, etag) if (with_tags if with_marks is None else with_marks) else {}
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                 code = error.response.get("Error", {}).get("Code")
@@ -87,6 +114,7 @@ class Copies(Bucket):
             crc32=checksums_shown["CRC32"],
             md5_etag=self._is_amazon and bool(_MD5_ETAG.fullmatch(etag)) and not encryption.startswith("aws:kms"),
             last_modified=head.get("LastModified"),
+            untagged=self._is_amazon and not head.get("TagCount"),
             marked_damaged_at=marks.get("damaged", ""),
             marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
         )
@@ -110,17 +138,28 @@ class Copies(Bucket):
 
     def _marks(self, key: str, etag: str) -> dict[str, str]:
         """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
-        prefix = f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+        prefix = _mark_prefix(key, etag)
+        listed = self._marks_below(prefix)
+        if listed is None:
+            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
+        return _told_by(listed, prefix)
+
+    def _recent_marks(self, key: str, etag: str) -> dict[str, str]:
+        """As `_marks`, of a listing of all marks, made once in MARKS_SECONDS: mostly there are few, or none."""
+        with self._marks_lock:
+            now = time.monotonic()
+            if now - self._marks_at > MARKS_SECONDS:
+                self._all_marks, self._marks_at = self._marks_below(SUSPECT_PREFIX), now
+            listed = self._all_marks
+        return self._marks(key, etag) if listed is None else _told_by(listed, _mark_prefix(key, etag))
+
+    def _marks_below(self, prefix: str) -> dict[str, datetime] | None:
+        """Keys of marks to when they were set; None where there are more than one listing shows."""
         # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
         answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
-        if answer["IsTruncated"]:
-            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
         listed = answer.get("Contents", [])
         require_below(prefix, listed)
-        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in listed}
-        if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
-            del found["damaged"]
-        return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
+        return None if answer["IsTruncated"] else {item["Key"]: item["LastModified"] for item in listed}
 
     def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
         """The part size that the object was written with, None for one piece; and whether that is a guess.
@@ -190,35 +229,63 @@ class Copies(Bucket):
     def _makes_md5(self) -> bool:
         return self._needs_md5 or not (self._shows_checksums or self._is_amazon)
 
-    def read(self, stored: StoredObject) -> Iterator[Piece]:
-        """The object's bytes, resumed by Range where the connection is cut; Changed if it is another one by then."""
-        pieces = self._read(stored)
-        return self._bandwidth.passing(pieces) if self._bandwidth else pieces
+    def read(self, stored: StoredObject) -> Inflow:
+        """The object's content, resumed by Range where the connection is cut; Changed if it is another one by then."""
+        about = stored.size_bytes
+        return Inflow(partial(self._fetch, stored), self._stop, about_bytes=about, bandwidth=self._bandwidth)
 
-    def _read(self, stored: StoredObject) -> Iterator[Piece]:
-        what, offset, cuts = f"read object {stored.key}", 0, 0
-        while offset < stored.size_bytes:
-            if self._stop.is_set():
+    def _fetch(self, stored: StoredObject, inflow: Inflow) -> None:
+        what, cuts = f"read object {stored.key}", 0
+        inflow.begin(stored.size_bytes)
+        while (before := inflow.received) < stored.size_bytes:
+            if inflow.is_set():
                 raise Stopped("asked to stop")
-            before = offset
-            try:
-                etag = stored.etag if self.bare_etags else f'"{stored.etag}"'
-                answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, IfMatch=etag, Range=f"bytes={offset}-")
-            except ClientError as error:
-                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
-                    raise Changed(f"{what}: it was changed or removed on the way") from error
-                raise self._failure(what, error) from error
-            except BotoCoreError as error:
-                raise self._failure(what, error) from error
-            with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
-                while not self._stop.is_set() and (piece := body.read(READ_BYTES)):
-                    offset += len(piece)
-                    yield piece
-            cuts = cuts + 1 if offset - before < MIN_PROGRESS_BYTES else 0
-            if cuts >= MAX_RESUMES and offset < stored.size_bytes:
-                raise StoreError(f"{what}: cut {cuts} times at byte {offset} of {stored.size_bytes}", retryable=True)
-        if offset != stored.size_bytes:
-            raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
+            self._get(what, stored, inflow)
+            cuts = cuts + 1 if inflow.received - before < MIN_PROGRESS_BYTES else 0
+            if cuts >= MAX_RESUMES and inflow.received < stored.size_bytes:
+                at = f"at byte {inflow.received} of {stored.size_bytes}"
+                raise StoreError(f"{what}: cut {cuts} times {at}", retryable=True)
+
+    def _get(self, what: str, stored: StoredObject, inflow: Inflow) -> None:
+        """Have the rest of the object come, or some of it: without a detour, or as boto3 does it."""
+        etag = stored.etag if self.bare_etags else f'"{stored.etag}"'
+        try:
+            if (self._direct and self._direct.get(stored.key, etag, inflow)) or inflow.is_set():
+                return
+            offset = inflow.received
+            answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, IfMatch=etag, Range=f"bytes={offset}-")
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
+                raise Changed(f"{what}: it was changed or removed on the way") from error
+            raise self._failure(what, error) from error
+        except BotoCoreError as error:
+            raise self._failure(what, error) from error
+        with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
+            while not inflow.is_set() and (piece := body.read(READ_BYTES)):
+                inflow.put(piece)
+
+    @cached_property
+    def _direct(self) -> Direct | None:
+        """The way past boto3; None where only that knows the way: to an access point named by ARN."""
+        from kaltura_archiver.store.direct import Direct  # most commands move nothing
+        from kaltura_archiver.transfer.curl import Carrier
+
+        address, _, query = self._s3.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": "key"}
+        ).partition("?")
+        credentials = self._session.get_credentials()
+        if credentials is None or self.bucket.startswith("arn:"):
+            return None
+        region = parse_qs(query)["X-Amz-Credential"][0].split("/")[2]
+        proxy = get_environ_proxies(address).get(urlsplit(address).scheme, "")
+        carrier = Carrier(trust=self._trust(), proxy=proxy, seconds=READ_SECONDS)
+        address, frozen = address.removesuffix("key"), credentials.get_frozen_credentials
+        return Direct(carrier, address, region, frozen, self.pace, sign_bodies=self._plain)
+
+    def _trust(self) -> str:
+        """The file or folder of certificates that boto3 trusts."""
+        named = self._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        return str(named or get_cert_path(True))
 
     def presign(self, key: str, seconds: float) -> tuple[str, int]:
         """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials.

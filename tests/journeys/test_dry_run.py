@@ -226,7 +226,7 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 READS = {
     Kaltura: {
         "categories_called", "category_name", "children", "content", "count", "entries", "entry", "flavors",
-        "flavors_and_placings", "is_full", "look", "now", "paced", "pages", "picture", "picture_since", "placings",
+        "flavors_and_placings", "is_full", "look", "now", "inflow", "pages", "picture", "picture_since", "placings",
         "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
