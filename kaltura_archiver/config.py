@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +17,7 @@ from kaltura_archiver.envfile import check_values, read_env_file
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.redact import hide
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 DEFAULT_PLACEHOLDER = "placeholder_video.mp4"
 
@@ -215,7 +217,11 @@ def read_settings(env_file: str | None = None) -> Settings:
     if env_file and not path.is_file():
         raise ConfigError(f"--env-file {env_file}: no such file")
     if path.is_file():
-        for name, value in read_env_file(path).items():
+        told = read_env_file(path)
+        others = sorted(name for name, value in told.items() if os.environ.get(name, value) != value)
+        if env_file and others:
+            log.warning("%s says otherwise, but the environment counts: %s", env_file, ", ".join(others))
+        for name, value in told.items():
             os.environ.setdefault(name, value)
     for name in [name for name, value in os.environ.items() if name.startswith("AWS_") and not value.strip()]:
         del os.environ[name]  # boto3 would look for a profile, or a region, without a name

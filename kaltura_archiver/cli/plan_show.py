@@ -15,7 +15,7 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.rows import went_well
-from kaltura_archiver.output.screen import SCREEN, coloured, rows_as
+from kaltura_archiver.output.screen import SCREEN, coloured, columns_of_terminal, rows_as, wrapped
 from kaltura_archiver.output.tables import FORMATS, Rows, aligned, cut, readable_bytes
 from kaltura_archiver.redact import one_line
 
@@ -122,7 +122,7 @@ def _on_screen(plan: ShownPlan) -> str:
         with rows_as(SCREEN, (name, "entries", "bytes"), stream, colours=coloured(sys.stdout)) as screen:
             for who, count, size in sums:
                 screen.write({name: who or "(none)", "entries": count, "bytes": size})
-    stream.write(f"\n{_total(plan)}\n")
+    stream.write("\n" + "".join(f"{line}\n" for line in wrapped(_total(plan), columns_of_terminal())))
     return stream.getvalue()
 
 

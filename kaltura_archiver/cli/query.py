@@ -62,7 +62,7 @@ def _cells_with_ids(text: str) -> Iterator[tuple[int, str]]:
     begin, head = next(((number, line) for number, line in told if line), (len(lines), ""))
     tab = "\t" in head
     names = [name.strip().strip("'\"").lower() for name in head.split("\t" if tab else ",")]
-    if "entry_id" not in names:
+    if not {"entry_id", "id"}.intersection(names):
         plain = (
             (number, line.strip().strip("'\"")) for number, line in enumerate(lines, 1) if not line.startswith("#")
         )
@@ -71,7 +71,7 @@ def _cells_with_ids(text: str) -> Iterator[tuple[int, str]]:
     # A TSV of ours quotes nothing; in a CSV a name may have line breaks between its quotes.
     table = lines[begin + 1 :]
     reader = csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE) if tab else csv.reader(table)
-    column = names.index("entry_id")
+    column = names.index("entry_id" if "entry_id" in names else "id")
     for row in reader:
         if any(cell.strip() for cell in row) and not row[0].startswith("#"):
             cell = row[column] if column < len(row) else ""

@@ -26,7 +26,7 @@ _LEAST_NOTE = 24  # of a note in the same line: less than that tells nothing
 # What is left out first where the terminal is too narrow for all.
 _LEFT_OUT = (
     "status", "tagged", "created_date", "created", "bytes_freed", "plays", "pays_from", "restores_month", "last_played",
-    "unit",
+    "s3_month", "unit",
 )  # fmt: skip
 _RED, _GREEN, _YELLOW, _DIM, _BOLD_RED = "31", "32", "33", "2", "1;31"
 _COLOURS: dict[str, str] = {
@@ -150,16 +150,18 @@ def _fitting(widths: Mapping[str, int], width: int) -> dict[str, int]:
     """Of these columns, with so many cells, those that there is room for. If what cannot be left out is still too wide,
     the widest one is cut."""
     left = dict(widths)
-    for name in (*_LEFT_OUT, ""):
-        over = sum(left.values()) + 2 * (len(left) - 1) - width
-        if over <= 0:
+    for name in _LEFT_OUT:
+        if _over(left, width) <= 0:
             break
-        if name:
-            left.pop(name, None)
-        else:
-            widest = max(left, key=left.__getitem__)
-            left[widest] = max(1, left[widest] - over)
+        left.pop(name, None)
+    while _over(left, width) > 0 and max(left.values()) > 1:
+        left[max(left, key=left.__getitem__)] -= 1
     return left
+
+
+def _over(widths: Mapping[str, int], width: int) -> int:
+    """How many cells too many these columns take."""
+    return sum(widths.values()) + 2 * (len(widths) - 1) - width
 
 
 def columns_of_terminal(stream: TextIO | None = None) -> int:
@@ -180,7 +182,7 @@ class Screen:
     """Writes rows as they come. A context manager, as Rows is.
 
     `note` names a column that tells at length: where `fine` says that a row is not fine, it stands on lines of its own
-    below the row, whole; else it is cut to what room there is behind the other columns.
+    below the row, whole; else it is cut to what room there is behind the other columns, or else below.
     """
 
     def __init__(
@@ -257,6 +259,8 @@ class Screen:
         if note and fine and room >= _LEAST_NOTE:
             parts.append(painted(_fitted(note, room).rstrip(), _DIM, wanted=self._colours))
         self._line("  ".join(parts).rstrip())
+        if note and fine and room < _LEAST_NOTE:
+            self._line(cut(f"    {note}", self._width), _DIM)
         if note and not fine:
             for line in wrapped(note, self._width, indent="    "):
                 self._line(line)

@@ -263,6 +263,8 @@ def read_plan(lines: Iterable[tuple[int, str]], where: str) -> tuple[Terms, list
 
 
 def _parsed(text: str, at: str) -> dict[str, Any]:
+    if text.lstrip()[:9].lower() == "<!doctype":
+        raise InputError(f"{at}: this is the page for a reviewer: save the plan from it, and give that file")
     try:
         line = json.loads(text)
     except (ValueError, RecursionError) as error:

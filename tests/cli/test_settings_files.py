@@ -206,3 +206,16 @@ def test_an_empty_variable_of_boto3_is_none(
     entry_id = sandbox.add("archived")
     ran = run("health")
     assert (ran.code, [row["entry_id"] for row in ran.rows]) == (0, [entry_id]), ran.err
+
+
+def test_a_file_that_was_named_and_does_not_count_is_told(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.add("initial")
+    Path("other.rc").write_text("export KALTURA_PARTNERID=999999\nexport AWS_BUCKET='elsewhere'\n")
+    ran = run("--env-file", "other.rc", "list")
+    assert len(ran.rows) == 1
+    assert "other.rc says otherwise, but the environment counts: AWS_BUCKET, KALTURA_PARTNERID" in ran.err
+    assert "elsewhere" not in ran.err
+    Path(".env").write_text("KALTURA_PARTNERID=999999\n")  # nobody named it
+    assert "says otherwise" not in run("list").err

@@ -121,3 +121,9 @@ def test_more_or_less_is_told_and_colours_are_chosen(sandbox: Sandbox, run: Run)
     assert run("-v", "-q", "list").code == 2
     for color, wanted in (("always", True), ("never", False), ("auto", False)):
         assert ("\x1b[" in run("--color", color, "explain", entry_id).out) is wanted
+
+
+def test_a_column_of_ids_may_be_called_id(sandbox: Sandbox, run: Run) -> None:
+    ids = [sandbox.add("initial") for _ in range(2)]
+    Path("ids.txt").write_text("id\n" + "\n".join(ids))
+    assert {row["entry_id"] for row in run("list", "--idfile", "ids.txt").rows} == set(ids)
