@@ -63,7 +63,7 @@ def download_original(
         inflow = sources.kaltura.content(original)
         taken = Fingerprinter(md5=False)
     target = nullcontext(sys.stdout.buffer) if path == STDOUT else written(Path(path), replace=force)
-    with inflow, target as file:
+    with target as file, inflow:
         on_size(inflow.size_bytes)
         for chunk in inflow:
             for piece in chunk:

@@ -197,8 +197,8 @@ def test_the_figures_of_stats_fit_and_stand_to_the_right(
     assert process.wait(60) == 0
     head, *rows = terminal.lines()[:10]
     assert max(map(cell_len, [head, *rows])) <= width
-    assert "S3/MONTH" in head
-    for title in ("ENTRIES", "KALTURA", "S3/MONTH"):
+    money = "SAVED/MONTH" if width == 80 else "S3/MONTH"  # what there is no room for is left out
+    for title in ("ENTRIES", "KALTURA", money):
         end = head.index(f" {title} " if title == "KALTURA" else title) + len(title) + (title == "KALTURA")
         assert all(row[end - 1] != " " and row[end : end + 1].strip() == "" for row in rows), title
 
