@@ -7,10 +7,10 @@ import time
 from functools import partial
 from typing import Any
 
-from kaltura_archiver.apply.archive import proof_of_copy, record_copy
 from kaltura_archiver.apply.guards import frozen_again, require_current, require_sound, require_way, while_current
 from kaltura_archiver.apply.marks import placeholder_tag
 from kaltura_archiver.apply.pictures import note_picture
+from kaltura_archiver.apply.prove import proof_of_copy, record_copy
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.swap import settled_original, swap
 from kaltura_archiver.apply.thaw import keep_thawed

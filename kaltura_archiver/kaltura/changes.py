@@ -28,7 +28,7 @@ from kaltura_archiver.transfer.chunks import Chunk
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOKEN_FULL = 2
-CHANGE_TRIES = 3  # of what does no harm if it is made twice
+CHANGE_TRIES = 3  # of tags, which others may change at the same time
 # The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
 # character set counts up to three bytes for one.
 MAX_TAGS_BYTES = 65_535
@@ -51,6 +51,16 @@ def _require_room(entry_id: str, tags: str) -> None:
             f"the tags of {entry_id} would have {size_bytes} bytes, of which Kaltura keeps {MAX_TAGS_BYTES} and drops "
             "the rest: its tags were not changed; remove some of them and run the command again"
         )
+
+
+def _read_token(token: Any, token_id: str) -> tuple[int, int]:
+    """(status, uploaded bytes) of the token that was asked for."""
+    status = field_int(getattr(token, "status", None))
+    if status is None:
+        raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
+    if same_id(field_text(token.id)) != same_id(token_id):
+        raise mixed_up(f"upload token {token_id}", f"another, {field_text(token.id)}")
+    return status, field_int(token.uploadedFileSize) or 0
 
 
 class Kaltura(Files):
@@ -174,17 +184,9 @@ class Kaltura(Files):
 
     def _token_state(self, token_id: str) -> tuple[int, int]:
         """(status, uploaded bytes) of a token."""
-
-        def get(client: Any) -> tuple[int, int]:
-            token = client.uploadToken.get(token_id)
-            status = field_int(getattr(token, "status", None))
-            if status is None:
-                raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
-            if same_id(field_text(token.id)) != same_id(token_id):
-                raise mixed_up(f"upload token {token_id}", f"another, {field_text(token.id)}")
-            return status, field_int(token.uploadedFileSize) or 0
-
-        return self._call(f"read upload token {token_id}", get)
+        return self._call(
+            f"read upload token {token_id}", lambda client: _read_token(client.uploadToken.get(token_id), token_id)
+        )
 
     def upload(self, token_id: str, file_name: str, size_bytes: int, chunks: Iterable[Chunk]) -> None:
         """Send content to an upload token in chunks and check that Kaltura has all of it (kaltura-api 5.6).
@@ -192,31 +194,35 @@ class Kaltura(Files):
         A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `chunks`
         raises; the token is then of no use.
         """
-        offset, chunks = 0, iter(chunks)
+        offset, state, chunks = 0, (0, 0), iter(chunks)
         for chunk in chunks:
             final = offset + len(chunk) >= size_bytes
             # Whether the last one may be sent is known at the very end.
             if final and (offset + len(chunk) > size_bytes or next(chunks, None)):
                 raise EntryFailed(f"for upload token {token_id} came more than {size_bytes} bytes")
-            self._send_chunk(token_id, file_name, chunk, offset, final=final)
+            state = self._send_chunk(token_id, file_name, chunk, offset, final=final)
             offset += len(chunk)
             chunk.release()
         if offset != size_bytes:
             raise EntryFailed(f"for upload token {token_id} came {offset} bytes instead of {size_bytes}")
-        status, uploaded = self._token_state(token_id)
+        # The answer to the last chunk tells what Kaltura holds (real-kaltura U03); what it tells else is looked at.
+        status, uploaded = state if state == (TOKEN_FULL, size_bytes) else self._token_state(token_id)
         if status != TOKEN_FULL or uploaded != size_bytes:
             raise KalturaError(f"upload token {token_id} has status {status} and {uploaded} of {size_bytes} bytes")
 
-    def _send_chunk(self, token_id: str, file_name: str, chunk: Chunk, offset: int, *, final: bool) -> None:
+    def _send_chunk(self, token_id: str, file_name: str, chunk: Chunk, offset: int, *, final: bool) -> tuple[int, int]:
+        """What the token then has: its status, and how many bytes in all."""
         resume = offset > 0
 
-        def send(client: Any) -> None:
-            client.uploadToken.upload(token_id, NamedChunk(file_name, chunk), resume, final, offset if resume else -1)
+        def send(client: Any) -> tuple[int, int]:
+            named = NamedChunk(file_name, chunk)
+            return _read_token(
+                client.uploadToken.upload(token_id, named, resume, final, offset if resume else -1), token_id
+            )
 
         for last in self._attempts():
             try:
-                self._call(f"upload to token {token_id}", send, writes=True)
-                return
+                return self._call(f"upload to token {token_id}", send, writes=True)
             except KalturaError as error:
                 if last:
                     raise
@@ -225,11 +231,12 @@ class Kaltura(Files):
                     status == TOKEN_FULL if final else status in (1, TOKEN_FULL) and uploaded >= offset + len(chunk)
                 )
                 if arrived:
-                    return
+                    return status, uploaded
                 if not error.retryable and error.code != "UPLOAD_TOKEN_INVALID_STATUS_FOR_UPLOAD":
                     raise
                 if status not in (0, 1):
                     raise
+        raise AssertionError("unreachable")
 
     def update_content(self, entry_id: str, resource: str) -> Entry:
         """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
@@ -268,12 +275,14 @@ class Kaltura(Files):
             kind = ASSET_ENUMS.get(name)
             setattr(change, ASSET_FIELDS.get(name, name), kind(value) if kind else value)
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
-        self._again(what, lambda c: c.flavorAsset.update(flavor_id, change))
+        self._call(what, lambda c: c.flavorAsset.update(flavor_id, change), writes=True, harmless=True)
 
     def delete_flavor(self, flavor_id: str) -> None:
         """Delete a flavor asset, for good; one that is gone is fine."""
         try:
-            self._again(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id))
+            self._call(
+                f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True, harmless=True
+            )
         except KalturaError as error:
             if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":
                 raise
@@ -290,18 +299,10 @@ class Kaltura(Files):
                 read_entry(client.media.updateThumbnail(entry_id, seconds)), entry_id
             ).thumbnail_version
 
-        return self._again(f"take a picture of {entry_id}", take)
+        return self._call(f"take a picture of {entry_id}", take, writes=True, harmless=True)
 
     def choose_picture(self, thumb_id: str) -> None:
         """Have Kaltura show this thumb asset of an entry. May be repeated."""
-        self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
-
-    def _again(self, what: str, call: Callable[[Any], T]) -> T:
-        """Make a call that changes something and does no harm if it is made twice, up to CHANGE_TRIES times."""
-        for last in self._attempts(CHANGE_TRIES):
-            try:
-                return self._call(what, call, writes=True)
-            except KalturaError as error:
-                if not error.retryable or last:
-                    raise
-        raise AssertionError("unreachable")
+        self._call(
+            f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id), writes=True, harmless=True
+        )

@@ -12,7 +12,7 @@ from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaEntryFilt
 
 from kaltura_archiver.errors import KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
-from kaltura_archiver.kaltura.answers import ENTRY_LIST, Page, SearchPage, read_list
+from kaltura_archiver.kaltura.answers import ENTRY_FIELDS, ENTRY_LIST, Page, SearchPage, read_list
 from kaltura_archiver.kaltura.library import Library
 from kaltura_archiver.kaltura.questions import (
     ANY_MODERATION,
@@ -34,13 +34,28 @@ class Searching(Library):
 
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> SearchPage:
         """What a search finds. That it finds nothing is believed only beside one that finds something."""
+        if page_size and self._shown and (quick := self._quick_search(params, page_size, page)):
+            return quick
 
         def search(client: Any) -> SearchPage:
             ask_search(params, page_size, page, client)
             return SearchPage.of(client.doQueue())
 
         found = self._call("search", search)
-        return found if found.total else self._nothing(params, page_size, page)
+        if not found.total:
+            return self._nothing(params, page_size, page)
+        self._shown.learn(found)
+        return found
+
+    def _quick_search(self, params: Mapping[str, Any], page_size: int, page: int) -> SearchPage | None:
+        """The same in JSON, of the fields that are looked at; None where it has to be asked for as XML."""
+
+        def search(client: Any) -> SearchPage:
+            ask_search(params, page_size, page, client, fields=ENTRY_FIELDS)
+            return SearchPage.of_json(client.doQueueAsJson())
+
+        found = self._in_json("search", search)
+        return found if found and found.total and self._shown.suffices(found) else None
 
     def _nothing(self, params: Mapping[str, Any], page_size: int, page: int) -> SearchPage:
         """The same search, in one request with one for anything at all.

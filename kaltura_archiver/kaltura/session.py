@@ -216,8 +216,9 @@ class Session:
         except IndexError:
             return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")), self._carriers)
 
-    def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
-        """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
+    def _retrying(self, what: str, call: Callable[[], T], *, once: bool = False) -> T:
+        """Make a call; again, with growing pauses, where that is safe (kaltura-api 9): after any failure that may pass,
+        or, of what is to be done `once` only, after those that tell that nothing was done."""
         tries, refusals, again = self._attempts(), 0, False
         next(tries)
         until = time.monotonic() + RETRY_SECONDS
@@ -241,7 +242,7 @@ class Session:
                 self.pace.refused(called_at)
                 log.debug("%s; all calls pause", failure)
                 continue
-            safe = failure.code in NOT_ACTED if writes else failure.retryable
+            safe = failure.code in NOT_ACTED if once else failure.retryable
             over = failure.code == RATE_LIMIT or time.monotonic() >= until
             # An address at which nobody has ever answered is more likely wrong than resting.
             over = over or (nobody and time.monotonic() >= until - RETRY_SECONDS + FIRST_SECONDS)
@@ -263,8 +264,11 @@ class Session:
             raise Stopped("asked to stop")
         return False
 
-    def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False) -> T:
-        """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done."""
+    def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False, harmless: bool = False) -> T:
+        """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done.
+
+        One that `writes` is refused in a dry run, and made once only, unless it is `harmless` if it is made twice.
+        """
         if writes and self._read_only:
             raise AssertionError(f"a dry run must not {what}")
         for renewed in (False, True):
@@ -282,7 +286,7 @@ class Session:
                 return answer
 
             try:
-                return self._retrying(what, attempt, writes=writes)
+                return self._retrying(what, attempt, once=writes and not harmless)
             except KalturaError as error:
                 ended = error.code == "INVALID_KS" and ('"EXPIRED"' in str(error) or '"LOGOUT"' in str(error))
                 if renewed or not ended:

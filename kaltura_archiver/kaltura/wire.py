@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 import certifi
 import requests
 from KalturaClient.Client import KalturaClient
-from KalturaClient.exceptions import KalturaClientException
+from KalturaClient.exceptions import KalturaClientException, KalturaException
 from lxml import etree
 from requests.utils import select_proxy
 from urllib3.filepost import encode_multipart_formdata
@@ -30,6 +32,17 @@ MAX_ANSWER_BYTES = 16 * 2**20
 PACKED_PIECE_BYTES = 16 * 2**10
 PIECE_BYTES = 2**18
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
+
+
+# Control characters but tab and line ends, halves of characters, and what is none, as JSON writes them.
+_ODD_ESCAPE = re.compile(
+    r"\\u(?:00(?:0[0-8bcef]|1.)|fff[ef]|d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f]..)", re.IGNORECASE
+)
+JSON_FORMAT, XML_FORMAT = 1, 2
+
+
+class NotJson(Exception):
+    """What came is to be asked for as XML."""
 
 
 def carrier_to(url: str) -> Carrier:
@@ -100,9 +113,8 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
 
     def loadPlugins(self) -> None:
-        # Only what is used: all of them are some 200 modules.
-        for plugin in ("Core", "ElasticSearch"):
-            self.loadPlugin(plugin)
+        # Only what is used: all of them are some 200 modules. Searches are asked and read by us.
+        self.loadPlugin("Core")
 
     def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
         if files:
@@ -129,6 +141,28 @@ class WireClient(KalturaClient):  # type: ignore[misc]
                     raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
                 pieces.append(piece)
             return b"".join(pieces)
+
+    def doQueueAsJson(self) -> Any:
+        """The answer to the call that is queued, in JSON: plain data, or the error that it holds as a KalturaException.
+
+        Raises NotJson for what is none, or has a text that XML could not carry.
+        """
+        self.config.format = JSON_FORMAT
+        try:
+            url, params, _ = self.getRequestParams()
+        finally:
+            self.config.format = XML_FORMAT
+            self.callsQueue: list[Any] = []
+        try:
+            text = self.doHttpRequest(url, params).decode()
+            answer = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise NotJson(f"Failed to parse JSON: {error}") from error
+        if _ODD_ESCAPE.search(text):
+            raise NotJson("a character that XML cannot carry")
+        if isinstance(answer, dict) and answer.get("objectType") == "KalturaAPIException":
+            raise KalturaException(str(answer.get("message")), str(answer.get("code")))
+        return answer
 
     def _upload(self, url: str, body: _Form) -> bytes:
         place = urlsplit(url)._replace(path="", query="", fragment="").geturl()

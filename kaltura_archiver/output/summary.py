@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kaltura_archiver.errors import Exit
-from kaltura_archiver.model import Cause, Outcome, State
+from kaltura_archiver.model import Cause, Outcome
 from kaltura_archiver.output.tables import readable_bytes
-from kaltura_archiver.states import Judgement
 
 if TYPE_CHECKING:
     from kaltura_archiver.results import Result, Traffic
-
-
-# What an outcome makes of the exit status, where it is not 0.
-EXITS = {Outcome.FAILED: Exit.FAILED} | dict.fromkeys(
-    (Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED), Exit.WAITING
-)
-
-
-def exits_of(outcomes: Iterable[Outcome]) -> set[Exit]:
-    """The exit statuses that these outcomes add up to."""
-    return {EXITS.get(outcome, Exit.OK) for outcome in outcomes}
-
-
-def exit_of_health(judgement: Judgement) -> Exit:
-    """What this entry alone makes of the exit status of `health`."""
-    if judgement.healthy:
-        return Exit.OK
-    return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
 
 
 # How many entries ended how, and why.
@@ -77,14 +57,15 @@ class Totals:
         """`done 12, failed 1`"""
         return counted(self.causes)
 
-    def told(self, bytes_moved: int, bytes_freed: int, *, dry: bool, people: bool) -> str:
-        """The summary of the run. Of a `dry` one the bytes are what it would move and free."""
+    def told(self, bytes_moved: int, bytes_freed: int, *, dry: bool, people: bool, reads: bool = False) -> str:
+        """The summary of the run. Of a `dry` one the bytes are what it would move and free, if it only `reads` what it
+        has read."""
         seconds, counts = self.figures()["seconds"], self.counts() or "nothing to do"
         if people:
             entries = "1 entry" if (number := self.outcomes.total()) == 1 else f"{number:,} entries"
-            moved = f"{'would move' if dry else 'moved'} {readable_bytes(bytes_moved)}"
-            freed = f"{'free' if dry else 'freed'} {readable_bytes(bytes_freed)} in Kaltura"
-            return f"{counts}; {moved}, {freed}; {entries} in {seconds} s"
+            verb = "read" if reads else "would move" if dry else "moved"
+            freed = f", {'free' if dry else 'freed'} {readable_bytes(bytes_freed)} in Kaltura" if bytes_freed else ""
+            return f"{counts}; {verb} {readable_bytes(bytes_moved)}{freed}; {entries} in {seconds} s"
         moved, freed = ("bytes to move", "bytes to free") if dry else ("bytes moved", "bytes freed")
         return (
             f"summary: {counts}; {moved} {bytes_moved}, {freed} {bytes_freed}; "

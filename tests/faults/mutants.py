@@ -171,7 +171,7 @@ MUTANTS = (
         (
             (
                 "kaltura/session.py",
-                "            safe = failure.code in NOT_ACTED if writes else failure.retryable",
+                "            safe = failure.code in NOT_ACTED if once else failure.retryable",
                 "            safe = failure.retryable",
             ),
         ),
@@ -193,7 +193,8 @@ MUTANTS = (
         (
             (
                 "apply/archive.py",
-                "    record_copy(tools, work, work.original, found, proof_of_copy(tools, work, work.id, found))\n",
+                "    proof, untagged = proof_of_copy(tools, work, work.id, found)\n"
+                "    record_copy(tools, work, work.original, found, proof, untagged=untagged)\n",
                 "",
             ),
         ),
@@ -295,8 +296,35 @@ MUTANTS = (
     ),
     Mutant(
         "look for no marks",
-        (("store/copies.py", "            marks = self._marks(key, etag) if", "            marks = {} if"),),
+        (("store/copies.py", "            marks = look(key, etag) if", "            marks = {} if"),),
         _test("store/test_marks.py", "survives_and_is_heeded"),
+    ),
+    Mutant(
+        "swap by marks of a minute ago",
+        (
+            (
+                "apply/guards.py",
+                "    stored = tools.store.head(work.id)\n",
+                "    stored = tools.store.head(work.id, recent_marks=True)\n",
+            ),
+        ),
+        _test("store/test_marks.py", "just_before_the_swap"),
+    ),
+    Mutant(
+        "take every new object for one without tags",
+        (("store/copies.py", 'untagged=self._is_amazon and not head.get("TagCount")', "untagged=True"),),
+        _test("store/test_marks.py", "scanner_sets"),
+    ),
+    Mutant(
+        "take whatever JSON lacks for null",
+        (
+            (
+                "kaltura/plain.py",
+                "            if filled is None or None in map(raw.get, filled):",
+                "            if False:",
+            ),
+        ),
+        _test("kaltura/test_json.py", "not_believed"),
     ),
     Mutant(
         "do not read tags back",
@@ -407,7 +435,7 @@ MUTANTS = (
         "tag a copy of which S3 shows nothing without reading it back",
         (
             (
-                "apply/archive.py",
+                "apply/prove.py",
                 "    if own_sha256(tools, work, stored, sent.sha256) == sent.sha256:\n",
                 "    if True:\n",
             ),
@@ -429,7 +457,7 @@ MUTANTS = (
         (
             (
                 "apply/swap.py",
-                "        elif work.swaps_placeholder_in and copy_went(tools, work):",
+                "        elif entry is not first and work.swaps_placeholder_in and copy_went(tools, work):",
                 "        elif False:",
             ),
         ),

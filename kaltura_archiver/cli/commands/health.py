@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
@@ -26,12 +27,12 @@ from kaltura_archiver.output.rows import (
     health_message,
     health_row,
 )
-from kaltura_archiver.output.screen import SCREEN, rows_as
-from kaltura_archiver.output.summary import exit_of_health
+from kaltura_archiver.output.screen import SCREEN, columns_of_terminal, rows_as, wrapped
 
 if TYPE_CHECKING:
     from kaltura_archiver.model import Entry, Facts
     from kaltura_archiver.output.verdict import HealthVerdict
+    from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -96,18 +97,16 @@ def health(
         found = stack.enter_context(progress("health", looked, lambda: selection.expected, streamed=streamed))
         for facts in sorted_rows(found, sort, number, _entry_and_bytes):
             judgement = classify(facts)
-            code = exit_of_health(judgement)
-            codes.add(code)
+            codes.add(code := exits.of_health(judgement))
             row = health_row(facts, judgement)
             verdict.add(facts, judgement, row)
             if rows is not None and not (only_problems and judgement.healthy):
                 rows.write(old.health_row(facts, app.settings.bucket) if legacy else row)
             if code is not Exit.OK and not told:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    if told:
-        _tell(verdict, problems=silent)
-    else:
-        log.info("verdict: %s", verdict)
+    verdict.nowhere = len(selection.unknown)
+    _tell_dangers(store)
+    _tell(verdict, told=told, problems=silent)
     app.exit(*after_selection(selection), *codes)
 
 
@@ -120,8 +119,18 @@ def _entry_and_bytes(facts: Facts) -> tuple[Entry, int]:
     return facts.entry, max(sizes)
 
 
-def _tell(verdict: HealthVerdict, *, problems: bool) -> None:
-    """The verdict, to a person: the rows of what needs attention, the sums, and the last line."""
+def _tell_dangers(store: Store) -> None:
+    from kaltura_archiver.store.rules import dangers
+
+    for line in dangers(store)[0]:
+        log.warning("%s", line)
+
+
+def _tell(verdict: HealthVerdict, *, told: bool, problems: bool) -> None:
+    """The verdict. To a person: the rows of what needs attention, the sums, and the last line."""
+    if not told:
+        log.info("verdict: %s", verdict)
+        return
     if problems and (rows := list(verdict.problems())):
         with rows_as(SCREEN, HEALTH_ON_SCREEN, **_NOTE) as screen:
             for row in rows:
@@ -133,6 +142,6 @@ def _tell(verdict: HealthVerdict, *, problems: bool) -> None:
         for row in verdict.sums():
             screen.write(row)
     click.echo()
-    if proof := verdict.proof():
-        click.echo(proof)
-    click.echo(verdict)
+    for text in filter(None, (verdict.proof(), str(verdict))):
+        for line in wrapped(text, columns_of_terminal()):
+            click.echo(line)

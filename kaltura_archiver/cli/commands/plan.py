@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any, TextIO
 
 import click
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
@@ -27,13 +29,13 @@ from kaltura_archiver.cli.options import (
 from kaltura_archiver.cli.plan_show import PlanCommand
 from kaltura_archiver.cli.plans import account_of
 from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria
+from kaltura_archiver.cli.telling import line_of, typed
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.output.files import Sink, check_target, failure, written
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.summary import exits_of
 from kaltura_archiver.steps import ACTIONS, Options, planned_options
 
 log = logging.getLogger(__name__)
@@ -115,8 +117,17 @@ def plan(
                 body.write(f"{writer.entry(facts, what)}\n")
         codes = after_selection(selection, limited=True)
         finish(writer.first(), writer.last())
-    log.info("plan: %s; nothing was changed: apply acts", writer)
-    app.exit(*codes, *exits_of(writer.outcomes))
+    log.info("plan: %s", writer.told(people=sys.stderr.isatty()))
+    to_type = line_of(*_before("plan"), "apply", output, "--no-dry-run")
+    told = "to act, give it to" if output == "-" else f"plan show {shlex.quote(output)} shows it; to act"
+    log.info("nothing was changed; %s: %s", told, to_type, extra={"to_type": to_type})
+    app.exit(*codes, *exits.of_outcomes(writer.outcomes))
+
+
+def _before(command: str) -> Sequence[str]:
+    """The options of the group that were typed."""
+    words = typed()
+    return words[: words.index(command)] if command in words else ()
 
 
 def _refuse_options_of_others(action: str, ours: set[str]) -> None:
