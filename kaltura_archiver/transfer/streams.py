@@ -56,6 +56,7 @@ class Inflow:
         self._received, self._room, self._at = 0, _NO_ROOM, 0  # in whole blocks; the block in hand, and how full it is
         self._rooms: Iterator[memoryview] = iter(())
         self._chunks: list[Chunk] = []
+        self._only: Chunk | None = None
         self._queue: Queue[Chunk | None]
         self._closed = False
         self._failure: BaseException | None = None
@@ -122,7 +123,10 @@ class Inflow:
             self._hand_on(self._chunks[-1])
 
     def _hand_on(self, chunk: Chunk | None) -> None:
-        while not self._alone and not self._closed:
+        if self._alone:
+            self._only = chunk or self._only
+            return
+        while not self._closed:
             if chunk and self._stop.is_set():
                 raise Stopped("asked to stop")
             with suppress(Full):
@@ -159,11 +163,8 @@ class Inflow:
         return self
 
     def _next(self) -> Chunk | None:
-        if not self._alone:
-            chunk = self._queue.get()
-        else:
-            chunk = self._chunks[0] if self._chunks and not self._failure else None
-        if chunk is None and self._failure:
+        chunk = self._only if self._alone else self._queue.get()
+        if self._failure and (self._alone or chunk is None):
             raise self._failure
         return chunk
 

@@ -79,14 +79,8 @@ MUTANTS = (
     ),
     Mutant(
         "take a cut download for a whole one",
-        (
-            (
-                "kaltura/files.py",
-                "            if inflow.is_set() or inflow.received >= inflow.size_bytes:",
-                "            inflow.size_bytes = inflow.received\n            if True:",
-            ),
-        ),
-        _walk("s3copy", "cut-short"),
+        (("transfer/streams.py", "            if self.received != self.size_bytes:", "            if False:"),),
+        _test("transfer/test_transfers.py", "more_or_fewer_bytes"),
     ),
     Mutant(
         "drop flavors_deleted before the original is back",

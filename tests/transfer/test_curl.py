@@ -42,13 +42,18 @@ class Server:
         self.connections = 0
         place = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if tls else 'http'}://{place}:{self._listener.getsockname()[1]}/"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        self._threads[-1].start()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+                self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
         self._taken.append(connection)
@@ -76,9 +81,14 @@ class Server:
         return got
 
     def close(self) -> None:
-        self._listener.close()
-        for connection in self._taken:
-            connection.close()
+        """Not before nobody uses the sockets any more: their numbers are given to others at once."""
+        for used in (self._listener, *self._taken):
+            with suppress(OSError):
+                socket.socket.shutdown(used, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for used in (self._listener, *self._taken):
+            used.close()
 
 
 Serve = Callable[..., Server]
