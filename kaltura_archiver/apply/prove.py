@@ -10,7 +10,7 @@ from kaltura_archiver.apply.tools import InHand, Tools, say_once
 from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import ARCHIVED_TAG, Availability, Cause, Evidence, Identity, Proof
-from kaltura_archiver.plans import UNDECIDED
+from kaltura_archiver.planning import UNDECIDED
 from kaltura_archiver.transfer.streams import Fingerprint, fingerprint
 
 

@@ -47,6 +47,7 @@ class Away:
 _KINDS: dict[tuple[str, str], Kind] = {
     (Command.S3COPY, Outcome.DONE): Kind.COPIED,
     (Command.REPLACE, Outcome.DONE): Kind.REPLACED,
+    (Command.THIN, Outcome.DONE): Kind.REPLACED,
     (Command.RESTORE, Outcome.WAITING): Kind.ASKED,
     (Command.RESTORE, Outcome.DONE): Kind.RESTORED,
     (Command.VERIFY, Outcome.DONE): Kind.VERIFIED,

@@ -285,10 +285,13 @@ class Kaltura(Files):
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
         self._again(what, lambda c: c.flavorAsset.update(flavor_id, change))
 
-    def delete_flavor(self, flavor_id: str) -> None:
-        """Delete a flavor asset, for good; one that is gone is fine."""
+    def delete_flavor(self, flavor_id: str, *, tries: int = CHANGE_TRIES) -> None:
+        """Delete a flavor asset, for good; one that is gone is fine.
+
+        With one of `tries` a lost answer is an error: what became of it is to be read.
+        """
         try:
-            self._again(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id))
+            self._again(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), tries)
         except KalturaError as error:
             if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":
                 raise
@@ -311,9 +314,9 @@ class Kaltura(Files):
         """Have Kaltura show this thumb asset of an entry. May be repeated."""
         self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
 
-    def _again(self, what: str, call: Callable[[Any], T]) -> T:
-        """Make a call that changes something and does no harm if it is made twice, up to CHANGE_TRIES times."""
-        for last in self._attempts(CHANGE_TRIES):
+    def _again(self, what: str, call: Callable[[Any], T], tries: int = CHANGE_TRIES) -> T:
+        """Make a call that changes something and does no harm if it is made twice, up to so many times."""
+        for last in self._attempts(tries):
             try:
                 return self._call(what, call, writes=True)
             except KalturaError as error:

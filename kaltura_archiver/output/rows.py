@@ -80,7 +80,7 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "name": entry.name or None,
         "tags": ", ".join(entry.tags) or None,
         "duration_seconds": entry.duration_seconds,
-        "tagged": "replaced" if entry.replaced else "archived" if entry.archived else None,
+        "tagged": "replaced" if entry.replaced else "thin" if entry.thin else "archived" if entry.archived else None,
     }
 
 

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, Scenario, Stage
+from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, THIN, Scenario, Stage
 from truth import CATEGORIES, GAP, LATENT, RACE, Truth, digest
 from zygote import HANGS_SECONDS, Run, Zygote
 
@@ -335,7 +335,7 @@ class Walk:
         category = [str(number) for number in self._entry().categories] if self.scenario.by_category else []
         selection = ["--category", *category] if category else ["--id", self.truth.entry_id]
         arguments = [command, "--no-dry-run", "--no-lock", "--no-run-log", *selection, *more]
-        if command != "s3copy":
+        if command not in ("s3copy", "thin"):
             # While nothing answers, a wait goes on until its deadline.
             arguments += ["--timeout", "2s" if self.kind and self.kind.details.get("times") else "20s"]
         patch = {**self.scenario.patch, "beside": beside}
@@ -366,6 +366,8 @@ class Walk:
     def _reached(self, stage: Stage) -> bool:
         if stage.goal == REPLACED:
             return self.truth.is_replaced()
+        if stage.goal == THIN:
+            return self.truth.is_thin()
         return self.truth.is_archived(certain=stage.goal == ARCHIVED)
 
     def _named(self, run: Run) -> str:

@@ -214,8 +214,8 @@ class Contents(Entries):
                 "flavorAssetId": asset.id,
                 "fileSize": content.size // 1024,
                 "containerFormat": "mpeg-4",
-                "containerDuration": content.duration_ms,
-                "videoDuration": content.duration_ms,
+                "containerDuration": self._library.measured.get(asset.id, content.duration_ms),
+                "videoDuration": self._library.measured.get(asset.id, content.duration_ms),
             }
             for version, content in sorted(asset.contents.items(), reverse=True)
         ]

@@ -135,7 +135,8 @@ class Content:
     @classmethod
     def movie(cls, size: int, duration_ms: int) -> Content:
         """An MP4 of this size that says how long it plays and shows nothing: as long as it takes to say so."""
-        mvhd = struct.pack(">I4sIIIII80x", 108, b"mvhd", 0, 0, 0, 1000, duration_ms)
+        told = min(int(duration_ms), 0xFFFFFFFF)
+        mvhd = struct.pack(">I4sIIIII80x", 108, b"mvhd", 0, 0, 0, 1000, told)
         head = struct.pack(">I4s4s4x", 16, b"ftyp", b"isom") + struct.pack(">I4s", 8 + len(mvhd), b"moov") + mvhd
         if size < len(head) + 8:
             return cls.zeros(size)
