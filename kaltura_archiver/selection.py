@@ -13,7 +13,7 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
-from kaltura_archiver.model import Entry, Placing
+from kaltura_archiver.model import Entry, Facts
 from kaltura_archiver.transfer.ahead import in_order
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,9 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a category that there is not, or whose name several have."""
-        if name := self.query.category_name:
-            self.query = replace(self.query, category=_number_of(self.kaltura, name), category_name="")
+        if names := self.query.category_names:
+            numbers = (*self.query.categories, *(_number_of(self.kaltura, name) for name in names))
+            self.query = replace(self.query, categories=tuple(dict.fromkeys(numbers)), category_names=())
             self.query.check()
 
     def __iter__(self) -> Iterator[Entry]:
@@ -97,10 +98,7 @@ class Selection:
         for page in pages:
             if self.expected is None:
                 self.expected = self._expected(page.total)
-            entries = [entry for entry in page.entries() if query.in_shard(entry.id)]
-            placings = self._placings(entries)
-            for entry in entries:
-                reason = query.mismatch(entry, placings.get(entry.id, ()))
+            for entry, reason in self._tested([e for e in page.entries() if query.in_shard(e.id)]):
                 if reason:
                     # The index lags, and its tag search is wider than a whole tag (kaltura-api 3.2, 3.4).
                     dropped += 1
@@ -128,9 +126,7 @@ class Selection:
         self.expected = len(ids)
         entries = self._read(ids)
         while batch := list(islice(entries, GET_BATCH)):
-            placings = self._placings(batch)
-            for entry in batch:
-                reason = query.mismatch(entry, placings.get(entry.id, ()))
+            for entry, reason in self._tested(batch):
                 if entry.recycled:
                     self.recycled.append(entry.id)
                 if reason:
@@ -158,19 +154,25 @@ class Selection:
             )  # fmt: skip
 
     def _tell_unknown(self, entry_id: str) -> None:
-        log.warning("entry %s: no such entry in this account (or not visible to this user)", entry_id)
+        text = "entry %s: no such entry in this account (or not visible to this user)"
+        log.warning(text, entry_id, extra={"in_rows": True})
 
-    def _placings(self, entries: Sequence[Entry]) -> dict[str, tuple[Placing, ...]]:
-        """The categories of each, where the query is about categories: the index lags, the database does not."""
-        return self.kaltura.placings(entry.id for entry in entries) if self.query.by_category and entries else {}
+    def _tested(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+        """Each with the criterion that it does not meet as it is now. What the entries do not tell is read for all of
+        them together: the index lags behind the database, and does not know sizes."""
+        query, ids = self.query, [entry.id for entry in entries]
+        placings = self.kaltura.placings(ids) if query.by_category and ids else {}
+        flavors = self.kaltura.flavors(ids) if query.by_size and ids else {}
+        for entry in entries:
+            original = Facts(entry, flavors.get(entry.id, ())).original
+            size = original.known_bytes if original else None
+            yield entry, query.mismatch(entry, placings.get(entry.id, ()), size)
 
     def count(self) -> int:
-        """How many entries match: one call, or for named ids and a share a look at each."""
-        if self.query.ids is not None:
-            return sum(1 for _ in self._named())
-        if self.query.shard is not None:
-            return sum(1 for _ in self._found())
-        return self.kaltura.count(self.query)
+        """How many entries match: one call, or a look at each where the search index does not tell."""
+        if self.query.countable:
+            return self.kaltura.count(self.query)
+        return sum(1 for _ in (self._found() if self.query.ids is None else self._named()))
 
 
 def _number_of(kaltura: Kaltura, name: str) -> int:

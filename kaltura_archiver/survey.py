@@ -209,7 +209,7 @@ def _list(
             return None
         page = next(pages, None)
         if page is None:
-            log.info("stored copies were looked up in a listing of %d keys", inventory.keys)
+            log.debug("stored copies were looked up in a listing of %d keys", inventory.keys)
             return inventory
         goes_on = inventory.add(page)
     if not goes_on:

@@ -24,7 +24,8 @@ def copy_original(tools: Tools, work: InHand) -> None:
     with tools.transfers:
         found = copied_original(tools, work)
     work.bytes_moved += found.size_bytes
-    record_copy(tools, work, work.original, found, proof_of_copy(tools, work, work.id, found))
+    proof, untagged = proof_of_copy(tools, work, work.id, found)
+    record_copy(tools, work, work.original, found, proof, untagged=untagged)
     work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
 
 
@@ -77,23 +78,28 @@ def copy_source(tools: Tools, work: InHand) -> None:
         if error.code == "AccessDenied" and tools.command is not Command.S3COPY:
             raise Refused(f"{error}; run s3copy for {work.id} with the rights to archive, then restore") from error
         raise
-    proof = proof_of_copy(tools, work, work.id, found)
+    proof, untagged = proof_of_copy(tools, work, work.id, found)
     size_bytes = original.size_bytes or 0
     what = placeholder_tag(original.content_id, work.facts.original_sha256, size_bytes)
-    tools.store.set_tags(work.id, sha256=found.sha256, placeholder=what, proof=str(proof))
+    tools.store.set_tags(work.id, untagged, sha256=found.sha256, placeholder=what, proof=str(proof))
     mark_placeholder(tools, work, original.content_id, size_bytes)
     work.bytes_moved += found.size_bytes
     work.notes.append(f"the stored copy of {source.key} is its own now, too: {found.size_bytes} bytes")
 
 
-def proof_of_copy(tools: Tools, work: InHand, key: str, sent: Fingerprint) -> Proof:
-    """By what S3 is shown to have under this key what was sent. Raises EntryFailed if it is not."""
+def proof_of_copy(tools: Tools, work: InHand, key: str, sent: Fingerprint) -> tuple[Proof, bool]:
+    """By what S3 is shown to have under this key what was sent, and whether it is shown to have no tags at this moment.
+
+    Raises EntryFailed if it is not.
+    """
     stored = tools.store.head(key, with_tags=False)
     verdict = compare(sent, stored) if stored else None
     if stored is None or verdict is None or verdict.identity is Identity.DIFFERENT:
         raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
-    evidence = verdict.evidence or copy_read_back(tools, work, stored, sent)
-    return Proof.of(evidence, sent.crc64nvme, stored.etag)
+    if verdict.evidence:
+        return Proof.of(verdict.evidence, sent.crc64nvme, stored.etag), stored.untagged
+    evidence = copy_read_back(tools, work, stored, sent)
+    return Proof.of(evidence, sent.crc64nvme, stored.etag), False
 
 
 def copy_read_back(tools: Tools, work: InHand, stored: StoredObject, sent: Fingerprint) -> Evidence:
@@ -131,7 +137,14 @@ def own_sha256(tools: Tools, work: InHand, stored: StoredObject, expected: str) 
 
 
 def record_copy(
-    tools: Tools, work: InHand, original: FlavorAsset, found: Fingerprint, proof: Proof, **more: str | None
+    tools: Tools,
+    work: InHand,
+    original: FlavorAsset,
+    found: Fingerprint,
+    proof: Proof,
+    *,
+    untagged: bool = False,
+    **more: str | None,
 ) -> None:
     """Tag the object with what was proven: this version of the original has these bytes, and so has S3.
 
@@ -144,5 +157,5 @@ def record_copy(
         "undecided": None,
         **more,
     }
-    tools.store.set_tags(work.id, **tags)
+    tools.store.set_tags(work.id, untagged, **tags)
     work.proven = original

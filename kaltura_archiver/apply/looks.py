@@ -25,7 +25,7 @@ def look_at(sources: Sources, entry_id: str, *, children: bool, categories: bool
     if entry is None:
         raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
     # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
-    facts = sources.placeholders.facts(entry, flavors, store.head(entry.id), placings)
+    facts = sources.placeholders.facts(entry, flavors, store.head(entry.id, recent_marks=True), placings)
     facts = with_source(kaltura, store, replace(facts, usual_tags=usual_tags))
     return with_original_read(kaltura, facts), count
 

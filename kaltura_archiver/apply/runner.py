@@ -187,7 +187,7 @@ class Runner:
             self._clean_up(work)
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
         text = detail if outcome is Outcome.WOULD else f"{outcome}: {detail}"
-        line(self._tools, level, "entry", entry_id, text, outcome=outcome.value)
+        line(self._tools, level, "entry", work.facts.entry if work else entry_id, text, outcome=outcome.value)
         if work is None:
             return Result(entry_id, state, outcome, detail, ended_at=time.time())
         return Result(
@@ -197,7 +197,8 @@ class Runner:
 
     def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
         """Tell of an entry that is not begun, since it is not what the plan was made for."""
-        line(self._tools, logging.WARNING, "entry", entry_id, f"drifted: {why}", outcome=Outcome.DRIFTED.value)
+        told = facts.entry if facts else entry_id
+        line(self._tools, logging.WARNING, "entry", told, f"drifted: {why}", outcome=Outcome.DRIFTED.value)
         return Result(entry_id, state, Outcome.DRIFTED, why, facts=facts, ended_at=time.time())
 
     def traffic(self) -> Traffic:
@@ -250,7 +251,7 @@ class Runner:
         for step in plan.steps:
             if self._tools.stop.is_set():
                 raise Stopped("asked to stop")
-            line(self._tools, logging.DEBUG, "step", work.id, step.value)
+            line(self._tools, logging.DEBUG, "step", work.facts.entry, step.value)
             STEPS[step](self._tools, work)
         if Step.THAW in plan.steps:
             return Outcome.WAITING, "; ".join(work.notes)

@@ -81,9 +81,11 @@ def seen_after(tools: Tools, work: InHand, failure: KalturaError) -> tuple[Entry
 def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> FlavorAsset:
     """Wait until a replacement has gone through. Failures of Kaltura's are cancelled: the old content stays.
 
-    `entry` is how it was just seen; it is looked at again unless it shows the replacement running.
+    `entry` is how it was just seen; it is looked at again unless it shows the replacement running. So was the stored
+    copy, which is looked at again with each further look at the entry.
     """
     temporary: Entry | None = None
+    first = entry
     looked_again = False
     if entry and entry.replacing_entry_id:
         work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
@@ -117,7 +119,7 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 return new
             if not new.status.in_progress:
                 raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
-        elif work.swaps_placeholder_in and copy_went(tools, work):
+        elif entry is not first and work.swaps_placeholder_in and copy_went(tools, work):
             tools.kaltura.cancel_replace(work.id)
             work.past_point_of_no_return = False
             raise EntryFailed(

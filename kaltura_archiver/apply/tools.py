@@ -12,7 +12,7 @@ from kaltura_archiver.apply.room import Conversions, Room
 from kaltura_archiver.errors import EntryFailed
 from kaltura_archiver.flavors import SettingsOfFlavors
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Facts, FlavorAsset, StoredObject
+from kaltura_archiver.model import Entry, Facts, FlavorAsset, StoredObject
 from kaltura_archiver.placeholders import Placeholder, Placeholders
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.steps import Command, Options, Step
@@ -102,8 +102,10 @@ class InHand:
         return self.facts.stored
 
 
-def line(tools: Tools, level: int, kind: str, entry_id: str, detail: str, **more: str) -> None:
-    fields = log_fields(kind, tools.command.value, dry_run=tools.options.dry_run, entry=entry_id, **more)
+def line(tools: Tools, level: int, kind: str, entry: Entry | str, detail: str, **more: str) -> None:
+    """A log line about an entry, or about an id of which nothing more is known."""
+    told = {"entry": entry} if isinstance(entry, str) else {"entry": entry.id, "entry_name": entry.name}
+    fields = log_fields(kind, tools.command.value, dry_run=tools.options.dry_run, **told, **more)
     log.log(level, "%s", detail, extra=fields)
 
 
@@ -114,5 +116,5 @@ def say_once(tools: Tools, text: str) -> None:
 
 
 def warn(tools: Tools, work: InHand, text: str) -> None:
-    line(tools, logging.WARNING, "step", work.id, text)
+    line(tools, logging.WARNING, "step", work.facts.entry, text)
     work.notes.append(text)

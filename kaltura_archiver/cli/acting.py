@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +19,9 @@ from kaltura_archiver.cli.query import after_selection, min_age_years, need_crit
 from kaltura_archiver.cli.telling import Telling
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
+from kaltura_archiver.output.logs import without_entries
 from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.run.errand import Errand
 from kaltura_archiver.run.run import Asked, carry_out
 from kaltura_archiver.steps import Command, Options
@@ -56,7 +59,8 @@ def run_command(
         check_excluded(runner.kaltura, query)
         selection = selected(runner.kaltura, query)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
-        with progress("selecting", selection, lambda: selection.expected) as entries:
+        told = without_entries() if style == SCREEN else nullcontext()
+        with told, progress("selecting", selection, lambda: selection.expected) as entries:
             ids = draw(Ids(entry.id for entry in entries))
         return Errand(ids, after_selection(selection, limited=True), list(not_begun(selection)))
 

@@ -58,6 +58,9 @@ class OnceEach(click.Command):
                 if not whole:
                     raise
                 args = list(_replaced(args, error.option_name, whole))
+            except click.UsageError as error:
+                error.ctx = error.ctx or ctx  # whose --help helps
+                raise
 
     def _whole_name(self, ctx: click.Context, begun: str) -> str:
         """The one option that begins so, if it takes a value; empty if there is none at all.

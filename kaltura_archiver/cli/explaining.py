@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import click
 
-from kaltura_archiver.model import Outcome
+from kaltura_archiver.model import EntryStatus, MediaType, Outcome
 from kaltura_archiver.output.screen import colour_of, coloured, columns_of_terminal, painted, wrapped
 from kaltura_archiver.output.tables import to_json
 from kaltura_archiver.redact import one_line
@@ -53,14 +55,37 @@ def _print_section(section: str, content: Any) -> None:
     if isinstance(content, list):
         click.echo(f"{section}:{'' if content else ' none'}")
         for item in content:
-            click.echo("  " + "  ".join(f"{key}={_value_text(value)}" for key, value in item.items()))
+            _echo("  ", "  ".join(f"{key}={_value_text(value)}" for key, value in item.items()), indent=4)
     elif isinstance(content, dict):
         click.echo(f"{section}:")
         width = max(len(key) for key in content) + 1
         for key, value in content.items():
-            click.echo(f"  {(key + ':').ljust(width)} {_value_text(value)}".rstrip())
+            words = _WORDS.get(key, _value_text) if section == "entry" else _value_text
+            _echo(f"  {(key + ':').ljust(width)} ", words(value), indent=4)
     else:
         click.echo(f"{section}: {_value_text(content) if content is not None else 'none'}")
+
+
+def _echo(head: str, text: str, *, indent: int) -> None:
+    """A line; on a terminal lines of its width."""
+    if not text or not sys.stdout.isatty():
+        click.echo((head + text).rstrip())
+        return
+    for line in wrapped(text, columns_of_terminal(), indent=" " * indent, head=head):
+        click.echo(line)
+
+
+def _named(kind: type[Enum]) -> Callable[[Any], str]:
+    """What tells a number of Kaltura's by its name, too."""
+
+    def told(value: Any) -> str:
+        names = {member.value: member.name for member in kind}
+        return f"{names[value]} ({value})" if value in names else _value_text(value)
+
+    return told
+
+
+_WORDS = {"status": _named(EntryStatus), "media_type": _named(MediaType)}
 
 
 def _value_text(value: Any) -> str:

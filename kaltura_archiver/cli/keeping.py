@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kaltura_archiver.cli.types import parse_tag
@@ -28,10 +28,8 @@ def keep_list(
     wrong = [word for word in numbers if not re.fullmatch(r"[1-9][0-9]{0,18}", word)]
     if wrong:
         raise ConfigError(f"KEEP_CATEGORIES: {wrong[0][:40]!r} is not the id of a category")
-    users: list[str] = []
-    named = [(word, "KEEP_OWNERS") for word in said(settings.keep_owners, "KEEP_OWNERS")]
-    for word, where in (*named, *((word, "--keep-owner") for word in owners)):
-        users += _owners_in(word[1:]) if word.startswith("@") else [checked_owner(word, where)]
+    kept = said(settings.keep_owners, "KEEP_OWNERS")
+    users = [*users_named(kept, "KEEP_OWNERS"), *users_named(owners, "--keep-owner")]
     return Keep(
         frozenset(parse_tag(tag) for tag in (*said(settings.keep_tags, "KEEP_TAGS"), *tags)),
         frozenset((*map(int, numbers), *categories)),
@@ -39,9 +37,16 @@ def keep_list(
     )
 
 
-def _owners_in(path: str) -> list[str]:
-    """The users of a file, one per line."""
-    what = f"the kept owners, {path or '(no name)'}"
+def users_named(words: Iterable[str], where: str) -> list[str]:
+    """Kaltura users, each named or in a file (`@FILE`), one per line. Raises ConfigError for what is none."""
+    found: list[str] = []
+    for word in words:
+        found += _users_in(word[1:], where) if word.startswith("@") else [checked_owner(word, where)]
+    return found
+
+
+def _users_in(path: str, where: str) -> list[str]:
+    what = f"{where}, {path or '(no name)'}"
     users = checked_owners(read_text(Path(path), what).splitlines(), path)
     if not users:
         raise ConfigError(f"{what}: nobody is in it")

@@ -6,6 +6,9 @@ the same video. (Source: akinom/kaltura_archiver at cac0231, `report_str` and `e
 
 from __future__ import annotations
 
+from kaltura_archiver.criteria.what import AdminTags, FromSources, LongerThan, Owners, Sized
+from kaltura_archiver.criteria.when import EndsUntil
+from kaltura_archiver.criteria.where import Uncategorised
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
@@ -25,6 +28,8 @@ HEALTH_TITLES = (*OLD_HEALTH_COLUMNS[:-1], "---")
 # What it did not copy, in Kaltura's KB.
 SIZE_LIMIT_KB = 10_000_000
 
+# Criteria that it did not know.
+_NEW = (AdminTags, EndsUntil, FromSources, LongerThan, Owners, Sized, Uncategorised)
 OldRow = dict[str, Cell]
 
 
@@ -135,8 +140,9 @@ def filter_text(query: Query) -> str:
     )
     items += [f"{field} ({bound} {value})" for field, bound, value in ranges if value is not None]
     items += ["NOT( [last_played_at exists] )"] if query.never_played else []
-    items += [f"category == {query.category}"] if query.category is not None else []
+    items += [f"category == {' or '.join(map(str, query.categories))}"] if query.categories else []
     items += [f"NOT( [category == {category}] )" for category in query.without_categories]
+    items += [told for criterion in query.criteria if isinstance(criterion, _NEW) for told in criterion.told()]
     items += [f"shard == {query.shard[0]}/{query.shard[1]}"] if query.shard else []
     most = -1 if query.max_entries is None else query.max_entries
     asked = "".join(f" [{item}]" for item in items)

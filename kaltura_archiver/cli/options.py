@@ -18,6 +18,7 @@ from kaltura_archiver.cli.types import (
     PATH,
     STORAGE_CLASSES,
     Age,
+    Bytes,
     CategoryName,
     Duration,
     Size,
@@ -25,6 +26,7 @@ from kaltura_archiver.cli.types import (
 )
 from kaltura_archiver.errors import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
+from kaltura_archiver.model import SourceType
 from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.output.tables import FORMATS
 from kaltura_archiver.steps import OPTIONS, Command
@@ -41,12 +43,29 @@ _SELECTION = (
     click.option("--tag", "-t", "tags", multiple=True, metavar="TAG", help="Has the tag TAG; '!TAG': has it not."),
     click.option("--exclude-tag", "without_tags", multiple=True, metavar="TAG", help="Has not the tag TAG."),
     click.option(
-        "--category", "-c", type=CategoryName(), metavar="ID|NAME", help="In this category or below it; Faculty>Course."
+        "--category", "-c", "categories", multiple=True, type=CategoryName(), metavar="ID|NAME",
+        help="In this category or below it, or another one; Faculty>Course.",
     ),
     click.option(
         "--exclude-category", "without_categories", multiple=True, type=click.IntRange(1), metavar="ID",
         help="Not in this category or below it.",
     ),
+    click.option("--uncategorised", is_flag=True, help="In no category."),
+    click.option(
+        "--owner", "owners", multiple=True, metavar="USER|@FILE",
+        help="Owned by this user, or by one in FILE, one per line; '!USER' and '!@FILE': not owned by them.",
+    ),
+    click.option(
+        "--admin-tag", "admin_tags", multiple=True, metavar="TAG", help="Has this tag of administrators, as zoomentry."
+    ),
+    click.option(
+        "--source", "sources", multiple=True, type=click.Choice([kind.name.lower() for kind in SourceType]),
+        metavar="KIND", help="Came as: " + ", ".join(kind.name.lower() for kind in SourceType) + ".",
+    ),
+    click.option("--longer-than", type=Duration(), metavar="TIME", help="At least as long as that: 90s, 60m, 2h."),
+    click.option("--larger-than", type=Bytes(), metavar="SIZE", help="Original of at least 500M, 2G; looks at each."),
+    click.option("--smaller-than", type=Bytes(), metavar="SIZE", help="Original smaller than that; looks at each."),
+    click.option("--ends-before", type=Age(), metavar="AGE", help="Its schedule in Kaltura ended before then."),
     click.option("--plays", type=click.IntRange(0), metavar="N", help="Played fewer than N times; 0: never played."),
     click.option("--never-played", is_flag=True, help="Never played."),
     click.option("--status", "statuses", multiple=True, metavar="S", help="Entry statuses, repeated or 2,-1 [all]."),

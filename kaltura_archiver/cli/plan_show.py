@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,25 +12,30 @@ import click
 from kaltura_archiver.cli.command_line import OnceEach, SelectingCommand
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.files import written_whole
+from kaltura_archiver.output.rows import went_well
+from kaltura_archiver.output.screen import SCREEN, coloured, rows_as
 from kaltura_archiver.output.tables import FORMATS, Rows, aligned, cut, readable_bytes
 from kaltura_archiver.redact import one_line
 
 if TYPE_CHECKING:
     from kaltura_archiver.review.shown import ShownEntry, ShownPlan
 
+log = logging.getLogger(__name__)
 COLUMNS = ("entry_id", "name", "outcome", "bytes", "last_played", "plays", "owner", "unit", "created", "why")
 # Cells of names; the rest of one tells nothing more.
 _NAME_WIDTH = 32
 _NUMBERS = ("bytes", "plays", "entries")
+_NEXT = ": open it in a browser, untick, save; apply takes what was saved"
 
 
 @click.command("show", cls=OnceEach)
 @click.argument("file", metavar="PLAN", type=PATH)
 @click.option("--enriched", type=PATH, metavar="FILE", help="A TSV that enrich made: names and units of the owners.")
 @click.option(
-    "--format", "style", default="table", show_default=True, type=click.Choice([*FORMATS, "html"]),
-    help="table has sums, too; html is a page in which a reviewer unticks entries.",
+    "--format", "style", type=click.Choice([*FORMATS, "html"]), default="table", show_default=True,
+    help="table has sums, too, and fits a terminal; html is a page in which a reviewer unticks entries.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write, readable by you alone [stdout].",
@@ -60,11 +65,13 @@ def show(file: str, enriched: str | None, style: str, output: str) -> None:
     if style == "html":
         text = _page(plan)
     elif style == "table":
-        text = "".join(f"{line}\n" for line in _tables(plan, _width(output)))
+        text = _on_screen(plan) if output == "-" and sys.stdout.isatty() else _table(plan)
     else:
         text = _rows(plan, style)
     with written_whole(output) as sink:
         sink.write(text.encode("utf-8", errors="backslashreplace"))
+    if output != "-":
+        log.info("%s is written%s", output, _NEXT if style == "html" else "")
 
 
 def _page(plan: ShownPlan) -> str:
@@ -94,12 +101,49 @@ def _rows(plan: ShownPlan, style: str) -> str:
     return stream.getvalue()
 
 
-def _width(output: str) -> int | None:
-    """Lines are cut to a terminal, and to nothing else."""
-    return shutil.get_terminal_size().columns if output == "-" and sys.stdout.isatty() else None
+def _on_screen(plan: ShownPlan) -> str:
+    """For a terminal: what would be done, then what is left out and why, each the largest first, and the sums."""
+    import io
+
+    stream = io.StringIO()
+    columns = ("outcome", "entry_id", *(c for c in _columns(plan) if c not in ("outcome", "entry_id")))
+    ranks = {outcome: rank for rank, outcome in enumerate(Outcome)}
+
+    def order(entry: ShownEntry) -> tuple[bool, int, int]:
+        return not entry.acts, ranks.get(Outcome(entry.outcome), 0), -entry.size_bytes
+
+    if plan.entries:
+        with rows_as(SCREEN, columns, stream, note="why", fine=went_well, colours=coloured(sys.stdout)) as screen:
+            for entry in sorted(plan.entries, key=order):
+                row = _row(entry)
+                screen.write(row | {"why": entry.why.removeprefix(f"{entry.outcome}: ")})
+    for name, sums in _sums(plan):
+        stream.write("\n")
+        with rows_as(SCREEN, (name, "entries", "bytes"), stream, colours=coloured(sys.stdout)) as screen:
+            for who, count, size in sums:
+                screen.write({name: who or "(none)", "entries": count, "bytes": size})
+    stream.write(f"\n{_total(plan)}\n")
+    return stream.getvalue()
 
 
-def _tables(plan: ShownPlan, width: int | None) -> Iterator[str]:
+def _sums(plan: ShownPlan) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
+    """Those by owner and, where they are known, by unit, if anything would be done."""
+    keys: dict[str, Callable[[ShownEntry], str]] = {"owner": lambda entry: entry.owner}
+    if plan.has_units:
+        keys["unit"] = lambda entry: entry.unit
+    yield from ((name, plan.sums(key)) for name, key in keys.items() if plan.acting)
+
+
+def _total(plan: ShownPlan) -> str:
+    size = readable_bytes(sum(entry.size_bytes for entry in plan.acting))
+    return (
+        f"plan {one_line(plan.plan)} of {one_line(plan.made)}: {plan.action} {len(plan.acting):,} of "
+        f"{len(plan.entries):,} entries, {size} to {plan.meant}"
+    )
+
+
+def _table(plan: ShownPlan) -> str:
+    """For a pipe or a file: as wide as it is."""
     rows = [
         _row(entry)
         | {
@@ -108,28 +152,18 @@ def _tables(plan: ShownPlan, width: int | None) -> Iterator[str]:
         }
         for entry in plan.entries
     ]
-    yield from _lines(_columns(plan), [[row[column] for column in _columns(plan)] for row in rows], width)
-    keys: dict[str, Callable[[ShownEntry], str]] = {"owner": lambda entry: entry.owner}
-    if plan.has_units:
-        keys["unit"] = lambda entry: entry.unit
-    for name, key in keys.items() if plan.acting else ():
-        yield ""
-        sums = [[who or "(none)", f"{count:,}", readable_bytes(size)] for who, count, size in plan.sums(key)]
-        yield from _lines([name, "entries", "bytes"], sums, width)
-    size = readable_bytes(sum(entry.size_bytes for entry in plan.acting))
-    yield ""
-    yield (
-        f"plan {one_line(plan.plan)} of {one_line(plan.made)}: {plan.action} {len(plan.acting):,} of "
-        f"{len(plan.entries):,} entries, {size} to {plan.meant}"
-    )
+    lines = list(_lines(_columns(plan), [[row[column] for column in _columns(plan)] for row in rows]))
+    for name, sums in _sums(plan):
+        told = [[who or "(none)", f"{count:,}", readable_bytes(size)] for who, count, size in sums]
+        lines += ["", *_lines([name, "entries", "bytes"], told)]
+    return "".join(f"{line}\n" for line in (*lines, "", _total(plan)))
 
 
-def _lines(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> Iterator[str]:
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Lines of a table, numbers to the right."""
     cells = [[one_line("" if cell is None else str(cell)) for cell in row] for row in rows]
     right = {at for at, column in enumerate(columns) if column in _NUMBERS}
-    for line in aligned([columns, *cells], right=right):
-        yield cut(line, width) if width else line
+    return aligned([columns, *cells], right=right)
 
 
 class PlanCommand(SelectingCommand):

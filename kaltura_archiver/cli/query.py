@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kaltura_archiver.cli.keeping import users_named
 from kaltura_archiver.cli.types import ENTRY_ID, parse_shard, parse_tag
 from kaltura_archiver.config import batch_shard
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query, parse_statuses, years_ago
-from kaltura_archiver.model import MediaType, Outcome, same_id
+from kaltura_archiver.keep import owner_rules
+from kaltura_archiver.model import MediaType, Outcome, SourceType, same_id
 from kaltura_archiver.steps import Options
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.selection import Selection
 
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -74,28 +78,26 @@ def _cells_with_ids(text: str) -> Iterator[tuple[int, str]]:
 
 
 def make_query(
-    now: float,
-    *,
-    ids: tuple[str, ...],
-    idfile: str | None,
-    tags: tuple[str, ...],
-    without_tags: tuple[str, ...],
-    plays: int | None,
-    never_played: bool,
-    statuses: tuple[str, ...],
-    media_type: str,
-    created_within: float | None,
-    created_before: float | None,
-    played_within: float | None,
-    unplayed_for: float | None,
-    max_entries: int,
-    shard: str | None,
-    category: int | str | None,
-    **plain: Any,
+    now: float, *, ids: tuple[str, ...], idfile: str | None, max_entries: int, shard: str | None, **asked: Any
 ) -> Query:
     """A checked Query from the options as they were given; SelectionError for what cannot be meant."""
     if max_entries < 1 and max_entries != -1:
         raise SelectionError("--max-entries must be 1 or more, or -1 for no limit")
+    query = Query(
+        ids=_named_ids(ids, idfile),
+        max_entries=None if max_entries == -1 else max_entries,
+        shard=parse_shard(shard) if shard else batch_shard(),
+        **_marks(asked),
+        **_content(asked),
+        **_times(now, asked),
+        **asked,
+    )
+    query.check()
+    return query
+
+
+def _named_ids(ids: tuple[str, ...], idfile: str | None) -> tuple[str, ...] | None:
+    """Those of --id, of --idfile, or that are in both; None without any."""
     wrong = [entry_id for entry_id in ids if not ENTRY_ID.fullmatch(entry_id)]
     if wrong:
         raise SelectionError(f"--id: {wrong[0][:40]!r} is not an entry id")
@@ -106,30 +108,55 @@ def make_query(
         named = tuple(i for i in listed if same_id(i) in asked) if ids else listed
         if not named:
             raise SelectionError("contradiction: no --id is in the --idfile")
-    wanted = [parse_tag(tag) for tag in tags if not tag.startswith("!")]
-    unwanted = [parse_tag(tag.removeprefix("!")) for tag in tags if tag.startswith("!")] + [
-        parse_tag(t) for t in without_tags
-    ]
-    query = Query(
-        ids=tuple(dict.fromkeys(named)) if named else None,
-        tags=tuple(dict.fromkeys(wanted)),
-        without_tags=tuple(dict.fromkeys(unwanted)),
-        statuses=parse_statuses(statuses),
-        media_type=MediaType[media_type.upper()],
-        plays_below=plays or None,
-        never_played=never_played or plays == 0,
-        created_since=years_ago(now, created_within),
-        created_until=years_ago(now, created_before),
-        played_since=years_ago(now, played_within),
-        unplayed_since=years_ago(now, unplayed_for),
-        category=category if isinstance(category, int) else None,
-        category_name=category if isinstance(category, str) else "",
-        max_entries=None if max_entries == -1 else max_entries,
-        shard=parse_shard(shard) if shard else batch_shard(),
-        **plain,
-    )
-    query.check()
-    return query
+    return _once(named) if named else None
+
+
+def _once(values: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _marks(asked: dict[str, Any]) -> dict[str, Any]:
+    """What somebody has said of an entry: tags, categories, owners. It is taken out of what was `asked`."""
+    tags, owners, categories = asked.pop("tags"), asked.pop("owners"), asked.pop("categories")
+    unwanted = [tag.removeprefix("!") for tag in tags if tag.startswith("!")]
+    wanted_owners = [owner for owner in owners if not owner.startswith("!")]
+    unwanted_owners = [owner.removeprefix("!") for owner in owners if owner.startswith("!")]
+    return {
+        "tags": _once(parse_tag(tag) for tag in tags if not tag.startswith("!")),
+        "without_tags": _once(map(parse_tag, (*unwanted, *asked.pop("without_tags")))),
+        "admin_tags": _once(map(parse_tag, asked.pop("admin_tags"))),
+        "categories": _once(category for category in categories if isinstance(category, int)),
+        "category_names": _once(category for category in categories if isinstance(category, str)),
+        "owners": owner_rules(users_named(wanted_owners, "--owner")) if wanted_owners else None,
+        "without_owners": owner_rules(users_named(unwanted_owners, "--owner")),
+    }
+
+
+def _content(asked: dict[str, Any]) -> dict[str, Any]:
+    """What it is."""
+    longer_than = asked.pop("longer_than")
+    return {
+        "statuses": parse_statuses(asked.pop("statuses")),
+        "media_type": MediaType[asked.pop("media_type").upper()],
+        "sources": tuple(SourceType[name.upper()] for name in _once(asked.pop("sources"))),
+        "longer_than_seconds": None if longer_than is None else math.ceil(longer_than),
+        "least_bytes": asked.pop("larger_than"),
+        "below_bytes": asked.pop("smaller_than"),
+    }
+
+
+def _times(now: float, asked: dict[str, Any]) -> dict[str, Any]:
+    """When it was made and played, and how often."""
+    plays = asked.pop("plays")
+    return {
+        "plays_below": plays or None,
+        "never_played": asked.pop("never_played") or plays == 0,
+        "created_since": years_ago(now, asked.pop("created_within")),
+        "created_until": years_ago(now, asked.pop("created_before")),
+        "played_since": years_ago(now, asked.pop("played_within")),
+        "unplayed_since": years_ago(now, asked.pop("unplayed_for")),
+        "ends_until": years_ago(now, asked.pop("ends_before")),
+    }
 
 
 def selected(kaltura: Kaltura, query: Query) -> Selection:
@@ -151,9 +178,11 @@ def after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]
             log.warning("%s: is that spelled right?", unknown)
     codes = exits_of_named(selection)
     if selection.cut:
-        log.warning("stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
         source = click.get_current_context().get_parameter_source("max_entries")
-        if limited and source is not click.core.ParameterSource.COMMANDLINE:
+        asked = source is click.core.ParameterSource.COMMANDLINE
+        level = logging.INFO if asked else logging.WARNING
+        log.log(level, "stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
+        if limited and not asked:
             codes.add(Exit.LIMIT)
     return codes
 

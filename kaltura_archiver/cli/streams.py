@@ -99,6 +99,11 @@ def complain(text: str, code: int) -> int:
     line = one_line(redact(" ".join(text.split())))
     if logs_json():
         log.error("%s", line)
+    elif sys.stderr.isatty():
+        from kaltura_archiver.output.screen import columns_of_terminal, wrapped
+
+        for told in wrapped(line, columns_of_terminal(sys.stderr), indent=" " * 7, head="error: "):
+            click.echo(told, err=True)
     else:
         click.echo(f"error: {line}", err=True)
     return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
@@ -18,7 +18,7 @@ from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import without_entries
 from kaltura_archiver.output.progress import AboveTheBar, progress
-from kaltura_archiver.output.rows import RESULT_COLUMNS, RESULT_ON_SCREEN, result_row, went_well
+from kaltura_archiver.output.rows import RESULT_COLUMNS, result_on_screen, result_row, went_well
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import Totals, exits_of, metrics
 from kaltura_archiver.redact import redact
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.results import Result
 
 log = logging.getLogger(__name__)
+STDIN = "-"
 
 
 class Telling:
@@ -56,7 +57,7 @@ class Telling:
         self, runner: Runner, errand: Errand, results: Iterator[Result], totals: Totals
     ) -> Iterator[Iterator[Result]]:
         screen = self._style == SCREEN
-        columns = RESULT_ON_SCREEN if screen else RESULT_COLUMNS
+        columns = result_on_screen(self._command) if screen else RESULT_COLUMNS
         stream = AboveTheBar(self._stdout) if screen else self._stdout
         with (
             without_entries() if screen else nullcontext(),
@@ -89,9 +90,10 @@ class Telling:
         fields = log_fields("run", str(self._command), dry_run=dry)
         if not dry:
             fields["metrics"] = metrics(totals, bucket=self._app.settings.bucket, command=str(self._command))
-        parts = list(self._summary(errand, totals, lost))
+        to_type = acting_line() if dry else ""
+        parts = list(self._summary(errand, totals, lost, to_type))
         for told in parts if self._style == SCREEN else ["; ".join(parts)]:
-            log.info("%s", told, extra=fields)
+            log.info("%s", told, extra=fields | ({"to_type": to_type} if told.endswith(to_type) else {}))
         if overtaken:
             self._app.exit(Exit.LOCKED)
         if errand.stopped:
@@ -100,28 +102,41 @@ class Telling:
             self._app.exit(Exit.FAILED, tolerant=False)
         self._app.exit(*errand.codes, *exits_of(totals.outcomes))
 
-    def _summary(self, errand: Errand, totals: Totals, lost: str) -> Iterator[str]:
+    def _summary(self, errand: Errand, totals: Totals, lost: str, to_type: str) -> Iterator[str]:
         dry = self._options.dry_run
         yield totals.told(
             totals.bytes_moved + self._to_move, totals.bytes_freed + self._to_free,
-            dry=dry, people=self._style == SCREEN,
+            dry=dry, people=self._style == SCREEN, reads=self._command is Command.VERIFY,
         )  # fmt: skip
         if self._bill and str(self._bill):
             yield str(self._bill)
-        if dry:
-            yield f"nothing was changed: {acting_line()} acts"
         left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
         ):  # fmt: skip
             if why:
                 yield f"{said}, {left} entries were not begun"
+        if dry and not totals.outcomes[Outcome.WOULD]:
+            yield "nothing was changed"
+        elif dry:
+            same = ", with the same input" if STDIN in typed() else ""
+            yield f"nothing was changed; to act{same}: {to_type}"
+
+
+def typed() -> Sequence[str]:
+    """The words behind the program's name."""
+    words: Sequence[str] = getattr(click.get_current_context().find_root().command, "typed", ())
+    return words
 
 
 def acting_line() -> str:
     """What was typed, as it would act."""
-    typed = getattr(click.get_current_context().find_root().command, "typed", ())
-    return redact(shlex.join(["kaltura-archiver", *(word for word in typed if word != "--dry-run"), "--no-dry-run"]))
+    return line_of(*(word for word in typed() if word != "--dry-run"), "--no-dry-run")
+
+
+def line_of(*words: str) -> str:
+    """A command line of ours, as one would type it, without secrets."""
+    return redact(shlex.join(["kaltura-archiver", *words]))
 
 
 def _under_way(runner: Runner, totals: Totals, stop: threading.Event) -> Iterator[str]:

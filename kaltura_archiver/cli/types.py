@@ -87,6 +87,18 @@ class Duration(click.ParamType[float]):
         return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)]
 
 
+class Bytes(click.ParamType[int]):
+    """A number of bytes, with k, M, G or T of 1024 each."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", str(value), re.IGNORECASE)
+        if not match:
+            self.fail(f"{value!r} is not a size such as 500M or 2G", param, ctx)
+        return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+
+
 class Days(Duration):
     """A number of days, as seconds; the unit has to be said, for a bare number would mean seconds elsewhere."""
 

@@ -63,7 +63,7 @@ _ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
     "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId", "partnerId",
-    "thumbnailUrl", "entitledUsersEdit",
+    "thumbnailUrl", "entitledUsersEdit", "adminTags", "endDate", "sourceType",
 )  # fmt: skip
 # Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
 _NEEDED_FIELDS = frozenset({
@@ -127,6 +127,9 @@ def read_entry(raw: Any) -> Entry:
         duration_seconds=field_int(text("duration")),
         root_entry_id=text("rootEntryId", ""),
         partner_id=text("partnerId", ""),
+        admin_tags=split_tags(text("adminTags", "")),
+        end_at=_read_time(text("endDate", "")) or None,
+        source_type=text("sourceType", ""),
         thumbnail_version=picture_version(text("thumbnailUrl", "")),
     )
 

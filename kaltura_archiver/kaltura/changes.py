@@ -55,6 +55,16 @@ def _require_room(entry_id: str, tags: str) -> None:
         )
 
 
+def _read_token(token: Any, token_id: str) -> tuple[int, int]:
+    """(status, uploaded bytes) of the token that was asked for."""
+    status = field_int(getattr(token, "status", None))
+    if status is None:
+        raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
+    if same_id(field_text(token.id)) != same_id(token_id):
+        raise mixed_up(f"upload token {token_id}", f"another, {field_text(token.id)}")
+    return status, field_int(token.uploadedFileSize) or 0
+
+
 class Kaltura(Files):
     """All that we ask of Kaltura, as the commands use it."""
 
@@ -176,17 +186,9 @@ class Kaltura(Files):
 
     def _token_state(self, token_id: str) -> tuple[int, int]:
         """(status, uploaded bytes) of a token."""
-
-        def get(client: Any) -> tuple[int, int]:
-            token = client.uploadToken.get(token_id)
-            status = field_int(getattr(token, "status", None))
-            if status is None:
-                raise KalturaError("Kaltura answered with an incomplete upload token", retryable=True)
-            if same_id(field_text(token.id)) != same_id(token_id):
-                raise mixed_up(f"upload token {token_id}", f"another, {field_text(token.id)}")
-            return status, field_int(token.uploadedFileSize) or 0
-
-        return self._call(f"read upload token {token_id}", get)
+        return self._call(
+            f"read upload token {token_id}", lambda client: _read_token(client.uploadToken.get(token_id), token_id)
+        )
 
     def upload(self, token_id: str, file_name: str, size_bytes: int, pieces: Iterable[Piece]) -> None:
         """Send content to an upload token in chunks and check that Kaltura has all of it (kaltura-api 5.6).
@@ -197,7 +199,7 @@ class Kaltura(Files):
         chunks = chunked(
             exactly(pieces, size_bytes, f"for upload token {token_id} came"), CHUNK_BYTES, size_bytes, self._stop
         )
-        offset = 0
+        offset, state = 0, (0, 0)
         # One chunk is read while the one before is sent.
         with ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
             coming: Future[Chunk | None] = reader.submit(next, chunks, None)
@@ -209,7 +211,7 @@ class Kaltura(Files):
                         if final:
                             # Whether the last one may be sent is known at the very end of the pieces.
                             coming.result()
-                        self._send_chunk(token_id, file_name, chunk, offset, final=final)
+                        state = self._send_chunk(token_id, file_name, chunk, offset, final=final)
                         offset += len(chunk)
                     finally:
                         chunk.release()
@@ -218,20 +220,24 @@ class Kaltura(Files):
                     if unsent := coming.result():
                         unsent.release()
                 chunks.close()
-        status, uploaded = self._token_state(token_id)
+        # The answer to the last chunk tells what Kaltura holds (real-kaltura U03); what it tells else is looked at.
+        status, uploaded = state if state == (TOKEN_FULL, size_bytes) else self._token_state(token_id)
         if status != TOKEN_FULL or uploaded != size_bytes:
             raise KalturaError(f"upload token {token_id} has status {status} and {uploaded} of {size_bytes} bytes")
 
-    def _send_chunk(self, token_id: str, file_name: str, chunk: Chunk, offset: int, *, final: bool) -> None:
+    def _send_chunk(self, token_id: str, file_name: str, chunk: Chunk, offset: int, *, final: bool) -> tuple[int, int]:
+        """What the token then has: its status, and how many bytes in all."""
         resume = offset > 0
 
-        def send(client: Any) -> None:
-            client.uploadToken.upload(token_id, NamedChunk(file_name, chunk), resume, final, offset if resume else -1)
+        def send(client: Any) -> tuple[int, int]:
+            named = NamedChunk(file_name, chunk)
+            return _read_token(
+                client.uploadToken.upload(token_id, named, resume, final, offset if resume else -1), token_id
+            )
 
         for last in self._attempts():
             try:
-                self._call(f"upload to token {token_id}", send, writes=True)
-                return
+                return self._call(f"upload to token {token_id}", send, writes=True)
             except KalturaError as error:
                 if last:
                     raise
@@ -240,11 +246,12 @@ class Kaltura(Files):
                     status == TOKEN_FULL if final else status in (1, TOKEN_FULL) and uploaded >= offset + len(chunk)
                 )
                 if arrived:
-                    return
+                    return status, uploaded
                 if not error.retryable and error.code != "UPLOAD_TOKEN_INVALID_STATUS_FOR_UPLOAD":
                     raise
                 if status not in (0, 1):
                     raise
+        raise AssertionError("unreachable")
 
     def update_content(self, entry_id: str, resource: str) -> Entry:
         """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.

@@ -86,9 +86,8 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
 
     def loadPlugins(self) -> None:
-        # Only what is used: all of them are some 200 modules.
-        for plugin in ("Core", "ElasticSearch"):
-            self.loadPlugin(plugin)
+        # Only what is used: all of them are some 200 modules. Searches are asked and read by us.
+        self.loadPlugin("Core")
 
     def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
         headers = {"Accept": "text/xml", "Accept-Encoding": "gzip"}

@@ -73,6 +73,9 @@ class Entry:
     duration_seconds: int | None = None  # 0 where Kaltura could not read the content
     root_entry_id: str = ""  # of what it is a clone, a clip or a recording; its own id where it is none of these
     partner_id: str = ""
+    admin_tags: tuple[str, ...] = ()
+    end_at: int | None = None  # unix seconds, from when on it is not shown any more; None for never
+    source_type: str = ""  # a SourceType, or what Kaltura has beside these
     thumbnail_version: str = ""  # grows with every other picture; empty where Kaltura tells none
 
     @cached_property

@@ -156,6 +156,7 @@ class StoredObject(Recorded):
     md5_etag: bool = False
     last_modified: datetime | None = None
     complete: bool = True
+    untagged: bool = False  # S3 has shown that it has no tags at all; False where it does not tell
     marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
     marked_differing: frozenset[str] = frozenset()
 

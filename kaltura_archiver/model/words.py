@@ -93,6 +93,19 @@ class MediaType(Enum):
     AUDIO = 5
 
 
+class SourceType(StrEnum):
+    """Where an entry's content came from: `KalturaSourceType`, a string enum, less those of live streams."""
+
+    FILE = "1"
+    WEBCAM = "2"
+    URL = "5"
+    SEARCH_PROVIDER = "6"
+    RECORDED_LIVE = "34"
+    CLIP = "35"
+    KALTURA_RECORDED_LIVE = "36"
+    LECTURE_CAPTURE = "37"
+
+
 class ReplacementStatus(StrEnum):
     """`KalturaEntryReplacementStatus`, a string enum in the client (kaltura-api 5.3, 10.5)."""
 

@@ -15,6 +15,7 @@ from kaltura_archiver.model import iso_time
 from kaltura_archiver.output.tables import to_json
 from kaltura_archiver.redact import RedactingFilter, one_line, redact
 
+_INDENT = " " * 9  # below the text of a line that begins with a time of day
 _RUN_FIELDS = ("run", "mode", "kind", "entry", "action")
 
 
@@ -40,10 +41,26 @@ class _TerminalFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        entry = f"{one_line(str(vars(record)['entry']))} " if getattr(record, "kind", "") in ("entry", "step") else ""
+        entry = ""
+        if getattr(record, "kind", "") in ("entry", "step"):
+            named = f' "{name}"' if (name := getattr(record, "entry_name", "")) else ""
+            entry = one_line(redact(f"{vars(record)['entry']}{named} "))
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")  # noqa: DTZ006 - as the clock on the wall
-        text = f"{at} {level}{entry}{record.getMessage()}"
+        text = "\n".join(_for_eyes(f"{at} {level}{entry}", record.getMessage(), getattr(record, "to_type", "")))
         return f"{text}\n{record.exc_text}" if record.exc_text else text
+
+
+def _for_eyes(head: str, message: str, to_type: str) -> Iterator[str]:
+    """Lines of the terminal's width. What is `to_type`, at the end, stays whole, so that it can be copied."""
+    from kaltura_archiver.output.screen import columns_of_terminal, shortened, wrapped
+
+    width = columns_of_terminal(sys.stderr)
+    if len(head + message) <= width and message.isascii():
+        yield head + shortened(message)
+        return
+    yield from wrapped(shortened(message.removesuffix(to_type)).rstrip(), width, indent=_INDENT, head=head)
+    if to_type:
+        yield _INDENT + to_type
 
 
 class _TextFormatter(logging.Formatter):
@@ -57,7 +74,8 @@ class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields: dict[str, Any] = {"time": at, "level": record.levelname}
-        fields |= {n: getattr(record, n) for n in (*_RUN_FIELDS, "outcome") if getattr(record, n, "")}
+        named = (*_RUN_FIELDS, "entry_name", "outcome")
+        fields |= {name: redact(str(value)) for name in named if (value := getattr(record, name, ""))}
         fields["message"] = record.getMessage()
         if record.exc_text:
             fields["trace"] = record.exc_text
@@ -79,10 +97,10 @@ def mark_lines() -> str:
 
 @contextmanager
 def without_entries() -> Iterator[None]:
-    """Within it, how single entries end is not logged, where a person sees rows that tell it."""
+    """Within it, how single entries end (kind `entry`, or `in_rows`) is not logged, where a person sees rows of it."""
 
     def passes(record: logging.LogRecord) -> bool:
-        return getattr(record, "kind", "") != "entry"
+        return getattr(record, "kind", "") != "entry" and not getattr(record, "in_rows", False)
 
     handlers = list(logging.getLogger().handlers) if sys.stderr.isatty() and not logs_json() else []
     for handler in handlers:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from kaltura_archiver.criteria.what import source_name
 from kaltura_archiver.identity import sizes_agree
 from kaltura_archiver.model import UNREADABLE, Entry, Facts, FlavorAsset, Outcome, State, iso_date
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.redact import redact
 from kaltura_archiver.states import Judgement
+from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
     from kaltura_archiver.results import Result
@@ -29,7 +31,17 @@ OLD_HEALTH_COLUMNS = (
 )  # fmt: skip
 HEALTH_COLUMNS = (*OLD_HEALTH_COLUMNS, "original_id", "original_bytes", "stored_bytes")
 # May be asked for by --columns, beside the default ones.
-MORE_LIST_COLUMNS = ("name", "tags", "duration_seconds", "tagged", "original_bytes", "co_editors")
+MORE_LIST_COLUMNS = (
+    "name",
+    "tags",
+    "duration_seconds",
+    "tagged",
+    "original_bytes",
+    "co_editors",
+    "admin_tags",
+    "source",
+    "end_date",
+)
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
 MORE_HEALTH_COLUMNS = (
     "state",
@@ -47,7 +59,6 @@ COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
 # What a person sees of these on a terminal.
 LIST_ON_SCREEN = ("entry_id", "name", "created_date", "last_played_date", "plays", "status", "tagged")
 HEALTH_ON_SCREEN = ("state", "entry_id", "name", "original_bytes", "stored_bytes", "told")
-RESULT_ON_SCREEN = ("outcome", "entry_id", "name", "bytes_moved", "bytes_freed", "detail")
 DUE_ON_SCREEN = ("command", "outcome", "entry_id", "name", "created_date", "last_played_date", "detail")
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
 COUNT_COLUMNS = ("count", "filter")
@@ -80,6 +91,9 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "name": entry.name or None,
         "tags": ", ".join(entry.tags) or None,
         "duration_seconds": entry.duration_seconds,
+        "admin_tags": ", ".join(entry.admin_tags) or None,
+        "source": source_name(entry.source_type) or None,
+        "end_date": iso_date(entry.end_at) or None,
         "tagged": "replaced" if entry.replaced else "thin" if entry.thin else "archived" if entry.archived else None,
     }
 
@@ -164,6 +178,13 @@ def result_row(result: Result) -> dict[str, Cell]:
         "detail": redact(result.detail) or None,
         "name": (result.facts.entry.name or None) if result.facts else None,
     }
+
+
+def result_on_screen(command: Command) -> tuple[str, ...]:
+    """What a person sees of a result: of its bytes those that the command is about."""
+    moved, freed = command is not Command.REPLACE, command in (Command.REPLACE, Command.REPAIR)
+    told = ["bytes_moved"] * moved + ["bytes_freed"] * freed
+    return ("outcome", "entry_id", "name", *told, "detail")
 
 
 def went_well(row: Mapping[str, Cell]) -> bool:

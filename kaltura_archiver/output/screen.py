@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO
 
 from kaltura_archiver.model import EntryStatus, Outcome, State
@@ -20,8 +21,13 @@ ROWS_HELD = 200
 # What health calls entries that are wrong in a state that is not.
 DAMAGED, IN_ERROR = "damaged copy", "in error"
 _LEAST_CELLS = 12  # of a text that takes what the other columns leave
+_NAME_CELLS = 32  # of a name that has a note beside it
+_LEAST_NOTE = 24  # of a note in the same line: less than that tells nothing
 # What is left out first where the terminal is too narrow for all.
-_LEFT_OUT = ("status", "tagged", "created_date", "bytes_freed")
+_LEFT_OUT = (
+    "status", "tagged", "created_date", "created", "bytes_freed", "plays", "pays_from", "restores_month", "last_played",
+    "unit",
+)  # fmt: skip
 _RED, _GREEN, _YELLOW, _DIM, _BOLD_RED = "31", "32", "33", "2", "1;31"
 _COLOURS: dict[str, str] = {
     State.LOST: _BOLD_RED, State.EMPTY: _RED, State.UNBACKED: _RED, State.DIVERGED: _RED, State.NO_ORIGINAL: _RED,
@@ -75,6 +81,11 @@ def _plain(value: Cell) -> str:
     return _number(value)
 
 
+def _money(value: Cell) -> str:
+    """In the currency of the prices, which the sum at the end names."""
+    return "-" if value == 0 else _plain(value)
+
+
 def _status(value: Cell) -> str:
     return EntryStatus(value).name if value in set(EntryStatus) else str(value)
 
@@ -102,18 +113,28 @@ _SHAPES = {
     "status": _Shape("status", 10, _status),
     "plays": _Shape("plays", 7, _number, right=True),
     "created_date": _Shape("created", 10),
+    "created": _Shape("created", 10),
     "last_played_date": _Shape("played", 10),
+    "last_played": _Shape("played", 10),
     "creator_id": _Shape("creator", 12),
     "owner_id": _Shape("owner", 12),
+    "owner": _Shape("owner", 12),
+    "unit": _Shape("unit", 12),
     "archived_to_s3": _Shape("archived", 8, _yes),
     "flavors_deleted": _Shape("replaced", 8, _yes),
     "original_bytes": _Shape("in Kaltura", 10, _bytes, right=True),
     "stored_bytes": _Shape("in S3", 8, _bytes, right=True),
     "size_bytes": _Shape("size", 8, _bytes, right=True),
+    "bytes": _Shape("size", 8, _bytes, right=True),
     "bytes_moved": _Shape("moved", 8, _bytes, right=True),
     "bytes_freed": _Shape("freed", 8, _bytes, right=True),
     "tagged": _Shape("tagged", 8),
     "entries": _Shape("entries", 9, _number, right=True),
+    "restores_month": _Shape("restores/month", -1, _plain),
+    "s3_month": _Shape("S3/month", -1, _money, right=True),
+    "kaltura_month": _Shape("Kaltura/month", -1, _money, right=True),
+    "saved_month": _Shape("saved/month", -1, _money, right=True),
+    "pays_from": _Shape("pays from", -1, _money, right=True),
 }
 
 
@@ -126,19 +147,34 @@ def _shape(column: str) -> _Shape:
     return _Shape(column.replace("_", " "), -1, _plain)
 
 
-def _fitting(columns: list[str], width: int) -> list[str]:
-    """The columns, less those that there is no room for."""
-    left = list(columns)
-    for name in _LEFT_OUT:
-        shapes = [_shape(column) for column in left]
-        if sum(max(shape.width or _LEAST_CELLS, len(shape.title)) + 2 for shape in shapes) - 2 <= width:
+def _fitting(widths: Mapping[str, int], width: int) -> dict[str, int]:
+    """Of these columns, with so many cells, those that there is room for. If what cannot be left out is still too wide,
+    the widest one is cut."""
+    left = dict(widths)
+    for name in (*_LEFT_OUT, ""):
+        over = sum(left.values()) + 2 * (len(left) - 1) - width
+        if over <= 0:
             break
-        left = [column for column in left if column != name]
+        if name:
+            left.pop(name, None)
+        else:
+            widest = max(left, key=left.__getitem__)
+            left[widest] = max(1, left[widest] - over)
     return left
 
 
-def columns_of_terminal() -> int:
-    return shutil.get_terminal_size((80, 24)).columns
+def columns_of_terminal(stream: TextIO | None = None) -> int:
+    """COLUMNS, or what the terminal behind the stream [stdout] says, or 80."""
+    with suppress(KeyError, ValueError):
+        return max(1, int(os.environ["COLUMNS"]))
+    with suppress(OSError, ValueError, AttributeError):
+        return os.get_terminal_size((stream or sys.stdout).fileno()).columns or 80
+    return 80
+
+
+def shortened(text: str) -> str:
+    """With the first digits only of each SHA-256: no person reads the others, and rows for scripts have them whole."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", text)
 
 
 class Screen:
@@ -150,16 +186,17 @@ class Screen:
 
     def __init__(
         self, columns: Sequence[str], stream: TextIO | None = None, *, note: str = "",
-        fine: Callable[[Mapping[str, Cell]], bool] = lambda _: True,
+        fine: Callable[[Mapping[str, Cell]], bool] = lambda _: True, colours: bool | None = None,
     ) -> None:  # fmt: skip
         self._note, self._fine = note, fine
         self._stream = stream or sys.stdout
-        self._colours = coloured(self._stream)
+        self._colours = coloured(self._stream) if colours is None else colours
         self._width = columns_of_terminal()
-        self._columns = _fitting([column for column in columns if column != note], self._width)
-        self._shapes = [_shape(column) for column in self._columns]
-        self._held: list[Mapping[str, Cell]] | None = [] if any(shape.width < 0 for shape in self._shapes) else None
-        self._widths: list[int] = []
+        self._shapes = {column: _shape(column) for column in columns if column != note}
+        self._held: list[Mapping[str, Cell]] | None = None
+        if any(shape.width < 0 for shape in self._shapes.values()):
+            self._held = []
+        self._widths: dict[str, int] = {}  # of the columns that are shown
 
     def __enter__(self) -> Screen:
         return self
@@ -180,43 +217,45 @@ class Screen:
 
     def _release(self) -> None:
         held, self._held = self._held or [], None
-        if held:  # what no row tells is left out
-            self._columns = [c for c in self._columns if any(row.get(c) is not None for row in held)]
-            self._shapes = [_shape(column) for column in self._columns]
         if held:
             self._begin(held)
         for cells in held:
             self._put(cells)
 
     def _begin(self, rows: Sequence[Mapping[str, Cell]] = ()) -> None:
-        from rich.cells import cell_len
-
-        def wide(column: str, shape: _Shape) -> int:
-            cells = (cell_len(one_line(shape.words(row.get(column)))) for row in rows)
-            return max(cells, default=0) if shape.width < 0 else shape.width
-
-        pairs = list(zip(self._columns, self._shapes, strict=True))
-        self._widths = [max(wide(*pair), len(pair[1].title)) for pair in pairs]
-        rest = self._width - sum(self._widths) - 2 * (len(pairs) - 1)
-        loose = [number for number, (_, shape) in enumerate(pairs) if shape.width == 0]
-        for number in loose:
-            # Beside a note in the same line a name has half of what is left.
-            share = rest // (len(loose) + bool(self._note)) + len(pairs[number][1].title)
-            self._widths[number] = max(_LEAST_CELLS, share)
-        titles = [_fitted(s.title.upper(), w, right=s.right) for s, w in zip(self._shapes, self._widths, strict=True)]
+        """Write the titles; the widths are those of the shapes, or of these rows, which then are all or the first."""
+        if rows:  # what no row tells is left out
+            self._shapes = {
+                column: _as_seen(shape, [row.get(column) for row in rows])
+                for column, shape in self._shapes.items()
+                if any(row.get(column) is not None for row in rows)
+            }
+        least = {c: max(shape.width or _LEAST_CELLS, len(shape.title)) for c, shape in self._shapes.items()}
+        self._widths = _fitting(least, self._width)
+        loose = [column for column in self._widths if self._shapes[column].width == 0]
+        rest = self._width - sum(self._widths.values()) - 2 * (len(self._widths) - 1)
+        for column in loose:
+            # Beside a note in the same line a name has half of what is left, and no more than it usually needs.
+            share = min(rest // 2, _NAME_CELLS - _LEAST_CELLS) if self._note else rest
+            self._widths[column] += max(0, share // len(loose))
+        titles = (
+            _fitted(self._shapes[column].title.upper(), width, right=self._shapes[column].right)
+            for column, width in self._widths.items()
+        )
         self._line("  ".join(titles).rstrip(), _DIM)
 
     def _put(self, cells: Mapping[str, Cell]) -> None:
         if not self._widths:
             self._begin()
         parts, fine = [], self._fine(cells)
-        for column, shape, width in zip(self._columns, self._shapes, self._widths, strict=True):
+        for column, width in self._widths.items():
+            shape = self._shapes[column]
             text = one_line(shape.words(cells.get(column)))
             colour = _COLOURS.get(text, "") if column in ("state", "outcome") else ""
             parts.append(painted(_fitted(text, width, right=shape.right), colour, wanted=self._colours))
-        note = one_line(str(cells.get(self._note) or "")) if self._note else ""
-        room = self._width - sum(self._widths) - 2 * len(self._widths)
-        if note and fine and room >= _LEAST_CELLS:
+        note = shortened(one_line(str(cells.get(self._note) or ""))) if self._note else ""
+        room = self._width - sum(self._widths.values()) - 2 * len(self._widths)
+        if note and fine and room >= _LEAST_NOTE:
             parts.append(painted(_fitted(note, room).rstrip(), _DIM, wanted=self._colours))
         self._line("  ".join(parts).rstrip())
         if note and not fine:
@@ -228,6 +267,18 @@ class Screen:
         self._stream.flush()
 
 
+def _as_seen(shape: _Shape, cells: Sequence[Cell]) -> _Shape:
+    """The shape with the width that these cells need, and to the right if they are numbers, where it names no width."""
+    from rich.cells import cell_len
+
+    if shape.width >= 0:
+        return shape
+    told = [cell for cell in cells if cell is not None]
+    numbers = all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in told)
+    width = max(cell_len(one_line(shape.words(cell))) for cell in cells)
+    return replace(shape, width=max(width, 1), right=shape.right or numbers)
+
+
 def _fitted(text: str, width: int, *, right: bool = False) -> str:
     """The text in exactly so many cells."""
     from rich.cells import cell_len
@@ -237,18 +288,18 @@ def _fitted(text: str, width: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
-    """Lines of at most so many cells, broken between words where that is possible."""
+def wrapped(text: str, width: int, *, indent: str = "", head: str | None = None) -> Iterator[str]:
+    """Lines of at most so many cells, broken between words where that is possible; the first begins with `head`."""
     from rich.cells import cell_len, chop_cells
 
-    line = indent
+    line = begin = indent if head is None else head
     for word in text.split(" "):
         for piece in chop_cells(word, max(1, width - len(indent))) or [""]:
-            if line != indent and cell_len(line) + 1 + cell_len(piece) > width:
-                yield line
-                line = indent
-            line += piece if line == indent else f" {piece}"
-    if line != indent:
+            if cell_len(line) > len(indent) and cell_len(line) + (line != begin) + cell_len(piece) > width:
+                yield line.rstrip()
+                line = begin = indent
+            line += piece if line == begin else f" {piece}"
+    if line != begin:
         yield line
 
 

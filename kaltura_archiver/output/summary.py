@@ -77,14 +77,15 @@ class Totals:
         """`done 12, failed 1`"""
         return counted(self.causes)
 
-    def told(self, bytes_moved: int, bytes_freed: int, *, dry: bool, people: bool) -> str:
-        """The summary of the run. Of a `dry` one the bytes are what it would move and free."""
+    def told(self, bytes_moved: int, bytes_freed: int, *, dry: bool, people: bool, reads: bool = False) -> str:
+        """The summary of the run. Of a `dry` one the bytes are what it would move and free, if it only `reads` what it
+        has read."""
         seconds, counts = self.figures()["seconds"], self.counts() or "nothing to do"
         if people:
             entries = "1 entry" if (number := self.outcomes.total()) == 1 else f"{number:,} entries"
-            moved = f"{'would move' if dry else 'moved'} {readable_bytes(bytes_moved)}"
-            freed = f"{'free' if dry else 'freed'} {readable_bytes(bytes_freed)} in Kaltura"
-            return f"{counts}; {moved}, {freed}; {entries} in {seconds} s"
+            verb = "read" if reads else "would move" if dry else "moved"
+            freed = f", {'free' if dry else 'freed'} {readable_bytes(bytes_freed)} in Kaltura" if bytes_freed else ""
+            return f"{counts}; {verb} {readable_bytes(bytes_moved)}{freed}; {entries} in {seconds} s"
         moved, freed = ("bytes to move", "bytes to free") if dry else ("bytes moved", "bytes freed")
         return (
             f"summary: {counts}; {moved} {bytes_moved}, {freed} {bytes_freed}; "

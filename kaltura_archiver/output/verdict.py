@@ -44,6 +44,7 @@ class HealthVerdict:
         self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._wrong: set[str] = set()
         self.copies = self.looked_at = self.verified = 0
+        self.nowhere = 0  # ids that were named, and lead to no entry
 
     def add(self, facts: Facts, judgement: Judgement, row: Mapping[str, Cell]) -> None:
         """Count one entry; `row` is kept if it needs attention."""
@@ -98,19 +99,20 @@ class HealthVerdict:
         if not self.copies:
             return ""
         if self.looked_at < self.copies:
-            return f"When the {self.copies:,} stored copies were last read is told by --verified."
+            return f"When the {self.copies:,} stored copies were last read back is told by --verified."
         never = self.copies - self.verified
         if not never:
-            return f"Each of the {self.copies:,} stored copies was verified once at least."
-        was = "was" if never == 1 else "were"
-        return f"{never:,} of {self.copies:,} stored copies {was} never verified: verify reads them."
+            return f"Each of the {self.copies:,} stored copies was read back once at least."
+        since = "was never read back since it was" if never == 1 else "were never read back since they were"
+        return f"{never:,} of {self.copies:,} stored copies {since} stored: verify does that."
 
     def __str__(self) -> str:
         """`3 of 1,000 need attention: 1 lost, 2 diverged`"""
         entries = sum(total.entries for total in self._sums.values())
         wrong = [(self._sums[kind].entries, kind) for kind in self.kinds if kind in self._wrong]
-        if not wrong:
-            return f"all {entries:,} are well" if entries else "no entry was looked at"
         number = sum(count for count, _ in wrong)
         told = ", ".join(f"{count:,} {kind}" for count, kind in wrong)
-        return f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {told}"
+        text = f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {told}"
+        if not wrong:
+            text = f"all {entries:,} are well" if entries else "no entry was looked at"
+        return f"{text}; of the ids that were named {self.nowhere:,} are no entry's" if self.nowhere else text

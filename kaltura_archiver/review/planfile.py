@@ -32,7 +32,7 @@ from kaltura_archiver.model import (
 from kaltura_archiver.money.bill import Bill, money
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.summary import Causes, counted
-from kaltura_archiver.output.tables import to_json
+from kaltura_archiver.output.tables import readable_bytes, to_json
 from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, bytes_of, planned_options
 
 FORMAT = 1
@@ -194,11 +194,13 @@ class Writer:
             "prices_of": self._prices.as_of.isoformat(),
         }
 
-    def __str__(self) -> str:
+    def told(self, *, people: bool) -> str:
         """The totals in one clause."""
-        parts = [
-            f"{counted(self.causes) or 'no entry'}; bytes to move {self.bytes_moved}, bytes to free {self.bytes_freed}"
-        ]
+        moved, freed = f"bytes to move {self.bytes_moved}", f"bytes to free {self.bytes_freed}"
+        if people:
+            moved = f"would move {readable_bytes(self.bytes_moved)}"
+            freed = f"free {readable_bytes(self.bytes_freed)} in Kaltura"
+        parts = [f"{counted(self.causes) or 'no entry'}; {moved}, {freed}"]
         if str(self._bill):
             parts.append(str(self._bill))
         if saved := self._prices.kaltura_month(self.bytes_freed):

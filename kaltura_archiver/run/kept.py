@@ -46,6 +46,9 @@ def check_excluded(kaltura: Kaltura, query: Query) -> None:
     for number in sorted(query.without_categories):
         if kaltura.category_name(number) is None:
             raise ConfigError(f"there is no category {number} to be left out (--exclude-category)")
+    for owner in sorted(query.without_owners):
+        if kaltura.user_exists(owner) is False:
+            raise ConfigError(f"there is no user {owner}, whose entries are to be left out (--owner '!{owner}')")
     for tag in query.without_tags:
         # Of our own tags there may be none yet.
         ours = tag in (ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, DEFAULT_TAG) or tag.startswith(NOTICE_PREFIX)
@@ -58,8 +61,15 @@ def unknown_criteria(kaltura: Kaltura, query: Query) -> Iterator[str]:
     for tag in query.tags:
         if not any(_having(kaltura, tag)):
             yield f"no entry has the tag {tag}"
-    if query.category is not None and kaltura.category_name(query.category) is None:
-        yield f"there is no category {query.category}"
+    for tag in query.admin_tags:
+        if not kaltura.count(Query(admin_tags=(tag,), media_type=None, statuses=EVERY_STATUS)):
+            yield f"no entry has the admin tag {tag}"
+    for number in query.categories:
+        if kaltura.category_name(number) is None:
+            yield f"there is no category {number}"
+    for owner in sorted(query.owners or ())[:FEW_OWNERS]:
+        if kaltura.user_exists(owner) is False:
+            yield f"there is no user {owner}"
 
 
 def census(kaltura: Kaltura, keep: Keep, counted: Counted) -> str:
@@ -70,7 +80,7 @@ def census(kaltura: Kaltura, keep: Keep, counted: Counted) -> str:
     told = [f"tag {tag}: {sum(_having(kaltura, tag))} entries" for tag in sorted(keep.tags)]
     for number in sorted(keep.categories):
         name = kaltura.category_name(number)
-        found = kaltura.count(Query(category=number, media_type=None, statuses=EVERY_STATUS))
+        found = kaltura.count(Query(categories=(number,), media_type=None, statuses=EVERY_STATUS))
         told.append(f"category {number} ({name}): {found} entries")
     if keep.owners:
         told += _owners(kaltura, keep, counted)

@@ -8,11 +8,12 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -94,14 +95,18 @@ class Bucket:
             s3=cast(Any, self._style),
         )
         self._making = threading.Lock()
+        self._marks_lock = threading.Lock()
+        self._marks_at, self._all_marks = float("-inf"), cast("dict[str, datetime] | None", None)
         self.bare_etags = False  # whether If-Match is to be sent without quotes, see probe.py
         try:
-            session = boto3.Session()
-            parsers = session._session.get_component("response_parser_factory")
+            # What boto3 is made of: the same variables and files, without what it imports for copying files.
+            session = botocore.session.get_session()
+            parsers = session.get_component("response_parser_factory")
             parsers.set_parser_defaults(timestamp_parser=parse_time)
-            self._region = session.region_name or "us-east-1"
+            self._region = session.get_config_variable("region") or "us-east-1"
             self.pace = Pace(self._stop.wait)
-            self._s3: S3Client = self._paced(session.client("s3", config=self._config, region_name=self._region))
+            client = session.create_client("s3", config=self._config, region_name=self._region)
+            self._s3: S3Client = self._paced(cast("S3Client", client))
             if session.get_credentials() is None:
                 raise ConfigError(
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
@@ -131,7 +136,8 @@ class Bucket:
         config |= {"retries": {"mode": "standard", "total_max_attempts": 1}}
         with self._making:  # a session is not for many threads
             merged = self._config.merge(Config(**config))
-            return self._session.client("s3", config=merged, region_name=self._region)
+            client = self._session.create_client("s3", config=merged, region_name=self._region)
+        return cast("S3Client", client)
 
     @cached_property
     def _once(self) -> S3Client:

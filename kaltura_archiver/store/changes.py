@@ -34,17 +34,18 @@ TAG_TRIES = 4
 class Store(Uploads):
     """The bucket of stored copies, as the commands use it."""
 
-    def set_tags(self, key: str, **changes: str | None) -> None:
+    def set_tags(self, key: str, untagged: bool = False, /, **changes: str | None) -> None:
         """Set some of an object's tags (None removes one) and keep those of others; they may change on a frozen object.
 
         S3 has no condition for tags: they are read, written once, and read back, and all that again where somebody else
-        wrote in between. Raises EntryFailed where S3 keeps no more tags.
+        wrote in between. `untagged`: S3 has just shown that there are none yet. Raises EntryFailed where S3 keeps no
+        more tags.
         """
         self._guard("tag an object")
         wanted = {name.replace("_", "-"): value for name, value in changes.items()}
         what, lost = f"tag object {key}", ""
         try:
-            tags = self._tags(key)
+            tags = {} if untagged else self._tags(key)
             for _ in range(TAG_TRIES):
                 if all(tags.get(name) == value for name, value in wanted.items()):
                     return
@@ -82,6 +83,7 @@ class Store(Uploads):
             self._stop.wait(MARK_SECONDS)  # to be later than the mark that it lifts: of equal times that one counts
         try:
             self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"")
+            self._marks_at = float("-inf")
         except (ClientError, BotoCoreError) as error:
             raise self._failure(f"mark object {stored.key} as {kind}", error) from error
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cached_property
 from urllib.parse import quote
 
@@ -34,20 +34,40 @@ PROBE_KEY = "probe/checksum"
 CLOCK_SECONDS = 60
 
 
+# For so long a listing of all marks is taken for what they are, at a first look.
+MARKS_SECONDS = 60.0
+
+
+def _mark_prefix(key: str, etag: str) -> str:
+    return f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+
+
+def _told_by(listed: Mapping[str, datetime], prefix: str) -> dict[str, str]:
+    """The kinds of the marks below this prefix, each with when it was set (ISO 8601)."""
+    found = {key.removeprefix(prefix): at for key, at in listed.items() if key.startswith(prefix)}
+    if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
+        del found["damaged"]
+    return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
+
+
 class Copies(Bucket):
     """Looks at stored copies and reads them."""
 
-    def head(self, key: str, *, with_tags: bool = True, with_marks: bool | None = None) -> StoredObject | None:
+    def head(
+        self, key: str, *, with_tags: bool = True, with_marks: bool | None = None, recent_marks: bool = False
+    ) -> StoredObject | None:
         """The stored copy, usually with its tags and marks; None only if S3 says that there is none (404).
 
-        Marks are looked for after the tags: who writes both begins with the mark.
+        Marks are looked for after the tags: who writes both begins with the mark. `recent_marks`: those of up to
+        MARKS_SECONDS ago will do, for who looks again before anything rests on them.
         """
         what = f"look at object {key}"
         try:
             head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
             tags = self._tags(key) if with_tags else {}
             etag = head["ETag"].strip('"')
-            marks = self._marks(key, etag) if (with_tags if with_marks is None else with_marks) else {}
+            look = self._recent_marks if recent_marks else self._marks
+            marks = look(key, etag) if (with_tags if with_marks is None else with_marks) else {}
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                 code = error.response.get("Error", {}).get("Code")
@@ -87,6 +107,7 @@ class Copies(Bucket):
             crc32=checksums_shown["CRC32"],
             md5_etag=self._is_amazon and bool(_MD5_ETAG.fullmatch(etag)) and not encryption.startswith("aws:kms"),
             last_modified=head.get("LastModified"),
+            untagged=self._is_amazon and not head.get("TagCount"),
             marked_damaged_at=marks.get("damaged", ""),
             marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
         )
@@ -110,17 +131,28 @@ class Copies(Bucket):
 
     def _marks(self, key: str, etag: str) -> dict[str, str]:
         """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
-        prefix = f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
+        prefix = _mark_prefix(key, etag)
+        listed = self._marks_below(prefix)
+        if listed is None:
+            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
+        return _told_by(listed, prefix)
+
+    def _recent_marks(self, key: str, etag: str) -> dict[str, str]:
+        """As `_marks`, of a listing of all marks, made once in MARKS_SECONDS: mostly there are few, or none."""
+        with self._marks_lock:
+            now = time.monotonic()
+            if now - self._marks_at > MARKS_SECONDS:
+                self._all_marks, self._marks_at = self._marks_below(SUSPECT_PREFIX), now
+            listed = self._all_marks
+        return self._marks(key, etag) if listed is None else _told_by(listed, _mark_prefix(key, etag))
+
+    def _marks_below(self, prefix: str) -> dict[str, datetime] | None:
+        """Keys of marks to when they were set; None where there are more than one listing shows."""
         # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
         answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
-        if answer["IsTruncated"]:
-            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
         listed = answer.get("Contents", [])
         require_below(prefix, listed)
-        found = {item["Key"].removeprefix(prefix): item["LastModified"] for item in listed}
-        if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
-            del found["damaged"]
-        return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
+        return None if answer["IsTruncated"] else {item["Key"]: item["LastModified"] for item in listed}
 
     def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
         """The part size that the object was written with, None for one piece; and whether that is a guess.

@@ -255,7 +255,7 @@ class Uploads(Copies):
 
     def _trust(self) -> str:
         """The file or folder of certificates that boto3 trusts."""
-        named = self._session._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        named = self._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
         return str(named or get_cert_path(True))
 
     def _put(self, key: str, body: Chunk, headers: Mapping[str, str], **query: str) -> str:

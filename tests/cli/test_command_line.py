@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import Ran, Run
 
@@ -146,3 +148,9 @@ def test_a_beginning_of_several_options_is_refused_with_all_of_them(
 def test_what_lifts_a_safety_is_to_be_written_out(sandbox: Sandbox, run: Run, words: str, whole: str) -> None:
     begun = words.split()[-1]
     assert f"{begun} is no option; to mean {whole}, write it out" in refused(sandbox, run(*words.split()))
+
+
+def test_an_option_without_its_value_leads_to_the_help_of_its_command(run: Run) -> None:
+    ran = run("s3copy", "--tag")
+    assert ran.code == 2
+    assert re.fullmatch(r"error: Option '--tag' requires an argument. \(see \S+ s3copy --help\)\n", ran.err)

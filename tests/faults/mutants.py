@@ -201,7 +201,8 @@ MUTANTS = (
         (
             (
                 "apply/archive.py",
-                "    record_copy(tools, work, work.original, found, proof_of_copy(tools, work, work.id, found))\n",
+                "    proof, untagged = proof_of_copy(tools, work, work.id, found)\n"
+                "    record_copy(tools, work, work.original, found, proof, untagged=untagged)\n",
                 "",
             ),
         ),
@@ -303,8 +304,24 @@ MUTANTS = (
     ),
     Mutant(
         "look for no marks",
-        (("store/copies.py", "            marks = self._marks(key, etag) if", "            marks = {} if"),),
+        (("store/copies.py", "            marks = look(key, etag) if", "            marks = {} if"),),
         _test("store/test_marks.py", "survives_and_is_heeded"),
+    ),
+    Mutant(
+        "swap by marks of a minute ago",
+        (
+            (
+                "apply/guards.py",
+                "    stored = tools.store.head(work.id)\n",
+                "    stored = tools.store.head(work.id, recent_marks=True)\n",
+            ),
+        ),
+        _test("store/test_marks.py", "just_before_the_swap"),
+    ),
+    Mutant(
+        "take every new object for one without tags",
+        (("store/copies.py", 'untagged=self._is_amazon and not head.get("TagCount")', "untagged=True"),),
+        _test("store/test_marks.py", "scanner_sets"),
     ),
     Mutant(
         "do not read tags back",
@@ -437,7 +454,7 @@ MUTANTS = (
         (
             (
                 "apply/swap.py",
-                "        elif work.swaps_placeholder_in and copy_went(tools, work):",
+                "        elif entry is not first and work.swaps_placeholder_in and copy_went(tools, work):",
                 "        elif False:",
             ),
         ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import re
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from looking import Run, made
@@ -50,32 +52,88 @@ def test_a_kept_category_costs_no_request_but_one_for_where_categories_are(
         assert counts[1] - counts[0] == more + 2
 
 
-@pytest.mark.parametrize(
-    ("command", "state"),
-    [
-        ("s3copy", State.INITIAL),
-        ("replace_video", State.ARCHIVED),
-        ("restore", State.PLACEHOLDER),
-        ("restore --via url", State.PLACEHOLDER),
-    ],
-)
-def test_an_entry_costs_as_many_requests_as_the_page_says(
+COMMANDS = [
+    ("s3copy", State.INITIAL),
+    ("replace_video", State.ARCHIVED),
+    ("restore", State.PLACEHOLDER),
+    ("restore --via url", State.PLACEHOLDER),
+]
+CALLS = (Path(__file__).parents[2] / "docs" / "calls.md").read_text(encoding="utf-8")
+
+
+def told_calls(command: str) -> list[str]:
+    """The requests of docs/calls.md, in order."""
+    section = CALLS.partition(f"## {command}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+
+
+def asked(sandbox: Sandbox, run: Run, command: str, state: State, entries: int) -> list[tuple[str, tuple[str, ...]]]:
+    """What a run asks of these entries, one after the other: server and calls of each request after a run's own."""
+    sandbox.kaltura.settings.conversion_seconds = 0
+    ids = [sandbox.add(state) for _ in range(entries)]
+    name, *options = command.split()
+    sandbox.control.clear_log()
+    words = [word for entry_id in ids for word in ("--id", entry_id)]
+    if name != "s3copy":
+        options += ["--max-converting", "1"]
+    ran = run(name, *words, "--no-dry-run", "--workers", 1, *options)
+    assert ran.outcomes == dict.fromkeys(ids, "done")
+    requests = [(server, tuple(calls)) for server, calls in made(sandbox)]
+    first = next(n for n, (_, calls) in enumerate(requests) if calls[:2] == ("media.get", "flavorAsset.list"))
+    requests = requests[first:]
+    if "url" in options:  # Kaltura itself fetches that: HEAD and GET without our signature, after updateContent
+        swaps = [n for n, (_, calls) in enumerate(requests) if calls == ("media.updateContent",)]
+        for n in reversed(swaps):
+            for operation in ("s3.HeadObject", "s3.GetObject"):
+                del requests[requests.index(("s3", (operation,)), n)]
+    return requests
+
+
+def is_look(request: tuple[str, tuple[str, ...]]) -> bool:
+    """Whether it is one at conversions: entries, each with the temporary one of its replacement."""
+    return len(request[1]) > 1 and set(request[1]) == {"media.get"}
+
+
+@pytest.mark.parametrize(("command", "state"), COMMANDS)
+def test_an_entry_costs_the_calls_that_the_page_tells_one_by_one(
     sandbox: Sandbox, run: Run, command: str, state: State
 ) -> None:
-    sandbox.kaltura.settings.conversion_seconds = 0
-    entry_id = sandbox.add(state)
-    name, *options = command.split()
-    assert run(name, "--id", entry_id, "--no-dry-run", *options).outcomes == {entry_id: "done"}
-    requests = list(made(sandbox))
+    requests = asked(sandbox, run, command, state, 1)
     # An import takes its time: how often it is looked at meanwhile is no matter.
-    looks = [n for n, (server, calls) in enumerate(requests) if calls == ["media.get", "media.get"]]
-    requests = [request for n, request in enumerate(requests) if n not in looks[1:]]
-    # Before the first look at an entry come those of a run: signing in, the bucket, the selection, what is left over.
-    first = next(n for n, (_, calls) in enumerate(requests) if calls[:2] == ["media.get", "flavorAsset.list"])
-    # Kaltura itself fetches what is restored by URL: HEAD and GET without our signature, after updateContent.
-    fetched = 2 if options else 0
-    count = collections.Counter(server for server, _ in requests[first:])
-    assert (count["kaltura"], count["file"], count["s3"] - fetched) == promised()[command]
+    requests = [r for n, r in enumerate(requests) if not (is_look(r) and is_look(requests[n - 1]))]
+    shown = [" ".join(f"`{call.removeprefix('s3.').removeprefix('file.')}`" for call in calls) for _, calls in requests]
+    assert shown == told_calls(command)
+
+
+@pytest.mark.parametrize(("command", "state"), COMMANDS)
+def test_a_further_entry_costs_as_many_requests_as_the_page_says(
+    sandbox: Sandbox, run: Run, command: str, state: State
+) -> None:
+    one, two = (
+        collections.Counter(request[0] for request in asked(sandbox, run, command, state, n) if not is_look(request))
+        for n in (1, 2)
+    )
+    kaltura, file, s3 = promised()[command]
+    looks = command != "s3copy"  # one for both entries, as often as it takes
+    assert [two[server] - one[server] for server in ("kaltura", "file", "s3")] == [kaltura - looks, file, s3]
+
+
+@pytest.mark.parametrize(
+    ("lie", "outcome"), [({"uploadedFileSize": None}, "done"), ({"status": 1}, "done"), ({"id": "0_another"}, "done")]
+)
+def test_a_token_whose_last_answer_does_not_show_it_full_is_looked_at(
+    sandbox: Sandbox, run: Run, lie: dict[str, object], outcome: str
+) -> None:
+    actions = sandbox.kaltura.services._actions["uploadtoken"]
+    upload = actions["upload"]
+
+    def lies(*args: Any) -> dict[str, object]:
+        return upload.handler(*args) | lie
+
+    actions["upload"] = dataclasses.replace(upload, handler=lies)
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: outcome}
+    assert len(sandbox.control.requests("uploadToken.get")) == 1
 
 
 # Conversions

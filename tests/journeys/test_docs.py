@@ -273,8 +273,8 @@ def test_the_first_run_of_the_readme_prints_what_it_shows(
 
 
 def _plain_rows(text: str) -> list[str]:
-    """Lines without the time of day, how long it took, the day of the search and the size of the placeholder."""
-    chance = r"\d\d:\d\d:\d\d (?=\w)|(?<=in )[\d.]+ s$|\d{4}-\d\d-\d\dT[\d:]+Z|[\d.]+ (B|KiB|MiB)"
+    """Lines without the time of day, how long it took, the day of the search, sizes and the ids of flavor assets."""
+    chance = r"\d\d:\d\d:\d\d (?=\w)|\(0_\w+…|(?<=in )[\d.]+ s$|\d{4}-\d\d-\d\dT[\d:]+Z|[\d.]+ (B|KiB|MiB)"
     text = re.sub(chance, "", text, flags=re.MULTILINE)
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 

@@ -66,7 +66,7 @@ def test_what_is_not_one_category_is_refused(
 def test_a_number_is_a_number_and_a_name_never_means_all(sandbox: Sandbox, run: Run, inside: dict[str, str]) -> None:
     assert [row["entry_id"] for row in run("list", "--category", "6").rows] == [inside["6"]]
     assert run("list", "--category", "7").rows == []  # though a category is called so
-    query = Query(category_name="Physics")
+    query = Query(category_names=("Physics",))
     with pytest.raises(AssertionError):
         query.search_params()
     with pytest.raises(AssertionError):

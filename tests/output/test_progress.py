@@ -17,6 +17,7 @@ from typing import TextIO
 
 import pytest
 from conftest import Run
+from rich.cells import cell_len
 from rich.console import Console
 from terminal import COLUMNS, Terminal, on_terminal
 
@@ -222,7 +223,8 @@ def test_a_log_line_is_whole_and_harmless_above_the_bar(terminal: Terminal) -> N
         for number in items:
             log.info("%d of 3: %s", number + 1, odd)
         sys.stderr.write("from elsewhere\n")
-    *lines, last = terminal.lines()
+    *lines, last = terminal.log_lines()
+    assert max(map(cell_len, terminal.lines())) <= COLUMNS
     assert [LOG_LINE.fullmatch(line) is not None for line in lines] == [True] * 3
     assert lines[0].endswith(r"1 of 3: [red]Über :smile: " + "wide " * 40 + r"\x1b]0;title\x07\x9b31m\r\nend")
     assert last == "from elsewhere"
@@ -249,7 +251,7 @@ def test_a_run_on_a_terminal_shows_its_bar_and_leaves_rows_and_lines_whole(
     assert "3/3 100%" in terminal.written
     assert re.search(r"\d\d\d KiB transferred, .*/s · .*done 3", terminal.written)
     assert "\x1b[?25l" not in terminal.written  # the cursor was never hidden: whatever ends us, it is there
-    lines = terminal.lines()
+    lines = terminal.log_lines()
     assert all(LOG_LINE.fullmatch(line) for line in lines)
     assert "summary: done 3; bytes moved 150000, bytes freed 0; 3 entries in " in lines[-1]
     assert sorted(line.split("\t")[0] for line in rows.read_text().splitlines()[1:]) == sorted(entries)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from conftest import Run
@@ -177,3 +179,109 @@ def test_rows_are_sorted_over_all_that_match(sandbox: Sandbox, run: Run) -> None
     rows = run("list", "--columns", "entry_id,original_bytes", "--sort", "size").rows
     assert [int(row["original_bytes"]) for row in rows] == sorted(sizes, reverse=True)
     assert run("list", "-m", "flavor", "--sort", "size").code == 2
+
+
+# What a person at a terminal reads
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_figures_of_stats_fit_and_stand_to_the_right(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run: Run, width: int
+) -> None:
+    del run  # only its environment is wanted
+    for name, value in (("COLUMNS", str(width)), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    for state in (State.INITIAL, State.ARCHIVED, State.PLACEHOLDER):
+        sandbox.add(state)
+    process, terminal = on_terminal("stats", "--kaltura-price", "9000")
+    assert process.wait(60) == 0
+    head, *rows = terminal.lines()[:10]
+    assert max(map(cell_len, [head, *rows])) <= width
+    assert "S3/MONTH" in head
+    for title in ("ENTRIES", "KALTURA", "S3/MONTH"):
+        end = head.index(f" {title} " if title == "KALTURA" else title) + len(title) + (title == "KALTURA")
+        assert all(row[end - 1] != " " and row[end : end + 1].strip() == "" for row in rows), title
+
+
+def test_a_line_to_type_stays_whole_and_everything_else_fits(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    del run  # only its environment is wanted
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    sandbox.add("initial")
+    process, terminal = on_terminal("s3copy", "--all", "--unplayed-for", "3", "--tag", "!archived_to_s3", "--dry-run")
+    assert process.wait(60) == 0
+    *lines, last = terminal.lines()
+    assert last == " " * 9 + "kaltura-archiver s3copy --all --unplayed-for 3 --tag '!archived_to_s3' --no-dry-run"
+    assert max(map(cell_len, lines)) <= 60
+    assert lines[-1].endswith(" nothing was changed; to act:")
+    process, terminal = on_terminal("explain", "0_nosuch00")
+    assert process.wait(60) == 1
+    first, second = terminal.lines()
+    assert first.startswith("error: no such entry in this account")
+    assert second.startswith(" " * 7)
+    assert max(cell_len(first), cell_len(second)) <= 60
+
+
+def test_what_comes_from_stdin_is_to_be_given_again(sandbox: Sandbox, run: Run) -> None:
+    entry = sandbox.add("initial")
+    ran = run("s3copy", "--idfile", "-", stdin=f"{entry}\n")
+    acts = "kaltura-archiver s3copy --idfile - --no-dry-run"
+    assert ran.err.rstrip().endswith(f"nothing was changed; to act, with the same input: {acts}")
+    again = run("s3copy", "--idfile", "-", "--no-dry-run", stdin=f"{entry}\n")
+    assert again.outcomes == {entry: "done"}
+    # Where nothing would be done, there is nothing to type.
+    assert run("s3copy", "--idfile", "-", stdin=f"{entry}\n").err.rstrip().endswith("; nothing was changed")
+
+
+def test_an_id_that_leads_nowhere_is_told_once_and_never_well(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    for name, value in (("COLUMNS", "100"), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    entry = sandbox.add("placeholder")
+    process, terminal = on_terminal("restore", "--id", "0_nosuch00", "--id", entry)
+    assert process.wait(60) == 1
+    assert terminal.written.count("no such entry") == 1
+    verdict = "all 1 are well; of the ids that were named 1 are no entry's"
+    process, terminal = on_terminal("health", "--id", "0_nosuch00", "--id", entry)
+    assert process.wait(60) == 1
+    assert terminal.lines()[-1] == verdict
+    ran = run("health", "--id", "0_nosuch00", "--id", entry)
+    assert f"verdict: {verdict}" in ran.err
+    assert ran.err.count("no such entry") == 1
+
+
+def test_no_person_reads_a_whole_sha256_and_scripts_do(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    for name, value in (("COLUMNS", "200"), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    first, second = sandbox.add("initial"), sandbox.add("initial")
+    process, terminal = on_terminal("s3copy", "--id", first, "--no-dry-run")
+    assert process.wait(60) == 0
+    assert re.search(r"sha256 [0-9a-f]{12}…", terminal.written)
+    assert not re.search(r"[0-9a-f]{64}", terminal.written)
+    (row,) = run("s3copy", "--id", second, "--no-dry-run").rows
+    assert re.search(r"sha256 [0-9a-f]{64}\b", row["detail"])
+
+
+def test_log_lines_of_an_entry_name_it(sandbox: Sandbox, run: Run, tmp_path: Path) -> None:
+    entry = sandbox.add("initial", name='Topology "II"')
+    ran = run("--log-format", "json", "s3copy", "--id", entry)
+    lines = map(json.loads, ran.err.splitlines())
+    assert [line["entry_name"] for line in lines if "entry" in line] == ['Topology "II"']
+    process, terminal = on_terminal("s3copy", "--id", entry, stdout=tmp_path / "rows.tsv")
+    assert process.wait(60) == 0
+    assert f'{entry} "Topology "II"" would copy' in " ".join(terminal.log_lines())
+
+
+def test_what_verify_reads_is_no_move(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    del run  # only its environment is wanted
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    entry = sandbox.add("archived")
+    process, terminal = on_terminal("verify", "--id", entry)
+    assert process.wait(60) == 0
+    assert re.search(r"would 1; read [\d.]+ KiB; 1 entry in ", terminal.written)

@@ -193,7 +193,7 @@ def test_apply_is_dry_unless_told_otherwise_and_then_does_what_the_plan_says(
     dry = run("apply", PLAN)
     assert (dry.code, dry.outcomes) == (0, dict.fromkeys(ids, "would"))
     assert writes(sandbox) == []
-    assert dry.err.rstrip().endswith("--no-dry-run acts")
+    assert dry.err.rstrip().endswith(f"to act: kaltura-archiver apply {PLAN} --no-dry-run")
     ran = apply(run)
     assert (ran.code, ran.outcomes) == (0, dict.fromkeys(ids, "done")), ran.err
     assert f"{ACTIONS[action]} of 3 entries; left out: " in ran.err

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from browser import Browser
 from conftest import Run
+from rich.cells import cell_len
+from terminal import on_terminal
 
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
@@ -119,11 +121,35 @@ def test_strangers_texts_do_not_steer_the_terminal(sandbox: Sandbox, run: Run) -
     assert all(character.isprintable() or character == "\n" for character in out)
 
 
-def test_a_terminal_gets_lines_of_its_width(run: Run, plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kaltura_archiver.cli.plan_show._width", lambda output: 60)
-    out = run("plan", "show", plan).out
-    assert max(map(len, out.splitlines()[:-1])) == 60
-    assert "Lecture 0 of ann" in out
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_sees_what_acts_first_and_why_the_others_do_not(
+    sandbox: Sandbox, run: Run, plan: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    for name, value in (("COLUMNS", str(width)), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    sandbox.add(State.LOST, name="Gone", creator_id="ann")
+    assert run("plan", "archive", "--all", "-o", plan, "--force").code == 3
+    process, terminal = on_terminal("plan", "show", str(plan))
+    assert process.wait(60) == 0
+    head, *rows = terminal.lines()
+    assert head.split()[:4] == ["OUTCOME", "ENTRY", "NAME", "SIZE"]
+    assert max(map(cell_len, rows)) <= width or len(rows[-1]) > width  # the sum is one line
+    assert max(map(cell_len, rows[:-1])) <= width
+    assert [row.split()[0] for row in rows[:6]] == ["would"] * 6
+    told = " ".join(" ".join(rows[6:]).split())
+    assert "Gone" in told
+    assert "tagged flavors_deleted, but S3 has no copy of the original; search the bucket's older versions and" in told
+    assert re.search(r"OWNER +ENTRIES +SIZE ann +3 ", told)
+
+
+def test_a_plan_says_how_to_see_it_and_what_acts(sandbox: Sandbox, run: Run) -> None:
+    sandbox.add(State.INITIAL)
+    ran = run("--log-format", "text", "plan", "archive", "--all", "-o", "my plan.jsonl")
+    acts = "kaltura-archiver --log-format text apply 'my plan.jsonl' --no-dry-run"
+    assert ran.err.rstrip().endswith(f"nothing was changed; plan show 'my plan.jsonl' shows it; to act: {acts}")
+    assert "bytes to move" in ran.err
+    ran = run("plan", "show", "my plan.jsonl", "--format", "csv", "-o", "plan.csv")
+    assert ran.err.rstrip().endswith("plan.csv is written")
 
 
 def test_a_plan_of_nothing_says_so(sandbox: Sandbox, run: Run, browser: Browser) -> None:

@@ -9,11 +9,12 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_facts import original
 
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query, parse_statuses, years_ago
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Entry, MediaType, Placing
+from kaltura_archiver.model import Entry, FlavorAsset, MediaType, Placing
 from kaltura_archiver.selection import Selection
 
 T1, T2, T3 = 1_300_000_000, 1_400_000_000, 1_500_000_000
@@ -21,7 +22,7 @@ T1, T2, T3 = 1_300_000_000, 1_400_000_000, 1_500_000_000
 EVERYTHING = Query(
     tags=("lecture",),
     without_tags=("archived_to_s3",),
-    category=7,
+    categories=(7,),
     without_categories=(8, 9),
     statuses=("2", "-1"),
     media_type=MediaType.AUDIO,
@@ -91,7 +92,7 @@ NEVER_PLAYED = group(3, item("last_played_at", 4))
         (Query(), []),
         (Query(tags=("lecture",)), [WHOLE_TAG]),
         (Query(without_tags=("lecture",)), [group(3, WHOLE_TAG)]),
-        (Query(category=7), [category(7)]),
+        (Query(categories=(7,)), [category(7)]),
         (Query(without_categories=(8, 9)), [group(3, category(8)), group(3, category(9))]),
         (Query(plays_below=5), [ranged("plays", lessThan=5)]),
         (Query(never_played=True), [group(2, NEVER_PLAYED, ranged("last_played_at", lessThanOrEqual=0))]),
@@ -110,8 +111,8 @@ def test_each_criterion_becomes_its_esearch_item(query: Query, expected: list[di
 
 def test_unplayed_asks_for_the_never_played_too_but_not_for_younger_entries() -> None:
     assert items_of(Query(unplayed_since=T2)) == [
-        group(2, ranged("last_played_at", lessThanOrEqual=T2), NEVER_PLAYED),
         ranged("created_at", lessThanOrEqual=T2),
+        group(2, ranged("last_played_at", lessThanOrEqual=T2), NEVER_PLAYED),
     ]
 
 
@@ -120,7 +121,7 @@ def test_the_earlier_of_created_before_and_unplayed_for_bounds_the_creation(
     until: int, unplayed: int, bound: int
 ) -> None:
     query = Query(created_until=until, unplayed_since=unplayed)
-    assert items_of(query)[-1] == ranged("created_at", lessThanOrEqual=bound)
+    assert items_of(query)[0] == ranged("created_at", lessThanOrEqual=bound)
 
 
 def test_statuses_and_media_type_are_always_said() -> None:
@@ -258,7 +259,7 @@ def test_an_entry_with_a_date_of_play_has_been_played() -> None:
     ("query", "words"),
     [
         (Query(tags=("a1", "b1"), without_tags=("b1",)), "--tag b1 and --tag '!b1'"),
-        (Query(category=7, without_categories=(6, 7)), "category 7"),
+        (Query(categories=(7,), without_categories=(6, 7)), "category 7"),
         (Query(created_since=T2, created_until=T1), "--created-within"),
         (Query(created_since=T2, created_until=T2), "--created-within"),
         (Query(never_played=True, played_since=T1), "never played"),
@@ -283,7 +284,7 @@ def test_criteria_that_contradict_each_other_are_refused(query: Query, words: st
         Query(played_since=T1, unplayed_since=T2),
         Query(created_since=T1, created_until=T2, unplayed_since=T3),
         Query(tags=("a1",), without_tags=("a1 b",)),
-        Query(category=7, without_categories=(8,)),
+        Query(categories=(7,), without_categories=(8,)),
         Query(never_played=True, unplayed_since=T2, plays_below=3),
     ],
 )
@@ -298,7 +299,7 @@ def test_criteria_that_can_be_met_together_are_taken(query: Query) -> None:
         Query(ids=("0_a",)),
         Query(tags=("a1",)),
         Query(without_tags=("a1",)),
-        Query(category=7),
+        Query(categories=(7,)),
         Query(without_categories=(7,)),
         Query(plays_below=1),
         Query(never_played=True),
@@ -388,6 +389,7 @@ class AnyKaltura:
 
     found: Sequence[Entry]
     categories: Mapping[str, tuple[Placing, ...]] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def pages(self, query: Query) -> Iterator[AnyPage]:
         yield AnyPage([], len(self.found))
@@ -400,6 +402,13 @@ class AnyKaltura:
 
     def placings(self, ids: Iterable[str]) -> dict[str, tuple[Placing, ...]]:
         return {entry_id: self.categories.get(entry_id, ()) for entry_id in ids}
+
+    def flavors(self, ids: Iterable[str]) -> dict[str, tuple[FlavorAsset, ...]]:
+        return {entry_id: self.flavors_of(entry_id) for entry_id in ids}
+
+    def flavors_of(self, entry_id: str) -> tuple[FlavorAsset, ...]:
+        size = self.sizes.get(entry_id)
+        return () if size is None else (original(size_bytes=size),)
 
 
 def some(values: Iterable[Any]) -> st.SearchStrategy[Any]:
@@ -430,6 +439,11 @@ ENTRIES = st.builds(
         plays=st.integers(0, 3),
         last_played_at=some([0, *TIMES]),
         category_ids=st.lists(some(["7", "8"]), max_size=2).map(tuple),
+        admin_tags=some([("Zoom",), ("zoom", "x"), ("zoomer",)]),
+        owner_id=some(["ann", "Ann", "ann@example.edu", "bob"]),
+        source_type=some(["37", "3"]),
+        duration_seconds=some([0, 59, 60]),
+        end_at=some(TIMES),
         display_in_search=st.just(-2),
         replaced_entry_id=st.just("0_main"),
     ),
@@ -441,7 +455,16 @@ QUERIES = st.builds(
         2,
         tags=some(TAGS).map(lambda tag: (tag,)),
         without_tags=some(TAGS).map(lambda tag: (tag,)),
-        category=st.just(7),
+        categories=some([(7,), (7, 8)]),
+        uncategorised=st.just(True),
+        admin_tags=st.just(("zoom",)),
+        owners=some([frozenset({"ann"}), frozenset({"bob", "ann"})]),
+        without_owners=st.just(frozenset({"ann"})),
+        sources=st.just(("37",)),
+        longer_than_seconds=st.just(60),
+        least_bytes=st.just(1000),
+        below_bytes=st.just(2000),
+        ends_until=some(TIMES),
         without_categories=st.just((8,)),
         statuses=some([("2",), ("2", "7")]),
         media_type=st.just(MediaType.AUDIO),
@@ -461,17 +484,18 @@ QUERIES = st.builds(
     query=QUERIES,
     found=st.lists(ENTRIES, max_size=24),
     placed=st.dictionaries(some(IDS), st.lists(some(PLACINGS), max_size=2).map(tuple)),
+    sizes=st.dictionaries(some(IDS), some([999, 1000, 1999, 2000])),
 )
 def test_a_selection_yields_each_entry_that_meets_all_criteria_once_and_no_other(
-    query: Query, found: list[Entry], placed: dict[str, tuple[Placing, ...]]
+    query: Query, found: list[Entry], placed: dict[str, tuple[Placing, ...]], sizes: dict[str, int]
 ) -> None:
     """design.md 6; kaltura-api 3.2, 3.4: what a search answers is neither exact, nor current, nor without repeats."""
-    kaltura = cast(Kaltura, AnyKaltura(found, placed))
+    kaltura = cast(Kaltura, AnyKaltura(found, placed, sizes))
     everything = Selection(kaltura, replace(query, first_page=1, max_entries=None))
     matching = list(everything)
 
     def mismatch(entry: Entry) -> str:
-        return query.mismatch(entry, placed.get(entry.id, ()))
+        return query.mismatch(entry, placed.get(entry.id, ()), sizes.get(entry.id))
 
     assert [reason for entry in matching if (reason := mismatch(entry))] == []
     assert len({entry.id for entry in matching}) == len(matching)

@@ -273,9 +273,9 @@ def test_a_keep_list_that_cannot_be_meant_stops_what_heeds_it_and_no_restore(
     for name, value, words in (
         ("KEEP_CATEGORIES", "Lectures", "KEEP_CATEGORIES: 'Lectures' is not the id of a category"),
         ("KEEP_CATEGORIES", "0", "not the id of a category"),
-        ("KEEP_OWNERS", "@nobody.txt", "cannot read the kept owners, nobody.txt: No such file"),
-        ("KEEP_OWNERS", "@empty.txt", "the kept owners, empty.txt: nobody is in it"),
-        ("KEEP_OWNERS", "@latin.txt", "cannot read the kept owners, latin.txt: not UTF-8"),
+        ("KEEP_OWNERS", "@nobody.txt", "cannot read KEEP_OWNERS, nobody.txt: No such file"),
+        ("KEEP_OWNERS", "@empty.txt", "KEEP_OWNERS, empty.txt: nobody is in it"),
+        ("KEEP_OWNERS", "@latin.txt", "cannot read KEEP_OWNERS, latin.txt: not UTF-8"),
         ("KEEP_TAGS", "x", "'x' cannot be a tag"),
         ("KEEP_TAGS", "x" * 101, "cannot be a tag of Kaltura's: two to 100 bytes"),
         ("KEEP_TAGS", " , ", "that names nothing"),

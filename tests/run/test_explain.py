@@ -7,6 +7,8 @@ import re
 import pytest
 from conftest import Run
 from looking import use_run_log
+from rich.cells import cell_len
+from terminal import on_terminal
 
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -44,3 +46,20 @@ def test_the_history_tells_what_was_done_when_and_by_which_run(
     assert sorted((event["what"], event["run"]) for event in told if "run" in event) == sorted(runs)
     assert [event["at"] for event in told] == sorted(event["at"] for event in told)
     assert f"restore: done (run {runs[-1][1]})" in run("explain", entry_id, "--history").out
+
+
+def test_the_evidence_fits_a_terminal_and_names_what_kaltura_numbers(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    entry = sandbox.add("placeholder")
+    process, terminal = on_terminal("explain", entry)
+    assert process.wait(60) == 0
+    lines = terminal.lines()
+    assert max(map(cell_len, lines)) <= 80
+    told = run("explain", entry, "--format", "json").json
+    assert told["object"]["tags"]["sha256"] in "".join(lines)
+    assert any(line.split() == ["status:", "READY", "(2)"] for line in lines)
+    assert any(line.split() == ["media_type:", "VIDEO", "(1)"] for line in lines)
+    assert told["entry"]["status"] == "2"

@@ -323,7 +323,7 @@ def test_health_is_not_led_astray_by_logs(sandbox: Sandbox, run: Run) -> None:
     for number in range(1500):
         sandbox.s3.put(f"log/runs/2026/11/20261125T000000Z-s3copy-{number:08x}.jsonl", b"")
     sandbox.s3.put("log/0_abc12345", b"the old tool's")
-    ran = run("health", "--tag", "archived_to_s3")
+    ran = run("--log-level", "DEBUG", "health", "--tag", "archived_to_s3")
     assert ran.code == 0
     assert f"in a listing of {len(entries) + 1501} keys" in ran.err
     assert {row["status-ok"] for row in ran.rows} == {"True"}

@@ -73,6 +73,25 @@ def test_a_mark_set_just_before_the_swap_stops_it(sandbox: Sandbox, run: Run, st
     assert state_of(run, entry_id) == State.DIVERGED
 
 
+def test_a_mark_is_found_among_more_than_one_listing_shows(sandbox: Sandbox, run: Run, store: Store) -> None:
+    ids = [sandbox.add(State.ARCHIVED) for _ in range(2)]
+    mark_damaged(store, ids[1])
+    for number in range(1001):
+        sandbox.s3.put(f"suspect/0_0/{number}.damaged", b"")
+    assert run("replace_video", "--id", ids[0], "--id", ids[1]).outcomes == {ids[0]: "would", ids[1]: "refused"}
+
+
+def test_a_mark_of_this_run_is_known_at_once(sandbox: Sandbox, store: Store) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    before = store.head(entry_id, recent_marks=True)
+    assert before
+    assert not before.damaged_at
+    store.mark(before, "damaged")
+    after = store.head(entry_id, recent_marks=True)
+    assert after
+    assert after.damaged_at
+
+
 def test_a_mark_is_about_the_content_that_was_read(sandbox: Sandbox, run: Run, store: Store) -> None:
     entry_id = sandbox.add(State.ARCHIVED)
     video = shown(sandbox, entry_id)

@@ -187,7 +187,9 @@ def test_small_objects_need_no_trailers_over_tls(store: Store) -> None:
 
     session = store._session
     for make in (store._config, store._config.merge(store._brief.meta.config)):
-        client: Any = session.client("s3", config=make, endpoint_url="https://s3.example.org", region_name="us-east-1")
+        client: Any = session.create_client(
+            "s3", config=make, endpoint_url="https://s3.example.org", region_name="us-east-1"
+        )
         client.meta.events.register("before-send.s3.PutObject", answer)
         client.put_object(Bucket="b", Key=KEY, Body=b"{}", IfNoneMatch="*")
     assert len(sent) == 2

@@ -77,6 +77,16 @@ class Terminal:
                 column += len(text)
         return [line for line in lines if line]
 
+    def log_lines(self) -> list[str]:
+        """What is to be seen, log lines of more than the terminal's width put together again."""
+        whole: list[str] = []
+        for line in self.lines():
+            if line.startswith(" " * 9) and whole:
+                whole[-1] += f" {line.strip()}"
+            else:
+                whole.append(line)
+        return whole
+
 
 def on_terminal(*arguments: str, stdout: Path | None = None) -> tuple[subprocess.Popen[bytes], Terminal]:
     """The command, begun on a terminal of its own, or with its rows in a file."""

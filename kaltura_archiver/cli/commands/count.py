@@ -39,6 +39,6 @@ def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
     if legacy:
         click.echo(count_line(number, query))
     else:
-        with rows_as(style, COUNT_COLUMNS) as rows:
+        with rows_as(style, COUNT_COLUMNS, note="filter", fine=lambda _: False) as rows:
             rows.write({"count": number, "filter": str(query)})
     app.exit(*exits_of_named(selection))

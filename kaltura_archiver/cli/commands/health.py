@@ -96,14 +96,14 @@ def health(
         found = stack.enter_context(progress("health", looked, lambda: selection.expected, streamed=streamed))
         for facts in sorted_rows(found, sort, number, _entry_and_bytes):
             judgement = classify(facts)
-            code = exit_of_health(judgement)
-            codes.add(code)
+            codes.add(code := exit_of_health(judgement))
             row = health_row(facts, judgement)
             verdict.add(facts, judgement, row)
             if rows is not None and not (only_problems and judgement.healthy):
                 rows.write(old.health_row(facts, app.settings.bucket) if legacy else row)
             if code is not Exit.OK and not told:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
+    verdict.nowhere = len(selection.unknown)
     if told:
         _tell(verdict, problems=silent)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from kaltura_archiver.cli.options import (
 from kaltura_archiver.cli.plan_show import PlanCommand
 from kaltura_archiver.cli.plans import account_of
 from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria
+from kaltura_archiver.cli.telling import line_of, typed
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
@@ -117,8 +119,17 @@ def plan(
                 body.write(f"{writer.entry(facts, what)}\n")
         codes = after_selection(selection, limited=True)
         finish(writer.first(), writer.last())
-    log.info("plan: %s; nothing was changed: apply acts", writer)
+    log.info("plan: %s", writer.told(people=sys.stderr.isatty()))
+    to_type = line_of(*_before("plan"), "apply", output, "--no-dry-run")
+    told = "to act, give it to" if output == "-" else f"plan show {shlex.quote(output)} shows it; to act"
+    log.info("nothing was changed; %s: %s", told, to_type, extra={"to_type": to_type})
     app.exit(*codes, *exits_of(writer.outcomes))
+
+
+def _before(command: str) -> Sequence[str]:
+    """The options of the group that were typed."""
+    words = typed()
+    return words[: words.index(command)] if command in words else ()
 
 
 def _refuse_options_of_others(action: str, ours: set[str]) -> None:

@@ -27,7 +27,7 @@ for _names, _types in (
     ("tags name description", {EXACT, PARTIAL, STARTS, EXISTS}),
     ("admin_tags kuser_id creator_kuser_id conversion_profile_id", {EXACT, EXISTS}),
     ("parent_id reference_id moderation_status redirect_entry_id", {EXACT, EXISTS}),
-    ("id media_type entry_type root_id display_in_search", {EXACT}),
+    ("id media_type entry_type root_id display_in_search source_type", {EXACT}),
     ("plays views created_at updated_at recycled_at length_in_msecs", {RANGE}),
     ("last_played_at start_date end_date", {EXISTS, RANGE}),
     ("flavor_params_ids", set[int]()),

@@ -1,0 +1,62 @@
+"""What each criterion can tell, and the items of a search. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from kaltura_archiver.model import Entry, Placing
+
+AND, OR, NOT = 1, 2, 3
+EXACT, STARTS_WITH, EXISTS, RANGE = 1, 3, 4, 5
+
+Item = dict[str, Any]
+
+
+class Seen(NamedTuple):
+    """An entry as it is now; its categories, read from the database if the query is about categories; the size of its
+    original, read if the query is about sizes (None: it has none, or its size is not known)."""
+
+    entry: Entry
+    placings: Sequence[Placing] = ()
+    original_bytes: int | None = None
+
+
+def group(operator: int, *items: Item) -> Item:
+    return {"objectType": "KalturaESearchEntryOperator", "operator": operator, "searchItems": list(items)}
+
+
+def item(field: str, kind: int, term: str | None = None) -> Item:
+    made: Item = {"objectType": "KalturaESearchEntryItem", "fieldName": field, "itemType": kind}
+    return made if term is None else made | {"searchTerm": term}
+
+
+def within(field: str, **bounds: int | None) -> Item:
+    """A range, of the bounds that there are."""
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    return item(field, RANGE) | {"range": {"objectType": "KalturaESearchRange", **known}}
+
+
+class Criterion:
+    """One of them. False where nothing is asked for."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def items(self) -> Iterator[Item]:
+        """What the search is asked, all of it to be met; nothing where its index does not tell."""
+        yield from ()
+
+    def unmet(self, seen: Seen) -> str:
+        """Why this entry does not meet it; empty if it does."""
+        raise NotImplementedError
+
+    def told(self) -> Iterator[str]:
+        """In words, as `count` prints them."""
+        yield from ()
+
+
+def utc(unix_seconds: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,240 @@
+"""What an entry is: its kind, status, tags, source, owner, length and size. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kaltura_archiver.criteria.base import AND, EXACT, NOT, OR, STARTS_WITH, Criterion, Item, Seen, group, item, within
+from kaltura_archiver.keep import owner_rule
+from kaltura_archiver.model import EntryStatus, MediaType, SourceType
+
+# Elasticsearch bounds the clauses of one query (1,024 by default): more owners are told from the entries.
+MAX_OWNERS = 500
+MAX_TOLD = 5
+
+
+@dataclass(frozen=True)
+class OfMedia(Criterion):
+    """A media clip of this kind of media (None: of any), and nothing that Kaltura keeps for itself."""
+
+    media_type: MediaType | None
+
+    @property
+    def name(self) -> str:
+        return self.media_type.name.lower() if self.media_type else "any"
+
+    def items(self) -> Iterator[Item]:
+        yield item("entry_type", EXACT, "1")
+        if self.media_type is not None:
+            yield item("media_type", EXACT, str(self.media_type.value))
+
+    def unmet(self, seen: Seen) -> str:
+        entry = seen.entry
+        if entry.recycled:
+            return "it is recycled"
+        if entry.temporary:
+            return "it is a temporary entry of a replacement"
+        if entry.entry_type != "1":
+            return f"its entry type is {entry.entry_type}, not a media clip"
+        if self.media_type is not None and entry.media_type != self.media_type.value:
+            return f"it is not of media type {self.name}"
+        return ""
+
+    def told(self) -> Iterator[str]:
+        yield f"media_type = {self.name}"
+
+
+@dataclass(frozen=True)
+class OfIds(Criterion):
+    """One of these ids. Whoever asks for ids reads them, and searches for nothing."""
+
+    ids: tuple[str, ...] | None
+
+    def __bool__(self) -> bool:
+        return self.ids is not None
+
+    def unmet(self, seen: Seen) -> str:
+        return ""
+
+    def told(self) -> Iterator[str]:
+        ids = self.ids or ()
+        yield f"id in {','.join(ids[:5])}" + (f",… ({len(ids)} ids)" if len(ids) > 5 else "")
+
+
+@dataclass(frozen=True)
+class Statuses(Criterion):
+    """One of these statuses. The search takes them beside its items."""
+
+    statuses: tuple[str, ...]
+
+    def unmet(self, seen: Seen) -> str:
+        status = seen.entry.status
+        return "" if status in self.statuses else f"its status is {_status_name(status)}"
+
+    def told(self) -> Iterator[str]:
+        yield f"status in {','.join(self.statuses)}"
+
+
+@dataclass(frozen=True)
+class Tags(Criterion):
+    """All of these tags, and none of those; whole, in lower case."""
+
+    wanted: tuple[str, ...]
+    unwanted: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted or self.unwanted)
+
+    def items(self) -> Iterator[Item]:
+        yield from map(self._item, self.wanted)
+        yield from (group(NOT, self._item(tag)) for tag in self.unwanted)
+
+    @staticmethod
+    def _item(tag: str) -> Item:
+        """As near to the whole tag as eSearch comes: EXACT finds the phrase inside any tag, STARTS_WITH its beginning.
+
+        Never PARTIAL, which is fuzzy (kaltura-api 3.2). How the index folds other letters is not known well enough to
+        ask for their prefix.
+        """
+        exact = item("tags", EXACT, tag)
+        return group(AND, exact, item("tags", STARTS_WITH, tag)) if tag.isascii() else exact
+
+    def unmet(self, seen: Seen) -> str:
+        tags = seen.entry.tag_set
+        if tags.issuperset(self.wanted) and tags.isdisjoint(self.unwanted):
+            return ""
+        return f"its tags are {', '.join(seen.entry.tags) or 'none'}"
+
+    def told(self) -> Iterator[str]:
+        yield from (f"tag = {tag}" for tag in self.wanted)
+        yield from (f"tag != {tag}" for tag in self.unwanted)
+
+
+@dataclass(frozen=True)
+class AdminTags(Criterion):
+    """All of these administrators' tags, which mark what a service has put there; whole, in lower case."""
+
+    wanted: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted)
+
+    def items(self) -> Iterator[Item]:
+        yield from (item("admin_tags", EXACT, tag) for tag in self.wanted)
+
+    def unmet(self, seen: Seen) -> str:
+        tags = seen.entry.admin_tags
+        missing = set(self.wanted) - {tag.lower() for tag in tags}
+        return f"its admin tags are {', '.join(tags) or 'none'}" if missing else ""
+
+    def told(self) -> Iterator[str]:
+        yield from (f"admin tag = {tag}" for tag in self.wanted)
+
+
+@dataclass(frozen=True)
+class FromSources(Criterion):
+    """Of one of these kinds of source (SourceType)."""
+
+    sources: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.sources)
+
+    def items(self) -> Iterator[Item]:
+        yield group(OR, *(item("source_type", EXACT, source) for source in self.sources))
+
+    def unmet(self, seen: Seen) -> str:
+        source = seen.entry.source_type
+        return "" if source in self.sources else f"its source is {source_name(source) or 'not known'}"
+
+    def told(self) -> Iterator[str]:
+        yield f"source = {' or '.join(map(source_name, self.sources))}"
+
+
+def source_name(source: str) -> str:
+    """`lecture_capture`; a number that we have no name for as it is."""
+    names = {kind.value: kind.name.lower() for kind in SourceType}
+    return names.get(source, source)
+
+
+@dataclass(frozen=True)
+class Owners(Criterion):
+    """Owned by one of these, and by none of those; as `owner_rule` has them. Who is to be left out is so with any
+    address of theirs, who is wanted only as they are."""
+
+    wanted: frozenset[str] | None
+    unwanted: frozenset[str]
+
+    def __bool__(self) -> bool:
+        return self.wanted is not None or bool(self.unwanted)
+
+    def items(self) -> Iterator[Item]:
+        if self.wanted is not None and len(self.wanted) <= MAX_OWNERS:
+            yield group(OR, *(item("kuser_id", EXACT, owner) for owner in sorted(self.wanted)))
+
+    def unmet(self, seen: Seen) -> str:
+        owner = seen.entry.owner
+        rule = owner_rule(owner)
+        if self.wanted is not None and rule not in self.wanted:
+            return f"{owner or 'nobody'} owns it"
+        return "" if self.unwanted.isdisjoint((rule, rule.partition("@")[0])) else f"{owner} owns it"
+
+    def told(self) -> Iterator[str]:
+        for sign, owners in (("=", self.wanted), ("!=", self.unwanted)):
+            if owners:
+                few = sorted(owners)[:MAX_TOLD]
+                yield f"owner {sign} {' or '.join(few)}" + (f" or … ({len(owners)})" if len(owners) > len(few) else "")
+
+
+@dataclass(frozen=True)
+class LongerThan(Criterion):
+    """Of that many seconds or more. Kaltura's 0 is of content that it could not read: that is not known to be long."""
+
+    seconds: int | None
+
+    def __bool__(self) -> bool:
+        return self.seconds is not None
+
+    def items(self) -> Iterator[Item]:
+        yield within("length_in_msecs", greaterThanOrEqual=1000 * (self.seconds or 0))
+
+    def unmet(self, seen: Seen) -> str:
+        seconds = seen.entry.duration_seconds
+        if not seconds:
+            return "it is not known how long it is"
+        return "it is too short" if seconds < (self.seconds or 0) else ""
+
+    def told(self) -> Iterator[str]:
+        yield f"longer than {self.seconds} s"
+
+
+@dataclass(frozen=True)
+class Sized(Criterion):
+    """With an original of at least, and below, so many bytes. The index knows no sizes: each entry is looked at."""
+
+    least_bytes: int | None
+    below_bytes: int | None
+
+    def __bool__(self) -> bool:
+        return (self.least_bytes, self.below_bytes) != (None, None)
+
+    def unmet(self, seen: Seen) -> str:
+        size = seen.original_bytes
+        if not size:
+            return "it is not known how large its original is"
+        if self.least_bytes is not None and size < self.least_bytes:
+            return f"its original has only {size} bytes"
+        return f"its original has {size} bytes" if self.below_bytes is not None and size >= self.below_bytes else ""
+
+    def told(self) -> Iterator[str]:
+        for label, size in (("larger than", self.least_bytes), ("smaller than", self.below_bytes)):
+            if size is not None:
+                yield f"{label} {size} bytes"
+
+
+def _status_name(status: str) -> str:
+    try:
+        return f"{EntryStatus(status).name} ({status})"
+    except ValueError:
+        return status
