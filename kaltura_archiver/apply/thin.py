@@ -154,8 +154,13 @@ def drop_derived(tools: Tools, work: InHand) -> None:
     for flavor in others:
 
         def look(flavor: FlavorAsset = flavor) -> None:
+            if original is None:
+                require_stored(tools, work)
+            # Last of all, so that nobody's upload comes between it and the call.
             entry, flavors, *_ = tools.kaltura.look(work.id)
-            _require_as_it_is_to_be(tools, work, entry, flavors, original)
+            _require_as_it_is_to_be(work, entry, flavors, original)
+            if original is not None:
+                require_current(tools, original, flavors)
             _require_kept(kept, flavors)
             now = next((f for f in flavors if f.id == flavor.id), flavor)
             if now.content_id != flavor.content_id:
@@ -167,20 +172,14 @@ def drop_derived(tools: Tools, work: InHand) -> None:
     work.notes.append(f"{len(others)} derived flavors deleted ({freed} bytes)")
 
 
-def _require_as_it_is_to_be(
-    tools: Tools, work: InHand, entry: Entry | None, flavors: Flavors, original: FlavorAsset | None
-) -> None:
-    """Raise Changed unless the original is there still, or is gone and in S3 for certain."""
+def _require_as_it_is_to_be(work: InHand, entry: Entry | None, flavors: Flavors, original: FlavorAsset | None) -> None:
+    """Raise Changed if somebody has touched the entry, or uploaded an original where there is to be none."""
     if entry is None or entry.recycled:
         raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
     if entry.replacement_running:
         raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
-    if original is not None:
-        require_current(tools, original, flavors)
-    elif Facts(entry, flavors).original is not None:
+    if original is None and Facts(entry, flavors).original is not None:
         raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
-    else:
-        require_stored(tools, work)
 
 
 def remove_thin(tools: Tools, work: InHand) -> None:

@@ -647,7 +647,11 @@ MUTANTS = (
                 "    if Facts(entry, flavors).original is not None:\n        raise Changed",
                 "    if False:\n        raise Changed",
             ),
-            ("apply/thin.py", "    elif Facts(entry, flavors).original is not None:", "    elif False:"),
+            (
+                "apply/thin.py",
+                "    if original is None and Facts(entry, flavors).original is not None:",
+                "    if False:",
+            ),
         ),
         _walk("thin", "drop-before"),
     ),

@@ -450,6 +450,12 @@ class Walk:
         if self.kind.before == "replace" and (operation in _UNGUARDED or self._undone) and "LOST" in found:
             # Nobody can keep Kaltura from setting the file of a swap once more, whatever was uploaded since.
             found[RACE] = found.pop("LOST")
+        if (
+            self.kind.before == "replace"
+            and operation in _UNGUARDED
+            and "derived flavors went" in found.get("CORRUPT", "")
+        ):
+            found[RACE] = found.pop("CORRUPT")  # of somebody's newer video, of which Kaltura can make it again
         by_kaltura = self.scenario.name == "restore-url" and operation == "s3.GetObject"
         if self.kind.fault == "flip" and by_kaltura and "CORRUPT" in found:
             # Its own download, of the right size: s3copy or replace_video read the original, and see it.
