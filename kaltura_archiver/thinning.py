@@ -54,6 +54,15 @@ def dropped(facts: Facts, kept: FlavorAsset, wanted: Choice) -> tuple[FlavorAsse
     return tuple(others)
 
 
+def would_free(facts: Facts) -> int:
+    """What `thin` would free with its usual options, of an original that is there; 0 where no flavor could play on."""
+    usual = Choice(None, MAX_KEPT_BYTES, DERIVED[0])
+    kept, original = kept_flavor(facts, usual)[0], facts.original
+    if kept is None or original is None or not original.status.ready:
+        return 0
+    return original.known_bytes + sum(flavor.known_bytes for flavor in dropped(facts, kept, usual))
+
+
 def same_length(seconds: float, entry_seconds: float) -> bool:
     """Whether a flavor plays as long as its entry."""
     return abs(seconds - entry_seconds) <= max(APART_SECONDS, APART_PART * entry_seconds)

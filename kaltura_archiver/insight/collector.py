@@ -57,7 +57,7 @@ def _by_month_and_class() -> ByMonthAndClass:
 def _could_save(stats: Stats, prices: Prices) -> Table | None:
     """What replacing all that was not played for so many years would free and save, as `stats` reckons."""
     rows: list[list[Cell]] = []
-    for years, sums in stats.thresholds.items():
+    for years, sums in stats.thresholds["replace"].items():
         if sums.entries:
             saved = sums.cells("threshold", str(years), prices)["saved_month"]
             rows.append([f"{years} year{'s' if years > 1 else ''}", sums.entries, sums.freed_bytes, saved])
