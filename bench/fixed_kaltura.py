@@ -1,7 +1,8 @@
 """A Kaltura of fixed answers, for where the sandbox would be the limit: `fixed_kaltura.py ENTRIES`.
 
-It has that many archived entries, one created each second, with three flavors each, in the very XML of the sandbox. It
-knows the calls of `list`, `count` and `health`, and of a search only the cursor. Prints its address; ends with stdin.
+It has that many archived entries, one created each second, with three flavors each, in the very XML and JSON of the
+sandbox, of which a response profile leaves the fields that it names. It knows the calls of `list`, `count` and
+`health`, and of a search only the cursor. Prints its address; ends with stdin.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import sys
 import tempfile
 import threading
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,11 @@ def number_of(name: str) -> int:
     return int(name[2:], 16) * pow(2654435761, -1, 2**32) % 2**32
 
 
-def _templates() -> tuple[str, str]:
-    """An entry and its flavors as the sandbox answers them, %-formats of (id, created) and (entry id, number)."""
+def _templates() -> tuple[str, dict[str, Any], str, str]:
+    """An entry and its flavors in XML and JSON, as the sandbox answers them: %-formats of id and created (`at`)."""
 
     def post(url: str, **fields: Any) -> str:
-        body = json.dumps(fields | {"format": 2}).encode()
+        body = json.dumps({"format": 2, **fields}).encode()
         request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
         with urlopen(request) as answer:  # noqa: S310
             return str(answer.read().decode())
@@ -47,7 +49,9 @@ def _templates() -> tuple[str, str]:
         session = {"secret": kaltura.secret, "userId": "u", "type": 2, "partnerId": kaltura.partner_id}
         ks = re.findall("<result>(.*)</result>", post(service + "session/action/start", **session))[0]
         entry = post(service + "media/action/get", ks=ks, entryId=made)
+        in_json = post(service + "media/action/get", ks=ks, entryId=made, format=1)
         flavors = post(service + "flavorasset/action/list", ks=ks, filter={"entryIdIn": made})
+        listed = post(service + "flavorasset/action/list", ks=ks, filter={"entryIdIn": made}, format=1)
     (result,) = re.findall("<result>(.*)</result>", entry)
     result = re.sub("<createdAt>.*?<", "<createdAt>%(at)d<", result.replace("%", "%%").replace(made, "%(id)s"))
     (items,) = re.findall("<objects>(.*)</objects>", flavors)
@@ -55,7 +59,13 @@ def _templates() -> tuple[str, str]:
     for number, flavor in enumerate(re.findall("<item>.*?<id>(.*?)</id>", items)):
         items = items.replace(flavor, f"%(id)s{number}")
     items = re.sub("<sizeInBytes>.*?<", f"<sizeInBytes>{ORIGINAL_BYTES}<", items)
-    return f"<item><objectType>KalturaESearchEntryResult</objectType><object>{result}</object></item>", items
+    plain = json.loads(in_json.replace("%", "%%").replace(made, "%(id)s")) | {"createdAt": "%(at)d"}
+    found = json.loads(listed.replace("%", "%%").replace(made, "%(id)s"))["objects"]
+    flavors_json = json.dumps(
+        [flavor | {"id": f"%(id)s{number}", "sizeInBytes": ORIGINAL_BYTES} for number, flavor in enumerate(found)]
+    )[1:-1]
+    item = f"<item><objectType>KalturaESearchEntryResult</objectType><object>{result}</object></item>"
+    return item, plain, items, flavors_json
 
 
 def _xml(result: str) -> bytes:
@@ -63,18 +73,41 @@ def _xml(result: str) -> bytes:
 
 
 def make_handler(entries: int) -> type[BaseHTTPRequestHandler]:
-    entry, flavors = _templates()
+    entry, plain, flavors, flavors_json = _templates()
 
-    def search(body: bytes) -> str:
+    @cache
+    def in_json(fields: str) -> str:
+        wanted = {"objectType", *fields.split(",")} if fields else plain.keys()
+        shown = json.dumps({name: value for name, value in plain.items() if name in wanted})
+        return f'{{"object":{shown},"objectType":"KalturaESearchEntryResult"}}'.replace('"%(at)d"', "%(at)d")
+
+    def search(body: bytes) -> bytes:
         asked = json.loads(body)
         items = asked["searchParams"]["searchOperator"]["searchItems"]
         since = [i["range"]["greaterThanOrEqual"] for i in items if i.get("fieldName") == "created_at"]
         first = int(since[0]) - BEGAN + 1 if since else 0
         numbers = range(first, min(first + int(asked["pager"]["pageSize"]), entries))
+        if str(asked.get("format")) == "1":
+            one = in_json(asked.get("responseProfile", {}).get("fields", ""))
+            found = ",".join([one % {"id": entry_id(n), "at": BEGAN + n} for n in numbers])
+            head = f'"totalCount":{entries - first},"objectType":"KalturaESearchEntryResponse"'
+            return f'{{"objects":[{found}],{head}}}'.encode()
         found = "".join([entry % {"id": entry_id(n), "at": BEGAN + n} for n in numbers])
-        return (
+        return _xml(
             f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{entries - first}</totalCount>"
             f"<objects>{found}</objects>"
+        )
+
+    def listed(asked: Any) -> bytes:
+        ids = asked["filter"]["entryIdIn"].split(",")
+        if str(asked.get("format")) == "1":
+            found = ",".join([flavors_json % {"id": name} for name in ids])
+            head = f'"totalCount":{3 * len(ids)},"objectType":"KalturaFlavorAssetListResponse"'
+            return f'{{"objects":[{found}],{head}}}'.encode()
+        found = "".join([flavors % {"id": name} for name in ids])
+        return _xml(
+            f"<objectType>KalturaFlavorAssetListResponse</objectType><objects>{found}</objects>"
+            f"<totalCount>{3 * len(ids)}</totalCount>"
         )
 
     class Handler(BaseHTTPRequestHandler):
@@ -85,18 +118,13 @@ def make_handler(entries: int) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if "searchEntry" in self.path:
-                answer = _xml(search(body))
+                answer = search(body)
             elif "flavorasset" in self.path:
-                ids = json.loads(body)["filter"]["entryIdIn"].split(",")
-                found = "".join([flavors % {"id": name} for name in ids])
-                answer = _xml(
-                    f"<objectType>KalturaFlavorAssetListResponse</objectType><objects>{found}</objects>"
-                    f"<totalCount>{3 * len(ids)}</totalCount>"
-                )
+                answer = listed(json.loads(body))
             else:
                 answer = _xml("a-session-that-nobody-checks")
             self.send_response(200)
-            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Type", "application/json" if answer.startswith(b"{") else "text/xml")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)

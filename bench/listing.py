@@ -29,7 +29,7 @@ def fixed_kaltura(entries: int) -> Iterator[dict[str, str]]:
     command = [sys.executable, str(HERE / "fixed_kaltura.py"), str(entries)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         url = server.stdout.readline().strip() if server.stdout else ""
-        yield {**os.environ, "KALTURA_PARTNERID": "1", "KALTURA_SECRET": "no secret", "KALTURA_SERVICE_URL": url}
+        yield {**os.environ, "KALTURA_PARTNERID": "101", "KALTURA_SECRET": "no secret", "KALTURA_SERVICE_URL": url}
         server.communicate()
 
 

@@ -5,7 +5,8 @@ is never the limit; correctness is the business of the tests. Kaltura's answers 
 where the workload says so; everything else is the tool's own `Kaltura.content`, `Store.write`, `Store.read` and
 `Kaltura.upload`. Each contender runs as a process of its own, start-up included.
 
-    python bench/transfers.py [--work a,b,c,d] [--tls] [--rounds 3] [--scale 1.0] [--restore] [--only "A;B"]
+    python bench/transfers.py [--work a,b,c,d] [--tls] [--rounds 3] [--scale 1.0] [--restore] [--workers N]
+                              [--beside CHECKOUT] [--only "A;B"]
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any
 from measure import Took, in_turns, median, run, table
 
 HERE = Path(__file__).resolve()
-SINK_SOURCE = HERE.parents[2] / "shared" / "tools" / "s3sink.c"
+SINK_SOURCE = next(p for folder in HERE.parents if (p := folder / "shared" / "tools" / "s3sink.c").exists())
 ECHO_MODULE = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 BUCKET = "bench"
 KALTURA_MS, S3_MS = 50, 30
@@ -167,12 +168,12 @@ def fill(folder: Path, name: str, work: Work) -> list[str]:
 
 def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str, Any]) -> None:
     """Move the files of a workload by the tool's own classes; runs in a process of its own."""
+    from kaltura_archiver.apply.upload import checked
     from kaltura_archiver.config import read_settings
     from kaltura_archiver.kaltura import Kaltura, session
     from kaltura_archiver.kaltura.wire import WireClient
     from kaltura_archiver.model import FlavorAsset, FlavorStatus
     from kaltura_archiver.store import Store
-    from kaltura_archiver.transfer.streams import Landing
 
     gc.set_threshold(50_000)  # as the command has it
     pause = KALTURA_MS / 1000 if where.slow else 0.0
@@ -197,20 +198,22 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
     kaltura = Kaltura(settings, read_only=False)
     kaltura._ks = "fixed"
     store = Store(settings, read_only=False)
+    store._is_amazon = True  # else there would be MD5s until the first object was looked at
 
     def copy(file_name: str) -> None:
-        flavor = FlavorAsset(file_name, "e", "1", FlavorStatus.READY, is_original=True)
-        landing = Landing()
-        size, pieces = kaltura.content(flavor, landing)
-        metadata = {"entry-id": file_name}
-        store.write(file_name, pieces, size, metadata=metadata, storage_class="STANDARD", landing=landing)
+        flavor = FlavorAsset(file_name, "e", "1", FlavorStatus.READY, is_original=True, size_bytes=work.size_bytes)
+        with kaltura.content(flavor) as content:
+            metadata = {"entry-id": file_name}
+            store.write(file_name, content, content.size_bytes, metadata=metadata, storage_class="STANDARD")
 
     def restore(file_name: str) -> None:
         stored = store.head(file_name, with_tags=False)
         if stored is None:
             raise RuntimeError(f"{file_name} is not there")
         taken = store.fingerprinter(replace(stored, tags={"sha256": "as s3copy leaves it"}), own=True)
-        kaltura.upload("t", file_name, stored.size_bytes, taken.passing(store.read(stored)))
+        with store.read(stored) as content:
+            chunks = checked(content, taken, stored.size_bytes, lambda: None)
+            kaltura.upload("t", file_name, stored.size_bytes, chunks)
         taken.result()
 
     names = [f"{i:05}.mp4" for i in range(work.count)]
@@ -255,15 +258,18 @@ def rclone(binary: str, name: str, work: Work, where: Servers, *more: str) -> li
     ]  # fmt: skip
 
 
-def contenders(name: str, work: Work, where: Servers, tools: Path, *, restore: bool) -> dict[str, Callable[[], Took]]:
+def contenders(
+    name: str, work: Work, where: Servers, tools: Path, *, restore: bool, beside: Path | None = None
+) -> dict[str, Callable[[], Took]]:
     environ = where.environ() | {
         "KALTURA_PARTNERID": "1", "KALTURA_SECRET": "x", "KALTURA_SERVICE_URL": where.sink, "AWS_BUCKET": BUCKET,
     }  # fmt: skip
 
-    def inside(which: str, **options: Any) -> Took:
+    def inside(which: str, root: Path = HERE.parents[1], **options: Any) -> Took:
         told = {"name": name, "work": vars(work), "where": vars(where), "options": options}
-        action = "restore" if restore else "copy"
-        return run([sys.executable, str(HERE), "--inside", which, action, json.dumps(told)], environ=environ)
+        command = [sys.executable, str(root / "bench" / HERE.name), "--inside", which]
+        command += ["restore" if restore else "copy", json.dumps(told)]
+        return run(command, environ=environ | {"PYTHONPATH": str(root)})
 
     def fresh(start: Callable[[], Took]) -> Took:
         if not restore:
@@ -271,6 +277,8 @@ def contenders(name: str, work: Work, where: Servers, tools: Path, *, restore: b
         return start()
 
     found: dict[str, Callable[[], Took]] = {"ours": partial(inside, "ours")}
+    if beside:
+        found["ours, there"] = partial(inside, "ours", beside)
     if restore:
         aws, verify = tools / "aws", ["--cacert", where.ca] if where.ca else []
         relay = f"{aws} s3 cp s3://{BUCKET}/{{}} - | curl -s {' '.join(verify)} -T - {where.sink}/_drain"
@@ -316,17 +324,18 @@ def contenders(name: str, work: Work, where: Servers, tools: Path, *, restore: b
     return {who: partial(fresh, start) for who, start in found.items()}
 
 
-def one_work(name: str, work: Work, tools: Path, only: set[str], *, tls: bool, rounds: int, restore: bool) -> None:
+def one_work(name: str, work: Work, asked: argparse.Namespace) -> None:
     """Print the table of one workload."""
+    tls, rounds, restore, tools = asked.tls, asked.rounds, asked.restore, asked.tools
+    only = {who.strip() for who in asked.only.split(";") if who}
     with tempfile.TemporaryDirectory(dir="/dev/shm") as temporary:
         folder = Path(temporary)
         fill(folder, name, work)
         with servers(folder, tls=tls, slow=work.slow) as where:
-            everyone = contenders(name, work, where, tools, restore=restore)
+            everyone = contenders(name, work, where, tools, restore=restore, beside=asked.beside)
             if restore:
                 contenders(name, work, where, tools, restore=False)["ours"]()
-            asked = {who: start for who, start in everyone.items() if not only or who in only}
-            took = in_turns(asked, rounds)
+            took = in_turns({who: start for who, start in everyone.items() if not only or who in only}, rounds)
     gib = work.count * work.size_bytes / 2**30
     ours = median(took["ours"])
     rows = [["contender", "MiB/s", "ours / it", "CPU s per GiB", "ours / it", "peak MiB"]]
@@ -355,6 +364,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="a part of the work, for a quick look")
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--restore", action="store_true", help="restore's data path instead of s3copy's")
+    parser.add_argument("--workers", type=int, help="so many instead of the workload's own")
+    parser.add_argument("--beside", type=Path, help="another checkout of the tool, measured in turns")
     parser.add_argument("--only", default="", help="some of the contenders, A;B; ours is needed")
     parser.add_argument("--tools", type=Path, default=Path(shutil.which("rclone") or "/usr/bin/rclone").parent)
     asked = parser.parse_args()
@@ -364,8 +375,9 @@ def main() -> None:
             work = Work(1, int(work.size_bytes * asked.scale), work.workers)
         else:
             work = Work(max(1, int(work.count * asked.scale)), work.size_bytes, work.workers, work.slow)
-        only = {who.strip() for who in asked.only.split(";") if who}
-        one_work(name, work, asked.tools, only, tls=asked.tls, rounds=asked.rounds, restore=asked.restore)
+        if asked.workers:
+            work = replace(work, workers=asked.workers)
+        one_work(name, work, asked)
 
 
 if __name__ == "__main__":

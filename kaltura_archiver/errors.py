@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntEnum
 
 from kaltura_archiver.model.words import Cause, Outcome
@@ -19,17 +18,6 @@ class Exit(IntEnum):
     LOCKED = 5
     INTERRUPTED = 130
     TERMINATED = 143
-
-
-# What a script may go on after: how entries ended. With any other status the command itself was not done.
-TOLERABLE = (Exit.FAILED, Exit.WAITING, Exit.LIMIT)
-_SEVERITY = (
-    Exit.OK, Exit.LIMIT, Exit.WAITING, Exit.FAILED, Exit.LOCKED, Exit.USAGE, Exit.INTERRUPTED, Exit.TERMINATED,
-)  # fmt: skip
-
-
-def worst(codes: Iterable[Exit]) -> Exit:
-    return max(codes, key=_SEVERITY.index, default=Exit.OK)
 
 
 class ArchiverError(Exception):

@@ -18,6 +18,21 @@ def sizes_agree(size_kb: int, stored_bytes: int, *, tolerance: float = 0.03) -> 
     return large <= small * (1 + tolerance)
 
 
+def identified(facts: Facts) -> tuple[Identity, str]:
+    """As `identify`, with what was read of the original; and why nothing is known where one of the two is missing."""
+    original, stored = facts.original, facts.stored
+    if facts.unseen:
+        return Identity.UNKNOWN, "the stored copy is not known"
+    if stored is None:
+        return Identity.UNKNOWN, "there is no stored copy"
+    if original is None:
+        return Identity.UNKNOWN, "there is no original"
+    identity, why = identify(original, stored)
+    if identity is Identity.LIKELY and facts.original_sha256 and stored.sha256 not in ("", facts.original_sha256):
+        return Identity.DIFFERENT, "the original was read: its SHA-256 is another"
+    return identity, why
+
+
 def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str]:
     """How sure it is that `stored` holds the bytes of `original`, and why."""
     if stored.spoiled:

@@ -9,6 +9,7 @@ from kaltura_archiver.clones import doubt
 from kaltura_archiver.identity import (
     covered_versions,
     holds_placeholder,
+    identified,
     identify,
     known_placeholder,
     placeholder_stored,
@@ -321,24 +322,9 @@ def _with_what_else_is_known(facts: Facts, found: Finding) -> Finding:
     return found
 
 
-def _identity_now(facts: Facts) -> tuple[Identity, str]:
-    """As `identify`, with what was read of the original; and why nothing is known where one of the two is missing."""
-    original, stored = facts.original, facts.stored
-    if facts.unseen:
-        return Identity.UNKNOWN, "the stored copy is not known"
-    if stored is None:
-        return Identity.UNKNOWN, "there is no stored copy"
-    if original is None:
-        return Identity.UNKNOWN, "there is no original"
-    identity, why = identify(original, stored)
-    if identity is Identity.LIKELY and facts.original_sha256 and stored.sha256 not in ("", facts.original_sha256):
-        return Identity.DIFFERENT, "the original was read: its SHA-256 is another"
-    return identity, why
-
-
 def classify(facts: Facts) -> Judgement:
     """The one state that these facts have: the first row of the table in docs/states.md that fits."""
-    identity, identity_why = _identity_now(facts)
+    identity, identity_why = identified(facts)
     found = (
         _unseen(facts)
         or _replaced_without_copy(facts)

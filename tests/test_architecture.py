@@ -46,6 +46,17 @@ def test_no_private_name_leaves_its_file(path: Path) -> None:
             assert not private, f"line {node.lineno}: {', '.join(private)} of {node.module}"
 
 
+def test_one_file_knows_libcurl() -> None:
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and "pycurl" in {getattr(node, "module", None), *(name.name for name in node.names)}
+    }
+    assert found == {"transfer/curl.py"}
+
+
 def test_no_two_classes_have_one_name() -> None:
     where: dict[str, list[str]] = {}
     for path in FILES:

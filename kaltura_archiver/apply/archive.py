@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import closing
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
 from kaltura_archiver.apply.guards import require_current, same_object, while_current
-from kaltura_archiver.apply.marks import mark_damaged, mark_placeholder, placeholder_tag
-from kaltura_archiver.apply.proof import compare
-from kaltura_archiver.apply.tools import InHand, Tools, say_once
-from kaltura_archiver.apply.upload import proven_pieces
+from kaltura_archiver.apply.marks import mark_placeholder, placeholder_tag
+from kaltura_archiver.apply.prove import proof_of_copy, record_copy
+from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.apply.upload import checked, proven
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError
-from kaltura_archiver.model import Availability, Evidence, FlavorAsset, Identity, Proof, StoredObject
 from kaltura_archiver.steps import Command
-from kaltura_archiver.transfer.streams import Fingerprint, Landing, fingerprint
+from kaltura_archiver.transfer.chunks import Chunk
+from kaltura_archiver.transfer.streams import Fingerprint, Fingerprinter, Inflow
 
 
 def copy_original(tools: Tools, work: InHand) -> None:
@@ -30,31 +28,37 @@ def copy_original(tools: Tools, work: InHand) -> None:
 
 
 def copied_original(tools: Tools, work: InHand) -> Fingerprint:
-    original, landing = work.original, Landing()
-    size, pieces = tools.kaltura.content(original, landing)
-    if alike := tools.placeholders.of_size(size):
-        content = b"".join(pieces)
-        if hashlib.sha256(content).hexdigest() in {placeholder.sha256 for placeholder in alike}:
-            raise Refused("the original is the placeholder video: it is not archived as an original")
-        pieces = iter([content])
-    entry = work.facts.entry
-    metadata = {
-        "entry-id": work.id,
-        "file-ext": original.file_ext,
-        "source-bytes": str(size),
-        "source-name": quote(entry.name[:100].strip(" "), safe=" "),
-        "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "tool": f"kaltura-archiver {__version__}",
-    }
-    with closing(while_current(tools, original, pieces)) as current:
+    original, entry = work.original, work.facts.entry
+    with tools.kaltura.content(original) as content:
+        metadata = {
+            "entry-id": work.id,
+            "file-ext": original.file_ext,
+            "source-bytes": str(content.size_bytes),
+            "source-name": quote(entry.name[:100].strip(" "), safe=" "),
+            "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "tool": f"kaltura-archiver {__version__}",
+        }
         return tools.store.write(
             work.id,
-            current,
-            size,
+            while_current(tools, original, no_placeholder(tools, content)),
+            content.size_bytes,
             metadata={name: value for name, value in metadata.items() if value},
             storage_class=tools.options.storage_class,
-            landing=landing,
         )
+
+
+def no_placeholder(tools: Tools, content: Inflow) -> Iterable[Chunk]:
+    """The content's chunks; the last one only if all of them are not a placeholder video."""
+    alike = {placeholder.sha256 for placeholder in tools.placeholders.of_size(content.size_bytes)}
+    if not alike:
+        return content
+    taken = Fingerprinter(md5=False)
+
+    def check() -> None:
+        if taken.result().sha256 in alike:
+            raise Refused("the original is the placeholder video: it is not archived as an original")
+
+    return checked(content, taken, content.size_bytes, check)
 
 
 def copy_source(tools: Tools, work: InHand) -> None:
@@ -67,12 +71,13 @@ def copy_source(tools: Tools, work: InHand) -> None:
         raise Changed(f"the stored copy of {source.key} changed meanwhile")
     require_current(tools, original)
     taken = tools.store.fingerprinter(source, own=True)
-    pieces = proven_pieces(tools, taken, source, tools.store.read(source))
     metadata = {**source.metadata, "entry-id": work.id, "source-entry": source.key}
+    storage_class = tools.options.storage_class
     try:
-        with tools.transfers:
+        with tools.transfers, tools.store.read(source) as content:
+            chunks = proven(tools, taken, source, content)
             found = tools.store.write(
-                work.id, pieces, source.size_bytes, metadata=metadata, storage_class=tools.options.storage_class
+                work.id, chunks, source.size_bytes, metadata=metadata, storage_class=storage_class
             )
     except StoreError as error:
         if error.code == "AccessDenied" and tools.command is not Command.S3COPY:
@@ -85,77 +90,3 @@ def copy_source(tools: Tools, work: InHand) -> None:
     mark_placeholder(tools, work, original.content_id, size_bytes)
     work.bytes_moved += found.size_bytes
     work.notes.append(f"the stored copy of {source.key} is its own now, too: {found.size_bytes} bytes")
-
-
-def proof_of_copy(tools: Tools, work: InHand, key: str, sent: Fingerprint) -> tuple[Proof, bool]:
-    """By what S3 is shown to have under this key what was sent, and whether it is shown to have no tags at this moment.
-
-    Raises EntryFailed if it is not.
-    """
-    stored = tools.store.head(key, with_tags=False)
-    verdict = compare(sent, stored) if stored else None
-    if stored is None or verdict is None or verdict.identity is Identity.DIFFERENT:
-        raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
-    if verdict.evidence:
-        return Proof.of(verdict.evidence, sent.crc64nvme, stored.etag), stored.untagged
-    evidence = copy_read_back(tools, work, stored, sent)
-    return Proof.of(evidence, sent.crc64nvme, stored.etag), False
-
-
-def copy_read_back(tools: Tools, work: InHand, stored: StoredObject, sent: Fingerprint) -> Evidence:
-    """Read what S3 stored, where it shows nothing that proves it: a bit may have changed on the way.
-
-    Raises EntryFailed if it is not what was sent.
-    """
-    tools.store.prove_by_md5()
-    say_once(tools, "this S3 does not show that it checked what it was sent: copies are read back before they count")
-    if stored.availability is not Availability.READABLE:
-        raise EntryFailed(
-            f"this S3 does not show that it checked the copy, which cannot be read back in {stored.storage_class}: "
-            "thaw it and run s3copy again; better use --storage-class STANDARD, and a lifecycle rule"
-        )
-    if own_sha256(tools, work, stored, sent.sha256) == sent.sha256:
-        return Evidence.READ
-    if stored.key == work.id:
-        mark_damaged(tools, work, stored)
-    raise EntryFailed(
-        f"MISMATCH: what S3 has as {stored.key} is not what was sent; remove that object, and run the command again"
-    )
-
-
-def own_sha256(tools: Tools, work: InHand, stored: StoredObject, expected: str) -> str:
-    """The SHA-256 of the stored bytes; a second reading has the last word if the first is not as expected."""
-    sha256 = ""
-    for _ in range(2):
-        with tools.transfers:
-            found = fingerprint(tools.store.read(stored))
-        work.bytes_moved += found.size_bytes
-        sha256 = found.sha256
-        if sha256 == expected:
-            break
-    return sha256
-
-
-def record_copy(
-    tools: Tools,
-    work: InHand,
-    original: FlavorAsset,
-    found: Fingerprint,
-    proof: Proof,
-    *,
-    untagged: bool = False,
-    **more: str | None,
-) -> None:
-    """Tag the object with what was proven: this version of the original has these bytes, and so has S3.
-
-    The original must have been looked at after its last byte was read: else they may be another version's.
-    """
-    tags: dict[str, Any] = {
-        "sha256": found.sha256,
-        "flavor": original.content_id,
-        "proof": str(proof),
-        "undecided": None,
-        **more,
-    }
-    tools.store.set_tags(work.id, untagged, **tags)
-    work.proven = original

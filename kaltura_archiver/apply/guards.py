@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from kaltura_archiver.apply.proof import Verdict
@@ -14,7 +14,8 @@ from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Iden
 from kaltura_archiver.planning import CROWDED
 from kaltura_archiver.reasons import unnoticed
 from kaltura_archiver.steps import Step
-from kaltura_archiver.transfer.streams import Fingerprint, Piece
+from kaltura_archiver.transfer.chunks import Chunk
+from kaltura_archiver.transfer.streams import Fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,9 @@ def proof_of_whole(found: Fingerprint, verdict: Verdict, *, hint: str = "") -> s
     return f"{verdict.how}, {found.size_bytes} bytes, sha256 {found.sha256}"
 
 
-def while_current(tools: Tools, original: FlavorAsset, pieces: Iterable[Piece]) -> Generator[Piece, None, None]:
-    """The pieces, and at their end, before anything is stored, the check that they are still the original."""
-    yield from pieces
+def while_current(tools: Tools, original: FlavorAsset, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The chunks, and at their end, before anything is stored, the check that they are still the original."""
+    yield from chunks
     require_current(tools, original)
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from kaltura_archiver.apply.archive import own_sha256, record_copy
+from typing import Any
+
 from kaltura_archiver.apply.guards import require_current
-from kaltura_archiver.apply.marks import tag_marked
+from kaltura_archiver.apply.marks import mark_damaged, tag_marked
 from kaltura_archiver.apply.proof import Verdict, compare
 from kaltura_archiver.apply.tools import InHand, Tools, say_once
 from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.model import ARCHIVED_TAG, Availability, Cause, Evidence, Identity, Proof
+from kaltura_archiver.model import (
+    ARCHIVED_TAG,
+    Availability,
+    Cause,
+    Evidence,
+    FlavorAsset,
+    Identity,
+    Proof,
+    StoredObject,
+)
 from kaltura_archiver.planning import UNDECIDED
 from kaltura_archiver.transfer.streams import Fingerprint, fingerprint
 
@@ -43,8 +53,7 @@ def read_original(tools: Tools, work: InHand) -> tuple[Fingerprint, Verdict]:
     """
     for _ in range(2):
         with tools.transfers:
-            _, pieces = tools.kaltura.content(work.original)
-            found = fingerprint(pieces, tools.store.fingerprinter(work.stored))
+            found = fingerprint(tools.kaltura.content(work.original), tools.store.fingerprinter(work.stored))
         verdict = compare(found, work.stored)
         if verdict.identity is Identity.LIKELY and work.stored.availability is Availability.READABLE:
             say_once(tools, "S3 shows nothing of some stored copies that proves them: they are read back")
@@ -75,3 +84,77 @@ def prove_again(tools: Tools, work: InHand) -> None:
             f"the stored copy does not have the original's bytes: {verdict.how}; nothing was replaced; move the "
             f"object away in S3, remove the tag {ARCHIVED_TAG} in Kaltura, and run s3copy"
         )
+
+
+def record_copy(
+    tools: Tools,
+    work: InHand,
+    original: FlavorAsset,
+    found: Fingerprint,
+    proof: Proof,
+    *,
+    untagged: bool = False,
+    **more: str | None,
+) -> None:
+    """Tag the object with what was proven: this version of the original has these bytes, and so has S3.
+
+    The original must have been looked at after its last byte was read: else they may be another version's.
+    """
+    tags: dict[str, Any] = {
+        "sha256": found.sha256,
+        "flavor": original.content_id,
+        "proof": str(proof),
+        "undecided": None,
+        **more,
+    }
+    tools.store.set_tags(work.id, untagged, **tags)
+    work.proven = original
+
+
+def proof_of_copy(tools: Tools, work: InHand, key: str, sent: Fingerprint) -> tuple[Proof, bool]:
+    """By what S3 is shown to have under this key what was sent, and whether it is shown to have no tags at this moment.
+
+    Raises EntryFailed if it is not.
+    """
+    stored = tools.store.head(key, with_tags=False)
+    verdict = compare(sent, stored) if stored else None
+    if stored is None or verdict is None or verdict.identity is Identity.DIFFERENT:
+        raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
+    if verdict.evidence:
+        return Proof.of(verdict.evidence, sent.crc64nvme, stored.etag), stored.untagged
+    evidence = copy_read_back(tools, work, stored, sent)
+    return Proof.of(evidence, sent.crc64nvme, stored.etag), False
+
+
+def copy_read_back(tools: Tools, work: InHand, stored: StoredObject, sent: Fingerprint) -> Evidence:
+    """Read what S3 stored, where it shows nothing that proves it: a bit may have changed on the way.
+
+    Raises EntryFailed if it is not what was sent.
+    """
+    tools.store.prove_by_md5()
+    say_once(tools, "this S3 does not show that it checked what it was sent: copies are read back before they count")
+    if stored.availability is not Availability.READABLE:
+        raise EntryFailed(
+            f"this S3 does not show that it checked the copy, which cannot be read back in {stored.storage_class}: "
+            "thaw it and run s3copy again; better use --storage-class STANDARD, and a lifecycle rule"
+        )
+    if own_sha256(tools, work, stored, sent.sha256) == sent.sha256:
+        return Evidence.READ
+    if stored.key == work.id:
+        mark_damaged(tools, work, stored)
+    raise EntryFailed(
+        f"MISMATCH: what S3 has as {stored.key} is not what was sent; remove that object, and run the command again"
+    )
+
+
+def own_sha256(tools: Tools, work: InHand, stored: StoredObject, expected: str) -> str:
+    """The SHA-256 of the stored bytes; a second reading has the last word if the first is not as expected."""
+    sha256 = ""
+    for _ in range(2):
+        with tools.transfers:
+            found = fingerprint(tools.store.read(stored))
+        work.bytes_moved += found.size_bytes
+        sha256 = found.sha256
+        if sha256 == expected:
+            break
+    return sha256

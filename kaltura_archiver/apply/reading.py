@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from kaltura_archiver.errors import EntryFailed, KalturaError
 from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Facts
+from kaltura_archiver.transfer.streams import fingerprint
 
 if TYPE_CHECKING:
     from kaltura_archiver.store import Store
@@ -26,14 +26,11 @@ def with_original_read(kaltura: Kaltura, facts: Facts) -> Facts:
     original = facts.original
     if original is None or not to_be_read(facts):
         return facts
-    digest = hashlib.sha256()
     try:
-        _, pieces = kaltura.content(original)
-        for piece in pieces:
-            digest.update(piece)
+        found = fingerprint(kaltura.content(original))
     except (KalturaError, EntryFailed) as error:
         return replace(facts, unread=str(error))
-    return replace(facts, original_sha256=digest.hexdigest())
+    return replace(facts, original_sha256=found.sha256)
 
 
 def with_relatives(kaltura: Kaltura, facts: Facts) -> Facts:

@@ -12,6 +12,7 @@ from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, upload_content
 from kaltura_archiver.errors import Changed, EntryFailed
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG
+from kaltura_archiver.transfer.streams import poured
 
 
 def upload_placeholder(tools: Tools, work: InHand) -> None:
@@ -21,9 +22,10 @@ def upload_placeholder(tools: Tools, work: InHand) -> None:
     require_way(tools)
     begin_conversion(tools, work)
     name = f"{tools.token_prefix}{work.id}{placeholder.path.suffix or '.mp4'}"
-    pieces = tools.kaltura.paced(placeholder.pieces())
     work.placeholder = placeholder
-    work.token = upload_content(tools, name, placeholder.size_bytes, pieces)
+    size = placeholder.size_bytes
+    with tools.kaltura.inflow(poured(placeholder.pieces(), size), size) as content:
+        work.token = upload_content(tools, name, size, content)
 
 
 def put_placeholder(tools: Tools, work: InHand) -> None:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import closing
 from functools import partial
 from typing import Any
 
-from kaltura_archiver.apply.archive import proof_of_copy, record_copy
 from kaltura_archiver.apply.guards import frozen_again, require_current, require_sound, require_way, while_current
 from kaltura_archiver.apply.marks import placeholder_tag
 from kaltura_archiver.apply.pictures import note_picture
+from kaltura_archiver.apply.prove import proof_of_copy, record_copy
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.swap import settled_original, swap
 from kaltura_archiver.apply.thaw import keep_thawed
 from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools
-from kaltura_archiver.apply.upload import begin_conversion, proven_pieces, upload_content
+from kaltura_archiver.apply.upload import begin_conversion, proven, upload_content
 from kaltura_archiver.errors import EntryFailed, StoreError
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import DISPLACED_PREFIX, REPLACED_TAG, Evidence, FlavorAsset, Proof, StoredObject, iso_time
 from kaltura_archiver.steps import Command, Step
-from kaltura_archiver.transfer.streams import fingerprint, first_bytes
+from kaltura_archiver.transfer.streams import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,12 @@ def put_original(tools: Tools, work: InHand) -> None:
         found = None
     else:
         taken = tools.store.fingerprinter(stored, own=True)
-        pieces = proven_pieces(tools, taken, stored, tools.store.read(stored))
         try:
             # The extension is taken from the posted name; a name without one leaves none (real-kaltura U28).
             name = f"{tools.token_prefix}{work.id}.{extension(stored)}".removesuffix(".")
-            work.token = upload_content(tools, name, stored.size_bytes, pieces)
+            with tools.store.read(stored) as content:
+                chunks = proven(tools, taken, stored, content)
+                work.token = upload_content(tools, name, stored.size_bytes, chunks)
         except StoreError as error:
             if error.code == "InvalidObjectState":
                 raise frozen_again(stored) from error
@@ -74,8 +74,7 @@ def put_original(tools: Tools, work: InHand) -> None:
         set_settings_again(tools, work)
         return
     with tools.transfers:
-        _, pieces = tools.kaltura.content(new)
-        in_kaltura = fingerprint(pieces)
+        in_kaltura = fingerprint(tools.kaltura.content(new))
     if in_kaltura.sha256 != found.sha256:
         # What we put there is no original: the next restore may replace it.
         what = placeholder_tag(first.content_id, in_kaltura.sha256, in_kaltura.size_bytes)
@@ -117,8 +116,8 @@ def beginning_of(tools: Tools, cut: FlavorAsset, stored: StoredObject) -> tuple[
     if not 0 < (cut.size_bytes or 0) < stored.size_bytes:
         return None
     with tools.transfers:
-        read = fingerprint(tools.kaltura.content(cut)[1])
-        start = fingerprint(first_bytes(tools.store.read(stored), read.size_bytes))
+        read = fingerprint(tools.kaltura.content(cut))
+        start = fingerprint(tools.store.read(stored), most_bytes=read.size_bytes)
     return (read.sha256, read.size_bytes) if read.sha256 == start.sha256 else None
 
 
@@ -135,14 +134,16 @@ def keep_displaced(tools: Tools, work: InHand) -> None:
     key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
     kept = tools.store.head(key, with_tags=False)
     with tools.transfers:
-        size, pieces = tools.kaltura.content(original)
-        with closing(while_current(tools, original, pieces)) as current:
-            if kept:  # by a run that was cut: it is looked at like any other
-                found = fingerprint(current, tools.store.fingerprinter(kept))
-            else:
+        content = tools.kaltura.content(original)
+        if kept:  # by a run that was cut: it is looked at like any other
+            found = fingerprint(content, tools.store.fingerprinter(kept))
+            require_current(tools, original)
+        else:
+            with content:
+                size, current = content.size_bytes, while_current(tools, original, content)
                 metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
                 found = tools.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
-                work.bytes_moved += size
+            work.bytes_moved += size
     proof_of_copy(tools, work, key, found)
     work.notes.append(f"what was in its place is kept as {key}")
 

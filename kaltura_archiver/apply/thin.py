@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 
 from kaltura_archiver.apply.guards import check_copy, require_current, require_stored, require_unchanged, still_proven
 from kaltura_archiver.apply.settings import set_settings_again
@@ -15,7 +14,7 @@ from kaltura_archiver.model import THIN_TAG, Entry, EntryStatus, Facts, FlavorAs
 from kaltura_archiver.movie import movie_seconds
 from kaltura_archiver.steps import Step
 from kaltura_archiver.thinning import dropped, kept_flavor, same_length
-from kaltura_archiver.transfer.streams import Piece
+from kaltura_archiver.transfer.streams import Inflow, Piece
 
 Flavors = tuple[FlavorAsset, ...]
 TRIES = 3  # of a deletion, each after a look at everything
@@ -30,10 +29,10 @@ def check_kept(tools: Tools, work: InHand) -> None:
     told = tools.kaltura.seconds_told(kept)
     if told is None:
         raise Refused(f"Kaltura does not tell how long flavor {kept.id} plays; nothing was deleted")
-    size, pieces = tools.kaltura.content(kept)
-    with closing(_passing(pieces)) as read:
+    with tools.kaltura.content(kept) as inflow:
+        size = inflow.size_bytes
         try:
-            own = movie_seconds(read, size)
+            own = movie_seconds(_pieces(inflow), size)
         except ValueError as error:
             raise Refused(f"flavor {kept.id} cannot play in the original's place: {error}") from error
     for seconds, by in ((told, "Kaltura"), (own, "its file")):
@@ -47,9 +46,10 @@ def check_kept(tools: Tools, work: InHand) -> None:
     )
 
 
-def _passing(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
-    """What can be closed before its end."""
-    yield from pieces
+def _pieces(inflow: Inflow) -> Iterator[Piece]:
+    for chunk in inflow:
+        yield from chunk
+        chunk.release()
 
 
 def _to_keep(tools: Tools, work: InHand) -> FlavorAsset:
@@ -104,7 +104,7 @@ def delete_for_certain(kaltura: Kaltura, flavor: FlavorAsset, look: Callable[[],
         look()
         failure: KalturaError | None = None
         try:
-            kaltura.delete_flavor(flavor.id, tries=1)
+            kaltura.delete_flavor(flavor.id, again=False)
         except KalturaError as error:
             failure = error
         now = {f.id: f for f in kaltura.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)

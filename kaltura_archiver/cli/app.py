@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kaltura_archiver.errors import Exit, Stopped, worst
+from kaltura_archiver import exits
+from kaltura_archiver.errors import Exit, Stopped
 from kaltura_archiver.run.services import Services
 
 if TYPE_CHECKING:
@@ -113,9 +114,9 @@ class App(Services):
 
         Not `tolerant`: it is the run that failed, and not its entries.
         """
-        if self.signal:
-            codes = (Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED,)
-        raise Ended(worst(codes), worst(set(codes) - self.tolerated) if tolerant else worst(codes))
+        tolerated = self.tolerated if tolerant else frozenset()
+        told = exits.told(codes, by_signal=self.signal, tolerated=tolerated)
+        raise Ended(exits.told(codes, by_signal=self.signal), told)
 
 
 pass_app = click.make_pass_decorator(App)

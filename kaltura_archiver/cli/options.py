@@ -24,7 +24,7 @@ from kaltura_archiver.cli.types import (
     Size,
     bounded_page_size,
 )
-from kaltura_archiver.errors import TOLERABLE
+from kaltura_archiver.exits import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
 from kaltura_archiver.model import SourceType
 from kaltura_archiver.output.screen import SCREEN

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.keeping import users_named
 from kaltura_archiver.cli.types import ENTRY_ID, parse_shard, parse_tag
 from kaltura_archiver.config import batch_shard
@@ -176,21 +177,19 @@ def after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]
 
         for unknown in unknown_criteria(selection.kaltura, selection.query):
             log.warning("%s: is that spelled right?", unknown)
-    codes = exits_of_named(selection)
+    source = click.get_current_context().get_parameter_source("max_entries")
+    asked = source is click.core.ParameterSource.COMMANDLINE
     if selection.cut:
-        source = click.get_current_context().get_parameter_source("max_entries")
-        asked = source is click.core.ParameterSource.COMMANDLINE
         level = logging.INFO if asked else logging.WARNING
         log.log(level, "stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
-        if limited and not asked:
-            codes.add(Exit.LIMIT)
-    return codes
+    return exits_of_named(selection, cut=selection.cut and limited and not asked)
 
 
-def exits_of_named(selection: Selection) -> set[Exit]:
-    """What ids that were named, and lead nowhere, make of the exit status."""
-    found = {Exit.FAILED: selection.unknown or selection.odd, Exit.WAITING: selection.recycled}
-    return {code for code, ids in found.items() if ids}
+def exits_of_named(selection: Selection, *, cut: bool = False) -> set[Exit]:
+    """What the selection alone makes of the exit status; `cut`: by a limit that nobody asked for."""
+    return exits.of_selection(
+        unknown=len(selection.unknown), odd=selection.odd, recycled=len(selection.recycled), cut=cut
+    )
 
 
 def not_begun(selection: Selection) -> Iterator[Result]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 import click
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.streams import PatientStdout
-from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import without_entries
 from kaltura_archiver.output.progress import AboveTheBar, progress
 from kaltura_archiver.output.rows import RESULT_COLUMNS, result_on_screen, result_row, went_well
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
-from kaltura_archiver.output.summary import Totals, exits_of, metrics
+from kaltura_archiver.output.summary import Totals, metrics
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
@@ -94,13 +94,11 @@ class Telling:
         parts = list(self._summary(errand, totals, lost, to_type))
         for told in parts if self._style == SCREEN else ["; ".join(parts)]:
             log.info("%s", told, extra=fields | ({"to_type": to_type} if told.endswith(to_type) else {}))
-        if overtaken:
-            self._app.exit(Exit.LOCKED)
-        if errand.stopped:
-            self._app.exit(Exit.LIMIT, tolerant=False)
-        if self._stdout.failure or lost:
-            self._app.exit(Exit.FAILED, tolerant=False)
-        self._app.exit(*errand.codes, *exits_of(totals.outcomes))
+        codes, tolerant = exits.of_run(
+            errand.codes, totals.outcomes, overtaken=overtaken, stopped=bool(errand.stopped),
+            incomplete=bool(self._stdout.failure or lost),
+        )  # fmt: skip
+        self._app.exit(*codes, tolerant=tolerant)
 
     def _summary(self, errand: Errand, totals: Totals, lost: str, to_type: str) -> Iterator[str]:
         dry = self._options.dry_run

@@ -59,14 +59,14 @@ ENTRY_LIST, FLAVOR_LIST = "KalturaESearchEntryResponse", "KalturaFlavorAssetList
 PLACING_LIST, THUMB_LIST = "KalturaCategoryEntryListResponse", "KalturaThumbAssetListResponse"
 # The tag of the thumb asset that is shown (`thumbParams::TAG_DEFAULT_THUMB` [read]).
 DEFAULT_THUMB = "default_thumb"
-_ENTRY_FIELDS = (
+ENTRY_FIELDS = (
     "objectType", "id", "name", "status", "tags", "mediaType", "type", "createdAt", "updatedAt", "plays",
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
     "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId", "partnerId",
     "thumbnailUrl", "entitledUsersEdit", "adminTags", "endDate", "sourceType",
 )  # fmt: skip
 # Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
-_NEEDED_FIELDS = frozenset({
+NEEDED_FIELDS = frozenset({
     "tags", "status", "userId", "creatorId", "categoriesIds", "plays", "lastPlayedAt", "displayInSearch",
     "replacingEntryId", "replacedEntryId", "replacementStatus", "parentEntryId", "partnerId",
 })  # fmt: skip
@@ -77,12 +77,16 @@ _FLAVOR_FIELDS = (
 )  # fmt: skip
 
 
-def _fields(raw: Any, names: Sequence[str]) -> dict[str, str]:
+def fields_of(raw: Any, names: Sequence[str]) -> dict[str, str]:
     """Those of these fields that an object of an answer has, as text.
 
     Of its XML element, which spares pages of entries the client's objects (all fields, most of them never looked at),
-    or of the client's object.
+    of what JSON has of it, or of the client's object.
     """
+    if isinstance(raw, dict):
+        known = [(name, value) for name in names if (value := raw.get(name)) is not None]
+        found = {name: value if type(value) is str else _scalar(value) for name, value in known}
+        return found if "objectType" in found else {}
     if isinstance(raw, etree._Element):
         found = {child.tag: child.text or "" for child in raw.iterchildren(*names)}
         return found if "objectType" in found else {}
@@ -90,12 +94,25 @@ def _fields(raw: Any, names: Sequence[str]) -> dict[str, str]:
     return {name: field_text(value) for name, value in values.items() if value is not NotImplemented}
 
 
+def _scalar(value: Any) -> str:
+    """A number or a bool of JSON as XML has it."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int | float):
+        return str(value)
+    raise OddAnswer("Kaltura answered with an object where a value belongs", retryable=True)
+
+
 def read_entry(raw: Any) -> Entry:
-    fields = _fields(raw, _ENTRY_FIELDS)
+    """Raises OddAnswer for one that cannot be understood, or lacks a field.
+
+    JSON has no nulls: who hands one of its objects on knows that what it lacks is null (see `plain.Shown`).
+    """
+    fields = fields_of(raw, ENTRY_FIELDS)
     entry_id = _id(fields.get("id"))
     if not entry_id:
         raise OddAnswer("Kaltura answered with an entry without id", retryable=True)
-    if not fields.keys() >= _NEEDED_FIELDS or not fields["status"]:
+    if not (isinstance(raw, dict) or fields.keys() >= NEEDED_FIELDS) or not fields.get("status"):
         raise OddAnswer(f"Kaltura answered with an incomplete entry {entry_id}", retryable=True)
     text = fields.get
     categories, plays, played = text("categoriesIds", ""), text("plays", ""), text("lastPlayedAt", "")
@@ -103,8 +120,8 @@ def read_entry(raw: Any) -> Entry:
         id=entry_id,
         name=text("name", ""),
         status=fields["status"],
-        tags=split_tags(fields["tags"]),
-        tags_text=fields["tags"],
+        tags=split_tags(text("tags", "")),
+        tags_text=text("tags", ""),
         media_type=field_int(text("mediaType")),
         entry_type=text("type", ""),
         created_at=_read_time(text("createdAt")) or 0,
@@ -140,7 +157,7 @@ def picture_version(url: str) -> str:
 
 
 def _flavor(raw: Any) -> FlavorAsset:
-    text = _fields(raw, _FLAVOR_FIELDS).get
+    text = fields_of(raw, _FLAVOR_FIELDS).get
     flavor_id, entry_id, status = _id(text("id")), _id(text("entryId")), field_int(text("status"))
     if not flavor_id or not entry_id or status is None:
         raise OddAnswer("Kaltura answered with an incomplete flavor asset", retryable=True)
@@ -175,7 +192,7 @@ def _flavor(raw: Any) -> FlavorAsset:
 def read_flavors(answer: Any) -> tuple[list[FlavorAsset], int]:
     """The flavors of one page, and how many there are on all."""
     objects, total = read_list(answer, FLAVOR_LIST)
-    if answer.find("objects") is None:
+    if (answer.get("objects") if isinstance(answer, dict) else answer.find("objects")) is None:
         raise KalturaError("Kaltura answered with an incomplete list of flavors", retryable=True)
     return [_flavor(raw) for raw in objects], total
 
@@ -248,13 +265,25 @@ class Look(NamedTuple):
 
 
 def read_list(answer: Any, kind: str) -> tuple[list[Any], int]:
-    """The objects of a list that was answered as XML, and how many there are in all."""
+    """The objects of a list that was answered as XML or JSON, and how many there are in all."""
+    if not isinstance(answer, etree._Element):
+        return _json_list(answer, kind)
     if answer.findtext("objectType") != kind:
         raise KalturaError("Kaltura answered with something else than was asked for", retryable=True)
     total, objects = field_int(answer.findtext("totalCount")), answer.find("objects")
     if total is None:
         raise KalturaError("Kaltura answered without a count", retryable=True)
     return [] if objects is None else list(objects), total
+
+
+def _json_list(answer: Any, kind: str) -> tuple[list[Any], int]:
+    """As `read_list`, of an answer in JSON."""
+    if not isinstance(answer, dict) or answer.get("objectType") != kind:
+        raise KalturaError("Kaltura answered with something else than was asked for", retryable=True)
+    total, objects = field_int(answer.get("totalCount")), answer.get("objects")
+    if total is None or not (objects is None or isinstance(objects, list)):
+        raise KalturaError("Kaltura answered without a count", retryable=True)
+    return objects or [], total
 
 
 def _xpath(path: str) -> Callable[[Any], Any]:
@@ -268,11 +297,18 @@ _objects = _xpath("objects/*/object")
 
 @dataclass(frozen=True)
 class SearchPage:
-    """What a search found: (id, created at) of each entry on this page, how many match, and the XML of it all."""
+    """What a search found: (id, created at) of each entry on this page, how many match, and the entries as they came:
+    the XML of it all, or a list of what JSON has of each."""
 
     outlines: list[tuple[str, int]]
     total: int
-    xml: Any
+    came: Any
+
+    @property
+    def raws(self) -> list[Any]:
+        """The entries as they came, one by one."""
+        found: list[Any] = self.came if isinstance(self.came, list) else _objects(self.came)
+        return found
 
     @classmethod
     def of(cls, answer: Any) -> SearchPage:
@@ -287,9 +323,21 @@ class SearchPage:
             ids, times = zip(*((o.findtext("id") or "", o.findtext("createdAt")) for o in objects), strict=True)
         return cls([(one, field_int(at) or 0) for one, at in zip(ids, times, strict=True) if one], total, answer)
 
+    @classmethod
+    def of_json(cls, answer: Any) -> SearchPage:
+        """As `of`, of a page in JSON."""
+        results, total = read_list(answer, ENTRY_LIST)
+        objects = [
+            raw for result in results if isinstance(result, dict) and isinstance(raw := result.get("object"), dict)
+        ]
+        if len(objects) != len(results):
+            raise KalturaError("Kaltura answered with an incomplete entry", retryable=True)
+        outlines = [(field_text(raw.get("id")), field_int(raw.get("createdAt")) or 0) for raw in objects]
+        return cls([outline for outline in outlines if outline[0]], total, objects)
+
     def entries(self, odd: list[str] | None = None) -> Iterator[Entry]:
         """The entries; what is wrong with those that cannot be understood goes into `odd`, or is raised."""
-        for raw in _objects(self.xml):
+        for raw in self.raws:
             try:
                 entry = read_entry(raw)
             except OddAnswer as error:
@@ -302,7 +350,7 @@ class SearchPage:
 
 @dataclass(frozen=True)
 class Page:
-    """Entries that the index found, still as XML: whoever uses them builds them, while the next page is fetched."""
+    """Entries that the index found, as they came: whoever uses them builds them, while the next page is fetched."""
 
     found: SearchPage
     ids: Collection[str]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,12 +23,12 @@ from kaltura_archiver.kaltura.files import Files
 from kaltura_archiver.kaltura.questions import ASSET_ENUMS, ASSET_FIELDS, list_tokens, resource_of
 from kaltura_archiver.kaltura.wire import NamedChunk
 from kaltura_archiver.model import Entry, FlavorAsset, normalised_tags, same_id, split_tags, tags_with
-from kaltura_archiver.transfer.streams import CHUNK_BYTES, Chunk, Piece, chunked, exactly
+from kaltura_archiver.transfer.chunks import Chunk
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOKEN_FULL = 2
-CHANGE_TRIES = 3  # of what does no harm if it is made twice
+CHANGE_TRIES = 3  # of tags, which others may change at the same time
 # The column of an entry's tags; and from where on what was stored is read back: a database that holds them in another
 # character set counts up to three bytes for one.
 MAX_TAGS_BYTES = 65_535
@@ -190,36 +188,23 @@ class Kaltura(Files):
             f"read upload token {token_id}", lambda client: _read_token(client.uploadToken.get(token_id), token_id)
         )
 
-    def upload(self, token_id: str, file_name: str, size_bytes: int, pieces: Iterable[Piece]) -> None:
+    def upload(self, token_id: str, file_name: str, size_bytes: int, chunks: Iterable[Chunk]) -> None:
         """Send content to an upload token in chunks and check that Kaltura has all of it (kaltura-api 5.6).
 
-        A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `pieces`
+        A chunk whose answer was lost is sent again from where the token stands. Raises KalturaError, or what `chunks`
         raises; the token is then of no use.
         """
-        chunks = chunked(
-            exactly(pieces, size_bytes, f"for upload token {token_id} came"), CHUNK_BYTES, size_bytes, self._stop
-        )
-        offset, state = 0, (0, 0)
-        # One chunk is read while the one before is sent.
-        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
-            coming: Future[Chunk | None] = reader.submit(next, chunks, None)
-            try:
-                while chunk := coming.result():
-                    try:
-                        coming = reader.submit(next, chunks, None)
-                        final = offset + len(chunk) == size_bytes
-                        if final:
-                            # Whether the last one may be sent is known at the very end of the pieces.
-                            coming.result()
-                        state = self._send_chunk(token_id, file_name, chunk, offset, final=final)
-                        offset += len(chunk)
-                    finally:
-                        chunk.release()
-            finally:
-                with suppress(Exception):
-                    if unsent := coming.result():
-                        unsent.release()
-                chunks.close()
+        offset, state, chunks = 0, (0, 0), iter(chunks)
+        for chunk in chunks:
+            final = offset + len(chunk) >= size_bytes
+            # Whether the last one may be sent is known at the very end.
+            if final and (offset + len(chunk) > size_bytes or next(chunks, None)):
+                raise EntryFailed(f"for upload token {token_id} came more than {size_bytes} bytes")
+            state = self._send_chunk(token_id, file_name, chunk, offset, final=final)
+            offset += len(chunk)
+            chunk.release()
+        if offset != size_bytes:
+            raise EntryFailed(f"for upload token {token_id} came {offset} bytes instead of {size_bytes}")
         # The answer to the last chunk tells what Kaltura holds (real-kaltura U03); what it tells else is looked at.
         status, uploaded = state if state == (TOKEN_FULL, size_bytes) else self._token_state(token_id)
         if status != TOKEN_FULL or uploaded != size_bytes:
@@ -290,15 +275,17 @@ class Kaltura(Files):
             kind = ASSET_ENUMS.get(name)
             setattr(change, ASSET_FIELDS.get(name, name), kind(value) if kind else value)
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
-        self._again(what, lambda c: c.flavorAsset.update(flavor_id, change))
+        self._call(what, lambda c: c.flavorAsset.update(flavor_id, change), writes=True, harmless=True)
 
-    def delete_flavor(self, flavor_id: str, *, tries: int = CHANGE_TRIES) -> None:
+    def delete_flavor(self, flavor_id: str, *, again: bool = True) -> None:
         """Delete a flavor asset, for good; one that is gone is fine.
 
-        With one of `tries` a lost answer is an error: what became of it is to be read.
+        Not `again`: a lost answer is an error, and what became of it is to be read.
         """
         try:
-            self._again(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), tries)
+            self._call(
+                f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True, harmless=again
+            )
         except KalturaError as error:
             if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":
                 raise
@@ -315,18 +302,10 @@ class Kaltura(Files):
                 read_entry(client.media.updateThumbnail(entry_id, seconds)), entry_id
             ).thumbnail_version
 
-        return self._again(f"take a picture of {entry_id}", take)
+        return self._call(f"take a picture of {entry_id}", take, writes=True, harmless=True)
 
     def choose_picture(self, thumb_id: str) -> None:
         """Have Kaltura show this thumb asset of an entry. May be repeated."""
-        self._again(f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id))
-
-    def _again(self, what: str, call: Callable[[Any], T], tries: int = CHANGE_TRIES) -> T:
-        """Make a call that changes something and does no harm if it is made twice, up to so many times."""
-        for last in self._attempts(tries):
-            try:
-                return self._call(what, call, writes=True)
-            except KalturaError as error:
-                if not error.retryable or last:
-                    raise
-        raise AssertionError("unreachable")
+        self._call(
+            f"show picture {thumb_id}", lambda c: c.thumbAsset.setAsDefault(thumb_id), writes=True, harmless=True
+        )

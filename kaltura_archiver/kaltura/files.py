@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
-import certifi
 import requests
-import urllib3
 from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaInfoFilter
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped
@@ -32,12 +28,20 @@ from kaltura_archiver.kaltura.errors import ACCESS_CONTROL, FORBIDDEN, mixed_up,
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, ask_entry, ask_thumbs, ask_together
 from kaltura_archiver.kaltura.searching import Searching
 from kaltura_archiver.kaltura.session import MAX_TRIES
-from kaltura_archiver.kaltura.wire import CONNECT_SECONDS, READ_SECONDS, HttpSession
+from kaltura_archiver.kaltura.wire import carrier_to
 from kaltura_archiver.model import FlavorAsset, same_id
 from kaltura_archiver.pictures import Picture
 from kaltura_archiver.redact import redact
-from kaltura_archiver.transfer.direct import Host
-from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, Landing, Piece
+from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, Inflow
+
+if TYPE_CHECKING:
+    from kaltura_archiver.transfer.curl import Answer
+
+# As many as requests follows.
+MAX_REDIRECTS = 30
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# One that needs no quoting.
+_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9._~/+=,;:!*$()&?-]*")
 
 
 def _require_size(original: FlavorAsset, size_bytes: int) -> None:
@@ -83,31 +87,23 @@ class Files(Searching):
         if urlsplit(picture.url).scheme not in ("http", "https"):
             return None
         try:
-            with self._get(picture.url, {"Accept-Encoding": "identity"}) as answer:
-                status, told = answer.status, answer.headers.get("Last-Modified") or ""
-        except (OSError, http.client.HTTPException) as error:
+            answer = self._get(picture.url, {"Accept-Encoding": "identity"})
+        except OSError as error:
             raise translated(error, what) from error
+        told = answer.headers.get("last-modified", "")
         with suppress(TypeError, ValueError):
             at = int(parsedate_to_datetime(told).timestamp())
-            return at if status == 200 and at > FIRST_KALTURA else None
+            return at if answer.status == 200 and at > FIRST_KALTURA else None
         return None
 
-    def content(self, flavor: FlavorAsset, landing: Landing | None = None) -> tuple[int, Iterator[Piece]]:
-        """The exact size of a flavor's content, and its bytes, resumed by Range where the connection is cut.
-
-        `landing` is where they are read to, if it is to be elsewhere than in memory of their own.
+    def content(self, flavor: FlavorAsset) -> Inflow:
+        """A flavor's content, with its exact size, resumed by Range where the connection is cut.
 
         Raises EntryFailed for an empty answer: the file host's errors are an empty page with status 200 (kaltura-api
         4.5); and for one of another size than Kaltura tells, which says nothing of what Kaltura holds. Raises Changed
         where the flavor is replaced on the way.
         """
-        response, size = self._open(flavor, 0, None)
-        try:
-            _require_size(flavor, size)
-        except EntryFailed:
-            response.close()
-            raise
-        return size, self.paced(self._stream(flavor, response, size, landing or Landing()))
+        return self.inflow(partial(self._fetch, flavor), flavor.known_bytes)
 
     def seconds_told(self, flavor: FlavorAsset) -> float | None:
         """How long a flavor plays, by what Kaltura has measured of its file; None where it does not tell."""
@@ -125,42 +121,45 @@ class Files(Searching):
 
         return self._call(f"read how long flavor {flavor.id} plays", read) or None
 
-    def paced(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """The same pieces, no faster than --bandwidth allows; for what is moved from elsewhere, too."""
-        return self._bandwidth.passing(pieces) if self._bandwidth else pieces
+    def inflow(self, source: Callable[[Inflow], None], about_bytes: int) -> Inflow:
+        """What comes of this source, no faster than --bandwidth allows; for what is moved from elsewhere, too."""
+        return Inflow(source, self._stop, about_bytes=about_bytes, bandwidth=self._bandwidth)
 
-    def _files(self) -> requests.Session:
-        """This thread's connections to file hosts, kept alive; they are told no cookies back."""
-        session: requests.Session | None = getattr(self._local, "files", None)
-        if session is None:
-            session = self._local.files = HttpSession()
-            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        return session
+    def _fetch(self, flavor: FlavorAsset, inflow: Inflow) -> None:
+        cuts = 0
+        while True:
+            before = inflow.received
+            self._open(flavor, inflow)
+            if self._stop.is_set():
+                raise Stopped("asked to stop")
+            if inflow.is_set() or inflow.received >= inflow.size_bytes:
+                return
+            cuts = cuts + 1 if inflow.received - before < MIN_PROGRESS_BYTES else 0
+            if cuts >= MAX_TRIES:
+                at = f"at byte {inflow.received} of {inflow.size_bytes}"
+                raise KalturaError(f"download of flavor {flavor.id} was cut {cuts} times {at}")
+            # Bytes of two versions must not be put together.
+            now = {f.id: f for f in self.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
+            if now is None or not (now.content_id == flavor.content_id or now.linked_again(flavor)):
+                raise Changed(f"flavor {flavor.id} of {flavor.entry_id} was replaced while it was read")
 
-    def _get(self, url: str, headers: Mapping[str, str]) -> Any:
-        """The answer of a file host, to be read: straight from it, or by requests where it redirects or a proxy is set.
-
-        Raises OSError or HTTPException.
-        """
-        address = urlsplit(url)
-        place = (address.scheme, address.netloc)
-        if place not in self._hosts:
-            told = self._files().merge_environment_settings(url, {}, True, None, None)
-            trust = told["verify"] if isinstance(told["verify"], str) else certifi.where()
-            plain = address.hostname and "@" not in address.netloc and not told["proxies"]
-            self._hosts[place] = Host(address, trust=trust, seconds=READ_SECONDS) if plain else None
-        if host := self._hosts[place]:
-            with suppress(http.client.InvalidURL, UnicodeError):  # requests knows how to write such an address
-                answer = host.get(address._replace(scheme="", netloc="", fragment="").geturl() or "/", headers)
-                if not 300 <= answer.status < 400:
-                    return answer
-                answer.close()
-                self._hosts[place] = None
-        return self._files().get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)).raw
-
-    def _open(self, flavor: FlavorAsset, offset: int, size: int | None) -> tuple[Any, int]:
-        what = f"download flavor {flavor.id} of {flavor.entry_id}"
+    def _open(self, flavor: FlavorAsset, inflow: Inflow) -> None:
+        """Have the rest of the content come, or some of it: the connection may be cut."""
+        what, offset = f"download flavor {flavor.id} of {flavor.entry_id}", inflow.received
         failure: KalturaError | None = None
+
+        def wanted(answer: Answer) -> bool:
+            length = answer.headers.get("content-length", "")
+            proper = answer.status == (206 if offset else 200) and length.isdigit() and int(length) > 0
+            if not proper or answer.headers.get("x-kaltura-app"):
+                return False
+            found = offset + int(length)
+            if inflow.size_bytes and found != inflow.size_bytes:
+                raise Changed(f"{what}: the content is now {found} bytes, not {inflow.size_bytes}")
+            _require_size(flavor, found)
+            inflow.begin(found)
+            return True
+
         for attempt, _ in enumerate(self._attempts(first_seconds=1), 1):
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
             try:
@@ -179,49 +178,53 @@ class Files(Searching):
                 url += f"{'&' if '?' in url else '?'}attempt={attempt}"
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
             try:
-                response = self._get(url, headers)
-            except (OSError, http.client.HTTPException) as error:
+                answer = self._get(url, headers, inflow, wanted)
+            except OSError as error:
+                if inflow.received > offset:
+                    return
                 failure = translated(error, what)
                 continue
-            reason = response.headers.get("X-Kaltura-App") or ""
-            length = response.headers.get("Content-Length", "")
-            if response.status == (206 if offset else 200) and length.isdigit() and int(length) > 0 and not reason:
-                found = offset + int(length)
-                if size is not None and found != size:
-                    response.close()
-                    raise Changed(f"{what}: the content is now {found} bytes, not {size}")
-                return response, found
-            response.close()
+            if inflow.received > offset or inflow.is_set():
+                return
+            reason, length = answer.headers.get("x-kaltura-app", ""), answer.headers.get("content-length", "")
             if forbidden := never_served(reason):
                 raise KalturaError(f"{what}: {forbidden} ({redact(reason)[:120]})", code=FORBIDDEN)
             failure = KalturaError(
-                f"{what}: the file host sent no content (HTTP {response.status}, {length or 'no'} bytes"
+                f"{what}: the file host sent no content (HTTP {answer.status}, {length or 'no'} bytes"
                 f"{', ' + redact(reason)[:120] if reason else ''})",
                 retryable=True,
             )
         raise failure or AssertionError("unreachable")
 
-    def _stream(self, flavor: FlavorAsset, response: Any, size: int, landing: Landing) -> Iterator[Piece]:
-        offset, cuts = 0, 0
-        while True:
-            before = offset
-            with response, suppress(OSError, urllib3.exceptions.HTTPError, http.client.HTTPException):
-                while piece := landing.read(response):
-                    if self._stop.is_set():
-                        break
-                    offset += len(piece)
-                    yield piece
-            if self._stop.is_set():
-                raise Stopped("asked to stop")
-            if offset >= size:
-                break
-            cuts = cuts + 1 if offset - before < MIN_PROGRESS_BYTES else 0
-            if cuts >= MAX_TRIES:
-                raise KalturaError(f"download of flavor {flavor.id} was cut {cuts} times at byte {offset} of {size}")
-            # Bytes of two versions must not be put together.
-            now = {f.id: f for f in self.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
-            if now is None or not (now.content_id == flavor.content_id or now.linked_again(flavor)):
-                raise Changed(f"flavor {flavor.id} of {flavor.entry_id} was replaced while it was read")
-            response, _ = self._open(flavor, offset, size)
-        if offset != size:
-            raise EntryFailed(f"flavor {flavor.id} gave {offset} bytes instead of {size}")
+    def _get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        inflow: Inflow | None = None,
+        wanted: Callable[[Answer], bool] | None = None,
+    ) -> Answer:
+        """The answer of a file host, whose content goes to `inflow`. Raises OSError.
+
+        What it says when it redirects is followed to any other web address; nobody is told a password or cookies.
+        """
+        for _ in range(MAX_REDIRECTS):
+            address = urlsplit(_proper(url))
+            place = address._replace(path="", query="", fragment="").geturl()
+            carrier = self._carriers.get(place) or self._carriers.setdefault(place, carrier_to(place))
+            answer = carrier.get(address._replace(fragment="").geturl(), headers, inflow, wanted)
+            if answer.status not in _REDIRECTS or not answer.headers.get("location"):
+                return answer
+            url = urljoin(url, answer.headers["location"])
+        raise ConnectionError("redirected again and again")
+
+
+def _proper(url: str) -> str:
+    """The address as requests would ask for it: quoted, its host in letters that DNS knows. Raises OSError."""
+    if _PLAIN_ADDRESS.fullmatch(url):
+        return url
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    address = urlsplit(str(request.url))
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise requests.exceptions.InvalidURL(f"{address.scheme}: is no web address")
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -37,6 +38,7 @@ from kaltura_archiver.kaltura.questions import (
     ask_together,
 )
 from kaltura_archiver.kaltura.session import Session
+from kaltura_archiver.kaltura.wire import NotJson
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, Placing, same_id
 
 log = logging.getLogger(__name__)
@@ -101,13 +103,8 @@ class Library(Session):
             batch = ids[start : start + FLAVOR_BATCH]
             seen: set[str] = set()
             for page in range(1, 1000):
-
-                def read(client: Any, page: int = page, batch: list[str] = batch) -> tuple[list[FlavorAsset], int]:
-                    ask_flavors(batch, page, client)
-                    return read_flavors(client.doQueue())
-
                 try:
-                    flavors, total = self._call("list flavors", read)
+                    flavors, total = self._page_of_flavors(batch, page)
                 except OddAnswer as error:
                     found |= self._odd_flavors(batch, error)
                     total = len(seen)
@@ -123,6 +120,18 @@ class Library(Session):
             if len(seen) < total:
                 raise KalturaError(f"Kaltura listed {len(seen)} of {total} flavors: try again")
         return {entry_id: tuple(flavors) for entry_id, flavors in found.items()}
+
+    def _page_of_flavors(self, entry_ids: Sequence[str], page: int) -> tuple[list[FlavorAsset], int]:
+        """Of many entries in JSON, which takes a fifth of the time; what a step rests on, one entry's, is XML."""
+
+        def read(client: Any, *, as_json: bool = False) -> tuple[list[FlavorAsset], int]:
+            ask_flavors(entry_ids, page, client)
+            return read_flavors(client.doQueueAsJson() if as_json else client.doQueue())
+
+        if len(entry_ids) > 1:
+            with suppress(NotJson):
+                return self._call("list flavors", partial(read, as_json=True))
+        return self._call("list flavors", read)
 
     def _odd_flavors(self, entry_ids: Sequence[str], error: OddAnswer) -> dict[str, list[FlavorAsset]]:
         """The flavors of each of these entries, of which an answer about all could not be understood: asked for one by

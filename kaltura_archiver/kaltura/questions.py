@@ -24,6 +24,7 @@ from kaltura_archiver.kaltura.answers import ENTRY_LIST, FLAVOR_LIST, PLACING_LI
 from kaltura_archiver.kaltura.errors import ENTRY_GONE
 
 SEARCH_WINDOW = 10_000
+INCLUDE_FIELDS = 1
 MAX_PAGE = 500
 # No picture is so old: 2006-01-01. Kaltura began in that year.
 FIRST_KALTURA = 1_136_073_600
@@ -108,8 +109,17 @@ def ask_category(number: int, client: Any) -> None:
     client.category.get(number)
 
 
-def ask_search(params: Mapping[str, Any], page_size: int, page: int, client: Any) -> None:
+def ask_search(
+    params: Mapping[str, Any], page_size: int, page: int, client: Any, *, fields: Sequence[str] = ()
+) -> None:
+    """`fields` are those of each entry that are wanted, where not all: the others are null then (real-kaltura E246).
+
+    All fields alike (`KalturaObject::generateFromObjectClass` [read]).
+    """
     body = KalturaParams()
+    if fields:
+        profile = {"objectType": "KalturaDetachedResponseProfile", "type": INCLUDE_FIELDS, "fields": ",".join(fields)}
+        body.add("responseProfile", _to_params(profile))
     body.add("searchParams", _to_params(params))
     body.add("pager", _to_params({"objectType": "KalturaPager", "pageSize": page_size, "pageIndex": page}))
     client.queueServiceActionCall("elasticsearch_esearch", "searchEntry", ENTRY_LIST, body)

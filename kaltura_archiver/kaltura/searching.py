@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -12,8 +13,9 @@ from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaEntryFilt
 
 from kaltura_archiver.errors import KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
-from kaltura_archiver.kaltura.answers import ENTRY_LIST, Page, SearchPage, read_list
+from kaltura_archiver.kaltura.answers import ENTRY_FIELDS, ENTRY_LIST, Page, SearchPage, read_list
 from kaltura_archiver.kaltura.library import Library
+from kaltura_archiver.kaltura.plain import Shown
 from kaltura_archiver.kaltura.questions import (
     ANY_MODERATION,
     ANY_STATUS,
@@ -22,6 +24,9 @@ from kaltura_archiver.kaltura.questions import (
     ask_search,
     ask_together,
 )
+from kaltura_archiver.kaltura.wire import NotJson
+
+log = logging.getLogger(__name__)
 
 # Elasticsearch bounds the clauses of one query (1,024 by default); more ids of one second are paged within it.
 MAX_EXCLUDED_IDS = 900
@@ -32,15 +37,43 @@ SEARCH_SECONDS = 9.0
 class Searching(Library):
     """Lists and counts what matches a query."""
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._shown = Shown()
+
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> SearchPage:
         """What a search finds. That it finds nothing is believed only beside one that finds something."""
+        if page_size and self._shown and (quick := self._quick_search(params, page_size, page)):
+            return quick
 
         def search(client: Any) -> SearchPage:
             ask_search(params, page_size, page, client)
             return SearchPage.of(client.doQueue())
 
         found = self._call("search", search)
-        return found if found.total else self._nothing(params, page_size, page)
+        if not found.total:
+            return self._nothing(params, page_size, page)
+        self._shown.learn(found)
+        return found
+
+    def _quick_search(self, params: Mapping[str, Any], page_size: int, page: int) -> SearchPage | None:
+        """The same in JSON, of the fields that are looked at; None where it has to be asked for as XML."""
+
+        def search(client: Any) -> SearchPage:
+            ask_search(params, page_size, page, client, fields=ENTRY_FIELDS)
+            return SearchPage.of_json(client.doQueueAsJson())
+
+        try:
+            found = self._call("search", search)
+        except NotJson as error:
+            log.debug("search: as XML, since JSON did not do: %s", error)
+            return None
+        except KalturaError as error:
+            if error.retryable:
+                raise
+            self._shown.forget()  # XML tells whether it is JSON that this server does not give
+            return None
+        return found if found.total and self._shown.suffices(found) else None
 
     def _nothing(self, params: Mapping[str, Any], page_size: int, page: int) -> SearchPage:
         """The same search, in one request with one for anything at all.

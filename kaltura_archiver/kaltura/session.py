@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from KalturaClient.Base import KalturaConfiguration
@@ -25,8 +25,10 @@ from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, translated, u
 from kaltura_archiver.kaltura.wire import WireClient
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.transfer.bandwidth import Bandwidth
-from kaltura_archiver.transfer.direct import Host
 from kaltura_archiver.transfer.pacing import MAX_REFUSALS, Pace
+
+if TYPE_CHECKING:
+    from kaltura_archiver.transfer.curl import Carrier
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,8 +83,7 @@ class Session:
         self._idle: list[Any] = []  # clients, each with its connection, the last one used last
         self._bandwidth = bandwidth
         self._calls = calls or nullcontext()
-        self._local = threading.local()
-        self._hosts: dict[tuple[str, str], Host | None] = {}  # file hosts that are asked without a detour
+        self._carriers: dict[str, Carrier] = {}  # to hosts that content comes from or goes to
         self._session_lock = threading.Lock()
         self._ks = ""
         self._params_lock = threading.Lock()
@@ -213,10 +214,11 @@ class Session:
         try:
             return self._idle.pop()
         except IndexError:
-            return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")))
+            return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")), self._carriers)
 
-    def _retrying(self, what: str, call: Callable[[], T], *, writes: bool = False) -> T:
-        """Make a call; again, with growing pauses, where that is safe (kaltura-api 9)."""
+    def _retrying(self, what: str, call: Callable[[], T], *, once: bool = False) -> T:
+        """Make a call; again, with growing pauses, where that is safe (kaltura-api 9): after any failure that may pass,
+        or, of what is to be done `once` only, after those that tell that nothing was done."""
         tries, refusals, again = self._attempts(), 0, False
         next(tries)
         until = time.monotonic() + RETRY_SECONDS
@@ -240,7 +242,7 @@ class Session:
                 self.pace.refused(called_at)
                 log.debug("%s; all calls pause", failure)
                 continue
-            safe = failure.code in NOT_ACTED if writes else failure.retryable
+            safe = failure.code in NOT_ACTED if once else failure.retryable
             over = failure.code == RATE_LIMIT or time.monotonic() >= until
             # An address at which nobody has ever answered is more likely wrong than resting.
             over = over or (nobody and time.monotonic() >= until - RETRY_SECONDS + FIRST_SECONDS)
@@ -262,8 +264,11 @@ class Session:
             raise Stopped("asked to stop")
         return False
 
-    def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False) -> T:
-        """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done."""
+    def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False, harmless: bool = False) -> T:
+        """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done.
+
+        One that `writes` is refused in a dry run, and made once only, unless it is `harmless` if it is made twice.
+        """
         if writes and self._read_only:
             raise AssertionError(f"a dry run must not {what}")
         for renewed in (False, True):
@@ -281,7 +286,7 @@ class Session:
                 return answer
 
             try:
-                return self._retrying(what, attempt, writes=writes)
+                return self._retrying(what, attempt, once=writes and not harmless)
             except KalturaError as error:
                 ended = error.code == "INVALID_KS" and ('"EXPIRED"' in str(error) or '"LOGOUT"' in str(error))
                 if renewed or not ended:

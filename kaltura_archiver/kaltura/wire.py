@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import certifi
 import requests
 from KalturaClient.Client import KalturaClient
-from KalturaClient.exceptions import KalturaClientException
+from KalturaClient.exceptions import KalturaClientException, KalturaException
 from lxml import etree
+from requests.utils import select_proxy
 from urllib3.filepost import encode_multipart_formdata
 
+from kaltura_archiver.transfer.chunks import Chunk
 from kaltura_archiver.transfer.dribble import BoundedAdapter
-from kaltura_archiver.transfer.streams import Chunk
+from kaltura_archiver.transfer.streams import Piece
+
+if TYPE_CHECKING:
+    from kaltura_archiver.transfer.curl import Carrier
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 120.0
@@ -24,6 +32,26 @@ MAX_ANSWER_BYTES = 16 * 2**20
 PACKED_PIECE_BYTES = 16 * 2**10
 PIECE_BYTES = 2**18
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
+
+
+# Control characters but tab and line ends, halves of characters, and what is none, as JSON writes them.
+_ODD_ESCAPE = re.compile(
+    r"\\u(?:00(?:0[0-8bcef]|1.)|fff[ef]|d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f]..)", re.IGNORECASE
+)
+JSON_FORMAT, XML_FORMAT = 1, 2
+
+
+class NotJson(Exception):
+    """What came is to be asked for as XML."""
+
+
+def carrier_to(url: str) -> Carrier:
+    """What content of this host goes by; which proxy and certificates, the environment says as it does to requests."""
+    from kaltura_archiver.transfer.curl import Carrier  # most commands move nothing
+
+    told = HttpSession().merge_environment_settings(url, {}, True)
+    trust = told["verify"] if isinstance(told["verify"], str) else certifi.where()
+    return Carrier(trust=trust, proxy=select_proxy(url, told["proxies"]) or "", seconds=READ_SECONDS)
 
 
 class HttpSession(requests.Session):
@@ -43,9 +71,6 @@ class HttpSession(requests.Session):
             self._surroundings[host] = super().merge_environment_settings(host, {}, None, None, None)
         return {**self._surroundings[host], "stream": stream}
 
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """On a redirect; there is nothing to be sent."""
-
 
 @dataclass(frozen=True)
 class NamedChunk:
@@ -56,7 +81,7 @@ class NamedChunk:
 
 
 class _Form:
-    """The body of a call with a file, as often as it is iterated over; the chunk's pieces are sent as they are."""
+    """The body of a call with a file."""
 
     def __init__(self, json: str, file: NamedChunk) -> None:
         empty, self.content_type = encode_multipart_formdata(
@@ -68,7 +93,7 @@ class _Form:
     def __len__(self) -> int:
         return len(self._start) + len(self._chunk) + len(self._end)
 
-    def __iter__(self) -> Iterator[bytes | memoryview]:
+    def __iter__(self) -> Iterator[Piece]:
         yield self._start
         yield from self._chunk
         yield self._end
@@ -80,8 +105,10 @@ class WireClient(KalturaClient):  # type: ignore[misc]
     The original opens a connection per call, gives uploads 10 s, and accepts XML that was cut (kaltura-api 1.4).
     """
 
-    def __init__(self, configuration: Any) -> None:
+    def __init__(self, configuration: Any, carriers: dict[str, Carrier] | None = None) -> None:
+        """`carriers` are those that clients share."""
         self._http = HttpSession()
+        self._carriers = {} if carriers is None else carriers
         super().__init__(configuration)
         self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
 
@@ -90,17 +117,12 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         self.loadPlugin("Core")
 
     def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
-        headers = {"Accept": "text/xml", "Accept-Encoding": "gzip"}
-        body: Any
         if files:
-            body = _Form(params.toJson(), files["fileData"])
-            headers["Content-Type"] = body.content_type
-        else:
-            body = params.toJson().encode()
-            headers["Content-Type"] = "application/json"
+            return self._upload(url, _Form(params.toJson(), files["fileData"]))
+        headers = {"Accept": "text/xml", "Accept-Encoding": "gzip", "Content-Type": "application/json"}
         with self._http.post(
             url,
-            data=body,
+            data=params.toJson().encode(),
             headers=headers,
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             stream=True,
@@ -119,6 +141,43 @@ class WireClient(KalturaClient):  # type: ignore[misc]
                     raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
                 pieces.append(piece)
             return b"".join(pieces)
+
+    def doQueueAsJson(self) -> Any:
+        """The answer to the call that is queued, in JSON: plain data, or the error that it holds as a KalturaException.
+
+        Raises NotJson for what is none, or has a text that XML could not carry.
+        """
+        self.config.format = JSON_FORMAT
+        try:
+            url, params, _ = self.getRequestParams()
+        finally:
+            self.config.format = XML_FORMAT
+            self.callsQueue: list[Any] = []
+        try:
+            text = self.doHttpRequest(url, params).decode()
+            answer = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise NotJson(f"Failed to parse JSON: {error}") from error
+        if _ODD_ESCAPE.search(text):
+            raise NotJson("a character that XML cannot carry")
+        if isinstance(answer, dict) and answer.get("objectType") == "KalturaAPIException":
+            raise KalturaException(str(answer.get("message")), str(answer.get("code")))
+        return answer
+
+    def _upload(self, url: str, body: _Form) -> bytes:
+        place = urlsplit(url)._replace(path="", query="", fragment="").geturl()
+        carrier = self._carriers.get(place) or self._carriers.setdefault(place, carrier_to(place))
+        headers = {"Accept": "text/xml", "Content-Type": body.content_type}
+        try:
+            answer = carrier.post(url, headers, body, len(body))
+        except TimeoutError as error:
+            raise requests.Timeout(error) from error
+        except OSError as error:
+            raise requests.ConnectionError(error) from error
+        self.responseHeaders = requests.structures.CaseInsensitiveDict(answer.headers)
+        if answer.status != 200:
+            raise KalturaClientException(f"HTTP status {answer.status}", -5)
+        return bytes(answer.body)
 
     def parsePostResult(self, postResult: bytes) -> Any:
         """The result's element, or the error it holds as a KalturaException.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
 from kaltura_archiver.model.stored import StoredObject
@@ -50,14 +51,14 @@ class Facts:
         named = [name for p in self.placings or () if p.active and (name := p.name)]
         return tuple(dict.fromkeys(filter(None, [*map(str.strip, self.entry.categories.split(",")), *named])))
 
-    @property
+    @cached_property
     def placeholder_sizes(self) -> frozenset[int]:
         """The exact sizes of all configured placeholders, and of the one that is recorded; none of them is 0."""
         copy = self.stored or self.source
         recorded = copy.placeholder_bytes if copy else None
         return (self.more_placeholder_bytes | {self.placeholder_bytes or 0, recorded or 0}) - {0}
 
-    @property
+    @cached_property
     def original(self) -> FlavorAsset | None:
         """The original flavor, READY or not; TEMP and DELETED ones do not count (kaltura-api 4.3)."""
         gone = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)

@@ -15,7 +15,7 @@ from kaltura_archiver.model import FROZEN_CLASSES
 
 BUILT_IN = Path(__file__).with_name("prices.toml")
 STALE_DAYS = 548  # 18 months
-# How the tool uploads (store.py): up to MAX_PUT_BYTES in one request, else in parts.
+# How the tool uploads (transfer/chunks.py): up to MAX_PUT_BYTES in one request, else in parts.
 MAX_PUT_BYTES, PART_BYTES = 16 * 2**20, 8 * 2**20
 
 # Figures that are money.

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kaltura_archiver.errors import Exit
-from kaltura_archiver.model import Cause, Outcome, State
+from kaltura_archiver.model import Cause, Outcome
 from kaltura_archiver.output.tables import readable_bytes
-from kaltura_archiver.states import Judgement
 
 if TYPE_CHECKING:
     from kaltura_archiver.results import Result, Traffic
-
-
-# What an outcome makes of the exit status, where it is not 0.
-EXITS = {Outcome.FAILED: Exit.FAILED} | dict.fromkeys(
-    (Outcome.WAITING, Outcome.REFUSED, Outcome.DRIFTED, Outcome.INTERRUPTED), Exit.WAITING
-)
-
-
-def exits_of(outcomes: Iterable[Outcome]) -> set[Exit]:
-    """The exit statuses that these outcomes add up to."""
-    return {EXITS.get(outcome, Exit.OK) for outcome in outcomes}
-
-
-def exit_of_health(judgement: Judgement) -> Exit:
-    """What this entry alone makes of the exit status of `health`."""
-    if judgement.healthy:
-        return Exit.OK
-    return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
 
 
 # How many entries ended how, and why.

@@ -6,10 +6,11 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from kaltura_archiver import exits
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.model import REPLACED_TAG, THIN_TAG, Entry, Facts, Outcome
-from kaltura_archiver.output.summary import Causes, counted, exits_of
+from kaltura_archiver.output.summary import Causes, counted
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.steps import Command, Options, Plan
 
@@ -86,7 +87,7 @@ class Backlog:
     def codes(self) -> set[Exit]:
         """The exit statuses that this adds up to: what is due waits for its command."""
         due = {Exit.WAITING} if self.commands else set()
-        return due | exits_of(outcome for outcome, _ in self.left)
+        return due | exits.of_outcomes(outcome for outcome, _ in self.left)
 
     def __str__(self) -> str:
         """`s3copy 3, replace_video 2; left as they are: skipped 5 (3 too young: --min-age-years)`"""

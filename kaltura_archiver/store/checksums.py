@@ -9,7 +9,8 @@ from typing import Any
 
 from awscrt import checksums
 
-from kaltura_archiver.transfer.streams import Chunk, Fingerprint, crc32_text, crc_text, etag_of_parts
+from kaltura_archiver.transfer.chunks import Chunk
+from kaltura_archiver.transfer.streams import Fingerprint, crc32_text, crc_text, etag_of_parts
 
 # The checksum that goes with a body, and the one that does where S3 does not know it; with none the copy is read back.
 NEXT_ALGORITHM = {"CRC64NVME": "CRC32", "CRC32": ""}

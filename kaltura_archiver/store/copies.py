@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
-from urllib.parse import quote
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
 
-from kaltura_archiver.errors import Changed, ConfigError, EntryFailed, Refused, Stopped, StoreError
+from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, StoreError
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
-from kaltura_archiver.store.bucket import Bucket
+from kaltura_archiver.store.bucket import READ_SECONDS, Bucket
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
 from kaltura_archiver.store.errors import entry_of_key, require_below, status_of
-from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Piece
+from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow
+
+if TYPE_CHECKING:
+    from kaltura_archiver.store.direct import Direct
 
 log = logging.getLogger(__name__)
 # boto3's part size, which the old tool used.
@@ -222,35 +229,63 @@ class Copies(Bucket):
     def _makes_md5(self) -> bool:
         return self._needs_md5 or not (self._shows_checksums or self._is_amazon)
 
-    def read(self, stored: StoredObject) -> Iterator[Piece]:
-        """The object's bytes, resumed by Range where the connection is cut; Changed if it is another one by then."""
-        pieces = self._read(stored)
-        return self._bandwidth.passing(pieces) if self._bandwidth else pieces
+    def read(self, stored: StoredObject) -> Inflow:
+        """The object's content, resumed by Range where the connection is cut; Changed if it is another one by then."""
+        about = stored.size_bytes
+        return Inflow(partial(self._fetch, stored), self._stop, about_bytes=about, bandwidth=self._bandwidth)
 
-    def _read(self, stored: StoredObject) -> Iterator[Piece]:
-        what, offset, cuts = f"read object {stored.key}", 0, 0
-        while offset < stored.size_bytes:
-            if self._stop.is_set():
+    def _fetch(self, stored: StoredObject, inflow: Inflow) -> None:
+        what, cuts = f"read object {stored.key}", 0
+        inflow.begin(stored.size_bytes)
+        while (before := inflow.received) < stored.size_bytes:
+            if inflow.is_set():
                 raise Stopped("asked to stop")
-            before = offset
-            try:
-                etag = stored.etag if self.bare_etags else f'"{stored.etag}"'
-                answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, IfMatch=etag, Range=f"bytes={offset}-")
-            except ClientError as error:
-                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
-                    raise Changed(f"{what}: it was changed or removed on the way") from error
-                raise self._failure(what, error) from error
-            except BotoCoreError as error:
-                raise self._failure(what, error) from error
-            with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
-                while not self._stop.is_set() and (piece := body.read(READ_BYTES)):
-                    offset += len(piece)
-                    yield piece
-            cuts = cuts + 1 if offset - before < MIN_PROGRESS_BYTES else 0
-            if cuts >= MAX_RESUMES and offset < stored.size_bytes:
-                raise StoreError(f"{what}: cut {cuts} times at byte {offset} of {stored.size_bytes}", retryable=True)
-        if offset != stored.size_bytes:
-            raise EntryFailed(f"{what}: {offset} bytes came instead of {stored.size_bytes}")
+            self._get(what, stored, inflow)
+            cuts = cuts + 1 if inflow.received - before < MIN_PROGRESS_BYTES else 0
+            if cuts >= MAX_RESUMES and inflow.received < stored.size_bytes:
+                at = f"at byte {inflow.received} of {stored.size_bytes}"
+                raise StoreError(f"{what}: cut {cuts} times {at}", retryable=True)
+
+    def _get(self, what: str, stored: StoredObject, inflow: Inflow) -> None:
+        """Have the rest of the object come, or some of it: without a detour, or as boto3 does it."""
+        etag = stored.etag if self.bare_etags else f'"{stored.etag}"'
+        try:
+            if (self._direct and self._direct.get(stored.key, etag, inflow)) or inflow.is_set():
+                return
+            offset = inflow.received
+            answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, IfMatch=etag, Range=f"bytes={offset}-")
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 412):
+                raise Changed(f"{what}: it was changed or removed on the way") from error
+            raise self._failure(what, error) from error
+        except BotoCoreError as error:
+            raise self._failure(what, error) from error
+        with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
+            while not inflow.is_set() and (piece := body.read(READ_BYTES)):
+                inflow.put(piece)
+
+    @cached_property
+    def _direct(self) -> Direct | None:
+        """The way past boto3; None where only that knows the way: to an access point named by ARN."""
+        from kaltura_archiver.store.direct import Direct  # most commands move nothing
+        from kaltura_archiver.transfer.curl import Carrier
+
+        address, _, query = self._s3.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": "key"}
+        ).partition("?")
+        credentials = self._session.get_credentials()
+        if credentials is None or self.bucket.startswith("arn:"):
+            return None
+        region = parse_qs(query)["X-Amz-Credential"][0].split("/")[2]
+        proxy = get_environ_proxies(address).get(urlsplit(address).scheme, "")
+        carrier = Carrier(trust=self._trust(), proxy=proxy, seconds=READ_SECONDS)
+        address, frozen = address.removesuffix("key"), credentials.get_frozen_credentials
+        return Direct(carrier, address, region, frozen, self.pace, sign_bodies=self._plain)
+
+    def _trust(self) -> str:
+        """The file or folder of certificates that boto3 trusts."""
+        named = self._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        return str(named or get_cert_path(True))
 
     def presign(self, key: str, seconds: float) -> tuple[str, int]:
         """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials.

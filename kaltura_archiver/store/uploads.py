@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
+from itertools import chain
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.httpsession import get_cert_path
-from botocore.utils import get_environ_proxies
 
-from kaltura_archiver.errors import Changed, Stopped, StoreError
-from kaltura_archiver.store.bucket import READ_SECONDS
+from kaltura_archiver.errors import Changed, EntryFailed, Stopped, StoreError
 from kaltura_archiver.store.checksums import (
     NEXT_ALGORITHM,
     UNKNOWN_HEADER,
@@ -33,24 +29,11 @@ from kaltura_archiver.store.checksums import (
 )
 from kaltura_archiver.store.copies import Copies
 from kaltura_archiver.store.errors import entry_of_key
-from kaltura_archiver.transfer.direct import Host, Puts
-from kaltura_archiver.transfer.streams import (
-    CHUNK_BYTES,
-    Chunk,
-    Fingerprint,
-    Landing,
-    Piece,
-    chunked,
-    crc_text,
-    exactly,
-    hashed,
-)
+from kaltura_archiver.transfer.chunks import Chunk
+from kaltura_archiver.transfer.streams import Fingerprint, crc_text
 
 log = logging.getLogger(__name__)
-# Up to here one request instead of four.
-MAX_PUT_BYTES = 16 * 2**20
-MAX_PARTS = 9_000
-# Parts of one object on their way at a time; what they hold is counted in streams.BUDGET.
+# Parts of one object on their way at a time; what they hold is counted in chunks.BUDGET.
 PARTS_IN_FLIGHT = 3
 
 
@@ -60,16 +43,15 @@ class Uploads(Copies):
     def write(
         self,
         key: str,
-        pieces: Iterable[Piece],
+        chunks: Iterable[Chunk],
         size_bytes: int,
         *,
         metadata: Mapping[str, str],
         storage_class: str,
-        landing: Landing | None = None,
     ) -> Fingerprint:
-        """Store `pieces` (which `landing` may have read) under a key that must not exist, and check what S3 then has.
+        """Store what comes in these chunks under a key that must not exist, and check what S3 then has.
 
-        Memory is bounded by streams.BUDGET, whatever the size. S3 verifies every part and the whole object by
+        S3 verifies every part and the whole object by
         CRC64NVME, or CRC32 where it does not know that, and refuses to overwrite (If-None-Match). Whether it did is to
         be seen by comparing what it then shows with the result, whose ETag is empty where S3 is known to show
         checksums. Raises Changed if the key exists by now, EntryFailed if the bytes are not `size_bytes`; nothing is
@@ -78,12 +60,15 @@ class Uploads(Copies):
         self._guard("write an object")
         common = {"Bucket": self.bucket, "Key": key}
         new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class}
-        pieces = exactly(pieces, size_bytes, f"nothing was stored: the original of {key} gave")
+        chunks = iter(chunks)
         try:
-            if size_bytes <= MAX_PUT_BYTES:
-                found = self._write_small(new, pieces, size_bytes, landing)
+            first = next(chunks, None)
+            if first is None:
+                raise EntryFailed(f"nothing was stored: no bytes came for {key} instead of {size_bytes}")
+            if len(first) == size_bytes:
+                found = self._write_small(new, first, chunks)
             else:
-                found = self._write_parts(common, new, pieces, size_bytes, landing)
+                found = self._write_parts(common, new, chain([first], chunks), size_bytes)
         except (ClientError, BotoCoreError) as error:
             # The answer may have been lost after the object was made.
             failure = self._failure(f"store object {key}", error)
@@ -92,19 +77,13 @@ class Uploads(Copies):
             raise failure from error
         return found
 
-    def _write_small(
-        self, new: dict[str, Any], pieces: Iterable[Piece], size_bytes: int, landing: Landing | None
-    ) -> Fingerprint:
-        sha = hashlib.sha256()
-        chunks = chunked(hashed(pieces, sha), size_bytes, size_bytes, self._stop, landing=landing)
-        body = next(chunks)
+    def _write_small(self, new: dict[str, Any], body: Chunk, chunks: Iterator[Chunk]) -> Fingerprint:
         try:
-            # There is no other; but only at their very end do the pieces tell whether they are to be stored.
+            # There is no other; but only at their very end do they tell whether they are to be stored.
             for _ in chunks:
-                raise AssertionError("unreachable")
-            found = Fingerprint(
-                size_bytes, sha.hexdigest(), crc_text(body.crc64nvme()), body.md5().hex() if self._makes_md5 else ""
-            )
+                raise EntryFailed(f"nothing was stored: more than {len(body)} bytes came for {new['Key']}")
+            md5 = body.md5().hex() if self._makes_md5 else ""
+            found = Fingerprint(len(body), body.sha256(), crc_text(body.crc64nvme()), md5)
             while True:
                 algorithm = self._algorithm
                 if algorithm != "CRC64NVME":
@@ -143,25 +122,20 @@ class Uploads(Copies):
         return True
 
     def _write_parts(
-        self,
-        common: dict[str, Any],
-        new: dict[str, Any],
-        pieces: Iterable[Piece],
-        size_bytes: int,
-        landing: Landing | None,
+        self, common: dict[str, Any], new: dict[str, Any], chunks: Iterable[Chunk], size_bytes: int
     ) -> Fingerprint:
         upload = self._begin_upload(common, new)
-        part_bytes = max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))
         sha = hashlib.sha256()
         parts: list[Future[SentPart]] = []
         completed = False
         room = threading.Semaphore(PARTS_IN_FLIGHT)
         try:
             with ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="part") as pool:
-                for chunk in chunked(hashed(pieces, sha), part_bytes, size_bytes, self._stop, landing=landing):
+                for chunk in chunks:
+                    for piece in chunk:
+                        sha.update(piece)
                     while not room.acquire(timeout=1):
                         if self._stop.is_set():
-                            chunk.release()
                             raise Stopped("asked to stop")
                     if any(part.done() and part.exception() for part in parts):
                         chunk.release()
@@ -169,6 +143,8 @@ class Uploads(Copies):
                     parts.append(pool.submit(self._send_part, upload, len(parts) + 1, chunk))
                     parts[-1].add_done_callback(partial(part_done, chunk, room))
             sent = [part.result() for part in parts]
+            if (came := sum(part.size_bytes for part in sent)) != size_bytes:
+                raise EntryFailed(f"nothing was stored: {came} bytes came for {new['Key']} instead of {size_bytes}")
             found = joined_fingerprint(sent, size_bytes, sha.hexdigest())
             try:
                 self._complete(upload, sent, found)
@@ -239,31 +215,9 @@ class Uploads(Copies):
                     raise
                 algorithm = ""
 
-    @cached_property
-    def _puts(self) -> Puts | None:
-        """The quick way to write; None where only boto3 knows the way: by a proxy, to an access point named by ARN."""
-        address, _, query = self._s3.generate_presigned_url(
-            "put_object", Params={"Bucket": self.bucket, "Key": "key"}
-        ).partition("?")
-        credentials = self._session.get_credentials()
-        if credentials is None or self.bucket.startswith("arn:") or get_environ_proxies(address):
-            return None
-        url = urlsplit(address.removesuffix("key"))
-        region = parse_qs(query)["X-Amz-Credential"][0].split("/")[2]
-        host = Host(url, trust=self._trust(), seconds=READ_SECONDS)
-        return Puts(host, url.path, region, credentials.get_frozen_credentials, sign_bodies=self._plain)
-
-    def _trust(self) -> str:
-        """The file or folder of certificates that boto3 trusts."""
-        named = self._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-        return str(named or get_cert_path(True))
-
     def _put(self, key: str, body: Chunk, headers: Mapping[str, str], **query: str) -> str:
-        """The ETag of what the quick way has stored; empty if it has to be stored by boto3."""
-        if self._puts is None:
-            return ""
-        self.pace.wait()
-        return self._puts.put(key, body, headers, **query)
+        """The ETag of what was stored without a detour; empty if it has to be stored by boto3."""
+        return self._direct.put(key, body, headers, **query) if self._direct else ""
 
     def _is_ours(self, new: Mapping[str, Any], found: Fingerprint) -> bool:
         """Whether the object is there after all, just as we meant to write it: the answer was lost, not the object."""

@@ -1,1 +1,1 @@
-"""Bytes on their way: chunks, hashes, pace, limits, time-outs."""
+"""Bytes on their way: libcurl, chunks, hashes, pace, limits, time-outs."""

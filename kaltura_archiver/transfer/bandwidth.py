@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from kaltura_archiver.transfer.streams import Piece
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNITS = {"b": 1, "": 2**10, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
@@ -79,13 +75,11 @@ class Bandwidth:
         self._owed, self._at = 0.0, clock()
         self.moved = 0  # bytes, until now
 
-    def passing(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """The same pieces, each when its time has come."""
-        for piece in pieces:
-            self.spend(len(piece))
-            with self._lock:
-                self.moved += len(piece)
-            yield piece
+    def passed(self, count: int) -> None:
+        """So many bytes have come; returns when their time has."""
+        self.spend(count)
+        with self._lock:
+            self.moved += count
 
     def spend(self, count: int) -> None:
         """Account for so many bytes, when those before have had their time; returns at once when the run is to stop."""

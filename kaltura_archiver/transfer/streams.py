@@ -1,252 +1,201 @@
-"""Bytes on their way: counted, cut into chunks within a budget of memory, and fingerprinted."""
+"""Bytes on their way: taken in chunk by chunk as they come, counted, and fingerprinted."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from queue import Empty, Full, Queue
 
 from awscrt import checksums
 
 from kaltura_archiver.errors import EntryFailed, Stopped
+from kaltura_archiver.transfer.bandwidth import Bandwidth
+from kaltura_archiver.transfer.chunks import BUDGET, Budget, Chunk, chunk_bytes
 
 Piece = bytes | memoryview
-# A chunk is a part of a multipart upload to S3 (5 MiB at least) and one POST to Kaltura.
-CHUNK_BYTES = 8 * 2**20
-BLOCK_BYTES = 2**20
-# So much is read, hashed and copied while the processor has it at hand.
 READ_BYTES = 2**18
 # A connection that is cut after less has brought nothing: else a transfer of a byte each time would go on for years.
 MIN_PROGRESS_BYTES = 2**20
+# So long a source that nobody takes from may need to see it; then it is left to itself.
+_CLOSING_SECONDS = 5.0
+_NO_ROOM = memoryview(b"")
 
 
-def exactly(pieces: Iterable[Piece], size_bytes: int, what: str) -> Iterator[Piece]:
-    """The same pieces; EntryFailed ("<what> N bytes instead of M") before one goes beyond, or at the end."""
-    found = 0
-    for piece in pieces:
-        found += len(piece)
-        if found > size_bytes:
-            break
-        yield piece
-    if found != size_bytes or not found:
-        raise EntryFailed(f"{what} {found} bytes instead of {size_bytes}")
+class _MoreThanTold(Exception):
+    pass
 
 
-def hashed(pieces: Iterable[Piece], sha: hashlib._Hash) -> Iterator[Piece]:
-    """The same pieces, hashed while the processor still has them at hand."""
-    for piece in pieces:
-        sha.update(piece)
-        yield piece
+class Inflow:
+    """Content as it comes: `source` puts it in, in a thread of its own, and who iterates takes it out in chunks.
 
+    A context manager; at its end nothing more comes, and all its chunks are released. What the source raises is raised
+    where the content is taken. It waits in `put` while there is no room: so nothing comes faster than it goes.
 
-class Budget:
-    """Blocks of memory that all transfers of the process share: who asks when none are left waits, in order of coming.
-
-    Nobody waits while holding what only he could give back: a transfer takes a chunk's blocks before it reads the
-    chunk, and a chunk that is read needs no more to be sent. So there is always one that goes on. Blocks are used
-    again: fresh memory costs more time than copying does, and malloc would hold on to more of it than is in use.
+    What is no more than a chunk needs no thread, which would be a third of the work: it comes before it is taken.
     """
 
-    def __init__(self, blocks: int, block_bytes: int = BLOCK_BYTES) -> None:
-        self.blocks, self.block_bytes = blocks, block_bytes
-        self.taken = 0
-        self._spare: list[bytearray] = []
-        self._changed = threading.Condition()
-        self._queue: deque[object] = deque()
+    def __init__(
+        self,
+        source: Callable[[Inflow], None],
+        stop: threading.Event,
+        *,
+        about_bytes: int = 0,
+        bandwidth: Bandwidth | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        """`about_bytes` is what is known of the size, as far as it is."""
+        self._source, self._stop = source, stop
+        self._alone = 0 < about_bytes <= chunk_bytes(about_bytes)  # without a thread
+        self._bandwidth, self._budget = bandwidth, budget or BUDGET
+        self.size_bytes = 0
+        self.waited_seconds = 0.0  # in `put`
+        self._received, self._room, self._at = 0, _NO_ROOM, 0  # in whole blocks; the block in hand, and how full it is
+        self._rooms: Iterator[memoryview] = iter(())
+        self._chunks: list[Chunk] = []
+        self._queue: Queue[Chunk | None]
+        self._closed = False
+        self._failure: BaseException | None = None
 
-    def take(self, size_bytes: int, stop: threading.Event) -> list[bytearray]:
-        """Wait for blocks of that many bytes and take them; more than all there are, when nobody else has any."""
-        count, ticket = -(-size_bytes // self.block_bytes), object()
-        with self._changed:
-            self._queue.append(ticket)
-            try:
-                while self._queue[0] is not ticket or (self.taken and self.taken + count > self.blocks):
-                    if stop.is_set():
-                        raise Stopped("asked to stop")
-                    self._changed.wait(1)
-                self.taken += count
-                found, self._spare = self._spare[:count], self._spare[count:]
-            finally:
-                self._queue.remove(ticket)
-                self._changed.notify_all()
-        return found + [bytearray(self.block_bytes) for _ in range(count - len(found))]
+    # The side of the source
 
-    def give(self, blocks: list[bytearray]) -> None:
-        with self._changed:
-            self.taken -= len(blocks)
-            self._spare = (blocks + self._spare)[: self.blocks]
-            self._changed.notify_all()
-
-
-class Chunk:
-    """Bytes in blocks of a budget, sent from there as they are; `release` gives the blocks back.
-
-    A body to `requests` (which iterates) and to boto3 (which reads).
-    """
-
-    def __init__(self, budget: Budget, size_bytes: int, stop: threading.Event) -> None:
-        self._budget, self._blocks = budget, budget.take(size_bytes, stop)
-        self._size, self._at = 0, 0
-        self._most, self._landed = size_bytes, memoryview(b"")
+    def is_set(self) -> bool:
+        """Whether no more is wanted."""
+        return self._closed or self._stop.is_set()
 
     @property
-    def full(self) -> bool:
-        return self._size == self._most
+    def received(self) -> int:
+        """Bytes until now."""
+        return self._received + self._at
 
-    def fill(self, readinto: Callable[[memoryview], int]) -> memoryview:
-        """Have the next bytes read to where they belong. They count once `append` gets what this returns."""
-        block, at = divmod(self._size, self._budget.block_bytes)
-        room = memoryview(self._blocks[block])[at : at + min(READ_BYTES, self._most - self._size)]
-        self._landed = room[: readinto(room)]
-        return self._landed
+    def begin(self, size_bytes: int) -> None:
+        """To be told before the first byte."""
+        if self._alone and size_bytes > chunk_bytes(size_bytes):
+            raise _MoreThanTold
+        self.size_bytes = size_bytes
 
-    def append(self, piece: memoryview) -> None:
-        """Copy the piece in, unless it is there already; there must be room."""
-        if piece is self._landed:
-            self._size += len(piece)
+    def put(self, data: Piece) -> None:
+        """Raises Stopped, and EntryFailed for more than was told."""
+        end = self._at + len(data)
+        if end < len(self._room):
+            self._room[self._at : end] = data
+            self._at = end
             return
-        while piece:
-            block, at = divmod(self._size, self._budget.block_bytes)
-            part = piece[: self._budget.block_bytes - at]
-            self._blocks[block][at : at + len(part)] = part
-            self._size += len(part)
-            piece = piece[len(part) :]
+        began = time.monotonic()
+        left = memoryview(data)
+        while left:
+            if not self._room:
+                self._room = self._next_room()
+            part = left[: len(self._room) - self._at]
+            self._room[self._at : self._at + len(part)] = part
+            self._at += len(part)
+            left = left[len(part) :]
+            if self._at == len(self._room):
+                self._end_room()
+        self.waited_seconds += time.monotonic() - began
 
-    def release(self) -> None:
-        blocks, self._blocks, self._size = self._blocks, [], 0
-        self._budget.give(blocks)
-
-    def crc64nvme(self) -> int:
-        crc = 0
-        for piece in self:
-            crc = checksums.crc64nvme(piece, crc)
-        return crc
-
-    def crc32(self) -> int:
-        crc = 0
-        for piece in self:
-            crc = checksums.crc32(piece, crc)
-        return crc
-
-    def md5(self) -> bytes:
-        md5 = hashlib.md5(usedforsecurity=False)
-        for piece in self:
-            md5.update(piece)
-        return md5.digest()
-
-    def sha256(self) -> str:
-        sha = hashlib.sha256()
-        for piece in self:
-            sha.update(piece)
-        return sha.hexdigest()
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[memoryview]:
-        for n, block in enumerate(self._blocks):
-            if left := self._size - n * len(block):
-                yield memoryview(block)[:left]
-
-    def read(self, size: int = -1) -> bytes | memoryview:
-        """The next block, whatever its size: the connection takes as much at a time as it is given."""
-        left = self._size - self._at
+    def _next_room(self) -> memoryview:
+        if self.is_set():
+            raise Stopped("asked to stop")
+        if (room := next(self._rooms, None)) is not None:
+            return room
+        left = self.size_bytes - self._received
         if left <= 0:
-            return b""
-        block, at = divmod(self._at, self._budget.block_bytes)
-        piece = memoryview(self._blocks[block])[at : at + left]
-        self._at += len(piece)
-        return piece
-
-    def readinto(self, room: memoryview) -> int:
-        """For who has no more room than so much: botocore's signer in C, where bodies are signed."""
-        begin = self._at
-        piece = self.read()[: len(room)]
-        room[: len(piece)] = piece
-        self._at = begin + len(piece)
-        return len(piece)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Back to the beginning, to be sent once more; nobody asks for anything else."""
-        if (offset, whence) != (0, 0):
-            raise io.UnsupportedOperation("only back to the beginning")
-        self._at = 0
-        return 0
-
-    def tell(self) -> int:
-        return self._at
-
-
-class Landing:
-    """Lets a source read its bytes to where they are sent from, in the chunk that `chunked` fills: no copy is made.
-
-    A piece that comes of it is good until the next one is asked for.
-    """
-
-    chunk: Chunk | None = None
-
-    def read(self, source: Any) -> bytes | memoryview:
-        """The next bytes of a file, empty at its end."""
-        if self.chunk is None or self.chunk.full or not hasattr(source, "readinto"):
-            return cast(bytes, source.read(READ_BYTES))
-        return self.chunk.fill(source.readinto)
-
-
-# Ten chunks.
-BUDGET = Budget(80)
-
-
-def chunked(
-    pieces: Iterable[Piece],
-    size: int,
-    total: int,
-    stop: threading.Event,
-    *,
-    budget: Budget = BUDGET,
-    landing: Landing | None = None,
-) -> Generator[Chunk, None, None]:
-    """The same `total` bytes in chunks of exactly `size`, the last one shorter; nothing for no bytes.
-
-    Each chunk is to be released by who takes it. `landing` is where the pieces are read to, if it is theirs. Raises
-    Stopped while it waits for room.
-    """
-    landing, left = landing or Landing(), total
-    landing.chunk = chunk = Chunk(budget, min(size, left), stop) if left else None
-    try:
-        for piece in pieces:
-            view = piece if isinstance(piece, memoryview) else memoryview(piece)
-            while view:
-                if chunk is None:
-                    raise EntryFailed(f"more than {total} bytes came")
-                room = size - len(chunk)
-                chunk.append(view if len(view) <= room else view[:room])
-                left -= min(room, len(view))
-                view = view[room:]
-                if len(chunk) == size:
-                    full, chunk = chunk, None
-                    yield full
-                    landing.chunk = chunk = Chunk(budget, min(size, left), stop) if left else None
-        if chunk is not None:
-            last, chunk = chunk, None
-            yield last
-    finally:
-        landing.chunk = None
-        if chunk is not None:
+            raise EntryFailed(f"more than {self.size_bytes} bytes came")
+        chunk = Chunk(self._budget, min(chunk_bytes(self.size_bytes), left), self)
+        self._chunks.append(chunk)
+        if self._closed:  # while it waited
             chunk.release()
+            raise Stopped("asked to stop")
+        self._rooms = iter(chunk)
+        return next(self._rooms)
 
+    def _end_room(self) -> None:
+        count = self._at
+        self._received, self._room, self._at = self._received + count, _NO_ROOM, 0
+        if self._bandwidth:
+            self._bandwidth.passed(count)
+        if self._received == self.size_bytes or self._received % chunk_bytes(self.size_bytes) == 0:
+            self._hand_on(self._chunks[-1])
 
-def first_bytes(pieces: Iterable[Piece], count: int) -> Iterator[Piece]:
-    """The first `count` bytes, and no further piece is asked for."""
-    for piece in pieces:
-        yield piece[:count]
-        count -= len(piece)
-        if count <= 0:
+    def _hand_on(self, chunk: Chunk | None) -> None:
+        while not self._alone and not self._closed:
+            if chunk and self._stop.is_set():
+                raise Stopped("asked to stop")
+            with suppress(Full):
+                self._queue.put(chunk, timeout=1)
+                return
+
+    def _run(self) -> None:
+        try:
+            self._source(self)
+            if self.received != self.size_bytes:
+                raise EntryFailed(f"{self.received} bytes came instead of {self.size_bytes}")
+        except _MoreThanTold:
+            self._alone = False
             return
+        except BaseException as error:  # noqa: BLE001 - raised where the content is taken
+            self._failure = error
+        self._hand_on(None)
+
+    # The side of who takes it
+
+    def __enter__(self) -> Inflow:
+        """Waits until the size is known. Raises what the source raises."""
+        try:
+            if self._alone:
+                self._run()
+            if not self._alone:
+                self._queue = Queue(2)
+                self._thread = threading.Thread(target=self._run, name="inflow", daemon=True)
+                self._thread.start()
+            self._first = self._next()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _next(self) -> Chunk | None:
+        if not self._alone:
+            chunk = self._queue.get()
+        else:
+            chunk = self._chunks[0] if self._chunks and not self._failure else None
+        if chunk is None and self._failure:
+            raise self._failure
+        return chunk
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """The chunks, once; each is to be released by who is done with it."""
+        chunk = self._first
+        while chunk is not None:
+            yield chunk
+            chunk = None if self._alone else self._next()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._closed = True
+        if not self._alone:
+            with suppress(Empty):
+                while True:
+                    self._queue.get_nowait()
+            self._thread.join(_CLOSING_SECONDS)
+        over = self._alone or not self._thread.is_alive()
+        for chunk in self._chunks:
+            chunk.release(again=over)  # a source that hangs may yet write into it
+
+
+def poured(pieces: Iterable[Piece], size_bytes: int) -> Callable[[Inflow], None]:
+    """A source of what is at hand already."""
+
+    def pour(inflow: Inflow) -> None:
+        inflow.begin(size_bytes)
+        for piece in pieces:
+            inflow.put(piece)
+
+    return pour
 
 
 @dataclass(frozen=True)
@@ -298,11 +247,10 @@ class Fingerprinter:
         self._md5.update(view)
         self._in_part += len(view)
 
-    def passing(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """The same pieces, taken in as they pass."""
-        for piece in pieces:
-            self.update(piece)
-            yield piece
+    @property
+    def size_bytes(self) -> int:
+        """How much was taken in."""
+        return self._size
 
     def result(self) -> Fingerprint:
         etag = self._md5.hexdigest() if self._with_md5 else ""
@@ -317,11 +265,16 @@ def etag_of_parts(md5s: list[bytes]) -> str:
     return f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}"
 
 
-def fingerprint(pieces: Iterable[Piece], taken: Fingerprinter | None = None) -> Fingerprint:
-    """Read all of `pieces` and tell its fingerprint, without ETag unless `taken` makes one."""
+def fingerprint(inflow: Inflow, taken: Fingerprinter | None = None, *, most_bytes: int | None = None) -> Fingerprint:
+    """Read all of the content, or that many bytes, and tell its fingerprint, without ETag unless `taken` makes one."""
     taken = taken or Fingerprinter(md5=False)
-    for piece in pieces:
-        taken.update(piece)
+    with inflow:
+        for chunk in inflow:
+            for piece in chunk:
+                taken.update(piece if most_bytes is None else piece[: most_bytes - taken.size_bytes])
+            chunk.release()
+            if taken.size_bytes == most_bytes:
+                break
     return taken.result()
 
 

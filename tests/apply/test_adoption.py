@@ -265,7 +265,7 @@ def test_a_video_that_has_only_the_placeholders_size_is_archived(sandbox: Sandbo
 def test_an_object_that_appears_meanwhile_is_not_overwritten(
     sandbox: Sandbox, run: Run, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PUT_BYTES", 8 * MiB)
+    monkeypatch.setattr("kaltura_archiver.transfer.chunks.MAX_WHOLE_BYTES", 8 * MiB)
     content = _big(sandbox, size) if size > MiB else sandbox.video()
     entry_id = sandbox.add(State.INITIAL, content=content)
     last = "s3.PutObject" if size < MiB else "s3.CompleteMultipartUpload"

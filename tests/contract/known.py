@@ -33,6 +33,7 @@ ARTEFACTS: dict[str, tuple[str, Mask | None]] = {
     "E195": ("entries of equal age come in any order", _without("labels")),
     "E208": ("without an order, any", _without("labels")),
     "E227": ("entries of earlier runs were found", None),
+    "E246": ("how much it spares depends on the entries' names", _without("share of the whole in %")),
     "L03": ("the played importer sent no HEAD", lambda asked: [one for one in asked if not one.startswith("HEAD")]),
     "L09": ("the played importer chose the extension", lambda answer: answer[:2]),
     "S11": ("ten days were given though the account says one: the cached path of session.start", None),
@@ -73,6 +74,7 @@ class Reliance:
 
 # The first that covers a probe counts.
 RELIANCES = (
+    Reliance("selection", "A14 A15 E246", "lists in JSON, of some fields, tell what they would tell in XML"),
     Reliance("cosmetic", "A1[0-9] A2[0-3] R09 N39 F21 F26 M03 M2?? M4[1-4] D05 D13 S2[07] S44", "nothing"),
     Reliance("cosmetic", "E141 E14[0-9]? E207 E208 E21[5-7] E22[0-9] E1809 E181[23] E24?", "nothing: not used"),
     Reliance("safety", "W05 W20 W24", "after a swap the new bytes are served, after a failed one the old"),

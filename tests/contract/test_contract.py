@@ -31,7 +31,6 @@ EXCEPTIONS = {
     "W02": CHANCE,
     "W40": CHANCE,
     "K01": "the recorded category's id has one digit only, which the mask leaves as it is",
-    "E246": "the share of bytes that a profile spares depends on how long the names of the entries are",
     "F03": "size and warnings of a derived flavor are what the recorded server's encoder made of its video",
     "R02": "a change of owner makes the old one a co-editor on the recorded server; we neither read nor change that",
     "S53": "the length of an address depends on the name of the host",

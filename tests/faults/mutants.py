@@ -80,13 +80,11 @@ MUTANTS = (
     Mutant(
         "take a cut download for a whole one",
         (
-            ("kaltura/files.py", "            if offset >= size:\n                break", "            break"),
             (
                 "kaltura/files.py",
-                '        if offset != size:\n            raise EntryFailed(f"flavor',
-                '        if False:\n            raise EntryFailed(f"flavor',
+                "            if inflow.is_set() or inflow.received >= inflow.size_bytes:",
+                "            inflow.size_bytes = inflow.received\n            if True:",
             ),
-            ("transfer/streams.py", "    if found != size_bytes or not found:", "    if False:"),
         ),
         _walk("s3copy", "cut-short"),
     ),
@@ -179,7 +177,7 @@ MUTANTS = (
         (
             (
                 "kaltura/session.py",
-                "            safe = failure.code in NOT_ACTED if writes else failure.retryable",
+                "            safe = failure.code in NOT_ACTED if once else failure.retryable",
                 "            safe = failure.retryable",
             ),
         ),
@@ -324,6 +322,17 @@ MUTANTS = (
         _test("store/test_marks.py", "scanner_sets"),
     ),
     Mutant(
+        "take whatever JSON lacks for null",
+        (
+            (
+                "kaltura/plain.py",
+                "            if filled is None or None in map(raw.get, filled):",
+                "            if False:",
+            ),
+        ),
+        _test("kaltura/test_json.py", "not_believed"),
+    ),
+    Mutant(
         "do not read tags back",
         (
             (
@@ -432,7 +441,7 @@ MUTANTS = (
         "tag a copy of which S3 shows nothing without reading it back",
         (
             (
-                "apply/archive.py",
+                "apply/prove.py",
                 "    if own_sha256(tools, work, stored, sent.sha256) == sent.sha256:\n",
                 "    if True:\n",
             ),
@@ -482,12 +491,15 @@ MUTANTS = (
     ),
     Mutant(
         "never give the quick way up",
-        (("transfer/direct.py", "        self._usable = self._usable and self._failures < MAX_FAILURES\n", ""),),
+        (("store/direct.py", "            self._failures[kind] += 1\n", "            pass\n"),),
         _test("store/test_addresses.py", "cannot_be_reached"),
     ),
     Mutant(
         "read without If-Match",
-        (("store/copies.py", "Key=stored.key, IfMatch=etag, Range", "Key=stored.key, Range"),),
+        (
+            ("store/copies.py", "Key=stored.key, IfMatch=etag, Range", "Key=stored.key, Range"),
+            ("store/direct.py", ', "if-match": etag}', "}"),
+        ),
         _test("store/test_odd_s3.py", "exchanged_between_two_reads"),
     ),
     Mutant(
@@ -503,7 +515,7 @@ MUTANTS = (
     ),
     Mutant(
         "send more parts than S3 takes",
-        (("store/uploads.py", "max(CHUNK_BYTES, -(-size_bytes // MAX_PARTS))", "CHUNK_BYTES"),),
+        (("transfer/chunks.py", "max(CHUNK_BYTES, -(-size_bytes // MAX_CHUNKS))", "CHUNK_BYTES"),),
         _test("store/test_odd_s3.py", "nine_thousand_parts"),
     ),
     Mutant(

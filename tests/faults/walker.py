@@ -35,7 +35,8 @@ from kaltura_archiver.sandbox.world import Sandbox
 
 RERUNS = 4
 CASES_PER_SANDBOX = 40
-LATE_SECONDS = 0.5
+# libcurl looks once a second whether it has waited too long.
+LATE_SECONDS = 0.9
 # How many looks at an entry a conversion takes: time goes by requests, so that every run makes the same ones.
 LOOKS_PER_CONVERSION = 3
 ALLOWED = (RACE, GAP, LATENT)

@@ -167,20 +167,20 @@ class _Everybody(frozenset[str]):
 
 
 def _patch(patch: Mapping[str, Any]) -> None:
-    from kaltura_archiver.kaltura import changes, files, wire
+    from kaltura_archiver.kaltura import wire
     from kaltura_archiver.run import run as acting
-    from kaltura_archiver.store import bucket, copies, uploads
+    from kaltura_archiver.store import bucket, copies
+    from kaltura_archiver.transfer import chunks
 
     if patch.get("beside"):
         acting._lock = lambda *_: _NoLock(others_are_over=False)
     if "file_bytes" in patch:  # as if the disk were full after so many
         resource.setrlimit(resource.RLIMIT_FSIZE, (patch["file_bytes"], resource.RLIM_INFINITY))
     if "part_bytes" in patch:
-        for module, name in ((uploads, "MAX_PUT_BYTES"), (uploads, "CHUNK_BYTES"), (changes, "CHUNK_BYTES")):
-            _set(module, name, patch["part_bytes"])
-        _set(copies, "READ_BYTES", patch["part_bytes"] // 2)
+        for name in ("MAX_WHOLE_BYTES", "CHUNK_BYTES"):
+            _set(chunks, name, patch["part_bytes"])
     if "read_seconds" in patch:
-        for module in (wire, files):
+        for module in (wire, copies):
             _set(module, "READ_SECONDS", patch["read_seconds"])
         plain = bucket.Config
         bucket.Config = lambda **options: plain(**(options | {"read_timeout": patch["read_seconds"]}))

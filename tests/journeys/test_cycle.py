@@ -109,7 +109,8 @@ def test_a_large_original_goes_up_in_parts_and_comes_back_in_chunks(sandbox: San
 def test_an_original_of_forty_chunks_comes_back_whole(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kaltura_archiver.kaltura.changes.CHUNK_BYTES", 100_000)
+    for name in ("CHUNK_BYTES", "MAX_WHOLE_BYTES"):
+        monkeypatch.setattr(f"kaltura_archiver.transfer.chunks.{name}", 100_000)
     content = big(sandbox, 3.75)
     entry_id = sandbox.add(State.PLACEHOLDER, content=content)
     assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}

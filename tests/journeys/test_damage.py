@@ -78,7 +78,7 @@ def test_a_file_host_that_sends_no_video_fails_the_entry_and_stores_nothing(
 def test_a_byte_flipped_on_the_way_to_s3_is_refused_there(
     sandbox: Sandbox, run: Run, call: str, mebibytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PUT_BYTES", 8 * 2**20)
+    monkeypatch.setattr("kaltura_archiver.transfer.chunks.MAX_WHOLE_BYTES", 8 * 2**20)
     video = big(sandbox, mebibytes) if mebibytes else sandbox.video()
     entry_id = sandbox.add(State.INITIAL, content=video)
     planned = sandbox.control.add_fault(call, "flip", times=10)

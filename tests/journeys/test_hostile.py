@@ -583,7 +583,7 @@ def test_a_crash_with_a_url_in_its_text_shows_no_token(
 
     where = {"entry": (Runner, "_plan"), "part": (Store, "_send_part"), "start": (Store, "check_bucket")}[place]
     monkeypatch.setattr(*where, crash)
-    monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PUT_BYTES", 8 * 2**20)
+    monkeypatch.setattr("kaltura_archiver.transfer.chunks.MAX_WHOLE_BYTES", 8 * 2**20)
     entry_id = sandbox.add("initial", content=big(sandbox, 17) if place == "part" else None)
     ran = run("--log-level", "DEBUG", "--log-format", log_format, "s3copy", "--id", entry_id, "--no-dry-run")
     assert ran.code == 1

@@ -11,8 +11,7 @@ import pytest
 from kaltura_archiver.cli.types import STORAGE_CLASSES
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.money.prices import BUILT_IN, MAX_PUT_BYTES, PART_BYTES, Prices
-from kaltura_archiver.store.uploads import MAX_PUT_BYTES as STORE_MAX_PUT_BYTES
-from kaltura_archiver.transfer import streams
+from kaltura_archiver.transfer import chunks
 
 GB = 2**30
 KB = 1024
@@ -75,7 +74,7 @@ def test_a_small_object_is_paid_for_as_128_kb_where_aws_does_so(prices: Prices) 
 
 
 def test_an_upload_of_parts_pays_each_part_as_standard_and_the_end_as_its_class(prices: Prices) -> None:
-    assert (MAX_PUT_BYTES, PART_BYTES) == (STORE_MAX_PUT_BYTES, streams.CHUNK_BYTES)
+    assert (MAX_PUT_BYTES, PART_BYTES) == (chunks.MAX_WHOLE_BYTES, chunks.CHUNK_BYTES)
     assert prices.put("DEEP_ARCHIVE", 16 * 2**20) == pytest.approx(0.05 / 1000)
     assert prices.put("DEEP_ARCHIVE", 80 * 2**20) == pytest.approx(0.05 / 1000 + (1 + 10) * 0.005 / 1000)
     assert prices.put("STANDARD_IA", 80 * 2**20) == pytest.approx((1 + 1 + 10) * 0.01 / 1000)

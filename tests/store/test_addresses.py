@@ -1,4 +1,4 @@
-"""Where requests go: the quick way of writing, and URLs for Kaltura, take the address and the region that boto3 takes.
+"""Where requests go: the short way of writing, and URLs for Kaltura, take the address and the region that boto3 takes.
 
 No network is needed: what boto3 would send is caught just before it goes out.
 """
@@ -19,7 +19,7 @@ import certifi
 import pytest
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
-from looking import Run, do_not_wait
+from looking import Run, do_not_wait, write
 
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import StoreError
@@ -112,15 +112,15 @@ def test_everything_goes_where_boto3_goes(
     assert (told["X-Amz-Expires"], seconds) == (["600"], 600)
     written, scope = sent(made, "PutObject", Body=b"")
     if bucket.startswith("arn:"):
-        assert made._puts is None
+        assert made._direct is None
         return
-    assert made._puts is not None
-    assert f"{urlsplit(written).scheme}://{made._puts._host.name}{made._puts._path}0_abcd%20efgh" == written
-    assert list(made._puts._scope) == scope
+    assert made._direct is not None
+    assert f"{made._direct._address}0_abcd%20efgh" == written
+    assert [made._direct._region, "s3", "aws4_request"] == scope
 
 
 @pytest.mark.parametrize("variable", ["", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
-def test_the_quick_way_trusts_whom_boto3_trusts(
+def test_the_short_way_trusts_whom_boto3_trusts(
     store: Callable[..., Store], variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
@@ -143,16 +143,15 @@ def test_bodies_are_signed_where_no_tls_protects_them(
         hashes.append(value.decode() if isinstance(value, bytes) else value)
         raise _CaughtError
 
-    def request(self: Any, method: str, url: str, body: Any, headers: dict[str, str]) -> None:
+    def put(url: str, headers: dict[str, str], *_: object) -> None:
         hashes.append(headers["x-amz-content-sha256"])
         raise OSError
 
     made._s3.meta.events.register("before-send.s3.PutObject", catch)
-    monkeypatch.setattr("http.client.HTTPConnection.connect", lambda self: setattr(self, "sock", socket.socket()))
-    monkeypatch.setattr("http.client.HTTPSConnection.connect", lambda self: setattr(self, "sock", socket.socket()))
-    monkeypatch.setattr("http.client.HTTPConnection.request", request)
+    assert made._direct is not None
+    monkeypatch.setattr(made._direct._carrier, "put", put)
     with pytest.raises(StoreError):
-        made.write("0_abcdefgh", iter([b"a video"]), 7, metadata={}, storage_class="STANDARD")
+        write(made, "0_abcdefgh", b"a video")
     assert hashes == [hashlib.sha256(b"a video").hexdigest() if signed else "UNSIGNED-PAYLOAD"] * 2
 
 
@@ -178,34 +177,33 @@ def elsewhere() -> Iterator[tuple[str, list[bytes]]]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def _quick_tries(made: Store, monkeypatch: pytest.MonkeyPatch, objects: int) -> int:
-    """How often the quick way was tried for so many objects, each of which boto3 then takes."""
+def _tries(made: Store, monkeypatch: pytest.MonkeyPatch, objects: int) -> int:
+    """How often the short way was tried for so many objects, each of which boto3 then takes."""
     tries: list[str] = []
-    puts = made._puts
-    assert puts is not None
-    take = puts._host.take
-    monkeypatch.setattr(puts._host, "take", lambda: (tries.append("take"), take())[1])
+    assert made._direct is not None
+    put = made._direct._carrier.put
+    monkeypatch.setattr(made._direct._carrier, "put", lambda url, *more: (tries.append(url), put(url, *more))[1])
     monkeypatch.setattr(made._s3, "put_object", lambda **_: {"ETag": '"e"'})
     for number in range(objects):
-        made.write(f"0_{number}", iter([b"a video"]), 7, metadata={}, storage_class="STANDARD")
+        write(made, f"0_{number}", b"a video")
     return len(tries)
 
 
-def test_a_redirection_switches_the_quick_way_off_at_once(
+def test_a_redirection_switches_the_short_way_off_at_once(
     store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, elsewhere: tuple[str, list[bytes]]
 ) -> None:
     made = store("archive", "us-east-1", AWS_ENDPOINT_URL=elsewhere[0])
-    assert _quick_tries(made, monkeypatch, 5) == 1
+    assert _tries(made, monkeypatch, 5) == 1
     assert elsewhere[1] == [b"PUT /archive/0_0 HTTP/1.1"]
 
 
-def test_a_host_that_cannot_be_reached_switches_the_quick_way_off_soon(
+def test_a_host_that_cannot_be_reached_switches_the_short_way_off_soon(
     store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     made = store("archive", "us-east-1", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
-    assert _quick_tries(made, monkeypatch, 7) == 3
+    assert _tries(made, monkeypatch, 7) == 3
 
 
 # URLs for Kaltura

@@ -20,7 +20,7 @@ from kaltura_archiver.sandbox.world import Sandbox
 def quick_retries(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     do_not_wait(monkeypatch)
     use_lock(monkeypatch)
-    monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PUT_BYTES", 8 * 2**20)
+    monkeypatch.setattr("kaltura_archiver.transfer.chunks.MAX_WHOLE_BYTES", 8 * 2**20)
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "drop_before", "http_500", "error"])

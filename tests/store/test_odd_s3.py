@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from looking import BOTH, Run, big, content_id, do_not_wait, shown, state_of
+from looking import BOTH, Run, big, content_id, do_not_wait, read, shown, state_of, write
 from odd_s3 import AWS_LIKE, Habits, OddS3, flipped
 
 from kaltura_archiver.config import read_settings
@@ -64,8 +64,8 @@ def serve(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 @pytest.fixture(params=["whole", "in-parts"])
 def parted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if request.param == "in-parts":
-        monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PUT_BYTES", 1000)
-        monkeypatch.setattr("kaltura_archiver.store.uploads.CHUNK_BYTES", 1000)
+        monkeypatch.setattr("kaltura_archiver.transfer.chunks.MAX_WHOLE_BYTES", 1000)
+        monkeypatch.setattr("kaltura_archiver.transfer.chunks.CHUNK_BYTES", 1000)
     return bool(request.param == "in-parts")
 
 
@@ -288,23 +288,20 @@ def test_what_a_restore_displaces_counts_only_when_s3_has_it(sandbox: Sandbox, r
 
 def made(odd: OddS3, key: str, content: bytes, **kept: object) -> Store:
     store = Store(read_settings(None), read_only=False)
-    store.write(key, iter([content]), len(content), metadata={}, storage_class="STANDARD")
+    write(store, key, content)
     for name, value in kept.items():
         setattr(odd.objects[key], name, value)
     return store
 
 
-def test_an_object_that_is_exchanged_between_two_reads_is_not_mixed(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_that_is_exchanged_between_two_reads_is_not_mixed(serve: Serve) -> None:
     odd = serve(Habits())
-    monkeypatch.setattr("kaltura_archiver.store.copies.READ_BYTES", 1000)
     store = made(odd, "0_abcdefgh", bytes(5000))
     stored = store.head("0_abcdefgh")
     assert stored is not None
     odd.objects["0_abcdefgh"].etag = "another"
     with pytest.raises(Changed, match="changed or removed on the way"):
-        list(store.read(stored))
+        read(store, stored)
 
 
 def test_the_archive_tiers_of_intelligent_tiering_are_frozen(serve: Serve) -> None:
@@ -340,7 +337,7 @@ def test_the_whole_size_goes_with_the_parts(serve: Serve, parted: bool) -> None:
 def test_more_bytes_than_nine_thousand_parts_take_go_in_larger_parts(
     serve: Serve, parted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PARTS", 3)
+    monkeypatch.setattr("kaltura_archiver.transfer.chunks.MAX_CHUNKS", 3)
     odd = serve(Habits())
     made(odd, "0_abcdefgh", bytes(4500))
     assert len(odd.objects["0_abcdefgh"].part_sizes) == (3 if parted else 0)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, StoredObject
 from kaltura_archiver.run import run as acting
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura.server import Asset, Token
 from kaltura_archiver.sandbox.world import Sandbox, crc64nvme
+from kaltura_archiver.store import Store
+from kaltura_archiver.transfer.streams import Inflow, poured
 
 Run = Callable[..., Any]
 LOCK, RUN_LOG = acting._lock, acting._run_log
@@ -23,6 +26,22 @@ BOTH = f"{ARCHIVED_TAG}, {REPLACED_TAG}"
 # What a command starts from, and what it brings an entry to.
 START = {"s3copy": State.INITIAL, "replace_video": State.ARCHIVED, "restore": State.PLACEHOLDER}
 GOAL = {"s3copy": State.ARCHIVED, "replace_video": State.PLACEHOLDER, "restore": State.ARCHIVED}
+
+
+def inflow_of(content: bytes) -> Inflow:
+    return Inflow(poured([content], len(content)), threading.Event(), about_bytes=len(content))
+
+
+def write(store: Store, key: str, content: bytes, **metadata: str) -> None:
+    """Have the content stored, as the tool does."""
+    with inflow_of(content) as chunks:
+        store.write(key, chunks, len(content), metadata=metadata, storage_class="STANDARD")
+
+
+def read(store: Store, stored: StoredObject) -> bytes:
+    """The stored content, as the tool reads it."""
+    with store.read(stored) as chunks:
+        return b"".join(piece for chunk in chunks for piece in chunk)
 
 
 def assets_of(sandbox: Sandbox, entry_id: str) -> dict[int, Asset]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from looking import Run, do_not_wait
@@ -19,7 +17,8 @@ from kaltura_archiver.errors import EntryFailed, Stopped
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
-from kaltura_archiver.transfer.streams import BUDGET, Budget, Landing, chunked, exactly, hashed
+from kaltura_archiver.transfer.chunks import BUDGET, Budget
+from kaltura_archiver.transfer.streams import Inflow, poured
 
 MONDAY = datetime(2026, 1, 5)  # noqa: DTZ001 - a timetable is in local time
 
@@ -79,7 +78,7 @@ def test_bytes_take_their_time_from_whichever_side_they_come() -> None:
     limit = clock.bandwidth("1M")
     for n in range(21):
         assert clock.seconds == pytest.approx(n / 2)
-        assert list(limit.passing([bytes(2**19)])) == [bytes(2**19)] if n % 2 else limit.spend(2**19) is None
+        (limit.passed if n % 2 else limit.spend)(2**19)
         # The first goes at once, each other one when those before it have had their time.
         assert clock.seconds == pytest.approx(max(n, 0) / 2)
         clock.seconds += 0.5
@@ -136,71 +135,134 @@ def test_every_command_that_moves_bytes_has_them_counted(
 # Chunks
 
 
-def test_chunks_hold_the_same_bytes_whatever_the_pieces() -> None:
+def inflow(pieces: Iterable[bytes], size: int, about: int = 0, budget: Budget | None = None) -> Inflow:
+    return Inflow(poured(pieces, size), threading.Event(), about_bytes=about, budget=budget or Budget(10, 300))
+
+
+def drained(content: Inflow, taken: list[int]) -> None:
+    """Take all of it; how much came is told in `taken`."""
+    with content as chunks:
+        for chunk in chunks:
+            taken.append(len(chunk))
+            chunk.release()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CHUNK_BYTES", "MAX_WHOLE_BYTES"):
+        monkeypatch.setattr(f"kaltura_archiver.transfer.chunks.{name}", 1000)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("about", [0, 900, 10_240])
+def test_chunks_hold_the_same_bytes_whatever_the_pieces(about: int) -> None:
+    """And whatever was thought of their size before."""
     content = bytes(range(256)) * 40
-    for cut in (1, 7, 100, 999, 1000, 1001, 20_000):
+    for cut in (1, 7, 100, 299, 300, 999, 1000, 1001, 20_000):
         pieces = [b"", *(content[n : n + cut] for n in range(0, len(content), cut)), b""]
         found = []
-        for chunk in chunked(pieces, 1000, len(content), threading.Event(), budget=Budget(10, 300)):
-            read = b"".join(bytes(piece) for piece in iter(chunk.read, b""))
-            chunk.seek(0)
-            assert b"".join(bytes(piece) for piece in iter(chunk.read, b"")) == b"".join(chunk) == read
-            assert chunk.tell() == len(chunk) == len(read)
-            found.append(read)
-            chunk.release()
+        with inflow(pieces, len(content), about) as chunks:
+            assert chunks.size_bytes == len(content)
+            for chunk in chunks:
+                read = b"".join(bytes(piece) for piece in iter(chunk.read, b""))
+                chunk.seek(0)
+                assert b"".join(bytes(piece) for piece in iter(chunk.read, b"")) == b"".join(chunk) == read
+                assert chunk.tell() == len(chunk) == len(read)
+                assert chunk.sha256() == hashlib.sha256(read).hexdigest()
+                found.append(read)
+                chunk.release()
         assert [len(chunk) for chunk in found] == [1000] * 10 + [240]
         assert b"".join(found) == content
 
 
-@pytest.mark.parametrize("size", [1, 999, 1000, 1001, 10_240])
-def test_pieces_that_are_read_to_their_place_are_the_same_bytes(size: int) -> None:
-    content, landing = bytes(range(256)) * 40, Landing()
-    content, source = content[:size], Dribble(content[:size])
-    pieces = exactly(hashed(iter(lambda: landing.read(source), b""), sha := hashlib.sha256()), size, "came")
-    found = b""
-    for chunk in chunked(pieces, 1000, size, threading.Event(), budget=Budget(10, 300), landing=landing):
-        assert len(chunk) == min(1000, size - len(found))
-        found += b"".join(chunk)
-        chunk.release()
-    assert found == content
-    assert sha.digest() == hashlib.sha256(content).digest()
-    assert source.copied <= 1  # its end, of which no chunk knows
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("size", [1, 299, 300, 301, 999, 1000])
+def test_what_is_one_chunk_needs_no_thread(size: int) -> None:
+    threads = threading.active_count()
+    with inflow([b"x" * size], size, size) as chunks:
+        (chunk,) = chunks
+        assert threading.active_count() == threads
+        assert b"".join(chunk) == b"x" * size
 
 
-def test_what_was_not_read_to_its_place_is_copied_there() -> None:
-    landing, source = Landing(), io.BytesIO(b"abcdefgh")
-    pieces = (bytes(piece) for piece in iter(lambda: landing.read(source), b""))
-    (chunk,) = chunked(pieces, 10, 8, threading.Event(), budget=Budget(10, 4), landing=landing)
-    assert b"".join(chunk) == b"abcdefgh"
-    chunk.release()
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("told", [10, 2000])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_more_or_fewer_bytes_than_told_fail_before_the_last_chunk(told: int, more: int) -> None:
+    budget, taken = Budget(10, 300), list[int]()
+    said = "more than" if more > 0 else f"{told - 1} bytes came instead of {told}"
+    with pytest.raises(EntryFailed, match=said):
+        drained(inflow([b"x" * (told + more)], told, told, budget), taken)
+    assert sum(taken) < told or more > 0
+    assert budget.taken == 0
 
 
-def test_a_byte_more_than_promised_is_not_dropped() -> None:
-    chunks = chunked([b"x" * 11], 10, 10, threading.Event(), budget=Budget(10, 4))
-    next(chunks).release()
-    with pytest.raises(EntryFailed, match="more than 10 bytes"):
-        next(chunks)
+@pytest.mark.usefixtures("small_chunks")
+def test_content_waits_for_who_takes_it() -> None:
+    """Of a hundred chunks no more are there than the budget holds, and none is lost."""
+    budget, most = Budget(12, 250), 0
+    with inflow([bytes([n]) * 1000 for n in range(100)], 100_000, 0, budget) as chunks:
+        for n, chunk in enumerate(chunks):
+            most = max(most, budget.taken)
+            assert b"".join(chunk) == bytes([n]) * 1000
+            chunk.release()
+    assert n == 99
+    assert 0 < most <= 12
+    assert budget.taken == 0
 
 
-class Dribble(io.BytesIO):
-    """Gives a few bytes at a time, and counts how often it is asked for bytes of its own."""
-
-    copied = 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        self.copied += 1
-        return super().read(size)
-
-    def readinto(self, room: Any) -> int:
-        return super().readinto(memoryview(room)[:77])
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("size", [1000, 5000])
+def test_what_nobody_releases_is_released_at_the_end(size: int) -> None:
+    budget = Budget(30, 250)
+    with inflow([b"x" * size], size, size, budget) as chunks:
+        assert sum(len(chunk) for chunk in chunks) == size
+        assert budget.taken == size // 250
+    assert budget.taken == 0
 
 
-def test_more_or_fewer_bytes_than_promised_fail_before_the_last_chunk() -> None:
-    for size in (0, 9, 11):
-        got = []
-        with pytest.raises(EntryFailed, match=f"came {size} bytes instead of 10"):
-            got.extend(exactly([b"x"] * size, 10, "came"))
-        assert len(got) <= 10
+def test_a_source_that_fails_is_told_where_its_content_is_taken() -> None:
+    def failing(content: Inflow) -> None:
+        content.begin(10)
+        raise ZeroDivisionError
+
+    for about in (0, 10):
+        with pytest.raises(ZeroDivisionError), Inflow(failing, threading.Event(), about_bytes=about):
+            pass
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_source_whose_content_is_not_wanted_any_more_ends() -> None:
+    budget, stop = Budget(8, 250), threading.Event()
+    content = Inflow(poured(iter(lambda: b"x" * 1000, b""), 10**9), stop, budget=budget)
+    stop.set()
+    with pytest.raises(Stopped):
+        drained(content, [])
+    content._thread.join(10)
+    assert not content._thread.is_alive()
+    assert budget.taken == 0
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_source_that_hangs_writes_into_nobody_elses_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kaltura_archiver.transfer.streams._CLOSING_SECONDS", 0.01)
+    budget, go_on = Budget(30, 250), threading.Event()
+
+    def hanging(content: Inflow) -> None:
+        content.begin(5000)
+        content.put(b"x" * 1100)
+        go_on.wait()
+        content.put(b"x" * 3900)
+
+    content = Inflow(hanging, threading.Event(), budget=budget)
+    with content as chunks:
+        next(iter(chunks)).release()
+    assert budget.taken == 0
+    others = budget.take(30 * 250, threading.Event())
+    go_on.set()
+    content._thread.join(10)
+    assert set(b"".join(others[4:])) == {0}
+    assert (budget.taken, len(content._chunks)) == (30, 2)
 
 
 def test_blocks_are_given_in_the_order_of_asking_and_all_and_more_to_a_giant_alone() -> None:
@@ -239,8 +301,8 @@ def test_who_waits_for_blocks_can_be_stopped() -> None:
 
 
 def test_failures_give_the_room_back(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kaltura_archiver.store.uploads.MAX_PUT_BYTES", 1000)
-    monkeypatch.setattr("kaltura_archiver.kaltura.changes.CHUNK_BYTES", 1000)
+    for name in ("CHUNK_BYTES", "MAX_WHOLE_BYTES"):
+        monkeypatch.setattr(f"kaltura_archiver.transfer.chunks.{name}", 1000)
     do_not_wait(monkeypatch)
     for state, command, call in (
         (State.INITIAL, "s3copy", "s3.UploadPart"),
@@ -263,6 +325,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from kaltura_archiver import kaltura, store
 from kaltura_archiver.config import read_settings
+from kaltura_archiver.transfer.streams import poured
 
 settings, size = read_settings(None), int(sys.argv[1])
 bucket = store.Store(settings, read_only=False)
@@ -274,8 +337,10 @@ def pieces():
         yield bytes([n % 256]) * 2**20
 
 def move(n):
-    bucket.write(f"key{n}", pieces(), size, metadata={}, storage_class="STANDARD")
-    service.upload("token", "video.mp4", size, pieces())
+    with service.inflow(poured(pieces(), size), size) as content:
+        bucket.write(f"key{n}", content, size, metadata={}, storage_class="STANDARD")
+    with service.inflow(poured(pieces(), size), size) as content:
+        service.upload("token", "video.mp4", size, content)
 
 with ThreadPoolExecutor(16) as pool:
     list(pool.map(move, range(16)))

@@ -81,8 +81,10 @@ def _check_kaltura(app: App) -> str:
 
 
 def _check_bucket(app: App) -> str:
+    from kaltura_archiver.transfer.curl import libraries
+
     app.store().head("0_kaltura_archiver_test")
-    return f"bucket {app.settings.bucket}; {_tried(app)}"
+    return f"bucket {app.settings.bucket}; {_tried(app)}; bytes are moved by {libraries()}"
 
 
 def _check_placeholders(app: App) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
@@ -26,8 +27,7 @@ from kaltura_archiver.output.rows import (
     health_message,
     health_row,
 )
-from kaltura_archiver.output.screen import SCREEN, rows_as
-from kaltura_archiver.output.summary import exit_of_health
+from kaltura_archiver.output.screen import SCREEN, columns_of_terminal, rows_as, wrapped
 
 if TYPE_CHECKING:
     from kaltura_archiver.model import Entry, Facts
@@ -96,7 +96,7 @@ def health(
         found = stack.enter_context(progress("health", looked, lambda: selection.expected, streamed=streamed))
         for facts in sorted_rows(found, sort, number, _entry_and_bytes):
             judgement = classify(facts)
-            codes.add(code := exit_of_health(judgement))
+            codes.add(code := exits.of_health(judgement))
             row = health_row(facts, judgement)
             verdict.add(facts, judgement, row)
             if rows is not None and not (only_problems and judgement.healthy):
@@ -133,6 +133,6 @@ def _tell(verdict: HealthVerdict, *, problems: bool) -> None:
         for row in verdict.sums():
             screen.write(row)
     click.echo()
-    if proof := verdict.proof():
-        click.echo(proof)
-    click.echo(verdict)
+    for text in filter(None, (verdict.proof(), str(verdict))):
+        for line in wrapped(text, columns_of_terminal()):
+            click.echo(line)

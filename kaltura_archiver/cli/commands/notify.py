@@ -17,6 +17,7 @@ from typing import TextIO, cast
 
 import click
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
@@ -27,7 +28,6 @@ from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.reading import HeadedTable, opened
-from kaltura_archiver.output.summary import exits_of
 from kaltura_archiver.output.tables import Rows
 from kaltura_archiver.people.ledger import Ledger
 from kaltura_archiver.people.mailer import Mailer
@@ -150,7 +150,7 @@ def notify(
             _bring(app, post, notices, tally, rows, streamed=rows is not None and style != "table")
         finally:
             tally.sum_up(plan, send=send)
-    app.exit(*exits_of(tally.outcomes), *([Exit.FAILED] if stdout.failure else []))
+    app.exit(*exits.of_outcomes(tally.outcomes), *([Exit.FAILED] if stdout.failure else []))
 
 
 def _bring(

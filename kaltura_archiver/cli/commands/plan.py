@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 import click
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.keeping import keep_list
@@ -35,7 +36,6 @@ from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.output.files import Sink, check_target, failure, written
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.summary import exits_of
 from kaltura_archiver.steps import ACTIONS, Options, planned_options
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def plan(
     to_type = line_of(*_before("plan"), "apply", output, "--no-dry-run")
     told = "to act, give it to" if output == "-" else f"plan show {shlex.quote(output)} shows it; to act"
     log.info("nothing was changed; %s: %s", told, to_type, extra={"to_type": to_type})
-    app.exit(*codes, *exits_of(writer.outcomes))
+    app.exit(*codes, *exits.of_outcomes(writer.outcomes))
 
 
 def _before(command: str) -> Sequence[str]:

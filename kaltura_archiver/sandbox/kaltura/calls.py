@@ -103,13 +103,13 @@ def wants_json(parameters: dict[str, Any]) -> bool:
 
 def on_the_wire(result: Any, parameters: dict[str, Any]) -> str:
     """One result on the wire: XML, or the whole answer in JSON."""
-    if wants_json(parameters):
-        return json.dumps(_as_json(result))
     if isinstance(result, ApiError):
-        return error_xml(result)
+        return json.dumps(error_json(result)) if wants_json(parameters) else error_xml(result)
     profile = parameters.get("responseProfile")
     if isinstance(profile, dict) and profile.get("fields"):
         result = only_fields(result, frozenset(split_csv(profile["fields"])))
+    if wants_json(parameters):
+        return json.dumps(without_nulls(result))
     if as_bool(parameters.get("ignoreNull")):
         return to_xml(without_nulls(result), nulls=False)
     return to_xml(result)
@@ -119,12 +119,8 @@ def all_on_the_wire(results: ApiError | list[tuple[Any, dict[str, Any]]], parame
     if isinstance(results, ApiError):
         return on_the_wire(results, parameters)
     if wants_json(parameters):
-        return json.dumps([_as_json(result) for result, _ in results])
+        return f"[{','.join(on_the_wire(result, {**own, 'format': '1'}) for result, own in results)}]"
     return "".join([f"<item>{on_the_wire(result, own)}</item>" for result, own in results])
-
-
-def _as_json(result: Any) -> Any:
-    return error_json(result) if isinstance(result, ApiError) else without_nulls(result)
 
 
 def multirequest(

@@ -1,0 +1,273 @@
+"""The one module that knows libcurl: it does TLS, HTTP and S3's signatures for what moves bytes, at a third of the CPU
+time that Python's own libraries take for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pycurl
+
+from kaltura_archiver import __version__
+from kaltura_archiver.redact import redact
+from kaltura_archiver.transfer import dribble
+from kaltura_archiver.transfer.streams import Inflow, Piece
+
+CONNECT_SECONDS = 10
+# Nobody needs to read more of an answer that is not content.
+MAX_ANSWER_BYTES = 2**16
+# What libcurl asks for at a time.
+_SEND_BYTES = 2**19
+_NOTHING = memoryview(b"")
+_SUPPRESS_CONNECT_HEADERS = 265  # of curl.h; pycurl has no name for it
+_TLS_ERRORS = frozenset(
+    {
+        pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE,
+        pycurl.E_SSL_CIPHER, pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_ISSUER_ERROR, pycurl.E_SSL_SHUTDOWN_FAILED,
+    }
+)  # fmt: skip
+
+
+def libraries() -> str:
+    """libcurl and its TLS library, each with its version."""
+    _, curl, _, _, _, tls, *_ = pycurl.version_info()
+    return f"libcurl {curl}, {tls.replace('/', ' ')}"
+
+
+@dataclass(frozen=True)
+class Signing:
+    """What S3's signatures are made with (AWS Signature Version 4)."""
+
+    region: str
+    access_key: str
+    secret_key: str
+    token: str | None
+
+
+@dataclass
+class Answer:
+    """What was answered; header names in lower case. `body` is empty where it went to an inflow, and has its end at
+    MAX_ANSWER_BYTES."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+
+
+class _Connection:
+    """A handle of libcurl with its kept connection; its callbacks are given one exchange after the other.
+
+    What a callback raises ends the exchange: libcurl would only say that it was aborted, so it is kept.
+    """
+
+    def __init__(self, options: Mapping[int, object], seconds: float) -> None:
+        self.handle, self._seconds = pycurl.Curl(), seconds
+        for option in (pycurl.CAINFO, pycurl.CAPATH):
+            self.handle.unsetopt(option)  # else a folder that libcurl was built with is trusted, too
+        own = {
+            pycurl.HEADERFUNCTION: self._head,
+            pycurl.WRITEFUNCTION: self._content,
+            pycurl.READFUNCTION: self._give,
+            pycurl.XFERINFOFUNCTION: self._going_on,
+            pycurl.NOPROGRESS: 0,
+        }
+        for option, value in {**options, **own}.items():
+            self.handle.setopt(option, value)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._into: Inflow | None = None
+        self._wanted: Callable[[Answer], bool] | None = None
+        self._body: Iterator[Piece] = iter(())
+        self._unsent, self._lines = _NOTHING, bytearray()
+        self._answer, self._taking = Answer(), False
+        self._raised: BaseException | None = None
+
+    def exchange(
+        self,
+        options: Mapping[int, object],
+        body: Iterable[Piece] = (),
+        into: Inflow | None = None,
+        wanted: Callable[[Answer], bool] | None = None,
+    ) -> Answer:
+        """Make a request. Raises OSError, and what `into` and `wanted` raise."""
+        self._body, self._into, self._wanted = iter(body), into, wanted
+        self._moved, self._moved_at = 0, time.monotonic()
+        self._sent_at = self._moved_at
+        try:
+            for option, value in options.items():
+                self.handle.setopt(option, value)
+            self.handle.perform()
+        except pycurl.error as error:
+            if self._raised:
+                raise self._raised from None
+            # Ended by us: when an answer that is no content is too long, or nobody waits for it any more.
+            if error.args[0] not in (pycurl.E_WRITE_ERROR, pycurl.E_ABORTED_BY_CALLBACK):
+                raise _as_os_error(self.handle, *error.args) from None
+        finally:
+            answer = self._answer
+            self._clear()
+        return answer
+
+    def _head(self, line: bytes) -> int | None:
+        """A line of the answer's head. An empty one ends it; after an answer such as 100 Continue comes another."""
+        if line.strip(b"\r\n"):
+            self._lines += line
+            return None
+        first, *lines = self._lines.decode("latin-1").split("\n")
+        self._lines.clear()
+        if not first.startswith("HTTP/"):
+            return None  # what comes behind a body in pieces
+        pairs = (text.partition(":") for text in lines if text)
+        self._answer.status = int(first.split(None, 2)[1])
+        self._answer.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        if self._answer.status >= 200 and self._wanted:
+            try:
+                self._taking = self._wanted(self._answer)
+            except BaseException as error:  # noqa: BLE001 - raised where the request was made
+                self._raised = error
+                return 0
+        return None
+
+    def _content(self, data: bytes) -> int | None:
+        if self._taking and self._into:
+            try:
+                self._into.put(data)
+            except BaseException as error:  # noqa: BLE001 - likewise
+                self._raised = error
+                return 0
+            return None
+        if len(self._answer.body) + len(data) > MAX_ANSWER_BYTES:
+            return 0
+        self._answer.body += data
+        return None
+
+    def _give(self, count: int) -> bytes:
+        """At most `count` of the bytes that are to be sent; none when all are."""
+        if not self._unsent:
+            self._unsent = memoryview(next(self._body, b""))
+        piece, self._unsent = self._unsent[:count], self._unsent[count:]
+        return bytes(piece)
+
+    def _going_on(self, _: int, got: int, to_send: int, sent: int) -> int:
+        """Whether to end it (1): libcurl asks at least once a second."""
+        if self._into and self._into.is_set():
+            return 1
+        now = time.monotonic()
+        if sent < to_send:
+            self._sent_at = now
+        if got + sent != self._moved:
+            self._moved, self._moved_at = got + sent, now
+        # As dribble.py has it for other answers.
+        waited = now - self._sent_at - (self._into.waited_seconds if self._into else 0.0)
+        slow = waited > dribble.ANSWER_SECONDS + got / dribble.BYTES_PER_SECOND
+        if slow or now - self._moved_at > self._seconds:
+            self._raised = TimeoutError("the answer comes too slowly" if slow else "no answer in time")
+            return 1
+        return 0
+
+
+class Carrier:
+    """Requests to one host, from any thread; its connections are kept. Nothing is followed, sent twice or believed."""
+
+    def __init__(self, *, trust: str, proxy: str, seconds: float) -> None:
+        """`trust` is a file or folder of certificates, `proxy` an address or empty; `seconds` bounds waits for bytes.
+
+        What the environment says of either is the caller's business.
+        """
+        folder = Path(trust).is_dir()
+        self._options: dict[int, object] = {
+            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
+            pycurl.NOSIGNAL: 1,
+            pycurl.MAXCONNECTS: 1,
+            pycurl.CONNECTTIMEOUT: CONNECT_SECONDS,
+            pycurl.PROXY: proxy,
+            pycurl.NOPROXY: "",
+            _SUPPRESS_CONNECT_HEADERS: 1,
+            pycurl.USERAGENT: f"kaltura-archiver/{__version__}",
+            pycurl.UPLOAD_BUFFERSIZE: _SEND_BYTES,
+            pycurl.CAPATH if folder else pycurl.CAINFO: trust,
+        }
+        if proxy.startswith("https:"):
+            self._options[pycurl.PROXY_CAPATH if folder else pycurl.PROXY_CAINFO] = trust
+        self._seconds = seconds
+        self._idle: list[_Connection] = []  # the last one used last
+
+    def get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        into: Inflow | None = None,
+        wanted: Callable[[Answer], bool] | None = None,
+        *,
+        signing: Signing | None = None,
+    ) -> Answer:
+        """GET; the content goes to `into` if the head of the answer is `wanted`, which may raise. Raises OSError where
+        no answer came, or was cut."""
+        with self._connection() as connection:
+            return connection.exchange({pycurl.HTTPGET: 1, **_request(url, headers, signing)}, (), into, wanted)
+
+    def put(
+        self, url: str, headers: Mapping[str, str], body: Iterable[Piece], size_bytes: int, signing: Signing
+    ) -> Answer:
+        """Raises OSError."""
+        options = {pycurl.UPLOAD: 1, pycurl.INFILESIZE_LARGE: size_bytes, **_request(url, headers, signing, "Expect:")}
+        with self._connection() as connection:
+            return connection.exchange(options, body)
+
+    def post(self, url: str, headers: Mapping[str, str], body: Iterable[Piece], size_bytes: int) -> Answer:
+        """Raises OSError."""
+        options = {pycurl.POST: 1, pycurl.POSTFIELDSIZE_LARGE: size_bytes, **_request(url, headers, None, "Expect:")}
+        with self._connection() as connection:
+            return connection.exchange(options, body)
+
+    @contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _Connection(self._options, self._seconds)
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+
+def _request(url: str, headers: Mapping[str, str], signing: Signing | None, *more: str) -> dict[int, object]:
+    """libcurl's options for a request; `more` are headers that are to be left out."""
+    lines = [*(f"{name}: {value}" for name, value in headers.items()), *more]
+    if signing is None:
+        return {pycurl.URL: url, pycurl.PATH_AS_IS: 1, pycurl.HTTPHEADER: lines}
+    if signing.token:
+        lines.append(f"x-amz-security-token: {signing.token}")
+    return {
+        pycurl.URL: url,
+        pycurl.HTTPHEADER: lines,
+        pycurl.AWS_SIGV4: f"aws:amz:{signing.region}:s3",
+        pycurl.USERNAME: signing.access_key,
+        pycurl.PASSWORD: signing.secret_key,
+    }
+
+
+def _as_os_error(handle: pycurl.Curl, code: int, text: str) -> OSError:
+    """The same failure, as Python's own libraries would raise it."""
+    shown = redact(text)
+    if code == pycurl.E_COULDNT_RESOLVE_HOST:
+        return socket.gaierror(socket.EAI_NONAME, shown)
+    if code in _TLS_ERRORS:
+        failure = ssl.SSLError(1, shown)
+        failure.reason = shown
+        return failure
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return TimeoutError(shown)
+    number = handle.getinfo(pycurl.OS_ERRNO)
+    if code == pycurl.E_COULDNT_CONNECT and number:
+        return OSError(number, os.strerror(number))
+    return ConnectionError(shown)
