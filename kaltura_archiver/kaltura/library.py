@@ -6,10 +6,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from KalturaClient.Plugins.Core import KalturaCategoryFilter, KalturaFilterPager
 
@@ -27,6 +26,7 @@ from kaltura_archiver.kaltura.answers import (
     read_placings,
 )
 from kaltura_archiver.kaltura.errors import CATEGORY_GONE, ENTRY_GONE, mixed_up
+from kaltura_archiver.kaltura.plain import MAX_MISSES, Shown
 from kaltura_archiver.kaltura.questions import (
     MAX_PAGE,
     ask_category,
@@ -42,6 +42,7 @@ from kaltura_archiver.kaltura.wire import NotJson
 from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, Placing, same_id
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 FLAVOR_BATCH = 40
 GET_BATCH = 50
 # Most are in one to three categories, and MAX_PAGE rows come at a time.
@@ -52,6 +53,10 @@ CATEGORY_SECONDS = 60.0
 
 class Library(Session):
     """Reads entries, their flavors, further streams and categories."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._shown = Shown()
 
     def entry(self, entry_id: str) -> Entry | None:
         """The entry as it is now; None if there is none (never existed, deleted, or not visible to this user)."""
@@ -128,10 +133,27 @@ class Library(Session):
             ask_flavors(entry_ids, page, client)
             return read_flavors(client.doQueueAsJson() if as_json else client.doQueue())
 
-        if len(entry_ids) > 1:
-            with suppress(NotJson):
-                return self._call("list flavors", partial(read, as_json=True))
+        if (
+            len(entry_ids) > 1
+            and self._shown.json_does
+            and (found := self._in_json("list flavors", partial(read, as_json=True)))
+        ):
+            self._shown.did()
+            return found
         return self._call("list flavors", read)
+
+    def _in_json(self, what: str, call: Callable[[Any], T]) -> T | None:
+        """What a call gives that asks for JSON; None where it has to be asked for as XML."""
+        try:
+            return self._call(what, call)
+        except NotJson as error:
+            log.debug("%s: as XML, since JSON did not do: %s", what, error)
+            self._shown.missed()
+        except KalturaError as error:
+            if error.retryable or isinstance(error, OddAnswer):
+                raise
+            self._shown.missed(MAX_MISSES)  # XML tells whether it is JSON that this server does not give
+        return None
 
     def _odd_flavors(self, entry_ids: Sequence[str], error: OddAnswer) -> dict[str, list[FlavorAsset]]:
         """The flavors of each of these entries, of which an answer about all could not be understood: asked for one by

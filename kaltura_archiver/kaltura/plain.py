@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from kaltura_archiver.kaltura.answers import NEEDED_FIELDS, SearchPage, fields_of
 
+# So many pages in a row for which JSON did not do end it: each was asked for twice.
+MAX_MISSES = 3
+
 
 class Shown:
     """What pages in XML, which has an element for every field, have shown of each type of object.
@@ -15,12 +18,23 @@ class Shown:
     def __init__(self) -> None:
         self._filled: dict[str, frozenset[str]] = {}  # by type: the fields in which each entry had a value
         self._lacking: set[str] = set()  # types of which an entry lacked a field
+        self._misses = 0
+
+    @property
+    def json_does(self) -> bool:
+        """Whether it is worth while to ask for JSON at all."""
+        return self._misses < MAX_MISSES
 
     def __bool__(self) -> bool:
-        return bool(self._filled)
+        """Whether it is for a page of entries."""
+        return bool(self._filled) and self.json_does
 
-    def forget(self) -> None:
-        self._filled.clear()
+    def missed(self, times: int = 1) -> None:
+        """JSON did not do."""
+        self._misses += times
+
+    def did(self) -> None:
+        self._misses = 0
 
     def learn(self, page: SearchPage) -> None:
         """Of a page in XML."""
@@ -38,5 +52,7 @@ class Shown:
             kind = raw.get("objectType")
             filled = None if kind in self._lacking else self._filled.get(kind)
             if filled is None or None in map(raw.get, filled):
+                self.missed()
                 return False
+        self.did()
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -15,7 +14,6 @@ from kaltura_archiver.errors import KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
 from kaltura_archiver.kaltura.answers import ENTRY_FIELDS, ENTRY_LIST, Page, SearchPage, read_list
 from kaltura_archiver.kaltura.library import Library
-from kaltura_archiver.kaltura.plain import Shown
 from kaltura_archiver.kaltura.questions import (
     ANY_MODERATION,
     ANY_STATUS,
@@ -24,9 +22,6 @@ from kaltura_archiver.kaltura.questions import (
     ask_search,
     ask_together,
 )
-from kaltura_archiver.kaltura.wire import NotJson
-
-log = logging.getLogger(__name__)
 
 # Elasticsearch bounds the clauses of one query (1,024 by default); more ids of one second are paged within it.
 MAX_EXCLUDED_IDS = 900
@@ -36,10 +31,6 @@ SEARCH_SECONDS = 9.0
 
 class Searching(Library):
     """Lists and counts what matches a query."""
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self._shown = Shown()
 
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> SearchPage:
         """What a search finds. That it finds nothing is believed only beside one that finds something."""
@@ -63,17 +54,8 @@ class Searching(Library):
             ask_search(params, page_size, page, client, fields=ENTRY_FIELDS)
             return SearchPage.of_json(client.doQueueAsJson())
 
-        try:
-            found = self._call("search", search)
-        except NotJson as error:
-            log.debug("search: as XML, since JSON did not do: %s", error)
-            return None
-        except KalturaError as error:
-            if error.retryable:
-                raise
-            self._shown.forget()  # XML tells whether it is JSON that this server does not give
-            return None
-        return found if found.total and self._shown.suffices(found) else None
+        found = self._in_json("search", search)
+        return found if found and found.total and self._shown.suffices(found) else None
 
     def _nothing(self, params: Mapping[str, Any], page_size: int, page: int) -> SearchPage:
         """The same search, in one request with one for anything at all.
