@@ -47,6 +47,16 @@ def _price(name: str, text: str) -> float | None:
         raise ConfigError(f"{name}: {text[:40]!r} is not a price per GB and month, such as 0.12") from None
 
 
+def _object_lock(name: str, text: str) -> tuple[str, int] | None:
+    """Mode and years; None if nothing is to be held."""
+    if not text:
+        return None
+    mode, _, years = text.partition(":")
+    if mode not in ("GOVERNANCE", "COMPLIANCE") or not years.isdecimal() or not 1 <= int(years) <= 100:
+        raise ConfigError(f"{name} must be GOVERNANCE or COMPLIANCE, a colon and 1 to 100 years, as in GOVERNANCE:7")
+    return mode, int(years)
+
+
 def _path(_: str, text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -136,6 +146,10 @@ class Settings:
     endpoint_url: str = _from(
         "AWS_ENDPOINT_URL", "another S3 service than AWS; this and every other variable of boto3 works"
     )
+    object_lock: tuple[str, int] | None = _from(
+        "OBJECT_LOCK", "how S3's Object Lock holds each new copy: GOVERNANCE or COMPLIANCE, and years (GOVERNANCE:7)",
+        parser=_object_lock,
+    )  # fmt: skip
     placeholder_path: Path = _from(  # noqa: RUF009 - a field
         "PLACEHOLDER_VIDEO", "video file that takes the place of an archived original", DEFAULT_PLACEHOLDER, _path
     )

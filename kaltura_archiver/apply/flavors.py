@@ -28,7 +28,7 @@ def read_settings_of(store: Store, entry_id: str) -> tuple[dict[int, FlavorSetti
             raise
         raise EntryFailed(
             f"{key} is frozen: a lifecycle rule of the bucket freezes small objects; have it leave {SETTINGS_PREFIX} "
-            "alone (README-AWS, The bucket), and thaw this one (aws s3api restore-object)"
+            "alone (docs/aws/parts.md, The bucket), and thaw this one (aws s3api restore-object)"
         ) from error
     if found is None:
         return {}, ""

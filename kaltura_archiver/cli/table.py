@@ -33,6 +33,7 @@ GROUPS = {
         "completion": "Print the script by which your shell completes words",
         "sandbox": "Run a Kaltura and an S3 of your own, to try commands on",
         "demo": "Show the whole cycle on the sandbox",
+        "app_token": "Make an app token of Kaltura's for the tasks on AWS",
         "run_task": "Start a job on AWS now",
         "cluster": "Set up a fleet of machines by hand",
         "unlock": "Free the lock of a run that was killed",

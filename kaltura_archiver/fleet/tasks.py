@@ -96,14 +96,14 @@ class Tasks:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}|arn:[^:]+:cloudformation:\S+", stack):
             raise ConfigError(f"{stack[:40]!r} is not the name of a stack")
         config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=60)
-        with _aws_errors_told("set up AWS"):
+        with aws_errors_told("set up AWS"):
             session = boto3.Session()
             if not session.region_name:
                 raise NoRegionError
             self._ecs: Any = session.client("ecs", config=config)
             self._logs: Any = session.client("logs", config=config)
             cloudformation: Any = session.client("cloudformation", config=config)
-        with _aws_errors_told(f"look at stack {stack}"):
+        with aws_errors_told(f"look at stack {stack}"):
             described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         self._outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", ())}
         missing = [name for name in (*OUTPUTS, *TASKS.values()) if not self._outputs.get(name)]
@@ -124,7 +124,7 @@ class Tasks:
         """Start the latest revision of a task, or that one; variables and command take the place of its own."""
         check_environment(environment or {})
         name = self._outputs[TASKS[task]] + (f":{revision}" if revision else "")
-        with _aws_errors_told(f"look at task definition {name}"):
+        with aws_errors_told(f"look at task definition {name}"):
             definition = self._ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
         if definition.get("status") != "ACTIVE":
             raise ConfigError(f"task definition {name} is {definition.get('status')}: take another revision")
@@ -139,7 +139,7 @@ class Tasks:
             "securityGroups": [self._outputs["SecurityGroupId"]],
             "assignPublicIp": self._outputs["AssignPublicIp"],
         }
-        with _aws_errors_told(f"start {name}"):
+        with aws_errors_told(f"start {name}"):
             # botocore adds a clientToken: a repeated request starts no second task.
             answer = self._ecs.run_task(
                 cluster=self._outputs["ClusterName"],
@@ -167,7 +167,7 @@ class Tasks:
 
     def stop(self, started: Started) -> None:
         """Have ECS end a task: SIGTERM, and later SIGKILL. One that has ended already is no error."""
-        with _aws_errors_told(f"stop task {started.task}"):
+        with aws_errors_told(f"stop task {started.task}"):
             self._ecs.stop_task(cluster=started.cluster, task=started.task, reason="its run has ended")
 
     def end_of(self, started: Started) -> str:
@@ -215,7 +215,7 @@ class Tasks:
                 raise Stopped("asked to stop")
 
     def _look(self, started: Started) -> dict[str, Any]:
-        with _aws_errors_told(f"look at task {started.task}"):
+        with aws_errors_told(f"look at task {started.task}"):
             answer = self._ecs.describe_tasks(cluster=started.cluster, tasks=[started.task])
         if not answer.get("tasks"):
             # Just started, ECS may not know it yet.
@@ -229,7 +229,7 @@ class Tasks:
         while started.log_group and started.log_stream:
             where = {"logGroupName": started.log_group, "logStreamName": started.log_stream, "startFromHead": True}
             try:
-                with _aws_errors_told(f"read log {started.log_group}"):
+                with aws_errors_told(f"read log {started.log_group}"):
                     page = self._logs.get_log_events(**where, **({"nextToken": token} if token else {}))
             except ServiceError as error:
                 if error.code == "ResourceNotFoundException":  # until the container says something
@@ -261,7 +261,7 @@ _REFUSALS = (
 
 
 @contextmanager
-def _aws_errors_told(what: str) -> Iterator[None]:
+def aws_errors_told(what: str) -> Iterator[None]:
     """Turn boto3's exceptions into ours, one line each."""
     try:
         yield

@@ -70,6 +70,7 @@ STATS_COLUMNS = (
 MORE_STATS_COLUMNS = (
     "restores_month_most", "kaltura_month", "restores_cost_month", "upload_cost", "paid_back_months",
 )  # fmt: skip
+APP_TOKEN_COLUMNS = ("app_token_id", "secret_arn")
 TASK_COLUMNS = ("task", "definition", "cluster", "log_group", "log_stream")
 
 

@@ -74,6 +74,7 @@ class Bucket:
         bandwidth: Bandwidth | None = None,
     ) -> None:
         self.bucket = settings.bucket
+        self._object_lock = settings.object_lock
         self._read_only = read_only
         self._stop = stop or threading.Event()
         self._bandwidth = bandwidth
@@ -248,6 +249,18 @@ class Bucket:
         except (BotoCoreError, ValueError) as error:
             shown = redact(" ".join(str(error).split()))[:200]
             raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
+
+    def own(self, operation: str, absent: str) -> dict[str, Any]:
+        """A rule of the bucket itself, by the client's method; empty where S3 says (code `absent`) that it has none."""
+        try:
+            answer: dict[str, Any] = getattr(self._s3, operation)(Bucket=self.bucket)
+        except ClientError as error:
+            if absent and error.response.get("Error", {}).get("Code") == absent:
+                return {}
+            raise self._failure(operation.replace("_", " "), error) from error
+        except BotoCoreError as error:
+            raise self._failure(operation.replace("_", " "), error) from error
+        return answer
 
     def pages(self, prefix: str = "") -> Iterator[list[ListedObject]]:
         """All keys that begin so, up to 1,000 at a time, in S3's order. The first page fails like `check_bucket`."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from typing import Any, cast
@@ -59,7 +59,7 @@ class Uploads(Copies):
         """
         self._guard("write an object")
         common = {"Bucket": self.bucket, "Key": key}
-        new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class}
+        new = {**common, "Metadata": dict(metadata), "StorageClass": storage_class, **self._held()}
         chunks = iter(chunks)
         try:
             first = next(chunks, None)
@@ -76,6 +76,14 @@ class Uploads(Copies):
                 raise Changed(f"object {key} exists already; it is never overwritten") from error
             raise failure from error
         return found
+
+    def _held(self) -> dict[str, Any]:
+        """The retention that a video is written with. The bucket has no default one: locks are not to be held."""
+        if self._object_lock is None:
+            return {}
+        mode, years = self._object_lock
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=365.25 * years)
+        return {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
 
     def _write_small(self, new: dict[str, Any], body: Chunk, chunks: Iterator[Chunk]) -> Fingerprint:
         try:
@@ -103,6 +111,12 @@ class Uploads(Copies):
         checksum = sum_of(body, algorithm)
         headers = {f"x-amz-meta-{name}": value for name, value in new["Metadata"].items()}
         headers |= {"x-amz-storage-class": new["StorageClass"], "if-none-match": "*"}
+        if mode := new.get("ObjectLockMode"):
+            until = new["ObjectLockRetainUntilDate"].strftime("%Y-%m-%dT%H:%M:%SZ")
+            headers |= {"x-amz-object-lock-mode": mode, "x-amz-object-lock-retain-until-date": until}
+            # Or Content-MD5: S3 takes no object that is to be held without the one or the other.
+            headers |= {"x-amz-sdk-checksum-algorithm": algorithm} if algorithm else {}
+            new = {**new, "ChecksumAlgorithm": algorithm} if algorithm else new
         if self._put(new["Key"], body, headers | checksum_header(algorithm, checksum)):
             return
         self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", **checksum_parameters(algorithm, checksum))

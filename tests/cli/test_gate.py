@@ -49,12 +49,14 @@ LOOKING = {
     "placeholder": ("-o", "other.mp4"),
     "completion": ("bash",),
     "cluster": ("--help",),
+    "app_token": ("--help",),
     "cluster certificates": ("tls",),
 }
 # `config` tries on an object of its own what every run will rest on.
 MAY_WRITE = {"config": {"locks/config.json"}}
 OTHERS = {
     "unlock": "frees the lock that it names: that is what it is for (tests/run/test_lock.py)",
+    "app_token create": "makes the token that it is named after (tests/fleet/test_app_token.py)",
     "run_task": "starts the task that it names (tests/fleet/test_run_task.py)",
     "ldapsearch": "asks a directory, read-only, and neither Kaltura nor S3 (tests/people/test_directory.py)",
     "sandbox": "has servers of its own",

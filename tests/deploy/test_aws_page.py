@@ -1,12 +1,10 @@
-"""README-AWS.md: each of its commands is one, its queries find what they are for, figures add up."""
+"""README-AWS.md and docs/aws/: each of their commands is one, their queries find what they are for, figures add up."""
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
@@ -14,8 +12,9 @@ import click
 import insights
 import jmespath
 import pytest
+from awscli import OWN, model, operation_of, options_of, parameters_of
 from botocore import xform_name
-from botocore.model import ListShape, Shape, StringShape, StructureShape
+from botocore.model import ListShape, Shape, StructureShape
 from botocore.validate import ParamValidator
 from cloudformation import TEMPLATE, Stack, allows
 from conftest import Run
@@ -24,7 +23,8 @@ from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import Sandbox
 
 ROOT = TEMPLATE.parent.parent
-PAGE = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README-AWS.md", *sorted((ROOT / "docs" / "aws").glob("*.md"))]
+PAGE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 IMAGE_TEST = (ROOT / "scripts" / "image-test").read_text(encoding="utf-8")
 JOBS = ("Archive", "Restore", "Health")
 QUERIES = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
@@ -40,50 +40,7 @@ def commands(program: str) -> list[list[str]]:
     return [shlex.split(part) for part in parts if re.match(rf"{program} [a-z]", part)]
 
 
-# AWS's command line: what a service model describes, and what the command line adds by itself (AWS CLI reference)
-
-OWN = {
-    ("cloudformation", "deploy"): {"--stack-name", "--template-file", "--capabilities", "--parameter-overrides"},
-    ("ecr", "get-login-password"): set(),
-    ("logs", "tail"): {"--since", "--follow", "--filter-pattern"},
-    ("s3", "cp"): {"--recursive"},
-}
-ANYWHERE = {"--query", "--output"}
-
-
-@functools.cache
-def model(service: str) -> Any:
-    return botocore.session.get_session().get_service_model("s3" if service == "s3api" else service)
-
-
-def options(words: list[str]) -> Iterator[tuple[str, list[str]]]:
-    for word in words:
-        if word.startswith("--"):
-            values: list[str] = []
-            yield word, values
-        else:
-            values.append(word)
-
-
-def value_of(shape: Shape, words: list[str]) -> Any:
-    """The words behind an option as a parameter; structures as JSON, a file, or in the shorthand A=b,C=d."""
-    if isinstance(shape, ListShape):
-        return [value_of(shape.member, [word]) for word in words]
-    [text] = words
-    if text.startswith("file://"):
-        text = (
-            json.dumps(next(b for b in JSON_BLOCKS if "Rules" in b)) if text.endswith(".json") else "0123456789abcdef"
-        )
-    if isinstance(shape, StructureShape):
-        if text.startswith("{"):
-            return json.loads(text)
-        pairs = dict(part.split("=", 1) for part in text.split(","))
-        assert set(pairs) <= set(shape.members), text
-        return {name: value_of(shape.members[name], [value]) for name, value in pairs.items()}
-    if isinstance(shape, StringShape):
-        assert not shape.enum or text in shape.enum, text
-        return text
-    return {"integer": int, "long": int, "boolean": lambda t: t == "true"}[shape.type_name](text)
+# AWS's command line
 
 
 def sample(shape: Shape, depth: int = 6) -> Any:
@@ -98,7 +55,7 @@ def sample(shape: Shape, depth: int = 6) -> Any:
 @pytest.mark.parametrize("words", commands("aws"), ids=lambda words: " ".join(words[1:3]))
 def test_a_command_for_aws_is_one(words: list[str]) -> None:
     service, name, *rest = words[1:]
-    given = dict(options([word for n, word in enumerate(rest) if any(w.startswith("--") for w in rest[: n + 1])]))
+    given = options_of(rest)
     if (service, name) in OWN:
         assert set(given) <= OWN[service, name]
         return
@@ -107,16 +64,8 @@ def test_a_command_for_aws_is_one(words: list[str]) -> None:
         [waiter] = [waiters.get_waiter(w) for w in waiters.waiter_names if xform_name(w, "-") == rest[0]]
         operation = model(service).operation_model(waiter.operation)
     else:
-        [operation] = [
-            model(service).operation_model(o) for o in model(service).operation_names if xform_name(o, "-") == name
-        ]
-    members = {f"--{xform_name(member, '-')}": member for member in operation.input_shape.members}
-    assert set(given) <= {*members, *ANYWHERE}
-    parameters = {
-        members[option]: value_of(operation.input_shape.members[members[option]], values)
-        for option, values in given.items()
-        if option in members
-    }
+        operation = operation_of(service, name)
+    parameters = parameters_of(operation, given, JSON_BLOCKS)
     errors = ParamValidator().validate(parameters, operation.input_shape)
     assert not errors.has_errors(), errors.generate_report()
     for query in given.get("--query", []):
@@ -177,8 +126,8 @@ def test_what_docker_is_told_is_what_the_image_test_tells_it() -> None:
 
 def test_the_policy_of_the_page_allows_what_the_jobs_need_together_and_no_more() -> None:
     """Each role of the template is just what its job needs (test_template.py)."""
-    [policy] = [block for block in JSON_BLOCKS if "Statement" in block]
-    stack = Stack(ExistingBucket="BUCKET")
+    [policy] = [block for block in JSON_BLOCKS if block.get("Statement", [{}])[0].get("Effect") == "Allow"]
+    stack = Stack(BucketName="BUCKET")
     needed = [s for job in JOBS for s in stack.statements(f"{job}Role") if s["Effect"] == "Allow"]
     given = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert given == {action for statement in needed for action in statement["Action"]}

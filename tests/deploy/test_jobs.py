@@ -191,6 +191,8 @@ def test_failing_entries_do_not_end_the_job_and_the_worst_status_counts(
     for variables, code in (({}, expected), ({"STRICT": "true"}, strict)):
         ended = stubbed("archive", codes_of=codes, N_YEARS="3", DOIT="true", **variables)
         assert ended.code == code
+        # What the alarms count (aws/alarms.yaml).
+        assert ended.err.splitlines()[-1] == f"archive: ended with status {code}"
         assert ended.commands == ARCHIVE
         *steps, due = ended.calls
         assert all((call[-2:] == ["--tolerate", "3"]) == (variables == {}) for call in steps)
@@ -202,6 +204,7 @@ def test_what_no_later_command_can_mend_ends_the_job_at_once(stubbed: Stubbed, c
     ended = stubbed("archive", codes_of={"s3copy": code, "count": 1}, N_YEARS="3", DOIT="true")
     assert ended.code == code
     assert ended.commands == ARCHIVE[:4]
+    assert "ended with status" not in ended.err
 
 
 @pytest.mark.parametrize("variables", [{}, {"DOIT": ""}, {"DOIT": "false"}, {"DOIT": "false", "MAX_ENTRIES": "50"}])
@@ -317,7 +320,7 @@ def test_the_archive_job_archives_all_but_the_entry_that_fails(
     assert set(ran[5].outcomes) == set(good)
     assert [r.rows[0]["count"] for r in ran if "count" in r.rows[0]] == ["2", "1", "0", "1", "0", "2"]
     assert not {young, other, bad} & set(sandbox.s3.keys())
-    assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: s3copy 1")
+    assert job.out.splitlines()[-2].endswith(" INFO due by 3 years: s3copy 1")
 
 
 def _legacy(sandbox: Sandbox, content: bytes, **details: object) -> str:
@@ -347,7 +350,7 @@ def test_the_archive_job_proves_copies_of_the_old_tool_and_replaces_their_origin
     # Nothing was thawed, nor read from the bucket; the original was compared with what S3 knows of the copy.
     assert sandbox.control.requests("s3.RestoreObject") == []
     assert {request.subject for request in sandbox.control.requests("s3.GetObject")} & {*legacy, other} == set()
-    assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: nothing; left as they are: refused 1")
+    assert job.out.splitlines()[-2].endswith(" INFO due by 3 years: nothing; left as they are: refused 1")
 
 
 def test_a_frozen_copy_that_cannot_be_compared_waits_for_a_person_and_is_read_once(
@@ -360,7 +363,7 @@ def test_a_frozen_copy_that_cannot_be_compared_waits_for_a_person_and_is_read_on
         assert (job.code, ran[3].outcomes, ran[5].outcomes) == (code, {entry_id: "refused"}, {entry_id: "refused"})
         told = "refused 1 (1 frozen and not to be compared: verify --request, or s3copy --accept-size-match)"
         assert told in ran[5].err
-        assert job.out.splitlines()[-1].endswith(f" INFO due by 3 years: nothing; left as they are: {told}")
+        assert job.out.splitlines()[-2].endswith(f" INFO due by 3 years: nothing; left as they are: {told}")
     assert len(sandbox.control.requests("file.GET")) == 1
     assert sandbox.control.requests("s3.RestoreObject") == []
 
@@ -371,10 +374,10 @@ def test_two_years_are_two_years(sandbox: Sandbox, real: Callable[..., tuple[Job
     assert (job.code, ran[5].outcomes) == (0, {entry_id: "skipped"})
     assert "skipped 1 (1 too young: --min-age-years)" in ran[5].err
     last = "due by 2 years: nothing; left as they are: skipped 1 (1 too young: --min-age-years)"
-    assert job.out.splitlines()[-1].endswith(f" INFO {last}")
+    assert job.out.splitlines()[-2].endswith(f" INFO {last}")
     job, ran = real("archive", N_YEARS="2", DOIT="true")
     assert (job.code, ran[5].outcomes) == (0, {entry_id: "done"})
-    assert job.out.splitlines()[-1].endswith(" INFO due by 2 years: nothing")
+    assert job.out.splitlines()[-2].endswith(" INFO due by 2 years: nothing")
 
 
 def test_an_entry_without_original_keeps_no_other_from_being_replaced(
@@ -404,7 +407,7 @@ def test_the_restore_job_waits_without_failing_then_restores_and_health_is_one_t
     assert (job.code, ran[2].outcomes) == (0, {wanted: "done"})
     assert [r.rows[0]["count"] for r in ran[:5] if "count" in r.rows[0]] == ["1", "2", "0", "1"]
 
-    assert job.out.splitlines()[-1].endswith(" INFO due by 1 year: nothing")
+    assert job.out.splitlines()[-2].endswith(" INFO due by 1 year: nothing")
 
     job, ran = real("health")
     assert (job.code, job.commands) == (0, ["health"])
@@ -422,7 +425,7 @@ def test_the_restore_job_tells_of_young_placeholders_and_thaws_none_that_nobody_
         job, ran = real("restore", N_YEARS="3", DOIT="true", **variables)
         assert (job.code, ran[2].rows) == (0, [])
         assert [(row["entry_id"], row["command"]) for row in ran[5].rows] == [(young, "restore")]
-        assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: restore 1")
+        assert job.out.splitlines()[-2].endswith(" INFO due by 3 years: restore 1")
     assert sandbox.control.requests("s3.RestoreObject") == []
 
 
@@ -439,7 +442,7 @@ def test_the_health_job_tells_what_breaks_the_rule_of_years(
         job, ran = real("health", N_YEARS="3", **variables)
         assert (job.code, job.commands) == (code, ["health", "due"])
         assert {row["entry_id"]: row["command"] for row in ran[1].rows} == breaking
-        assert job.out.splitlines()[-1].endswith(" INFO due by 3 years: s3copy 1, replace_video 1, restore 1")
+        assert job.out.splitlines()[-2].endswith(" INFO due by 3 years: s3copy 1, replace_video 1, restore 1")
 
 
 def test_the_health_job_finds_the_installed_program(sandbox: Sandbox) -> None:

@@ -300,7 +300,7 @@ def test_the_lock_file_names_no_host_and_every_hash() -> None:
 
 
 def test_the_policies_of_the_aws_page_are_json_and_let_nothing_be_deleted() -> None:
-    page = (ROOT / "README-AWS.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "aws" / "parts.md").read_text(encoding="utf-8")
     blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
     policy = next(block for block in blocks if "Statement" in block)
     actions = {a for s in policy["Statement"] for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])}

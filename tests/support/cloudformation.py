@@ -1,4 +1,4 @@
-"""aws/template.yaml as values, and whether its policies allow a call. Knows what the template uses, no more."""
+"""aws/*.yaml as values, and whether their policies allow a call. Knows what the templates use, no more."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from typing import Any
 import yaml
 
 TEMPLATE = Path(__file__).parents[2] / "aws" / "template.yaml"
+# The bucket's stack, the jobs', and the alarms', in the order in which they are made.
+TEMPLATES = (TEMPLATE.with_name("bucket.yaml"), TEMPLATE, TEMPLATE.with_name("alarms.yaml"))
 STACK = "archiver"
 GIVEN: Mapping[str, Any] = {
+    "BucketName": "lectures",
+    "Stack": STACK,
     "KalturaPartnerId": 101,
     "KalturaSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kaltura-AbCdEf",
     "Vpc": "vpc-1",
@@ -49,15 +53,26 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 @functools.cache
-def load() -> dict[str, Any]:
-    """The template, short forms written out as in JSON; read it, do not change it."""
-    with TEMPLATE.open(encoding="utf-8") as file:
+def load_one(path: Path) -> dict[str, Any]:
+    """A template, short forms written out as in JSON; read it, do not change it."""
+    with path.open(encoding="utf-8") as file:
         template: dict[str, Any] = yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader
     return template
 
 
+@functools.cache
+def load() -> dict[str, Any]:
+    """The three templates as if they were one; nothing but parameters and outputs has a name in two of them."""
+    merged: dict[str, Any] = {"Parameters": {}, "Conditions": {}, "Resources": {}, "Outputs": {}}
+    for template in map(load_one, TEMPLATES):
+        assert not set(merged["Resources"]) & set(template["Resources"])
+        for section, found in merged.items():
+            found |= template.get(section, {})
+    return merged
+
+
 class Stack:
-    """What the template makes of these parameters: `resources`, `outputs`, their functions worked out.
+    """What the templates make of these parameters: `resources`, `outputs`, their functions worked out.
 
     A resource's Ref is its logical id, where it has no name of its own; its ARN is `arn:<logical id>`.
     """
@@ -162,3 +177,29 @@ def allows(statements: Iterable[Mapping[str, Any]], action: str, resource: str) 
     """Whether an identity with these statements may do that: some allow it, none denies it."""
     effects = {statement["Effect"] for statement in matching(statements, action, resource)}
     return effects == {"Allow"}
+
+
+def event_matches(pattern: Any, value: Any) -> bool:
+    """EventBridge's patterns, as far as the templates go. Of a list of structures, one has to match."""
+    if isinstance(pattern, list):
+        return any(_one_matches(wanted, value) for wanted in pattern)
+    if isinstance(value, list):
+        return any(event_matches(pattern, item) for item in value)
+    return isinstance(value, dict) and all(
+        any(event_matches(one, value) for one in wanted) if key == "$or" else event_matches(wanted, value.get(key))
+        for key, wanted in pattern.items()
+    )
+
+
+def _one_matches(wanted: Any, value: Any) -> bool:
+    if not isinstance(wanted, dict):
+        return bool(wanted == value)
+    [(kind, operand)] = wanted.items()
+    match kind:
+        case "exists":
+            return (value is not None) == operand
+        case "anything-but" if isinstance(operand, dict):
+            return value is not None and not any(fnmatchcase(value, wildcard) for wildcard in operand["wildcard"])
+        case "anything-but":
+            return value is not None and value not in operand
+    raise AssertionError(f"no idea of {kind}")

@@ -81,9 +81,14 @@ def _check_kaltura(app: App) -> str:
 
 
 def _check_bucket(app: App) -> str:
+    from kaltura_archiver.store.rules import dangers
     from kaltura_archiver.transfer.curl import libraries
 
-    app.store().head("0_kaltura_archiver_test")
+    store = app.store()
+    store.head("0_kaltura_archiver_test")
+    found, unseen = dangers(store)
+    for line in (*found, *unseen):
+        log.warning("s3: %s", line)
     return f"bucket {app.settings.bucket}; {_tried(app)}; bytes are moved by {libraries()}"
 
 

@@ -32,6 +32,7 @@ from kaltura_archiver.output.screen import SCREEN, columns_of_terminal, rows_as,
 if TYPE_CHECKING:
     from kaltura_archiver.model import Entry, Facts
     from kaltura_archiver.output.verdict import HealthVerdict
+    from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +105,8 @@ def health(
             if code is not Exit.OK and not told:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
     verdict.nowhere = len(selection.unknown)
-    if told:
-        _tell(verdict, problems=silent)
-    else:
-        log.info("verdict: %s", verdict)
+    _tell_dangers(store)
+    _tell(verdict, told=told, problems=silent)
     app.exit(*after_selection(selection), *codes)
 
 
@@ -120,8 +119,18 @@ def _entry_and_bytes(facts: Facts) -> tuple[Entry, int]:
     return facts.entry, max(sizes)
 
 
-def _tell(verdict: HealthVerdict, *, problems: bool) -> None:
-    """The verdict, to a person: the rows of what needs attention, the sums, and the last line."""
+def _tell_dangers(store: Store) -> None:
+    from kaltura_archiver.store.rules import dangers
+
+    for line in dangers(store)[0]:
+        log.warning("%s", line)
+
+
+def _tell(verdict: HealthVerdict, *, told: bool, problems: bool) -> None:
+    """The verdict. To a person: the rows of what needs attention, the sums, and the last line."""
+    if not told:
+        log.info("verdict: %s", verdict)
+        return
     if problems and (rows := list(verdict.problems())):
         with rows_as(SCREEN, HEALTH_ON_SCREEN, **_NOTE) as screen:
             for row in rows:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from kaltura_archiver.sandbox.s3.calls import (
     with_flipped_bit,
 )
 from kaltura_archiver.sandbox.s3.http import S3Http
+from kaltura_archiver.sandbox.s3.rules import RULES, bucket_rule
 from kaltura_archiver.sandbox.s3.uploads import UploadOperations
 
 if TYPE_CHECKING:
@@ -141,5 +143,6 @@ class S3Server(UploadOperations):
             "GetObjectTagging": self._get_tags,
             "GetObjectAttributes": self._attributes,
             "HeadBucket": self._head_bucket,
+            **dict.fromkeys(RULES, partial(bucket_rule, self.settings)),
         }
         return actions.get(call.operation, self._forward)(call)

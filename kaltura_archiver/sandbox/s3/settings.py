@@ -22,12 +22,28 @@ KMS_KEY = "arn:aws:kms:us-east-1:111122223333:key/sandbox"
 
 
 @dataclass
+class BucketRules:
+    """What the bucket answers when asked for its own rules; it does not act on them. As aws/bucket.yaml has them.
+
+    versioning: Enabled, Suspended or empty. lifecycle: XML of its rules. policy: JSON; empty if there is none.
+    """
+
+    versioning: str = "Enabled"
+    lifecycle: str = ""
+    policy: str = (
+        '{"Statement": [{"Effect": "Deny", "Principal": "*", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"], '
+        '"Resource": "arn:aws:s3:::sandbox/*"}]}'
+    )
+
+
+@dataclass
 class S3Settings:
     """What a test or the demo can set while the server runs.
 
     deny: operation patterns (``PutObject``, ``s3.Get*``) answered with 403 AccessDenied and `deny_message`.
     wrong_region: the region the bucket is really in; while set, every request is answered 301 PermanentRedirect.
     kms: objects are written as if the bucket encrypted with SSE-KMS: their ETag is no MD5.
+    rules: what the bucket says of its own rules.
     latency_seconds: pause before each answer.
     thaw_seconds: how long a restore runs; None means what AWS needs for the class and tier.
     presign_age_seconds: how much older presigned URLs are judged to be than they are. Their date comes from the
@@ -42,6 +58,7 @@ class S3Settings:
     deny_message: str = "Access Denied"
     wrong_region: str | None = None
     kms: bool = False
+    rules: BucketRules = field(default_factory=BucketRules)
     latency_seconds: float = 0.0
     thaw_seconds: float | None = None
     presign_age_seconds: float = 0.0

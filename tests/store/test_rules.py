@@ -1,0 +1,176 @@
+"""What may delete stored copies is told by config and health: the bucket's own rules, and how new copies are held."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from conftest import Run
+
+from kaltura_archiver.config import read_settings
+from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.model import State
+from kaltura_archiver.run import run as acting
+from kaltura_archiver.sandbox.world import Sandbox
+
+LOCK, RUN_LOG = acting._lock, acting._run_log
+EXPIRES = "<Rule><ID>tidy</ID><Status>{}</Status><Filter><Prefix>{}</Prefix></Filter>{}</Rule>"
+AFTER_A_YEAR = "<Expiration><Days>365</Days></Expiration>"
+ON_A_DAY = "<Expiration><Date>2027-01-01T00:00:00Z</Date></Expiration>"
+OLD_ONES = "<NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration>"
+FREEZES = "<Transition><Days>14</Days><StorageClass>GLACIER</StorageClass></Transition>"
+
+
+def _policy(*actions: str, **changes: Any) -> str:
+    statement = {"Effect": "Deny", "Principal": "*", "Action": list(actions), "Resource": "arn:aws:s3:::b/*"}
+    return json.dumps({"Statement": [statement | changes]})
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({"versioning": "Suspended"}, "versioning of the bucket is suspended"),
+        ({"versioning": ""}, "versioning of the bucket is off"),
+        ({"policy": ""}, "policy is missing, which should deny everybody s3:DeleteObject and s3:DeleteObjectVersion"),
+        ({"policy": _policy("s3:PutObject")}, "does not deny everybody s3:DeleteObject and s3:DeleteObjectVersion"),
+        ({"policy": _policy("s3:DeleteObject")}, "does not deny everybody s3:DeleteObjectVersion"),
+        ({"policy": _policy("s3:*", Principal={"AWS": "arn:aws:iam::1:role/x"})}, "does not deny everybody"),
+        ({"policy": _policy("s3:*", Condition={"Bool": {"aws:SecureTransport": "false"}})}, "does not deny everybody"),
+        ({"policy": _policy("s3:*", Effect="Allow")}, "does not deny everybody"),
+        ({"policy": _policy("s3:*", Resource="arn:aws:s3:::b")}, "does not deny everybody"),
+        (
+            {"lifecycle": EXPIRES.format("Enabled", "", AFTER_A_YEAR)},
+            "lifecycle rule 'tidy' of the bucket deletes stored copies after 365 days",
+        ),
+        (
+            {"lifecycle": EXPIRES.format("Enabled", "0_", ON_A_DAY)},
+            "deletes stored copies on 2027-01-01",
+        ),
+        (
+            {"lifecycle": EXPIRES.format("Enabled", "displaced/", AFTER_A_YEAR)},
+            "deletes stored copies after 365 days",
+        ),
+        (
+            {"lifecycle": EXPIRES.format("Enabled", "", OLD_ONES)},
+            "deletes for good, after 30 days, copies that somebody has deleted",
+        ),
+    ],
+)  # fmt: skip
+def test_what_endangers_copies_is_told_by_config_and_health(
+    rules: dict[str, str], said: str, sandbox: Sandbox, run: Run
+) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    for name, value in rules.items():
+        setattr(sandbox.s3.settings.rules, name, value)
+    for words in (("config",), ("health", "--id", entry_id)):
+        ran = run(*words)
+        assert ran.code == 0, ran.err
+        [line] = [line for line in ran.err.splitlines() if said in line]
+        assert "WARNING" in line
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"policy": _policy("s3:Delete*")},
+        {"policy": _policy("s3:*", Principal={"AWS": "*"}, Resource=["arn:aws:s3:::b", "arn:aws:s3:::b/*"])},
+        {"lifecycle": EXPIRES.format("Disabled", "", AFTER_A_YEAR)},
+        {"lifecycle": EXPIRES.format("Enabled", "log/", AFTER_A_YEAR)},
+        {"lifecycle": EXPIRES.format("Enabled", "", FREEZES)},
+    ],
+)  # fmt: skip
+def test_rules_that_protect_are_not_spoken_of(rules: dict[str, str], sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    for name, value in rules.items():
+        setattr(sandbox.s3.settings.rules, name, value)
+    for words in (("config",), ("health", "--id", entry_id)):
+        assert "bucket's" not in run(*words).err
+        assert "of the bucket" not in run(*words).err
+
+
+def test_a_key_that_can_be_deleted_is_told(sandbox: Sandbox, run: Run) -> None:
+    sandbox.s3.settings.kms = True
+    assert "new objects are encrypted with the KMS key arn:aws:kms:" in run("config").err
+
+
+def test_who_may_not_look_at_the_rules_is_told_by_config_alone(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    sandbox.s3.settings.deny |= {"GetBucketPolicy", "GetBucketLifecycleConfiguration"}
+    sandbox.s3.settings.deny_message = "User x is not authorized to perform that"
+    ran = run("config")
+    assert ran.code == 0
+    assert ran.err.count("cannot be looked at: ") == 2
+    assert "not authorized" in ran.err
+    assert "cannot be looked at" not in run("health", "--id", entry_id).err
+
+
+def test_another_service_that_knows_no_such_rules_is_not_blamed(sandbox: Sandbox, run: Run) -> None:
+    for operation in ("GetBucketPolicy", "GetBucketVersioning"):
+        sandbox.control.add_fault(f"s3.{operation}", "error", times=9, code="NotImplemented", status=501)
+    ran = run("config")
+    assert (ran.code, "bucket's" in ran.err, "cannot be looked at" in ran.err) == (0, False, False)
+
+
+# Object Lock
+
+
+def _years_from_now(until: datetime) -> float:
+    return (until - datetime.now(UTC)) / timedelta(days=365.25)
+
+
+def test_new_copies_are_held_and_locks_and_logs_are_not(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "_lock", LOCK)
+    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
+    entry_id = sandbox.add(State.INITIAL)
+    bucket = sandbox.s3._backend.buckets[sandbox.s3.bucket]
+    bucket.object_lock_enabled = True
+    monkeypatch.setenv("OBJECT_LOCK", "GOVERNANCE:7")
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "done"}, ran.err
+    held = {key: (bucket.keys[key].lock_mode, bucket.keys[key].lock_until) for key in bucket.keys}
+    mode, until = held.pop(entry_id)
+    assert (mode, round(_years_from_now(datetime.fromisoformat(until.replace("Z", "+00:00"))), 3)) == ("GOVERNANCE", 7)
+    assert {key.split("/")[0] for key in held} == {"locks", "log"}
+    assert {mode for mode, _ in held.values()} == {None}
+
+
+def test_large_copies_are_held_from_the_first_request(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """moto forgets the retention of an upload in parts, so what it was told is looked at."""
+    entry_id = sandbox.add(State.INITIAL, content=b"0123456789abcdef" * 1_250_000)
+    monkeypatch.setenv("OBJECT_LOCK", "COMPLIANCE:1")
+    told: list[dict[str, Any]] = []
+    really = BaseClient._make_api_call
+
+    def call(self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        if operation == "CreateMultipartUpload":
+            told.append(parameters)
+        return really(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    [parameters] = told
+    assert parameters["ObjectLockMode"] == "COMPLIANCE"
+    assert round(_years_from_now(parameters["ObjectLockRetainUntilDate"]), 3) == 1
+
+
+def test_without_the_setting_nothing_is_held(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").code == 0
+    assert sandbox.s3._backend.buckets[sandbox.s3.bucket].keys[entry_id].lock_mode is None
+
+
+@pytest.mark.parametrize(
+    "text", ["GOVERNANCE", "governance:1", "COMPLIANCE:0", "COMPLIANCE:101", "NONE:1", "COMPLIANCE:x"]
+)
+def test_an_object_lock_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBJECT_LOCK", text)
+    with pytest.raises(ConfigError, match="OBJECT_LOCK must be GOVERNANCE or COMPLIANCE, a colon and 1 to 100 years"):
+        read_settings()
