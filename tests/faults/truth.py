@@ -39,7 +39,7 @@ class Look:
     copies: dict[str, str]  # key to hash, of each object of this entry
     copy: str
     object_tags: dict[str, str]
-    derived: frozenset[str]  # flavors that play beside it
+    derived: frozenset[str]  # flavors beside it, READY or still made
 
     @property
     def deleted(self) -> bool:
@@ -104,9 +104,7 @@ class Truth:
             status, hidden, tags = entry.status, entry.display_in_search != 1, frozenset(split_tags(entry.tags))
             playable = status == "2" and any(a.locally_ready for a in kaltura.library.live_assets(entry.id))
             content_id = f"{original.id}@{original.version}" if original else ""
-            derived = frozenset(
-                a.id for a in kaltura.library.live_assets(entry.id) if a.locally_ready and not a.is_original
-            )
+            derived = frozenset(a.id for a in kaltura.library.live_assets(entry.id) if not a.is_original)
         shown = self._digest(content.data) if content and content.data is not None else ""
         bodies = {key: s3.body(key) for key in s3.keys() if self.entry_id in key}  # noqa: SIM118 - not a dict
         copies = {key: digest(body) for key, body in bodies.items() if body is not None}
