@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Set
+from typing import TYPE_CHECKING
 
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Outcome, State
-from kaltura_archiver.states import Judgement
+
+if TYPE_CHECKING:  # --help needs no rules
+    from kaltura_archiver.states import Judgement
 
 # What a script may go on after (--tolerate): how entries ended. With any other status the command itself was not done.
 TOLERABLE = (Exit.FAILED, Exit.WAITING, Exit.LIMIT)

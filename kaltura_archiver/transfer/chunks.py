@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from awscrt import checksums
-
 from kaltura_archiver.errors import Stopped
+from kaltura_archiver.transfer.crc import crc32, crc64nvme
 
 # A chunk is a part of a multipart upload to S3 (5 MiB at least) and one POST to Kaltura.
 CHUNK_BYTES = 8 * 2**20
@@ -95,13 +94,13 @@ class Chunk:
         if self._crc is None:
             self._crc = 0
             for piece in self:
-                self._crc = checksums.crc64nvme(piece, self._crc)
+                self._crc = crc64nvme(piece, self._crc)
         return self._crc
 
     def crc32(self) -> int:
         crc = 0
         for piece in self:
-            crc = checksums.crc32(piece, crc)
+            crc = crc32(piece, crc)
         return crc
 
     def md5(self) -> bytes:

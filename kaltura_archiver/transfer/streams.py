@@ -11,11 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 
-from awscrt import checksums
-
 from kaltura_archiver.errors import EntryFailed, Stopped
 from kaltura_archiver.transfer.bandwidth import Bandwidth
 from kaltura_archiver.transfer.chunks import BUDGET, Budget, Chunk, chunk_bytes
+from kaltura_archiver.transfer.crc import crc32, crc64nvme
 
 Piece = bytes | memoryview
 READ_BYTES = 2**18
@@ -232,10 +231,10 @@ class Fingerprinter:
 
     def update(self, piece: Piece) -> None:
         self._sha.update(piece)
-        self._crc = checksums.crc64nvme(piece, self._crc)
+        self._crc = crc64nvme(piece, self._crc)
         self._size += len(piece)
         if self._crc32 is not None:
-            self._crc32 = checksums.crc32(piece, self._crc32)
+            self._crc32 = crc32(piece, self._crc32)
         if not self._with_md5:
             return
         view = memoryview(piece)

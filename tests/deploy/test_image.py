@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,8 @@ def test_the_image_is_the_last_stage_and_holds_what_was_built_without_the_demo()
     copied = [line for line in STAGES["run"] if line.startswith("COPY")]
     assert [line for line in copied if "--from" in line] == ["COPY --from=build /opt/venv /opt/venv"]
     assert not [line for line in STAGES["build"] if "demo" in line or "fleet" in line]
-    assert {line.split()[1] for name in STAGES for line in STAGES[name][:1]} == {"python:3.13-slim"}
+    [base] = {line.split()[1] for name in STAGES for line in STAGES[name][:1]}
+    assert re.fullmatch(r"python:3\.13-slim@sha256:[0-9a-f]{64}", base)
 
 
 def test_it_runs_as_nobody_in_particular_with_an_entry_point_that_gets_signals() -> None:
@@ -46,6 +48,22 @@ def test_it_runs_as_nobody_in_particular_with_an_entry_point_that_gets_signals()
         assert "WORKDIR /app" in STAGES[name]
     for job in ("entry", "archive", "restore", "health"):
         assert (ROOT / "jobs" / job).stat().st_mode & 0o111, f"jobs/{job} is not executable"
+
+
+def test_the_base_is_renewed_by_one_command(tmp_path: Path) -> None:
+    """scripts/image-base asks the registry by docker, for which a stub stands here."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    digest = "sha256:" + "0123456789abcdef" * 4
+    for answer, code in ((digest, 0), ("", 1), ("sha256:short", 1)):
+        (tmp_path / "docker").write_text(f"#!/bin/sh\necho '{answer}'\n")
+        (tmp_path / "docker").chmod(0o755)
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        ended = subprocess.run([tmp_path / "scripts" / "image-base"], env=environment, capture_output=True, check=False)
+        assert ended.returncode == code
+        renewed = (tmp_path / "Dockerfile").read_text()
+        assert renewed.count(f"FROM python:3.13-slim@{digest} AS ") == 2
+        assert re.sub(r"@sha256:[0-9a-f]{64}", "", renewed) == re.sub(r"@sha256:[0-9a-f]{64}", "", DOCKERFILE)
 
 
 def test_nothing_is_installed_but_by_hash() -> None:
@@ -60,6 +78,14 @@ def test_it_says_which_version_and_commit_it_is() -> None:
     text = " ".join(STAGES["run"])
     assert 'image.version="$VERSION"' in text
     assert 'image.revision="$COMMIT"' in text
+
+
+def test_the_services_that_are_asked_for_stay_in_it() -> None:
+    kept = set(re.findall(r"! -name ([a-z0-9-]+)", DOCKERFILE))
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "kaltura_archiver").rglob("*.py"))
+    asked = set(re.findall(r"\bclient\(\s*\"([a-z0-9-]+)\"", code))
+    assert {"ecs", "secretsmanager"} <= asked
+    assert asked <= kept
 
 
 def test_nothing_in_it_is_for_one_architecture() -> None:

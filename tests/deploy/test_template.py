@@ -14,7 +14,6 @@ from botocore.client import BaseClient
 from click.testing import CliRunner
 from cloudformation import STACK, TEMPLATE, TEMPLATES, Stack, allows, event_matches, load, load_one, matching
 from conftest import Run
-from kaltura_archiver.transfer.direct import Puts
 from looking import original_of
 
 from kaltura_archiver import cli as cli_module
@@ -26,6 +25,7 @@ from kaltura_archiver.run import run as acting
 from kaltura_archiver.run import runlog
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
+from kaltura_archiver.store.direct import Direct
 
 ROOT = TEMPLATE.parent.parent
 PAGES = [ROOT / "README-AWS.md", *sorted((ROOT / "docs" / "aws").glob("*.md"))]
@@ -94,16 +94,21 @@ def calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
         made.append((operation, parameters))
         return really(self, operation, parameters)
 
-    put = Puts.put
+    put, get = Direct.put, Direct.get
 
-    def quick(self: Puts, key: str, body: Any, headers: dict[str, str], **query: str) -> str:
+    def quick_put(self: Direct, key: str, body: Any, headers: dict[str, str], **query: str) -> str:
         parameters = {"Key": key, "IfNoneMatch": headers.get("if-none-match")}
         held = {"ObjectLockMode": mode} if (mode := headers.get("x-amz-object-lock-mode")) else {}
         made.append(("UploadPart" if query else "PutObject", parameters | held))
         return put(self, key, body, headers, **query)
 
+    def quick_get(self: Direct, key: str, *more: Any) -> bool:
+        made.append(("GetObject", {"Key": key}))
+        return get(self, key, *more)
+
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
-    monkeypatch.setattr(Puts, "put", quick)
+    monkeypatch.setattr(Direct, "put", quick_put)
+    monkeypatch.setattr(Direct, "get", quick_get)
     yield made
     # What the bucket policy insists on, whoever writes.
     for operation, parameters in made:

@@ -102,7 +102,12 @@ def test_an_entry_costs_the_calls_that_the_page_tells_one_by_one(
     # An import takes its time: how often it is looked at meanwhile is no matter.
     requests = [r for n, r in enumerate(requests) if not (is_look(r) and is_look(requests[n - 1]))]
     shown = [" ".join(f"`{call.removeprefix('s3.').removeprefix('file.')}`" for call in calls) for _, calls in requests]
-    assert shown == told_calls(command)
+    told = told_calls(command)
+    # The content of S3 comes in a thread of its own: these two are asked for at the same time.
+    if command == "restore" and told.index("`GetObject`") == shown.index("`uploadToken.add`"):
+        at = shown.index("`GetObject`")
+        shown[at : at + 2] = shown[at : at + 2][::-1]
+    assert shown == told
 
 
 @pytest.mark.parametrize(("command", "state"), COMMANDS)
