@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from kaltura_archiver import pictures
-from kaltura_archiver.filters import YEAR_SECONDS
-from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.identity import holds_placeholder, unrecorded
 from kaltura_archiver.model import (
     RETRIEVAL_TIERS,
@@ -12,32 +10,28 @@ from kaltura_archiver.model import (
     TIERED_CLASS,
     Availability,
     Cause,
-    EntryStatus,
     Facts,
     Identity,
     MediaType,
     Outcome,
     State,
     StoredObject,
-    iso_date,
 )
+from kaltura_archiver.planning import (
+    CROWDED,
+    UNDECIDED,
+    go,
+    keep_settings,
+    no_video,
+    stop,
+    too_young,
+    undecided,
+    unproven,
+)
+from kaltura_archiver.plans_of_thin import plan_thin, record_kept, remove_thin
 from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, unnoticed
 from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
-
-CROWDED = (
-    "the stored copy has so many tags of others that there is no room for ours, which say what is where "
-    "(S3 keeps ten): remove some"
-)
-UNDECIDED = (
-    "sizes agree but nothing proves more: S3 shows nothing of the frozen copy that could be compared with the "
-    "original; verify --request --no-dry-run has it thawed, and then s3copy reads it back; s3copy --accept-size-match "
-    "accepts it as it is"
-)
-
-
-def _undecided(facts: Facts) -> bool:
-    return bool(facts.original and facts.stored and facts.stored.undecided_for(facts.original))
 
 
 def plan_for(command: Command, facts: Facts, options: Options, *, children: int = 0) -> Plan:
@@ -48,7 +42,7 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     judgement = classify(facts)
     entry = facts.entry
     if facts.unseen:
-        return _stop(judgement, Outcome.FAILED)
+        return stop(judgement, Outcome.FAILED)
     if command is Command.VERIFY:
         return _plan_verify(facts, judgement, options)
     if entry.recycled:
@@ -57,19 +51,20 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
         reason = f"a temporary entry of the replacement of {entry.replaced_entry_id}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     if facts.original is not None and facts.original.odd:
-        return _stop(judgement, Outcome.REFUSED)
+        return stop(judgement, Outcome.REFUSED)
     if not entry.status_known:
         reason = f"the entry has a status that is not known here: {entry.status}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     make = {
         Command.S3COPY: _plan_s3copy,
         Command.REPLACE: _plan_replace,
+        Command.THIN: plan_thin,
         Command.RESTORE: _plan_restore,
         Command.REPAIR: _plan_repair,
     }[command]
     plan = make(facts, judgement, options)
-    if Step.PROVE in plan.steps and _undecided(facts) and not options.accept_size_match:
-        return _stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)  # reading it again would show no more
+    if Step.PROVE in plan.steps and undecided(facts) and not options.accept_size_match:
+        return stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)  # reading it again would show no more
     kept = options.keep.why(facts) if command.heeds_keep else ""
     if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY:
         return Plan(judgement.state, (), Outcome.SKIPPED, f"kept: {kept}")
@@ -98,21 +93,6 @@ def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
     return ""
 
 
-def _stop(judgement: Judgement, outcome: Outcome, reason: str = "", cause: Cause | None = None) -> Plan:
-    text = reason or "; ".join(filter(None, (judgement.why, judgement.hint)))
-    return Plan(judgement.state, (), outcome, text, cause)
-
-
-def _go(judgement: Judgement, *steps: Step, reason: str = "") -> Plan:
-    return Plan(judgement.state, steps, Outcome.DONE, reason)
-
-
-def _keep_settings(facts: Facts) -> tuple[Step, ...]:
-    """What goes before a swap, which takes away what people have set on flavors."""
-    kept = facts.stored is not None and bool(facts.stored.settings)
-    return (Step.KEEP_SETTINGS,) if kept or settings_of(facts) else ()
-
-
 def _set_flavors(facts: Facts) -> tuple[Step, ...]:
     """What is left to do for a swap that was over before all was set again."""
     due = facts.stored is not None and facts.stored.settings == SETTINGS_DUE
@@ -133,33 +113,36 @@ def _left(facts: Facts, options: Options) -> tuple[Step, ...]:
 
 def _busy(facts: Facts, judgement: Judgement) -> Plan:
     # Only an entry that we tagged before the swap can be in a replacement of ours.
-    if facts.entry.replaced and facts.entry.replacement_running and facts.stored is not None:
-        return _go(judgement, Step.SETTLE, reason=judgement.why)
-    return _stop(judgement, Outcome.WAITING)
+    ours = facts.entry.replaced or facts.entry.thin
+    if ours and facts.entry.replacement_running and facts.stored is not None:
+        return go(judgement, Step.SETTLE, reason=judgement.why)
+    return stop(judgement, Outcome.WAITING)
 
 
 def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.INITIAL:
             if holds_placeholder(facts):
-                return _stop(judgement, Outcome.REFUSED, "the original is the placeholder video: it is not archived")
-            return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)
+                return stop(judgement, Outcome.REFUSED, "the original is the placeholder video: it is not archived")
+            return go(judgement, Step.COPY, Step.ADD_ARCHIVED)
         case State.ARCHIVED | State.UNTAGGED:
             steps: tuple[Step, ...] = () if judgement.identity is Identity.SAME else (Step.PROVE,)
             steps += () if facts.entry.archived else (Step.ADD_ARCHIVED,)
             if steps:
-                return _go(judgement, *steps, reason=judgement.identity_why)
-            return _stop(judgement, Outcome.ALREADY, "the original is in S3")
+                return go(judgement, *steps, reason=judgement.identity_why)
+            return stop(judgement, Outcome.ALREADY, "the original is in S3")
         case State.PLACEHOLDER:
-            return _stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
+            return stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
+        case State.THIN:
+            return stop(judgement, Outcome.ALREADY, judgement.why)
         case State.UNBACKED | State.LOST if has_own_original(facts):
-            return _go(judgement, Step.COPY, reason=judgement.why)
+            return go(judgement, Step.COPY, reason=judgement.why)
         case State.LOST if heals_from_source(facts):
             return _own_copy(facts, judgement, options)
         case State.BUSY:
-            return _stop(judgement, Outcome.WAITING)
+            return stop(judgement, Outcome.WAITING)
         case _:
-            return _stop(judgement, Outcome.REFUSED)
+            return stop(judgement, Outcome.REFUSED)
 
 
 def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
@@ -167,10 +150,16 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.ARCHIVED | State.UNSETTLED:
             return _not_to_be_replaced(facts, judgement, options) or _swap_in_placeholder(facts, judgement)
+        case State.PLACEHOLDER if thin := remove_thin(facts):
+            return go(judgement, *thin, *_set_flavors(facts), reason="the placeholder is in place")
         case State.PLACEHOLDER if judgement.healthy and _set_flavors(facts):
-            return _go(judgement, Step.SET_FLAVORS, reason="the placeholder is in place")
+            return go(judgement, Step.SET_FLAVORS, reason="the placeholder is in place")
         case State.PLACEHOLDER:
-            return _stop(judgement, Outcome.ALREADY, "the placeholder is in place")
+            return stop(judgement, Outcome.ALREADY, "the placeholder is in place")
+        case State.THIN if judgement.healthy:
+            return _not_to_be_replaced(facts, judgement, options) or _swap_in_placeholder(facts, judgement)
+        case State.HALF_THIN if entry.replaced and facts.original is None and not _spoiled(facts):
+            return _not_to_be_replaced(facts, judgement, options) or _swap_in_placeholder(facts, judgement)
         case State.HALF_TAGGED if entry.replaced or not (_arrived_damaged(facts) or _came_back(facts)):
             return _plan_repair(facts, judgement, options)
         case State.NO_ORIGINAL if entry.replaced:
@@ -179,144 +168,129 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.BUSY:
             return _busy(facts, judgement)
         case State.INITIAL:
-            return _stop(judgement, Outcome.REFUSED, "not archived; run s3copy first")
+            return stop(judgement, Outcome.REFUSED, "not archived; run s3copy first")
         case _:
-            return _stop(judgement, Outcome.REFUSED)
+            return stop(judgement, Outcome.REFUSED)
 
 
 def _not_to_be_replaced(facts: Facts, judgement: Judgement, options: Options) -> Plan | None:
     """Why an entry whose original and copy agree keeps its original all the same; None if it may go."""
-    if plan := _unproven(facts, judgement) or _no_video(facts, judgement) or _too_young(facts, judgement, options):
+    # Of an original that is gone already, the copy was proven when it went.
+    unsure = unproven(facts, judgement) if facts.original else _unproven_alone(facts, judgement)
+    if plan := unsure or no_video(facts, judgement) or too_young(facts, judgement, options):
         return plan
     if reason := came_back_lately(facts, options.plays) or unnoticed(facts, options) or frees_nothing(facts):
-        return _stop(judgement, Outcome.SKIPPED, reason)
+        return stop(judgement, Outcome.SKIPPED, reason)
     if facts.stored is not None and facts.stored.crowded:
-        return _stop(judgement, Outcome.REFUSED, CROWDED)
+        return stop(judgement, Outcome.REFUSED, CROWDED)
     return None
 
 
-def _unproven(facts: Facts, judgement: Judgement) -> Plan | None:
-    if judgement.identity is Identity.SAME:
+def _spoiled(facts: Facts) -> bool:
+    return facts.stored is None or bool(facts.stored.spoiled)
+
+
+def _unproven_alone(facts: Facts, judgement: Judgement) -> Plan | None:
+    """Nothing goes where only a derived flavor is left, unless S3 is known to have the original's bytes."""
+    if facts.stored is not None and facts.stored.proven and not facts.stored.spoiled:
         return None
-    if _undecided(facts):
-        return _stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)
-    command = "s3copy" if judgement.state is State.ARCHIVED else "restore or repair"
-    reason = (
-        f"it is only likely that the stored copy is this original: {judgement.identity_why}; run {command} to prove it"
-    )
-    return _stop(judgement, Outcome.REFUSED, reason, Cause.UNPROVEN)
-
-
-def _no_video(facts: Facts, judgement: Judgement) -> Plan | None:
-    """A placeholder takes the place of a video that is READY only."""
-    entry = facts.entry
-    if entry.media_type != MediaType.VIDEO.value:
-        kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)
-        reason = f"the placeholder is a video: {kind or 'what is none'} is not replaced by it"
-        return _stop(judgement, Outcome.REFUSED, reason)
-    if entry.status != EntryStatus.READY:
-        return _stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
-    return None
-
-
-def _too_young(facts: Facts, judgement: Judgement, options: Options) -> Plan | None:
-    entry = facts.entry
-    if not entry.created_at and options.min_age_years > 0:
-        reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
-        return _stop(judgement, Outcome.REFUSED, reason, Cause.YOUNG)
-    if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
-        years = f"less than {options.min_age_years:g} years ago (--min-age-years)"
-        return _stop(judgement, Outcome.SKIPPED, f"created {iso_date(entry.created_at)}, {years}", Cause.YOUNG)
-    return None
+    return stop(judgement, Outcome.REFUSED, "it is not proven that S3 has the original; run restore", Cause.UNPROVEN)
 
 
 def _swap_in_placeholder(facts: Facts, judgement: Judgement) -> Plan:
     """The tags come before the swap, so that an interruption after it is not taken for somebody's newer upload."""
     archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
-    keep = _keep_settings(facts)
+    keep = keep_settings(facts)
     steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.ADD_REPLACED, Step.PUT_PLACEHOLDER)
-    return _go(judgement, *steps)
+    return go(judgement, *steps, *remove_thin(facts))
 
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
         case State.PLACEHOLDER | State.NO_ORIGINAL | State.HALF_TAGGED:
             if reason := not_played(facts, options.plays):
-                return _stop(judgement, Outcome.SKIPPED, reason)
+                return stop(judgement, Outcome.SKIPPED, reason)
             return _bring_back(facts, judgement, options)
-        case State.UNSETTLED:
+        case State.THIN | State.HALF_THIN if options.plays.played_since is not None and not facts.original:
+            reason = "it plays, and stays as it is however often: ask for it by --id, without --played-within"
+            return stop(judgement, Outcome.SKIPPED, reason)
+        case State.THIN | State.HALF_THIN if facts.original is None or holds_placeholder(facts):
+            return _bring_back(facts, judgement, options)
+        case State.UNSETTLED | State.HALF_THIN:
             return _settle_original(facts, judgement, options)
         case State.LOST if heals_from_source(facts):
             return _from_source(facts, judgement, options)
         case State.ARCHIVED if judgement.healthy and (steps := _left(facts, options)):
-            return _go(judgement, *steps, reason="the original is in Kaltura")
+            return go(judgement, *steps, reason="the original is in Kaltura")
         case State.INITIAL | State.ARCHIVED | State.UNTAGGED | State.UNBACKED:
-            return _stop(judgement, Outcome.ALREADY, "the original is in Kaltura")
+            return stop(judgement, Outcome.ALREADY, "the original is in Kaltura")
         case State.BUSY:
             return _busy(facts, judgement)
         case _:
-            return _stop(judgement, Outcome.REFUSED)
+            return stop(judgement, Outcome.REFUSED)
 
 
 def _settle_original(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     prove = () if judgement.identity is Identity.SAME else (Step.PROVE,)
     archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
     picture = _picture(pictures.left(facts), facts, options)
-    steps = (*prove, *archived, *picture, Step.REMOVE_REPLACED, *_set_flavors(facts))
-    return _go(judgement, *steps, reason=judgement.why)
+    tags = ((Step.REMOVE_REPLACED,) if facts.entry.replaced else ()) + remove_thin(facts)
+    steps = (*prove, *archived, *picture, *tags, *_set_flavors(facts))
+    return go(judgement, *steps, reason=judgement.why)
 
 
 def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
-        return _stop(judgement, Outcome.REFUSED)
+        return stop(judgement, Outcome.REFUSED)
     if stored.availability in (Availability.FROZEN, Availability.THAWING):
         return _thaw(judgement, stored, options)
     if stored.availability is Availability.UNKNOWN:
-        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
+        return stop(judgement, Outcome.REFUSED, _unreadable(stored))
     if stored.spoiled and options.via == "url":  # nobody looks at these bytes on their way
-        return _stop(judgement, Outcome.REFUSED)
+        return stop(judgement, Outcome.REFUSED)
     if stored.crowded:
-        return _stop(judgement, Outcome.REFUSED, CROWDED)
-    steps = [*_keep_settings(facts), Step.PUT_ORIGINAL]
+        return stop(judgement, Outcome.REFUSED, CROWDED)
+    steps = [*keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
     steps += _picture(pictures.picture_due(facts), facts, options)
     if facts.entry.replaced:
         steps.append(Step.REMOVE_REPLACED)
-    return _go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")
+    steps += remove_thin(facts)
+    return go(judgement, *steps, reason=f"{stored.size_bytes} bytes in {stored.storage_class}")
 
 
 def _from_source(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     """Give a clone of a replaced entry a copy of its own, from which it is then restored as any."""
     source = facts.source
     if source is None:
-        return _stop(judgement, Outcome.REFUSED)
+        return stop(judgement, Outcome.REFUSED)
     if source.availability in (Availability.FROZEN, Availability.THAWING):
         return _thaw(judgement, source, options)
     if source.availability is Availability.UNKNOWN:
-        return _stop(judgement, Outcome.REFUSED, _unreadable(source))
+        return stop(judgement, Outcome.REFUSED, _unreadable(source))
     reason = f"{source.key}: {source.size_bytes} bytes in {source.storage_class}"
-    return _go(judgement, Step.COPY_SOURCE, reason=reason)
+    return go(judgement, Step.COPY_SOURCE, reason=reason)
 
 
 def _own_copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     plan = _from_source(facts, judgement, options)
     if Step.THAW in plan.steps:
-        return _stop(judgement, Outcome.WAITING, f"{judgement.why}, which is frozen: restore thaws it")
+        return stop(judgement, Outcome.WAITING, f"{judgement.why}, which is frozen: restore thaws it")
     return plan
 
 
 def _thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
     """Ask for a restore, or for one that is running to go faster."""
     if _runs_anyway(stored, options):
-        return _stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
+        return stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
     if options.tier == "expedited" and not stored.has_expedited:
-        return _stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
+        return stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
     if stored.availability is Availability.THAWING:
-        return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
+        return go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
     stays = "from then on" if stored.storage_class == TIERED_CLASS else f"for {options.days} days"
-    return _go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
+    return go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
 
 
 def _runs_anyway(stored: StoredObject, options: Options) -> bool:
@@ -348,53 +322,60 @@ def _came_back(facts: Facts) -> bool:
 
 def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     match judgement.state:
-        case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER:
+        case State.INITIAL | State.ARCHIVED | State.PLACEHOLDER | State.THIN:
             if not judgement.healthy:
-                return _stop(judgement, Outcome.REFUSED)
+                return stop(judgement, Outcome.REFUSED)
             record = (Step.RECORD,) if unrecorded(facts) else ()
             left = _left(facts, options) if judgement.state is State.ARCHIVED else _set_flavors(facts)
+            left += remove_thin(facts) if judgement.state is State.PLACEHOLDER else ()
             if due := (*record, *left):
-                return _go(judgement, *due, reason="it was told by reading it" if record else judgement.why)
-            return _stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
+                return go(judgement, *due, reason="it was told by reading it" if record else judgement.why)
+            return stop(judgement, Outcome.ALREADY, f"healthy: {judgement.state}")
         case State.UNTAGGED:
             return _plan_s3copy(facts, judgement, options)
         case State.LOST if heals_from_source(facts):
             return _own_copy(facts, judgement, options)
-        case State.UNSETTLED:
+        case State.HALF_THIN if facts.original is None and facts.entry.replaced:
+            return go(judgement, *record_kept(facts), Step.REMOVE_REPLACED, reason=judgement.why)
+        case State.HALF_THIN if facts.original is None:
+            return go(judgement, *record_kept(facts), reason=judgement.why)
+        case State.HALF_THIN if holds_placeholder(facts):
+            return _bring_back(facts, judgement, options)
+        case State.UNSETTLED | State.HALF_THIN:
             return _settle_original(facts, judgement, options)
         case State.HALF_TAGGED if not facts.entry.replaced and (_arrived_damaged(facts) or _came_back(facts)):
             return _bring_back(facts, judgement, options)
         case State.HALF_TAGGED:
             steps: tuple[Step, ...] = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
             steps += () if facts.entry.replaced else (Step.ADD_REPLACED,)
-            return _go(judgement, *steps, reason=judgement.why)
+            return go(judgement, *steps, reason=judgement.why)
         case State.NO_ORIGINAL:
             if facts.stored is not None and facts.stored.crowded:
-                return _stop(judgement, Outcome.REFUSED, CROWDED)
+                return stop(judgement, Outcome.REFUSED, CROWDED)
             video = facts.entry.media_type == MediaType.VIDEO.value
             if facts.entry.replaced and video and not facts.entry.parent_entry_id and not options.keep.why(facts):
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
-                keep = _keep_settings(facts)
+                keep = keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)
-                return _go(judgement, *steps, reason=judgement.why)
+                return go(judgement, *steps, reason=judgement.why)
             return _bring_back(facts, judgement, options)
         case State.BUSY:
             return _busy(facts, judgement)
         case _:
-            return _stop(judgement, Outcome.REFUSED)
+            return stop(judgement, Outcome.REFUSED)
 
 
 def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
         if facts.entry.archived or facts.entry.replaced:
-            return _stop(judgement, Outcome.FAILED)
-        return _stop(judgement, Outcome.SKIPPED, "not archived")
+            return stop(judgement, Outcome.FAILED)
+        return stop(judgement, Outcome.SKIPPED, "not archived")
     if stored.availability is Availability.READABLE:
-        return _go(judgement, Step.READ_BACK)
+        return go(judgement, Step.READ_BACK)
     if stored.availability is Availability.UNKNOWN:
-        return _stop(judgement, Outcome.REFUSED, _unreadable(stored))
+        return stop(judgement, Outcome.REFUSED, _unreadable(stored))
     if options.request and not _runs_anyway(stored, options):
         return _thaw(judgement, stored, options)
     how = "thawing" if stored.availability is Availability.THAWING else "frozen (--request asks it to thaw)"
-    return _stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.frozen_in}")
+    return stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.frozen_in}")

@@ -16,7 +16,9 @@ from kaltura_archiver.identity import (
     sizes_agree,
 )
 from kaltura_archiver.model import (
+    ARCHIVED_TAG,
     SETTINGS_DUE,
+    THIN_TAG,
     EntryStatus,
     Facts,
     Identity,
@@ -24,7 +26,7 @@ from kaltura_archiver.model import (
     StoredObject,
 )
 
-HEALTHY = frozenset({State.INITIAL, State.ARCHIVED, State.PLACEHOLDER})
+HEALTHY = frozenset({State.INITIAL, State.ARCHIVED, State.PLACEHOLDER, State.THIN})
 # A post-convert job that is known to be outstanding may wait in its queue behind others.
 LONGER_FOR_SOURCE_ONLY = 30
 _WITH_PLACEHOLDER = (State.PLACEHOLDER, State.HALF_TAGGED)
@@ -62,6 +64,8 @@ def needs_tags(facts: Facts) -> bool:
     chance the bytes of a placeholder other than the configured ones, for sizes that agree are `likely`.
     """
     original, stored = facts.original, facts.stored
+    if original is None and stored is not None:
+        return bool(facts.derived)  # whether that is on purpose
     if original is None or stored is None or classify(facts).state in (State.BUSY, State.NO_ORIGINAL):
         return False
     exact = original.size_bytes in facts.placeholder_sizes
@@ -183,11 +187,44 @@ def _in_progress(facts: Facts) -> Finding | None:
     return None
 
 
+def _without_original_on_purpose(facts: Facts) -> Finding | None:
+    """An entry whose original is in S3 only while a derived flavor plays, or that is on its way there."""
+    entry, stored = facts.entry, facts.stored
+    if facts.original is not None or stored is None or not facts.derived or not (entry.thin or stored.kept):
+        return None
+    if not stored.kept:
+        why = "the original was deleted to leave a derived flavor, and which one is not recorded: thin was cut short"
+        return Finding(State.HALF_THIN, why, "thin or repair goes on; restore brings the original back")
+    if facts.kept is None:
+        return None  # what was to play is gone
+    if entry.replaced:
+        why = "tagged flavors_deleted, but the derived flavor is in place: a replacement was cut short"
+        hint = "replace_video goes on; repair removes the tag; restore brings the original back"
+        return Finding(State.HALF_THIN, why, hint)
+    missing = [tag for tag, there in ((THIN_TAG, entry.thin), (ARCHIVED_TAG, entry.archived)) if not there]
+    if missing:
+        why = f"the original is in S3 only and a derived flavor plays, but the tag {missing[0]} is missing"
+        return Finding(State.HALF_THIN, why, "repair adds it")
+    why = "the original is in S3 only, and a derived flavor plays"
+    return Finding(State.THIN, why, "restore brings the original back; replace_video frees the rest")
+
+
+def _lost_beside_derived(facts: Facts) -> tuple[str, str]:
+    """Why an entry of which only derived flavors are left has no copy, and what to do."""
+    if facts.source is None:
+        why = "tagged original_in_s3, but S3 has no copy of the original: what plays is all that is left"
+        return why, "search the bucket's older versions; do not delete this entry"
+    why = f"a clone of {facts.source.key}, whose original is in S3 only: this one has what plays, and no original"
+    return why, f"download --id {facts.source.key} --from s3, and upload that in Kaltura"
+
+
 def _without_original(facts: Facts) -> Finding | None:
     original = facts.original
     if original is not None and original.status.ready:
         return None
     why = "there is no original flavor" if original is None else f"the original flavor is {original.status.name}"
+    if facts.stored is None and facts.entry.thin:
+        return Finding(State.LOST, *_lost_beside_derived(facts))
     if facts.stored is None:
         return Finding(State.EMPTY, f"{why}, and no copy in S3", "a person has to look: nothing here can be archived")
     back = "the placeholder" if facts.entry.replaced else "the original from S3"
@@ -211,6 +248,8 @@ def _in_both(facts: Facts, stored: StoredObject, identity: Identity, identity_wh
         )
     if facts.entry.replaced:
         return _tagged_replaced(facts, agree=agree)
+    if facts.entry.thin and (agree or holds_placeholder(facts)):
+        return _tagged_thin(agree=agree)
     if agree and facts.entry.archived:
         return Finding(State.ARCHIVED, "the original is in Kaltura and in S3", "replace_video frees the space")
     if agree:
@@ -249,6 +288,15 @@ def _tagged_replaced(facts: Facts, *, agree: bool) -> Finding:
     return Finding(State.HALF_TAGGED, "a placeholder without the tag archived_to_s3", "repair adds it")
 
 
+def _tagged_thin(*, agree: bool) -> Finding:
+    """With an original there, and the tag that says that it is not, or is about to go."""
+    if agree:
+        why = "tagged original_in_s3, but the original is in place: thin or a restore was cut short"
+        return Finding(State.HALF_THIN, why, "restore or repair removes the tag; thin goes on")
+    why = "tagged original_in_s3, and what is in the original's place is known not to be it: a restore went wrong"
+    return Finding(State.HALF_THIN, why, "restore or repair brings the original back")
+
+
 def _with_what_else_is_known(facts: Facts, found: Finding) -> Finding:
     """The same state, with what speaks against its copy, its original or its entry, or is left to be done for it."""
     stored, entry, state = facts.stored, facts.entry, found.state
@@ -282,6 +330,7 @@ def classify(facts: Facts) -> Judgement:
         or _replaced_without_copy(facts)
         or _not_understood(facts)
         or _in_progress(facts)
+        or _without_original_on_purpose(facts)
         or _without_original(facts)
     )
     if found is None:

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from kaltura_archiver.filters import Plays
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Cause, Facts, Outcome, State
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, Cause, Facts, Outcome, State
+from kaltura_archiver.thinning import DERIVED, MAX_KEPT_BYTES, Choice, dropped, kept_flavor
 
 DAY_SECONDS = 86400
 HOUR_SECONDS = 3600
@@ -16,6 +17,7 @@ HOUR_SECONDS = 3600
 class Command(StrEnum):
     S3COPY = "s3copy"
     REPLACE = "replace_video"
+    THIN = "thin"
     RESTORE = "restore"
     REPAIR = "repair"
     VERIFY = "verify"
@@ -23,12 +25,12 @@ class Command(StrEnum):
     @property
     def heeds_keep(self) -> bool:
         """Whether it may archive or replace, and so has to know the keep list."""
-        return self in (Command.S3COPY, Command.REPLACE, Command.REPAIR)
+        return self in (Command.S3COPY, Command.REPLACE, Command.THIN, Command.REPAIR)
 
     @property
     def swaps(self) -> bool:
-        """Whether content is replaced by it, as a rule or at times."""
-        return self in (Command.REPLACE, Command.RESTORE, Command.REPAIR)
+        """Whether content is replaced or removed by it, as a rule or at times."""
+        return self in (Command.REPLACE, Command.THIN, Command.RESTORE, Command.REPAIR)
 
 
 class Step(StrEnum):
@@ -52,11 +54,17 @@ class Step(StrEnum):
     SET_PICTURE = "look after its picture: where it is still the placeholder's, take one of the video"
     NEW_PICTURE = "take a new picture of the video"
     RECORD = "record with the stored copy which placeholder is in place"
+    CHECK_KEPT = "look whether the derived flavor to keep is there in full length"
+    ADD_THIN = f"add the tag {THIN_TAG}"
+    DELETE_ORIGINAL = "delete the original in Kaltura, where the derived flavor plays on"
+    RECORD_KEPT = "record with the stored copy which flavor plays on"
+    DROP_DERIVED = "delete the derived flavors that are not kept"
+    REMOVE_THIN = f"remove the tag {THIN_TAG}"
 
     @property
     def destroys(self) -> bool:
         """Whether the step removes content from Kaltura."""
-        return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL)
+        return self in (Step.PUT_PLACEHOLDER, Step.PUT_ORIGINAL, Step.DELETE_ORIGINAL, Step.DROP_DERIVED)
 
     @property
     def may_swap_placeholder_in(self) -> bool:
@@ -85,6 +93,16 @@ class Options:
     keep: Keep = field(default_factory=Keep)
     noticed_before_seconds: float | None = None
     plays: Plays = field(default_factory=Plays)
+    keep_height: int | None = None
+    max_kept_bytes: int = MAX_KEPT_BYTES
+    derived: str = DERIVED[0]
+    derived_only: bool = False
+    even_if_clipped: bool = False
+
+    @property
+    def wanted(self) -> Choice:
+        """Which derived flavor is to be kept, and which of the others are not."""
+        return Choice(self.keep_height, self.max_kept_bytes, self.derived)
 
 
 _THAW, _SWAP = ("tier", "days", "via"), ("timeout_seconds", "max_converting", "approve", "allow_in_place")
@@ -93,13 +111,24 @@ _THAW, _SWAP = ("tier", "days", "via"), ("timeout_seconds", "max_converting", "a
 OPTIONS = {
     Command.S3COPY: ("storage_class", "accept_size_match"),
     Command.REPLACE: ("min_age_years", "noticed_before_seconds", *_SWAP),
+    Command.THIN: (
+        "keep_height",
+        "max_kept_bytes",
+        "derived",
+        "derived_only",
+        "even_if_clipped",
+        "min_age_years",
+        "noticed_before_seconds",
+    ),
     Command.RESTORE: (*_THAW, *_SWAP, "new_picture"),
     Command.REPAIR: ("accept_size_match", *_THAW, *_SWAP),
     Command.VERIFY: ("request", *_THAW[:2]),
 }
 OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture")
 # What a plan can be made of, by the word for it.
-ACTIONS = {"archive": Command.S3COPY, "replace": Command.REPLACE, "restore": Command.RESTORE}
+ACTIONS = {
+    "archive": Command.S3COPY, "replace": Command.REPLACE, "thin": Command.THIN, "restore": Command.RESTORE,
+}  # fmt: skip
 
 
 def planned_options(command: Command) -> tuple[str, ...]:
@@ -124,15 +153,24 @@ class Plan:
         return f"{self.outcome}: {self.reason}"
 
 
-def bytes_of(facts: Facts, steps: tuple[Step, ...]) -> tuple[int, int]:
-    """Bytes to move, of a frozen copy those of its whole restore, and bytes that Kaltura need not store any more."""
+def bytes_of(facts: Facts, steps: tuple[Step, ...], options: Options) -> tuple[int, int]:
+    """Bytes to move, of a frozen copy those of its whole restore, and bytes that Kaltura need not store any more.
+
+    A file that another entry has, too, stays there.
+    """
     original, stored = facts.original, facts.stored or facts.source
     size = original.known_bytes if original else 0
     if Step.COPY in steps:
         return size, 0
     if Step.PUT_PLACEHOLDER in steps:
         placeholder = facts.placeholder_bytes or 0
+        size = size or sum(flavor.known_bytes for flavor in facts.derived)
         return placeholder, max(size - placeholder, 0)
+    if not {Step.DELETE_ORIGINAL, Step.DROP_DERIVED}.isdisjoint(steps):
+        kept = facts.kept or kept_flavor(facts, options.wanted)[0]
+        others = dropped(facts, kept, options.wanted) if kept and Step.DROP_DERIVED in steps else ()
+        freed = sum(flavor.known_bytes for flavor in others) + (size if Step.DELETE_ORIGINAL in steps else 0)
+        return 0, 0 if facts.sharing else freed
     if stored and {Step.THAW, Step.COPY_SOURCE, Step.PUT_ORIGINAL}.intersection(steps):
         return stored.size_bytes, 0
     return 0, 0

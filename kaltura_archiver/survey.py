@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Protocol
 
-from kaltura_archiver.apply.reading import with_original_read, with_source
+from kaltura_archiver.apply.reading import with_original_read, with_relatives, with_source
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.identity import to_be_read
@@ -180,6 +180,8 @@ def plans_of(
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
         if command.swaps:
             batch = [replace(facts, usual_tags=kaltura.usual_tags()) for facts in batch]
+        if command is Command.THIN:
+            batch = [with_relatives(kaltura, facts) for facts in batch]
         plans = [planned(facts, options) for facts in batch]
         swapped = [f.entry.id for f, made in zip(batch, plans, strict=True) if any(s.destroys for s in made.steps)]
         children = kaltura.children(swapped)

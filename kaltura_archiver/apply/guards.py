@@ -11,7 +11,7 @@ from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
 from kaltura_archiver.identity import holds_placeholder, identify
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Identity, StoredObject, normalised_tags
-from kaltura_archiver.plans import CROWDED
+from kaltura_archiver.planning import CROWDED
 from kaltura_archiver.reasons import unnoticed
 from kaltura_archiver.steps import Step
 from kaltura_archiver.transfer.chunks import Chunk
@@ -103,14 +103,11 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     own = work.own_tags
     if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
         raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-    if work.swaps_placeholder_in and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
+    goes = work.swaps_placeholder_in or work.takes_original_away
+    if goes and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
     begun_before = work.facts.original is None or not work.facts.original.status.ready
-    if (
-        work.swaps_placeholder_in
-        and not begun_before
-        and (why := unnoticed(replace(work.facts, entry=entry), tools.options))
-    ):
+    if goes and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options)):
         raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
     if work.facts.original is not None:
         if work.facts.original.status.ready:

@@ -20,7 +20,7 @@ from kaltura_archiver.model import (
     Proof,
     StoredObject,
 )
-from kaltura_archiver.plans import UNDECIDED
+from kaltura_archiver.planning import UNDECIDED
 from kaltura_archiver.transfer.streams import Fingerprint, fingerprint
 
 

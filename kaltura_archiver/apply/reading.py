@@ -33,6 +33,23 @@ def with_original_read(kaltura: Kaltura, facts: Facts) -> Facts:
     return replace(facts, original_sha256=found.sha256)
 
 
+def with_relatives(kaltura: Kaltura, facts: Facts) -> Facts:
+    """The facts, with what was made of the entry, and which of that, or of what it was made of, has the same file.
+
+    A clone has links to the files of its source (kaltura-api 10.18): they stay as long as one of them does.
+    """
+    original, relatives = facts.original, tuple(kaltura.made_of(facts.entry.id))
+    near = [entry_id for entry_id in (facts.entry.source_id, *relatives) if _ID.fullmatch(entry_id)]
+    sharing = ""
+    if original is not None and near:
+        for entry_id, flavors in kaltura.flavors(near).items():
+            theirs = Facts(facts.entry, flavors).original
+            if theirs is not None and theirs.known_bytes == original.known_bytes:
+                sharing = entry_id
+                break
+    return replace(facts, relatives=relatives, sharing=sharing)
+
+
 # A clone of a clone names that one; so many are followed.
 MAX_ROOTS = 5
 _ID = re.compile(r"[01]_[A-Za-z0-9]{1,30}")

@@ -50,6 +50,8 @@ def put_placeholder(tools: Tools, work: InHand) -> None:
         settled_original(tools, work, new)
     finally:
         keep_tags(tools, work, work.tags_seen, ARCHIVED_TAG, REPLACED_TAG)
+    if before is None and work.facts.kept:
+        work.bytes_freed += max(sum(f.known_bytes for f in work.facts.derived) - placeholder.size_bytes, 0)
     if before:
         work.bytes_freed += max(before.known_bytes - placeholder.size_bytes, 0)
     work.bytes_moved += placeholder.size_bytes

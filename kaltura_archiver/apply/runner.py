@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 
 from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
+from kaltura_archiver.apply.reading import with_relatives
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
+from kaltura_archiver.apply.thin import untag
 from kaltura_archiver.apply.tools import InHand, Tools, line
 from kaltura_archiver.apply.upload import end_conversion
 from kaltura_archiver.apply.verify import own_verdict
 from kaltura_archiver.errors import ArchiverError, Gone, Refused, ServiceError, Stopped, Waiting
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.changes import TOKEN_PREFIX
-from kaltura_archiver.model import REPLACED_TAG, Facts, Outcome
+from kaltura_archiver.model import REPLACED_TAG, THIN_TAG, Facts, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.results import Result, Review, Traffic
@@ -211,9 +213,11 @@ class Runner:
 
     def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
         # Most entries that these two are given are swapped, few of repair's are.
-        asked = self.command in (Command.REPLACE, Command.RESTORE)
+        asked = self.command in (Command.REPLACE, Command.THIN, Command.RESTORE)
         categories = self._tools.kept_by_category or self.placeholders.by_category
         facts, children = look_at(self._tools, entry_id, children=asked, categories=categories)
+        if self.command is Command.THIN:
+            facts = with_relatives(self.kaltura, facts)
         plan = plan_for(self.command, facts, self.options, children=children)
         if not asked and any(step.destroys for step in plan.steps):
             number = self.kaltura.children([facts.entry.id])[facts.entry.id]
@@ -268,6 +272,11 @@ class Runner:
         with suppress(ArchiverError):
             if work.token and not work.token_used:
                 self.kaltura.delete_token(work.token)
+        if THIN_TAG in work.own_tags and not work.past_point_of_no_return and Step.DELETE_ORIGINAL in work.steps:
+            try:
+                untag(self._tools, work)
+            except ArchiverError as error:
+                log.warning("entry %s keeps the tag %s for now: %s", work.id, THIN_TAG, error)
         if work.token and REPLACED_TAG in work.own_tags and not work.past_point_of_no_return:
             try:
                 if not placeholder_comes(self._tools, work.id):

@@ -19,12 +19,14 @@ def keep_settings(tools: Tools, work: InHand) -> None:
     be set is seen when its tag is removed, so that it need not say so before: another run may tag the copy then.
     """
     swaps_in = Step.PUT_PLACEHOLDER in work.steps
+    takes_away = Step.DELETE_ORIGINAL in work.steps
     try:
         work.settings = keep(tools.store, work.id, settings_of(work.facts))
-        if swaps_in and work.settings:
-            tag_settings(tools, work, SETTINGS_DUE)
+        if (swaps_in or takes_away) and work.settings:
+            # What stays has them; those of what goes are set again when it is back.
+            tag_settings(tools, work, SETTINGS_DUE if swaps_in else SETTINGS_SET)
     except (StoreError, EntryFailed) as error:
-        if swaps_in:
+        if swaps_in or takes_away:
             raise EntryFailed(f"nothing was replaced: {error}") from error
         warn(tools, work, f"language, label and tags of its flavors could not be kept: {error}")
 

@@ -14,6 +14,7 @@ from kaltura_archiver.apply.settings import keep_settings, set_flavors
 from kaltura_archiver.apply.swap import settle_replacement
 from kaltura_archiver.apply.tags import add_archived, add_replaced, remove_replaced
 from kaltura_archiver.apply.thaw import thaw_copy
+from kaltura_archiver.apply.thin import add_thin, check_kept, delete_original, drop_derived, record_kept, remove_thin
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.verify import read_back
 from kaltura_archiver.steps import Step
@@ -37,4 +38,10 @@ STEPS: dict[Step, Callable[[Tools, InHand], None]] = {
     Step.SET_PICTURE: set_picture,
     Step.NEW_PICTURE: set_picture,
     Step.RECORD: record_found,
+    Step.CHECK_KEPT: check_kept,
+    Step.ADD_THIN: add_thin,
+    Step.DELETE_ORIGINAL: delete_original,
+    Step.RECORD_KEPT: record_kept,
+    Step.DROP_DERIVED: drop_derived,
+    Step.REMOVE_THIN: remove_thin,
 }

@@ -72,6 +72,8 @@ class InHand:
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
     swaps_placeholder_in: bool = False  # it is the placeholder that takes the original's place
+    takes_original_away: bool = False  # and nothing takes its place
+    kept: FlavorAsset | None = None  # the derived flavor that plays on then
     past_point_of_no_return: bool = False  # content of the entry may have changed
     settings: SettingsOfFlavors | None = None  # of its flavors, kept to be set again
     settings_tag: str = ""  # of the stored copy, as we have set it

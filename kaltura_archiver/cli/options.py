@@ -21,6 +21,7 @@ from kaltura_archiver.cli.types import (
     Bytes,
     CategoryName,
     Duration,
+    Size,
     bounded_page_size,
 )
 from kaltura_archiver.exits import TOLERABLE
@@ -29,6 +30,7 @@ from kaltura_archiver.model import SourceType
 from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.output.tables import FORMATS
 from kaltura_archiver.steps import OPTIONS, Command
+from kaltura_archiver.thinning import DERIVED, MAX_KEPT_BYTES
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -246,12 +248,12 @@ cluster_options = together(
 run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log of this run in the bucket.")
 
 
-def acting_options(old_flag: str) -> Callable[[F], F]:
+def acting_options(old_flag: str = "") -> Callable[[F], F]:
     """What every command that changes something takes; `old_flag` is the old tool's word for --no-dry-run."""
-
+    old = (click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),) if old_flag else ()
     return together(
         dry_run_option,
-        click.option(old_flag, "acting", is_flag=True, help="Old name of --no-dry-run."),
+        *old,
         all_option,
         workers_option,
         cluster_options,
@@ -299,6 +301,27 @@ _OF_COMMANDS = (
         "--min-age-years", type=Age(), metavar="AGE",
         help="Leave entries alone that were created since then [3; with --created-before or "
         "--unplayed-for: what these say].",
+    ),
+    click.option(
+        "--keep-height", type=click.IntRange(1), metavar="LINES",
+        help="Keep the smallest derived flavor of at least so many lines (360) "
+        "[the largest one below --max-kept-bytes].",
+    ),
+    click.option(
+        "--max-kept-bytes", type=Size(), default=MAX_KEPT_BYTES, metavar="SIZE",
+        help="The flavor to keep is smaller than this (500M)  [default: 1G].",
+    ),
+    click.option(
+        "--derived", type=click.Choice(DERIVED), default=DERIVED[0], show_default=True,
+        help="Which derived flavors beside the kept one are deleted: all, those of fewer bytes, or none.",
+    ),
+    click.option(
+        "--derived-only", is_flag=True,
+        help="Delete derived flavors only, and leave the original, of which Kaltura can make them again.",
+    ),
+    click.option(
+        "--even-if-clipped", is_flag=True,
+        help="Also where clips or clones were made of it: new ones will need the original.",
     ),
     click.option(
         "--noticed-before", "noticed_before_seconds", type=Age(in_seconds=True), metavar="AGE",

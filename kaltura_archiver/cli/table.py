@@ -15,6 +15,7 @@ GROUPS = {
     "Move (dry runs unless told --no-dry-run)": {
         "s3copy": "Copy originals to S3, and tag the entries archived_to_s3",
         "replace_video": "Replace archived originals by the placeholder video",
+        "thin": "Leave a small flavor to play, the original in S3 only",
         "restore": "Bring originals back from S3 or Glacier",
         "repair": "Go on from interrupted states",
         "verify": "Read stored copies back and compare them",

@@ -74,7 +74,7 @@ class Telling:
     def add(self, result: Result) -> None:
         row = result_row(result)
         if result.facts and result.outcome is Outcome.WOULD:
-            moved, freed = bytes_of(result.facts, result.steps)
+            moved, freed = bytes_of(result.facts, result.steps, self._options)
             self._to_move, self._to_free = self._to_move + moved, self._to_free + freed
             if self._style == SCREEN:
                 row |= {"bytes_moved": moved, "bytes_freed": freed}

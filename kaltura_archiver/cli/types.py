@@ -110,6 +110,19 @@ class Days(Duration):
         return super().convert(value, param, ctx)
 
 
+class Size(click.ParamType[int]):
+    """Bytes, or with a unit of thousands: `500M`, `1.5G`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]?)", str(value))
+        size = float(match[1]) * 1000 ** " kMGT".index(match[2] or " ") if match else 0
+        if not 1 <= size < 10**15:
+            self.fail(f"{value!r} is not a size: bytes, or 500M, 1.5G", param, ctx)
+        return int(size)
+
+
 def bounded_page_size(ctx: click.Context, param: click.Parameter, value: int) -> int:
     if value > MAX_PAGE_SIZE:
         log.warning("--page-size %d: Kaltura gives %d at most; that many are asked for", value, MAX_PAGE_SIZE)

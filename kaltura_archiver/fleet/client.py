@@ -138,7 +138,7 @@ class Fleet:
 
         command = ["--workers", self.bounds.workers, "--port", FARGATE_PORTS[0], "--nanny-port", FARGATE_PORTS[1]]
         command += ["--ticket", self.certificates.seal(self.secret)]
-        task = "archive" if self.job.command in (Command.S3COPY, Command.REPLACE) else "restore"
+        task = "archive" if self.job.command in (Command.S3COPY, Command.REPLACE, Command.THIN) else "restore"
         return {
             "tasks": Tasks(self.where.stack or DEFAULT_STACK),
             "task": task,

@@ -57,7 +57,7 @@ def _by_month_and_class() -> ByMonthAndClass:
 def _could_save(stats: Stats, prices: Prices) -> Table | None:
     """What replacing all that was not played for so many years would free and save, as `stats` reckons."""
     rows: list[list[Cell]] = []
-    for years, sums in stats.thresholds.items():
+    for years, sums in stats.thresholds["replace"].items():
         if sums.entries:
             saved = sums.cells("threshold", str(years), prices)["saved_month"]
             rows.append([f"{years} year{'s' if years > 1 else ''}", sums.entries, sums.freed_bytes, saved])
@@ -152,7 +152,8 @@ class Collector:
         stored = item.stored_bytes or 0
         freed_now = state in AWAY and item.stored_bytes is not None
         for away in self._history.away(item.entry_id, now_away=freed_now):
-            size = max(stored - item.kaltura_bytes, 0) if away.until is None else stored
+            thin = state is State.THIN  # what plays on was there before, too
+            size = max(stored - item.kaltura_bytes, 0) if away.until is None and not thin else stored
             self._freed[self._since - 1 if away.since is None else self._shown(month_of(away.since))] += size
             if away.until is None:
                 figures.freed_entries += 1

@@ -63,8 +63,8 @@ class Place(StrEnum):
     TROUBLE = "needs attention"
 
 
-_PLACES = {State.INITIAL: Place.KALTURA, State.ARCHIVED: Place.BOTH, State.PLACEHOLDER: Place.S3}
-AWAY = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
+_PLACES = {State.INITIAL: Place.KALTURA, State.ARCHIVED: Place.BOTH, State.PLACEHOLDER: Place.S3, State.THIN: Place.S3}
+AWAY = frozenset({State.PLACEHOLDER, State.HALF_TAGGED, State.THIN, State.HALF_THIN})
 
 
 def place_of(item: SnapshotEntry) -> Place:

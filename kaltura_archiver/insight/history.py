@@ -17,6 +17,7 @@ class Kind(Enum):
 
     COPIED = auto()
     REPLACED = auto()
+    THINNED = auto()  # the original went, and a derived flavor plays on
     ASKED = auto()  # a restore that has to wait, for Glacier as a rule
     RESTORED = auto()
     SETTLED = auto()  # a restore that found the original in place and dropped the tag
@@ -47,6 +48,7 @@ class Away:
 _KINDS: dict[tuple[str, str], Kind] = {
     (Command.S3COPY, Outcome.DONE): Kind.COPIED,
     (Command.REPLACE, Outcome.DONE): Kind.REPLACED,
+    (Command.THIN, Outcome.DONE): Kind.THINNED,
     (Command.RESTORE, Outcome.WAITING): Kind.ASKED,
     (Command.RESTORE, Outcome.DONE): Kind.RESTORED,
     (Command.VERIFY, Outcome.DONE): Kind.VERIFIED,
@@ -94,19 +96,26 @@ class History:
         times: list[Away] = []
         since: int | None = None
         away = False
+        asks = True  # whether a play asks for the original: not where a derived flavor plays on
         plays: list[int] = []
         for event in self._events.get(entry_id, ()):
-            if event.kind is Kind.REPLACED:
+            if event.kind in (Kind.REPLACED, Kind.THINNED):
                 since, away, plays = event.at, True, []
+                asks = event.kind is Kind.REPLACED
             elif event.kind in (Kind.ASKED, Kind.RESTORED, Kind.SETTLED):
                 # Only plays of the placeholder ask for something; it was there before the log if the log does not say.
                 placed = since if away else self.first_at
-                if event.played_at is not None and placed is not None and placed <= event.played_at <= event.at:
+                if (
+                    asks
+                    and event.played_at is not None
+                    and placed is not None
+                    and placed <= event.played_at <= event.at
+                ):
                     plays.append(event.played_at)
                 if event.kind is Kind.RESTORED or (event.kind is Kind.SETTLED and away):
                     waited = event.at - min(plays) if plays else None
                     times.append(Away(since if away else None, event.at, waited))
-                    since, away, plays = None, False, []
+                    since, away, plays, asks = None, False, [], True
         if now_away:
             times.append(Away(since if away else None))
         # Else an open one ended in a way that the log does not tell, such as an upload by hand: nothing is known of it.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kaltura_archiver.model import Facts
 from kaltura_archiver.states import Judgement
+from kaltura_archiver.thinning import would_free
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class SnapshotEntry:
     `kaltura_bytes` are all READY flavor assets, the original included. `stored_bytes` is None without a stored copy.
     `why` and `hint` say what is wrong and what to do where the entry is not `healthy`. `verified_at` is empty where it
     was never verified, or where the tags of the copy were not read. `placeholder_bytes` is the size of the placeholder
-    that the entry gets.
+    that the entry gets. `thin_freed` is what `thin` would free with its usual options, 0 where it would do nothing.
     """
 
     entry_id: str
@@ -36,6 +37,7 @@ class SnapshotEntry:
     verified_at: str
     owner_id: str = ""
     placeholder_bytes: int = 0
+    thin_freed: int = 0
 
     @property
     def owner(self) -> str:
@@ -66,4 +68,5 @@ def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
         verified_at=stored.verified_at if stored else "",
         owner_id=entry.owner_id,
         placeholder_bytes=facts.placeholder_bytes or 0,
+        thin_freed=would_free(facts),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +23,8 @@ from kaltura_archiver.store import Store
 from kaltura_archiver.survey import facts_of
 
 THRESHOLDS = (1, 2, 3, 4, 5)
+# What may be asked to be foretold, and the section of the rows that tell it.
+WAYS = {"thin": "thin", "replace": "threshold"}
 TIER, DAYS = Options.tier, Options.days
 # What s3copy and replace_video would bring to a placeholder.
 _REPLACEABLE = frozenset({State.INITIAL, State.ARCHIVED, State.UNTAGGED})
@@ -64,7 +66,7 @@ class Sums:
         freed_cost = prices.kaltura_month(self.freed_bytes)
         cost = self.s3_cost + self.restores_cost
         saved = None if freed_cost is None else freed_cost - cost
-        threshold = section == "threshold"
+        threshold = section in WAYS.values()
         return {
             "section": section,
             "key": key,
@@ -105,7 +107,7 @@ class Stats:
 
     def __init__(
         self, prices: Prices, *, now: float, storage_class: str,
-        unit_of: Callable[[SnapshotEntry], str] | None = None,
+        unit_of: Callable[[SnapshotEntry], str] | None = None, ways: Sequence[str] = ("replace",),
     ) -> None:  # fmt: skip
         self._prices = prices
         self._now = now
@@ -117,12 +119,14 @@ class Stats:
         }
         if unit_of:
             self.by["unit"] = defaultdict(Sums)
-        self.thresholds = {years: Sums() for years in THRESHOLDS}
+        self.thresholds = {way: {years: Sums() for years in THRESHOLDS} for way in WAYS if way in ways}
         self._several = Sums()  # what the categories of an entry beyond its first count again
 
     def add(self, item: SnapshotEntry) -> None:
         """Count one entry."""
         freed = max(0, (item.stored_bytes or 0) - item.kaltura_bytes) if item.state in _REPLACED else 0
+        if item.state == State.THIN:
+            freed = item.stored_bytes or 0  # what plays was there before, too
         s3_cost = 0.0
         if item.stored_bytes is not None:
             s3_cost = self._prices.s3_month(item.storage_class, item.stored_bytes)
@@ -149,26 +153,29 @@ class Stats:
         self._several.stored_bytes -= again * (item.stored_bytes or 0)
         self._several.freed_bytes -= again * freed
         self._several.s3_cost -= again * s3_cost
-        for years, threshold in self.thresholds.items():
-            self._add_under(threshold, years * YEAR_SECONDS, item)
+        for way, thresholds in self.thresholds.items():
+            for years, sums_under in thresholds.items():
+                self._add_under(sums_under, way, years * YEAR_SECONDS, item)
 
-    def _add_under(self, sums: Sums, unplayed_seconds: float, item: SnapshotEntry) -> None:
-        """What replacing whatever was not played for so long would mean for this entry."""
+    def _add_under(self, sums: Sums, way: str, unplayed_seconds: float, item: SnapshotEntry) -> None:
+        """What replacing, or thinning, whatever was not played for so long would mean for this entry."""
         prices = self._prices
         if item.stored_bytes is None:
             storage_class, size = self._storage_class, item.original_bytes
         else:
             storage_class, size = item.storage_class, item.stored_bytes
-        if self._replaceable(item, self._now - unplayed_seconds):
+        thins = way == "thin"
+        if self._replaceable(item, self._now - unplayed_seconds) and (item.thin_freed or not thins):
             sums.entries += 1
             sums.kaltura_bytes += item.kaltura_bytes
             sums.stored_bytes += item.stored_bytes or 0
-            sums.freed_bytes += max(0, item.kaltura_bytes - item.placeholder_bytes)
+            sums.freed_bytes += item.thin_freed if thins else max(0, item.kaltura_bytes - item.placeholder_bytes)
             sums.s3_cost += prices.s3_month(storage_class, size)
             if item.stored_bytes is None:
                 sums.upload_cost += prices.put(storage_class, size)
                 sums.minimum_cost += prices.early_deletion(storage_class, size, 0)
-        chance = chance_of_restore(item, self._now, unplayed_seconds)
+        # What plays on is asked for by nobody.
+        chance = None if thins else chance_of_restore(item, self._now, unplayed_seconds)
         if chance is not None:
             sums.restores += chance / 12
             sums.restores_most += 1 / 12
@@ -193,8 +200,9 @@ class Stats:
                 yield found[key].cells(section, key, self._prices)
             if section == "category" and self._several.entries:
                 yield self._several.cells(section, "(counted again)", self._prices)
-        for years, sums in self.thresholds.items():
-            yield sums.cells("threshold", str(years), self._prices)
+        for way, thresholds in self.thresholds.items():
+            for years, sums in thresholds.items():
+                yield sums.cells(WAYS[way], str(years), self._prices)
 
 
 def chance_of_restore(item: SnapshotEntry, now: float, unplayed_seconds: float) -> float | None:

@@ -19,6 +19,8 @@ NAMES = {
     State.UNSETTLED: "replacing unfinished",
     State.PLACEHOLDER: "replaced by placeholder",
     State.HALF_TAGGED: "replacing unmarked",
+    State.THIN: "original archived, a small version plays",
+    State.HALF_THIN: "taking the original away unfinished",
 }
 # What is wrong, and what is to be done about it. The operator's own words for that are those of `health`.
 _ATTENTION = {
@@ -42,6 +44,7 @@ _ATTENTION = {
         "Ask the owner which one is to stay. Until then neither is touched.",
     ),
     State.UNSETTLED: ("Replacing or bringing back was interrupted; the video is there.", "Have it finished."),
+    State.HALF_THIN: ("Taking the original away, or bringing it back, was interrupted.", "Have it finished."),
     State.HALF_TAGGED: ("The video is in S3 only, but not marked as archived.", "Have it marked, or brought back."),
 }
 _UNSOUND = "Its copy or the entry itself was found faulty."

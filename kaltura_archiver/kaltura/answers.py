@@ -73,7 +73,7 @@ NEEDED_FIELDS = frozenset({
 _FLAVOR_FIELDS = (
     "objectType", "id", "entryId", "version", "status", "isOriginal", "sizeInBytes", "size", "fileExt", "createdAt",
     "deletedAt", "language", "updatedAt", "flavorParamsId", "label", "tags",
-    "partnerData", "partnerDescription", "isDefault",
+    "partnerData", "partnerDescription", "isDefault", "height",
 )  # fmt: skip
 
 
@@ -185,6 +185,7 @@ def _flavor(raw: Any) -> FlavorAsset:
         partner_description=text("partnerDescription", ""),
         is_default=text("isDefault", "").removeprefix("0"),
         updated_at=_read_time(text("updatedAt")),
+        height=field_int(text("height")),
     )
 
 
@@ -213,6 +214,15 @@ def read_children(answer: Any, entry_id: str) -> int:
         if same_id(child.findtext("parentEntryId") or "") != same_id(entry_id):
             raise mixed_up(f"the further streams of {entry_id}", f"entry {child.findtext('id')}")
     return max(total, len(objects))
+
+
+def read_made_of(answer: Any, entry_id: str) -> list[str]:
+    """The entries that have this one for their root."""
+    objects, _ = read_list(answer, "KalturaBaseEntryListResponse")
+    if answer.find("objects") is None:
+        raise KalturaError("Kaltura answered with an incomplete list of entries", retryable=True)
+    found = [_id(row.findtext("id")) for row in objects]
+    return [one for one in found if one and same_id(one) != same_id(entry_id)]
 
 
 def read_placings(answer: Any) -> tuple[list[tuple[str, Placing]], int]:

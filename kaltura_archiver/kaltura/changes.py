@@ -277,11 +277,14 @@ class Kaltura(Files):
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
         self._call(what, lambda c: c.flavorAsset.update(flavor_id, change), writes=True, harmless=True)
 
-    def delete_flavor(self, flavor_id: str) -> None:
-        """Delete a flavor asset, for good; one that is gone is fine."""
+    def delete_flavor(self, flavor_id: str, *, again: bool = True) -> None:
+        """Delete a flavor asset, for good; one that is gone is fine.
+
+        Not `again`: a lost answer is an error, and what became of it is to be read.
+        """
         try:
             self._call(
-                f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True, harmless=True
+                f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True, harmless=again
             )
         except KalturaError as error:
             if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaInfoFilter
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped
 from kaltura_archiver.identity import sizes_agree
-from kaltura_archiver.kaltura.answers import THUMB_LIST, field_text, picture_version, read_entry, read_list, read_thumb
+from kaltura_archiver.kaltura.answers import (
+    THUMB_LIST,
+    field_int,
+    field_text,
+    picture_version,
+    read_entry,
+    read_list,
+    read_thumb,
+)
 from kaltura_archiver.kaltura.errors import ACCESS_CONTROL, FORBIDDEN, mixed_up, never_served, translated
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, ask_entry, ask_thumbs, ask_together
 from kaltura_archiver.kaltura.searching import Searching
@@ -95,6 +104,22 @@ class Files(Searching):
         where the flavor is replaced on the way.
         """
         return self.inflow(partial(self._fetch, flavor), flavor.known_bytes)
+
+    def seconds_told(self, flavor: FlavorAsset) -> float | None:
+        """How long a flavor plays, by what Kaltura has measured of its file; None where it does not tell."""
+        wanted, pager = KalturaMediaInfoFilter(), KalturaFilterPager()
+        wanted.flavorAssetIdEqual = flavor.id
+
+        def read(client: Any) -> float | None:
+            found = client.mediaInfo.list(wanted, pager).objects
+            rows = found if isinstance(found, list) else []
+            if any(same_id(field_text(row.flavorAssetId)) != same_id(flavor.id) for row in rows):
+                raise mixed_up(f"what was measured of flavor {flavor.id}", "another's")
+            # One for each version; the newest has the highest number.
+            newest = max(rows, key=lambda row: field_int(row.id) or 0, default=None)
+            return (field_int(newest.containerDuration) or 0) / 1000 if newest else None
+
+        return self._call(f"read how long flavor {flavor.id} plays", read) or None
 
     def inflow(self, source: Callable[[Inflow], None], about_bytes: int) -> Inflow:
         """What comes of this source, no faster than --bandwidth allows; for what is moved from elsewhere, too."""

@@ -20,6 +20,7 @@ from kaltura_archiver.kaltura.answers import (
     read_children,
     read_entry,
     read_flavors,
+    read_made_of,
     read_params_tags,
     read_path,
     read_placings,
@@ -32,6 +33,7 @@ from kaltura_archiver.kaltura.questions import (
     ask_children,
     ask_entry,
     ask_flavors,
+    ask_made_of,
     ask_placings,
     ask_together,
 )
@@ -242,6 +244,15 @@ class Library(Session):
 
             found.update(dict(zip(batch, self._call("list further streams", read), strict=True)))
         return found
+
+    def made_of(self, entry_id: str) -> list[str]:
+        """The entries that were cut or cloned from this one, MAX_PAGE of them at most."""
+
+        def read(client: Any) -> list[str]:
+            ask_made_of(entry_id, client)
+            return read_made_of(client.doQueue(), entry_id)
+
+        return self._call(f"list what was made of {entry_id}", read)
 
     def category_name(self, category_id: int) -> str | None:
         """The full name of a category, by the database; None if there is none."""

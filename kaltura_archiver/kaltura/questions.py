@@ -85,6 +85,16 @@ def ask_children(entry_id: str, client: Any) -> None:
     client.queueServiceActionCall("baseentry", "list", "KalturaBaseEntryListResponse", body)
 
 
+def ask_made_of(entry_id: str, client: Any) -> None:
+    # What was cut or cloned from it has it for its root [read: entry::getRoots, SphinxEntryCriteria].
+    wanted, pager, body = KalturaBaseEntryFilter(), KalturaFilterPager(), KalturaParams()
+    wanted.rootEntryIdEqual, wanted.statusIn, wanted.moderationStatusIn = entry_id, ANY_STATUS, ANY_MODERATION
+    pager.pageSize, pager.pageIndex = MAX_PAGE, 1
+    body.addObjectIfDefined("filter", wanted)
+    body.addObjectIfDefined("pager", pager)
+    client.queueServiceActionCall("baseentry", "list", "KalturaBaseEntryListResponse", body)
+
+
 def ask_placings(entry_ids: Sequence[str], page: int, client: Any) -> None:
     wanted, pager, body = KalturaCategoryEntryFilter(), KalturaFilterPager(), KalturaParams()
     # PENDING and ACTIVE. Rows of the database, not of an index [read: KalturaCategoryEntryFilter].

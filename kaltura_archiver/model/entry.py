@@ -12,6 +12,7 @@ from kaltura_archiver.model.words import (
     ENTRY_STATUSES,
     NOTICE_PREFIX,
     REPLACED_TAG,
+    THIN_TAG,
     VERSION_STEP,
     EntryStatus,
     FlavorStatus,
@@ -89,6 +90,10 @@ class Entry:
     @property
     def replaced(self) -> bool:
         return REPLACED_TAG in self.tag_set
+
+    @property
+    def thin(self) -> bool:
+        return THIN_TAG in self.tag_set
 
     @property
     def owner(self) -> str:
@@ -174,6 +179,7 @@ class FlavorAsset:
     partner_description: str = ""
     is_default: str = ""  # 1 where it is the default one of its entry
     updated_at: int | None = None
+    height: int | None = None  # of the picture, in lines
 
     @property
     def known_bytes(self) -> int:

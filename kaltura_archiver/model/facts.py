@@ -20,7 +20,9 @@ class Facts:
     placeholder's size; `unread` says why it could not be. `unseen` says why S3 does not show the stored copy.
     `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
     the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
-    `placings` are all its categories, as the database has them; None if not asked.
+    `placings` are all its categories, as the database has them; None if not asked. `relatives` are the entries that
+    were made of it (clips, clones), `sharing` one of these, or what it is a clone of itself, that has the same file;
+    asked for only where the original may go.
     """
 
     entry: Entry
@@ -35,6 +37,8 @@ class Facts:
     original_sha256: str = ""
     unread: str = ""
     unseen: str = ""
+    relatives: tuple[str, ...] = ()
+    sharing: str = ""
 
     @property
     def category_ids(self) -> frozenset[str]:
@@ -60,3 +64,14 @@ class Facts:
         gone = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)
         originals = [f for f in self.flavors if f.is_original and f.status not in gone]
         return max(originals, key=lambda f: f.status.ready, default=None)
+
+    @property
+    def derived(self) -> tuple[FlavorAsset, ...]:
+        """The flavors that were made of an original and play, but for `original` itself."""
+        return tuple(f for f in self.flavors if not f.is_original and f.status is FlavorStatus.READY and not f.odd)
+
+    @property
+    def kept(self) -> FlavorAsset | None:
+        """The derived flavor that is recorded as the one that plays on without the original, if it does."""
+        recorded = self.stored.kept if self.stored else ""
+        return next((flavor for flavor in self.derived if recorded and flavor.content_id == recorded), None)

@@ -101,8 +101,13 @@ class Recorded:
         return int(size) if self.placeholder_sha256 and size.isdecimal() else None
 
     @property
+    def kept(self) -> str:
+        """The derived flavor that plays on in Kaltura without the original: `<flavor asset id>@<version>`, or empty."""
+        return self.tags.get("thin", "")
+
+    @property
     def replaced_at(self) -> int | None:
-        """When the placeholder took the original's place (unix seconds); None where it was not recorded."""
+        """When the placeholder took the original's place, or the original went (unix seconds); None if not recorded."""
         return unix_time(self.tags.get("replaced-at", ""))
 
     @property

@@ -11,6 +11,8 @@ from functools import lru_cache
 LAST_SECOND = 253_402_300_799
 ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
+# The original is in S3 only, while a derived flavor plays on in Kaltura.
+THIN_TAG = "original_in_s3"
 # And the day on which the owner was told that the original will be replaced, with a mark of who that was, and on which
 # day at the earliest: notice_2026-11-25_d30a5f57_until_2026-12-25. Tags may be seen by viewers, so it is not the name.
 NOTICE_PREFIX = "notice_"
@@ -173,6 +175,8 @@ class State(StrEnum):
     UNSETTLED = "unsettled"
     PLACEHOLDER = "placeholder"
     HALF_TAGGED = "half-tagged"
+    THIN = "thin"
+    HALF_THIN = "half-thin"
 
 
 class Identity(StrEnum):

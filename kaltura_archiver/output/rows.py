@@ -95,7 +95,7 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "admin_tags": ", ".join(entry.admin_tags) or None,
         "source": source_name(entry.source_type) or None,
         "end_date": iso_date(entry.end_at) or None,
-        "tagged": "replaced" if entry.replaced else "archived" if entry.archived else None,
+        "tagged": "replaced" if entry.replaced else "thin" if entry.thin else "archived" if entry.archived else None,
     }
 
 

@@ -32,7 +32,8 @@ _RED, _GREEN, _YELLOW, _DIM, _BOLD_RED = "31", "32", "33", "2", "1;31"
 _COLOURS: dict[str, str] = {
     State.LOST: _BOLD_RED, State.EMPTY: _RED, State.UNBACKED: _RED, State.DIVERGED: _RED, State.NO_ORIGINAL: _RED,
     DAMAGED: _BOLD_RED, IN_ERROR: _RED,
-    State.UNSETTLED: _YELLOW, State.HALF_TAGGED: _YELLOW, State.UNTAGGED: _YELLOW, State.BUSY: _YELLOW,
+    State.UNSETTLED: _YELLOW, State.HALF_TAGGED: _YELLOW, State.HALF_THIN: _YELLOW, State.UNTAGGED: _YELLOW,
+    State.BUSY: _YELLOW,
     Outcome.DONE: _GREEN, Outcome.WOULD: _GREEN, Outcome.ALREADY: _DIM, Outcome.SKIPPED: _DIM,
     Outcome.WAITING: _YELLOW, Outcome.REFUSED: _YELLOW, Outcome.DRIFTED: _YELLOW, Outcome.INTERRUPTED: _YELLOW,
     Outcome.FAILED: _RED,

@@ -14,7 +14,7 @@ from kaltura_archiver.states import Judgement
 # What needs attention, worst first; what is not named here comes last.
 WORST_FIRST = (
     State.LOST, DAMAGED, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, IN_ERROR, State.UNSETTLED,
-    State.HALF_TAGGED, State.UNTAGGED, State.BUSY,
+    State.HALF_TAGGED, State.HALF_THIN, State.UNTAGGED, State.BUSY,
 )  # fmt: skip
 # So many of each kind are kept for being shown, however many there are.
 SHOWN = 200

@@ -51,7 +51,7 @@ def _waits_for_us(line: Line, facts: Facts, plan: Plan) -> bool:
 
 def _may_be_ours(line: Line, facts: Facts) -> bool:
     """Whether new content may be of a run of this plan: it is tagged first, or put in where there was none."""
-    return facts.entry.replaced or not line.original
+    return facts.entry.replaced or facts.entry.thin or not line.original
 
 
 def _changed_tags(line: Line, facts: Facts, command: Command) -> Iterator[str]:
@@ -72,6 +72,8 @@ def _changed_original(line: Line, facts: Facts, command: Command) -> Iterator[st
     sizes = {line.original_bytes, now.size_bytes if now else None} - {None}
     if there == line.original and len(sizes) < 2:
         return
+    if command is Command.THIN and now is None and facts.entry.thin:
+        return  # deleted by a run of this plan, or of another: the state says whether all is well
     if command in (Command.REPLACE, Command.RESTORE) and _may_be_ours(line, facts):
         if now is None or not now.status.ready:
             return  # in place: deleted, and what is to be there is not yet

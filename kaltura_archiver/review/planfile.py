@@ -21,6 +21,7 @@ from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
+    THIN_TAG,
     Entry,
     Facts,
     Outcome,
@@ -41,16 +42,36 @@ _PLAYS = ("plays_below", "never_played", "unplayed_since")
 TAGS_ADDED = {
     Command.S3COPY: {ARCHIVED_TAG},
     Command.REPLACE: {ARCHIVED_TAG, REPLACED_TAG},
+    Command.THIN: {ARCHIVED_TAG, THIN_TAG},
     Command.RESTORE: {ARCHIVED_TAG},
 }
-TAGS_REMOVED: Mapping[Command, set[str]] = {Command.RESTORE: {REPLACED_TAG}}
+TAGS_REMOVED: Mapping[Command, set[str]] = {
+    Command.REPLACE: {THIN_TAG},
+    Command.RESTORE: {REPLACED_TAG, THIN_TAG},
+}
 # That somebody sets a label meanwhile is no change of what was reviewed: it is kept.
 _FLAVORS = (Step.KEEP_SETTINGS, Step.SET_FLAVORS)
 # Steps that a run may come to that goes on where another one of the plan was cut.
 STEPS_GOING_ON = {
     Command.S3COPY: {Step.PROVE, Step.ADD_ARCHIVED},
-    Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.SETTLE, *_FLAVORS},
-    Command.RESTORE: {Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.SETTLE, Step.SET_PICTURE, *_FLAVORS},
+    Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.REMOVE_THIN, Step.SETTLE, *_FLAVORS},
+    Command.THIN: {
+        Step.ADD_ARCHIVED,
+        Step.ADD_THIN,
+        Step.CHECK_KEPT,
+        Step.RECORD_KEPT,
+        Step.DROP_DERIVED,
+        *_FLAVORS,
+    },
+    Command.RESTORE: {
+        Step.PROVE,
+        Step.ADD_ARCHIVED,
+        Step.REMOVE_REPLACED,
+        Step.REMOVE_THIN,
+        Step.SETTLE,
+        Step.SET_PICTURE,
+        *_FLAVORS,
+    },
 }
 
 
@@ -133,7 +154,7 @@ class Writer:
             "plays": entry.plays,
         }
         if plan.steps:
-            moved, freed = bytes_of(facts, plan.steps)
+            moved, freed = bytes_of(facts, plan.steps, self._options)
             self.bytes_moved += moved
             self.bytes_freed += freed
             original, stored = facts.original, facts.stored

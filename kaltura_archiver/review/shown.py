@@ -13,7 +13,7 @@ from kaltura_archiver.people.owners import Owner
 from kaltura_archiver.review.planfile import read_plan
 
 # What is done with the bytes of an entry, by the plan's action.
-MEANT = {"archive": "copy", "replace": "free", "restore": "bring back"}
+MEANT = {"archive": "copy", "replace": "free", "thin": "free", "restore": "bring back"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _entry(text: str, at: str, action: str, owner_of: Callable[[Any], Owner] | N
     line = json.loads(text)
     try:
         acts = line["outcome"] == Outcome.WOULD
-        size = line["bytes_freed" if action == "replace" else "bytes_moved"] if acts else 0
+        size = line["bytes_freed" if MEANT[action] == "free" else "bytes_moved"] if acts else 0
         entry = ShownEntry(
             line["entry"], line["name"] or "", line["owner"] or "", line["created"] or "", line["last_played"] or "",
             line["plays"], acts, line["outcome"], line["why"], size, text,

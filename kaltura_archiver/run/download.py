@@ -40,8 +40,9 @@ def download_original(
     facts = facts_of_entry(sources, entry_id)
     entry_id = facts.entry.id
     if source == "auto":
-        elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED)
-        source = "s3" if classify(facts).state in elsewhere else "kaltura"
+        elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED, State.THIN)
+        gone = facts.original is None and facts.stored is not None
+        source = "s3" if gone or classify(facts).state in elsewhere else "kaltura"
     stored = original = None
     if source == "s3":
         stored = _readable_copy(facts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from kaltura_archiver import exits
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Plays, Query
-from kaltura_archiver.model import REPLACED_TAG, Entry, Facts, Outcome
+from kaltura_archiver.model import REPLACED_TAG, THIN_TAG, Entry, Facts, Outcome
 from kaltura_archiver.output.summary import Causes, counted
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.steps import Command, Options, Plan
@@ -44,7 +44,7 @@ class Rule:
             Part(
                 replace(
                     query,
-                    without_tags=(*query.without_tags, REPLACED_TAG),
+                    without_tags=(*query.without_tags, REPLACED_TAG, THIN_TAG),
                     unplayed_since=self.since if unplayed is None else min(self.since, unplayed),
                 )
             ),

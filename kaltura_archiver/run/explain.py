@@ -42,6 +42,7 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
                 "bytes": flavor.size_bytes,
                 "KB": flavor.kilobytes,
                 "extension": flavor.file_ext,
+                "lines": flavor.height,
             }
             for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)
         ],
@@ -61,7 +62,10 @@ def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
     if stored is not None:
         times += [
             (_written(stored), "the stored copy was written"),
-            (stored.tags.get("replaced-at", ""), "the original was replaced"),
+            (
+                stored.tags.get("replaced-at", ""),
+                "the original was deleted" if stored.kept else "the original was replaced",
+            ),
             (stored.tags.get("restored-at", ""), "the original was restored"),
             (stored.verified_at, "the stored copy was verified"),
             (stored.damaged_at, "the stored copy was found damaged"),
@@ -85,6 +89,7 @@ def _entry_told(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "tags": list(entry.tags),
         "archived_to_s3": entry.archived,
         "flavors_deleted": entry.replaced,
+        "original_in_s3": entry.thin,
         "created": iso_date(entry.created_at) or "not known",
         "plays": entry.plays,
         "last_played": iso_date(entry.last_played_at) or "never",

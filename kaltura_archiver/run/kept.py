@@ -10,7 +10,7 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.keep import DEFAULT_TAG, Keep, unusual
-from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, Entry
+from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Entry
 
 # Owners told one by one; of more, those that own nothing are named.
 FEW_OWNERS = 20
@@ -51,7 +51,7 @@ def check_excluded(kaltura: Kaltura, query: Query) -> None:
             raise ConfigError(f"there is no user {owner}, whose entries are to be left out (--owner '!{owner}')")
     for tag in query.without_tags:
         # Of our own tags there may be none yet.
-        ours = tag in (ARCHIVED_TAG, REPLACED_TAG, DEFAULT_TAG) or tag.startswith(NOTICE_PREFIX)
+        ours = tag in (ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, DEFAULT_TAG) or tag.startswith(NOTICE_PREFIX)
         if not ours and not any(_having(kaltura, tag)):
             raise ConfigError(f"no entry is tagged {tag}, which is to be left out (--exclude-tag, --tag '!{tag}')")
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from pathlib import Path
 
 import click
@@ -82,6 +83,7 @@ def _cycle(demo: _Demo, sandbox: Sandbox) -> None:
     _archive(demo, sandbox, lecture, video)
     _replace(demo, sandbox, lecture)
     _restore(demo, sandbox, lecture, video)
+    _thin(demo, sandbox, lecture, video)
     _repair(demo)
 
 
@@ -156,13 +158,34 @@ def _restore(demo: _Demo, sandbox: Sandbox, lecture: str, video: bytes) -> None:
     demo.run("health", "--id", lecture, "--format", "table", "--columns", "entry_id,name,state,evidence", show="stdout")
 
 
+def _thin(demo: _Demo, sandbox: Sandbox, lecture: str, video: bytes) -> None:
+    sandbox.kaltura.settle()
+    demo.tell(
+        """5. archived → thin. Another way, which no viewer notices: the original goes, and a derived flavor that is
+        proven to be of full length plays on:"""
+    )
+    demo.run("thin", "--id", lecture)
+    demo.run("thin", "--id", lecture, "--no-dry-run")
+    with sandbox.kaltura.library.lock:
+        [kept] = sandbox.kaltura.library.live_assets(lecture)
+    name = f"entryId/{lecture}/v/{kept.version}/flavorId/{kept.id}/name/a.mp4"
+    with urllib.request.urlopen(f"{sandbox.kaltura.url}/p/1/sp/100/serveFlavor/{name}") as answer:  # noqa: S310
+        played = answer.read()
+    demo.check(
+        f"it plays, fetched as a player does: {len(played):,} bytes instead of {len(video):,}",
+        len(played) == kept.size_in_bytes,
+    )
+    demo.run("restore", "--id", lecture, "--no-dry-run")
+    demo.check("the original is back, byte for byte", _played(sandbox, lecture) == video)
+
+
 def _repair(demo: _Demo) -> None:
     demo.tell(
-        """5. What interrupted runs leave behind has a name, and repair goes on from it; what a person has to decide it
+        """6. What interrupted runs leave behind has a name, and repair goes on from it; what a person has to decide it
         leaves alone:"""
     )
     repaired = demo.run("repair", "--all", "--no-dry-run", expect=3)
-    demo.check("every interrupted state was repaired", repaired.count("\tdone\t") == 4)
+    demo.check("every interrupted state was repaired", repaired.count("\tdone\t") == 5)
     demo.run("health", "--columns", "state,name,next", "--format", "table", expect=1, show="stdout")
 
 

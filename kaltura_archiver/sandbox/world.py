@@ -13,7 +13,7 @@ from typing import Any
 
 from awscrt import checksums
 
-from kaltura_archiver.model import ARCHIVED_TAG, PLACEHOLDER_PREFIX, REPLACED_TAG, State
+from kaltura_archiver.model import ARCHIVED_TAG, PLACEHOLDER_PREFIX, REPLACED_TAG, THIN_TAG, State
 from kaltura_archiver.sandbox.control import Control
 from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 from kaltura_archiver.sandbox.media import make_mp4
@@ -33,6 +33,8 @@ _TAGS = {
     State.UNSETTLED: f"{ARCHIVED_TAG}, {REPLACED_TAG}",
     State.PLACEHOLDER: f"{ARCHIVED_TAG}, {REPLACED_TAG}",
     State.HALF_TAGGED: REPLACED_TAG,
+    State.THIN: f"{ARCHIVED_TAG}, {THIN_TAG}",
+    State.HALF_THIN: f"{ARCHIVED_TAG}, {THIN_TAG}",
 }
 _BOXES = ((b"ftyp", b"isom\0\0\2\0isom"), (b"free", b"This video is archived."), (b"moov", bytes(64)))
 _WITHOUT_COPY = (State.LOST, State.EMPTY, State.INITIAL, State.UNBACKED)
@@ -157,10 +159,26 @@ class Sandbox:
         if state in _WITH_PLACEHOLDER and original:
             original.version, original.contents = 12, {12: original.contents[2]}  # it came by a swap
         if state not in _WITHOUT_COPY:
-            self.store(entry.id, video, storage_class=storage_class, holds_video=state not in _WITH_PLACEHOLDER)
+            more = {"thin": self._largest_derived(entry.id)} if state is State.THIN else {}
+            self.store(entry.id, video, storage_class=storage_class, holds_video=state not in _WITH_PLACEHOLDER, **more)
+        if state in (State.THIN, State.HALF_THIN):
+            self.take_original_away(entry.id)
         return entry.id
 
-    def store(self, entry_id: str, video: bytes, *, storage_class: str, holds_video: bool) -> None:
+    def take_original_away(self, entry_id: str) -> None:
+        """Delete the original of an entry, whose derived flavors play on."""
+        if original := self.kaltura.original(entry_id):
+            self.kaltura.library.delete_asset(original)
+
+    def _largest_derived(self, entry_id: str) -> str:
+        """The flavor that plays on without the original, and is the only one left."""
+        derived = [asset for asset in self.kaltura.library.live_assets(entry_id) if not asset.is_original]
+        kept, *others = sorted(derived, key=lambda asset: -asset.size_in_bytes)
+        for asset in others:
+            self.kaltura.library.delete_asset(asset)
+        return f"{kept.id}@{kept.version}"
+
+    def store(self, entry_id: str, video: bytes, *, storage_class: str, holds_video: bool, **more: str) -> None:
         """Put the stored copy of an entry, with the metadata and tags that the tool would have given it."""
         original = self.kaltura.original(entry_id)
         md5 = hashlib.md5(video, usedforsecurity=False).hexdigest()
@@ -173,6 +191,7 @@ class Sandbox:
             tags |= {"flavor": "0_before@2", "placeholder": f"{here} {digest} {size}"}
             if original:
                 self.s3.put(f"{PLACEHOLDER_PREFIX}{entry_id}/{here}/{size}", b"")
+        tags |= more
         metadata = {"entry-id": entry_id, "file-ext": "mp4", "source-bytes": str(len(video)), "tool": "sandbox"}
         self.s3.put(entry_id, video, storage_class=storage_class, metadata=metadata, tags=tags)
 

@@ -25,6 +25,7 @@ RUN_LOG = acting._run_log
 SELECTING = {
     "s3copy": ("--all",),
     "replace_video": ("--all",),
+    "thin": ("--all",),
     "restore": ("--all",),
     "repair": ("--all",),
     "verify": ("--all", "--request"),

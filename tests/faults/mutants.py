@@ -60,8 +60,8 @@ MUTANTS = (
         (
             (
                 "plans.py",
-                "            return _go(judgement, Step.COPY, Step.ADD_ARCHIVED)\n",
-                "            return _go(judgement, Step.ADD_ARCHIVED, Step.COPY)\n",
+                "            return go(judgement, Step.COPY, Step.ADD_ARCHIVED)\n",
+                "            return go(judgement, Step.ADD_ARCHIVED, Step.COPY)\n",
             ),
         ),
         _walk("s3copy", "drop-before"),
@@ -370,7 +370,7 @@ MUTANTS = (
     ),
     Mutant(
         "count an entry as old enough a second too late",
-        (("plans.py", "if entry.created_at > options.now -", "if entry.created_at >= options.now -"),),
+        (("planning.py", "if entry.created_at > options.now -", "if entry.created_at >= options.now -"),),
         _test("rules/test_boundaries.py", "old_enough"),
     ),
     Mutant(
@@ -591,6 +591,114 @@ MUTANTS = (
             ),
         ),
         _test("kaltura/test_silence.py", "copy_of_another_entry"),
+    ),
+    Mutant(
+        "keep a flavor that is shorter than the entry",
+        (("apply/thin.py", "        if not same_length(seconds, wanted):", "        if False:"),),
+        _test("journeys/test_thin.py", "stays_where and shorter"),
+    ),
+    Mutant(
+        "do not look whether the kept flavor is all there",
+        (("movie.py", "        if length < used or at + length > size_bytes:", "        if False:"),),
+        _test("journeys/test_thin.py", "stays_where and truncated"),
+    ),
+    Mutant(
+        "keep a flavor that is not READY",
+        (
+            (
+                "model/facts.py",
+                "if not f.is_original and f.status is FlavorStatus.READY and",
+                "if not f.is_original and",
+            ),
+        ),
+        _test("journeys/test_thin.py", "not_ready_is_never_kept"),
+    ),
+    Mutant(
+        "do not look at the kept flavor again before the original goes",
+        (
+            (
+                "apply/thin.py",
+                "    if now is None or now.content_id != kept.content_id or now.status is not FlavorStatus.READY:",
+                "    if False:",
+            ),
+        ),
+        _test("journeys/test_thin.py", "looked_at_once_more"),
+    ),
+    Mutant(
+        "delete the original before it is compared with its copy",
+        (
+            (
+                "plans_of_thin.py",
+                "    steps = (Step.CHECK_COPY, Step.CHECK_KEPT, *keep",
+                "    steps = (Step.CHECK_KEPT, *keep",
+            ),
+        ),
+        _test("journeys/test_thin.py", "stays_where and other_bytes"),
+    ),
+    Mutant(
+        "delete the original without a last look at its copy",
+        (("apply/thin.py", "        check_copy(tools, work)\n        require_unchanged", "        require_unchanged"),),
+        _test("journeys/test_thin.py", "copy_that_goes_in_the_last_moment"),
+    ),
+    Mutant(
+        "delete derived flavors before it is known what became of the original",
+        (
+            (
+                "apply/thin.py",
+                "        if failure and (number == TRIES or not failure.retryable):\n            raise failure",
+                "        return",
+            ),
+            (
+                "apply/thin.py",
+                "    if Facts(entry, flavors).original is not None:\n        raise Changed",
+                "    if False:\n        raise Changed",
+            ),
+            (
+                "apply/thin.py",
+                "    if original is None and Facts(entry, flavors).original is not None:",
+                "    if False:",
+            ),
+        ),
+        _walk("thin", "drop-before"),
+    ),
+    Mutant(
+        "delete a flavor again without a look",
+        (
+            (
+                "apply/thin.py",
+                "    for number in range(1, TRIES + 1):\n        look()\n",
+                "    look()\n    for number in range(1, TRIES + 1):\n",
+            ),
+            (
+                "apply/thin.py",
+                '        if now.content_id != flavor.content_id:\n            raise Changed(f"somebody replaced',
+                '        if False:\n            raise Changed(f"somebody replaced',
+            ),
+        ),
+        _test("journeys/test_thin.py", "moment_of_a_lost_deletion"),
+    ),
+    Mutant(
+        "tag original_in_s3 after the original is deleted",
+        (
+            (
+                "plans_of_thin.py",
+                "*keep_settings(facts), *tags, Step.DELETE_ORIGINAL)",
+                "*keep_settings(facts), Step.DELETE_ORIGINAL, *tags)",
+            ),
+        ),
+        _walk("thin", "drop-before"),
+    ),
+    Mutant(
+        "drop original_in_s3 before the original is back",
+        (
+            ("plans.py", "    steps += remove_thin(facts)\n    return go(", "    return go("),
+            (
+                "plans.py",
+                "    steps = [*keep_settings(facts), Step.PUT_ORIGINAL]",
+                "    steps = [*keep_settings(facts), *remove_thin(facts), Step.PUT_ORIGINAL]",
+            ),
+        ),
+        _walk("thin-restore", "kill-after"),
     ),
     *_unguarded(),
 )

@@ -12,7 +12,7 @@ from kaltura_archiver.sandbox.kaltura.records import TOKEN_FULL, Token, new_id
 from kaltura_archiver.sandbox.world import Sandbox
 
 # INTACT is ARCHIVED but for the certainty that s3copy adds: repair reads no original that it need not read.
-ARCHIVED, INTACT, REPLACED = "archived", "intact", "replaced"
+ARCHIVED, INTACT, REPLACED, THIN = "archived", "intact", "replaced", "thin"
 PEOPLE_TAG = "lecture"
 
 SMALL = 50_000
@@ -112,6 +112,7 @@ _REPLACE = Stage(("replace_video",), REPLACED)
 _IN_PLACE = Stage(("replace_video", "--allow-in-place"), REPLACED)
 _RESTORE = Stage(("restore",), ARCHIVED)
 _RESTORE_IN_PLACE = Stage(("restore", "--allow-in-place"), ARCHIVED)
+_THIN = Stage(("thin",), THIN)
 _PARTED = {"part_bytes": 1 << 20}
 
 SCENARIOS = {
@@ -143,6 +144,12 @@ SCENARIOS = {
         ),
         Scenario("cycle-40mb", _in(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE), BIG),
         Scenario("replace-labelled", _labelled(State.ARCHIVED), (_REPLACE,)),
+        Scenario("thin", _in(State.ARCHIVED), (_THIN,)),
+        Scenario("thin-restore", _in(State.THIN), (_RESTORE,)),
+        Scenario("thin-restore-glacier", _in(State.THIN, storage_class="GLACIER"), (_RESTORE,)),
+        Scenario("thin-replace", _in(State.THIN), (_REPLACE,)),
+        Scenario("thin-repair", _in(State.HALF_THIN), (Stage(("repair",), THIN),)),
+        Scenario("thin-cycle", _labelled(State.ARCHIVED), (_THIN, _RESTORE)),
         Scenario("restore-labelled", _labelled(State.PLACEHOLDER), (_RESTORE,)),
     )
 }

@@ -7,7 +7,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, split_tags
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, split_tags
 from kaltura_archiver.sandbox.kaltura.records import TOKEN_FULL, TOKEN_PARTIAL, TOKEN_PENDING
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -39,6 +39,7 @@ class Look:
     copies: dict[str, str]  # key to hash, of each object of this entry
     copy: str
     object_tags: dict[str, str]
+    derived: frozenset[str]  # flavors beside it, READY or still made
 
     @property
     def deleted(self) -> bool:
@@ -51,6 +52,10 @@ class Look:
     @property
     def replaced(self) -> bool:
         return REPLACED_TAG in self.tags
+
+    @property
+    def thin(self) -> bool:
+        return THIN_TAG in self.tags
 
 
 @dataclass
@@ -99,12 +104,13 @@ class Truth:
             status, hidden, tags = entry.status, entry.display_in_search != 1, frozenset(split_tags(entry.tags))
             playable = status == "2" and any(a.locally_ready for a in kaltura.library.live_assets(entry.id))
             content_id = f"{original.id}@{original.version}" if original else ""
+            derived = frozenset(a.id for a in kaltura.library.live_assets(entry.id) if not a.is_original)
         shown = self._digest(content.data) if content and content.data is not None else ""
         bodies = {key: s3.body(key) for key in s3.keys() if self.entry_id in key}  # noqa: SIM118 - not a dict
         copies = {key: digest(body) for key, body in bodies.items() if body is not None}
         return Look(
             status, hidden, playable, tags, "" if status == "3" else shown, content_id, copies,
-            copies.get(self.entry_id, ""), s3.tags(self.entry_id),
+            copies.get(self.entry_id, ""), s3.tags(self.entry_id), derived,
         )  # fmt: skip
 
     def check(self, where: str, *, by_person: bool = False) -> Look:
@@ -129,7 +135,23 @@ class Truth:
             if now.archived and not before.archived and now.copy not in self.real:
                 what = LATENT if now.copy and now.original in self.real else "CORRUPT"
                 self.blame(what, f"{where}: tagged {ARCHIVED_TAG} without a good copy")
-            if before.replaced and not now.replaced and not now.deleted and now.original not in self.real:
+            gone = before.original and not now.original and now.content_id == "" and not now.deleted
+            if (
+                gone
+                and before.original in self.real
+                and not self.in_place
+                and not (now.copy == before.original == marks.get("sha256") and now.thin)
+            ):
+                self.blame("CORRUPT", f"{where}: the original went, and its copy is not known to be good")
+            if gone and not self.in_place and not self.is_full_length():
+                self.blame("CORRUPT", f"{where}: the original went, and what plays is not the whole video")
+            if before.thin and now.content_id == before.content_id != "" and before.derived - now.derived:
+                self.blame("CORRUPT", f"{where}: derived flavors went, and the original is still there")
+            if before.thin and not now.thin and not now.deleted and not now.original and now.copy:
+                self.blame("CORRUPT", f"{where}: {THIN_TAG} dropped, and the original is not in place")
+            # Of a thin entry the derived flavor is in place again, or still: that is judged above.
+            thin = now.thin and not now.content_id and now.copy in self.real
+            if before.replaced and not now.replaced and not now.deleted and now.original not in self.real and not thin:
                 self.blame("CORRUPT", f"{where}: {REPLACED_TAG} dropped, and the original is not in place")
         if not now.deleted and not now.playable and before and before.playable and not by_person:
             self.blame(GAP if self.in_place else "EMPTY", f"{where}: nothing to play (status {now.status})")
@@ -178,6 +200,7 @@ class Truth:
             now.playable
             and now.archived
             and not now.replaced
+            and not now.thin
             and now.original in self.real
             and now.copy == now.original == now.object_tags.get("sha256")
             and (self._names(now.object_tags.get("flavor", ""), now.content_id) or not certain)
@@ -195,9 +218,40 @@ class Truth:
             now.playable
             and now.archived
             and now.replaced
+            and not now.thin
             and now.copy in self.real
             and now.object_tags.get("sha256") == now.copy
             and self.is_placeholder(now)
+            and not self._replacing()
+        )
+
+    def is_full_length(self) -> bool:
+        """Whether some derived flavor that plays is as long as the entry."""
+        library = self.sandbox.kaltura.library
+        with library.lock:
+            entry = library.entries[self.entry_id]
+            lengths = [
+                asset.contents[asset.version].duration_ms
+                for asset in library.live_assets(entry.id)
+                if asset.locally_ready and not asset.is_original
+            ]
+        return any(abs(length - entry.duration_ms) <= 2000 for length in lengths)
+
+    def is_thin(self) -> bool:
+        now = self.look()
+        kept = now.object_tags.get("thin", "")
+        with self.sandbox.kaltura.library.lock:
+            playing = [f"{a.id}@{a.version}" for a in self.sandbox.kaltura.library.live_assets(self.entry_id)]
+        return (
+            now.playable
+            and now.archived
+            and now.thin
+            and not now.replaced
+            and not now.content_id
+            and now.copy in self.real
+            and now.object_tags.get("sha256") == now.copy
+            and kept in playing
+            and self.is_full_length()
             and not self._replacing()
         )
 

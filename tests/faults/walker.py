@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, Scenario, Stage
+from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, THIN, Scenario, Stage
 from truth import CATEGORIES, GAP, LATENT, RACE, Truth, digest
 from zygote import HANGS_SECONDS, Run, Zygote
 
@@ -336,7 +336,7 @@ class Walk:
         category = [str(number) for number in self._entry().categories] if self.scenario.by_category else []
         selection = ["--category", *category] if category else ["--id", self.truth.entry_id]
         arguments = [command, "--no-dry-run", "--no-lock", "--no-run-log", *selection, *more]
-        if command != "s3copy":
+        if command not in ("s3copy", "thin"):
             # While nothing answers, a wait goes on until its deadline.
             arguments += ["--timeout", "2s" if self.kind and self.kind.details.get("times") else "20s"]
         patch = {**self.scenario.patch, "beside": beside}
@@ -367,6 +367,8 @@ class Walk:
     def _reached(self, stage: Stage) -> bool:
         if stage.goal == REPLACED:
             return self.truth.is_replaced()
+        if stage.goal == THIN:
+            return self.truth.is_thin()
         return self.truth.is_archived(certain=stage.goal == ARCHIVED)
 
     def _named(self, run: Run) -> str:
@@ -449,6 +451,12 @@ class Walk:
         if self.kind.before == "replace" and (operation in _UNGUARDED or self._undone) and "LOST" in found:
             # Nobody can keep Kaltura from setting the file of a swap once more, whatever was uploaded since.
             found[RACE] = found.pop("LOST")
+        if (
+            self.kind.before == "replace"
+            and operation in _UNGUARDED
+            and "derived flavors went" in found.get("CORRUPT", "")
+        ):
+            found[RACE] = found.pop("CORRUPT")  # of somebody's newer video, of which Kaltura can make it again
         by_kaltura = self.scenario.name == "restore-url" and operation == "s3.GetObject"
         if self.kind.fault == "flip" and by_kaltura and "CORRUPT" in found:
             # Its own download, of the right size: s3copy or replace_video read the original, and see it.

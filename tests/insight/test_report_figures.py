@@ -30,6 +30,7 @@ PRICES = Prices.load(0.12, today=date(2026, 11, 25))
 
 def line(command: str, at: int, entry: str = "0_a", outcome: str = "done", **fields: Any) -> dict[str, Any]:
     states = {"s3copy": "initial", "replace_video": "archived", "restore": "placeholder", "verify": "archived"}
+    states["thin"] = "archived"
     when = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "kind": "entry", "run": "r", "command": command, "entry": entry, "outcome": outcome, "at": when,
@@ -84,6 +85,15 @@ def test_a_play_before_the_original_was_replaced_asks_for_nothing() -> None:
         line("restore", NOW - 9 * DAY, last_played_at=NOW - 900 * DAY),
     ]
     assert [away.waited_seconds for away in History(log).away("0_a", now_away=False)] == [None]
+
+
+def test_plays_of_what_plays_on_ask_for_nothing() -> None:
+    log = [
+        line("thin", NOW - 30 * DAY), line("restore", NOW - 9 * DAY, last_played_at=NOW - 20 * DAY),
+        line("replace_video", NOW - 8 * DAY), line("restore", NOW - 6 * DAY, last_played_at=NOW - 7 * DAY),
+    ]  # fmt: skip
+    times = [Away(NOW - 30 * DAY, NOW - 9 * DAY, None), Away(NOW - 8 * DAY, NOW - 6 * DAY, DAY)]
+    assert History(log).away("0_a", now_away=False) == times
 
 
 def test_what_was_replaced_before_the_log_began_is_told_by_its_restore() -> None:

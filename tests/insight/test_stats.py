@@ -294,7 +294,33 @@ def test_a_placeholder_saves_what_s3_holds_and_kaltura_does_not() -> None:
 )
 def test_a_threshold_counts_what_could_be_replaced(item: SnapshotEntry, years: set[int]) -> None:
     stats = sums_of(item)
-    assert {key for key, sums in stats.thresholds.items() if sums.entries} == years
+    assert {key for key, sums in stats.thresholds["replace"].items() if sums.entries} == years
+
+
+def test_what_thin_would_free_is_told_beside_the_placeholder_and_expects_no_restores() -> None:
+    stats = Stats(Prices.load(), now=NOW, storage_class="DEEP_ARCHIVE", ways=("thin", "replace"))
+    for item in (played(1.5, plays=9), replace(played(1.5), thin_freed=90 * GB), replace(OLD, thin_freed=70 * GB)):
+        stats.add(item)
+    rows = {(row["section"], row["key"]): row for row in stats.rows()}
+    assert [rows["thin", key]["entries"] for key in "123"] == [2, 1, 1]
+    assert [rows["thin", key]["freed_bytes"] for key in "123"] == [160 * GB, 70 * GB, 70 * GB]
+    assert rows["thin", "1"]["restores_month"] == 0
+    assert rows["threshold", "1"]["entries"] == 3
+
+
+def test_the_command_foretells_what_was_asked_for(sandbox: Sandbox, run: Run) -> None:
+    size, old = 90_000, int(sandbox.control.clock.now() - 5.5 * YEAR_SECONDS)
+    for derived in (0, 2):
+        sandbox.add(State.INITIAL, content=bytes(size), derived=derived, created_at=old)
+    sandbox.add(State.THIN, content=bytes(size), created_at=old)
+    rows = by_section(run("stats", "--what-if", "thin,replace"))
+    assert rows["thin"]["5"]["entries"] == "1"
+    assert rows["thin"]["5"]["freed_bytes"] == str(size + size // 3)
+    assert rows["threshold"]["5"]["entries"] == "2"
+    assert rows["state"]["thin"]["freed_bytes"] == str(size)
+    assert "thin" not in by_section(run("stats"))
+    refused = run("stats", "--what-if", "shrink")
+    assert (refused.code, "'shrink' is neither thin nor replace" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(

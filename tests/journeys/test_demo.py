@@ -24,7 +24,7 @@ def test_the_demo_plays_the_whole_cycle_and_finds_nothing_wrong() -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "✗" not in ended.stdout
-    assert ended.stdout.count("✓") == 6
+    assert ended.stdout.count("✓") == 8
     assert "byte for byte: SHA-256" in ended.stdout
     assert "real-bucket" not in ended.stdout
 

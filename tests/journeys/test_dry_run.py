@@ -22,7 +22,7 @@ from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
 
-COMMANDS = ("s3copy", "replace_video", "restore", "repair")
+COMMANDS = ("s3copy", "replace_video", "restore", "repair", "thin")
 Run = Callable[..., Any]
 
 # What each command really does to each state, and the state that it leaves.
@@ -32,18 +32,50 @@ ANSWERS: dict[State, dict[str, tuple[str, State]]] = {
         for command, (outcome, after) in zip(COMMANDS, [(a.split()[0], State(a.split()[-1])) for a in row], strict=True)
     }
     for state, row in {
-        State.LOST: ("refused lost",) * 4,
-        State.BUSY: ("waiting busy",) * 4,
-        State.NO_ORIGINAL: ("refused no-original", "refused no-original", "done archived", "done archived"),
-        State.EMPTY: ("refused empty",) * 4,
-        State.INITIAL: ("done archived", "refused initial", "already initial", "already initial"),
-        State.UNBACKED: ("refused unbacked", "refused unbacked", "already unbacked", "refused unbacked"),
-        State.ARCHIVED: ("already archived", "done placeholder", "already archived", "already archived"),
-        State.UNTAGGED: ("done archived", "refused untagged", "already untagged", "done archived"),
-        State.DIVERGED: ("refused diverged",) * 4,
-        State.UNSETTLED: ("refused unsettled", "done placeholder", "done archived", "done archived"),
-        State.PLACEHOLDER: ("already placeholder", "already placeholder", "done archived", "already placeholder"),
-        State.HALF_TAGGED: ("refused half-tagged", "done placeholder", "done archived", "done placeholder"),
+        State.LOST: ("refused lost",) * 5,
+        State.BUSY: ("waiting busy",) * 5,
+        State.NO_ORIGINAL: (
+            "refused no-original",
+            "refused no-original",
+            "done archived",
+            "done archived",
+            "refused no-original",
+        ),
+        State.EMPTY: ("refused empty",) * 5,
+        State.INITIAL: ("done archived", "refused initial", "already initial", "already initial", "refused initial"),
+        State.UNBACKED: (
+            "refused unbacked",
+            "refused unbacked",
+            "already unbacked",
+            "refused unbacked",
+            "refused unbacked",
+        ),
+        State.ARCHIVED: ("already archived", "done placeholder", "already archived", "already archived", "done thin"),
+        State.UNTAGGED: ("done archived", "refused untagged", "already untagged", "done archived", "refused untagged"),
+        State.DIVERGED: ("refused diverged",) * 5,
+        State.UNSETTLED: (
+            "refused unsettled",
+            "done placeholder",
+            "done archived",
+            "done archived",
+            "refused unsettled",
+        ),
+        State.PLACEHOLDER: (
+            "already placeholder",
+            "already placeholder",
+            "done archived",
+            "already placeholder",
+            "refused placeholder",
+        ),
+        State.HALF_TAGGED: (
+            "refused half-tagged",
+            "done placeholder",
+            "done archived",
+            "done placeholder",
+            "refused half-tagged",
+        ),
+        State.THIN: ("already thin", "done placeholder", "done archived", "already thin", "already thin"),
+        State.HALF_THIN: ("refused half-thin", "refused half-thin", "done archived", "done thin", "done thin"),
     }.items()
 }
 EXIT = {"done": 0, "already": 0, "would": 0, "refused": 3, "waiting": 3}
@@ -64,6 +96,10 @@ SAYS = {
     ("repair", State.UNTAGGED): "would add the tag archived_to_s3",
     ("repair", State.UNSETTLED): "would remove the tag flavors_deleted",
     ("repair", State.HALF_TAGGED): "would add the tag archived_to_s3",
+    ("thin", State.ARCHIVED): "add the tag original_in_s3; delete the original in Kaltura",
+    ("thin", State.HALF_THIN): "would look whether the derived flavor to keep is there in full length",
+    ("repair", State.HALF_THIN): "record with the stored copy which flavor plays on",
+    ("restore", State.THIN): "would bring the original back from S3 and verify it; remove the tag original_in_s3",
 }
 
 
@@ -143,7 +179,14 @@ def test_explain_names_the_state_and_what_each_command_would_do(shared: tuple[Sa
 @pytest.mark.parametrize(
     ("state", "code"),
     [
-        (state, 0 if state in (State.INITIAL, State.ARCHIVED, State.PLACEHOLDER) else 3 if state is State.BUSY else 1)
+        (
+            state,
+            0
+            if state in (State.INITIAL, State.ARCHIVED, State.PLACEHOLDER, State.THIN)
+            else 3
+            if state is State.BUSY
+            else 1,
+        )
         for state in State
     ],
 )
@@ -226,8 +269,8 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 READS = {
     Kaltura: {
         "categories_called", "category_name", "children", "content", "count", "entries", "entry", "flavors",
-        "flavors_and_placings", "is_full", "look", "now", "inflow", "pages", "picture", "picture_since", "placings",
-        "sign_in", "unused_tokens", "user_exists", "usual_tags",
+        "flavors_and_placings", "is_full", "look", "made_of", "now", "inflow", "pages", "picture", "picture_since",
+        "placings", "seconds_told", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
         "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "own", "pages", "part_bytes", "presign",

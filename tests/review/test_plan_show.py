@@ -241,7 +241,7 @@ def test_plan_is_called_as_before(sandbox: Sandbox, run: Run) -> None:
     assert run("plan", "--all", "-o", "a.jsonl", "archive").code == 0
     assert run("plan", "show", "a.jsonl").code == 0
     ran = run("plan", "shown")
-    assert (ran.code, "'shown' is not one of 'archive', 'replace', 'restore'" in ran.err) == (2, True)
+    assert (ran.code, "'shown' is not one of 'archive', 'replace', 'thin', 'restore'" in ran.err) == (2, True)
 
 
 def test_only_the_one_who_runs_it_can_read_the_page(run: Run, plan: Path) -> None:

@@ -8,12 +8,13 @@ from datetime import date
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_facts import FLAVOR, PLACEHOLDER_BYTES, SHA256, VIDEO_BYTES, any_facts, facts, original, stored
+from made_facts import DERIVED, FLAVOR, PLACEHOLDER_BYTES, SHA256, VIDEO_BYTES, any_facts, facts, original, stored
 
 from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State, notice_tag
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import Command, Options, Step
+from kaltura_archiver.thinning import MAX_KEPT_BYTES
 
 MUTATING = (Command.S3COPY, Command.REPLACE, Command.RESTORE, Command.REPAIR)
 NOW = 1_700_000_000
@@ -38,6 +39,8 @@ OF_STATE: dict[State, Facts] = {
     State.UNSETTLED: facts(_READY, stored(), archived=True, replaced=True),
     State.PLACEHOLDER: facts(_SHOWN, stored(), archived=True, replaced=True),
     State.HALF_TAGGED: facts(_SHOWN, stored(), replaced=True),
+    State.THIN: facts(None, stored(thin=f"{DERIVED}@2"), archived=True, thin=True),
+    State.HALF_THIN: facts(None, stored(), archived=True, thin=True),
 }
 
 COPY = [Step.COPY, Step.ADD_ARCHIVED]
@@ -65,6 +68,13 @@ EXPECTED: dict[State, tuple[list[Step] | Outcome, ...]] = {
         [Step.PUT_ORIGINAL, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED],
         [Step.ADD_ARCHIVED],
     ),
+    State.THIN: (
+        DONE,
+        [*REPLACE, Step.REMOVE_THIN],
+        [Step.PUT_ORIGINAL, Step.REMOVE_THIN],
+        DONE,
+    ),
+    State.HALF_THIN: (NO, NO, [Step.PUT_ORIGINAL, Step.REMOVE_THIN], [Step.CHECK_KEPT, Step.RECORD_KEPT]),
 }
 
 
@@ -394,7 +404,7 @@ def test_a_plan_describes_its_steps_and_its_reason() -> None:
 @settings(max_examples=600)
 @given(
     any_facts(),
-    st.sampled_from(MUTATING),
+    st.sampled_from([*MUTATING, Command.THIN]),
     st.booleans(),
     st.sampled_from(["bulk", "standard", "expedited"]),
     st.sampled_from([0.0, 3.0]),
@@ -405,8 +415,9 @@ def test_no_plan_destroys_what_is_not_safe_elsewhere(
     """Whatever the options: an original goes only if the stored copy is proven to be it, a placeholder only with a copy
     that can be read now."""
     options = Options(
-        now=NOW, accept_size_match=eager, allow_in_place=eager, approve=eager, tier=tier, min_age_years=min_age_years
-    )
+        now=NOW, accept_size_match=eager, allow_in_place=eager, approve=eager, tier=tier, min_age_years=min_age_years,
+        even_if_clipped=eager, max_kept_bytes=10**14 if eager else MAX_KEPT_BYTES,
+    )  # fmt: skip
     plan = plan_for(command, known, options)
     assert plan.steps or plan.reason
     if not any(step.destroys for step in plan.steps):
@@ -416,7 +427,19 @@ def test_no_plan_destroys_what_is_not_safe_elsewhere(
     assert not entry.temporary
     assert not entry.replacement_running
     assert copy is not None
-    if Step.PUT_PLACEHOLDER in plan.steps:
+    if Step.DELETE_ORIGINAL in plan.steps:
+        assert flavor is not None
+        assert classify(known).identity is Identity.SAME
+        assert copy.flavor == f"{flavor.id}@{flavor.version}"
+        assert Step.ADD_THIN in plan.steps or entry.thin
+        order = [plan.steps.index(step) for step in (Step.CHECK_COPY, Step.CHECK_KEPT, Step.DELETE_ORIGINAL)]
+        assert order == sorted(order)
+        assert any(not f.is_original and f.status is FlavorStatus.READY for f in known.flavors)
+    elif Step.DROP_DERIVED in plan.steps:
+        assert known.kept or Step.CHECK_KEPT in plan.steps
+        assert flavor is None
+        assert entry.thin or copy.kept
+    elif Step.PUT_PLACEHOLDER in plan.steps:
         if flavor is not None and flavor.status.ready:
             assert classify(known).identity is Identity.SAME
             assert copy.flavor == f"{flavor.id}@{flavor.version}"

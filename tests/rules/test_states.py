@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from made_facts import (
+    DERIVED,
     FLAVOR,
     PLACEHOLDER_BYTES,
     SHA256,
@@ -24,22 +25,30 @@ from kaltura_archiver.model import Entry, Facts, FlavorAsset, FlavorStatus, Iden
 from kaltura_archiver.states import classify, needs_tags
 
 # The state table, written down a second time: tag flavors_deleted, tag archived_to_s3, object, original flavor, agree,
-# whether the original is the placeholder, state. The first row that fits wins. "*" is any.
+# whether the original is the placeholder, tag original_in_s3, what plays where there is no original (the flavor that is
+# recorded, or one that is not), state. The first row that fits wins. "*" is any.
 TABLE = """
-yes *   no  *     *   *   lost
-*   *   *   busy  *   *   busy
-*   *   yes gone  *   *   no-original
-*   *   no  gone  *   *   empty
-no  no  no  ready *   *   initial
-no  yes no  ready *   *   unbacked
-no  yes yes ready yes *   archived
-no  no  yes ready yes *   untagged
-no  *   yes ready no  yes half-tagged
-no  *   yes ready no  *   diverged
-yes *   yes ready yes *   unsettled
-yes *   yes ready no  no  diverged
-yes yes yes ready no  *   placeholder
-yes no  yes ready no  *   half-tagged
+yes *   no  *     *   *   *   *     lost
+*   *   *   busy  *   *   *   *     busy
+*   *   yes gone  *   *   yes other half-thin
+yes *   yes gone  *   *   *   kept  half-thin
+no  yes yes gone  *   *   yes kept  thin
+no  *   yes gone  *   *   *   kept  half-thin
+*   *   yes gone  *   *   *   *     no-original
+*   *   no  gone  *   *   yes *     lost
+*   *   no  gone  *   *   *   *     empty
+no  no  no  ready *   *   *   *     initial
+no  yes no  ready *   *   *   *     unbacked
+no  *   yes ready yes *   yes *     half-thin
+no  *   yes ready no  yes yes *     half-thin
+no  yes yes ready yes *   *   *     archived
+no  no  yes ready yes *   *   *     untagged
+no  *   yes ready no  yes *   *     half-tagged
+no  *   yes ready no  *   *   *     diverged
+yes *   yes ready yes *   *   *     unsettled
+yes *   yes ready no  no  *   *     diverged
+yes yes yes ready no  *   *   *     placeholder
+yes no  yes ready no  *   *   *     half-tagged
 """
 ROWS = [line.split() for line in TABLE.strip().splitlines()]
 
@@ -86,6 +95,11 @@ def _cells(known: Facts) -> tuple[str, ...]:
             placeholder = "yes"
         elif flavor.size_bytes and (named or (configured and (copy.tags.get("flavor") or flavor.version == "12"))):
             placeholder = "no"
+    plays = "*"
+    if flavor is None and copy:
+        derived = [f"{f.id}@{f.version}" for f in known.flavors if not f.is_original and f.status.name == "READY"]
+        recorded = copy.tags.get("thin")
+        plays = "kept" if recorded in derived else "other" if derived and not recorded else "*"
     return (
         _yes("flavors_deleted" in entry.tags),
         _yes("archived_to_s3" in entry.tags),
@@ -93,6 +107,8 @@ def _cells(known: Facts) -> tuple[str, ...]:
         kind,
         agree,
         placeholder,
+        _yes("original_in_s3" in entry.tags),
+        plays,
     )
 
 
@@ -112,19 +128,22 @@ def test_any_facts_have_the_state_of_the_first_row_that_fits(known: Facts) -> No
 
 @pytest.mark.parametrize("status", [None, *FlavorStatus])
 def test_no_combination_of_the_tables_columns_falls_through(status: FlavorStatus | None) -> None:
-    """Exhaustive, and every one of the twelve states turns up where its row says."""
-    for replaced, archived, copied, size, tag in itertools.product(
+    """Exhaustive, and every one of the states turns up where its row says."""
+    for replaced, archived, thin, kept, copied, size, tag in itertools.product(
         (True, False),
         (True, False),
+        (True, False),
+        ("", f"{DERIVED}@2", f"{DERIVED}@12"),
         (True, False),
         (VIDEO_BYTES, PLACEHOLDER_BYTES, 7),
         ("", f"{FLAVOR}@2", "0_else@2"),
     ):
         known = facts(
             original(status, size_bytes=size) if status else None,
-            stored(placeholder=tag) if copied else None,
+            stored(placeholder=tag, thin=kept) if copied else None,
             replaced=replaced,
             archived=archived,
+            thin=thin,
         )
         assert classify(known).state == _state_by_table(known)
 
@@ -170,6 +189,17 @@ _SHOWN = original(size_bytes=PLACEHOLDER_BYTES)
         (facts(_SHOWN, stored(), replaced=True), State.HALF_TAGGED),
         (facts(_SHOWN, stored(), archived=True), State.HALF_TAGGED),
         (facts(_SHOWN, stored()), State.HALF_TAGGED),
+        (facts(None, stored(thin=f"{DERIVED}@2"), archived=True, thin=True), State.THIN),
+        (facts(None, stored(thin=f"{DERIVED}@2"), archived=True), State.HALF_THIN),
+        (facts(None, stored(thin=f"{DERIVED}@2"), thin=True), State.HALF_THIN),
+        (facts(None, stored(), archived=True, thin=True), State.HALF_THIN),
+        (facts(_READY, stored(), archived=True, thin=True), State.HALF_THIN),
+        (facts(_READY, stored(placeholder=f"{FLAVOR}@2"), archived=True, thin=True), State.HALF_THIN),
+        # What was to play is gone, or was made anew by somebody.
+        (facts(None, stored(thin=f"{DERIVED}@1"), archived=True, thin=True), State.NO_ORIGINAL),
+        (facts(None, archived=True, thin=True), State.LOST),
+        # Somebody's newer video.
+        (facts(_NEWER, stored(), archived=True, thin=True), State.DIVERGED),
     ],
 )
 def test_each_row_of_the_table_has_its_state(known: Facts, state: State) -> None:

@@ -20,7 +20,7 @@ def test_the_state_comes_first_and_a_refusal_is_said_once(sandbox: Sandbox, run:
     assert lines[1].startswith("  the original and the stored copy differ")
     assert lines[2].startswith("  → perhaps a newer upload")
     assert sum("decide which one is to stay" in line for line in lines) == 1
-    assert "  s3copy, replace_video, restore, repair: refused, as said above" in lines
+    assert "  s3copy, replace_video, thin, restore, repair: refused, as said above" in lines
     fine = run("explain", sandbox.add("archived")).out
     assert fine.startswith("archived: ")
     assert "newer" not in fine

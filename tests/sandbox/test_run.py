@@ -23,20 +23,20 @@ def test_the_export_lines_are_a_file_for_a_shell_and_for_env_file(
     assert process.stderr
     try:
         told = [next(process.stderr) for _ in range(4)]
-        assert "46 entries" in told[0]
+        assert "48 entries" in told[0]
         assert ". sandbox.rc" in told[1]
         file = tmp_path / "sandbox.rc"
         assert file.stat().st_mode & 0o777 == 0o600
         for name in [name for name in os.environ if name.startswith(("KALTURA_", "AWS_", "PLACEHOLDER_"))]:
             monkeypatch.delenv(name)
         ran = run("--env-file", "sandbox.rc", "count")
-        assert ran.rows[0]["count"] == "46", ran.err
-        assert len(run("--env-file", "sandbox.rc", "health").rows) == 46
+        assert ran.rows[0]["count"] == "48", ran.err
+        assert len(run("--env-file", "sandbox.rc", "health").rows) == 48
         shell = subprocess.run(
             ["sh", "-c", f". ./sandbox.rc; {sys.executable} -m kaltura_archiver health --all-rows"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert len(shell.stdout.splitlines()) == 47, shell.stderr
+        assert len(shell.stdout.splitlines()) == 49, shell.stderr
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130

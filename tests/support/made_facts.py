@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
     REPLACED_TAG,
+    THIN_TAG,
     Availability,
     Entry,
     Facts,
@@ -20,6 +21,7 @@ from kaltura_archiver.model import (
 
 ID = "0_entry001"
 FLAVOR = "0_source01"
+DERIVED = "0_derived1"
 VIDEO_BYTES = 5_000_000
 PLACEHOLDER_BYTES = 40_000
 SHA256 = "ab" * 32
@@ -28,8 +30,9 @@ ETAG = "e" * 32
 PROOF = f"checksum {CRC64NVME} {ETAG}"
 
 
-def tags_of(*, archived: bool = False, replaced: bool = False) -> tuple[str, ...]:
-    return ("lecture", *([ARCHIVED_TAG] if archived else []), *([REPLACED_TAG] if replaced else []))
+def tags_of(*, archived: bool = False, replaced: bool = False, thin: bool = False) -> tuple[str, ...]:
+    given = ((ARCHIVED_TAG, archived), (REPLACED_TAG, replaced), (THIN_TAG, thin))
+    return ("lecture", *(tag for tag, there in given if there))
 
 
 def original(
@@ -53,8 +56,9 @@ def stored(
     crc64nvme: str = "",
     storage_class: str = "STANDARD",
     availability: Availability = Availability.READABLE,
+    thin: str = "",
 ) -> StoredObject:
-    given = {"sha256": sha256, "flavor": flavor, "placeholder": placeholder, "proof": proof}
+    given = {"sha256": sha256, "flavor": flavor, "placeholder": placeholder, "proof": proof, "thin": thin}
     tags = {name: value for name, value in given.items() if value}
     return StoredObject(ID, size_bytes, etag, storage_class, availability, tags=tags, crc64nvme=crc64nvme)
 
@@ -65,12 +69,14 @@ def facts(
     *,
     archived: bool = False,
     replaced: bool = False,
+    thin: bool = False,
     placeholder_bytes: int | None = PLACEHOLDER_BYTES,
     **fields: Any,
 ) -> Facts:
     fields.setdefault("created_at", 1_400_000_000)
-    entry = Entry(ID, "Lecture", tags=tags_of(archived=archived, replaced=replaced), **fields)
-    derived = FlavorAsset("0_derived1", ID, "2", FlavorStatus.READY, size_bytes=1000, size_kb=1)
+    fields.setdefault("duration_seconds", 3600)
+    entry = Entry(ID, "Lecture", tags=tags_of(archived=archived, replaced=replaced, thin=thin), **fields)
+    derived = FlavorAsset(DERIVED, ID, "2", FlavorStatus.READY, size_bytes=1000, size_kb=1, tags="mbr,web")
     return Facts(entry, (derived, flavor) if flavor else (derived,), copy, placeholder_bytes)
 
 
@@ -91,6 +97,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
             draw(st.none() | _sizes),
             draw(st.none() | _sizes.map(lambda size: max(1, size // 1024))),
             draw(st.sampled_from(["mp4", "", "noex"])),
+            tags=draw(st.sampled_from(["", "mbr", "source,web"])),
         )
         for number in range(draw(st.integers(0, 2)))
     ]
@@ -107,6 +114,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
                 "flavor": draw(_content_ids),
                 "placeholder": draw(_content_ids),
                 "proof": draw(st.sampled_from(["", "checksum", PROOF, f"{PROOF}-2", f"read AAAAAAAAAAI= {ETAG}"])),
+                "thin": draw(st.sampled_from(["", "", "0_flavor1@2", "0_flavor2@12"])),
                 "damaged-at": draw(st.sampled_from(["", "", "", "2026-01-01T00:00:00Z"])),
             },
             crc64nvme=draw(st.sampled_from(["", CRC64NVME])),
@@ -114,7 +122,8 @@ def any_facts(draw: st.DrawFn) -> Facts:
     running = draw(st.sampled_from(["", "", "0_temporary"]))
     entry = Entry(
         ID,
-        tags=tags_of(archived=draw(st.booleans()), replaced=draw(st.booleans())),
+        tags=tags_of(archived=draw(st.booleans()), replaced=draw(st.booleans()), thin=draw(st.booleans())),
+        duration_seconds=draw(st.sampled_from([None, 0, 3600])),
         status=draw(st.sampled_from(["-2", "-1", "0", "1", "2", "4", "5", "6", "7", "virusScan.Infected"])),
         created_at=draw(st.integers(0, 2_000_000_000)),
         display_in_search=draw(st.sampled_from([1, 1, 1, -1, -2, None])),

@@ -67,14 +67,14 @@ def plan(
     keep_tags: Sequence[str], keep_categories: Sequence[int], keep_owners: Sequence[str], kaltura_price: float | None,
     price_table: Path | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Write down what s3copy (archive), replace_video or restore would do, entry by entry, for a person to review.
+    """Write down what s3copy (archive), replace_video, thin or restore would do to each entry, for a person to review.
 
     JSON Lines: what the plan is and its totals; then each entry with what would be done, why, bytes and cost, or why it
     is left out; a last line. Delete lines to leave entries out, or have `plan show` make a page for that. Nothing is
     changed before `apply`.
 
-    --storage-class and --accept-size-match are for archive, --min-age-years and --noticed-before for replace, --tier,
-    --days and --via for restore, --approve and --allow-in-place for both of these: they become part of the plan.
+    Options are those of the command that it is about, and become part of the plan: --storage-class is for archive, for
+    one, --keep-height for thin, --tier for restore.
 
     \b
     Examples:

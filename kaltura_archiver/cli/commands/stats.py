@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def _ways(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    ways = tuple(word.strip() for word in value.split(","))
+    for way in ways:
+        if way not in ("thin", "replace"):
+            raise click.BadParameter(f"{way!r} is neither thin nor replace", ctx, param)
+    return ways
+
+
 @command("stats", cls=SelectingCommand)
 @selection_options
 @click.option("--enriched", type=PATH, metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
@@ -48,23 +56,29 @@ log = logging.getLogger(__name__)
     metavar="CLASS",
     help="Where copies would go that are not there yet.",
 )
+@click.option(
+    "--what-if", "ways", default="replace", show_default=True, metavar="WAY,…", callback=_ways,
+    help="What the rows for 1 to 5 years foretell: replace, thin, or both.",
+)  # fmt: skip
 @lookers_option
 @columns_option
 @format_option
 @pass_app
 def stats(
     app: App, /, query: Query, enriched: str | None, kaltura_price: float | None, price_table: Path | None,
-    storage_class: str, workers: int, columns: str | None, style: str,
+    storage_class: str, ways: tuple[str, ...], workers: int, columns: str | None, style: str,
 ) -> None:  # fmt: skip
     """Add entries and bytes up: by state, storage class, year created and played, category, owner's unit.
 
     Each section adds up to the total. Rows `threshold` tell what replacing all that was not played for 1 to 5 years
-    would free and save, and how many restores a month to expect; docs/money.md tells how. Nothing is read entry by
-    entry: 100,000 entries take some 2,800 requests.
+    would free and save, and how many restores a month to expect; docs/money.md tells how. With --what-if thin rows
+    `thin` tell it of originals that go to S3 while a derived flavor plays on. Nothing is read entry by entry: 100,000
+    entries take some 2,800 requests.
 
     \b
     Examples:
       kaltura-archiver stats --format table
+      kaltura-archiver stats --what-if thin,replace --kaltura-price 0.12
       kaltura-archiver stats --kaltura-price 0.12 --enriched owners.tsv > stats.tsv
       kaltura-archiver stats --category 4711 --created-before 5 --columns section,key,freed_bytes
     """
@@ -78,7 +92,7 @@ def stats(
     placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = Selection(kaltura, query)
-    sums = Stats(prices, now=time.time(), storage_class=storage_class, unit_of=unit_of)
+    sums = Stats(prices, now=time.time(), storage_class=storage_class, unit_of=unit_of, ways=ways)
     found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
     with progress("stats", found, lambda: selection.expected) as counted:
         for item in counted:

@@ -16,9 +16,10 @@ from kaltura_archiver.sandbox.kaltura.actions import (
 from kaltura_archiver.sandbox.kaltura.entries import Entries
 from kaltura_archiver.sandbox.kaltura.library import check_media_clip
 from kaltura_archiver.sandbox.kaltura.lists import asset_filter, list_page
-from kaltura_archiver.sandbox.kaltura.records import READY, TEMP, Asset, Content, EntryRecord
+from kaltura_archiver.sandbox.kaltura.records import QUEUED, READY, TEMP, Asset, Content, EntryRecord, new_id
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SOURCE_TAGS
 from kaltura_archiver.sandbox.kaltura.sessions import KalturaSession
+from kaltura_archiver.sandbox.kaltura.switch import version_after
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_bool, as_int, split_csv
 
 
@@ -174,12 +175,48 @@ class Contents(Entries):
         self._own_entry(session, asset.entry_id)
         self._library.delete_asset(asset)
 
+    def add_asset(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
+        """An asset without content, QUEUED: of the flavor parameters of the source it is the original.
+
+        `FlavorAssetService::addAction` [read]; with `setContent` another way back for an original that was deleted [R].
+        """
+        entry = self._media_clip(session, {"entryId": p["entryId"]})
+        number = as_int(p["flavorAsset"].get("flavorParamsId"), -1)
+        for asset in self._library.live_assets(entry.id):
+            if asset.flavor_params_id == number:
+                raise ApiError("FLAVOR_ASSET_ALREADY_EXISTS", asset.id, number)
+        tags = DERIVED_TAGS if number else SOURCE_TAGS
+        asset = Asset(new_id(), entry.id, number, is_original=number == 0, version=0, status=QUEUED, tags=tags)
+        return self.describe_asset(self._library.put_asset(asset))
+
     def set_content(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
+        """Beside an original that had no content the derived flavors are made anew in place: nothing plays then [R]."""
         asset = self._asset(session, p["id"])
         resource = p["contentResource"]
         self._library.check_resource(resource)
         token = self._library.take_token(resource)
-        asset.store(Content.of(token), asset.version + 10)
+        if asset.is_original and not asset.version:
+            self._library.convert_in_place(asset, Content.of(token))
+        asset.store(Content.of(token), version_after(asset))
         asset.status = READY
         asset.updated_at = self._library.now()
         return self.describe_asset(asset)
+
+    def list_media_info(self, session: KalturaSession, p: dict[str, Any]) -> dict[str, Any]:
+        """What was measured of one flavor asset, in milliseconds. `MediaInfoService::listAction` [read]."""
+        wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
+        asset = self._asset(session, wanted.get("flavorAssetIdEqual"))
+        content = asset.contents.get(asset.version)
+        rows = [
+            {
+                "objectType": "KalturaMediaInfo",
+                "id": version,
+                "flavorAssetId": asset.id,
+                "fileSize": content.size // 1024,
+                "containerFormat": "mpeg-4",
+                "containerDuration": self._library.measured.get(asset.id, content.duration_ms),
+                "videoDuration": self._library.measured.get(asset.id, content.duration_ms),
+            }
+            for version, content in sorted(asset.contents.items(), reverse=True)
+        ]
+        return list_page("KalturaMediaInfoListResponse", rows if content else [], p)

@@ -20,8 +20,9 @@ from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS
 from kaltura_archiver.sandbox.kaltura.switch import Switching, version_after
 
 
-def _derived_content(original_bytes: int, flavor_params_id: int) -> Content:
-    return Content.zeros(max(1, original_bytes // flavor_params_id))
+def derived_content(original_bytes: int, flavor_params_id: int, duration_ms: int) -> Content:
+    """What is made of an original: smaller, and as long."""
+    return Content.movie(max(1, original_bytes // flavor_params_id), duration_ms)
 
 
 class Converting(Switching):
@@ -85,7 +86,17 @@ class Converting(Switching):
         original = self.original(entry.id)
         bytes_of_it = original.size_in_bytes if original else 0
         for asset in self._derived(entry, CONVERTING):
-            asset.store(_derived_content(bytes_of_it, asset.flavor_params_id), 2)
+            asset.store(derived_content(bytes_of_it, asset.flavor_params_id, entry.duration_ms), 2)
+
+    def convert_in_place(self, original: Asset, content: Content) -> None:
+        """Make the derived flavors anew of an original that was put back: they do not play until they are ready."""
+        entry = self.entries[original.entry_id]
+        for asset in self.live_assets(entry.id):
+            if asset is not original and asset.locally_ready:
+                asset.status = CONVERTING
+                made = derived_content(content.size, asset.flavor_params_id, content.duration_ms)
+                asset.store(made, version_after(asset))
+                self._finish_later(asset, self._now_or_due() + self.settings.conversion_seconds)
 
     def _derived(self, entry: EntryRecord, status: int) -> list[Asset]:
         return [a for a in self.live_assets(entry.id) if not a.is_original and a.status == status]
@@ -110,7 +121,7 @@ class Converting(Switching):
             created_at=entry.created_at if status == READY else 0,
         )
         if original_bytes:
-            asset.store(_derived_content(original_bytes, number + 1), 2)
+            asset.store(derived_content(original_bytes, number + 1, entry.duration_ms), 2)
         return self.put_asset(asset)
 
     def _conversion_failed(self, entry: EntryRecord, asset: Asset | None = None) -> None:

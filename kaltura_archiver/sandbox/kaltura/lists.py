@@ -110,6 +110,7 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[EntryRecord], bool]:
     statuses = set(split_csv(wanted.get("statusEqual"))) or set(split_csv(wanted.get("statusIn"))) or {"2"}
     moderation = set(split_csv(wanted.get("moderationStatusIn")))
     parent = str(wanted.get("parentEntryIdEqual") or "").lower()
+    root = same_id(wanted.get("rootEntryIdEqual") or "")
     media_types = set(split_csv(wanted.get("mediaTypeEqual"))) or set(split_csv(wanted.get("mediaTypeIn")))
     tags_all = [tag.lower() for tag in split_csv(wanted.get("tagsMultiLikeAnd"))]
     tests: list[Callable[[EntryRecord], bool]] = []
@@ -129,6 +130,7 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[EntryRecord], bool]:
             # Further streams have display_in_search -1, and are found by their parent all the same [read].
             and (parent == entry.parent_id.lower() if parent else entry.display_in_search not in (_RECYCLED, _SYSTEM))
             and (not ids or same_id(entry.id) in ids)
+            and (not root or same_id(entry.root_id) == root)
             and (not media_types or str(entry.media_type) in media_types)
             and all(tag in entry.tags.lower() for tag in tags_all)
             and all(test(entry) for test in tests)

@@ -118,10 +118,11 @@ class KalturaSettings:
 
 @dataclass(frozen=True)
 class Content:
-    """The bytes of a file, or only their number: then they are zeros."""
+    """The bytes of a file, or only their number: then they are zeros, after `head`."""
 
     data: bytes | None
     size: int
+    head: bytes = b""
 
     @classmethod
     def of(cls, data: bytes) -> Content:
@@ -131,6 +132,16 @@ class Content:
     def zeros(cls, size: int) -> Content:
         return cls(None, size)
 
+    @classmethod
+    def movie(cls, size: int, duration_ms: int) -> Content:
+        """An MP4 of this size that says how long it plays and shows nothing: as long as it takes to say so."""
+        told = min(int(duration_ms), 0xFFFFFFFF)
+        mvhd = struct.pack(">I4sIIIII80x", 108, b"mvhd", 0, 0, 0, 1000, told)
+        head = struct.pack(">I4s4s4x", 16, b"ftyp", b"isom") + struct.pack(">I4s", 8 + len(mvhd), b"moov") + mvhd
+        if size < len(head) + 8:
+            return cls.zeros(size)
+        return cls(None, size, head + struct.pack(">I4s", min(size - len(head), 0xFFFFFFFF), b"mdat"))
+
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[memoryview]:
         """The bytes from `start` to before `end`, at most 1 MiB at a time."""
         end = self.size if end is None else end
@@ -138,20 +149,23 @@ class Content:
         blank = memoryview(bytes(min(PIECE, max(0, end - start)))) if source is None else None
         for at in range(start, end, PIECE):
             stop = min(at + PIECE, end)
-            if source is not None:
+            if at < len(self.head):
+                yield memoryview(self.head[at:stop] + bytes(max(0, stop - max(at, len(self.head)))))
+            elif source is not None:
                 yield source[at:stop]
             elif blank is not None:
                 yield blank[: stop - at]
 
     def read(self) -> bytes:
-        return self.data if self.data is not None else bytes(self.size)
+        return self.data if self.data is not None else self.head + bytes(self.size - len(self.head))
 
     @property
     def duration_ms(self) -> int:
         """How long a video plays, by its movie header; of bytes that are none, a second for 20 KB."""
-        at = self.data.find(b"mvhd") if self.data is not None else -1
-        if self.data is not None and at >= 0 and self.data[at + 4 : at + 5] == b"\0" and len(self.data) >= at + 24:
-            scale, units = struct.unpack(">II", self.data[at + 16 : at + 24])
+        data = self.head if self.data is None else self.data
+        at = data.find(b"mvhd")
+        if at >= 0 and data[at + 4 : at + 5] == b"\0" and len(data) >= at + 24:
+            scale, units = struct.unpack(">II", data[at + 16 : at + 24])
             return units * 1000 // scale if scale else 0
         return 1000 * (1 + self.size // 20_000)
 

@@ -198,7 +198,8 @@ class Switching(Records):
         self.cancel_replacement(entry)
         for asset in self.live_assets(entry.id):
             size = content.size // (asset.flavor_params_id + 1)
-            asset.store(content if asset is original else Content.zeros(size), asset.version + 10)
+            made = content if asset is original else Content.movie(size, content.duration_ms)
+            asset.store(made, asset.version + 10)
             asset.status = READY
             asset.updated_at = self.now()
         entry.status = "2"

@@ -29,6 +29,7 @@ class Timed:
         self.assets_of: dict[str, list[Asset]] = {}
         self.tokens: dict[str, Token] = {}
         self.thumbs: dict[str, ThumbAsset] = {}
+        self.measured: dict[str, int] = {}  # milliseconds of a flavor asset, where its file tells another length
         self.categories: dict[int, Category] = {}
         self.app_tokens: dict[str, AppToken] = {}
         # Captions, attachments, cue points, metadata by service, each with its entry's id; nothing here changes them.

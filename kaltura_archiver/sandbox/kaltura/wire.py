@@ -16,6 +16,10 @@ ERRORS: dict[str, tuple[str, str]] = {
     "INTERNAL_DATABASE_ERROR": ("", "Internal database error"),
     "SEARCH_ENGINE_QUERY_FAILED": ("", "Search engine query failed"),
     "LOCK_TIMED_OUT": ("", "Timed out while attempting to grab lock"),
+    "FLAVOR_ASSET_ALREADY_EXISTS": (
+        "ASSET_ID,PARAMS_ID",
+        'Flavor asset id "@ASSET_ID@" already use flavor params id "@PARAMS_ID@"',
+    ),
     "MISSING_KS": ("", "Missing KS, session not established"),
     "INVALID_KS": ("KSID,ERR_CODE,ERR_DESC", 'Invalid KS "@KSID@", Error "@ERR_CODE@,@ERR_DESC@"'),
     "SERVICE_NOT_SPECIFIED": ("", "Service name was not specified, please specify one"),

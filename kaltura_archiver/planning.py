@@ -1,0 +1,73 @@
+"""What plans are made of: answers, and the reasons that several commands have. Pure."""
+
+from __future__ import annotations
+
+from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.flavors import settings_of
+from kaltura_archiver.model import Cause, EntryStatus, Facts, Identity, MediaType, Outcome, State, iso_date
+from kaltura_archiver.states import Judgement
+from kaltura_archiver.steps import Options, Plan, Step
+
+CROWDED = (
+    "the stored copy has so many tags of others that there is no room for ours, which say what is where "
+    "(S3 keeps ten): remove some"
+)
+UNDECIDED = (
+    "sizes agree but nothing proves more: S3 shows nothing of the frozen copy that could be compared with the "
+    "original; verify --request --no-dry-run has it thawed, and then s3copy reads it back; s3copy --accept-size-match "
+    "accepts it as it is"
+)
+
+
+def undecided(facts: Facts) -> bool:
+    return bool(facts.original and facts.stored and facts.stored.undecided_for(facts.original))
+
+
+def stop(judgement: Judgement, outcome: Outcome, reason: str = "", cause: Cause | None = None) -> Plan:
+    text = reason or "; ".join(filter(None, (judgement.why, judgement.hint)))
+    return Plan(judgement.state, (), outcome, text, cause)
+
+
+def go(judgement: Judgement, *steps: Step, reason: str = "") -> Plan:
+    return Plan(judgement.state, steps, Outcome.DONE, reason)
+
+
+def keep_settings(facts: Facts) -> tuple[Step, ...]:
+    """What goes before a swap, which takes away what people have set on flavors."""
+    kept = facts.stored is not None and bool(facts.stored.settings)
+    return (Step.KEEP_SETTINGS,) if kept or settings_of(facts) else ()
+
+
+def unproven(facts: Facts, judgement: Judgement) -> Plan | None:
+    if judgement.identity is Identity.SAME:
+        return None
+    if undecided(facts):
+        return stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)
+    command = "s3copy" if judgement.state is State.ARCHIVED else "restore or repair"
+    reason = (
+        f"it is only likely that the stored copy is this original: {judgement.identity_why}; run {command} to prove it"
+    )
+    return stop(judgement, Outcome.REFUSED, reason, Cause.UNPROVEN)
+
+
+def no_video(facts: Facts, judgement: Judgement) -> Plan | None:
+    """A placeholder takes the place of a video that is READY only."""
+    entry = facts.entry
+    if entry.media_type != MediaType.VIDEO.value:
+        kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)
+        reason = f"the placeholder is a video: {kind or 'what is none'} is not replaced by it"
+        return stop(judgement, Outcome.REFUSED, reason)
+    if entry.status != EntryStatus.READY:
+        return stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
+    return None
+
+
+def too_young(facts: Facts, judgement: Judgement, options: Options) -> Plan | None:
+    entry = facts.entry
+    if not entry.created_at and options.min_age_years > 0:
+        reason = "Kaltura does not tell when it was created: it may be too young (--min-age-years)"
+        return stop(judgement, Outcome.REFUSED, reason, Cause.YOUNG)
+    if entry.created_at > options.now - options.min_age_years * YEAR_SECONDS:
+        years = f"less than {options.min_age_years:g} years ago (--min-age-years)"
+        return stop(judgement, Outcome.SKIPPED, f"created {iso_date(entry.created_at)}, {years}", Cause.YOUNG)
+    return None
