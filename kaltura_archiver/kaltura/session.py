@@ -63,8 +63,8 @@ class Session:
     """Safe to use from many threads; every method raises KalturaError.
 
     `read_only` is the second wall of a dry run: methods that change something then raise AssertionError. Reads are
-    retried with growing pauses; a write is repeated only when Kaltura said that nothing was done, so after any other
-    failure of a write its outcome has to be read.
+    retried with growing pauses, and so is what does no harm if it is done twice; any other write is repeated only when
+    Kaltura said that nothing was done, so after any other failure of it its outcome has to be read.
     """
 
     def __init__(

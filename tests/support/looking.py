@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -165,6 +166,8 @@ def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without their pauses."""
     monkeypatch.setattr("kaltura_archiver.kaltura.Kaltura._pause", lambda self, seconds: False)
     monkeypatch.setattr("kaltura_archiver.transfer.pacing.FIRST_PAUSE_SECONDS", 0.0)
+    # botocore pauses for up to two seconds before it tries again.
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes, *, evidence: str = "read") -> None:

@@ -185,7 +185,7 @@ def test_what_a_callback_raises_is_raised_where_the_request_was_made(serve: Serv
 
 def test_nothing_is_sent_twice(serve: Serve) -> None:
     """libcurl would, where a kept connection fails: but what was done has to be looked at."""
-    server, at = serve(OK, b""), line()
+    server, at = serve(OK, b""), line(seconds=1)
     assert at.post(server.url, {}, [b"first"], 5).status == 200
     with pytest.raises(OSError, match=r"."):
         at.post(server.url, {}, [b"second"], 6)
