@@ -183,8 +183,8 @@ def result_row(result: Result) -> dict[str, Cell]:
 
 def result_on_screen(command: Command) -> tuple[str, ...]:
     """What a person sees of a result: of its bytes those that the command is about."""
-    moved, freed = command is not Command.REPLACE, command in (Command.REPLACE, Command.REPAIR)
-    told = ["bytes_moved"] * moved + ["bytes_freed"] * freed
+    frees = command in (Command.REPLACE, Command.THIN)
+    told = ["bytes_moved"] * (not frees) + ["bytes_freed"] * (frees or command is Command.REPAIR)
     return ("outcome", "entry_id", "name", *told, "detail")
 
 

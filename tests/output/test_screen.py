@@ -15,11 +15,12 @@ from rich.cells import cell_len
 from terminal import on_terminal
 
 from kaltura_archiver.model import Identity, State
-from kaltura_archiver.output.rows import HEALTH_ON_SCREEN, LIST_ON_SCREEN, health_row
+from kaltura_archiver.output.rows import HEALTH_ON_SCREEN, LIST_ON_SCREEN, health_row, result_on_screen
 from kaltura_archiver.output.screen import Screen, coloured, rows_as, wrapped
 from kaltura_archiver.output.verdict import SHOWN, WORST_FIRST, HealthVerdict
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.states import Judgement
+from kaltura_archiver.steps import Command
 
 
 class Seen(io.StringIO):
@@ -275,6 +276,15 @@ def test_log_lines_of_an_entry_name_it(sandbox: Sandbox, run: Run, tmp_path: Pat
     process, terminal = on_terminal("s3copy", "--id", entry, stdout=tmp_path / "rows.tsv")
     assert process.wait(60) == 0
     assert f'{entry} "Topology "II"" would copy' in " ".join(terminal.log_lines())
+
+
+def test_of_the_bytes_of_a_result_those_are_shown_that_the_command_is_about() -> None:
+    shown = {command: [c for c in result_on_screen(command) if c.startswith("bytes")] for command in Command}
+    assert shown == {
+        Command.S3COPY: ["bytes_moved"], Command.REPLACE: ["bytes_freed"], Command.THIN: ["bytes_freed"],
+        Command.RESTORE: ["bytes_moved"], Command.REPAIR: ["bytes_moved", "bytes_freed"],
+        Command.VERIFY: ["bytes_moved"],
+    }  # fmt: skip
 
 
 def test_what_verify_reads_is_no_move(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
