@@ -9,7 +9,6 @@ from typing import Any
 
 from kaltura_archiver.criteria.base import AND, EXACT, NOT, Criterion, Item, Seen, group, item, within
 from kaltura_archiver.criteria.what import (
-    MAX_OWNERS,
     AdminTags,
     FromSources,
     LongerThan,
@@ -188,18 +187,17 @@ class Query:
     @property
     def by_category(self) -> bool:
         """Whether an entry's categories have to be known to tell if it matches."""
-        return bool(self.categories or self.without_categories or self.uncategorised)
+        return any(criterion.by_category for criterion in self.criteria)
 
     @property
     def by_size(self) -> bool:
         """Whether the size of its original has to be known for that."""
-        return (self.least_bytes, self.below_bytes) != (None, None)
+        return any(criterion.by_size for criterion in self.criteria)
 
     @property
     def countable(self) -> bool:
         """Whether the search index alone can tell how many match."""
-        owners = self.without_owners or len(self.owners or ()) > MAX_OWNERS
-        return self.ids is None and self.shard is None and not self.by_size and not owners
+        return self.shard is None and all(criterion.indexed for criterion in self.criteria)
 
     def mismatch(
         self, entry: Entry, placings: Sequence[Placing] = (), original_bytes: int | None = None

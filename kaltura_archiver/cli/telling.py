@@ -90,10 +90,10 @@ class Telling:
         fields = log_fields("run", str(self._command), dry_run=dry)
         if not dry:
             fields["metrics"] = metrics(totals, bucket=self._app.settings.bucket, command=str(self._command))
-        to_type = acting_line() if dry else ""
+        fields["to_type"] = to_type = acting_line() if dry else ""
         parts = list(self._summary(errand, totals, lost, to_type))
         for told in parts if self._style == SCREEN else ["; ".join(parts)]:
-            log.info("%s", told, extra=fields | ({"to_type": to_type} if told.endswith(to_type) else {}))
+            log.info("%s", told, extra=fields)
         codes, tolerant = exits.of_run(
             errand.codes, totals.outcomes, overtaken=overtaken, stopped=bool(errand.stopped),
             incomplete=bool(self._stdout.failure or lost),

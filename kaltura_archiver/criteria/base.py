@@ -38,7 +38,15 @@ def within(field: str, **bounds: int | None) -> Item:
 
 
 class Criterion:
-    """One of them. False where nothing is asked for."""
+    """One of them. False where nothing is asked for. What has to be read to test it, beside the entry itself:"""
+
+    by_category = False  # its categories
+    by_size = False  # the size of its original
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the search alone tells which entries meet it."""
+        return True
 
     def __bool__(self) -> bool:
         return True

@@ -54,12 +54,16 @@ class OfIds(Criterion):
     def __bool__(self) -> bool:
         return self.ids is not None
 
+    @property
+    def indexed(self) -> bool:
+        return False
+
     def unmet(self, seen: Seen) -> str:
         return ""
 
     def told(self) -> Iterator[str]:
         ids = self.ids or ()
-        yield f"id in {','.join(ids[:5])}" + (f",… ({len(ids)} ids)" if len(ids) > 5 else "")
+        yield f"id in {','.join(ids[:MAX_TOLD])}" + (f",… ({len(ids)} ids)" if len(ids) > MAX_TOLD else "")
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,17 @@ class Owners(Criterion):
     def __bool__(self) -> bool:
         return self.wanted is not None or bool(self.unwanted)
 
+    @property
+    def _few(self) -> bool:
+        return self.wanted is not None and len(self.wanted) <= MAX_OWNERS
+
+    @property
+    def indexed(self) -> bool:
+        return self._few and not self.unwanted
+
     def items(self) -> Iterator[Item]:
-        if self.wanted is not None and len(self.wanted) <= MAX_OWNERS:
-            yield group(OR, *(item("kuser_id", EXACT, owner) for owner in sorted(self.wanted)))
+        if self._few:
+            yield group(OR, *(item("kuser_id", EXACT, owner) for owner in sorted(self.wanted or ())))
 
     def unmet(self, seen: Seen) -> str:
         owner = seen.entry.owner
@@ -215,6 +227,11 @@ class Sized(Criterion):
 
     least_bytes: int | None
     below_bytes: int | None
+    by_size = True
+
+    @property
+    def indexed(self) -> bool:
+        return False
 
     def __bool__(self) -> bool:
         return (self.least_bytes, self.below_bytes) != (None, None)

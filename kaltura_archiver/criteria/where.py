@@ -13,6 +13,7 @@ class InCategories(Criterion):
     """In one of these categories or below it."""
 
     categories: tuple[int, ...]
+    by_category = True
 
     def __bool__(self) -> bool:
         return bool(self.categories)
@@ -44,6 +45,7 @@ class Uncategorised(Criterion):
     """In no category, nor waiting for a moderator to be in one."""
 
     asked: bool
+    by_category = True
 
     def __bool__(self) -> bool:
         return self.asked
@@ -63,6 +65,7 @@ class NotInCategories(Criterion):
     """In none of these, nor below them; even before a moderator has decided."""
 
     categories: tuple[int, ...]
+    by_category = True
 
     def __bool__(self) -> bool:
         return bool(self.categories)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError, NoRegionError
+from botocore.exceptions import ClientError
 
 from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.fleet.tasks import aws_errors_told
+from kaltura_archiver.fleet.tasks import aws_errors_told, clients_of_aws
 
 
 class Secret:
@@ -18,11 +14,8 @@ class Secret:
     def __init__(self, name: str) -> None:
         self.name = name
         with aws_errors_told("set up AWS"):
-            session = boto3.Session()
-            if not session.region_name:
-                raise NoRegionError
-            config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=60)
-            self._client: Any = session.client("secretsmanager", config=config)
+            client = clients_of_aws()
+            self._client = client("secretsmanager")
         self.arn = self._look()
 
     def _look(self) -> str:

@@ -10,9 +10,10 @@ import logging
 import re
 import shlex
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import boto3
@@ -95,14 +96,9 @@ class Tasks:
     def __init__(self, stack: str = DEFAULT_STACK) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}|arn:[^:]+:cloudformation:\S+", stack):
             raise ConfigError(f"{stack[:40]!r} is not the name of a stack")
-        config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=60)
         with aws_errors_told("set up AWS"):
-            session = boto3.Session()
-            if not session.region_name:
-                raise NoRegionError
-            self._ecs: Any = session.client("ecs", config=config)
-            self._logs: Any = session.client("logs", config=config)
-            cloudformation: Any = session.client("cloudformation", config=config)
+            client = clients_of_aws()
+            self._ecs, self._logs, cloudformation = client("ecs"), client("logs"), client("cloudformation")
         with aws_errors_told(f"look at stack {stack}"):
             described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         self._outputs = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", ())}
@@ -258,6 +254,18 @@ _REFUSALS = (
     "AccessDenied", "UnrecognizedClient", "InvalidClientTokenId", "ExpiredToken", "InvalidSignature",
     "SignatureDoesNotMatch", "ClusterNotFound", "InvalidParameter", "ClientException", "ValidationError",
 )  # fmt: skip
+
+
+def clients_of_aws() -> Callable[[str], Any]:
+    """What makes a client of a service of AWS by its name, in the region and with the credentials of the environment.
+
+    Raises boto3's exceptions.
+    """
+    session = boto3.Session()
+    if not session.region_name:
+        raise NoRegionError
+    config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=60)
+    return partial(session.client, config=config)
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from kaltura_archiver.kaltura.errors import ACCESS_CONTROL, FORBIDDEN, mixed_up,
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, ask_entry, ask_thumbs, ask_together
 from kaltura_archiver.kaltura.searching import Searching
 from kaltura_archiver.kaltura.session import MAX_TRIES
-from kaltura_archiver.kaltura.wire import carrier_to
 from kaltura_archiver.model import FlavorAsset, same_id
 from kaltura_archiver.pictures import Picture
 from kaltura_archiver.redact import redact
@@ -208,10 +207,8 @@ class Files(Searching):
         What it says when it redirects is followed to any other web address; nobody is told a password or cookies.
         """
         for _ in range(MAX_REDIRECTS):
-            address = urlsplit(_proper(url))
-            place = address._replace(path="", query="", fragment="").geturl()
-            carrier = self._carriers.get(place) or self._carriers.setdefault(place, carrier_to(place))
-            answer = carrier.get(address._replace(fragment="").geturl(), headers, inflow, wanted)
+            address = urlsplit(_proper(url))._replace(fragment="").geturl()
+            answer = self._carriers.to(address).get(address, headers, inflow, wanted)
             if answer.status not in _REDIRECTS or not answer.headers.get("location"):
                 return answer
             url = urljoin(url, answer.headers["location"])

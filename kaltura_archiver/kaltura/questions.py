@@ -53,56 +53,54 @@ def ask_entry(entry_id: str, client: Any) -> None:
     client.media.get(entry_id)
 
 
-def ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> None:
-    wanted, pager, body = KalturaFlavorAssetFilter(), KalturaFilterPager(), KalturaParams()
-    wanted.entryIdIn = ",".join(entry_ids)
-    # Any fixed order will do, so that pages fit together.
-    wanted.orderBy = "+createdAt"
+def _ask_list(service: str, kind: str, wanted: Any, client: Any, *, page: int = 1) -> None:
+    """A page of what a filter lets through."""
+    pager, body = KalturaFilterPager(), KalturaParams()
     pager.pageSize, pager.pageIndex = MAX_PAGE, page
     body.addObjectIfDefined("filter", wanted)
     body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("flavorasset", "list", FLAVOR_LIST, body)
+    client.queueServiceActionCall(service, "list", kind, body)
+
+
+def ask_flavors(entry_ids: Sequence[str], page: int, client: Any) -> None:
+    wanted = KalturaFlavorAssetFilter()
+    wanted.entryIdIn = ",".join(entry_ids)
+    # Any fixed order will do, so that pages fit together.
+    wanted.orderBy = "+createdAt"
+    _ask_list("flavorasset", FLAVOR_LIST, wanted, client, page=page)
 
 
 def ask_thumbs(entry_id: str, client: Any) -> None:
-    wanted, pager, body = KalturaThumbAssetFilter(), KalturaFilterPager(), KalturaParams()
+    wanted = KalturaThumbAssetFilter()
     # Without the type, every slide of a lecture would be among them [read: thumbAsset.list, timedThumbAsset].
     wanted.entryIdEqual, wanted.typeIn = entry_id, KalturaAssetType.THUMBNAIL
-    pager.pageSize, pager.pageIndex = MAX_PAGE, 1
-    body.addObjectIfDefined("filter", wanted)
-    body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("thumbasset", "list", THUMB_LIST, body)
+    _ask_list("thumbasset", THUMB_LIST, wanted, client)
 
 
 def ask_children(entry_id: str, client: Any) -> None:
     # By another engine than eSearch, whose failures are told (SEARCH_ENGINE_QUERY_FAILED); Kaltura itself finds the
     # further streams of a recording so [read: entryPeer, retrieveChildEntriesByEntryIdAndPartnerId].
-    wanted, pager, body = KalturaBaseEntryFilter(), KalturaFilterPager(), KalturaParams()
-    wanted.parentEntryIdEqual, wanted.statusIn, wanted.moderationStatusIn = entry_id, ANY_STATUS, ANY_MODERATION
-    pager.pageSize, pager.pageIndex = MAX_PAGE, 1
-    body.addObjectIfDefined("filter", wanted)
-    body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("baseentry", "list", "KalturaBaseEntryListResponse", body)
+    _ask_entries("parentEntryIdEqual", entry_id, client)
 
 
 def ask_made_of(entry_id: str, client: Any) -> None:
     # What was cut or cloned from it has it for its root [read: entry::getRoots, SphinxEntryCriteria].
-    wanted, pager, body = KalturaBaseEntryFilter(), KalturaFilterPager(), KalturaParams()
-    wanted.rootEntryIdEqual, wanted.statusIn, wanted.moderationStatusIn = entry_id, ANY_STATUS, ANY_MODERATION
-    pager.pageSize, pager.pageIndex = MAX_PAGE, 1
-    body.addObjectIfDefined("filter", wanted)
-    body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("baseentry", "list", "KalturaBaseEntryListResponse", body)
+    _ask_entries("rootEntryIdEqual", entry_id, client)
+
+
+def _ask_entries(related: str, entry_id: str, client: Any) -> None:
+    """The entries that are related so to this one, in whatever status."""
+    wanted = KalturaBaseEntryFilter()
+    setattr(wanted, related, entry_id)
+    wanted.statusIn, wanted.moderationStatusIn = ANY_STATUS, ANY_MODERATION
+    _ask_list("baseentry", "KalturaBaseEntryListResponse", wanted, client)
 
 
 def ask_placings(entry_ids: Sequence[str], page: int, client: Any) -> None:
-    wanted, pager, body = KalturaCategoryEntryFilter(), KalturaFilterPager(), KalturaParams()
+    wanted = KalturaCategoryEntryFilter()
     # PENDING and ACTIVE. Rows of the database, not of an index [read: KalturaCategoryEntryFilter].
     wanted.entryIdIn, wanted.statusIn, wanted.orderBy = ",".join(entry_ids), "1,2", "+createdAt"
-    pager.pageSize, pager.pageIndex = MAX_PAGE, page
-    body.addObjectIfDefined("filter", wanted)
-    body.addObjectIfDefined("pager", pager)
-    client.queueServiceActionCall("categoryentry", "list", PLACING_LIST, body)
+    _ask_list("categoryentry", PLACING_LIST, wanted, client, page=page)
 
 
 def ask_category(number: int, client: Any) -> None:

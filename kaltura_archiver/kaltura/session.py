@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import requests
 from KalturaClient.Base import KalturaConfiguration
@@ -22,13 +22,10 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import ConfigError, KalturaError, Stopped
 from kaltura_archiver.kaltura.answers import field_int, field_text
 from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, translated, unreachable
-from kaltura_archiver.kaltura.wire import WireClient
+from kaltura_archiver.kaltura.wire import Carriers, WireClient
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.transfer.bandwidth import Bandwidth
 from kaltura_archiver.transfer.pacing import MAX_REFUSALS, Pace
-
-if TYPE_CHECKING:
-    from kaltura_archiver.transfer.curl import Carrier
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -83,7 +80,7 @@ class Session:
         self._idle: list[Any] = []  # clients, each with its connection, the last one used last
         self._bandwidth = bandwidth
         self._calls = calls or nullcontext()
-        self._carriers: dict[str, Carrier] = {}  # to hosts that content comes from or goes to
+        self._carriers = Carriers()
         self._session_lock = threading.Lock()
         self._ks = ""
         self._params_lock = threading.Lock()

@@ -45,8 +45,19 @@ class NotJson(Exception):
     """What came is to be asked for as XML."""
 
 
+class Carriers:
+    """What content of each host goes by, made when it is asked for; from any thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Carrier] = {}
+
+    def to(self, url: str) -> Carrier:
+        place = urlsplit(url)._replace(path="", query="", fragment="").geturl()
+        return self._known.get(place) or self._known.setdefault(place, carrier_to(place))
+
+
 def carrier_to(url: str) -> Carrier:
-    """What content of this host goes by; which proxy and certificates, the environment says as it does to requests."""
+    """Which proxy and certificates, the environment says as it does to requests."""
     from kaltura_archiver.transfer.curl import Carrier  # most commands move nothing
 
     told = HttpSession().merge_environment_settings(url, {}, True)
@@ -105,10 +116,10 @@ class WireClient(KalturaClient):  # type: ignore[misc]
     The original opens a connection per call, gives uploads 10 s, and accepts XML that was cut (kaltura-api 1.4).
     """
 
-    def __init__(self, configuration: Any, carriers: dict[str, Carrier] | None = None) -> None:
+    def __init__(self, configuration: Any, carriers: Carriers | None = None) -> None:
         """`carriers` are those that clients share."""
         self._http = HttpSession()
-        self._carriers = {} if carriers is None else carriers
+        self._carriers = carriers or Carriers()
         super().__init__(configuration)
         self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
 
@@ -165,11 +176,9 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         return answer
 
     def _upload(self, url: str, body: _Form) -> bytes:
-        place = urlsplit(url)._replace(path="", query="", fragment="").geturl()
-        carrier = self._carriers.get(place) or self._carriers.setdefault(place, carrier_to(place))
         headers = {"Accept": "text/xml", "Content-Type": body.content_type}
         try:
-            answer = carrier.post(url, headers, body, len(body))
+            answer = self._carriers.to(url).post(url, headers, body, len(body))
         except TimeoutError as error:
             raise requests.Timeout(error) from error
         except OSError as error:

@@ -58,8 +58,9 @@ def _for_eyes(head: str, message: str, to_type: str) -> Iterator[str]:
     if len(head + message) <= width and message.isascii():
         yield head + shortened(message)
         return
-    yield from wrapped(shortened(message.removesuffix(to_type)).rstrip(), width, indent=_INDENT, head=head)
-    if to_type:
+    told = message.removesuffix(to_type)
+    yield from wrapped(shortened(told).rstrip(), width, indent=_INDENT, head=head)
+    if told != message:
         yield _INDENT + to_type
 
 

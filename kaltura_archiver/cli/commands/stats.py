@@ -37,9 +37,11 @@ log = logging.getLogger(__name__)
 
 
 def _ways(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    from kaltura_archiver.insight.stats import WAYS
+
     ways = tuple(word.strip() for word in value.split(","))
     for way in ways:
-        if way not in ("thin", "replace"):
+        if way not in WAYS:
             raise click.BadParameter(f"{way!r} is neither thin nor replace", ctx, param)
     return ways
 
