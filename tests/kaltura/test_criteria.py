@@ -70,6 +70,7 @@ def names(library: dict[str, str], rows: list[dict[str, str]]) -> set[str]:
         ("--category Optics --category 7", {"below"}),
         ("--larger-than 5k --smaller-than 6k", {"large"}),
         ("--admin-tag zoomentry --owner ann", set()),
+        ("--owner ann@example.edu --owner annex --owner !ann", {"annex"}),
     ],
 )
 def test_each_selects_exactly_what_it_says(library: dict[str, str], run: Run, options: str, expected: set[str]) -> None:
@@ -94,6 +95,8 @@ def test_what_is_left_out_is_so_and_nothing_else(
 ) -> None:
     Path("owners.txt").write_text("ann\nannex\n")
     assert set(library) - names(library, run("list", *options.split()).rows) == left_out
+    Path("ids.txt").write_text("\n".join(library.values()))
+    assert set(library) - names(library, run("list", "--idfile", "ids.txt", *options.split()).rows) == left_out
     assert int(run("count", *options.split()).rows[0]["count"]) == len(library) - len(left_out)
 
 
@@ -103,7 +106,7 @@ def test_what_the_index_says_and_is_not_so_any_more_is_not_selected(
     sandbox.kaltura.settings.index_lag_seconds = 3600
     for name, change in (
         ("zoom", {"admin_tags": ""}), ("ann", {"user_id": "eve"}), ("capture", {"source_type": "1"}),
-        ("hour", {"duration_ms": 60_000}), ("ended", {"end_date": None}),
+        ("hour", {"duration_ms": 60_000}), ("ended", {"end_date": None}), ("plain", {"categories": (7,)}),
     ):  # fmt: skip
         sandbox.kaltura.edit(library[name], **change)
     for options in (
@@ -111,6 +114,7 @@ def test_what_the_index_says_and_is_not_so_any_more_is_not_selected(
     ):  # fmt: skip
         ran = run("list", *options.split())
         assert (ran.rows, "do not match as they are now" in ran.err) == ([], True), options
+    assert not {"plain", "below"} & names(library, run("list", "--uncategorised").rows)
 
 
 def test_nothing_acts_on_what_is_only_nearly_meant(library: dict[str, str], sandbox: Sandbox, run: Run) -> None:

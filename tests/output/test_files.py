@@ -261,9 +261,12 @@ def test_a_closed_stdout_is_one_line(sandbox: Sandbox, arguments: list[str]) -> 
 
 
 @pytest.mark.parametrize("redirect", [">/dev/full", ">&-"])
-def test_a_run_that_changes_something_goes_on_without_its_rows(sandbox: Sandbox, redirect: str) -> None:
+@pytest.mark.parametrize("tolerant", [(), ("--tolerate", "1,3,4")], ids=["", "tolerant"])
+def test_a_run_that_changes_something_goes_on_without_its_rows(
+    sandbox: Sandbox, redirect: str, tolerant: tuple[str, ...]
+) -> None:
     ids = [sandbox.add(State.INITIAL) for _ in range(3)]
-    ended = started(sandbox, ["s3copy", "--all", "--no-dry-run"], redirect)
+    ended = started(sandbox, ["s3copy", "--all", "--no-dry-run", *tolerant], redirect)
     assert ended.returncode == 1
     assert len([line for line in ended.stderr.splitlines() if "rows cannot be written to stdout" in line]) == 1
     assert "Traceback" not in ended.stderr
