@@ -98,7 +98,7 @@ class Selection:
         for page in pages:
             if self.expected is None:
                 self.expected = self._expected(page.total)
-            for entry, reason in self._tested([e for e in page.entries() if query.in_shard(e.id)]):
+            for entry, reason in self.tested([e for e in page.entries() if query.in_shard(e.id)]):
                 if reason:
                     # The index lags, and its tag search is wider than a whole tag (kaltura-api 3.2, 3.4).
                     dropped += 1
@@ -126,7 +126,7 @@ class Selection:
         self.expected = len(ids)
         entries = self._read(ids)
         while batch := list(islice(entries, GET_BATCH)):
-            for entry, reason in self._tested(batch):
+            for entry, reason in self.tested(batch):
                 if entry.recycled:
                     self.recycled.append(entry.id)
                 if reason:
@@ -157,7 +157,7 @@ class Selection:
         text = "entry %s: no such entry in this account (or not visible to this user)"
         log.warning(text, entry_id, extra={"in_rows": True})
 
-    def _tested(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+    def tested(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
         """Each with the criterion that it does not meet as it is now. What the entries do not tell is read for all of
         them together: the index lags behind the database, and does not know sizes."""
         query, ids = self.query, [entry.id for entry in entries]

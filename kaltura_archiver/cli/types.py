@@ -35,19 +35,19 @@ class Age(click.ParamType[float]):
     name = "age"
 
     def __init__(self, *, in_seconds: bool = False) -> None:
-        self._in_seconds = in_seconds
+        self.in_seconds = in_seconds
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = _age_seconds(str(value), time.time()) if isinstance(value, str) else float(value) * YEAR_SECONDS
+        seconds = age_seconds(str(value), time.time()) if isinstance(value, str) else float(value) * YEAR_SECONDS
         if not 0 <= seconds <= 1000 * YEAR_SECONDS:  # also refuses nan
             self.fail(f"{value!r} is not an age: {AGES}", param, ctx)
-        return seconds if self._in_seconds else seconds / YEAR_SECONDS
+        return seconds if self.in_seconds else seconds / YEAR_SECONDS
 
 
 AGES = "years (3, 2.5), months (18mo), days (400d), or a day that is over (2024-08-31)"
 
 
-def _age_seconds(text: str, now: float) -> float:
+def age_seconds(text: str, now: float) -> float:
     """NaN where it is none."""
     try:
         if match := re.fullmatch(r"(\d+)(mo|d)", text):

@@ -1,0 +1,423 @@
+"""A policy file: its keys are the options of the commands, so that each rule is written as one would type it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from kaltura_archiver.cli.keeping import keep_list
+from kaltura_archiver.cli.options import clicked_options, keep_options, selection_options
+from kaltura_archiver.cli.query import make_query
+from kaltura_archiver.cli.types import AGES, Age, Bytes, CategoryName, Days, Duration, age_seconds
+from kaltura_archiver.config import Settings
+from kaltura_archiver.envfile import read_text
+from kaltura_archiver.errors import ArchiverError, InputError
+from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG
+from kaltura_archiver.policy import CLOCKS, Clock, Limits, Policy, Rule, Stage, StageRule, as_of
+from kaltura_archiver.steps import OPTIONS
+
+T = TypeVar("T")
+Table = Mapping[str, Any]
+# Of the options that select, those that make no sense in a rule.
+_OF_A_COMMAND = frozenset({"ids", "idfile", "first_page", "page_size", "max_entries", "shard"})
+# Of a stage's options, what the clocks say, and what is not of a run by a policy.
+_SAID_BY_CLOCKS = frozenset({"min_age_years", "noticed_before_seconds", "approve"})
+DRIFT = 0.5
+_LIMITS = ("entries", "bytes", "money", "hours")
+_NOTICE = ("grace", "remind", "co_editors", "fallback", "unit_file", "templates", "directory")
+_RULE = ("name", "on", "drift", "select", "keep", "limits", "notice", *Stage)
+_TOP = ("rule", "keep", "limits", "notice")
+# Which clocks a stage may have: those of what lies before it.
+_BEFORE = {
+    "created_before": tuple(Stage), "unplayed_for": tuple(Stage),
+    "archived_for": (Stage.THIN, Stage.REPLACE, Stage.DUE), "thinned_for": (Stage.REPLACE, Stage.DUE),
+    "replaced_for": (Stage.DUE,),
+}  # fmt: skip
+_AFTER = {"archived_for": Stage.ARCHIVE, "thinned_for": Stage.THIN, "replaced_for": Stage.REPLACE}
+
+
+@cache
+def selection_keys() -> dict[str, click.Option]:
+    """The keys of `select`, each the option of that name."""
+    return {
+        key: option for key, option in clicked_options(selection_options).items()
+        if option.name not in (*_OF_A_COMMAND, "tolerate") and option.expose_value
+    }  # fmt: skip
+
+
+@cache
+def keep_keys() -> dict[str, click.Option]:
+    """The keys of `keep`: tag, category, owner, …"""
+    return {key.removeprefix("keep_"): option for key, option in clicked_options(keep_options).items()}
+
+
+@cache
+def stage_keys(stage: Stage) -> dict[str, click.Option]:
+    """The keys of a stage that are options of its command."""
+    if stage.command is None:
+        return {}
+    from kaltura_archiver.cli.options import options_of
+
+    return {
+        key: option for key, option in clicked_options(options_of(stage.command)).items()
+        if option.name in OPTIONS[stage.command] and option.name not in _SAID_BY_CLOCKS
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The text, to say in which line of it something is."""
+
+    path: str
+    text: str
+
+    def line(self, rule: int | None, *path: str) -> int:
+        """Where a key stands: that of a rule (counted from 0), or of the file; its table's line if it has none."""
+        lines = self.text.splitlines()
+        begin, end = 0, len(lines)
+        if rule is not None:
+            heads = [number for number, line in enumerate(lines) if re.match(r"\s*\[\[\s*rule\s*\]\]", line)]
+            begin, end = [*pairwise((*heads, len(lines)))][rule] if rule < len(heads) else (0, len(lines))
+        found = begin
+        for key in path:
+            name = rf"[\"']?{re.escape(key)}[\"']?"
+            pattern = rf"\s*\[\[?[^\]]*\b{name}\s*\]|(.*[{{,\s])?{name}\s*="
+            found = next((n for n in range(found, end) if re.match(pattern, lines[n])), found)
+        return found + 1
+
+    def fail(self, why: str, rule: int | None = None, name: str = "", *path: str) -> NoReturn:
+        where = f"rule {name!r}" if name else f"rule {rule + 1}" if rule is not None else ""
+        told = ": ".join(filter(None, (", ".join(filter(None, (where, ".".join(path)))), why)))
+        raise InputError(f"{self.path}, line {self.line(rule, *path)}: {told}")
+
+
+def read_policy(path: str, settings: Settings, now: float) -> Policy:
+    """The policy of a file, as of `now` (unix seconds). Raises InputError with the rule, the key and the line."""
+    text = read_text(Path(path), "the policy")
+    try:
+        told = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no TOML: {error}") from error
+    source = _Source(path, text)
+    _known(source, told, _TOP, None, "")
+    rules = told.get("rule", [])
+    if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
+        source.fail("no rule is in it: each begins with [[rule]]")
+    made = tuple(_Reader(source, number, rule, told, settings, now).rule() for number, rule in enumerate(rules))
+    names = [rule.name for rule in made]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            source.fail("another rule has this name: the history of a rule goes by it", number, name, "name")
+    return Policy(made, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _known(
+    source: _Source, table: Table, known: Iterator[str] | tuple[str, ...] | list[str], rule: int | None, name: str,
+    *path: str,
+) -> None:  # fmt: skip
+    names = list(known)
+    for key in table:
+        if key not in names:
+            import difflib
+
+            near = difflib.get_close_matches(key, names, 1)
+            there = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            source.fail(f"there is no such key; {there}", rule, name, *path, key)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one rule."""
+
+    source: _Source
+    number: int
+    table: Table
+    whole: Table
+    settings: Settings
+    now: float
+
+    @property
+    def name(self) -> str:
+        name = self.table.get("name")
+        return name if isinstance(name, str) else ""
+
+    def fail(self, why: str, *path: str) -> NoReturn:
+        self.source.fail(why, self.number, self.name, *path)
+
+    def rule(self) -> Rule:
+        _known(self.source, self.table, _RULE, self.number, self.name)
+        if not re.fullmatch(r"[\w .+()&/-]{1,60}", self.name) or self.name != self.name.strip():
+            self.fail("a rule needs a name of up to 60 letters, digits, blanks, . - + & /", "name")
+        on = self._days()
+        at = as_of(self.now, on)
+        query = self._selection(at)
+        notice = self._notice()
+        stages = tuple(self._stage(stage, at) for stage in Stage if stage in self.table)
+        self._require_sense(stages)
+        if notice is not None:
+            stages = self._told_before(stages, notice)
+        return Rule(
+            self.name, query, stages, self._keep(), on, self._limits(), self._drift(), notice,
+            self.source.line(self.number),
+        )  # fmt: skip
+
+    def _subtable(self, name: str, *, shared: bool = False) -> dict[str, Any]:
+        """A table of the rule; `shared`: on top of the one for all rules."""
+        found: dict[str, Any] = {}
+        for where in (self.whole if shared else {}, self.table):
+            table = where.get(name, {})
+            if not isinstance(table, dict):
+                self.fail(f"{table!r} is no table: write [rule.{name}], or {name} = {{ … }}", name)
+            found |= table
+        return found
+
+    def _converted(self, option: click.Option, value: Any, at: float, *path: str) -> Any:
+        """The value as the option itself would have it."""
+
+        def one(item: Any) -> Any:
+            if isinstance(item, datetime | date):
+                item = item.isoformat()[:10]
+            if isinstance(option.type, Age):
+                return self._age(item, at, *path) / (1 if option.type.in_seconds else YEAR_SECONDS)
+            if isinstance(item, bool) or not isinstance(item, str | int | float):
+                self.fail(f"{item!r} is not what this key holds: {option.help}", *path)
+            try:
+                return option.type.convert(str(item), option, None)
+            except click.UsageError as error:
+                self.fail(error.message, *path)
+
+        if option.is_flag:
+            if not isinstance(value, bool):
+                self.fail(f"{value!r} is neither true nor false", *path)
+            return value
+        if isinstance(value, list):
+            if not option.multiple:
+                self.fail("one value is wanted here, no list", *path)
+            return tuple(map(one, value))
+        return (one(value),) if option.multiple else one(value)
+
+    def _age(self, value: Any, at: float, *path: str) -> float:
+        """Seconds before `at`."""
+        text = value.isoformat()[:10] if isinstance(value, datetime | date) else str(value)
+        seconds = age_seconds(text, at)
+        if isinstance(value, bool) or not -1000 * YEAR_SECONDS <= seconds <= 1000 * YEAR_SECONDS:
+            self.fail(f"{value!r} is not an age: {AGES}", *path)
+        if seconds < 0 and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            self.fail(f"{value!r} lies in the future", *path)
+        return seconds
+
+    def _selection(self, at: float) -> Any:
+        table = self._subtable("select")
+        keys = selection_keys()
+        _known(self.source, table, list(keys), self.number, self.name, "select")
+        asked: dict[str, Any] = {"ids": (), "idfile": None, "max_entries": -1, "shard": None}
+        for key, option in keys.items():
+            given = key in table
+            asked[str(option.name)] = (
+                self._converted(option, table[key], at, "select", key) if given else _unset(option)
+            )
+        query = self._said(lambda: make_query(at, **asked), "select")
+        for key in ("tag", "exclude_tag"):
+            if {ARCHIVED_TAG, REPLACED_TAG, THIN_TAG} & {*query.tags, *query.without_tags} and key in table:
+                self.fail("the stages themselves look at this tag: leave it out", "select", key)
+        if not query.has_criteria:
+            self.fail("it selects every video of the account: say at least one criterion", "select")
+        return query
+
+    def _said(self, make: Callable[[], T], *path: str) -> T:
+        try:
+            return make()
+        except (ArchiverError, click.UsageError) as error:
+            self.fail(str(getattr(error, "message", error)), *path)
+
+    def _keep(self) -> Any:
+        table = self._subtable("keep", shared=True)
+        keys = keep_keys()
+        _known(self.source, table, list(keys), self.number, self.name, "keep")
+        given = {
+            str(keys[key].name).removeprefix("keep_"): self._converted(keys[key], value, self.now, "keep", key)
+            for key, value in table.items()
+        }
+        return self._said(lambda: keep_list(self.settings, **given), "keep")
+
+    def _stage(self, stage: Stage, at: float) -> StageRule:
+        table = self._subtable(stage)
+        keys = stage_keys(stage)
+        own = ["told_for", "review"] if stage in (Stage.THIN, Stage.REPLACE) else ["review"] if stage.command else []
+        clocks = [name for name in CLOCKS if stage in _BEFORE[name]]
+        never = next((name for name in table if name in CLOCKS and name not in clocks), "")
+        if never:
+            self.fail(f"this clock never comes here: {never} begins with a later stage", stage, never)
+        _known(self.source, table, [*clocks, *own, *keys], self.number, self.name, stage)
+        options = {
+            str(option.name): self._converted(option, table[key], at, stage, key)
+            for key, option in keys.items() if key in table
+        }  # fmt: skip
+        told = table.get("told_for")
+        review = table.get("review", False)
+        if not isinstance(review, bool):
+            self.fail(f"{review!r} is neither true nor false", stage, "review")
+        return StageRule(
+            stage, tuple(self._clock(stage, name, table[name], at) for name in clocks if name in table), options,
+            None if told is None else self._age(told, at, stage, "told_for"), review,
+        )  # fmt: skip
+
+    def _clock(self, stage: Stage, name: str, value: Any, at: float) -> Clock:
+        seconds = self._age(value, at, stage, name)
+        if re.fullmatch(r"\d{4}-\d\d-\d\d.*", str(value)):
+            return Clock(name, day=at - seconds)
+        return Clock(name, age_seconds=seconds)
+
+    def _require_sense(self, stages: tuple[StageRule, ...]) -> None:
+        """Refuse what would never be done."""
+        if not stages:
+            self.fail(f"it has no stage, so nothing would ever be done: add one of {', '.join(Stage)}", "name")
+        there = {made.stage for made in stages}
+        for made in stages:
+            derived_only = made.options.get("derived_only", False)
+            if made.stage in (Stage.THIN, Stage.REPLACE) and Stage.ARCHIVE not in there and not derived_only:
+                self.fail("needs a copy in S3 first: add archive before it", made.stage)
+            for clock in made.clocks:
+                needed = _AFTER.get(clock.name)
+                if needed and needed not in there:
+                    self.fail(f"this clock never comes: the rule has no stage {needed}", made.stage, clock.name)
+
+    def _told_before(self, stages: tuple[StageRule, ...], notice: Mapping[str, Any]) -> tuple[StageRule, ...]:
+        """With what the notice promises as a clock of the first stage that takes something away."""
+        from dataclasses import replace
+
+        at = next((n for n, made in enumerate(stages) if made.stage in (Stage.THIN, Stage.REPLACE)), None)
+        if at is None:
+            self.fail("there is nothing to tell of: the rule has neither thin nor replace", "notice")
+        if stages[at].told_seconds is None:
+            made = replace(stages[at], told_seconds=notice["grace"])
+            return (*stages[:at], made, *stages[at + 1 :])
+        return stages
+
+    def _notice(self) -> dict[str, Any] | None:
+        if "notice" not in self.table:
+            return None
+        table = self._subtable("notice", shared=True)
+        _known(self.source, table, _NOTICE, self.number, self.name, "notice")
+        found: dict[str, Any] = {"grace": "30d", **table}
+        for key in ("grace", "remind"):
+            if key in found:
+                found[key] = self._as(Days(), found[key], "notice", key)
+        for key in set(_NOTICE) - {"grace", "remind"}:
+            if not isinstance(found.get(key, ""), str):
+                self.fail(f"{found[key]!r} is no text", "notice", key)
+        if found.get("remind", 0) >= found["grace"]:
+            self.fail("the reminder comes before the day that the notice names, not so long before", "notice", "remind")
+        return found
+
+    def _as(self, kind: click.ParamType[Any], value: Any, *path: str) -> Any:
+        try:
+            return kind.convert(str(value), None, None)
+        except click.UsageError as error:
+            self.fail(error.message, *path)
+
+    def _limits(self) -> Limits:
+        table = self._subtable("limits", shared=True)
+        _known(self.source, table, _LIMITS, self.number, self.name, "limits")
+        for key, kind in (("entries", int), ("money", int | float)):
+            value = table.get(key, 1)
+            if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
+                self.fail(f"{value!r} is not a number above 0", "limits", key)
+        size = self._as(Bytes(), table["bytes"], "limits", "bytes") if "bytes" in table else None
+        hours = None
+        if "hours" in table:
+            match = re.fullmatch(r"([01]?\d|2[0-3])-([01]?\d|2[0-4])", str(table["hours"]))
+            if not match or match[1] == match[2]:
+                self.fail(f"{table['hours']!r} is not hours of a day such as 22-6", "limits", "hours")
+            hours = int(match[1]), int(match[2]) % 24
+        money = table.get("money")
+        return Limits(table.get("entries"), size, None if money is None else float(money), hours)
+
+    def _drift(self) -> float:
+        value = self.table.get("drift", f"{DRIFT:.0%}")
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(value))
+        if not match:
+            self.fail(f"{value!r} is not a percentage such as 50%", "drift")
+        return float(match[1]) / 100
+
+    def _days(self) -> tuple[tuple[int, int], ...]:
+        days = self.table.get("on", [])
+        if not isinstance(days, list) or not all(isinstance(day, str) for day in days):
+            self.fail("days are a list such as ['05-15', '12-15']", "on")
+        return tuple(self._day(day) for day in days)
+
+    def _day(self, text: str) -> tuple[int, int]:
+        try:
+            day = datetime.strptime(f"2023-{text}", "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            self.fail(f"{text!r} is no day of every year such as 05-15 (month-day)", "on")
+        return day.month, day.day
+
+
+def _unset(option: click.Option) -> Any:
+    """What an option is that nobody gave."""
+    if option.multiple:
+        return ()
+    if option.is_flag:
+        return False
+    default = option.default
+    return default if isinstance(default, str | bool | int | float) else None
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a policy file (draft 2020-12), for editors."""
+    age = {"type": ["number", "string"], "description": AGES}
+
+    def of_option(option: click.Option) -> dict[str, Any]:
+        told: dict[str, Any] = {"description": option.help or ""}
+        if option.is_flag:
+            return told | {"type": "boolean"}
+        one: dict[str, Any]
+        kind = option.type
+        if isinstance(kind, click.Choice):
+            one = {"enum": list(kind.choices)}
+        elif isinstance(kind, click.IntRange):
+            one = {"type": "integer"} | ({} if kind.min is None else {"minimum": kind.min})
+        elif isinstance(kind, Age | Bytes | Duration | CategoryName):
+            one = {"type": ["integer", "number", "string"]}
+        else:
+            one = {"type": "string"}
+        return told | ({"anyOf": [one, {"type": "array", "items": one}]} if option.multiple else one)
+
+    def table(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": False, "properties": dict(properties), **more}
+
+    def of_stage(stage: Stage) -> dict[str, Any]:
+        own = {"told_for": age} if stage in (Stage.THIN, Stage.REPLACE) else {}
+        own |= {"review": {"type": "boolean"}} if stage.command else {}
+        clocks = {name: age for name in CLOCKS if stage in _BEFORE[name]}
+        return table({**clocks, **own, **{key: of_option(option) for key, option in stage_keys(stage).items()}})
+
+    keep = table({key: of_option(option) for key, option in keep_keys().items()})
+    limits = table({
+        "entries": {"type": "integer", "minimum": 1}, "bytes": {"type": ["integer", "string"]},
+        "money": {"type": "number", "exclusiveMinimum": 0}, "hours": {"type": "string", "pattern": r"^\d+-\d+$"},
+    })  # fmt: skip
+    notice = table({key: {"type": "string"} for key in _NOTICE})
+    rule = table({
+        "name": {"type": "string", "maxLength": 60}, "drift": {"type": "string", "pattern": r"^[\d.]+%$"},
+        "on": {"type": "array", "items": {"type": "string", "pattern": r"^\d\d-\d\d$"}},
+        "select": table({key: of_option(option) for key, option in selection_keys().items()}, minProperties=1),
+        "keep": keep, "limits": limits, "notice": notice, **{stage.value: of_stage(stage) for stage in Stage},
+    }, required=["name", "select"])  # fmt: skip
+    rules = {"type": "array", "minItems": 1, "items": rule}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A policy of kaltura-archiver",
+        **table({"rule": rules, "keep": keep, "limits": limits, "notice": notice}, required=["rule"]),
+    }  # fmt: skip
