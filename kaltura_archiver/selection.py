@@ -17,6 +17,7 @@ from kaltura_archiver.model import Entry, Facts
 from kaltura_archiver.transfer.ahead import in_order
 
 log = logging.getLogger(__name__)
+MAX_TOLD = 20
 
 
 class Ids(Sequence[str]):
@@ -63,11 +64,15 @@ class Selection:
     recycled: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a category that there is not, or whose name several have."""
+        """Raises ConfigError for a category that there is not, or whose name several have, and for a field of custom
+        metadata that there is not."""
         if names := self.query.category_names:
             numbers = (*self.query.categories, *(_number_of(self.kaltura, name) for name in names))
             self.query = replace(self.query, categories=tuple(dict.fromkeys(numbers)), category_names=())
             self.query.check()
+        if self.query.by_metadata:
+            named = [field for field, _ in (*self.query.metadata, *self.query.without_metadata)]
+            self.query = replace(self.query, metadata_ids=metadata_ids(self.kaltura, named, "--metadata"))
 
     def __iter__(self) -> Iterator[Entry]:
         query = self.query
@@ -108,10 +113,12 @@ class Selection:
             for why in page.odd:
                 log.error("left out: %s", why)
             self.odd += len(page.odd)
-        if dropped:
+        if dropped and all(criterion.indexed for criterion in query.criteria):
             log.warning(
                 "left out %d entries that the search index named but that do not match as they are now", dropped
             )
+        elif dropped:
+            log.debug("left out %d entries for what the search index does not know", dropped)
 
     def _expected(self, found: int) -> int:
         """About how many of so many entries found will be selected."""
@@ -163,10 +170,11 @@ class Selection:
         query, ids = self.query, [entry.id for entry in entries]
         placings = self.kaltura.placings(ids) if query.by_category and ids else {}
         flavors = self.kaltura.flavors(ids) if query.by_size and ids else {}
+        metadata = self.kaltura.metadata(ids) if query.by_metadata and ids else {}
         for entry in entries:
             original = Facts(entry, flavors.get(entry.id, ())).original
             size = original.known_bytes if original else None
-            yield entry, query.mismatch(entry, placings.get(entry.id, ()), size)
+            yield entry, query.mismatch(entry, placings.get(entry.id, ()), size, metadata.get(entry.id))
 
     def count(self) -> int:
         """How many entries match: one call, or a look at each where the search index does not tell."""
@@ -183,6 +191,16 @@ def _number_of(kaltura: Kaltura, name: str) -> int:
         told = ", ".join(f"{number} ({full_name})" for number, full_name in sorted(found.items())[:5])
         raise ConfigError(f"--category: several are called {name!r}: {told}; give the number")
     return next(iter(found))
+
+
+def metadata_ids(kaltura: Kaltura, fields: Iterable[str], where: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Each field of custom metadata with its ids in the index. Raises ConfigError for one that no entry can have."""
+    known = kaltura.metadata_fields()
+    for field_name in fields:
+        if field_name not in known:
+            there = f"there are {', '.join(sorted(known)[:MAX_TOLD])}" if known else "this account has none"
+            raise ConfigError(f"{where}: no field of custom metadata is called {field_name!r}; {there}")
+    return tuple((name, known[name]) for name in dict.fromkeys(fields))
 
 
 class Named(Selection):

@@ -17,6 +17,7 @@ from kaltura_archiver.asking.words import (
     category_of,
     parse_shard,
     parse_tag,
+    read_field,
     seconds_of,
 )
 from kaltura_archiver.config import batch_shard
@@ -91,6 +92,7 @@ WORDS: Mapping[str, Word] = {
     "uncategorised": Word("uncategorised", None),
     "owners": Word("owner", many=True),
     "admin_tags": Word("admin-tag", many=True),
+    "metadata": Word("metadata", many=True),
     "sources": Word("source", _one_of(SOURCES), many=True),
     "longer_than": Word("longer-than", _plain(seconds_of)),
     "larger_than": Word("larger-than", _plain(bytes_of)),
@@ -182,12 +184,15 @@ def _once(values: Iterable[T]) -> tuple[T, ...]:
 
 
 def _marks(asked: dict[str, Any]) -> dict[str, Any]:
-    """What somebody has said of an entry: tags, categories, owners. It is taken out of what was `asked`."""
+    """What somebody has said of an entry: tags, categories, owners, metadata. It is taken out of what was `asked`."""
     tags, owners, categories = asked.pop("tags"), asked.pop("owners"), asked.pop("categories")
     unwanted = [tag.removeprefix("!") for tag in tags if tag.startswith("!")]
     wanted_owners = [owner for owner in owners if not owner.startswith("!")]
     unwanted_owners = [owner.removeprefix("!") for owner in owners if owner.startswith("!")]
+    metadata = asked.pop("metadata")
     return {
+        "metadata": _once(read_field(said) for said in metadata if not said.startswith("!")),
+        "without_metadata": _once(read_field(said[1:]) for said in metadata if said.startswith("!")),
         "tags": _once(parse_tag(tag) for tag in tags if not tag.startswith("!")),
         "without_tags": _once(map(parse_tag, (*unwanted, *asked.pop("without_tags")))),
         "admin_tags": _once(map(parse_tag, asked.pop("admin_tags"))),

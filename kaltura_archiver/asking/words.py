@@ -83,6 +83,14 @@ def parse_tag(text: str) -> str:
     return tag
 
 
+def read_field(text: str) -> tuple[str, str]:
+    """A field of custom metadata and its value, of `FIELD=VALUE`."""
+    field, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not value or not re.fullmatch(r"[^\W\d][\w.-]*", field):
+        raise SelectionError(f"--metadata: {text[:120]!r} is not a field and its value, FIELD=VALUE")
+    return field, value
+
+
 def parse_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     index, count = (int(number) for number in match.groups()) if match else (0, 0)

@@ -57,6 +57,10 @@ _SELECTION = (
         "--admin-tag", "admin_tags", multiple=True, metavar="TAG", help="Has this tag of administrators, as zoomentry."
     ),
     click.option(
+        "--metadata", multiple=True, metavar="FIELD=VALUE",
+        help="This field of its custom metadata is that; '!FIELD=VALUE': is not.",
+    ),
+    click.option(
         "--source", "sources", multiple=True, type=click.Choice(SOURCES), metavar="KIND",
         help=f"Came as: {', '.join(SOURCES)}.",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kaltura_archiver.model import Entry, Placing
@@ -15,11 +15,13 @@ Item = dict[str, Any]
 
 class Seen(NamedTuple):
     """An entry as it is now; its categories, read from the database if the query is about categories; the size of its
-    original, read if the query is about sizes (None: it has none, or its size is not known)."""
+    original, read if the query is about sizes (None: it has none, or its size is not known); the values of each field
+    of its custom metadata, read if the query is about these (None: not known)."""
 
     entry: Entry
     placings: Sequence[Placing] = ()
     original_bytes: int | None = None
+    metadata: Mapping[str, frozenset[str]] | None = None
 
 
 def group(operator: int, *items: Item) -> Item:
@@ -42,6 +44,7 @@ class Criterion:
 
     by_category = False  # its categories
     by_size = False  # the size of its original
+    by_metadata = False  # its custom metadata
 
     @property
     def indexed(self) -> bool:
