@@ -152,10 +152,10 @@ class Rule:
     def unmet(self, facts: Facts) -> str:
         """The first criterion of those that the entry itself tells which it does not meet as it is now; or empty.
 
-        The others (categories, sizes) were tested when it was selected.
+        The others (categories, sizes, metadata) were tested when it was selected.
         """
         seen = Seen(facts.entry)
-        plain = (criterion for criterion in self.query.criteria if not (criterion.by_category or criterion.by_size))
+        plain = (criterion for criterion in self.query.criteria if criterion.of_entry)
         return next(filter(None, (criterion.unmet(seen) for criterion in plain)), "")
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from kaltura_archiver.cli.types import parse_tag
+from kaltura_archiver.asking.lists import users_named
+from kaltura_archiver.asking.words import parse_tag
 from kaltura_archiver.config import Settings
-from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.keep import Keep, checked_owner, checked_owners, owner_rules
+from kaltura_archiver.keep import Keep, owner_rules
 
 
 def keep_list(
@@ -35,19 +34,3 @@ def keep_list(
         frozenset((*map(int, numbers), *categories)),
         owner_rules(users),
     )
-
-
-def users_named(words: Iterable[str], where: str) -> list[str]:
-    """Kaltura users, each named or in a file (`@FILE`), one per line. Raises ConfigError for what is none."""
-    found: list[str] = []
-    for word in words:
-        found += _users_in(word[1:], where) if word.startswith("@") else [checked_owner(word, where)]
-    return found
-
-
-def _users_in(path: str, where: str) -> list[str]:
-    what = f"{where}, {path or '(no name)'}"
-    users = checked_owners(read_text(Path(path), what).splitlines(), path)
-    if not users:
-        raise ConfigError(f"{what}: nobody is in it")
-    return users

@@ -6,31 +6,35 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from kaltura_archiver.asking.query import query_of
+from kaltura_archiver.asking.words import AGES, age_seconds, bytes_of
 from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import clicked_options, keep_options, selection_options
-from kaltura_archiver.cli.query import make_query
-from kaltura_archiver.cli.types import AGES, Age, Bytes, CategoryName, Days, Duration, age_seconds
+from kaltura_archiver.cli.types import Age, CategoryName, Days, Duration, Size
 from kaltura_archiver.config import Settings
 from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ArchiverError, InputError
-from kaltura_archiver.filters import YEAR_SECONDS
+from kaltura_archiver.filters import Query
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG
 from kaltura_archiver.policy import CLOCKS, Clock, Limits, Policy, Rule, Stage, StageRule, as_of
 from kaltura_archiver.steps import OPTIONS
 
 T = TypeVar("T")
 Table = Mapping[str, Any]
-# Of the options that select, those that make no sense in a rule.
-_OF_A_COMMAND = frozenset({"ids", "idfile", "first_page", "page_size", "max_entries", "shard"})
+# Of the options that select, those that make no sense in a rule, or are clocks of its stages.
+_OF_A_COMMAND = frozenset({
+    "ids", "idfile", "first_page", "page_size", "max_entries", "shard", "archived_before", "replaced_before",
+    "thinned_before",
+})  # fmt: skip
 # Of a stage's options, what the clocks say, and what is not of a run by a policy.
 _SAID_BY_CLOCKS = frozenset({"min_age_years", "noticed_before_seconds", "approve"})
 DRIFT = 0.5
@@ -182,20 +186,13 @@ class _Reader:
             found |= table
         return found
 
-    def _converted(self, option: click.Option, value: Any, at: float, *path: str) -> Any:
+    def _converted(self, option: click.Option, value: Any, *path: str) -> Any:
         """The value as the option itself would have it."""
 
         def one(item: Any) -> Any:
-            if isinstance(item, datetime | date):
-                item = item.isoformat()[:10]
-            if isinstance(option.type, Age):
-                return self._age(item, at, *path) / (1 if option.type.in_seconds else YEAR_SECONDS)
             if isinstance(item, bool) or not isinstance(item, str | int | float):
                 self.fail(f"{item!r} is not what this key holds: {option.help}", *path)
-            try:
-                return option.type.convert(str(item), option, None)
-            except click.UsageError as error:
-                self.fail(error.message, *path)
+            return self._said(lambda: option.type.convert(str(item), option, None), *path)
 
         if option.is_flag:
             if not isinstance(value, bool):
@@ -209,25 +206,16 @@ class _Reader:
 
     def _age(self, value: Any, at: float, *path: str) -> float:
         """Seconds before `at`."""
-        text = value.isoformat()[:10] if isinstance(value, datetime | date) else str(value)
-        seconds = age_seconds(text, at)
-        if isinstance(value, bool) or not -1000 * YEAR_SECONDS <= seconds <= 1000 * YEAR_SECONDS:
+        if isinstance(value, bool):
             self.fail(f"{value!r} is not an age: {AGES}", *path)
-        if seconds < 0 and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            self.fail(f"{value!r} lies in the future", *path)
-        return seconds
+        return self._said(lambda: age_seconds(str(value)[: 10 if isinstance(value, date) else None], at), *path)
 
-    def _selection(self, at: float) -> Any:
+    def _selection(self, at: float) -> Query:
         table = self._subtable("select")
-        keys = selection_keys()
-        _known(self.source, table, list(keys), self.number, self.name, "select")
-        asked: dict[str, Any] = {"ids": (), "idfile": None, "max_entries": -1, "shard": None}
-        for key, option in keys.items():
-            given = key in table
-            asked[str(option.name)] = (
-                self._converted(option, table[key], at, "select", key) if given else _unset(option)
-            )
-        query = self._said(lambda: make_query(at, **asked), "select")
+        _known(self.source, table, list(selection_keys()), self.number, self.name, "select")
+        for key, value in table.items():
+            self._said(partial(query_of, at, {key: value}), "select", key)
+        query = self._said(lambda: replace(query_of(at, table), max_entries=None), "select")
         for key in ("tag", "exclude_tag"):
             if {ARCHIVED_TAG, REPLACED_TAG, THIN_TAG} & {*query.tags, *query.without_tags} and key in table:
                 self.fail("the stages themselves look at this tag: leave it out", "select", key)
@@ -246,7 +234,7 @@ class _Reader:
         keys = keep_keys()
         _known(self.source, table, list(keys), self.number, self.name, "keep")
         given = {
-            str(keys[key].name).removeprefix("keep_"): self._converted(keys[key], value, self.now, "keep", key)
+            str(keys[key].name).removeprefix("keep_"): self._converted(keys[key], value, "keep", key)
             for key, value in table.items()
         }
         return self._said(lambda: keep_list(self.settings, **given), "keep")
@@ -261,7 +249,7 @@ class _Reader:
             self.fail(f"this clock never comes here: {never} begins with a later stage", stage, never)
         _known(self.source, table, [*clocks, *own, *keys], self.number, self.name, stage)
         options = {
-            str(option.name): self._converted(option, table[key], at, stage, key)
+            str(option.name): self._converted(option, table[key], stage, key)
             for key, option in keys.items() if key in table
         }  # fmt: skip
         told = table.get("told_for")
@@ -295,8 +283,6 @@ class _Reader:
 
     def _told_before(self, stages: tuple[StageRule, ...], notice: Mapping[str, Any]) -> tuple[StageRule, ...]:
         """With what the notice promises as a clock of the first stage that takes something away."""
-        from dataclasses import replace
-
         at = next((n for n, made in enumerate(stages) if made.stage in (Stage.THIN, Stage.REPLACE)), None)
         if at is None:
             self.fail("there is nothing to tell of: the rule has neither thin nor replace", "notice")
@@ -313,19 +299,13 @@ class _Reader:
         found: dict[str, Any] = {"grace": "30d", **table}
         for key in ("grace", "remind"):
             if key in found:
-                found[key] = self._as(Days(), found[key], "notice", key)
+                found[key] = self._said(partial(Days().convert, str(found[key]), None, None), "notice", key)
         for key in set(_NOTICE) - {"grace", "remind"}:
             if not isinstance(found.get(key, ""), str):
                 self.fail(f"{found[key]!r} is no text", "notice", key)
         if found.get("remind", 0) >= found["grace"]:
             self.fail("the reminder comes before the day that the notice names, not so long before", "notice", "remind")
         return found
-
-    def _as(self, kind: click.ParamType[Any], value: Any, *path: str) -> Any:
-        try:
-            return kind.convert(str(value), None, None)
-        except click.UsageError as error:
-            self.fail(error.message, *path)
 
     def _limits(self) -> Limits:
         table = self._subtable("limits", shared=True)
@@ -334,7 +314,7 @@ class _Reader:
             value = table.get(key, 1)
             if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
                 self.fail(f"{value!r} is not a number above 0", "limits", key)
-        size = self._as(Bytes(), table["bytes"], "limits", "bytes") if "bytes" in table else None
+        size = self._said(partial(bytes_of, str(table["bytes"])), "limits", "bytes") if "bytes" in table else None
         hours = None
         if "hours" in table:
             match = re.fullmatch(r"([01]?\d|2[0-3])-([01]?\d|2[0-4])", str(table["hours"]))
@@ -365,16 +345,6 @@ class _Reader:
         return day.month, day.day
 
 
-def _unset(option: click.Option) -> Any:
-    """What an option is that nobody gave."""
-    if option.multiple:
-        return ()
-    if option.is_flag:
-        return False
-    default = option.default
-    return default if isinstance(default, str | bool | int | float) else None
-
-
 def schema() -> dict[str, Any]:
     """JSON Schema of a policy file (draft 2020-12), for editors."""
     age = {"type": ["number", "string"], "description": AGES}
@@ -389,7 +359,7 @@ def schema() -> dict[str, Any]:
             one = {"enum": list(kind.choices)}
         elif isinstance(kind, click.IntRange):
             one = {"type": "integer"} | ({} if kind.min is None else {"minimum": kind.min})
-        elif isinstance(kind, Age | Bytes | Duration | CategoryName):
+        elif isinstance(kind, Age | Size | Duration | CategoryName):
             one = {"type": ["integer", "number", "string"]}
         else:
             one = {"type": "string"}

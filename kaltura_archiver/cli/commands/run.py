@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
+from kaltura_archiver.asking.words import ENTRY_ID
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
@@ -20,7 +21,7 @@ from kaltura_archiver.cli.options import (
     tolerate_option,
     workers_option,
 )
-from kaltura_archiver.cli.types import ENTRY_ID, PATH
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import SelectionError
 
 
