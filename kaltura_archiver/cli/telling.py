@@ -83,7 +83,7 @@ class Telling:
         if self._rows is not None:
             self._rows.write(row)
 
-    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool) -> NoReturn:
+    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool, limit: str) -> NoReturn:
         if lost:
             log.error("not finished: %s; run the command again", lost)
         dry = self._options.dry_run
@@ -91,7 +91,7 @@ class Telling:
         if not dry:
             fields["metrics"] = metrics(totals, bucket=self._app.settings.bucket, command=str(self._command))
         fields["to_type"] = to_type = acting_line() if dry else ""
-        parts = list(self._summary(errand, totals, lost, to_type))
+        parts = list(self._summary(errand, totals, lost, limit, to_type))
         for told in parts if self._style == SCREEN else ["; ".join(parts)]:
             log.info("%s", told, extra=fields)
         codes, tolerant = exits.of_run(
@@ -100,7 +100,7 @@ class Telling:
         )  # fmt: skip
         self._app.exit(*codes, tolerant=tolerant)
 
-    def _summary(self, errand: Errand, totals: Totals, lost: str, to_type: str) -> Iterator[str]:
+    def _summary(self, errand: Errand, totals: Totals, lost: str, limit: str, to_type: str) -> Iterator[str]:
         dry = self._options.dry_run
         yield totals.told(
             totals.bytes_moved + self._to_move, totals.bytes_freed + self._to_free,
@@ -111,6 +111,7 @@ class Telling:
         left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
+            (limit, f"{limit} is reached"),
         ):  # fmt: skip
             if why:
                 yield f"{said}, {left} entries were not begun"
