@@ -107,7 +107,8 @@ class StageRule:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may do by a rule: so many entries, bytes, so much money; `hours` (from, to) of the local day."""
+    """What one run may begin in each stage of a rule: so many entries, bytes, so much money; `hours` (from, to) of the
+    local day."""
 
     entries: int | None = None
     bytes: int | None = None

@@ -60,6 +60,7 @@ class Runner:
         settle_seconds: float,
         stop: threading.Event,
         review: Review | None = None,
+        limits: Review | None = None,
         room: Room | None = None,
         transfers: AbstractContextManager[object] | None = None,
         run: str = "",
@@ -69,7 +70,7 @@ class Runner:
         """
         self.kaltura, self.store, self.placeholders, self.options = kaltura, store, placeholders, options
         self.command = command
-        self._review = review
+        self._review, self._limits = review, limits
         self._tools = Tools(
             kaltura, store, placeholders, command, options, poll_seconds, settle_seconds, stop,
             token_prefix=f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX,
@@ -222,7 +223,9 @@ class Runner:
         if not asked and any(step.destroys for step in plan.steps):
             number = self.kaltura.children([facts.entry.id])[facts.entry.id]
             plan = plan_for(self.command, facts, self.options, children=number)
-        return facts, self._review(facts, plan) if self._review else plan
+        for review in filter(None, (self._review, self._limits)):
+            plan = review(facts, plan)
+        return facts, plan
 
     def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
         """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.

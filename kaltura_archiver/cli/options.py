@@ -265,6 +265,15 @@ cluster_options = together(
         help="With --cluster: videos on their way at a time, all workers together.",
     ),
 )  # fmt: skip
+limit_options = together(
+    click.option(
+        "--max-cost", type=click.FloatRange(0, min_open=True), metavar="AMOUNT",
+        help="Begin at most what costs so much; what is beyond it waits for another run (docs/money.md).",
+    ),
+    click.option(
+        "--max-bytes", type=Size(), metavar="SIZE", help="Begin at most so many bytes of videos (500M, 2G, 5T).",
+    ),
+)  # fmt: skip
 run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log of this run in the bucket.")
 
 
@@ -276,6 +285,7 @@ def acting_options(old_flag: str = "") -> Callable[[F], F]:
         *old,
         all_option,
         workers_option,
+        limit_options,
         cluster_options,
         no_lock_option,
         run_log_option,

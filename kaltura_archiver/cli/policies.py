@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from kaltura_archiver import exits
+from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
@@ -218,24 +219,11 @@ def _act_by(acting: Acting, rule: Rule, before: int | None, rows: RowWriter) -> 
         if exits.of_outcomes(told.left) - {Exit.OK}:
             log.warning("%s, %s: %s: run --explain tells why", rule.name, stage, counted_left(told.left))
         run.codes |= exits.of_outcomes(told.left)
-    left = rule.limits.entries
     for made in rule.stages:
-        ids = tally.stages[made.stage].ids
         command = made.stage.command
+        ids = tally.stages[made.stage].ids
         if command is None or not ids or run.app.stop.is_set():
             continue
-        if left is not None and len(ids) > left:
-            log.warning(
-                "%s, %s: %d of %d entries, for its limit is %d a run",
-                rule.name,
-                made.stage,
-                left,
-                len(ids),
-                rule.limits.entries,
-            )
-            run.codes.add(Exit.LIMIT)
-            ids = ids[:left]
-        left = None if left is None else left - len(ids)
         if not _within(rule.limits.hours):
             log.warning("%s, %s: not begun, for it is outside the hours of the rule", rule.name, made.stage)
             run.codes.add(Exit.LIMIT)
@@ -252,6 +240,10 @@ def _carry_out(
     asked = Asked(
         command, options, lambda runner: Errand(ids), f"rule {rule.name}, {made.stage}: {rule.query}", None,
         run.workers, acting.no_lock, acting.no_run_log, review=review_of(rule, made.stage, run.now),
+        limits=limits_of(
+            run.app, command, options, rule.limits.money, rule.limits.bytes, rule.limits.entries,
+            ("limits.money", "limits.bytes", "limits.entries"),
+        ),
     )  # fmt: skip
     teller = StageTelling(run.app, command, options, run.style, rows, rule.name, made.stage)
     try:

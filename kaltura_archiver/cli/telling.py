@@ -89,7 +89,7 @@ class Telling:
         if self._rows is not None:
             self._rows.write(row)
 
-    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool) -> NoReturn:
+    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool, limit: str) -> NoReturn:
         if lost:
             log.error("not finished: %s; run the command again", lost)
         dry = self._options.dry_run
@@ -97,7 +97,7 @@ class Telling:
         if not dry:
             fields["metrics"] = metrics(totals, bucket=self._app.settings.bucket, command=str(self._command))
         fields["to_type"] = to_type = self._to_type() if dry else ""
-        parts = list(self._summary(errand, totals, lost, to_type))
+        parts = list(self._summary(errand, totals, lost, limit, to_type))
         for told in parts if self._style == SCREEN else ["; ".join(parts)]:
             log.info("%s", told, extra=fields)
         codes, tolerant = exits.of_run(
@@ -109,7 +109,7 @@ class Telling:
     def _to_type(self) -> str:
         return acting_line()
 
-    def _summary(self, errand: Errand, totals: Totals, lost: str, to_type: str) -> Iterator[str]:
+    def _summary(self, errand: Errand, totals: Totals, lost: str, limit: str, to_type: str) -> Iterator[str]:
         dry = self._options.dry_run
         yield totals.told(
             totals.bytes_moved + self._to_move, totals.bytes_freed + self._to_free,
@@ -120,6 +120,7 @@ class Telling:
         left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
+            (limit, f"{limit} is reached"),
         ):  # fmt: skip
             if why:
                 yield f"{said}, {left} entries were not begun"
@@ -154,8 +155,8 @@ class StageTelling(Telling):
     def _to_type(self) -> str:
         return ""  # the policy's own last line says it
 
-    def _summary(self, errand: Errand, totals: Totals, lost: str, to_type: str) -> Iterator[str]:
-        first, *more = super()._summary(errand, totals, lost, to_type)
+    def _summary(self, errand: Errand, totals: Totals, lost: str, limit: str, to_type: str) -> Iterator[str]:
+        first, *more = super()._summary(errand, totals, lost, limit, to_type)
         yield f"{self._cells['rule']}, {self._cells['stage']}: {first}"
         yield from more
 

@@ -123,7 +123,10 @@ def test_the_unique_beginning_of_an_option_is_understood(run: Run, library: list
     ("words", "says"),
     [
         ("list --created 3", "--created may be --created-before or --created-within: write it out"),
-        ("s3copy --max 3", "--max may be --max-calls, --max-entries or --max-transfers: write it out"),
+        (
+            "s3copy --max 3",
+            "--max may be --max-bytes, --max-calls, --max-cost, --max-entries or --max-transfers: write it out",
+        ),
         ("--log INFO list", "--log may be --log-format, --log-level or --loglevel: write it out"),
         ("list --played-for 3", "No such option '--played-for'"),
         ("list -x 3", "No such option '-x'"),
