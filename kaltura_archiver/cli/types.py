@@ -99,6 +99,17 @@ class Bytes(click.ParamType[int]):
         return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
+class Amount(click.ParamType[float]):
+    """An amount of money."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not re.fullmatch(r"\d{1,9}(\.\d+)?", str(value)):
+            self.fail(f"{value!r} is not an amount such as 20 or 12.50", param, ctx)
+        return float(value)
+
+
 class Days(Duration):
     """A number of days, as seconds; the unit has to be said, for a bare number would mean seconds elsewhere."""
 
