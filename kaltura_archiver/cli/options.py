@@ -18,6 +18,7 @@ from kaltura_archiver.cli.types import (
     PATH,
     STORAGE_CLASSES,
     Age,
+    Amount,
     CategoryName,
     Duration,
     Size,
@@ -267,7 +268,7 @@ cluster_options = together(
 )  # fmt: skip
 limit_options = together(
     click.option(
-        "--max-cost", type=click.FloatRange(0, min_open=True), metavar="AMOUNT",
+        "--max-cost", type=Amount(), metavar="AMOUNT",
         help="Begin at most what costs so much; what is beyond it waits for another run (docs/money.md).",
     ),
     click.option(

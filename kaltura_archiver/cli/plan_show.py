@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from kaltura_archiver.cli.command_line import OnceEach, SelectingCommand
+from kaltura_archiver.cli.extras import lacks
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.rows import went_well
@@ -78,7 +78,7 @@ def _page(plan: ShownPlan) -> str:
     try:
         from kaltura_archiver.review.page import make_page
     except ModuleNotFoundError as error:
-        raise ConfigError("the page needs jinja2: pip install 'kaltura-archiver[report]'") from error
+        raise lacks("the page", ["jinja2"], "report") from error
     return make_page(plan)
 
 

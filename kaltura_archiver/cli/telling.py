@@ -120,7 +120,7 @@ class Telling:
         left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
-            (limit, f"{limit} is reached"),
+            (limit, f"the limit {limit} is reached"),
         ):  # fmt: skip
             if why:
                 yield f"{said}, {left} entries were not begun"

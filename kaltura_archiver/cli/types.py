@@ -72,6 +72,17 @@ class Size(_Typed[int]):
     read = staticmethod(bytes_of)
 
 
+class Amount(click.ParamType[float]):
+    """An amount of money."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not re.fullmatch(r"\d{1,9}(\.\d+)?", str(value)):
+            self.fail(f"{value!r} is not an amount such as 20 or 12.50", param, ctx)
+        return float(value)
+
+
 class Days(_Typed[float]):
     """A number of days, as seconds; the unit has to be said, for a bare number would mean seconds elsewhere."""
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from kaltura_archiver.cli import extras
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 # Each instruction on one line, without comments.
@@ -88,6 +90,14 @@ def test_the_services_that_are_asked_for_stay_in_it() -> None:
     asked = set(re.findall(r"\bclient\(\s*\"([a-z0-9-]+)\"", code))
     assert {"ecs", "secretsmanager"} <= asked
     assert asked <= kept
+
+
+def test_who_lacks_an_extra_is_told_the_image_that_has_it() -> None:
+    for extra, stage in extras.STAGES.items():
+        assert f"or take the image of --target {stage}" in str(extras.lacks("this", ["that"], extra))
+        lock = (ROOT / "image" / f"{stage}.lock").read_text(encoding="utf-8")
+        assert any(f"image/{stage}.lock" in line for line in STAGES[f"build-{stage}"])
+        assert re.search({"cluster": "(?m)^distributed==", "sandbox": "(?m)^moto"}[extra], lock)
 
 
 def test_nothing_in_it_is_for_one_architecture() -> None:

@@ -477,5 +477,5 @@ def test_without_the_extra_report_says_how_to_get_it(run: Run, monkeypatch: pyte
     ran = run("report")
     assert (ran.code, ran.err) == (
         2,
-        "error: the report needs jinja2, vl_convert: pip install 'kaltura-archiver[report]'\n",
+        "error: the report needs Jinja and vl-convert: pip install 'kaltura-archiver[report]', no image has it\n",
     )

@@ -146,6 +146,16 @@ def test_restore_begins_thaws_for_so_much_money_and_brings_back_what_has_thawed(
     assert len(sandbox.control.requests("s3.RestoreObject")) == 2
 
 
+def test_without_money_what_has_thawed_is_brought_back_and_nothing_is_asked_for(sandbox: Sandbox, run: Run) -> None:
+    ids, _ = frozen_entries(sandbox, 2)
+    assert run("restore", "--id", ids[1], "--no-dry-run").code == 3
+    sandbox.s3.thaw(ids[1])
+    ran = run("restore", *of(ids), "--workers", 1, "--max-cost", 0, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (3, dict(zip(ids, ["waiting", "done"], strict=True)))
+    assert "not begun, --max-cost 0.00 USD: it alone takes" in ran.rows[0]["detail"]
+    assert len(sandbox.control.requests("s3.RestoreObject")) == 1
+
+
 def test_behind_a_reached_limit_of_s3copy_no_entry_is_looked_at(sandbox: Sandbox, run: Run) -> None:
     video = sandbox.video()
     ids = [sandbox.add(State.INITIAL, content=video) for _ in range(6)]
@@ -171,7 +181,9 @@ def test_a_plan_is_applied_up_to_a_limit_and_goes_on_next_time(sandbox: Sandbox,
     assert (ran.code, sorted(ran.outcomes.values())) == (0, ["already", "done", "done"])
 
 
-@pytest.mark.parametrize("option", [("--max-cost", "0"), ("--max-cost", "-1"), ("--max-bytes", "much")])
+@pytest.mark.parametrize(
+    "option", [("--max-cost", word) for word in ("-1", "nan", "inf", "1e9", "20 USD")] + [("--max-bytes", "much")]
+)
 def test_what_is_no_limit_is_refused(run: Run, option: tuple[str, str]) -> None:
     ran = run("restore", "--all", *option)
     assert ran.code == 2

@@ -28,5 +28,6 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver restore --tag flavors_deleted --played_within 1
       kaltura-archiver restore --id 0_abc12345 --tier standard --no-dry-run
       kaltura-archiver restore --idfile requests.txt --tier expedited --days 3 --no-dry-run
+      kaltura-archiver restore --tag flavors_deleted --played_within 1 --max-cost 20 --no-dry-run
     """
     run_command(app, Command.RESTORE, query, **options)
