@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.errors import ConfigError, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
-from kaltura_archiver.model import Entry, Facts
+from kaltura_archiver.model import Entry, Facts, StoredObject
 from kaltura_archiver.transfer.ahead import in_order
+
+if TYPE_CHECKING:
+    from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
 MAX_TOLD = 20
+# Stored copies looked at at a time, of a page of entries.
+LOOKERS = 8
 
 
 class Ids(Sequence[str]):
@@ -48,14 +55,15 @@ class Ids(Sequence[str]):
 class Selection:
     """The entries of a query, read as they are iterated. What was left out is counted and told in warnings.
 
-    `cut` is True when the limit ended the selection while more entries matched. `expected` is about how many there
-    will be, known when the first one comes. `odd` counts those that were left out since Kaltura's answer about them
-    cannot be understood. Of the ids that were named, `unknown` are those of no entry, `recycled` the true ids of
-    entries in the recycle bin.
+    `store` is for a query about stored copies. `cut` is True when the limit ended the selection while more entries
+    matched. `expected` is about how many there will be, known when the first one comes. `odd` counts those that were
+    left out since Kaltura's answer about them cannot be understood. Of the ids that were named, `unknown` are those of
+    no entry, `recycled` the true ids of entries in the recycle bin.
     """
 
     kaltura: Kaltura
     query: Query
+    store: Store | None = None
     selected: int = 0
     cut: bool = False
     expected: int | None = None
@@ -171,10 +179,36 @@ class Selection:
         placings = self.kaltura.placings(ids) if query.by_category and ids else {}
         flavors = self.kaltura.flavors(ids) if query.by_size and ids else {}
         metadata = self.kaltura.metadata(ids) if query.by_metadata and ids else {}
-        for entry in entries:
+
+        def reason(query: Query, entry: Entry, stored: StoredObject | None = None) -> str:
             original = Facts(entry, flavors.get(entry.id, ())).original
             size = original.known_bytes if original else None
-            yield entry, query.mismatch(entry, placings.get(entry.id, ()), size, metadata.get(entry.id))
+            return query.mismatch(entry, placings.get(entry.id, ()), size, metadata.get(entry.id), stored)
+
+        if not query.by_copy:
+            yield from ((entry, reason(query, entry)) for entry in entries)
+            return
+        left = [entry.id for entry in entries if entry.archived and not reason(query.but_for_copies, entry)]
+        copies = self._copies(left)
+        yield from ((entry, reason(query, entry, copies.get(entry.id))) for entry in entries)
+
+    def _copies(self, entry_ids: Sequence[str]) -> dict[str, StoredObject | None]:
+        """The stored copy of each with its tags; None for one that S3 does not show."""
+        if self.store is None:
+            raise AssertionError("stored copies cannot be looked at: this would select nothing")
+        head = partial(self.store.head, with_marks=False)
+
+        def look(entry_id: str) -> StoredObject | None:
+            try:
+                return head(entry_id)
+            except StoreError as error:
+                if error.retryable:
+                    raise
+                log.warning("entry %s: %s", entry_id, error)
+                return None
+
+        with ThreadPoolExecutor(LOOKERS, thread_name_prefix="copies") as pool:
+            return dict(zip(entry_ids, pool.map(look, entry_ids), strict=True))
 
     def count(self) -> int:
         """How many entries match: one call, or a look at each where the search index does not tell."""

@@ -98,6 +98,9 @@ WORDS: Mapping[str, Word] = {
     "larger_than": Word("larger-than", _plain(bytes_of)),
     "smaller_than": Word("smaller-than", _plain(bytes_of)),
     "ends_before": Word("ends-before", age_years),
+    "archived_before": Word("archived-before", age_years),
+    "replaced_before": Word("replaced-before", age_years),
+    "thinned_before": Word("thinned-before", age_years),
     "plays": Word("plays", _number(0)),
     "never_played": Word("never-played", None),
     "statuses": Word("status", many=True),
@@ -227,4 +230,7 @@ def _times(now: float, asked: dict[str, Any]) -> dict[str, Any]:
         "played_since": years_ago(now, asked.pop("played_within")),
         "unplayed_since": years_ago(now, asked.pop("unplayed_for")),
         "ends_until": years_ago(now, asked.pop("ends_before")),
+        "archived_until": years_ago(now, asked.pop("archived_before")),
+        "replaced_until": years_ago(now, asked.pop("replaced_before")),
+        "thinned_until": years_ago(now, asked.pop("thinned_before")),
     }

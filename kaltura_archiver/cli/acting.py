@@ -15,7 +15,7 @@ from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.command_line import dashed
 from kaltura_archiver.cli.fleets import start_fleet_of
 from kaltura_archiver.cli.keeping import keep_list
-from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria, not_begun, selected
+from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria, not_begun
 from kaltura_archiver.cli.telling import Telling
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
@@ -53,11 +53,11 @@ def run_command(
 
     def choose(runner: Runner) -> Errand:
         from kaltura_archiver.run.kept import check_excluded, check_keep
-        from kaltura_archiver.selection import Ids
+        from kaltura_archiver.selection import Ids, Selection
 
         check_keep(runner.kaltura, options.get("keep", Keep(frozenset())))
         check_excluded(runner.kaltura, query)
-        selection = selected(runner.kaltura, query)
+        selection = Selection(runner.kaltura, query, runner.store)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         told = without_entries() if style == SCREEN else nullcontext()
         with told, progress("selecting", selection, lambda: selection.expected) as entries:

@@ -68,6 +68,11 @@ _SELECTION = (
     click.option("--larger-than", type=Size(), metavar="SIZE", help="Original of at least 500M, 2GiB; looks at each."),
     click.option("--smaller-than", type=Size(), metavar="SIZE", help="Original smaller than that; looks at each."),
     click.option("--ends-before", type=Age(), metavar="AGE", help="Its schedule in Kaltura ended before then."),
+    click.option(
+        "--archived-before", type=Age(), metavar="AGE", help="In S3 since then or longer; looks at each stored copy."
+    ),
+    click.option("--replaced-before", type=Age(), metavar="AGE", help="The placeholder in place since then or longer."),
+    click.option("--thinned-before", type=Age(), metavar="AGE", help="The original in S3 only since then or longer."),
     click.option("--plays", type=click.IntRange(0), metavar="N", help="Played fewer than N times; 0: never played."),
     click.option("--never-played", is_flag=True, help="Never played."),
     click.option("--status", "statuses", multiple=True, metavar="S", help="Entry statuses, repeated or 2,-1 [all]."),

@@ -16,7 +16,7 @@ from kaltura_archiver.model import Outcome
 from kaltura_archiver.steps import Options
 
 if TYPE_CHECKING:
-    from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.cli.app import App
     from kaltura_archiver.results import Result
     from kaltura_archiver.selection import Selection
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def selected(kaltura: Kaltura, query: Query) -> Selection:
+def selected(app: App, query: Query) -> Selection:
+    """The selection of a command that looks at no stored copy, unless a criterion is about these."""
     from kaltura_archiver.selection import Selection
 
-    return Selection(kaltura, query)
+    return Selection(app.kaltura(), query, app.store() if query.by_copy else None)
 
 
 def after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:

@@ -86,7 +86,7 @@ def due(
     backlog, codes = Backlog(), set[Exit]()
     with rows_as(style, DUE_ON_SCREEN if style == SCREEN else DUE_COLUMNS, note="detail", fine=went_well) as rows:
         for part in parts:
-            selection = Selection(kaltura, part.query)
+            selection = Selection(kaltura, part.query, store)
             planned = plans_of(
                 kaltura, store, selection, Command.REPLACE, settings, placeholders=placeholders, workers=workers,
                 plan=rule.plan,

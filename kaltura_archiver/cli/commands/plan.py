@@ -108,7 +108,7 @@ def plan(
         kaltura, store = app.kaltura(), app.store(check=False)
         check_keep(kaltura, kept)
         check_excluded(kaltura, query)
-        selection = Selection(kaltura, query)
+        selection = Selection(kaltura, query, store)
         planned = plans_of(
             kaltura, store, selection, command, settings, placeholders=placeholders, workers=workers
         )  # fmt: skip

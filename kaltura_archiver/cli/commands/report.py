@@ -78,7 +78,7 @@ def report(
     owner_of = owners_of(enriched) if enriched else None
     with written_whole(output) as file:
         kaltura, store = app.kaltura(), app.store()
-        selection = Selection(kaltura, query)
+        selection = Selection(kaltura, query, store)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
         found = items(kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers)
         with progress("report", found, lambda: selection.expected) as counted:
