@@ -65,7 +65,7 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     plan = make(facts, judgement, options)
     if Step.PROVE in plan.steps and undecided(facts) and not options.accept_size_match:
         return stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)  # reading it again would show no more
-    kept = options.keep.why(facts) if command.heeds_keep else ""
+    kept = options.keep.why(facts, options.now) if command.heeds_keep else ""
     if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY:
         return Plan(judgement.state, (), Outcome.SKIPPED, f"kept: {kept}")
     if kept and any(step.may_swap_placeholder_in for step in plan.steps):
@@ -352,8 +352,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.NO_ORIGINAL:
             if facts.stored is not None and facts.stored.crowded:
                 return stop(judgement, Outcome.REFUSED, CROWDED)
-            video = facts.entry.media_type == MediaType.VIDEO.value
-            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not options.keep.why(facts):
+            video, kept = facts.entry.media_type == MediaType.VIDEO.value, options.keep.why(facts, options.now)
+            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not kept:
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)

@@ -39,7 +39,8 @@ def run_command(
     style: str, cluster: str | None, cluster_tls: str | None, max_calls: int, max_transfers: int,
     no_lock: bool = False, no_run_log: bool = False, tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
-    keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
+    keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), keep_metadata: Sequence[str] = (),
+    **options: Any,
 ) -> NoReturn:  # fmt: skip
     """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
     context = click.get_current_context()
@@ -49,7 +50,7 @@ def run_command(
     if "min_age_years" in options:
         options["min_age_years"] = min_age_years(query, options["min_age_years"])
     if command.heeds_keep:
-        options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+        options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners, keep_metadata)
 
     def choose(runner: Runner) -> Errand:
         from kaltura_archiver.run.kept import check_excluded, check_keep

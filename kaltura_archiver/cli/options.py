@@ -368,4 +368,8 @@ keep_options = together(
         "--keep-owner", "keep_owners", multiple=True, metavar="USER|@FILE",
         help="And what this user owns, or those in FILE, one per line; beside KEEP_OWNERS.",
     ),
+    click.option(
+        "--keep-metadata", multiple=True, metavar="FIELD=VALUE",
+        help="And that of which this field of custom metadata is that; beside KEEP_METADATA.",
+    ),
 )  # fmt: skip

@@ -314,7 +314,7 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
                 name: _same_kind(line["options"][name], getattr(Options(now=0), name))
                 for name in planned_options(command)
             },
-            Keep(*(frozenset(line["keep"][rule.name]) for rule in fields(Keep))),
+            _read_keep(line["keep"]),
             {name: line["plays"][name] for name in _PLAYS if name in line["plays"]},
             line["account"],
             line["filter"],
@@ -324,6 +324,12 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
         )
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{at} does not hold what the first line of a plan holds") from error
+
+
+def _read_keep(told: Mapping[str, Any]) -> Keep:
+    """Plans of earlier versions have no rules of metadata."""
+    metadata = frozenset((str(field), str(value)) for field, value in told.get("metadata", ()))
+    return Keep(frozenset(told["tags"]), frozenset(told["categories"]), frozenset(told["owners"]), metadata)
 
 
 def _same_kind(value: Any, like: Any) -> Any:

@@ -53,7 +53,7 @@ DUE_COLUMNS = (
 @pass_app
 def due(
     app: App, /, query: Query, years: float, keep_tags: Sequence[str], keep_categories: Sequence[int],
-    keep_owners: Sequence[str], workers: int, style: str, **options: Any,
+    keep_owners: Sequence[str], keep_metadata: Sequence[str], workers: int, style: str, **options: Any,
 ) -> None:  # fmt: skip
     """List what breaks the rule of so many years, and the command that mends it: to archive, to replace, to restore.
 
@@ -76,7 +76,7 @@ def due(
     now = time.time()
     rule = Rule(years_ago(now, years) or 0)
     parts = rule.parts(query)
-    keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+    keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners, keep_metadata)
     options["min_age_years"] = min_age_years(parts[0].query, options["min_age_years"])
     settings = Options(now=now, keep=keep, **options)
     placeholders = Placeholders.read(app.settings).known()
