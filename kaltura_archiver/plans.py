@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaltura_archiver import pictures
 from kaltura_archiver.identity import holds_placeholder, unrecorded
 from kaltura_archiver.model import (
@@ -63,6 +65,8 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
         Command.REPAIR: _plan_repair,
     }[command]
     plan = make(facts, judgement, options)
+    if command is Command.RESTORE:
+        plan = _answered(facts, plan, options)
     if Step.PROVE in plan.steps and undecided(facts) and not options.accept_size_match:
         return stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)  # reading it again would show no more
     kept = options.keep.why(facts, options.now) if command.heeds_keep else ""
@@ -74,6 +78,16 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if reason := _not_alone(facts, plan, children):
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     return plan
+
+
+def _answered(facts: Facts, plan: Plan, options: Options) -> Plan:
+    """The plan of a restore, and at its end, where the original is in place then or is there already, the tag gone by
+    which it was asked for."""
+    if not options.request_tag or options.request_tag not in facts.entry.tag_set:
+        return plan
+    if plan.steps and {Step.THAW, Step.SETTLE, Step.COPY_SOURCE}.isdisjoint(plan.steps):
+        return replace(plan, steps=(*plan.steps, Step.REMOVE_REQUEST))
+    return Plan(plan.state, (Step.REMOVE_REQUEST,), reason=plan.reason) if plan.outcome is Outcome.ALREADY else plan
 
 
 def _not_alone(facts: Facts, plan: Plan, children: int) -> str:

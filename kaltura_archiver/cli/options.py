@@ -303,6 +303,10 @@ _OF_COMMANDS = (
         "--new-picture", is_flag=True,
         help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
     ),
+    click.option(
+        "--request-tag", default="", metavar="TAG",
+        help="Only what has this tag, by which people ask; removed once the original is back, or there already.",
+    ),
     click.option("--request", is_flag=True, help="Ask frozen copies to thaw."),
     click.option(
         "--min-age-years", type=Age(), metavar="AGE",
