@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kaltura_archiver import __version__
+from kaltura_archiver.criteria.what import source_name
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
@@ -152,6 +153,11 @@ class Writer:
             "created": iso_date(entry.created_at),
             "last_played": iso_date(entry.last_played_at) or None,
             "plays": entry.plays,
+            "duration_seconds": entry.duration_seconds,
+            "admin_tags": list(entry.admin_tags),
+            "source": source_name(entry.source_type),
+            "end_date": iso_date(entry.end_at) or None,
+            "categories": list(facts.category_names),
         }
         if plan.steps:
             moved, freed = bytes_of(facts, plan.steps, self._options)
