@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.command_line import dashed
 from kaltura_archiver.cli.fleets import start_fleet_of
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria, not_begun
 from kaltura_archiver.cli.telling import Telling
 from kaltura_archiver.filters import Query

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.acting import perform
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
     bandwidth_option,
     dry_run_option,

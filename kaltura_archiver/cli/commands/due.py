@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
     format_option,
     keep_options,

@@ -14,9 +14,9 @@ from typing import Any, TextIO
 import click
 
 from kaltura_archiver import exits
+from kaltura_archiver.asking.keeping import KEPT_BY, keep_list
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import KEPT_BY, keep_list
 from kaltura_archiver.cli.options import (
     all_option,
     keep_options,
