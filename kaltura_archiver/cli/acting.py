@@ -63,7 +63,11 @@ def run_command(
         told = without_entries() if style == SCREEN else nullcontext()
         with told, progress("selecting", selection, lambda: selection.expected) as entries:
             ids = draw(Ids(entry.id for entry in entries))
-        return Errand(ids, after_selection(selection, limited=True), list(not_begun(selection)))
+        return Errand(
+            ids,
+            after_selection(selection, limited=True, request_tag=options.get("request_tag", "")),
+            list(not_begun(selection)),
+        )
 
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

@@ -37,7 +37,8 @@ def test_what_is_asked_for_comes_back_and_the_tag_goes(sandbox: Sandbox, run: Ru
     assert tags_of(sandbox, never) == "seminar"
     assert "the original is in Kaltura; tag restore_please removed" in ran.out
     assert REPLACED_TAG in tags_of(sandbox, other)
-    assert run(*ASKING, "--no-dry-run").rows == []
+    ran = run(*ASKING, "--no-dry-run")
+    assert (ran.code, ran.rows, "nobody asks" in ran.err, "WARNING" in ran.err) == (0, [], True, False)
 
 
 def test_a_tag_is_a_criterion_like_any_other_and_stays_without_the_option(sandbox: Sandbox, run: Run) -> None:
