@@ -79,7 +79,7 @@ _TOLD = {
 }  # fmt: skip
 
 
-class Clock(NamedTuple):
+class StageClock(NamedTuple):
     """Over when what it is of lies `age_seconds` back, or on or before a `day` (unix seconds); one of them is set."""
 
     name: str
@@ -99,14 +99,14 @@ class StageRule:
     """
 
     stage: Stage
-    clocks: tuple[Clock, ...] = ()
+    clocks: tuple[StageClock, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     told_seconds: float | None = None
     review: bool = False
 
 
 @dataclass(frozen=True)
-class Limits:
+class RuleLimits:
     """What one run may begin in each stage of a rule: so many entries, bytes, so much money; `hours` (from, to) of the
     local day."""
 
@@ -128,7 +128,7 @@ class Rule:
     stages: tuple[StageRule, ...]
     keep: Keep = field(default_factory=Keep)
     on: tuple[tuple[int, int], ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: RuleLimits = field(default_factory=RuleLimits)
     drift: float | None = None
     notice: Mapping[str, Any] | None = None
     line: int = 0

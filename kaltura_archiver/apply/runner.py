@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
-from kaltura_archiver.apply.reading import with_relatives
+from kaltura_archiver.apply.reading import with_metadata, with_relatives
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
 from kaltura_archiver.apply.thin import untag
@@ -75,6 +75,7 @@ class Runner:
             kaltura, store, placeholders, command, options, poll_seconds, settle_seconds, stop,
             token_prefix=f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX,
             kept_by_category=command.heeds_keep and bool(options.keep.categories),
+            kept_by_metadata=command.heeds_keep and bool(options.keep.metadata),
             room=room or Room(1, options.max_converting, stop),
             transfers=transfers or nullcontext(),
             # Each entry perhaps with the temporary one of its replacement.
@@ -217,6 +218,8 @@ class Runner:
         asked = self.command in (Command.REPLACE, Command.THIN, Command.RESTORE)
         categories = self._tools.kept_by_category or self.placeholders.by_category
         facts, children = look_at(self._tools, entry_id, children=asked, categories=categories)
+        if self._tools.kept_by_metadata:
+            facts = with_metadata(self.kaltura, facts)
         if self.command is Command.THIN:
             facts = with_relatives(self.kaltura, facts)
         plan = plan_for(self.command, facts, self.options, children=children)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.command_line import dashed
 from kaltura_archiver.cli.fleets import start_fleet_of
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria, not_begun
 from kaltura_archiver.cli.telling import Telling
 from kaltura_archiver.filters import Query
@@ -42,7 +42,8 @@ def run_command(
     max_cost: float | None, max_bytes: int | None, no_lock: bool = False, no_run_log: bool = False,
     tmp: str | None = None, wait_ready: bool = False,
     draw: Callable[[Ids], Sequence[str]] = lambda ids: ids, keep_tags: Sequence[str] = (),
-    keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), **options: Any,
+    keep_categories: Sequence[int] = (), keep_owners: Sequence[str] = (), keep_metadata: Sequence[str] = (),
+    **options: Any,
 ) -> NoReturn:  # fmt: skip
     """Select, then do the command's work on each entry: a row per entry, a summary, the exit status."""
     context = click.get_current_context()
@@ -52,7 +53,7 @@ def run_command(
     if "min_age_years" in options:
         options["min_age_years"] = min_age_years(query, options["min_age_years"])
     if command.heeds_keep:
-        options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+        options["keep"] = keep_list(app.settings, keep_tags, keep_categories, keep_owners, keep_metadata)
 
     def choose(runner: Runner) -> Errand:
         from kaltura_archiver.run.kept import check_excluded, check_keep
@@ -65,7 +66,11 @@ def run_command(
         told = without_entries() if style == SCREEN else nullcontext()
         with told, progress("selecting", selection, lambda: selection.expected) as entries:
             ids = draw(Ids(entry.id for entry in entries))
-        return Errand(ids, after_selection(selection, limited=True), list(not_begun(selection)))
+        return Errand(
+            ids,
+            after_selection(selection, limited=True, request_tag=options.get("request_tag", "")),
+            list(not_begun(selection)),
+        )
 
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

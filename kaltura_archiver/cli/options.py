@@ -327,6 +327,10 @@ _OF_COMMANDS = (
         "--new-picture", is_flag=True,
         help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
     ),
+    click.option(
+        "--request-tag", default="", metavar="TAG",
+        help="Only what has this tag, by which people ask; removed once the original is back, or there already.",
+    ),
     click.option("--request", is_flag=True, help="Ask frozen copies to thaw."),
     click.option(
         "--min-age-years", type=Age(), metavar="AGE",
@@ -391,5 +395,9 @@ keep_options = together(
     click.option(
         "--keep-owner", "keep_owners", multiple=True, metavar="USER|@FILE",
         help="And what this user owns, or those in FILE, one per line; beside KEEP_OWNERS.",
+    ),
+    click.option(
+        "--keep-metadata", multiple=True, metavar="FIELD=VALUE",
+        help="And that of which this field of custom metadata is that; beside KEEP_METADATA.",
     ),
 )  # fmt: skip

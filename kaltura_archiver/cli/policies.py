@@ -27,7 +27,7 @@ from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.policy import Policy, Rule, StageRule, Standing, day_of, standing
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.run.policy import Claimed, Tally, check_policy, review_of, standings
+from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, standings
 from kaltura_archiver.run.run import Asked, carry_out
 from kaltura_archiver.steps import Command
 
@@ -50,7 +50,7 @@ class PolicyRun:
     workers: int
     only: Sequence[str] = ()
     codes: set[Exit] = field(default_factory=set)
-    tallies: list[Tally] = field(default_factory=list)
+    tallies: list[RuleTally] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         from kaltura_archiver.placeholders import Placeholders
@@ -65,9 +65,9 @@ class PolicyRun:
         """Those that were asked for, each when the one before it is done with."""
         yield from (rule for rule in self.policy.rules if not self.only or rule.name in self.only)
 
-    def survey(self, rule: Rule, *, acting: bool = False, dry_run: bool = True) -> tuple[Tally, Claimed]:
+    def survey(self, rule: Rule, *, acting: bool = False, dry_run: bool = True) -> tuple[RuleTally, Claimed]:
         """Look at all entries of a rule, and add up where they stand."""
-        selection, tally = Claimed(self.kaltura, self.policy, rule), Tally(rule, self.now, acting, dry_run)
+        selection, tally = Claimed(self.kaltura, self.policy, rule), RuleTally(rule, self.now, acting, dry_run)
         found = standings(
             self.kaltura, self.store, selection, rule, now=self.now, placeholders=self.placeholders,
             workers=2 * self.workers,
@@ -96,7 +96,7 @@ def check(run: PolicyRun) -> NoReturn:
     run.app.exit(*run.codes)
 
 
-def _check_rows(tally: Tally) -> Iterator[dict[str, Cell]]:
+def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
     """First what the rule selects and is in no stage yet; then its stages."""
     name = tally.rule.name
     yield {"rule": name, "stage": None, "here": tally.here[None], "detail": f"{tally.selected} selected"}

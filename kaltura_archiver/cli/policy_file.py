@@ -15,9 +15,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.asking.query import query_of
 from kaltura_archiver.asking.words import AGES, age_seconds, bytes_of
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import clicked_options, keep_options, selection_options
 from kaltura_archiver.cli.types import Age, CategoryName, Days, Duration, Size
 from kaltura_archiver.config import Settings
@@ -25,7 +25,7 @@ from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ArchiverError, InputError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG
-from kaltura_archiver.policy import CLOCKS, Clock, Limits, Policy, Rule, Stage, StageRule, as_of
+from kaltura_archiver.policy import CLOCKS, StageClock, RuleLimits, Policy, Rule, Stage, StageRule, as_of
 from kaltura_archiver.steps import OPTIONS
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def stage_keys(stage: Stage) -> dict[str, click.Option]:
 
 
 @dataclass(frozen=True)
-class _Source:
+class _PolicyText:
     """The text, to say in which line of it something is."""
 
     path: str
@@ -113,12 +113,12 @@ def read_policy(path: str, settings: Settings, now: float) -> Policy:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is no TOML: {error}") from error
-    source = _Source(path, text)
+    source = _PolicyText(path, text)
     _known(source, told, _TOP, None, "")
     rules = told.get("rule", [])
     if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
         source.fail("no rule is in it: each begins with [[rule]]")
-    made = tuple(_Reader(source, number, rule, told, settings, now).rule() for number, rule in enumerate(rules))
+    made = tuple(_RuleReader(source, number, rule, told, settings, now).rule() for number, rule in enumerate(rules))
     names = [rule.name for rule in made]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -127,7 +127,7 @@ def read_policy(path: str, settings: Settings, now: float) -> Policy:
 
 
 def _known(
-    source: _Source, table: Table, known: Iterator[str] | tuple[str, ...] | list[str], rule: int | None, name: str,
+    source: _PolicyText, table: Table, known: Iterator[str] | tuple[str, ...] | list[str], rule: int | None, name: str,
     *path: str,
 ) -> None:  # fmt: skip
     names = list(known)
@@ -141,10 +141,10 @@ def _known(
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _RuleReader:
     """Reads one rule."""
 
-    source: _Source
+    source: _PolicyText
     number: int
     table: Table
     whole: Table
@@ -261,11 +261,11 @@ class _Reader:
             None if told is None else self._age(told, at, stage, "told_for"), review,
         )  # fmt: skip
 
-    def _clock(self, stage: Stage, name: str, value: Any, at: float) -> Clock:
+    def _clock(self, stage: Stage, name: str, value: Any, at: float) -> StageClock:
         seconds = self._age(value, at, stage, name)
         if re.fullmatch(r"\d{4}-\d\d-\d\d.*", str(value)):
-            return Clock(name, day=at - seconds)
-        return Clock(name, age_seconds=seconds)
+            return StageClock(name, day=at - seconds)
+        return StageClock(name, age_seconds=seconds)
 
     def _require_sense(self, stages: tuple[StageRule, ...]) -> None:
         """Refuse what would never be done."""
@@ -307,7 +307,7 @@ class _Reader:
             self.fail("the reminder comes before the day that the notice names, not so long before", "notice", "remind")
         return found
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> RuleLimits:
         table = self._subtable("limits", shared=True)
         _known(self.source, table, _LIMITS, self.number, self.name, "limits")
         for key, kind in (("entries", int), ("money", int | float)):
@@ -322,7 +322,7 @@ class _Reader:
                 self.fail(f"{table['hours']!r} is not hours of a day such as 22-6", "limits", "hours")
             hours = int(match[1]), int(match[2]) % 24
         money = table.get("money")
-        return Limits(table.get("entries"), size, None if money is None else float(money), hours)
+        return RuleLimits(table.get("entries"), size, None if money is None else float(money), hours)
 
     def _drift(self) -> float:
         value = self.table.get("drift", f"{DRIFT:.0%}")

@@ -31,23 +31,31 @@ def selected(app: App, query: Query) -> Selection:
     return Selection(app.kaltura(), query, app.store() if query.by_copy else None)
 
 
-def after_selection(selection: Selection, *, limited: bool = False) -> set[Exit]:
+def after_selection(selection: Selection, *, limited: bool = False, request_tag: str = "") -> set[Exit]:
     """Warn of what a selection left out; the exit statuses that this alone would give.
 
-    `limited`: the default of --max-entries is a safety limit here, and not only the end of a page.
+    `limited`: the default of --max-entries is a safety limit here, and not only the end of a page. With a
+    `request_tag` the selection may well be empty.
     """
     if not selection.selected and not selection.unknown and not selection.recycled:
-        log.warning("no entry matches: %s", selection.query)
-        from kaltura_archiver.run.kept import unknown_criteria
-
-        for unknown in unknown_criteria(selection.kaltura, selection.query):
-            log.warning("%s: is that spelled right?", unknown)
+        _tell_empty(selection, request_tag)
     source = click.get_current_context().get_parameter_source("max_entries")
     asked = source is click.core.ParameterSource.COMMANDLINE
     if selection.cut:
         level = logging.INFO if asked else logging.WARNING
         log.log(level, "stopped at --max-entries %d; more entries match (-1: no limit)", selection.selected)
     return exits_of_named(selection, cut=selection.cut and limited and not asked)
+
+
+def _tell_empty(selection: Selection, request_tag: str) -> None:
+    from kaltura_archiver.run.kept import unknown_criteria
+
+    if request_tag:
+        log.info("nobody asks: no entry matches: %s", selection.query)
+        return
+    log.warning("no entry matches: %s", selection.query)
+    for unknown in unknown_criteria(selection.kaltura, selection.query):
+        log.warning("%s: is that spelled right?", unknown)
 
 
 def exits_of_named(selection: Selection, *, cut: bool = False) -> set[Exit]:

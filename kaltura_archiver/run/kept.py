@@ -34,6 +34,12 @@ def check_keep(kaltura: Kaltura, keep: Keep) -> None:
                 f"the keep list: no entry is tagged {tag}, so that rule protects nothing (KEEP_TAGS, --keep-tag): "
                 "correct it, or tag the first entry"
             )
+    for field, value in sorted(keep.metadata):
+        if not any(_saying(kaltura, field, value, "the keep list (KEEP_METADATA, --keep-metadata)")):
+            raise ConfigError(
+                f"the keep list: no entry has metadata {field}={value}, so that rule protects nothing (KEEP_METADATA, "
+                "--keep-metadata)"
+            )
     for owner in filter(unusual, sorted(keep.owners)):
         if kaltura.user_exists(owner) is False:
             raise ConfigError(
@@ -89,6 +95,9 @@ def census(kaltura: Kaltura, keep: Keep, counted: Counted) -> str:
         name = kaltura.category_name(number)
         found = kaltura.count(Query(categories=(number,), media_type=None, statuses=EVERY_STATUS))
         told.append(f"category {number} ({name}): {found} entries")
+    for field, value in sorted(keep.metadata):
+        found = sum(_saying(kaltura, field, value, "KEEP_METADATA"))
+        told.append(f"metadata {field}={value}: {found} entries")
     if keep.owners:
         told += _owners(kaltura, keep, counted)
     return "; ".join(told) or "nothing"

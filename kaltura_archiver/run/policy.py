@@ -115,7 +115,7 @@ class StageSum:
 
 
 @dataclass
-class Tally:
+class RuleTally:
     """What a rule holds, added up. `here` counts the entries by the last stage that they have behind them. The ids of
     what is due are kept for `acting`, with those of what may follow unless it is `dry_run`."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.model import iso_time
 from kaltura_archiver.policy import Rule
-from kaltura_archiver.run.policy import Tally
+from kaltura_archiver.run.policy import RuleTally
 from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def drifted(rule: Rule, selected: int, before: int | None) -> str:
     )
 
 
-def record(store: Store, run: str, now: float, policy_sha256: str, tallies: Iterable[Tally]) -> None:
+def record(store: Store, run: str, now: float, policy_sha256: str, tallies: Iterable[RuleTally]) -> None:
     """Write down what this run has found and begun. That it cannot be written is a warning: no entry depends on it."""
     rules: dict[str, Any] = {
         tally.rule.name: {

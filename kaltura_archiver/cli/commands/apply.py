@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.acting import limits_of, perform
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
     bandwidth_option,
     dry_run_option,
@@ -68,7 +68,8 @@ class NumberOrPercent(click.ParamType[tuple[float, str]]):
 @pass_app
 def apply(
     app: App, /, file: str, dry_run: bool, max_drift: tuple[float, str], workers: int, keep_tags: Sequence[str],
-    keep_categories: Sequence[int], keep_owners: Sequence[str], timeout_seconds: float, max_converting: int,
+    keep_categories: Sequence[int], keep_owners: Sequence[str], keep_metadata: Sequence[str],
+    timeout_seconds: float, max_converting: int,
     no_lock: bool, no_run_log: bool, style: str, max_cost: float | None, max_bytes: int | None,
 ) -> NoReturn:  # fmt: skip
     """Do what a plan says, to the entries of its lines; a dry run unless told otherwise.
@@ -95,7 +96,7 @@ def apply(
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep
     if terms.command.heeds_keep:
-        keep |= keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+        keep |= keep_list(app.settings, keep_tags, keep_categories, keep_owners, keep_metadata)
     options = Options(
         now=time.time(), dry_run=dry_run, keep=keep, timeout_seconds=timeout_seconds, max_converting=max_converting,
         plays=Plays(**terms.plays), **terms.options,  # type: ignore[arg-type]
