@@ -122,19 +122,6 @@ def _name(option: Callable[[F], F]) -> str:
     return str(option(cast(F, lambda: None)).__click_params__[0].name)  # type: ignore[attr-defined]
 
 
-def clicked_options(decorate: Callable[[F], F]) -> dict[str, click.Option]:
-    """The options that a decorator adds, by the first name of each, with _ for -."""
-
-    def bare() -> None:
-        """Takes the options."""
-
-    params = decorate(cast(F, bare)).__click_params__  # type: ignore[attr-defined]
-    return {
-        max(option.opts, key=len).lstrip("-").replace("-", "_"): option
-        for option in reversed(params) if isinstance(option, click.Option)
-    }  # fmt: skip
-
-
 def selection_options(function: F) -> F:
     """The criteria that select entries, gathered into one `query`."""
 

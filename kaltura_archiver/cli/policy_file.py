@@ -18,14 +18,14 @@ import click
 from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.asking.query import query_of
 from kaltura_archiver.asking.words import AGES, age_seconds, bytes_of
-from kaltura_archiver.cli.options import clicked_options, keep_options, selection_options
-from kaltura_archiver.cli.types import Age, CategoryName, Days, Duration, Size
+from kaltura_archiver.cli.options import keep_options, options_of, selection_options
+from kaltura_archiver.cli.types import Days
 from kaltura_archiver.config import Settings
 from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import ArchiverError, InputError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG
-from kaltura_archiver.policy import CLOCKS, StageClock, RuleLimits, Policy, Rule, Stage, StageRule, as_of
+from kaltura_archiver.policy import CLOCKS, Policy, Rule, RuleLimits, Stage, StageClock, StageRule, as_of
 from kaltura_archiver.steps import OPTIONS
 
 T = TypeVar("T")
@@ -39,11 +39,11 @@ _OF_A_COMMAND = frozenset({
 _SAID_BY_CLOCKS = frozenset({"min_age_years", "noticed_before_seconds", "approve"})
 DRIFT = 0.5
 _LIMITS = ("entries", "bytes", "money", "hours")
-_NOTICE = ("grace", "remind", "co_editors", "fallback", "unit_file", "templates", "directory")
+NOTICE = ("grace", "remind", "co_editors", "fallback", "unit_file", "templates", "directory")
 _RULE = ("name", "on", "drift", "select", "keep", "limits", "notice", *Stage)
 _TOP = ("rule", "keep", "limits", "notice")
 # Which clocks a stage may have: those of what lies before it.
-_BEFORE = {
+BEFORE = {
     "created_before": tuple(Stage), "unplayed_for": tuple(Stage),
     "archived_for": (Stage.THIN, Stage.REPLACE, Stage.DUE), "thinned_for": (Stage.REPLACE, Stage.DUE),
     "replaced_for": (Stage.DUE,),
@@ -51,11 +51,24 @@ _BEFORE = {
 _AFTER = {"archived_for": Stage.ARCHIVE, "thinned_for": Stage.THIN, "replaced_for": Stage.REPLACE}
 
 
+def _options_of(decorate: Callable[[Any], Any]) -> dict[str, click.Option]:
+    """The options that a decorator adds, by the first name of each, with _ for -."""
+
+    def bare() -> None:
+        """Takes the options."""
+
+    params = decorate(bare).__click_params__
+    return {
+        max(option.opts, key=len).lstrip("-").replace("-", "_"): option
+        for option in reversed(params) if isinstance(option, click.Option)
+    }  # fmt: skip
+
+
 @cache
 def selection_keys() -> dict[str, click.Option]:
     """The keys of `select`, each the option of that name."""
     return {
-        key: option for key, option in clicked_options(selection_options).items()
+        key: option for key, option in _options_of(selection_options).items()
         if option.name not in (*_OF_A_COMMAND, "tolerate") and option.expose_value
     }  # fmt: skip
 
@@ -63,7 +76,7 @@ def selection_keys() -> dict[str, click.Option]:
 @cache
 def keep_keys() -> dict[str, click.Option]:
     """The keys of `keep`: tag, category, owner, …"""
-    return {key.removeprefix("keep_"): option for key, option in clicked_options(keep_options).items()}
+    return {key.removeprefix("keep_"): option for key, option in _options_of(keep_options).items()}
 
 
 @cache
@@ -71,10 +84,8 @@ def stage_keys(stage: Stage) -> dict[str, click.Option]:
     """The keys of a stage that are options of its command."""
     if stage.command is None:
         return {}
-    from kaltura_archiver.cli.options import options_of
-
     return {
-        key: option for key, option in clicked_options(options_of(stage.command)).items()
+        key: option for key, option in _options_of(options_of(stage.command)).items()
         if option.name in OPTIONS[stage.command] and option.name not in _SAID_BY_CLOCKS
     }  # fmt: skip
 
@@ -243,7 +254,7 @@ class _RuleReader:
         table = self._subtable(stage)
         keys = stage_keys(stage)
         own = ["told_for", "review"] if stage in (Stage.THIN, Stage.REPLACE) else ["review"] if stage.command else []
-        clocks = [name for name in CLOCKS if stage in _BEFORE[name]]
+        clocks = [name for name in CLOCKS if stage in BEFORE[name]]
         never = next((name for name in table if name in CLOCKS and name not in clocks), "")
         if never:
             self.fail(f"this clock never comes here: {never} begins with a later stage", stage, never)
@@ -295,12 +306,12 @@ class _RuleReader:
         if "notice" not in self.table:
             return None
         table = self._subtable("notice", shared=True)
-        _known(self.source, table, _NOTICE, self.number, self.name, "notice")
+        _known(self.source, table, NOTICE, self.number, self.name, "notice")
         found: dict[str, Any] = {"grace": "30d", **table}
         for key in ("grace", "remind"):
             if key in found:
                 found[key] = self._said(partial(Days().convert, str(found[key]), None, None), "notice", key)
-        for key in set(_NOTICE) - {"grace", "remind"}:
+        for key in set(NOTICE) - {"grace", "remind"}:
             if not isinstance(found.get(key, ""), str):
                 self.fail(f"{found[key]!r} is no text", "notice", key)
         if found.get("remind", 0) >= found["grace"]:
@@ -343,51 +354,3 @@ class _RuleReader:
         except ValueError:
             self.fail(f"{text!r} is no day of every year such as 05-15 (month-day)", "on")
         return day.month, day.day
-
-
-def schema() -> dict[str, Any]:
-    """JSON Schema of a policy file (draft 2020-12), for editors."""
-    age = {"type": ["number", "string"], "description": AGES}
-
-    def of_option(option: click.Option) -> dict[str, Any]:
-        told: dict[str, Any] = {"description": option.help or ""}
-        if option.is_flag:
-            return told | {"type": "boolean"}
-        one: dict[str, Any]
-        kind = option.type
-        if isinstance(kind, click.Choice):
-            one = {"enum": list(kind.choices)}
-        elif isinstance(kind, click.IntRange):
-            one = {"type": "integer"} | ({} if kind.min is None else {"minimum": kind.min})
-        elif isinstance(kind, Age | Size | Duration | CategoryName):
-            one = {"type": ["integer", "number", "string"]}
-        else:
-            one = {"type": "string"}
-        return told | ({"anyOf": [one, {"type": "array", "items": one}]} if option.multiple else one)
-
-    def table(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": False, "properties": dict(properties), **more}
-
-    def of_stage(stage: Stage) -> dict[str, Any]:
-        own = {"told_for": age} if stage in (Stage.THIN, Stage.REPLACE) else {}
-        own |= {"review": {"type": "boolean"}} if stage.command else {}
-        clocks = {name: age for name in CLOCKS if stage in _BEFORE[name]}
-        return table({**clocks, **own, **{key: of_option(option) for key, option in stage_keys(stage).items()}})
-
-    keep = table({key: of_option(option) for key, option in keep_keys().items()})
-    limits = table({
-        "entries": {"type": "integer", "minimum": 1}, "bytes": {"type": ["integer", "string"]},
-        "money": {"type": "number", "exclusiveMinimum": 0}, "hours": {"type": "string", "pattern": r"^\d+-\d+$"},
-    })  # fmt: skip
-    notice = table({key: {"type": "string"} for key in _NOTICE})
-    rule = table({
-        "name": {"type": "string", "maxLength": 60}, "drift": {"type": "string", "pattern": r"^[\d.]+%$"},
-        "on": {"type": "array", "items": {"type": "string", "pattern": r"^\d\d-\d\d$"}},
-        "select": table({key: of_option(option) for key, option in selection_keys().items()}, minProperties=1),
-        "keep": keep, "limits": limits, "notice": notice, **{stage.value: of_stage(stage) for stage in Stage},
-    }, required=["name", "select"])  # fmt: skip
-    rules = {"type": "array", "minItems": 1, "items": rule}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A policy of kaltura-archiver",
-        **table({"rule": rules, "keep": keep, "limits": limits, "notice": notice}, required=["rule"]),
-    }  # fmt: skip

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kaltura_archiver.cli.policy_file import read_policy, schema
+from kaltura_archiver.cli.policy_file import read_policy
+from kaltura_archiver.cli.policy_schema import schema
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.policy import StageClock, Policy, Stage
+from kaltura_archiver.policy import Policy, Stage, StageClock
 
 NOW = 1_790_000_000.0  # 2026-09-21
 GOOD = """\
@@ -57,7 +58,9 @@ def test_its_keys_are_the_options_of_the_commands(tmp_path: Path) -> None:
     assert rule.keep.tags == {"keep", "exam"}
     archive, replace = rule.stages
     assert archive.options == {"storage_class": "DEEP_ARCHIVE"}
-    assert replace.clocks == (StageClock("created_before", day=1725062400.0), StageClock("archived_for", age_seconds=90 * 86400))
+    created, archived = replace.clocks
+    assert created == StageClock("created_before", day=1725062400.0)
+    assert archived == StageClock("archived_for", age_seconds=90 * 86400)
 
 
 def test_between_its_days_the_clocks_stand_still(tmp_path: Path) -> None:
