@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
+from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
@@ -33,6 +35,7 @@ from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
     from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.model import Facts
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.store import Store
 
@@ -65,8 +68,11 @@ class PolicyRun:
         """Those that were asked for, each when the one before it is done with."""
         yield from (rule for rule in self.policy.rules if not self.only or rule.name in self.only)
 
-    def survey(self, rule: Rule, *, acting: bool = False, dry_run: bool = True) -> tuple[RuleTally, Claimed]:
-        """Look at all entries of a rule, and add up where they stand."""
+    def survey(
+        self, rule: Rule, *, acting: bool = False, dry_run: bool = True,
+        see: Callable[[Facts, Standing], None] = lambda facts, at: None,
+    ) -> tuple[RuleTally, Claimed]:  # fmt: skip
+        """Look at all entries of a rule, and add up where they stand; `see` is told of each."""
         selection, tally = Claimed(self.kaltura, self.policy, rule), RuleTally(rule, self.now, acting, dry_run)
         found = standings(
             self.kaltura, self.store, selection, rule, now=self.now, placeholders=self.placeholders,
@@ -75,6 +81,7 @@ class PolicyRun:
         with found as each, progress(rule.name, each, lambda: selection.expected) as counted:
             for facts, at in counted:
                 tally.add(facts, at)
+                see(facts, at)
         self.tallies.append(tally)
         self.codes |= exits_of_named(selection)
         return tally, selection
@@ -174,6 +181,7 @@ class Acting:
     no_lock: bool = False
     no_run_log: bool = False
     accepted_drift: Sequence[str] = ()
+    lists: Path = Path("lists")
 
 
 def act(acting: Acting) -> NoReturn:
@@ -197,24 +205,28 @@ def act(acting: Acting) -> NoReturn:
         for rule in run.rules:
             if app.stop.is_set():
                 break
-            _act_by(acting, rule, before.get(rule.name), rows)
+            _act_by(acting, rule, before.get(rule.name), rows, store, number)
         if not acting.dry_run:
             record(store, number, time.time(), run.policy.text_sha256, run.tallies)
     _sum_up(acting)
     app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []))
 
 
-def _act_by(acting: Acting, rule: Rule, before: int | None, rows: RowWriter) -> None:
+def _act_by(acting: Acting, rule: Rule, before: int | None, rows: RowWriter, store: Store, number: str) -> None:
     from kaltura_archiver.run.rule_history import drifted
 
     run = acting.run
-    tally, _ = run.survey(rule, acting=True, dry_run=acting.dry_run)
+    lists = Lists(run.app, rule, acting.lists, run.now, acting.dry_run)
+    with lists.writing(run.placeholders) as writing:
+        tally, _ = run.survey(rule, acting=True, dry_run=acting.dry_run, see=writing.see)
+    run.codes |= lists.codes
     why = "" if rule.name in acting.accepted_drift else drifted(rule, tally.selected, before)
     if why:
         log.error("rule %r is not carried out: %s", rule.name, why)
         run.codes.add(Exit.LIMIT)
         run.tallies.remove(tally)  # what it found is not what the next run is compared with
         return
+    lists.write_due(run.kaltura, store, number, run.policy.text_sha256)
     for stage, told in tally.stages.items():
         if exits.of_outcomes(told.left) - {Exit.OK}:
             log.warning("%s, %s: %s: run --explain tells why", rule.name, stage, counted_left(told.left))
@@ -223,6 +235,10 @@ def _act_by(acting: Acting, rule: Rule, before: int | None, rows: RowWriter) -> 
         command = made.stage.command
         ids = tally.stages[made.stage].ids
         if command is None or not ids or run.app.stop.is_set():
+            continue
+        if made.review:
+            if acting.dry_run:
+                log.info("%s, %s: a plan of %d entries would be written for review", rule.name, made.stage, len(ids))
             continue
         if not _within(rule.limits.hours):
             log.warning("%s, %s: not begun, for it is outside the hours of the rule", rule.name, made.stage)

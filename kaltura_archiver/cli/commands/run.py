@@ -39,6 +39,10 @@ from kaltura_archiver.errors import SelectionError
     "--accept-drift", "accepted_drift", multiple=True, metavar="NAME",
     help="Carry out this rule, though it selects far more than last time.",
 )  # fmt: skip
+@click.option(
+    "--lists", default="lists", show_default=True, type=PATH, metavar="DIR",
+    help="Folder for plans to be reviewed, and for lists of what is due.",
+)  # fmt: skip
 @dry_run_option
 @workers_option
 @no_lock_option
@@ -50,7 +54,8 @@ from kaltura_archiver.errors import SelectionError
 @pass_app
 def run(
     app: App, /, file: str, checks: bool, entry_id: str | None, day: str | None, only: tuple[str, ...],
-    accepted_drift: tuple[str, ...], dry_run: bool, workers: int, no_lock: bool, no_run_log: bool, style: str,
+    accepted_drift: tuple[str, ...], lists: str, dry_run: bool, workers: int, no_lock: bool, no_run_log: bool,
+    style: str,
 ) -> None:  # fmt: skip
     """Carry out a policy file: named rules, each with the videos that it is for, and stages (archive, thin, replace,
     due) with clocks of their own.
@@ -67,6 +72,7 @@ def run(
     """
     from kaltura_archiver.cli.policies import Acting, PolicyRun, act, check, tell_of_entry
     from kaltura_archiver.cli.policy_file import read_policy
+    from kaltura_archiver.cli.policy_lists import checked_folder
 
     looks = checks or entry_id is not None
     if checks and entry_id is not None:
@@ -85,7 +91,7 @@ def run(
         tell_of_entry(asked, entry_id)
     if checks:
         check(asked)
-    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift))
+    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, checked_folder(lists)))
 
 
 def _noon(day: str) -> float:
