@@ -18,7 +18,7 @@ from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
-from kaltura_archiver.errors import Exit
+from kaltura_archiver.errors import Exit, InputError
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
+IN_BUCKET = "s3:"
+MAX_POLICY_BYTES = 2**20
 
 
 @dataclass
@@ -85,6 +87,19 @@ class PolicyRun:
         self.tallies.append(tally)
         self.codes |= exits_of_named(selection)
         return tally, selection
+
+
+def text_in_bucket(app: App, file: str) -> str | None:
+    """The text of a policy that is kept in the bucket, named `s3:KEY`; None for a file of this machine."""
+    key = file.removeprefix(IN_BUCKET)
+    if key == file:
+        return None
+    found = app.store().get_text(key, MAX_POLICY_BYTES)
+    if found is None:
+        raise InputError(f"the bucket has no {key}: put the policy there (aws s3 cp policy.toml s3://BUCKET/{key})")
+    if len(found[0].encode()) >= MAX_POLICY_BYTES:
+        raise InputError(f"{file} has more than {MAX_POLICY_BYTES} bytes: it is no policy")
+    return found[0]
 
 
 def check(run: PolicyRun) -> NoReturn:
@@ -182,6 +197,7 @@ class Acting:
     no_run_log: bool = False
     accepted_drift: Sequence[str] = ()
     lists: Path = Path("lists")
+    part: str = "all"
 
 
 def act(acting: Acting) -> NoReturn:
@@ -202,11 +218,11 @@ def act(acting: Acting) -> NoReturn:
         before = last_selected(store)
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
-        for rule in run.rules:
+        for rule in run.rules if acting.part != "restore" else ():
             if app.stop.is_set():
                 break
             _act_by(acting, rule, before.get(rule.name), rows, store, number)
-        if not acting.dry_run:
+        if not acting.dry_run and run.tallies:
             record(store, number, time.time(), run.policy.text_sha256, run.tallies)
     _sum_up(acting)
     app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []))

@@ -265,3 +265,23 @@ def test_what_is_due_is_a_list_and_what_people_delete_is_remembered(sandbox: San
     (gone,) = Path("lists").glob("*-gone-*.csv")
     assert [row["entry_id"] for row in csv.DictReader(gone.read_text().splitlines())] == [due]
     assert sandbox.s3.body(due)
+
+
+def test_a_policy_may_be_kept_in_the_bucket(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    none = run("run", "s3:settings/policy.toml", "--check")
+    assert (none.code, none.out) == (2, "")
+    assert "the bucket has no settings/policy.toml: put the policy there" in none.err
+    sandbox.s3.put("settings/policy.toml", THREE_YEARS.encode())
+    assert run("run", "s3:settings/policy.toml", "--no-dry-run").outcomes == {entry_id: "done"}
+    sandbox.s3.put("settings/policy.toml", THREE_YEARS.replace("archive =", "archived =").encode())
+    wrong = run("run", "s3:settings/policy.toml")
+    assert "s3:settings/policy.toml, line 4: rule 'three years', archived: there is no such key" in wrong.err
+
+
+def test_shares_of_an_array_job_are_refused(run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BATCH_JOB_ARRAY_INDEX", "1")
+    monkeypatch.setenv("AWS_BATCH_JOB_ARRAY_SIZE", "4")
+    refused = run("run", policy, "--check")
+    assert (refused.code, refused.out) == (2, "")
+    assert "a policy is carried out by one task" in refused.err
