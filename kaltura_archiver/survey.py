@@ -13,13 +13,17 @@ from functools import partial
 from itertools import chain, islice
 from typing import Protocol
 
+from kaltura_archiver.apply.group import look_at_streams, may_go_alone
+from kaltura_archiver.apply.looks import look_at
 from kaltura_archiver.apply.reading import with_original_read, with_relatives, with_source
+from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
-from kaltura_archiver.errors import StoreError
+from kaltura_archiver.errors import Refused, StoreError
+from kaltura_archiver.groups import together
 from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import FLAVOR_BATCH
-from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
+from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.selection import Selection
@@ -36,7 +40,7 @@ log = logging.getLogger(__name__)
 class Planner(Protocol):
     """As `plan_for` of some command."""
 
-    def __call__(self, facts: Facts, options: Options, /, *, children: int = 0) -> Plan: ...
+    def __call__(self, facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan: ...
 
 
 # Lists of flavors asked for at a time, and how many may be there ahead of their use.
@@ -170,29 +174,52 @@ def plans_of(
     kaltura: Kaltura, store: Store, selection: Selection, command: Command, options: Options, *,
     placeholders: Placeholders, workers: int, plan: Planner | None = None,
 ) -> Iterator[Iterator[tuple[Facts, Plan]]]:  # fmt: skip
-    """What a command would do about each entry of a selection, in its order, with the facts that this rests on.
+    """What a command would do about each entry of a selection, in its order, with the facts that this rests on. What
+    it would do about the further streams of one comes before.
 
     They are as complete as those on which the command itself acts: of every stored copy the tags are read. `plan` may
     choose another command for some of them.
     """
     planned = plan or partial(plan_for, command)
 
+    sources, categories = Sources(kaltura, store, placeholders), command.heeds_keep and bool(options.keep.categories)
+
+    def complete(facts: Facts) -> Facts:
+        facts = replace(facts, usual_tags=kaltura.usual_tags()) if command.swaps else facts
+        return with_relatives(kaltura, facts) if command is Command.THIN else facts
+
+    def look(entry_id: str) -> tuple[Facts, tuple[str, ...]]:
+        facts, streams = look_at(sources, entry_id, children=True, categories=categories or placeholders.by_category)
+        return complete(facts), streams
+
+    def grouped(facts: Facts, plan: Plan, streams: tuple[str, ...]) -> list[tuple[Facts, Plan]]:
+        if not streams:
+            alone = may_go_alone(kaltura, command, facts)
+            return [(facts, planned(facts, options, in_group=True) if alone else plan)]
+        try:
+            members = [*look_at_streams(look, facts, streams), facts]
+        except Refused as error:
+            return [(facts, Plan(plan.state, (), Outcome.REFUSED, str(error)))]
+        plans = [(member, planned(member, options, in_group=True)) for member in members]
+        return list(zip(members, together(command, plans), strict=True))
+
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
-        if command.swaps:
-            batch = [replace(facts, usual_tags=kaltura.usual_tags()) for facts in batch]
-        if command is Command.THIN:
-            batch = [with_relatives(kaltura, facts) for facts in batch]
+        batch = list(map(complete, batch))
         plans = [planned(facts, options) for facts in batch]
-        swapped = [f.entry.id for f, made in zip(batch, plans, strict=True) if any(s.destroys for s in made.steps)]
-        children = kaltura.children(swapped)
-        return [
-            (facts, planned(facts, options, children=number) if (number := children[facts.entry.id]) else made)
-            for facts, made in zip(batch, plans, strict=True)
-        ]
+        # What is there already may have a further stream that is not.
+        streams = kaltura.children(
+            [
+                facts.entry.id
+                for facts, made in zip(batch, plans, strict=True)
+                if made.steps or made.outcome is Outcome.ALREADY
+            ]
+        )
+        found = [grouped(f, made, streams.get(f.entry.id, ())) for f, made in zip(batch, plans, strict=True)]
+        return list(chain.from_iterable(found))
 
     with facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=True,
-        copies=True, categories=command.heeds_keep and bool(options.keep.categories),
+        copies=True, categories=categories,
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

@@ -57,7 +57,8 @@ class Telling:
         self, runner: Runner, errand: Errand, results: Iterator[Result], totals: Totals
     ) -> Iterator[Iterator[Result]]:
         screen = self._style == SCREEN
-        columns = result_on_screen(self._command) if screen else RESULT_COLUMNS
+        as_json = self._style in ("json", "jsonl")
+        columns = result_on_screen(self._command) if screen else RESULT_COLUMNS + ("parent",) * as_json
         stream = AboveTheBar(self._stdout) if screen else self._stdout
         with (
             without_entries() if screen else nullcontext(),
@@ -108,7 +109,7 @@ class Telling:
         )  # fmt: skip
         if self._bill and str(self._bill):
             yield str(self._bill)
-        left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
+        left = len(errand.ids) + len(errand.known) + totals.streams - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
         ):  # fmt: skip
