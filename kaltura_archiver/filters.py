@@ -11,6 +11,7 @@ from kaltura_archiver.criteria.base import AND, EXACT, NOT, Criterion, Item, See
 from kaltura_archiver.criteria.what import (
     AdminTags,
     FromSources,
+    FurtherStreams,
     LongerThan,
     OfIds,
     OfMedia,
@@ -86,6 +87,7 @@ class Query:
     first_page: int = 1
     max_entries: int | None = DEFAULT_MAX_ENTRIES
     shard: tuple[int, int] | None = None
+    further_streams: bool = False  # and nothing else: no command asks for them by themselves
 
     @property
     def has_criteria(self) -> bool:
@@ -150,7 +152,7 @@ class Query:
             InCategories(self.categories), NotInCategories(self.without_categories), Uncategorised(self.uncategorised),
             AdminTags(self.admin_tags), Owners(self.owners, self.without_owners), FromSources(self.sources),
             LongerThan(self.longer_than_seconds), Sized(self.least_bytes, self.below_bytes), EndsUntil(self.ends_until),
-            never, few,
+            FurtherStreams(self.further_streams), never, few,
             Created(self.created_since, self.created_until, self.unplayed_since), PlayedSince(self.played_since),
             unplayed,
         )  # fmt: skip

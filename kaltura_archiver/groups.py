@@ -5,14 +5,46 @@ The unit of whatever takes content away is the group: nothing of it goes while o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from kaltura_archiver.model import Facts, Outcome
+from kaltura_archiver.model import Facts, Outcome, State
+from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Plan
 
 _REACHED = (Outcome.DONE, Outcome.WOULD, Outcome.ALREADY)
 # Somebody wants the entry to stay as it is, or the run to end: that is about the whole recording.
 _LEFT_ALONE = (Outcome.SKIPPED, Outcome.DRIFTED, Outcome.INTERRUPTED)
+
+
+# Of members that are not alike the one tells how the recording is that comes first here: what is wrong, then what has
+# not gone as far as others. What is damaged comes before all.
+_WORST_FIRST = (
+    State.LOST, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, State.UNSETTLED, State.HALF_TAGGED,
+    State.HALF_THIN, State.UNTAGGED, State.BUSY, State.INITIAL, State.ARCHIVED, State.THIN, State.PLACEHOLDER,
+)  # fmt: skip
+
+
+def judgement_of_group(own: Judgement, streams: Sequence[tuple[str, Judgement]]) -> Judgement:
+    """What is so of a recording: as its worst member is. `streams` are the ids and judgements of the further ones."""
+
+    def rank(judgement: Judgement) -> tuple[bool, int]:
+        return judgement.sound, _WORST_FIRST.index(judgement.state)
+
+    entry_id, worst = min((("", own), *streams), key=lambda member: rank(member[1]))
+    if not entry_id or rank(worst) == rank(own):
+        return own
+    why = f"{own.state} itself, but its further stream {entry_id} is {worst.state}: {worst.why}"
+    return replace(worst, identity=own.identity, identity_why=own.identity_why, why=why)
+
+
+def judged_together(found: Iterable[Facts]) -> Iterator[tuple[Facts, Judgement]]:
+    """Each with its judgement; that of an entry whose further streams came before is the group's."""
+    streams: list[tuple[str, str, Judgement]] = []  # each with its parent
+    for facts in found:
+        entry, judgement = facts.entry, classify(facts)
+        yield facts, judgement_of_group(judgement, [(i, of) for parent, i, of in streams if parent == entry.id])
+        streams = [*streams, (entry.parent_of_stream, entry.id, judgement)] if entry.parent_of_stream else []
 
 
 def hindered(command: Command, plan: Plan, other: Outcome) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,12 @@ from kaltura_archiver.apply.reading import with_original_read, with_relatives, w
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import Refused, StoreError
+from kaltura_archiver.filters import Query
 from kaltura_archiver.groups import together
 from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import FLAVOR_BATCH
+from kaltura_archiver.kaltura.questions import ANY_STATUS
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
@@ -66,9 +69,10 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int,
-    thorough: bool, availability: bool, copies: bool = False, categories: bool = False,
+    thorough: bool, availability: bool, copies: bool = False, categories: bool = False, streams: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
+    With `streams` those about its further streams come just before.
 
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
@@ -81,7 +85,7 @@ def facts_of(
     expected = selection.expected or 0
     survey = _Survey(
         kaltura, store, placeholders, ThreadPoolExecutor(workers, thread_name_prefix="look"),
-        availability=availability, copies=copies, categories=categories or placeholders.by_category,
+        availability=availability, copies=copies, categories=categories or placeholders.by_category, streams=streams,
     )  # fmt: skip
     try:
         survey.begin(expected, listed=not thorough and expected > FEW)
@@ -102,22 +106,50 @@ class _Survey:
     availability: bool
     copies: bool
     categories: bool
+    streams: bool
     began: float = field(default_factory=time.time)
     ended: threading.Event = field(default_factory=threading.Event)
     listing: Future[Inventory | None] = field(default_factory=Future)
     unseen: list[str] = field(default_factory=list)
+    children: Future[Mapping[str, Sequence[str]] | None] = field(default_factory=Future)
 
     def begin(self, expected: int, *, listed: bool) -> None:
-        """Find out whether the bucket can be read, and begin its listing if one is wanted for so many entries."""
+        """Find out whether the bucket can be read, and begin its listing if one is wanted for so many entries.
+
+        Of so many the search index says which have further streams, all of them at once: asked for each one, they
+        would cost more than all else.
+        """
         if not listed:
             self.store.check_bucket()
             self.listing.set_result(None)
+            self.children.set_result(None)
             return
+        if self.streams:
+            self.children = self.pool.submit(_streams_by_parent, self.kaltura)
         pages, inventory = self.store.pages(), Inventory()
         goes_on = inventory.add(next(pages))  # the first page also tells whether the bucket can be read
         self.listing = self.pool.submit(_list, inventory, pages, goes_on, expected, self.ended)
 
     def facts(self, batch: list[Entry]) -> list[Facts]:
+        """The facts about these entries, each with those about its further streams before it if they are wanted."""
+        every = self._with_streams(batch) if self.streams else batch
+        parts = [every[start : start + FLAVOR_BATCH] for start in range(0, len(every), FLAVOR_BATCH)]
+        return list(chain.from_iterable(map(self._facts, parts)))
+
+    def _with_streams(self, batch: list[Entry]) -> list[Entry]:
+        known = self.children.result()
+        found = self.kaltura.children([entry.id for entry in batch]) if known is None else known
+        ids = [stream for entry in batch for stream in found.get(entry.id, ())]
+        streams = dict(self.kaltura.entries(ids)) if ids else {}
+        here = {entry.id for entry in batch}
+        return [
+            each
+            for entry in batch
+            for each in (*(streams[i] for i in found.get(entry.id, ()) if i not in here), entry)
+            if each is not None
+        ]
+
+    def _facts(self, batch: list[Entry]) -> list[Facts]:
         """The facts about these entries: as the listing shows them, and better where that is not enough."""
         ids = [entry.id for entry in batch]
         if self.categories:
@@ -167,6 +199,15 @@ class _Survey:
         if self.copies or (self.availability and stored.availability is Availability.UNKNOWN):
             return True
         return entry.id in inventory.suspects or needs_tags(facts)
+
+
+def _streams_by_parent(kaltura: Kaltura) -> Mapping[str, Sequence[str]]:
+    """The ids of all further streams of the account by their parents', as the search index has them."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    every = tuple(ANY_STATUS.split(","))
+    for entry in Selection(kaltura, Query(further_streams=True, statuses=every, media_type=None, max_entries=None)):
+        found[entry.parent_of_stream].append(entry.id)
+    return found
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from kaltura_archiver.apply.group import look_at_streams, may_go_alone
 from kaltura_archiver.apply.looks import facts_of_entry, look_at
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.errors import Refused
-from kaltura_archiver.groups import together
+from kaltura_archiver.groups import judgement_of_group, together
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
@@ -31,9 +31,10 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
     entry_id = facts.entry.id  # the true one, however it was spelled
     streams = sources.kaltura.children([entry_id])[entry_id]
     members, plans = _with_streams(sources, facts, streams, options)
+    whole = judgement_of_group(judgement, [(member.entry.id, classify(member)) for member in members])
     return {
         "entry": _entry_told(facts, len(streams), options.keep),
-        "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
+        "state": {"name": whole.state.value, "why": whole.why, "next": whole.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
         "placeholder": {True: "yes", False: "no", None: "not known"}[holds_placeholder(facts)],
         "flavors": [

@@ -276,3 +276,34 @@ def test_a_stream_that_drifted_since_the_plan_keeps_the_recording(sandbox: Sandb
     ran = run("apply", plan, "--no-dry-run", "--max-drift", "100%")
     assert told(ran) == video.each("drifted")
     assert writes(sandbox) == []
+
+
+@pytest.mark.parametrize("entries", [3, 60])
+def test_health_tells_of_a_recording_what_its_worst_stream_is(sandbox: Sandbox, run: Run, entries: int) -> None:
+    """Few are asked of the database, many are named by the search index."""
+    halfway = recording(sandbox, State.PLACEHOLDER, State.PLACEHOLDER, State.ARCHIVED)
+    lost = recording(sandbox, State.ARCHIVED, State.LOST, State.ARCHIVED)
+    alike = recording(sandbox, State.ARCHIVED)
+    for _ in range(entries - 3):
+        sandbox.add(State.ARCHIVED, content=b"x" * 2000)
+    ran = run("health", "--columns", "entry_id,parent,state,why,original_bytes")
+    rows = {row["entry_id"]: row for row in ran.rows}
+    assert len(ran.rows) == len(rows) == entries + 6
+    assert [rows[entry_id]["state"] for entry_id in halfway.all] == ["placeholder", "archived", "archived"]
+    assert [rows[entry_id]["state"] for entry_id in lost.all] == ["lost", "archived", "lost"]
+    assert [rows[entry_id]["state"] for entry_id in alike.all] == ["archived"] * 3
+    assert f"placeholder itself, but its further stream {halfway.streams[1]} is archived" in rows[halfway.parent]["why"]
+    assert [rows[entry_id]["parent"] for entry_id in lost.all] == [lost.parent, lost.parent, ""]
+    assert rows[alike.streams[0]]["original_bytes"] == str(len(shown(sandbox, alike.streams[0])))
+    assert ran.code == 1
+    explained = run("explain", halfway.parent, "--format", "json").json
+    assert explained["state"]["name"] == "archived"
+    assert halfway.streams[1] in explained["state"]["why"]
+
+
+def test_stats_and_report_count_the_bytes_of_further_streams(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    rows = {(row["section"], row["key"]): row for row in run("stats").rows}
+    total = sum(len(shown(sandbox, entry_id)) for entry_id in video.all)
+    assert rows["state", "archived"]["entries"] == "3"
+    assert rows["state", "archived"]["stored_bytes"] == str(total)
