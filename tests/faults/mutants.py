@@ -700,6 +700,39 @@ MUTANTS = (
         ),
         _walk("thin-restore", "kill-after"),
     ),
+    Mutant(
+        "replace a recording though a further stream of it failed",
+        (
+            (
+                "groups.py",
+                "    if command in (Command.REPLACE, Command.THIN) or other in _LEFT_ALONE:",
+                "    if other in _LEFT_ALONE:",
+            ),
+        ),
+        _test("journeys/test_groups.py", "fails_on_the_way"),
+    ),
+    Mutant(
+        "ask the keep list about each stream when its turn comes",
+        (
+            (
+                "apply/group.py",
+                "        final = together(self._runner.command,",
+                "        final = plans or together(self._runner.command,",
+            ),
+        ),
+        _test("journeys/test_groups.py", "keeps_the_recording"),
+    ),
+    Mutant(
+        "act on a further stream alone",
+        (
+            (
+                "plans.py",
+                "    if (parent := entry.parent_of_stream) and not in_group:",
+                "    if False and (parent := ''):",
+            ),
+        ),
+        _test("journeys/test_groups.py", "alone_is_refused"),
+    ),
     *_unguarded(),
 )
 

@@ -169,7 +169,7 @@ SCENARIOS = {
         Scenario("thin-replace", _in(State.THIN), (_REPLACE,)),
         Scenario("thin-repair", _in(State.HALF_THIN), (Stage(("repair",), THIN),)),
         Scenario("thin-cycle", _labelled(State.ARCHIVED), (_THIN, _RESTORE)),
-        Scenario("group", _recording(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE)),
         Scenario("restore-labelled", _labelled(State.PLACEHOLDER), (_RESTORE,)),
+        Scenario("group", _recording(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE)),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -307,3 +308,31 @@ def test_stats_and_report_count_the_bytes_of_further_streams(sandbox: Sandbox, r
     total = sum(len(shown(sandbox, entry_id)) for entry_id in video.all)
     assert rows["state", "archived"]["entries"] == "3"
     assert rows["state", "archived"]["stored_bytes"] == str(total)
+
+
+def test_a_run_that_is_asked_to_stop_ends_between_two_streams(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    second = video.streams[1]
+    swapped = lambda _: signal.raise_signal(signal.SIGTERM)  # noqa: E731
+    sandbox.control.add_fault("media.updateContent", after=swapped)
+    ran = act(run, "replace_video", video.parent)
+    assert ran.code == 143
+    assert dict(told(ran))[video.parent] == "interrupted", ran.err
+    assert shown(sandbox, second) != sandbox.placeholder
+    assert shown(sandbox, video.parent) != sandbox.placeholder
+    sandbox.kaltura.settle()
+    assert act(run, "replace_video", video.parent).code == 0
+    assert [shown(sandbox, entry_id) for entry_id in video.all] == [sandbox.placeholder] * 3
+
+
+def test_a_stream_that_comes_meanwhile_keeps_the_parent(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+
+    def come(_: object) -> None:
+        sandbox.add(State.INITIAL, parent_id=video.parent, display_in_search=-1)
+
+    sandbox.control.add_fault("media.updateContent", skip=1, after=come)
+    ran = act(run, "replace_video", video.parent)
+    assert (ran.code, told(ran)[-1]) == (3, (video.parent, "waiting"))
+    assert "the further streams of" in ran.rows[-1]["detail"]
+    assert shown(sandbox, video.parent) != sandbox.placeholder
