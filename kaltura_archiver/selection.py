@@ -6,6 +6,7 @@ import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import overload
 
@@ -13,7 +14,7 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
-from kaltura_archiver.model import Entry, Facts
+from kaltura_archiver.model import Entry, Facts, same_id
 from kaltura_archiver.transfer.ahead import in_order
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,15 @@ class Selection:
                 return
             self.selected += 1
             yield entry
+
+    def goes_with_parent(self, entry: Entry) -> bool:
+        """Whether it is a further stream of an entry that is named, too: then it is that one's matter."""
+        parent = entry.parent_of_stream
+        return bool(parent) and same_id(parent) in self._named_ids
+
+    @cached_property
+    def _named_ids(self) -> frozenset[str]:
+        return frozenset(map(same_id, self.query.ids or ()))
 
     def batches(self, size: int) -> Iterator[list[Entry]]:
         """The entries, that many at a time."""

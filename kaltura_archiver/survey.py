@@ -84,7 +84,7 @@ def facts_of(
     first = next(batches, [])
     expected = selection.expected or 0
     survey = _Survey(
-        kaltura, store, placeholders, ThreadPoolExecutor(workers, thread_name_prefix="look"),
+        kaltura, store, placeholders, selection, ThreadPoolExecutor(workers, thread_name_prefix="look"),
         availability=availability, copies=copies, categories=categories or placeholders.by_category, streams=streams,
     )  # fmt: skip
     try:
@@ -102,6 +102,7 @@ class _Survey:
     kaltura: Kaltura
     store: Store
     placeholders: Placeholders
+    selection: Selection
     pool: ThreadPoolExecutor
     availability: bool
     copies: bool
@@ -141,11 +142,11 @@ class _Survey:
         found = self.kaltura.children([entry.id for entry in batch]) if known is None else known
         ids = [stream for entry in batch for stream in found.get(entry.id, ())]
         streams = dict(self.kaltura.entries(ids)) if ids else {}
-        here = {entry.id for entry in batch}
         return [
             each
             for entry in batch
-            for each in (*(streams[i] for i in found.get(entry.id, ()) if i not in here), entry)
+            if not self.selection.goes_with_parent(entry)
+            for each in (*(streams[i] for i in found.get(entry.id, ())), entry)
             if each is not None
         ]
 
@@ -245,7 +246,7 @@ def plans_of(
         return list(zip(members, together(command, plans), strict=True))
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
-        batch = list(map(complete, batch))
+        batch = [complete(facts) for facts in batch if not selection.goes_with_parent(facts.entry)]
         plans = [planned(facts, options) for facts in batch]
         # What is there already may have a further stream that is not.
         streams = kaltura.children(

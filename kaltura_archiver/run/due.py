@@ -57,7 +57,7 @@ class Rule:
         """Which command brings an entry nearer to the rule: of an original in Kaltura s3copy, then replace_video."""
         if facts.entry.replaced:
             return Command.RESTORE
-        copied = plan_for(Command.S3COPY, facts, options).outcome is Outcome.ALREADY
+        copied = plan_for(Command.S3COPY, facts, options, in_group=True).outcome is Outcome.ALREADY
         return Command.REPLACE if copied else Command.S3COPY
 
     def plan(self, facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:

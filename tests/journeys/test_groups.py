@@ -336,3 +336,18 @@ def test_a_stream_that_comes_meanwhile_keeps_the_parent(sandbox: Sandbox, run: R
     assert (ran.code, told(ran)[-1]) == (3, (video.parent, "waiting"))
     assert "the further streams of" in ran.rows[-1]["detail"]
     assert shown(sandbox, video.parent) != sandbox.placeholder
+
+
+def test_a_stream_that_is_named_beside_its_parent_goes_with_it(sandbox: Sandbox, run: Run, tmp_path: Path) -> None:
+    """As in what another command has printed."""
+    video = recording(sandbox, State.INITIAL)
+    rows = tmp_path / "rows.tsv"
+    rows.write_text(run("s3copy", "--id", video.parent, "--no-dry-run").out)
+    assert len(run("list", "--idfile", rows).rows) == 3
+    for words in (["health", "--idfile", rows], ["due", "--years", 3, "--idfile", rows]):
+        assert [row["entry_id"] for row in run(*words).rows] == list(video.all), words
+    plan = tmp_path / "plan.jsonl"
+    assert run("plan", "replace", "--idfile", rows, "-o", plan).code == 0
+    assert told(run("apply", plan)) == video.each("would")
+    ran = run("replace_video", "--idfile", rows, "--no-dry-run")
+    assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
