@@ -351,3 +351,18 @@ def test_a_stream_that_is_named_beside_its_parent_goes_with_it(sandbox: Sandbox,
     assert told(run("apply", plan)) == video.each("would")
     ran = run("replace_video", "--idfile", rows, "--no-dry-run")
     assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
+
+
+def test_a_recording_goes_thin_and_comes_back(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED, derived=3, duration_ms=60_000)
+    before = {entry_id: shown(sandbox, entry_id) for entry_id in video.all}
+    ran = act(run, "thin", video.parent)
+    assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
+    assert [state_of(run, entry_id) for entry_id in video.all] == ["thin"] * 3
+    assert run("restore", "--played-within", "1d", "--no-dry-run").rows == []
+    sandbox.kaltura.edit(video.parent, last_played_at=int(sandbox.control.clock.now()))
+    played = run("restore", "--played-within", "1d", "--no-dry-run")  # it plays, and stays as it is
+    assert told(played) == video.each("skipped"), played.err
+    ran = act(run, "restore", video.parent)
+    assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
+    assert {entry_id: shown(sandbox, entry_id) for entry_id in video.all} == before
