@@ -89,6 +89,15 @@ class Selection:
         parent = entry.parent_of_stream
         return bool(parent) and same_id(parent) in self._named_ids
 
+    def leaves_to_parent(self, entry: Entry) -> bool:
+        """Whether a command that acts leaves it to its parent: also where a search has found a further stream, which
+        Kaltura hides from searches as a rule."""
+        parent = entry.parent_of_stream
+        if parent and self.query.ids is None:
+            log.warning("entry %s is left out: a further stream of %s, with which it goes", entry.id, parent)
+            return True
+        return self.goes_with_parent(entry)
+
     @cached_property
     def _named_ids(self) -> frozenset[str]:
         return frozenset(map(same_id, self.query.ids or ()))

@@ -246,7 +246,7 @@ def plans_of(
         return list(zip(members, together(command, plans), strict=True))
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
-        batch = [complete(facts) for facts in batch if not selection.goes_with_parent(facts.entry)]
+        batch = [complete(facts) for facts in batch if not selection.leaves_to_parent(facts.entry)]
         plans = [planned(facts, options) for facts in batch]
         # What is there already may have a further stream that is not.
         streams = kaltura.children(

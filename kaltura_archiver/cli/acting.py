@@ -61,7 +61,7 @@ def run_command(
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         told = without_entries() if style == SCREEN else nullcontext()
         with told, progress("selecting", selection, lambda: selection.expected) as entries:
-            ids = draw(Ids(entry.id for entry in entries if not selection.goes_with_parent(entry)))
+            ids = draw(Ids(entry.id for entry in entries if not selection.leaves_to_parent(entry)))
         return Errand(ids, after_selection(selection, limited=True), list(not_begun(selection)))
 
     for name in ("cluster_tls", "max_calls", "max_transfers"):

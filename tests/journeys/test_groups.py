@@ -366,3 +366,27 @@ def test_a_recording_goes_thin_and_comes_back(sandbox: Sandbox, run: Run) -> Non
     ran = act(run, "restore", video.parent)
     assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
     assert {entry_id: shown(sandbox, entry_id) for entry_id in video.all} == before
+
+
+def test_where_replacements_need_approval_the_first_stream_waits_for_it(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.settings.replacement_approval = True
+    video = recording(sandbox, State.ARCHIVED)
+    ran = act(run, "replace_video", video.parent)
+    assert (ran.code, told(ran)) == (3, video.each("waiting"))
+    assert [request.subject for request in writes(sandbox, "media.updateContent")] == [video.streams[0]]
+    ran = act(run, "replace_video", video.parent, "--approve")
+    assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
+    assert [shown(sandbox, entry_id) for entry_id in video.all] == [sandbox.placeholder] * 3
+
+
+def test_a_stream_that_a_search_finds_all_the_same_is_left_to_its_parent(
+    sandbox: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    sandbox.kaltura.edit(video.streams[0], display_in_search=1)
+    plan = tmp_path / "plan.jsonl"
+    assert run("plan", "replace", "--tag", ARCHIVED_TAG, "-o", plan).code == 0
+    assert told(run("apply", plan)) == video.each("would")
+    ran = run("replace_video", "--tag", ARCHIVED_TAG, "--no-dry-run")
+    assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
+    assert f"entry {video.streams[0]} is left out: a further stream of {video.parent}" in ran.err
