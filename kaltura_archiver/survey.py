@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -64,6 +64,18 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
         return [(entry, found[entry.id]) for entry in batch]
 
     return chain.from_iterable(in_order(read, selection.batches(FLAVOR_BATCH), threads=THREADS, room=ROOM))
+
+
+def streams_of(
+    kaltura: Kaltura, found: Iterable[tuple[Entry, tuple[FlavorAsset, ...]]]
+) -> Iterator[tuple[Entry, tuple[FlavorAsset, ...], Mapping[str, tuple[FlavorAsset, ...]]]]:
+    """Each entry with its flavor assets, and those of its further streams by their ids: of the database."""
+    entries = iter(found)
+    while batch := list(islice(entries, FLAVOR_BATCH)):
+        streams = kaltura.children([entry.id for entry, _ in batch])
+        flavors = kaltura.flavors(chain.from_iterable(streams.values()))
+        for entry, own in batch:
+            yield entry, own, {stream: flavors[stream] for stream in streams[entry.id]}
 
 
 @contextmanager

@@ -42,6 +42,8 @@ MORE_LIST_COLUMNS = (
     "source",
     "end_date",
     "parent",
+    "streams",
+    "group_bytes",
 )
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
 MORE_HEALTH_COLUMNS = (

@@ -390,3 +390,18 @@ def test_a_stream_that_a_search_finds_all_the_same_is_left_to_its_parent(
     ran = run("replace_video", "--tag", ARCHIVED_TAG, "--no-dry-run")
     assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
     assert f"entry {video.streams[0]} is left out: a further stream of {video.parent}" in ran.err
+
+
+def test_list_tells_the_streams_and_the_bytes_of_a_recording(sandbox: Sandbox, run: Run) -> None:
+    alone, video = sandbox.add(State.ARCHIVED, age_years=9), recording(sandbox, State.ARCHIVED)
+    rows = run("list", "--columns", "entry_id,original_bytes,streams,group_bytes").rows
+    sizes = {entry_id: len(shown(sandbox, entry_id)) for entry_id in (alone, *video.all)}
+    assert [tuple(row.values()) for row in rows] == [
+        (alone, str(sizes[alone]), "", str(sizes[alone])),
+        (
+            video.parent,
+            str(sizes[video.parent]),
+            ",".join(video.streams),
+            str(sum(sizes[entry_id] for entry_id in video.all)),
+        ),
+    ]
