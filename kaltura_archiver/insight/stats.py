@@ -45,17 +45,18 @@ def items(
             if facts.entry.parent_of_stream:
                 streams.append(facts)
                 continue
-            yield from (item_of(_played_as(stream, facts.entry), classify(stream)) for stream in streams)
+            yield from (item_of(_beside(stream, facts.entry), classify(stream)) for stream in streams)
             yield item_of(facts, classify(facts))
             streams = []
         yield from (item_of(stream, classify(stream)) for stream in streams)
 
 
-def _played_as(stream: Facts, parent: Entry) -> Facts:
-    """A further stream goes by the plays of its parent, if it goes with one that was selected."""
+def _beside(stream: Facts, parent: Entry) -> Facts:
+    """A further stream goes by the plays of its parent, and is named with it, if that one was selected."""
     if stream.entry.parent_of_stream != parent.id:
         return stream
-    entry = replace(stream.entry, last_played_at=parent.last_played_at, plays=parent.plays)
+    name = f"{stream.entry.name} (further stream of {parent.id})"
+    entry = replace(stream.entry, name=name, last_played_at=parent.last_played_at, plays=parent.plays)
     return replace(stream, entry=entry)
 
 

@@ -308,6 +308,8 @@ def test_stats_and_report_count_the_bytes_of_further_streams(sandbox: Sandbox, r
     total = sum(len(shown(sandbox, entry_id)) for entry_id in video.all)
     assert rows["state", "archived"]["entries"] == "3"
     assert rows["state", "archived"]["stored_bytes"] == str(total)
+    assert run("report", "-o", "page.html").code == 0
+    assert Path("page.html").read_text().count(f"slides (further stream of {video.parent})") >= 2
 
 
 def test_a_run_that_is_asked_to_stop_ends_between_two_streams(sandbox: Sandbox, run: Run) -> None:
