@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kaltura_archiver.results import Result
 
 # What an entry's id is made of: no other key of the bucket, or name of a token, is asked about.
-_ID = re.compile(r"[01]_\w+")
+_ID = re.compile(r"\d_\w+")
 
 
 class Group:
@@ -102,13 +102,15 @@ def look_at_streams(
     look: Callable[[str], tuple[Facts, tuple[str, ...]]], parent: Facts, streams: Iterable[str]
 ) -> list[Facts]:
     """The facts about the further streams of an entry. Raises Refused for what is not understood as such a group."""
-    found = []
+    entry, found = parent.entry, []
+    if entry.parent_of_stream and streams:
+        raise Refused(f"it has further streams, and is a further stream of {entry.parent_of_stream} itself")
     for entry_id in streams:
         try:
             facts, more = look(entry_id)
         except Gone as error:
             raise Refused(f"it has a further stream that cannot be looked at: {error}") from error
-        require_stream(facts, more, parent.entry.id)
+        require_stream(facts, more, entry.id)
         found.append(facts)
     return found
 

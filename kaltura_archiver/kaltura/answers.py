@@ -216,7 +216,7 @@ def read_children(answer: Any, entry_id: str) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(filter(None, (_id(child.findtext("id")) for child in objects))))
     if len(found) < total:
         raise KalturaError(f"Kaltura listed {len(found)} of {total} further streams of {entry_id}: try again")
-    return found
+    return tuple(stream for stream in found if same_id(stream) != same_id(entry_id))
 
 
 def read_made_of(answer: Any, entry_id: str) -> list[str]:

@@ -216,6 +216,11 @@ def test_what_is_not_understood_as_a_recording_is_refused(sandbox: Sandbox, run:
     ran = act(run, "replace_video", video.parent)
     assert (ran.code, told(ran)) == (3, [(video.parent, "refused")])
     assert f"has further streams itself: {below}" in ran.out
+    ran = act(run, "replace_video", video.streams[0])
+    assert (ran.code, told(ran)) == (3, [(video.streams[0], "refused")])
+    assert f"is a further stream of {video.parent} itself" in ran.out
+    assert run("plan", "replace", "--id", video.streams[0], "-o", "-").code == 3
+    assert run("explain", video.streams[0], "--format", "json").json["commands"]["restore"].startswith("refused")
     assert writes(sandbox) == []
 
 
@@ -407,3 +412,9 @@ def test_list_tells_the_streams_and_the_bytes_of_a_recording(sandbox: Sandbox, r
             str(sum(sizes[entry_id] for entry_id in video.all)),
         ),
     ]
+
+
+def test_an_entry_that_names_itself_as_its_parent_is_an_entry(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    sandbox.kaltura.edit(entry_id, parent_id=entry_id)
+    assert told(act(run, "replace_video", entry_id)) == [(entry_id, "done")]
