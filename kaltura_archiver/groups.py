@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from kaltura_archiver.model import Facts, Outcome, State
 from kaltura_archiver.states import Judgement, classify
-from kaltura_archiver.steps import Command, Plan
+from kaltura_archiver.steps import Command, Plan, Step
 
 _REACHED = (Outcome.DONE, Outcome.WOULD, Outcome.ALREADY)
 # Somebody wants the entry to stay as it is, or the run to end: that is about the whole recording.
@@ -57,7 +57,15 @@ def hindered(command: Command, plan: Plan, other: Outcome) -> bool:
         return False
     if command in (Command.REPLACE, Command.THIN) or other in _LEFT_ALONE:
         return True
-    return command is Command.RESTORE and other is Outcome.WAITING and any(step.destroys for step in plan.steps)
+    return command is Command.RESTORE and other is Outcome.WAITING and Step.THAW not in plan.steps
+
+
+def still_asked_for(plan: Plan, others: Iterable[Outcome]) -> Plan:
+    """The plan of a parent; the tag by which it was asked for stays where a stream failed that is to come back, too."""
+    if Step.REMOVE_REQUEST not in plan.steps or Outcome.FAILED not in others:
+        return plan
+    steps = tuple(step for step in plan.steps if step is not Step.REMOVE_REQUEST)
+    return replace(plan, steps=steps, outcome=plan.outcome if steps else Outcome.ALREADY)
 
 
 def held_back(plan: Plan, entry_id: str, outcome: Outcome, why: str) -> Plan:

@@ -60,6 +60,7 @@ class Step(StrEnum):
     RECORD_KEPT = "record with the stored copy which flavor plays on"
     DROP_DERIVED = "delete the derived flavors that are not kept"
     REMOVE_THIN = f"remove the tag {THIN_TAG}"
+    REMOVE_REQUEST = "remove the tag by which it was asked for"
 
     @property
     def destroys(self) -> bool:
@@ -98,6 +99,7 @@ class Options:
     derived: str = DERIVED[0]
     derived_only: bool = False
     even_if_clipped: bool = False
+    request_tag: str = ""  # by which people ask for an original
 
     @property
     def wanted(self) -> Choice:
@@ -120,11 +122,11 @@ OPTIONS = {
         "min_age_years",
         "noticed_before_seconds",
     ),
-    Command.RESTORE: (*_THAW, *_SWAP, "new_picture"),
+    Command.RESTORE: (*_THAW, *_SWAP, "new_picture", "request_tag"),
     Command.REPAIR: ("accept_size_match", *_THAW, *_SWAP),
     Command.VERIFY: ("request", *_THAW[:2]),
 }
-OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture")
+OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture", "request_tag")
 # What a plan can be made of, by the word for it.
 ACTIONS = {
     "archive": Command.S3COPY, "replace": Command.REPLACE, "thin": Command.THIN, "restore": Command.RESTORE,

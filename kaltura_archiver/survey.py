@@ -16,7 +16,7 @@ from typing import Protocol
 
 from kaltura_archiver.apply.group import look_at_streams, may_go_alone
 from kaltura_archiver.apply.looks import look_at
-from kaltura_archiver.apply.reading import with_original_read, with_relatives, with_source
+from kaltura_archiver.apply.reading import with_metadata, with_original_read, with_relatives, with_source
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import Refused, StoreError
@@ -81,7 +81,8 @@ def streams_of(
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int,
-    thorough: bool, availability: bool, copies: bool = False, categories: bool = False, streams: bool = False,
+    thorough: bool, availability: bool, copies: bool = False, categories: bool = False, metadata: bool = False,
+    streams: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
     With `streams` those about its further streams come just before.
@@ -89,7 +90,8 @@ def facts_of(
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
     does not tell that, or, with `copies`, wherever the listing shows one. Originals that may be a placeholder are read.
-    With `categories` those of each entry are read, too, as they are where they decide about its placeholder. Raises
+    With `categories` those of each entry are read, too, as they are where they decide about its placeholder, with
+    `metadata` its custom metadata. Raises
     ConfigError at once if the bucket cannot be read, StoreError for more than MAX_UNSEEN copies that S3 does not show.
     """
     batches = selection.batches(FLAVOR_BATCH)
@@ -97,7 +99,8 @@ def facts_of(
     expected = selection.expected or 0
     survey = _Survey(
         kaltura, store, placeholders, selection, ThreadPoolExecutor(workers, thread_name_prefix="look"),
-        availability=availability, copies=copies, categories=categories or placeholders.by_category, streams=streams,
+        availability=availability, copies=copies, categories=categories or placeholders.by_category,
+        metadata=metadata, streams=streams,
     )  # fmt: skip
     try:
         survey.begin(expected, listed=not thorough and expected > FEW)
@@ -119,6 +122,7 @@ class _Survey:
     availability: bool
     copies: bool
     categories: bool
+    metadata: bool
     streams: bool
     began: float = field(default_factory=time.time)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -169,10 +173,14 @@ class _Survey:
             flavors, placings = self.kaltura.flavors_and_placings(ids)
         else:
             flavors, placings = self.kaltura.flavors(ids), {}
+        metadata = self.kaltura.metadata(ids) if self.metadata else {}
         inventory = self.listing.result()  # which went on meanwhile
         known = [
-            self.placeholders.facts(
-                entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placings.get(entry.id)
+            replace(
+                self.placeholders.facts(
+                    entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placings.get(entry.id)
+                ),
+                metadata=metadata.get(entry.id),
             )
             for entry in batch
         ]
@@ -236,7 +244,9 @@ def plans_of(
     """
     planned = plan or partial(plan_for, command)
 
-    sources, categories = Sources(kaltura, store, placeholders), command.heeds_keep and bool(options.keep.categories)
+    sources, keep = Sources(kaltura, store, placeholders), options.keep
+    categories = command.heeds_keep and bool(keep.categories)
+    metadata = command.heeds_keep and bool(keep.metadata)
 
     def complete(facts: Facts) -> Facts:
         facts = replace(facts, usual_tags=kaltura.usual_tags()) if command.swaps else facts
@@ -244,7 +254,7 @@ def plans_of(
 
     def look(entry_id: str) -> tuple[Facts, tuple[str, ...]]:
         facts, streams = look_at(sources, entry_id, children=True, categories=categories or placeholders.by_category)
-        return complete(facts), streams
+        return complete(with_metadata(kaltura, facts) if metadata else facts), streams
 
     def grouped(facts: Facts, plan: Plan, streams: tuple[str, ...]) -> list[tuple[Facts, Plan]]:
         if not streams:
@@ -273,7 +283,7 @@ def plans_of(
 
     with facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=True,
-        copies=True, categories=categories,
+        copies=True, categories=categories, metadata=metadata,
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

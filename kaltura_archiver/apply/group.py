@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.errors import Gone, Refused, Waiting
-from kaltura_archiver.groups import held_back, hindered, together
+from kaltura_archiver.groups import held_back, hindered, still_asked_for, together
 from kaltura_archiver.model import Facts, same_id
 from kaltura_archiver.steps import Command, Plan
 
@@ -43,9 +43,8 @@ class Group:
         if self.parent and entry.id != self.parent:
             return self._plan_of_stream(facts, streams)
         if not self.parent and not streams:
-            return facts, self._runner.plan(
-                facts, in_group=may_go_alone(self._runner.kaltura, self._runner.command, facts)
-            )
+            alone = may_go_alone(self._runner.kaltura, self._runner.command, facts)
+            return facts, self._runner.within_limits(facts, self._runner.plan(facts, in_group=alone))
         if not self.parent:
             self._begin(facts, streams)
             facts, streams = self._runner.look(entry_id)  # it took its time
@@ -53,13 +52,13 @@ class Group:
             raise Waiting(f"the further streams of {entry.id} changed meanwhile: run the command again")
         if entry.id in self._held:
             return facts, self._held[entry.id]
-        return facts, self._after_streams(self._runner.plan(facts, in_group=bool(streams)))
+        return facts, self._after_streams(facts)
 
     def _plan_of_stream(self, facts: Facts, streams: tuple[str, ...]) -> tuple[Facts, Plan]:
         require_stream(facts, streams, self.parent)
         if held := self._held.get(facts.entry.id):
             return facts, held
-        return facts, self._after_streams(self._runner.plan(facts, in_group=True))
+        return facts, self._after_streams(facts)
 
     def _begin(self, facts: Facts, streams: tuple[str, ...]) -> None:
         """Look at all of them, then do the streams. Nothing is begun where a member says that nothing may be."""
@@ -67,18 +66,22 @@ class Group:
         members = [*look_at_streams(self._runner.look, facts, streams), facts]
         plans = [self._runner.plan(member, in_group=True) for member in members]
         final = together(self._runner.command, list(zip(members, plans, strict=True)))
+        # What a run may not begin any more it may not begin in part.
+        allowed = [self._runner.within_limits(*member) for member in zip(members, final, strict=True)]
+        final = together(self._runner.command, list(zip(members, allowed, strict=True)))
         self._held = {
             member.entry.id: plan for member, plan, made in zip(members, final, plans, strict=True) if plan is not made
         }
         for entry_id in streams:
             self.results.append(self._runner.process_member(entry_id, self))
 
-    def _after_streams(self, plan: Plan) -> Plan:
+    def _after_streams(self, facts: Facts) -> Plan:
         """The plan of a member, if what became of those before it lets it be carried out."""
+        plan = self._runner.within_limits(facts, self._runner.plan(facts, in_group=True))
         for result in self.results:
             if hindered(self._runner.command, plan, result.outcome):
                 return held_back(plan, result.entry_id, result.outcome, result.detail)
-        return plan
+        return still_asked_for(plan, [result.outcome for result in self.results])
 
 
 class WithStreams:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from kaltura_archiver.apply.group import Group, WithStreams
 from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
-from kaltura_archiver.apply.reading import with_relatives
+from kaltura_archiver.apply.reading import with_metadata, with_relatives
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
 from kaltura_archiver.apply.thin import untag
@@ -62,6 +62,7 @@ class Runner:
         settle_seconds: float,
         stop: threading.Event,
         review: Review | None = None,
+        limits: Review | None = None,
         room: Room | None = None,
         transfers: AbstractContextManager[object] | None = None,
         run: str = "",
@@ -71,11 +72,12 @@ class Runner:
         """
         self.kaltura, self.store, self.placeholders, self.options = kaltura, store, placeholders, options
         self.command = command
-        self._review = review
+        self._review, self._limits = review, limits
         self._tools = Tools(
             kaltura, store, placeholders, command, options, poll_seconds, settle_seconds, stop,
             token_prefix=f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX,
             kept_by_category=command.heeds_keep and bool(options.keep.categories),
+            kept_by_metadata=command.heeds_keep and bool(options.keep.metadata),
             room=room or Room(1, options.max_converting, stop),
             transfers=transfers or nullcontext(),
             # Each entry perhaps with the temporary one of its replacement.
@@ -227,12 +229,18 @@ class Runner:
         """What a plan rests on, and the ids of the entry's further streams; Gone if there is no such entry."""
         categories = self._tools.kept_by_category or self.placeholders.by_category
         facts, streams = look_at(self._tools, entry_id, children=True, categories=categories)
+        if self._tools.kept_by_metadata:
+            facts = with_metadata(self.kaltura, facts)
         return with_relatives(self.kaltura, facts) if self.command is Command.THIN else facts, streams
 
     def plan(self, facts: Facts, *, in_group: bool) -> Plan:
         """What is to be done about an entry, by itself."""
         plan = plan_for(self.command, facts, self.options, in_group=in_group)
         return self._review(facts, plan) if self._review else plan
+
+    def within_limits(self, facts: Facts, plan: Plan) -> Plan:
+        """The plan, counted; or one without steps, for what this run may not begin any more."""
+        return self._limits(facts, plan) if self._limits else plan
 
     def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
         """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.

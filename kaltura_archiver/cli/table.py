@@ -19,6 +19,7 @@ GROUPS = {
         "restore": "Bring originals back from S3 or Glacier",
         "repair": "Go on from interrupted states",
         "verify": "Read stored copies back and compare them",
+        "run": "Carry out a policy file: rule by rule what is due",
         "plan": "Write down what would be done, for a person to review",
         "apply": "Do what a plan says",
     },

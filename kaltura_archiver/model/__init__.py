@@ -3,7 +3,15 @@
 from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
 from kaltura_archiver.model.facts import Facts
 from kaltura_archiver.model.stored import Proof, StoredObject
-from kaltura_archiver.model.tags import lowered, normalised_tags, notice_tag, owner_mark, split_tags, tags_with
+from kaltura_archiver.model.tags import (
+    kept_until,
+    lowered,
+    normalised_tags,
+    notice_tag,
+    owner_mark,
+    split_tags,
+    tags_with,
+)
 from kaltura_archiver.model.words import (
     ARCHIVE_TIERS,
     ARCHIVED_TAG,
@@ -81,6 +89,7 @@ __all__ = [
     "StoredObject",
     "iso_date",
     "iso_time",
+    "kept_until",
     "lowered",
     "normalised_tags",
     "notice_tag",

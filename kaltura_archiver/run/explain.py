@@ -9,11 +9,11 @@ from typing import Any
 
 from kaltura_archiver.apply.group import look_at_streams, may_go_alone
 from kaltura_archiver.apply.looks import facts_of_entry, look_at
+from kaltura_archiver.apply.reading import with_metadata
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.errors import Refused
 from kaltura_archiver.groups import judgement_of_group, together
 from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.run.runlog import read as run_lines
@@ -27,13 +27,15 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
     Raises Gone if there is no such entry.
     """
     facts = facts_of_entry(sources, entry_id)
+    if options.keep.metadata:
+        facts = with_metadata(sources.kaltura, facts)
     judgement = classify(facts)
     entry_id = facts.entry.id  # the true one, however it was spelled
     streams = sources.kaltura.children([entry_id])[entry_id]
     members, plans = _with_streams(sources, facts, streams, options)
     whole = judgement_of_group(judgement, [(member.entry.id, classify(member)) for member in members])
     return {
-        "entry": _entry_told(facts, len(streams), options.keep),
+        "entry": _entry_told(facts, len(streams), options),
         "state": {"name": whole.state.value, "why": whole.why, "next": whole.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
         "placeholder": {True: "yes", False: "no", None: "not known"}[holds_placeholder(facts)],
@@ -63,7 +65,8 @@ def _with_streams(
     """The facts about an entry's further streams, and what each command does about the entry: it goes with them."""
 
     def look(entry_id: str) -> tuple[Facts, tuple[str, ...]]:
-        return look_at(sources, entry_id, children=True, categories=True)
+        found, more = look_at(sources, entry_id, children=True, categories=True)
+        return with_metadata(sources.kaltura, found) if options.keep.metadata else found, more
 
     def plan(command: Command) -> Plan:
         if not streams:
@@ -113,7 +116,7 @@ def _runs(sources: Sources, entry_id: str) -> Iterator[dict[str, Any]]:
             yield {"at": line["at"], "what": f"{line['command']}: {line['outcome']}", "run": line["run"]}
 
 
-def _entry_told(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
+def _entry_told(facts: Facts, children: int, options: Options) -> dict[str, Any]:
     entry = facts.entry
     return {
         "id": entry.id,
@@ -138,7 +141,7 @@ def _entry_told(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "children": children,
         "further stream of": entry.parent_entry_id or "none",
         "root_entry": entry.source_id or "none",
-        "kept": keep.why(facts) or "no",
+        "kept": options.keep.why(facts, options.now) or "no",
         "recycled": entry.recycled,
     }
 

@@ -418,3 +418,28 @@ def test_an_entry_that_names_itself_as_its_parent_is_an_entry(sandbox: Sandbox, 
     entry_id = sandbox.add(State.ARCHIVED)
     sandbox.kaltura.edit(entry_id, parent_id=entry_id)
     assert told(act(run, "replace_video", entry_id)) == [(entry_id, "done")]
+
+
+def test_what_a_run_may_not_begin_any_more_it_does_not_begin_in_part(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    size = sum(len(shown(sandbox, entry_id)) for entry_id in video.all)
+    ran = run("replace_video", "--id", video.parent, "--no-dry-run", "--max-bytes", size // 2)
+    assert told(ran) == video.each("waiting"), ran.err
+    assert "--max-bytes" in ran.rows[-1]["detail"]
+    assert writes(sandbox) == []
+    ran = run("replace_video", "--id", video.parent, "--no-dry-run", "--max-bytes", size)
+    assert told(ran) == video.each("done"), ran.err
+
+
+def test_the_tag_that_asks_for_a_recording_stays_until_all_of_it_is_back(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.PLACEHOLDER)
+    sandbox.kaltura.edit(video.parent, tags=f"{tags_of(sandbox, video.parent)}, please")
+    fault = sandbox.control.add_fault("media.updateContent", "error", code="ENTRY_ID_NOT_FOUND")
+    words = ("restore", "--request-tag", "please", "--no-dry-run")
+    ran = run(*words)
+    assert told(ran) == [(video.streams[0], "failed"), (video.streams[1], "done"), (video.parent, "done")], ran.err
+    assert fault.times == 0
+    assert tags_of(sandbox, video.parent) == f"{ARCHIVED_TAG}, please"
+    ran = run(*words)
+    assert [outcome for _, outcome in told(ran)] == ["done", "already", "done"], ran.err
+    assert tags_of(sandbox, video.parent) == ARCHIVED_TAG
