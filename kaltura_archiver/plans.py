@@ -31,14 +31,15 @@ from kaltura_archiver.planning import (
     unproven,
 )
 from kaltura_archiver.plans_of_thin import plan_thin, record_kept, remove_thin
-from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, unnoticed
+from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, stream_played, unnoticed
 from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
 
 
-def plan_for(command: Command, facts: Facts, options: Options, *, children: int = 0) -> Plan:
-    """What `command` does about an entry with these facts. `children` counts its further streams (replace, restore).
+def plan_for(command: Command, facts: Facts, options: Options, *, in_group: bool = False) -> Plan:
+    """What `command` does about an entry with these facts, whatever becomes of other streams of the same recording.
 
+    A further stream is refused unless all of them are planned with it (`in_group`, see groups.py).
     What is on the keep list is neither archived nor replaced. Repair still puts its tags right, and its original back.
     """
     judgement = classify(facts)
@@ -56,6 +57,9 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
         return stop(judgement, Outcome.REFUSED)
     if not entry.status_known:
         reason = f"the entry has a status that is not known here: {entry.status}"
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
+    if (parent := entry.parent_of_stream) and not in_group:
+        reason = f"a further stream (child entry) of {parent}, with which it goes: {command} --id {parent}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     make = {
         Command.S3COPY: _plan_s3copy,
@@ -75,7 +79,9 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if kept and any(step.may_swap_placeholder_in for step in plan.steps):
         reason = f"kept: {kept}; {judgement.why}; restore brings the original back"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
-    if reason := _not_alone(facts, plan, children):
+    odd = next((flavor.odd for flavor in facts.flavors if flavor.odd), "")
+    if odd and any(step.destroys for step in plan.steps):
+        reason = f"of one of its flavors Kaltura says what is not understood here: {odd}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     return plan
 
@@ -88,23 +94,6 @@ def _answered(facts: Facts, plan: Plan, options: Options) -> Plan:
     if plan.steps and {Step.THAW, Step.SETTLE, Step.COPY_SOURCE}.isdisjoint(plan.steps):
         return replace(plan, steps=(*plan.steps, Step.REMOVE_REQUEST))
     return Plan(plan.state, (Step.REMOVE_REQUEST,), reason=plan.reason) if plan.outcome is Outcome.ALREADY else plan
-
-
-def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
-    """Why content of this entry is not changed by itself; empty if it may be.
-
-    A further stream is found by nobody who looks for entries: replaced, it would stay so. It may be archived, for that
-    takes nothing away, and what was replaced by earlier versions may come back.
-    """
-    if not any(step.destroys for step in plan.steps):
-        return ""
-    if children:
-        return f"the entry has {children} further streams (child entries)"
-    if facts.entry.parent_entry_id and Step.PUT_PLACEHOLDER in plan.steps:
-        return f"the entry is a further stream (child entry) of {facts.entry.parent_entry_id}"
-    if odd := next((flavor.odd for flavor in facts.flavors if flavor.odd), ""):
-        return f"of one of its flavors Kaltura says what is not understood here: {odd}"
-    return ""
 
 
 def _set_flavors(facts: Facts) -> tuple[Step, ...]:
@@ -193,7 +182,8 @@ def _not_to_be_replaced(facts: Facts, judgement: Judgement, options: Options) ->
     unsure = unproven(facts, judgement) if facts.original else _unproven_alone(facts, judgement)
     if plan := unsure or no_video(facts, judgement) or too_young(facts, judgement, options):
         return plan
-    if reason := came_back_lately(facts, options.plays) or unnoticed(facts, options) or frees_nothing(facts):
+    played = came_back_lately(facts, options.plays) or stream_played(facts, options.plays)
+    if reason := played or unnoticed(facts, options) or frees_nothing(facts):
         return stop(judgement, Outcome.SKIPPED, reason)
     if facts.stored is not None and facts.stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)
@@ -220,12 +210,14 @@ def _swap_in_placeholder(facts: Facts, judgement: Judgement) -> Plan:
 
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    # Of a further stream the plays of its parent count, with whose plan its own goes.
+    played_only = options.plays.played_since is not None and not facts.entry.parent_of_stream
     match judgement.state:
         case State.PLACEHOLDER | State.NO_ORIGINAL | State.HALF_TAGGED:
             if reason := not_played(facts, options.plays):
                 return stop(judgement, Outcome.SKIPPED, reason)
             return _bring_back(facts, judgement, options)
-        case State.THIN | State.HALF_THIN if options.plays.played_since is not None and not facts.original:
+        case State.THIN | State.HALF_THIN if played_only and not facts.original:
             reason = "it plays, and stays as it is however often: ask for it by --id, without --played-within"
             return stop(judgement, Outcome.SKIPPED, reason)
         case State.THIN | State.HALF_THIN if facts.original is None or holds_placeholder(facts):
@@ -367,7 +359,7 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             if facts.stored is not None and facts.stored.crowded:
                 return stop(judgement, Outcome.REFUSED, CROWDED)
             video, kept = facts.entry.media_type == MediaType.VIDEO.value, options.keep.why(facts, options.now)
-            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not kept:
+            if facts.entry.replaced and video and not kept:
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)

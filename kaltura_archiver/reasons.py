@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
-from kaltura_archiver.filters import Plays
+from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.model import LAST_SECOND, NOTICE_PREFIX, REPLACED_TAG, Facts, iso_date
 from kaltura_archiver.steps import DAY_SECONDS, HOUR_SECONDS, Options
 
@@ -19,8 +19,8 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return f"a notice names a day that cannot be read (tag {odd}): correct the tag in Kaltura, or remove it"
     if (until := entry.promised_until) and options.now < _end_of(until):
         return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
-    if options.noticed_before_seconds is None:
-        return ""
+    if options.noticed_before_seconds is None or entry.parent_of_stream:
+        return ""  # of a recording its parent entry is announced
     day = entry.noticed_on
     if day is None:
         went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
@@ -62,14 +62,22 @@ def came_back_lately(facts: Facts, plays: Plays) -> str:
     return ""
 
 
+def stream_played(facts: Facts, plays: Plays) -> str:
+    """Why a further stream, which nobody has searched for, keeps its recording: it was played itself. Empty if not."""
+    if not facts.entry.parent_of_stream:
+        return ""
+    asked = Query(plays_below=plays.plays_below, never_played=plays.never_played, unplayed_since=plays.unplayed_since)
+    return asked.too_much_played(facts.entry)
+
+
 def not_played(facts: Facts, plays: Plays) -> str:
     """Why nobody has asked for the original where plays do that: those before it was replaced do not count.
 
     Kaltura adds plays up by the hour, so those of the hour of the replacement do. Empty where it was asked for, or
-    where it is not known when it was replaced.
+    where it is not known when it was replaced, and for a further stream: it is its parent that is played.
     """
     replaced_at = facts.stored.replaced_at if facts.stored else None
-    if plays.played_since is None or replaced_at is None:
+    if plays.played_since is None or replaced_at is None or facts.entry.parent_of_stream:
         return ""
     if (facts.entry.last_played_at or 0) >= replaced_at // HOUR_SECONDS * HOUR_SECONDS:
         return ""
@@ -78,6 +86,8 @@ def not_played(facts: Facts, plays: Plays) -> str:
 
 def frees_nothing(facts: Facts) -> str:
     """Why a replacement would free nothing; empty if it would, or where the sizes are not known."""
+    if facts.entry.parent_of_stream:
+        return ""  # a small stream does not keep a large recording
     original, placeholder_bytes = facts.original, facts.placeholder_bytes
     size = original.known_bytes if original else 0
     if not size or not placeholder_bytes or size > placeholder_bytes:

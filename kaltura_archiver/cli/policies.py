@@ -149,7 +149,6 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
     from kaltura_archiver.selection import Selection
 
     facts = facts_of_entry(Sources(run.kaltura, run.store, run.placeholders), entry_id)
-    children = run.kaltura.children([facts.entry.id])[facts.entry.id]
     owner: Rule | None = None
     with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
         for rule in run.policy.rules:
@@ -163,7 +162,7 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
             else:
                 owner = rule
                 rows.write({**told, "says": "yes", "detail": "it selects this entry"})
-                for row in _standing_rows(rule, standing(rule, facts, run.now, children=children)):
+                for row in _standing_rows(rule, standing(rule, facts, run.now)):
                     rows.write(row)
     log.info("entry %s is %s", facts.entry.id, f"one of the rule {owner.name!r}" if owner else "no rule's")
     run.app.exit(Exit.OK)

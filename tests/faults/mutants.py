@@ -701,6 +701,36 @@ MUTANTS = (
         _walk("thin-restore", "kill-after"),
     ),
     Mutant(
+        "replace a recording though a further stream of it failed",
+        (
+            (
+                "groups.py",
+                "    if command in (Command.REPLACE, Command.THIN) or other in _LEFT_ALONE:",
+                "    if other in _LEFT_ALONE:",
+            ),
+        ),
+        _test("journeys/test_groups.py", "fails_on_the_way"),
+    ),
+    Mutant(
+        "ask the keep list about each stream when its turn comes",
+        (
+            ("apply/group.py", "together(self._runner.command, list(zip(members, plans, strict=True)))", "plans"),
+            ("apply/group.py", "together(self._runner.command, list(zip(members, allowed, strict=True)))", "allowed"),
+        ),
+        _test("journeys/test_groups.py", "keeps_the_recording"),
+    ),
+    Mutant(
+        "act on a further stream alone",
+        (
+            (
+                "plans.py",
+                "    if (parent := entry.parent_of_stream) and not in_group:",
+                "    if False and (parent := ''):",
+            ),
+        ),
+        _test("journeys/test_groups.py", "alone_is_refused"),
+    ),
+    Mutant(
         "take what the index has of custom metadata for what the entry has",
         (
             (

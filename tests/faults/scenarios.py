@@ -45,6 +45,11 @@ class Scenario:
     def in_place(self) -> bool:
         return not self.replacement
 
+    @staticmethod
+    def stream_of(entry_id: str) -> bytes:
+        """The video of a further stream."""
+        return random.Random(entry_id).randbytes(SMALL + sum(entry_id.encode()) % 997)
+
     def content(self, number: int) -> bytes:
         """A video that no other case has, and none of the placeholder's size."""
         return random.Random(number).randbytes(self.size + number % 997)
@@ -85,6 +90,20 @@ def _in_category(sandbox: Sandbox, content: bytes) -> str:
     number = 100 + len(sandbox.kaltura.entries)
     sandbox.kaltura.add_category(number, f"lectures {number}", privacy_context="MediaSpace")
     return sandbox.add(State.ARCHIVED, content=content, tags=PEOPLE_TAG, categories=(number,))
+
+
+def _recording(state: State) -> Make:
+    """With two further streams: child entries that no search finds."""
+
+    def make(sandbox: Sandbox, content: bytes) -> str:
+        entry_id = _in(state)(sandbox, content)
+        for _ in range(2):
+            stream = new_id()
+            fields = {"id": stream, "parent_id": entry_id, "display_in_search": -1}
+            sandbox.add(state, content=Scenario.stream_of(stream), tags=PEOPLE_TAG, **fields)
+        return entry_id
+
+    return make
 
 
 def _empty_placeholder(sandbox: Sandbox, content: bytes) -> str:
@@ -151,5 +170,6 @@ SCENARIOS = {
         Scenario("thin-repair", _in(State.HALF_THIN), (Stage(("repair",), THIN),)),
         Scenario("thin-cycle", _labelled(State.ARCHIVED), (_THIN, _RESTORE)),
         Scenario("restore-labelled", _labelled(State.PLACEHOLDER), (_RESTORE,)),
+        Scenario("group", _recording(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE)),
     )
 }

@@ -101,7 +101,7 @@ class Truth:
             entry = kaltura.entries[self.entry_id]
             original = kaltura.library.original(self.entry_id)
             content = original.contents.get(original.version) if original and original.locally_ready else None
-            status, hidden, tags = entry.status, entry.display_in_search != 1, frozenset(split_tags(entry.tags))
+            status, hidden, tags = entry.status, entry.display_in_search == -2, frozenset(split_tags(entry.tags))
             playable = status == "2" and any(a.locally_ready for a in kaltura.library.live_assets(entry.id))
             content_id = f"{original.id}@{original.version}" if original else ""
             derived = frozenset(a.id for a in kaltura.library.live_assets(entry.id) if not a.is_original)

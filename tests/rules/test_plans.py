@@ -78,8 +78,8 @@ EXPECTED: dict[State, tuple[list[Step] | Outcome, ...]] = {
 }
 
 
-def _answer(command: Command, known: Facts, options: Options = OPTIONS, *, children: int = 0) -> list[Step] | Outcome:
-    plan = plan_for(command, known, options, children=children)
+def _answer(command: Command, known: Facts, options: Options = OPTIONS) -> list[Step] | Outcome:
+    plan = plan_for(command, known, options)
     return list(plan.steps) or plan.outcome
 
 
@@ -350,14 +350,6 @@ def test_a_notice_is_no_matter_to_the_other_commands() -> None:
     for command in (Command.S3COPY, Command.RESTORE, Command.REPAIR):
         for known in OF_STATE.values():
             assert plan_for(command, known, GRACE) == plan_for(command, known, OPTIONS)
-
-
-def test_entries_with_further_streams_are_not_swapped_but_may_be_copied() -> None:
-    archived = facts(_READY, stored(), archived=True)
-    replaced = facts(_SHOWN, stored(), archived=True, replaced=True)
-    assert _answer(Command.REPLACE, archived, children=1) is Outcome.REFUSED
-    assert _answer(Command.RESTORE, replaced, children=2) is Outcome.REFUSED
-    assert _answer(Command.S3COPY, facts(_READY), children=1) == COPY
 
 
 def test_a_video_of_the_placeholders_size_is_told_from_it_by_its_bytes() -> None:
