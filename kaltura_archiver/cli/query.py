@@ -15,12 +15,12 @@ import click
 
 from kaltura_archiver import exits
 from kaltura_archiver.cli.keeping import users_named
-from kaltura_archiver.cli.types import ENTRY_ID, parse_shard, parse_tag
+from kaltura_archiver.cli.types import ENTRY_ID, VERSION_KEY, parse_shard, parse_tag
 from kaltura_archiver.config import batch_shard
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query, parse_statuses, years_ago
 from kaltura_archiver.keep import owner_rules
-from kaltura_archiver.model import MediaType, Outcome, SourceType, same_id
+from kaltura_archiver.model import MediaType, Outcome, SourceType, entry_of_key, same_id
 from kaltura_archiver.steps import Options
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ def make_query(
 
 
 def _named_ids(ids: tuple[str, ...], idfile: str | None) -> tuple[str, ...] | None:
-    """Those of --id, of --idfile, or that are in both; None without any."""
+    """Those of --id, of --idfile, or that are in both; None without any.
+
+    The key of a stored copy is taken for its entry's id: it is all that S3 tells of one that was thawed.
+    """
+    ids = tuple(entry_of_key(given) if VERSION_KEY.fullmatch(given) else given for given in ids)
     wrong = [entry_id for entry_id in ids if not ENTRY_ID.fullmatch(entry_id)]
     if wrong:
         raise SelectionError(f"--id: {wrong[0][:40]!r} is not an entry id")

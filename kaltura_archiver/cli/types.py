@@ -24,6 +24,8 @@ MAX_PAGE_SIZE = 500  # of a search (kaltura-api 3.4)
 # Shells complete it. What cannot be read is said by those who read it, with what it was wanted for.
 PATH = click.Path(readable=False)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+# Of a stored copy that is not its entry's first, see VERSION_MARK.
+VERSION_KEY = re.compile(r"[A-Za-z0-9_]{1,64}@[A-Za-z0-9_]+@[A-Za-z0-9_.]+")
 
 
 class Age(click.ParamType[float]):

@@ -2,7 +2,7 @@
 
 from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
 from kaltura_archiver.model.facts import Facts
-from kaltura_archiver.model.stored import Proof, StoredObject
+from kaltura_archiver.model.stored import Proof, StoredObject, entry_of_key, version_key
 from kaltura_archiver.model.tags import lowered, normalised_tags, notice_tag, owner_mark, split_tags, tags_with
 from kaltura_archiver.model.words import (
     ARCHIVE_TIERS,
@@ -11,6 +11,8 @@ from kaltura_archiver.model.words import (
     FROZEN_CLASSES,
     LAST_SECOND,
     MAX_OBJECT_TAGS,
+    NEWER_MARK,
+    NEWER_TAG,
     NOTICE_PREFIX,
     PLACEHOLDER_PREFIX,
     READABLE_CLASSES,
@@ -24,6 +26,7 @@ from kaltura_archiver.model.words import (
     THIN_TAG,
     TIERED_CLASS,
     UNREADABLE,
+    VERSION_MARK,
     VERSION_STEP,
     Availability,
     Cause,
@@ -48,6 +51,8 @@ __all__ = [
     "FROZEN_CLASSES",
     "LAST_SECOND",
     "MAX_OBJECT_TAGS",
+    "NEWER_MARK",
+    "NEWER_TAG",
     "NOTICE_PREFIX",
     "PLACEHOLDER_PREFIX",
     "READABLE_CLASSES",
@@ -61,6 +66,7 @@ __all__ = [
     "THIN_TAG",
     "TIERED_CLASS",
     "UNREADABLE",
+    "VERSION_MARK",
     "VERSION_STEP",
     "Availability",
     "Cause",
@@ -79,6 +85,7 @@ __all__ = [
     "SourceType",
     "State",
     "StoredObject",
+    "entry_of_key",
     "iso_date",
     "iso_time",
     "lowered",
@@ -88,4 +95,5 @@ __all__ = [
     "same_id",
     "split_tags",
     "tags_with",
+    "version_key",
 ]

@@ -27,7 +27,9 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
     judgement = classify(facts)
     entry_id = facts.entry.id  # the true one, however it was spelled
     children = sources.kaltura.children([entry_id])[entry_id]
-    plans = {command: plan_for(command, facts, options, children=children) for command in Command}
+    # What resolve would do depends on which video is to stay: the state's hint says both.
+    commands = [command for command in Command if command is not Command.RESOLVE]
+    plans = {command: plan_for(command, facts, options, children=children) for command in commands}
     return {
         "entry": _entry_told(facts, children, options.keep),
         "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
@@ -115,6 +117,7 @@ def _copy_told(facts: Facts) -> dict[str, Any] | None:
         return None
     return {
         "key": stored.key,
+        "earlier": list(stored.earlier),
         "bytes": stored.size_bytes,
         "storage_class": stored.storage_class,
         "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),

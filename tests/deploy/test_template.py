@@ -434,6 +434,14 @@ def test_a_thawed_copy_starts_a_restore_of_its_entry_alone(stack: Stack, run: Ru
     [variable] = container["environment"]
     assert variable["name"] == "SELECTION"
     assert run("count", *variable["value"].split()).rows[0]["count"] == "0"
+    # A copy that came after the first one has its entry's id before the first @.
+    assert event_matches(
+        rule["EventPattern"],
+        {**THAWED, "detail": {**THAWED["detail"], "object": {"key": "0_abc12345@0_flavor12@12"}}},
+    )
+    ran = run("count", "--id", "0_abc12345@0_flavor12@12", "--id", "0_abc12345@0_flavor12@22.1")
+    assert "--id" not in ran.err
+    assert ran.rows[0]["filter"] == run("count", "--id", "0_abc12345").rows[0]["filter"]
     assert target["DeadLetterConfig"] == {"Arn": "arn:DeadLetters"}
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert target["EcsParameters"]["TaskDefinitionArn"] == "RestoreTask"

@@ -108,13 +108,19 @@ MUTANTS = (
         "leave multipart uploads behind",
         (
             ("store/uploads.py", "            if not completed:\n", "            if False:\n"),
-            ("apply/runner.py", "if self.command in (Command.S3COPY, Command.RESTORE):", "if False:"),
+            ("apply/runner.py", "if self.command in (Command.S3COPY, Command.RESTORE, Command.RESOLVE):", "if False:"),
         ),
         _walk("s3copy-parts", "kill-after"),
     ),
     Mutant(
         "leave upload tokens behind",
-        (("apply/runner.py", "if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):", "if False:"),),
+        (
+            (
+                "apply/runner.py",
+                "if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR, Command.RESOLVE):",
+                "if False:",
+            ),
+        ),
         _walk("replace", "kill-after"),
     ),
     Mutant(
@@ -296,7 +302,7 @@ MUTANTS = (
     ),
     Mutant(
         "look for no marks",
-        (("store/copies.py", "            marks = look(key, etag) if", "            marks = {} if"),),
+        (("store/copies.py", "            told = look(key, etag) if", "            told = _Marks() if"),),
         _test("store/test_marks.py", "survives_and_is_heeded"),
     ),
     Mutant(
@@ -559,8 +565,8 @@ MUTANTS = (
         (
             (
                 "apply/replace.py",
-                'set_tags(work.id, placeholder=next_version(before, placeholder) or "superseded")',
-                "set_tags(work.id)",
+                'set_tags(work.key, placeholder=next_version(before, placeholder) or "superseded")',
+                "set_tags(work.key)",
             ),
         ),
         _test("apply/test_second_link.py", "in_the_placeholders_stead"),
@@ -699,6 +705,31 @@ MUTANTS = (
             ),
         ),
         _walk("thin-restore", "kill-after"),
+    ),
+    Mutant(
+        "let a copy beside be the entry's before it is proven",
+        (
+            (
+                "apply/versions.py",
+                "    key, found = _stored_beside(tools, work)\n",
+                "    key, found = _stored_beside(tools, work)\n"
+                "    tools.store.mark_newer(work.stored, replace(work.stored, key=key))\n",
+            ),
+        ),
+        _walk("edited", "kill-before"),
+    ),
+    Mutant(
+        "restore from the earlier copy where a newer one is the entry's",
+        (("store/copies.py", "        while with_tags and stored is not None and", "        while False and"),),
+        _walk("edited", "silence"),
+    ),
+    Mutant(
+        "write what was edited over the copy that there is",
+        (
+            ("apply/versions.py", "        kept = tools.store.head(key)\n", "        key, kept = work.id, None\n"),
+            ("store/uploads.py", ', "if-none-match": "*"}\n', "}\n"),
+        ),
+        _walk("edited", "silence"),
     ),
     *_unguarded(),
 )

@@ -309,6 +309,7 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
             "abort_stale_uploads": lambda: store.abort_stale_uploads([entry_id], datetime.now(UTC)),
             "mark_placeholder": lambda: store.mark_placeholder(entry_id, "0_any@2", 3),
             "mark": lambda: store.mark(stored, "damaged"),
+            "mark_newer": lambda: store.mark_newer(stored, stored),
             "put_lock": lambda: store.put_lock("locks/any.json", "{}", if_match=""),
             "put_text": lambda: store.put_text("log/any", "text", if_match=""),
             "request_thaw": lambda: store.request_thaw(stored, tier="bulk", days=1),
