@@ -349,7 +349,9 @@ def _plan_resolve(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         # Without an original: what an interruption in place leaves.
         case State.DIVERGED | State.NO_ORIGINAL if options.side == "s3" and not _spoiled(facts):
             return with_tag_before(facts, _bring_back(facts, judgement, options))
-        case State.UNSETTLED | State.HALF_THIN if facts.original and not holds_placeholder(facts):
+        case State.UNSETTLED:
+            return _settle_original(facts, judgement, options)
+        case State.HALF_THIN if facts.original and not holds_placeholder(facts):
             return _settle_original(facts, judgement, options)
         case State.BUSY:
             return _busy(facts, judgement)

@@ -42,6 +42,7 @@ def plan_resolve(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.ARCHIVED if judgement.healthy:
             return stop(judgement, Outcome.ALREADY, "the original and the stored copy are one video")
         case State.PLACEHOLDER | State.THIN:
-            return stop(judgement, Outcome.REFUSED, f"not diverged, there is nothing to decide: {judgement.why}")
+            why = f"not diverged, there is nothing to decide: {judgement.why}; {judgement.hint}"
+            return stop(judgement, Outcome.REFUSED, why)
         case _:
             return stop(judgement, Outcome.REFUSED)
