@@ -715,11 +715,23 @@ MUTANTS = (
                 "    key, found = _stored_beside(tools, work)\n"
                 "    tools.store.mark_newer(work.stored, replace(work.stored, key=key))\n",
             ),
+            ("apply/versions.py", "    require_stored(tools, work)\n", ""),
         ),
         _walk("edited", "kill-before"),
     ),
     Mutant(
         "restore from the earlier copy where a newer one is the entry's",
+        (
+            (
+                "apply/restore.py",
+                "    stored = work.stored\n    require_way(tools)\n",
+                "    stored = tools.store.head(work.id, with_tags=False) or work.stored\n    require_way(tools)\n",
+            ),
+        ),
+        _walk("edited", "silence"),
+    ),
+    Mutant(
+        "do not follow the mark that names a newer copy",
         (("store/copies.py", "        while with_tags and stored is not None and", "        while False and"),),
         _walk("edited", "silence"),
     ),
@@ -727,6 +739,7 @@ MUTANTS = (
         "write what was edited over the copy that there is",
         (
             ("apply/versions.py", "        kept = tools.store.head(key)\n", "        key, kept = work.id, None\n"),
+            ("apply/versions.py", "    require_stored(tools, work)\n", ""),
             ("store/uploads.py", ', "if-none-match": "*"}\n', "}\n"),
         ),
         _walk("edited", "silence"),
@@ -781,7 +794,7 @@ def main() -> int:
     for mutant in chosen:
         seen, evidence = caught(mutant)
         missed += not seen
-        sys.stdout.write(f"{'caught' if seen else 'MISSED'}  {mutant.name}: {evidence[:160] if seen else ''}\n")
+        sys.stdout.write(f"{'caught' if seen else 'MISSED'}  {mutant.name}: {evidence[:160]}\n")
         sys.stdout.flush()
     sys.stdout.write(f"{len(chosen) - missed} of {len(chosen)} caught\n")
     return int(missed > 0)

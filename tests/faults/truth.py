@@ -100,7 +100,7 @@ class Truth:
         key, keys = self.entry_id, list(self.sandbox.s3.keys())
         while True:
             start = f"suspect/{key}/newer."
-            after = [mark.removeprefix(start) for mark in keys if mark.startswith(start)]
+            after = [mark.removeprefix(start) for mark in keys if mark.startswith(start) and mark != start]
             if not after:
                 return key
             key = f"{self.entry_id}@{max(after, key=lambda named: float(named.rpartition('@')[2]))}"
@@ -134,6 +134,8 @@ class Truth:
             if video not in there:
                 self.blame("LOST", f"{where}: no copy of {video[:8]} anywhere")
         marks = now.object_tags
+        if (key := self.key()) != self.entry_id and (not now.copy or marks.get("sha256") != now.copy):
+            self.blame("CORRUPT", f"{where}: {key} is the entry's copy, and not known to be good")
         if now.copy and marks.get("sha256") not in (None, now.copy):
             self.blame("CORRUPT", f"{where}: the object's tag sha256 is not that of its bytes")
         if marks.get("flavor") == now.content_id and now.original and now.original != now.copy:
