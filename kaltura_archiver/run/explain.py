@@ -13,6 +13,7 @@ from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.reasons import came_back
 from kaltura_archiver.run.runlog import read as run_lines
 from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Options, Plan
@@ -68,7 +69,7 @@ def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
                 stored.tags.get("replaced-at", ""),
                 "the original was deleted" if stored.kept else "the original was replaced",
             ),
-            (stored.tags.get("restored-at", ""), "the original was restored"),
+            (stored.tags.get("restored-at", ""), f"the original was {came_back(stored)}"),
             (stored.verified_at, "the stored copy was verified"),
             (stored.damaged_at, "the stored copy was found damaged"),
         ]
@@ -117,7 +118,7 @@ def _copy_told(facts: Facts) -> dict[str, Any] | None:
         return None
     return {
         "key": stored.key,
-        "earlier": list(stored.earlier),
+        **({"earlier": list(stored.earlier)} if stored.earlier else {}),
         "bytes": stored.size_bytes,
         "storage_class": stored.storage_class,
         "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),

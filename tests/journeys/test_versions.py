@@ -105,6 +105,7 @@ def test_an_edit_keeps_a_video_from_being_replaced_as_a_restore_does(sandbox: Sa
     assert run("s3copy", "--id", entry_id, ACT).code == 0
     ran = run("replace_video", "--tag", "archived_to_s3", "--unplayed-for", 3, ACT)
     assert ran.outcomes == {entry_id: "skipped"}
+    assert "edited or restored on" in ran.out
     assert "which counts as a play" in ran.out
 
 
@@ -141,6 +142,19 @@ def test_a_placeholder_of_long_ago_that_comes_late_is_no_edit(
         assert ran.outcomes == {entry_id: "refused"}, ran.out
         assert "as a placeholder that was in its place once" in ran.out
     assert copies(sandbox, entry_id) == {entry_id: digest(first)}
+
+
+def test_a_plan_of_an_edit_is_carried_out_and_again_after_a_cut(sandbox: Sandbox, run: Run) -> None:
+    entry_id, _, second = edited(sandbox, run)
+    sandbox.kaltura.edit(entry_id, tags="")  # so that there is a step after the mark
+    assert run("plan", "archive", "--id", entry_id, "-o", "plan.jsonl").code == 0
+    sandbox.control.add_fault("media.update", "http_500", times=20)
+    assert run("apply", "plan.jsonl", ACT, "--max-drift", 0).outcomes == {entry_id: "failed"}
+    sandbox.control.clear_faults()
+    assert state_of(run, entry_id) == "untagged"
+    assert run("apply", "plan.jsonl", ACT, "--max-drift", 0).outcomes == {entry_id: "done"}
+    assert digest(second) in copies(sandbox, entry_id).values()
+    assert state_of(run, entry_id) == "archived"
 
 
 # Interrupted
