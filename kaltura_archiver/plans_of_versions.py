@@ -20,11 +20,10 @@ def archive_beside(facts: Facts, judgement: Judgement) -> Plan:
 
 
 def with_tag_before(facts: Facts, plan: Plan) -> Plan:
-    """A restore of what is not tagged: the tag comes before the swap, as it does before a replacement, and goes last.
-
-    So an interruption is recognisable, and whatever command comes next goes on from it.
+    """A restore over another video, of what is not tagged: the tag comes before the swap, as it does before a
+    replacement, and goes last. So an interruption is recognisable, and whatever command comes next goes on from it.
     """
-    if facts.entry.replaced or Step.PUT_ORIGINAL not in plan.steps:
+    if plan.state is not State.DIVERGED or facts.entry.replaced or Step.PUT_ORIGINAL not in plan.steps:
         return plan
     return replace(plan, steps=(Step.ADD_REPLACED, *plan.steps, Step.REMOVE_REPLACED))
 

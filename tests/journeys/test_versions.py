@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 from conftest import Run
-from looking import content_id, do_not_wait, shown, state_of, tags_of
+from looking import content_id, do_not_wait, shown, state_of, tags_of, use_lock
 
 from kaltura_archiver import survey
 from kaltura_archiver.model import State
@@ -307,6 +307,55 @@ def test_a_damaged_copy_is_not_brought_back_but_kalturas_is_archived_beside(sand
     assert run("resolve", entry_id, "--keep", "kaltura", ACT).outcomes == {entry_id: "done"}
     assert digest(video) in copies(sandbox, entry_id).values()
     assert run("health", "--id", entry_id).code == 0
+    assert state_of(run, entry_id) == "archived"
+
+
+def test_a_later_copy_that_is_found_damaged_is_told_and_one_more_is_stored(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_id, _, second = edited(sandbox, run)
+    assert run("s3copy", "--id", entry_id, ACT).code == 0
+    key = f"{entry_id}@{content_id(sandbox, entry_id)}"
+    tags, metadata = sandbox.s3.tags(key), sandbox.s3.metadata(key)
+    sandbox.s3.put(key, second[:-1] + b"?", tags=tags, metadata=metadata)
+    assert run("verify", "--id", entry_id, ACT).outcomes == {entry_id: "failed"}
+    for few in (40, 0):
+        monkeypatch.setattr(survey, "FEW", few)
+        ran = run("health", "--id", entry_id)
+        assert (ran.code, "damaged" in ran.out) == (1, True)
+        assert f"resolve {entry_id} --keep kaltura" in ran.out
+    assert run("s3copy", "--id", entry_id, ACT).outcomes == {entry_id: "refused"}
+    assert run("resolve", entry_id, "--keep", "kaltura", ACT).outcomes == {entry_id: "done"}
+    assert copies(sandbox, entry_id)[f"{key}.1"] == digest(second)
+    assert run("health", "--id", entry_id).code == 0
+    for command in ("replace_video", "restore"):
+        assert run(command, "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+    assert shown(sandbox, entry_id) == second
+
+
+def test_a_killed_upload_of_a_later_copy_is_removed(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_id, _, _ = edited(sandbox, run)
+    use_lock(monkeypatch)
+    key = f"{entry_id}@{content_id(sandbox, entry_id)}"
+    sandbox.s3.client().create_multipart_upload(Bucket=sandbox.s3.bucket, Key=key)
+    sandbox.control.clock.advance(10)
+    assert run("s3copy", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+    assert list(sandbox.s3.uploads()) == []
+
+
+def test_somebodys_upload_while_the_copy_beside_is_made_is_not_taken_for_it(sandbox: Sandbox, run: Run) -> None:
+    entry_id, first, second = edited(sandbox, run)
+    third = sandbox.video()
+    key = f"{entry_id}@{content_id(sandbox, entry_id)}"
+    sandbox.control.add_fault(
+        "s3.PutObjectTagging", subject=key, after=lambda _: sandbox.kaltura.replace_original(entry_id, third)
+    )
+    assert run("s3copy", "--id", entry_id, ACT).outcomes == {entry_id: "failed"}
+    assert state_of(run, entry_id) == "diverged"  # the first copy is the entry's until one is that is the original
+    assert run("s3copy", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+    assert set(copies(sandbox, entry_id).values()) == {digest(video) for video in (first, second, third)}
     assert state_of(run, entry_id) == "archived"
 
 
