@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Protocol
 
-from kaltura_archiver.apply.reading import with_original_read, with_relatives, with_source
+from kaltura_archiver.apply.reading import with_later_copy, with_original_read, with_relatives, with_source
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.identity import to_be_read
@@ -146,8 +146,10 @@ class _Survey:
         """The facts with the stored copy as it is now (`copy`), and the original read where that is asked for."""
         try:
             stored = self.store.head(facts.entry.id, with_marks=marked) if copy else facts.stored
-            with_copy = with_source(self.kaltura, self.store, replace(facts, stored=stored))
-            return with_original_read(self.kaltura, with_copy)
+            facts = replace(facts, stored=stored)
+            if copy and marked:
+                facts = with_later_copy(self.store, facts)
+            return with_original_read(self.kaltura, with_source(self.kaltura, self.store, facts))
         except StoreError as error:
             if error.retryable or len(self.unseen) >= MAX_UNSEEN:
                 raise
@@ -159,7 +161,8 @@ class _Survey:
         entry, stored = facts.entry, facts.stored
         if stored is None:
             changed_lately = not entry.updated_at or entry.updated_at > self.began - CLOCK_SECONDS
-            return (entry.archived or entry.replaced) and changed_lately
+            says_so = entry.archived or entry.replaced
+            return says_so and (changed_lately or entry.id in inventory.suspects)
         if self.copies or (self.availability and stored.availability is Availability.UNKNOWN):
             return True
         return entry.id in inventory.suspects or needs_tags(facts)

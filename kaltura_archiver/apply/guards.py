@@ -61,6 +61,8 @@ def require_current(
 def require_stored(tools: Tools, work: InHand) -> StoredObject:
     """The stored copy, if it is still what was planned on; Changed otherwise."""
     stored = tools.store.head(work.id)
+    if stored is None and work.key != work.id:
+        stored = tools.store.later(work.id)  # the first one was erased
     if stored is None or not same_object(stored, work.stored):
         raise Changed(f"the stored copy of {work.id} changed meanwhile")
     return stored

@@ -80,19 +80,31 @@ class Copies(Bucket):
         MARKS_SECONDS ago will do, for who looks again before anything rests on them.
         """
         marked = with_tags if with_marks is None else with_marks
-        earlier: tuple[str, ...] = ()
         stored = self._head(key, tags=with_tags, marks=marked, recent_marks=recent_marks)
-        while with_tags and stored is not None and (key := stored.newer):
+        if with_tags and stored is not None and stored.newer:
+            return self._newest(stored, marks=marked, recent_marks=recent_marks)
+        return stored
+
+    def later(self, key: str) -> StoredObject | None:
+        """The entry's copy where the first one is gone: what marks say came after it; None where they say nothing."""
+        gone = StoredObject(key, 0, marked_newer=self._marks(key, "").newer)
+        return self._newest(gone, marks=True, recent_marks=False) if gone.newer else None
+
+    def _newest(self, stored: StoredObject, *, marks: bool, recent_marks: bool) -> StoredObject:
+        """The last of the copies that came after this one. One that is gone may still tell which came after it."""
+        earlier: tuple[str, ...] = ()
+        while key := stored.newer:
             earlier = (*earlier, stored.key)
             if key in earlier:
                 raise StoreError(f"look at object {earlier[0]}: its newer copies name each other in a circle, at {key}")
-            stored = self._head(key, tags=True, marks=marked, recent_marks=recent_marks)
-            if stored is None:
+            found = self._head(key, tags=True, marks=marks, recent_marks=recent_marks)
+            stored = found or StoredObject(key, 0, marked_newer=self._marks(key, "").newer)
+            if found is None and not stored.newer:
                 raise StoreError(
-                    f"look at object {earlier[0]}: the newer copy {key}, which is the entry's, is not there; look for "
-                    "an older version of it in the bucket"
+                    f"look at object {earlier[0]}: the newer copy {key}, which is the entry's, is not there: look for "
+                    f"an older version of it in the bucket (a mark below {SUSPECT_PREFIX}{earlier[-1]}/ names it)"
                 )
-        return replace(stored, earlier=earlier) if stored and earlier else stored
+        return replace(stored, earlier=earlier)
 
     def _head(self, key: str, *, tags: bool, marks: bool, recent_marks: bool) -> StoredObject | None:
         what = f"look at object {key}"

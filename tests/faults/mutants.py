@@ -732,7 +732,7 @@ MUTANTS = (
     ),
     Mutant(
         "do not follow the mark that names a newer copy",
-        (("store/copies.py", "        while with_tags and stored is not None and", "        while False and"),),
+        (("store/copies.py", "        if with_tags and stored is not None and", "        if False and"),),
         _walk("edited", "silence"),
     ),
     Mutant(

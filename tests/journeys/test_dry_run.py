@@ -273,8 +273,8 @@ READS = {
         "placings", "seconds_told", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
-        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "own", "pages", "part_bytes", "presign",
-        "prove_by_md5", "read", "read_lock",
+        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "later", "own", "pages", "part_bytes",
+        "presign", "prove_by_md5", "read", "read_lock",
     },
 }  # fmt: skip
 

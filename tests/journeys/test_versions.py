@@ -205,6 +205,30 @@ def test_a_newer_copy_that_is_gone_is_told_and_nothing_acts_on_the_earlier_one(
     assert shown(sandbox, entry_id) == sandbox.placeholder
 
 
+@pytest.mark.parametrize("erased", [1, 2])
+def test_where_an_earlier_copy_was_erased_the_later_one_is_the_entrys(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, erased: int
+) -> None:
+    entry_id, _, second = edited(sandbox, run)
+    assert run("s3copy", "--id", entry_id, ACT).code == 0
+    if erased == 2:
+        second = sandbox.video()
+        sandbox.kaltura.replace_original(entry_id, second)
+        assert run("s3copy", "--id", entry_id, ACT).code == 0
+    assert run("replace_video", "--id", entry_id, ACT).code == 0
+    for key in sorted(copies(sandbox, entry_id))[:erased]:
+        sandbox.s3.client().delete_object(Bucket=sandbox.s3.bucket, Key=key)
+    assert list(copies(sandbox, entry_id).values()) == [digest(second)]
+    for few in (40, 0):
+        monkeypatch.setattr(survey, "FEW", few)
+        ran = run("health", "--id", entry_id)
+        assert (ran.code, ran.rows[0]["message"].split(":")[0]) == (0, "placeholder")
+    assert run("verify", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+    assert run("restore", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+    assert shown(sandbox, entry_id) == second
+    assert run("replace_video", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
+
+
 @pytest.mark.parametrize("lost", ["mark", "tag"])
 def test_the_mark_and_the_tag_each_tell_of_the_newer_copy(sandbox: Sandbox, run: Run, lost: str) -> None:
     entry_id, _, second = edited(sandbox, run)
