@@ -17,7 +17,7 @@ from kaltura_archiver.apply.proof import compare
 from kaltura_archiver.apply.prove import proof_of_copy, record_copy
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import EntryFailed, Refused
-from kaltura_archiver.identity import identify
+from kaltura_archiver.identity import identify, may_have
 from kaltura_archiver.model import (
     PLACEHOLDER_PREFIX,
     VERSION_MARK,
@@ -75,10 +75,11 @@ def _require_no_placeholder(tools: Tools, work: InHand) -> None:
     """Raise Refused for what has the size of a placeholder that was in place once, and is not configured any more."""
     marks = (key for page in tools.store.pages(f"{PLACEHOLDER_PREFIX}{work.id}/") for key, *_ in page)
     sizes = {int(size) for mark in marks if (size := mark.rpartition("/")[2]).isdecimal()}
-    if work.original.size_bytes in sizes - work.facts.placeholder_sizes:
+    # One of the configured size was read, and is none.
+    if may_have(work.original, sizes - work.facts.placeholder_sizes):
         raise Refused(
-            f"the original has {work.original.size_bytes} bytes, as a placeholder that was in its place once: look at "
-            "what it shows; it is not archived as a newer video"
+            "the original has the size of a placeholder that was in its place once: look at what it shows; it is not "
+            "archived as a newer video"
         )
 
 

@@ -120,6 +120,19 @@ def test_a_listing_knows_the_version(sandbox: Sandbox, run: Run, monkeypatch: py
     assert (ran.code, ran.rows[0]["s3-size"]) == (0, str(len(second)))
 
 
+def test_a_later_copy_costs_two_requests_at_a_look(sandbox: Sandbox, run: Run) -> None:
+    entry_id, _, _ = edited(sandbox, run)
+    assert run("s3copy", "--id", entry_id, ACT).code == 0
+    plain = sandbox.add(State.ARCHIVED)
+    asked = []
+    for looked_at in (plain, entry_id):
+        sandbox.control.clear_log()
+        assert run("restore", "--id", looked_at).outcomes == {looked_at: "already"}
+        asked.append([r.operation for r in sandbox.control.requests() if r.server == "s3"][1:])
+    assert asked[0] == ["s3.HeadObject", "s3.GetObjectTagging", "s3.ListObjectsV2"]
+    assert asked[1] == [*asked[0], "s3.HeadObject", "s3.GetObjectTagging"]
+
+
 def test_nothing_is_copied_beside_where_that_is_not_known_to_be_an_edit(sandbox: Sandbox, run: Run) -> None:
     never_restored = sandbox.add(State.DIVERGED)
     ran = run("s3copy", "--id", never_restored, ACT)
@@ -140,7 +153,7 @@ def test_a_placeholder_of_long_ago_that_comes_late_is_no_edit(
     for command in (("s3copy", "--id", entry_id), ("resolve", entry_id, "--keep", "kaltura")):
         ran = run(*command, ACT)
         assert ran.outcomes == {entry_id: "refused"}, ran.out
-        assert "as a placeholder that was in its place once" in ran.out
+        assert "the size of a placeholder that was in its place once" in ran.out
     assert copies(sandbox, entry_id) == {entry_id: digest(first)}
 
 
