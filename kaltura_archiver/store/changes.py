@@ -39,6 +39,11 @@ MARK_SECONDS = 1.1
 TAG_TRIES = 4
 
 
+def _require_etag(answer: Mapping[str, Any]) -> None:
+    """Raise KeyError for an answer to a write that tells no ETag: it is not S3's, and nothing may be there."""
+    answer["ETag"]
+
+
 class Store(Uploads):
     """The bucket of stored copies, as the commands use it."""
 
@@ -90,9 +95,9 @@ class Store(Uploads):
         if kind == "whole":
             self._stop.wait(MARK_SECONDS)  # to be later than the mark that it lifts: of equal times that one counts
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"")
+            _require_etag(self._s3.put_object(Bucket=self.bucket, Key=key, Body=b""))
             self._marks_at = float("-inf")
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, KeyError) as error:
             raise self._failure(f"mark object {stored.key} as {kind}", error) from error
 
     def mark_newer(self, stored: StoredObject, newer: StoredObject) -> None:
@@ -100,9 +105,10 @@ class Store(Uploads):
         self._guard("mark an object")
         named = newer.key.partition(VERSION_MARK)[2]
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=f"{SUSPECT_PREFIX}{stored.key}/{NEWER_MARK}{named}", Body=b"")
+            key = f"{SUSPECT_PREFIX}{stored.key}/{NEWER_MARK}{named}"
+            _require_etag(self._s3.put_object(Bucket=self.bucket, Key=key, Body=b""))
             self._marks_at = float("-inf")
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, KeyError) as error:
             raise self._failure(f"mark that {newer.key} came after {stored.key}", error) from error
 
     def mark_placeholder(self, key: str, content_id: str, size_bytes: int) -> None:

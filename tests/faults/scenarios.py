@@ -179,6 +179,13 @@ SCENARIOS = {
         Scenario("resolve-kaltura", _edited(State.DIVERGED), (_KEEP_KALTURA,), edited=True),
         Scenario("resolve-over-placeholder", _edited(State.PLACEHOLDER), (_KEEP_KALTURA,), edited=True),
         Scenario("resolve-s3", _edited(State.DIVERGED), (_KEEP_S3,), edited=True),
+        Scenario(
+            "resolve-s3-in-place",
+            _edited(State.DIVERGED),
+            (Stage(("resolve", "--keep", "s3", "--allow-in-place"), ARCHIVED, edited=False),),
+            replacement=False,
+            edited=True,
+        ),
         Scenario("resolve-s3-glacier", _edited(State.DIVERGED, storage_class="GLACIER"), (_KEEP_S3,), edited=True),
         Scenario("restore-labelled", _labelled(State.PLACEHOLDER), (_RESTORE,)),
     )

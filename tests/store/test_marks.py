@@ -116,6 +116,16 @@ def test_a_copy_that_verify_finds_whole_after_all_is_whole(sandbox: Sandbox, run
     assert run("health", "--id", entry_id).code == 1
 
 
+@pytest.mark.parametrize("kind", ["damaged", "newer"])
+def test_a_mark_whose_answer_is_none_of_s3s_is_not_taken_for_made(sandbox: Sandbox, store: Store, kind: str) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    stored = store.head(entry_id)
+    assert stored is not None
+    sandbox.control.add_fault("s3.PutObject", "empty", times=20)
+    with pytest.raises(StoreError, match="mark"):
+        store.mark(stored, kind) if kind == "damaged" else store.mark_newer(stored, stored)
+
+
 def write_version(sandbox: Sandbox, entry_id: str, named: str, content: bytes = b"a newer video") -> str:
     sandbox.s3.put(f"{entry_id}@{named}", content, metadata={"entry-id": entry_id})
     return f"{entry_id}@{named}"
