@@ -71,7 +71,7 @@ act() {
     else
         set -- "$@" --max-entries 1 --dry-run
     fi
-    step "$@" ${WORKERS:+--workers "$WORKERS"}
+    step "$@" ${MAX_COST:+--max-cost "$MAX_COST"} ${MAX_BYTES:+--max-bytes "$MAX_BYTES"} ${WORKERS:+--workers "$WORKERS"}
 }
 
 # The last line of a job: what is left to be done by the rule of N_YEARS, and by which commands. That there is any is no

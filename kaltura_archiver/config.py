@@ -160,6 +160,9 @@ class Settings:
     )
     keep_categories: str = _from("KEEP_CATEGORIES", "ids of categories: nor what is in them or below them")
     keep_owners: str = _from("KEEP_OWNERS", "Kaltura users: nor what they own; @FILE: those in FILE, one per line")
+    keep_metadata: str = _from(
+        "KEEP_METADATA", "fields of custom metadata: nor entries in which one is that (comma list of FIELD=VALUE)"
+    )
     cluster_tls: str = _from(
         "CLUSTER_TLS", "folder of a fleet's ca.pem, cert.pem and key.pem (kaltura-archiver cluster certificates)"
     )

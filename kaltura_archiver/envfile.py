@@ -12,7 +12,7 @@ from pathlib import Path
 from kaltura_archiver.errors import ConfigError
 
 # Of these a misspelled one would protect nobody.
-PROTECTIVE = ("KEEP_TAGS", "KEEP_CATEGORIES", "KEEP_OWNERS")
+PROTECTIVE = ("KEEP_TAGS", "KEEP_CATEGORIES", "KEEP_OWNERS", "KEEP_METADATA")
 # Values that may begin and end with a quote that belongs to them.
 _PASSWORDS = frozenset({"LDAP_PWD", "SMTP_PWD"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

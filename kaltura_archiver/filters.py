@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from kaltura_archiver.criteria.base import AND, EXACT, NOT, Criterion, Item, Seen, group, item, within
+from kaltura_archiver.criteria.copies import ArchivedUntil, ReplacedUntil, ThinnedUntil
+from kaltura_archiver.criteria.metadata import CustomMetadata, FieldValue, Metadata
 from kaltura_archiver.criteria.what import (
     AdminTags,
     FromSources,
@@ -22,7 +24,7 @@ from kaltura_archiver.criteria.what import (
 from kaltura_archiver.criteria.when import Created, EndsUntil, FewPlays, NeverPlayed, PlayedSince, UnplayedSince
 from kaltura_archiver.criteria.where import InCategories, NotInCategories, Uncategorised
 from kaltura_archiver.errors import SelectionError
-from kaltura_archiver.model import Entry, EntryStatus, MediaType, Placing, same_id
+from kaltura_archiver.model import Entry, EntryStatus, MediaType, Placing, StoredObject, same_id
 
 # All but DELETED, in the order that people know from the old tool.
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
@@ -75,7 +77,14 @@ class Query:
     longer_than_seconds: int | None = None
     least_bytes: int | None = None
     below_bytes: int | None = None
+    metadata: tuple[FieldValue, ...] = ()
+    without_metadata: tuple[FieldValue, ...] = ()
+    # Which ids these fields have in the index, where `Selection` has looked them up.
+    metadata_ids: tuple[tuple[str, tuple[int, ...]], ...] = ()
     ends_until: int | None = None
+    archived_until: int | None = None
+    replaced_until: int | None = None
+    thinned_until: int | None = None
     plays_below: int | None = None
     never_played: bool = False
     created_since: int | None = None
@@ -116,6 +125,8 @@ class Query:
             raise SelectionError("contradiction: --uncategorised and --category select nothing")
         if same := sorted((self.owners or frozenset()) & self.without_owners):
             raise SelectionError(f"contradiction: owner {same[0]} is both selected and excluded")
+        if both_ways := sorted(set(self.metadata) & set(self.without_metadata)):
+            raise SelectionError(f"contradiction: --metadata {'='.join(both_ways[0])} is both selected and excluded")
         if self.least_bytes is not None and self.below_bytes is not None and self.least_bytes >= self.below_bytes:
             raise SelectionError("contradiction: --larger-than must be less than --smaller-than")
         since, until = self.created_since, self.created_until
@@ -150,9 +161,11 @@ class Query:
             InCategories(self.categories), NotInCategories(self.without_categories), Uncategorised(self.uncategorised),
             AdminTags(self.admin_tags), Owners(self.owners, self.without_owners), FromSources(self.sources),
             LongerThan(self.longer_than_seconds), Sized(self.least_bytes, self.below_bytes), EndsUntil(self.ends_until),
+            CustomMetadata(self.metadata, self.without_metadata, self.metadata_ids),
             never, few,
             Created(self.created_since, self.created_until, self.unplayed_since), PlayedSince(self.played_since),
             unplayed,
+            ArchivedUntil(self.archived_until), ReplacedUntil(self.replaced_until), ThinnedUntil(self.thinned_until),
         )  # fmt: skip
         return tuple(filter(None, every))
 
@@ -195,20 +208,37 @@ class Query:
         return any(criterion.by_size for criterion in self.criteria)
 
     @property
+    def by_metadata(self) -> bool:
+        """Whether its custom metadata has to be known for that."""
+        return any(criterion.by_metadata for criterion in self.criteria)
+
+    @property
+    def by_copy(self) -> bool:
+        """Whether its stored copy has to be looked at for that."""
+        return any(criterion.by_copy for criterion in self.criteria)
+
+    @property
+    def but_for_copies(self) -> Query:
+        """What is tested before any copy is looked at."""
+        return replace(self, archived_until=None, replaced_until=None, thinned_until=None)
+
+    @property
     def countable(self) -> bool:
         """Whether the search index alone can tell how many match."""
         return self.shard is None and all(criterion.indexed for criterion in self.criteria)
 
     def mismatch(
-        self, entry: Entry, placings: Sequence[Placing] = (), original_bytes: int | None = None
+        self, entry: Entry, placings: Sequence[Placing] = (), original_bytes: int | None = None,
+        metadata: Metadata | None = None, stored: StoredObject | None = None,
     ) -> str:  # fmt: skip
         """The first criterion that this entry, as it is now, does not meet; empty if it meets all.
 
         `placings` are its categories, read from the database if the query is `by_category`; `original_bytes` the size
-        of its original, read if it is `by_size`.
+        of its original, `metadata` its custom metadata, `stored` its stored copy, read if it is `by_size`,
+        `by_metadata`, `by_copy`.
         """
         self._require_number()
-        seen = Seen(entry, placings, original_bytes)
+        seen = Seen(entry, placings, original_bytes, metadata, stored)
         return next(filter(None, (criterion.unmet(seen) for criterion in self.criteria)), "")
 
     def too_much_played(self, entry: Entry) -> str:

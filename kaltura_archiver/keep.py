@@ -5,35 +5,60 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.model import Entry, Facts
+from kaltura_archiver.model import Entry, Facts, kept_until
 
 DEFAULT_TAG = "keep"
 
 
 @dataclass(frozen=True)
 class Keep:
-    """The rules. Tags are whole and in lower case, owners as `owner_rule` makes them, categories ids."""
+    """The rules. Tags are whole and in lower case, owners as `owner_rule` makes them, categories ids, metadata fields
+    of custom metadata with a value. A tag `keep_until_2027-06-30` needs no rule."""
 
     tags: frozenset[str] = frozenset({DEFAULT_TAG})
     categories: frozenset[int] = frozenset()
     owners: frozenset[str] = frozenset()
+    metadata: frozenset[tuple[str, str]] = frozenset()
 
     def __or__(self, other: Keep) -> Keep:
         """What either keeps."""
-        return Keep(self.tags | other.tags, self.categories | other.categories, self.owners | other.owners)
+        return Keep(
+            self.tags | other.tags,
+            self.categories | other.categories,
+            self.owners | other.owners,
+            self.metadata | other.metadata,
+        )
 
-    def why(self, facts: Facts) -> str:
-        """Why an entry is kept; empty if it is not. One of which the categories are not known is kept."""
+    def why(self, facts: Facts, now: float) -> str:
+        """Why an entry is kept at this time (unix seconds); empty if it is not. One of which the categories are not
+        known, or the custom metadata, where a rule is about these, is kept."""
         entry = facts.entry
         # A no-break space around a tag is none of Kaltura's blanks: whoever wrote it meant to keep the video.
-        if tags := sorted(self.tags & {tag.strip() for tag in entry.tag_set}):
+        said = {tag.strip() for tag in entry.tag_set}
+        if tags := sorted(self.tags & said):
             return f"tagged {tags[0]}"
+        if told := _until(said, now):
+            return told
         if owner := next((user for user in (entry.owner_id, entry.creator_id) if self._owns(user)), ""):
             return f"{'owned' if owner == entry.owner else 'created'} by {owner}"
+        return self._by_metadata(facts) or self._by_category(facts)
+
+    def _by_metadata(self, facts: Facts) -> str:
+        if not self.metadata:
+            return ""
+        if facts.metadata is None:
+            return "its custom metadata is not known"
+        known = facts.metadata
+        has = (f"its {field} is {value}" for field, value in sorted(self.metadata) if value in known.get(field, ()))
+        return next(has, "")
+
+    def _by_category(self, facts: Facts) -> str:
         if not self.categories:
             return ""
+        entry = facts.entry
         placings = facts.placings or ()
         there = {int(number) for number in entry.category_ids if number.isdecimal()} | {p.category_id for p in placings}
         if direct := sorted(self.categories & there):
@@ -53,9 +78,20 @@ class Keep:
 
     def __str__(self) -> str:
         told = [f"{name} {', '.join(map(str, sorted(rules)))}" for name, rules in (
-            ("tag", self.tags), ("category", self.categories),
+            ("tag", self.tags), ("category", self.categories), ("metadata", {"=".join(said) for said in self.metadata}),
         ) if rules]  # fmt: skip
         return "; ".join([*told, *([f"{len(self.owners)} owners"] if self.owners else [])]) or "nothing"
+
+
+def _until(tags: Iterable[str], now: float) -> str:
+    """Of the tags that name a day: why an entry is kept, until that day is over (UTC)."""
+    days = {day: tag for tag in sorted(tags) if (day := kept_until(tag))}
+    if not days:
+        return ""
+    last = max(days)
+    if last == date.max:
+        return f"tagged {days[last]}, which names no day such as keep_until_2027-06-30: kept until it does"
+    return f"tagged {days[last]}" if datetime.fromtimestamp(now, UTC).date() <= last else ""
 
 
 def owner_rule(user: str) -> str:

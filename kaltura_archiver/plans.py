@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaltura_archiver import pictures
 from kaltura_archiver.edits import edited
 from kaltura_archiver.identity import holds_placeholder, unrecorded
@@ -66,9 +68,11 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
         Command.RESOLVE: _plan_resolve,
     }[command]
     plan = make(facts, judgement, options)
+    if command is Command.RESTORE:
+        plan = _answered(facts, plan, options)
     if Step.PROVE in plan.steps and undecided(facts) and not options.accept_size_match:
         return stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)  # reading it again would show no more
-    kept = options.keep.why(facts) if command.heeds_keep else ""
+    kept = options.keep.why(facts, options.now) if command.heeds_keep else ""
     if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY:
         return Plan(judgement.state, (), Outcome.SKIPPED, f"kept: {kept}")
     if kept and any(step.may_swap_placeholder_in for step in plan.steps):
@@ -77,6 +81,16 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if reason := _not_alone(facts, plan, children):
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     return plan
+
+
+def _answered(facts: Facts, plan: Plan, options: Options) -> Plan:
+    """The plan of a restore, and at its end, where the original is in place then or is there already, the tag gone by
+    which it was asked for."""
+    if not options.request_tag or options.request_tag not in facts.entry.tag_set:
+        return plan
+    if plan.steps and {Step.THAW, Step.SETTLE, Step.COPY_SOURCE}.isdisjoint(plan.steps):
+        return replace(plan, steps=(*plan.steps, Step.REMOVE_REQUEST))
+    return Plan(plan.state, (Step.REMOVE_REQUEST,), reason=plan.reason) if plan.outcome is Outcome.ALREADY else plan
 
 
 def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
@@ -331,8 +345,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.NO_ORIGINAL:
             if facts.stored is not None and facts.stored.crowded:
                 return stop(judgement, Outcome.REFUSED, CROWDED)
-            video = facts.entry.media_type == MediaType.VIDEO.value
-            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not options.keep.why(facts):
+            video, kept = facts.entry.media_type == MediaType.VIDEO.value, options.keep.why(facts, options.now)
+            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not kept:
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)

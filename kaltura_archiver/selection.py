@@ -5,18 +5,26 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.errors import ConfigError, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
-from kaltura_archiver.model import Entry, Facts
+from kaltura_archiver.model import Entry, Facts, StoredObject
 from kaltura_archiver.transfer.ahead import in_order
 
+if TYPE_CHECKING:
+    from kaltura_archiver.store import Store
+
 log = logging.getLogger(__name__)
+MAX_TOLD = 20
+# Stored copies looked at at a time, of a page of entries.
+LOOKERS = 8
 
 
 class Ids(Sequence[str]):
@@ -47,14 +55,15 @@ class Ids(Sequence[str]):
 class Selection:
     """The entries of a query, read as they are iterated. What was left out is counted and told in warnings.
 
-    `cut` is True when the limit ended the selection while more entries matched. `expected` is about how many there
-    will be, known when the first one comes. `odd` counts those that were left out since Kaltura's answer about them
-    cannot be understood. Of the ids that were named, `unknown` are those of no entry, `recycled` the true ids of
-    entries in the recycle bin.
+    `store` is for a query about stored copies. `cut` is True when the limit ended the selection while more entries
+    matched. `expected` is about how many there will be, known when the first one comes. `odd` counts those that were
+    left out since Kaltura's answer about them cannot be understood. Of the ids that were named, `unknown` are those of
+    no entry, `recycled` the true ids of entries in the recycle bin.
     """
 
     kaltura: Kaltura
     query: Query
+    store: Store | None = None
     selected: int = 0
     cut: bool = False
     expected: int | None = None
@@ -63,11 +72,15 @@ class Selection:
     recycled: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a category that there is not, or whose name several have."""
+        """Raises ConfigError for a category that there is not, or whose name several have, and for a field of custom
+        metadata that there is not."""
         if names := self.query.category_names:
             numbers = (*self.query.categories, *(_number_of(self.kaltura, name) for name in names))
             self.query = replace(self.query, categories=tuple(dict.fromkeys(numbers)), category_names=())
             self.query.check()
+        if self.query.by_metadata:
+            named = [field for field, _ in (*self.query.metadata, *self.query.without_metadata)]
+            self.query = replace(self.query, metadata_ids=metadata_ids(self.kaltura, named, "--metadata"))
 
     def __iter__(self) -> Iterator[Entry]:
         query = self.query
@@ -98,7 +111,7 @@ class Selection:
         for page in pages:
             if self.expected is None:
                 self.expected = self._expected(page.total)
-            for entry, reason in self._tested([e for e in page.entries() if query.in_shard(e.id)]):
+            for entry, reason in self.tested([e for e in page.entries() if query.in_shard(e.id)]):
                 if reason:
                     # The index lags, and its tag search is wider than a whole tag (kaltura-api 3.2, 3.4).
                     dropped += 1
@@ -108,10 +121,12 @@ class Selection:
             for why in page.odd:
                 log.error("left out: %s", why)
             self.odd += len(page.odd)
-        if dropped:
+        if dropped and all(criterion.indexed for criterion in query.criteria):
             log.warning(
                 "left out %d entries that the search index named but that do not match as they are now", dropped
             )
+        elif dropped:
+            log.debug("left out %d entries for what the search index does not know", dropped)
 
     def _expected(self, found: int) -> int:
         """About how many of so many entries found will be selected."""
@@ -126,7 +141,7 @@ class Selection:
         self.expected = len(ids)
         entries = self._read(ids)
         while batch := list(islice(entries, GET_BATCH)):
-            for entry, reason in self._tested(batch):
+            for entry, reason in self.tested(batch):
                 if entry.recycled:
                     self.recycled.append(entry.id)
                 if reason:
@@ -157,16 +172,43 @@ class Selection:
         text = "entry %s: no such entry in this account (or not visible to this user)"
         log.warning(text, entry_id, extra={"in_rows": True})
 
-    def _tested(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+    def tested(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
         """Each with the criterion that it does not meet as it is now. What the entries do not tell is read for all of
         them together: the index lags behind the database, and does not know sizes."""
         query, ids = self.query, [entry.id for entry in entries]
         placings = self.kaltura.placings(ids) if query.by_category and ids else {}
         flavors = self.kaltura.flavors(ids) if query.by_size and ids else {}
-        for entry in entries:
+        metadata = self.kaltura.metadata(ids) if query.by_metadata and ids else {}
+
+        def reason(query: Query, entry: Entry, stored: StoredObject | None = None) -> str:
             original = Facts(entry, flavors.get(entry.id, ())).original
             size = original.known_bytes if original else None
-            yield entry, query.mismatch(entry, placings.get(entry.id, ()), size)
+            return query.mismatch(entry, placings.get(entry.id, ()), size, metadata.get(entry.id), stored)
+
+        if not query.by_copy:
+            yield from ((entry, reason(query, entry)) for entry in entries)
+            return
+        left = [entry.id for entry in entries if entry.archived and not reason(query.but_for_copies, entry)]
+        copies = self._copies(left)
+        yield from ((entry, reason(query, entry, copies.get(entry.id))) for entry in entries)
+
+    def _copies(self, entry_ids: Sequence[str]) -> dict[str, StoredObject | None]:
+        """The stored copy of each with its tags; None for one that S3 does not show."""
+        if self.store is None:
+            raise AssertionError("stored copies cannot be looked at: this would select nothing")
+        head = partial(self.store.head, with_marks=False)
+
+        def look(entry_id: str) -> StoredObject | None:
+            try:
+                return head(entry_id)
+            except StoreError as error:
+                if error.retryable:
+                    raise
+                log.warning("entry %s: %s", entry_id, error)
+                return None
+
+        with ThreadPoolExecutor(LOOKERS, thread_name_prefix="copies") as pool:
+            return dict(zip(entry_ids, pool.map(look, entry_ids), strict=True))
 
     def count(self) -> int:
         """How many entries match: one call, or a look at each where the search index does not tell."""
@@ -183,6 +225,16 @@ def _number_of(kaltura: Kaltura, name: str) -> int:
         told = ", ".join(f"{number} ({full_name})" for number, full_name in sorted(found.items())[:5])
         raise ConfigError(f"--category: several are called {name!r}: {told}; give the number")
     return next(iter(found))
+
+
+def metadata_ids(kaltura: Kaltura, fields: Iterable[str], where: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Each field of custom metadata with its ids in the index. Raises ConfigError for one that no entry can have."""
+    known = kaltura.metadata_fields()
+    for field_name in fields:
+        if field_name not in known:
+            there = f"there are {', '.join(sorted(known)[:MAX_TOLD])}" if known else "this account has none"
+            raise ConfigError(f"{where}: no field of custom metadata is called {field_name!r}; {there}")
+    return tuple((name, known[name]) for name in dict.fromkeys(fields))
 
 
 class Named(Selection):

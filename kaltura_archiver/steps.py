@@ -63,6 +63,7 @@ class Step(StrEnum):
     RECORD_KEPT = "record with the stored copy which flavor plays on"
     DROP_DERIVED = "delete the derived flavors that are not kept"
     REMOVE_THIN = f"remove the tag {THIN_TAG}"
+    REMOVE_REQUEST = "remove the tag by which it was asked for"
 
     @property
     def destroys(self) -> bool:
@@ -102,6 +103,7 @@ class Options:
     derived_only: bool = False
     even_if_clipped: bool = False
     side: str = ""  # KEPT_SIDES, or not told
+    request_tag: str = ""  # by which people ask for an original
 
     @property
     def wanted(self) -> Choice:
@@ -124,12 +126,12 @@ OPTIONS = {
         "min_age_years",
         "noticed_before_seconds",
     ),
-    Command.RESTORE: (*_THAW, *_SWAP, "new_picture"),
+    Command.RESTORE: (*_THAW, *_SWAP, "new_picture", "request_tag"),
     Command.REPAIR: ("accept_size_match", *_THAW, *_SWAP),
     Command.VERIFY: ("request", *_THAW[:2]),
     Command.RESOLVE: ("side", "storage_class", *_THAW, "timeout_seconds", "approve", "allow_in_place"),
 }
-OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture")
+OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture", "request_tag")
 # Which of two videos an entry is to have: the one that Kaltura has, or the stored copy.
 KEPT_SIDES = ("kaltura", "s3")
 # What a plan can be made of, by the word for it.

@@ -62,14 +62,15 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int,
-    thorough: bool, availability: bool, copies: bool = False, categories: bool = False,
+    thorough: bool, availability: bool, copies: bool = False, categories: bool = False, metadata: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
 
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
     does not tell that, or, with `copies`, wherever the listing shows one. Originals that may be a placeholder are read.
-    With `categories` those of each entry are read, too, as they are where they decide about its placeholder. Raises
+    With `categories` those of each entry are read, too, as they are where they decide about its placeholder, with
+    `metadata` its custom metadata. Raises
     ConfigError at once if the bucket cannot be read, StoreError for more than MAX_UNSEEN copies that S3 does not show.
     """
     batches = selection.batches(FLAVOR_BATCH)
@@ -78,6 +79,7 @@ def facts_of(
     survey = _Survey(
         kaltura, store, placeholders, ThreadPoolExecutor(workers, thread_name_prefix="look"),
         availability=availability, copies=copies, categories=categories or placeholders.by_category,
+        metadata=metadata,
     )  # fmt: skip
     try:
         survey.begin(expected, listed=not thorough and expected > FEW)
@@ -98,6 +100,7 @@ class _Survey:
     availability: bool
     copies: bool
     categories: bool
+    metadata: bool
     began: float = field(default_factory=time.time)
     ended: threading.Event = field(default_factory=threading.Event)
     listing: Future[Inventory | None] = field(default_factory=Future)
@@ -120,10 +123,14 @@ class _Survey:
             flavors, placings = self.kaltura.flavors_and_placings(ids)
         else:
             flavors, placings = self.kaltura.flavors(ids), {}
+        metadata = self.kaltura.metadata(ids) if self.metadata else {}
         inventory = self.listing.result()  # which went on meanwhile
         known = [
-            self.placeholders.facts(
-                entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placings.get(entry.id)
+            replace(
+                self.placeholders.facts(
+                    entry, flavors[entry.id], inventory.get(entry.id) if inventory else None, placings.get(entry.id)
+                ),
+                metadata=metadata.get(entry.id),
             )
             for entry in batch
         ]
@@ -196,6 +203,7 @@ def plans_of(
     with facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=True,
         copies=True, categories=command.heeds_keep and bool(options.keep.categories),
+        metadata=command.heeds_keep and bool(options.keep.metadata),
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

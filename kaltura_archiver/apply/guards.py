@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from kaltura_archiver.apply.proof import Verdict
+from kaltura_archiver.apply.reading import with_metadata
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
 from kaltura_archiver.identity import holds_placeholder, identify
@@ -111,7 +112,7 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
         raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
     goes = work.swaps_placeholder_in or work.takes_original_away
-    if goes and (kept := tools.options.keep.why(Facts(entry, flavors, placings=placings))):
+    if goes and (kept := _kept(tools, Facts(entry, flavors, placings=placings))):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
     begun_before = work.facts.original is None or not work.facts.original.status.ready
     if goes and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options)):
@@ -122,6 +123,12 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     elif Facts(entry, flavors).original is not None:
         raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
     return entry
+
+
+def _kept(tools: Tools, facts: Facts) -> str:
+    """Why the entry is kept, as it is now; empty if it is not."""
+    read = with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts
+    return tools.options.keep.why(read, tools.options.now)
 
 
 def new_original_of(tools: Tools, work: InHand) -> FlavorAsset | None:

@@ -33,6 +33,12 @@ def with_original_read(kaltura: Kaltura, facts: Facts) -> Facts:
     return replace(facts, original_sha256=found.sha256)
 
 
+def with_metadata(kaltura: Kaltura, facts: Facts) -> Facts:
+    """The facts, with the entry's custom metadata."""
+    entry_id = facts.entry.id
+    return replace(facts, metadata=kaltura.metadata([entry_id])[entry_id])
+
+
 def with_relatives(kaltura: Kaltura, facts: Facts) -> Facts:
     """The facts, with what was made of the entry, and which of that, or of what it was made of, has the same file.
 

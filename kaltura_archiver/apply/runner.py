@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
-from kaltura_archiver.apply.reading import with_relatives
+from kaltura_archiver.apply.reading import with_metadata, with_relatives
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
 from kaltura_archiver.apply.thin import untag
@@ -60,6 +60,7 @@ class Runner:
         settle_seconds: float,
         stop: threading.Event,
         review: Review | None = None,
+        limits: Review | None = None,
         room: Room | None = None,
         transfers: AbstractContextManager[object] | None = None,
         run: str = "",
@@ -69,11 +70,12 @@ class Runner:
         """
         self.kaltura, self.store, self.placeholders, self.options = kaltura, store, placeholders, options
         self.command = command
-        self._review = review
+        self._review, self._limits = review, limits
         self._tools = Tools(
             kaltura, store, placeholders, command, options, poll_seconds, settle_seconds, stop,
             token_prefix=f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX,
             kept_by_category=command.heeds_keep and bool(options.keep.categories),
+            kept_by_metadata=command.heeds_keep and bool(options.keep.metadata),
             room=room or Room(1, options.max_converting, stop),
             transfers=transfers or nullcontext(),
             # Each entry perhaps with the temporary one of its replacement.
@@ -218,13 +220,17 @@ class Runner:
         asked = self.command in (Command.REPLACE, Command.THIN, Command.RESTORE)
         categories = self._tools.kept_by_category or self.placeholders.by_category
         facts, children = look_at(self._tools, entry_id, children=asked, categories=categories)
+        if self._tools.kept_by_metadata:
+            facts = with_metadata(self.kaltura, facts)
         if self.command is Command.THIN:
             facts = with_relatives(self.kaltura, facts)
         plan = plan_for(self.command, facts, self.options, children=children)
         if not asked and any(step.destroys for step in plan.steps):
             number = self.kaltura.children([facts.entry.id])[facts.entry.id]
             plan = plan_for(self.command, facts, self.options, children=number)
-        return facts, self._review(facts, plan) if self._review else plan
+        for review in filter(None, (self._review, self._limits)):
+            plan = review(facts, plan)
+        return facts, plan
 
     def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
         """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.

@@ -12,7 +12,7 @@ from kaltura_archiver.apply.replace import put_placeholder, upload_placeholder
 from kaltura_archiver.apply.restore import put_original
 from kaltura_archiver.apply.settings import keep_settings, set_flavors
 from kaltura_archiver.apply.swap import settle_replacement
-from kaltura_archiver.apply.tags import add_archived, add_replaced, remove_replaced
+from kaltura_archiver.apply.tags import add_archived, add_replaced, remove_replaced, remove_request
 from kaltura_archiver.apply.thaw import thaw_copy
 from kaltura_archiver.apply.thin import add_thin, check_kept, delete_original, drop_derived, record_kept, remove_thin
 from kaltura_archiver.apply.tools import InHand, Tools
@@ -47,4 +47,5 @@ STEPS: dict[Step, Callable[[Tools, InHand], None]] = {
     Step.RECORD_KEPT: record_kept,
     Step.DROP_DERIVED: drop_derived,
     Step.REMOVE_THIN: remove_thin,
+    Step.REMOVE_REQUEST: remove_request,
 }

@@ -44,6 +44,14 @@ def remove_replaced(tools: Tools, work: InHand) -> None:
     keep_tags(tools, work, entry.tag_set, ARCHIVED_TAG)
 
 
+def remove_request(tools: Tools, work: InHand) -> None:
+    """The last step of a restore: whatever fails before it, the entry is asked for still."""
+    tag = tools.options.request_tag
+    tools.kaltura.change_tags(work.id, remove=tag)
+    there = "the original is in Kaltura; " if work.steps == (Step.REMOVE_REQUEST,) else ""
+    work.notes.append(f"{there}tag {tag} removed")
+
+
 def keep_tags(tools: Tools, work: InHand, seen: Collection[str], *tags: str) -> None:
     """Put those of our tags back that are not there any more: a form opened before we set them, saved after."""
     for tag in tags:

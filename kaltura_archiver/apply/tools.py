@@ -48,6 +48,7 @@ class Tools(Sources):
     stop: threading.Event
     token_prefix: str
     kept_by_category: bool
+    kept_by_metadata: bool
     room: Room
     transfers: AbstractContextManager[object]
     conversions: Conversions

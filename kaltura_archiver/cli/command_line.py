@@ -11,8 +11,8 @@ import click
 # Options that hardly anybody needs, by their parameters' names: they stand behind the others in a command's help.
 SELDOM = frozenset({
     "accept_size_match", "acting", "allow_in_place", "approve", "bandwidth", "cluster", "cluster_tls", "first_page",
-    "legacy", "legacy_columns", "max_calls", "max_converting", "max_transfers", "new_picture", "no_lock", "no_run_log",
-    "page_size", "shard", "timeout_seconds", "tolerate", "via", "workers",
+    "legacy", "legacy_columns", "max_bytes", "max_calls", "max_converting", "max_cost", "max_transfers", "new_picture",
+    "no_lock", "no_run_log", "page_size", "shard", "timeout_seconds", "tolerate", "via", "workers",
 })  # fmt: skip
 
 

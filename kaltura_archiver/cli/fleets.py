@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kaltura_archiver.cli.app import App
+from kaltura_archiver.cli.extras import lacks
 from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.steps import Command, Options
@@ -46,4 +47,4 @@ def tls_folder(settings: Settings, option: str | None) -> Path:
 
 
 def no_cluster(error: ModuleNotFoundError) -> ConfigError:
-    return ConfigError(f"a fleet needs {error.name}: pip install 'kaltura-archiver[cluster]'")
+    return lacks("a fleet", [str(error.name)], "cluster")

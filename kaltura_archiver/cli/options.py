@@ -11,14 +11,14 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from kaltura_archiver.asking.query import MEDIA_TYPES, SOURCES, make_query
+from kaltura_archiver.asking.words import MAX_PAGE_SIZE
 from kaltura_archiver.cli.app import App
-from kaltura_archiver.cli.query import make_query
 from kaltura_archiver.cli.types import (
-    MAX_PAGE_SIZE,
     PATH,
     STORAGE_CLASSES,
     Age,
-    Bytes,
+    Amount,
     CategoryName,
     Duration,
     Size,
@@ -26,7 +26,6 @@ from kaltura_archiver.cli.types import (
 )
 from kaltura_archiver.exits import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
-from kaltura_archiver.model import SourceType
 from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.output.tables import FORMATS
 from kaltura_archiver.steps import KEPT_SIDES, OPTIONS, Command
@@ -59,18 +58,27 @@ _SELECTION = (
         "--admin-tag", "admin_tags", multiple=True, metavar="TAG", help="Has this tag of administrators, as zoomentry."
     ),
     click.option(
-        "--source", "sources", multiple=True, type=click.Choice([kind.name.lower() for kind in SourceType]),
-        metavar="KIND", help="Came as: " + ", ".join(kind.name.lower() for kind in SourceType) + ".",
+        "--metadata", multiple=True, metavar="FIELD=VALUE",
+        help="This field of its custom metadata is that; '!FIELD=VALUE': is not.",
+    ),
+    click.option(
+        "--source", "sources", multiple=True, type=click.Choice(SOURCES), metavar="KIND",
+        help=f"Came as: {', '.join(SOURCES)}.",
     ),
     click.option("--longer-than", type=Duration(), metavar="TIME", help="At least as long as that: 90s, 60m, 2h."),
-    click.option("--larger-than", type=Bytes(), metavar="SIZE", help="Original of at least 500M, 2G; looks at each."),
-    click.option("--smaller-than", type=Bytes(), metavar="SIZE", help="Original smaller than that; looks at each."),
+    click.option("--larger-than", type=Size(), metavar="SIZE", help="Original of at least 500M, 2GiB; looks at each."),
+    click.option("--smaller-than", type=Size(), metavar="SIZE", help="Original smaller than that; looks at each."),
     click.option("--ends-before", type=Age(), metavar="AGE", help="Its schedule in Kaltura ended before then."),
+    click.option(
+        "--archived-before", type=Age(), metavar="AGE", help="In S3 since then or longer; looks at each stored copy."
+    ),
+    click.option("--replaced-before", type=Age(), metavar="AGE", help="The placeholder in place since then or longer."),
+    click.option("--thinned-before", type=Age(), metavar="AGE", help="The original in S3 only since then or longer."),
     click.option("--plays", type=click.IntRange(0), metavar="N", help="Played fewer than N times; 0: never played."),
     click.option("--never-played", is_flag=True, help="Never played."),
     click.option("--status", "statuses", multiple=True, metavar="S", help="Entry statuses, repeated or 2,-1 [all]."),
     click.option(
-        "--media-type", "-m", default="video", show_default=True, type=click.Choice(["video", "audio", "image"]),
+        "--media-type", "-m", default="video", show_default=True, type=click.Choice(MEDIA_TYPES),
         help="Kind of media.",
     ),
     click.option(
@@ -245,6 +253,15 @@ cluster_options = together(
         help="With --cluster: videos on their way at a time, all workers together.",
     ),
 )  # fmt: skip
+limit_options = together(
+    click.option(
+        "--max-cost", type=Amount(), metavar="AMOUNT",
+        help="Begin at most what costs so much; what is beyond it waits for another run (docs/money.md).",
+    ),
+    click.option(
+        "--max-bytes", type=Size(), metavar="SIZE", help="Begin at most so many bytes of videos (500M, 2G, 5T).",
+    ),
+)  # fmt: skip
 run_log_option = click.option("--no-run-log", is_flag=True, help="Leave no log of this run in the bucket.")
 
 
@@ -256,6 +273,7 @@ def acting_options(old_flag: str = "") -> Callable[[F], F]:
         *old,
         all_option,
         workers_option,
+        limit_options,
         cluster_options,
         no_lock_option,
         run_log_option,
@@ -300,6 +318,10 @@ _OF_COMMANDS = (
         "--keep", "side", required=True, type=click.Choice(KEPT_SIDES),
         help="Which video the entry is to have: the one in Kaltura now, or the stored one.",
     ),
+    click.option(
+        "--request-tag", default="", metavar="TAG",
+        help="Only what has this tag, by which people ask; removed once the original is back, or there already.",
+    ),
     click.option("--request", is_flag=True, help="Ask frozen copies to thaw."),
     click.option(
         "--min-age-years", type=Age(), metavar="AGE",
@@ -313,7 +335,7 @@ _OF_COMMANDS = (
     ),
     click.option(
         "--max-kept-bytes", type=Size(), default=MAX_KEPT_BYTES, metavar="SIZE",
-        help="The flavor to keep is smaller than this (500M)  [default: 1G].",
+        help="The flavor to keep is smaller than this: 500M, 2GiB  [default: 1G].",
     ),
     click.option(
         "--derived", type=click.Choice(DERIVED), default=DERIVED[0], show_default=True,
@@ -364,5 +386,9 @@ keep_options = together(
     click.option(
         "--keep-owner", "keep_owners", multiple=True, metavar="USER|@FILE",
         help="And what this user owns, or those in FILE, one per line; beside KEEP_OWNERS.",
+    ),
+    click.option(
+        "--keep-metadata", multiple=True, metavar="FIELD=VALUE",
+        help="And that of which this field of custom metadata is that; beside KEEP_METADATA.",
     ),
 )  # fmt: skip

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from kaltura_archiver.cli.command_line import OnceEach, SelectingCommand
+from kaltura_archiver.cli.extras import lacks
+from kaltura_archiver.cli.options import columns_of_row, columns_option
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.rows import went_well
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 COLUMNS = ("entry_id", "name", "outcome", "bytes", "last_played", "plays", "owner", "unit", "created", "why")
+MORE_COLUMNS = ("duration_seconds", "admin_tags", "source", "end_date", "categories")
 # Cells of names; the rest of one tells nothing more.
 _NAME_WIDTH = 32
-_NUMBERS = ("bytes", "plays", "entries")
+_NUMBERS = ("bytes", "plays", "entries", "duration_seconds")
 _NEXT = ": open it in a browser, untick, save; apply takes what was saved"
 
 
@@ -37,10 +39,11 @@ _NEXT = ": open it in a browser, untick, save; apply takes what was saved"
     "--format", "style", type=click.Choice([*FORMATS, "html"]), default="table", show_default=True,
     help="table has sums, too, and fits a terminal; html is a page in which a reviewer unticks entries.",
 )  # fmt: skip
+@columns_option
 @click.option(
     "--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write, readable by you alone [stdout].",
 )  # fmt: skip
-def show(file: str, enriched: str | None, style: str, output: str) -> None:
+def show(file: str, enriched: str | None, style: str, columns: str | None, output: str) -> None:
     """Show a plan to who reviews it: its entries, and sums by owner and, with --enriched, by unit.
 
     With --format html it is a page for a reviewer who is no programmer: untick what is to stay as it is, and save. The
@@ -51,6 +54,7 @@ def show(file: str, enriched: str | None, style: str, output: str) -> None:
       kaltura-archiver plan show plan.jsonl
       kaltura-archiver plan show plan.jsonl --enriched owners.tsv --format html -o review.html
       kaltura-archiver plan show plan.jsonl --format csv > plan.csv
+      kaltura-archiver plan show plan.jsonl --columns entry_id,name,source,categories,why
     """
     from kaltura_archiver.output.reading import numbered_lines, opened
     from kaltura_archiver.people.owners import owners_of
@@ -58,6 +62,10 @@ def show(file: str, enriched: str | None, style: str, output: str) -> None:
 
     if style == "html" and output == "-" and sys.stdout.isatty():
         raise click.UsageError("a page is to be looked at in a browser: name a file with --output")
+    if style == "html" and columns:
+        raise click.UsageError("a page has its own columns: leave out --columns")
+    usual = tuple(column for column in COLUMNS if column != "unit" or enriched)
+    shown = columns_of_row(columns, usual, tuple(c for c in (*COLUMNS, *MORE_COLUMNS) if c not in usual))
     owner_of = owners_of(enriched) if enriched else None
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
@@ -65,9 +73,9 @@ def show(file: str, enriched: str | None, style: str, output: str) -> None:
     if style == "html":
         text = _page(plan)
     elif style == "table":
-        text = _on_screen(plan) if output == "-" and sys.stdout.isatty() else _table(plan)
+        text = _on_screen(plan, shown) if output == "-" and sys.stdout.isatty() else _table(plan, shown)
     else:
-        text = _rows(plan, style)
+        text = _rows(plan, shown, style)
     with written_whole(output) as sink:
         sink.write(text.encode("utf-8", errors="backslashreplace"))
     if output != "-":
@@ -78,42 +86,40 @@ def _page(plan: ShownPlan) -> str:
     try:
         from kaltura_archiver.review.page import make_page
     except ModuleNotFoundError as error:
-        raise ConfigError("the page needs jinja2: pip install 'kaltura-archiver[report]'") from error
+        raise lacks("the page", ["jinja2"], "report") from error
     return make_page(plan)
 
 
-def _columns(plan: ShownPlan) -> list[str]:
-    return [column for column in COLUMNS if column != "unit" or plan.has_units]
-
-
 def _row(entry: ShownEntry) -> dict[str, Any]:
-    cells = {name: getattr(entry, name, None) for name in COLUMNS}
+    cells = {name: getattr(entry, name, None) for name in (*COLUMNS, *MORE_COLUMNS)}
     return {name: cell if cell != "" else None for name, cell in cells.items()} | {"bytes": entry.size_bytes}
 
 
-def _rows(plan: ShownPlan, style: str) -> str:
+def _rows(plan: ShownPlan, shown: Sequence[str], style: str) -> str:
     import io
 
     stream = io.StringIO()
-    with Rows(_columns(plan), style, stream) as rows:
+    with Rows(shown, style, stream) as rows:
         for entry in plan.entries:
             rows.write(_row(entry))
     return stream.getvalue()
 
 
-def _on_screen(plan: ShownPlan) -> str:
+def _on_screen(plan: ShownPlan, shown: Sequence[str]) -> str:
     """For a terminal: what would be done, then what is left out and why, each the largest first, and the sums."""
     import io
 
     stream = io.StringIO()
-    columns = ("outcome", "entry_id", *(c for c in _columns(plan) if c not in ("outcome", "entry_id")))
+    first = tuple(c for c in ("outcome", "entry_id") if c in shown)
+    columns = (*first, *(c for c in shown if c not in first))
     ranks = {outcome: rank for rank, outcome in enumerate(Outcome)}
 
     def order(entry: ShownEntry) -> tuple[bool, int, int]:
         return not entry.acts, ranks.get(Outcome(entry.outcome), 0), -entry.size_bytes
 
     if plan.entries:
-        with rows_as(SCREEN, columns, stream, note="why", fine=went_well, colours=coloured(sys.stdout)) as screen:
+        note = "why" if "why" in shown else ""
+        with rows_as(SCREEN, columns, stream, note=note, fine=went_well, colours=coloured(sys.stdout)) as screen:
             for entry in sorted(plan.entries, key=order):
                 row = _row(entry)
                 screen.write(row | {"why": entry.why.removeprefix(f"{entry.outcome}: ")})
@@ -142,7 +148,7 @@ def _total(plan: ShownPlan) -> str:
     )
 
 
-def _table(plan: ShownPlan) -> str:
+def _table(plan: ShownPlan, shown: Sequence[str]) -> str:
     """For a pipe or a file: as wide as it is."""
     rows = [
         _row(entry)
@@ -152,7 +158,7 @@ def _table(plan: ShownPlan) -> str:
         }
         for entry in plan.entries
     ]
-    lines = list(_lines(_columns(plan), [[row[column] for column in _columns(plan)] for row in rows]))
+    lines = list(_lines(shown, [[row[column] for column in shown] for row in rows]))
     for name, sums in _sums(plan):
         told = [[who or "(none)", f"{count:,}", readable_bytes(size)] for who, count, size in sums]
         lines += ["", *_lines([name, "entries", "bytes"], told)]

@@ -20,6 +20,7 @@ GROUPS = {
         "repair": "Go on from interrupted states",
         "resolve": "Say which of two videos an entry is to have",
         "verify": "Read stored copies back and compare them",
+        "run": "Carry out a policy file: rule by rule what is due",
         "plan": "Write down what would be done, for a person to review",
         "apply": "Do what a plan says",
     },

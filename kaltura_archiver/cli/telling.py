@@ -21,6 +21,7 @@ from kaltura_archiver.output.progress import AboveTheBar, progress
 from kaltura_archiver.output.rows import RESULT_COLUMNS, result_on_screen, result_row, went_well
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import Totals, metrics
+from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
@@ -57,8 +58,6 @@ class Telling:
         self, runner: Runner, errand: Errand, results: Iterator[Result], totals: Totals
     ) -> Iterator[Iterator[Result]]:
         screen = self._style == SCREEN
-        columns = result_on_screen(self._command) if screen else RESULT_COLUMNS
-        stream = AboveTheBar(self._stdout) if screen else self._stdout
         with (
             without_entries() if screen else nullcontext(),
             progress(
@@ -67,12 +66,19 @@ class Telling:
                 moved=lambda: max(self._app.bandwidth.moved, totals.bytes_moved),
                 told=lambda: _under_way(runner, totals, self._app.stop),
             ) as counted,
-            rows_as(self._style, columns, cast(TextIO, stream), note="detail", fine=went_well) as self._rows,
+            self._table() as self._rows,
         ):  # fmt: skip
             yield counted
 
+    def _table(self) -> AbstractContextManager[RowWriter]:
+        columns = result_on_screen(self._command) if self._style == SCREEN else RESULT_COLUMNS
+        return results_as(self._style, columns, self._stdout)
+
+    def _row(self, result: Result) -> dict[str, Cell]:
+        return result_row(result)
+
     def add(self, result: Result) -> None:
-        row = result_row(result)
+        row = self._row(result)
         if result.facts and result.outcome is Outcome.WOULD:
             moved, freed = bytes_of(result.facts, result.steps, self._options)
             self._to_move, self._to_free = self._to_move + moved, self._to_free + freed
@@ -83,15 +89,15 @@ class Telling:
         if self._rows is not None:
             self._rows.write(row)
 
-    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool) -> NoReturn:
+    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool, limit: str) -> NoReturn:
         if lost:
             log.error("not finished: %s; run the command again", lost)
         dry = self._options.dry_run
         fields = log_fields("run", str(self._command), dry_run=dry)
         if not dry:
             fields["metrics"] = metrics(totals, bucket=self._app.settings.bucket, command=str(self._command))
-        fields["to_type"] = to_type = acting_line() if dry else ""
-        parts = list(self._summary(errand, totals, lost, to_type))
+        fields["to_type"] = to_type = self._to_type() if dry else ""
+        parts = list(self._summary(errand, totals, lost, limit, to_type))
         for told in parts if self._style == SCREEN else ["; ".join(parts)]:
             log.info("%s", told, extra=fields)
         codes, tolerant = exits.of_run(
@@ -100,7 +106,10 @@ class Telling:
         )  # fmt: skip
         self._app.exit(*codes, tolerant=tolerant)
 
-    def _summary(self, errand: Errand, totals: Totals, lost: str, to_type: str) -> Iterator[str]:
+    def _to_type(self) -> str:
+        return acting_line()
+
+    def _summary(self, errand: Errand, totals: Totals, lost: str, limit: str, to_type: str) -> Iterator[str]:
         dry = self._options.dry_run
         yield totals.told(
             totals.bytes_moved + self._to_move, totals.bytes_freed + self._to_free,
@@ -111,14 +120,45 @@ class Telling:
         left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
+            (limit, f"the limit {limit} is reached"),
         ):  # fmt: skip
             if why:
                 yield f"{said}, {left} entries were not begun"
-        if dry and not totals.outcomes[Outcome.WOULD]:
+        if dry and not (to_type and totals.outcomes[Outcome.WOULD]):
             yield "nothing was changed"
         elif dry:
             same = ", with the same input" if STDIN in typed() else ""
             yield f"nothing was changed; to act{same}: {to_type}"
+
+
+def results_as(style: str, columns: Sequence[str], stdout: PatientStdout) -> RowWriter:
+    """What writes the rows of results on stdout, on a terminal above the bar."""
+    stream = AboveTheBar(stdout) if style == SCREEN else stdout
+    return rows_as(style, columns, cast(TextIO, stream), note="detail", fine=went_well)
+
+
+class StageTelling(Telling):
+    """Tells of one stage of a rule: its rows are in the table of the whole policy's run."""
+
+    def __init__(
+        self, app: App, command: Command, options: Options, style: str, rows: RowWriter, rule: str, stage: str
+    ) -> None:
+        super().__init__(app, command, options, style)
+        self._shared, self._cells = rows, {"rule": rule, "stage": stage}
+
+    def _table(self) -> AbstractContextManager[RowWriter]:
+        return nullcontext(self._shared)
+
+    def _row(self, result: Result) -> dict[str, Cell]:
+        return {**self._cells, **result_row(result)}
+
+    def _to_type(self) -> str:
+        return ""  # the policy's own last line says it
+
+    def _summary(self, errand: Errand, totals: Totals, lost: str, limit: str, to_type: str) -> Iterator[str]:
+        first, *more = super()._summary(errand, totals, lost, limit, to_type)
+        yield f"{self._cells['rule']}, {self._cells['stage']}: {first}"
+        yield from more
 
 
 def typed() -> Sequence[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kaltura_archiver.model import Entry, Placing
+from kaltura_archiver.model import Entry, Placing, StoredObject
 
 AND, OR, NOT = 1, 2, 3
 EXACT, STARTS_WITH, EXISTS, RANGE = 1, 3, 4, 5
@@ -14,12 +14,15 @@ Item = dict[str, Any]
 
 
 class Seen(NamedTuple):
-    """An entry as it is now; its categories, read from the database if the query is about categories; the size of its
-    original, read if the query is about sizes (None: it has none, or its size is not known)."""
+    """An entry as it is now, and what has been read of it, of which a query that needs it is told by `Criterion`: its
+    categories; the size of its original (None: it has none, or its size is not known); the values of each field of its
+    custom metadata (None: not known); its stored copy with its tags (None: S3 shows none)."""
 
     entry: Entry
     placings: Sequence[Placing] = ()
     original_bytes: int | None = None
+    metadata: Mapping[str, frozenset[str]] | None = None
+    stored: StoredObject | None = None
 
 
 def group(operator: int, *items: Item) -> Item:
@@ -42,6 +45,13 @@ class Criterion:
 
     by_category = False  # its categories
     by_size = False  # the size of its original
+    by_metadata = False  # its custom metadata
+    by_copy = False  # its stored copy, with its tags
+
+    @property
+    def of_entry(self) -> bool:
+        """Whether the entry itself tells whether it meets it."""
+        return not (self.by_category or self.by_size or self.by_metadata or self.by_copy)
 
     @property
     def indexed(self) -> bool:

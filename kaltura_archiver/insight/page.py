@@ -168,7 +168,8 @@ class _Pools:
                 self._at("category", row.item.categories), _day(row.item.created_at),
                 _day(row.item.last_played_at), row.item.plays,
                 self._at("state", state_name(row.item)), list(Place).index(row.place), row.bytes, _day(row.verified_at),
-                self._at("hint", what_to_do(row.item)),
+                self._at("hint", what_to_do(row.item)), row.item.duration_seconds, self._at("source", row.item.source),
+                self._at("admin_tags", row.item.admin_tags), _day(row.item.end_at),
             ]
             for row in rows
         ]  # fmt: skip
@@ -181,7 +182,7 @@ class _Pools:
         return [(number, text or "none") for _, number, text in found]
 
     def data(self) -> Mapping[str, Any]:
-        names = ("owner", "unit", "category", "state", "hint")
+        names = ("owner", "unit", "category", "state", "hint", "source", "admin_tags")
         return {"pools": {name: list(self.values.get(name, {})) for name in names}, "rows": self.rows}
 
 

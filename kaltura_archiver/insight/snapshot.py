@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kaltura_archiver.criteria.what import source_name
 from kaltura_archiver.model import Facts
 from kaltura_archiver.states import Judgement
 from kaltura_archiver.thinning import would_free
@@ -38,6 +39,10 @@ class SnapshotEntry:
     owner_id: str = ""
     placeholder_bytes: int = 0
     thin_freed: int = 0
+    duration_seconds: int | None = None
+    source: str = ""
+    admin_tags: str = ""
+    end_at: int | None = None
 
     @property
     def owner(self) -> str:
@@ -69,4 +74,8 @@ def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
         owner_id=entry.owner_id,
         placeholder_bytes=facts.placeholder_bytes or 0,
         thin_freed=would_free(facts),
+        duration_seconds=entry.duration_seconds,
+        source=source_name(entry.source_type),
+        admin_tags=", ".join(entry.admin_tags),
+        end_at=entry.end_at,
     )

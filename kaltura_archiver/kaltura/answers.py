@@ -57,6 +57,8 @@ def _id(value: Any) -> str:
 
 ENTRY_LIST, FLAVOR_LIST = "KalturaESearchEntryResponse", "KalturaFlavorAssetListResponse"
 PLACING_LIST, THUMB_LIST = "KalturaCategoryEntryListResponse", "KalturaThumbAssetListResponse"
+METADATA_LIST, PROFILE_LIST = "KalturaMetadataListResponse", "KalturaMetadataProfileListResponse"
+FIELD_LIST = "KalturaMetadataProfileFieldListResponse"
 # The tag of the thumb asset that is shown (`thumbParams::TAG_DEFAULT_THUMB` [read]).
 DEFAULT_THUMB = "default_thumb"
 ENTRY_FIELDS = (

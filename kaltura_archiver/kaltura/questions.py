@@ -20,7 +20,15 @@ from KalturaClient.Plugins.Core import (
 )
 
 from kaltura_archiver.errors import KalturaError
-from kaltura_archiver.kaltura.answers import ENTRY_LIST, FLAVOR_LIST, PLACING_LIST, THUMB_LIST
+from kaltura_archiver.kaltura.answers import (
+    ENTRY_LIST,
+    FIELD_LIST,
+    FLAVOR_LIST,
+    METADATA_LIST,
+    PLACING_LIST,
+    PROFILE_LIST,
+    THUMB_LIST,
+)
 from kaltura_archiver.kaltura.errors import ENTRY_GONE
 
 SEARCH_WINDOW = 10_000
@@ -105,6 +113,30 @@ def ask_placings(entry_ids: Sequence[str], page: int, client: Any) -> None:
 
 def ask_category(number: int, client: Any) -> None:
     client.category.get(number)
+
+
+def _ask_about_entries(service: str, kind: str, wanted: Mapping[str, Any], client: Any, *, page: int = 1) -> None:
+    """A page of the custom metadata of entries, or of its profiles."""
+    body = KalturaParams()
+    body.add("filter", _to_params({**wanted, "metadataObjectTypeEqual": "1"}))
+    body.add("pager", _to_params({"objectType": "KalturaFilterPager", "pageSize": MAX_PAGE, "pageIndex": page}))
+    client.queueServiceActionCall(service, "list", kind, body)
+
+
+def ask_metadata(entry_ids: Sequence[str], client: Any) -> None:
+    wanted = {"objectType": "KalturaMetadataFilter", "objectIdIn": ",".join(entry_ids), "orderBy": "+createdAt"}
+    _ask_about_entries("metadata_metadata", METADATA_LIST, wanted, client)
+
+
+def ask_profiles(page: int, client: Any) -> None:
+    wanted = {"objectType": "KalturaMetadataProfileFilter", "orderBy": "+createdAt"}
+    _ask_about_entries("metadata_metadataprofile", PROFILE_LIST, wanted, client, page=page)
+
+
+def ask_fields(profile_id: int, client: Any) -> None:
+    body = KalturaParams()
+    body.addIntIfDefined("metadataProfileId", profile_id)
+    client.queueServiceActionCall("metadata_metadataprofile", "listFields", FIELD_LIST, body)
 
 
 def ask_search(

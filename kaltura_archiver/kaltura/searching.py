@@ -13,7 +13,7 @@ from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaEntryFilt
 from kaltura_archiver.errors import KalturaError, SelectionError, Stopped
 from kaltura_archiver.filters import Query, anything
 from kaltura_archiver.kaltura.answers import ENTRY_FIELDS, ENTRY_LIST, Page, SearchPage, read_list
-from kaltura_archiver.kaltura.library import Library
+from kaltura_archiver.kaltura.metadata import CustomMetadataOfEntries
 from kaltura_archiver.kaltura.questions import (
     ANY_MODERATION,
     ANY_STATUS,
@@ -29,7 +29,7 @@ MAX_EXCLUDED_IDS = 900
 SEARCH_SECONDS = 9.0
 
 
-class Searching(Library):
+class Searching(CustomMetadataOfEntries):
     """Lists and counts what matches a query."""
 
     def _search(self, params: Mapping[str, Any], *, page_size: int, page: int = 1) -> SearchPage:

@@ -3,7 +3,15 @@
 from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
 from kaltura_archiver.model.facts import Facts
 from kaltura_archiver.model.stored import Proof, StoredObject, entry_of_key, version_key
-from kaltura_archiver.model.tags import lowered, normalised_tags, notice_tag, owner_mark, split_tags, tags_with
+from kaltura_archiver.model.tags import (
+    kept_until,
+    lowered,
+    normalised_tags,
+    notice_tag,
+    owner_mark,
+    split_tags,
+    tags_with,
+)
 from kaltura_archiver.model.words import (
     ARCHIVE_TIERS,
     ARCHIVED_TAG,
@@ -88,6 +96,7 @@ __all__ = [
     "entry_of_key",
     "iso_date",
     "iso_time",
+    "kept_until",
     "lowered",
     "normalised_tags",
     "notice_tag",

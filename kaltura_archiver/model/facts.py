@@ -20,7 +20,8 @@ class Facts:
     placeholder's size; `unread` says why it could not be. `unseen` says why S3 does not show the stored copy.
     `usual_tags` are those that flavor assets get by themselves, by flavor parameters; None if not asked. `source` is
     the stored copy of the entry that this one is a clone of; looked for where it says that it is in S3, and is not.
-    `placings` are all its categories, as the database has them; None if not asked. `relatives` are the entries that
+    `placings` are all its categories, as the database has them, `metadata` the values of each field of its custom
+    metadata; None if not asked, or not understood. `relatives` are the entries that
     were made of it (clips, clones), `sharing` one of these, or what it is a clone of itself, that has the same file;
     asked for only where the original may go.
     """
@@ -33,6 +34,7 @@ class Facts:
     usual_tags: Mapping[int, frozenset[str]] | None = None
     source: StoredObject | None = None
     placings: tuple[Placing, ...] | None = None
+    metadata: Mapping[str, frozenset[str]] | None = None
     placeholder_sha256s: frozenset[str] = frozenset()
     original_sha256: str = ""
     unread: str = ""

@@ -192,6 +192,13 @@ class StoredObject(Recorded):
         return version_key(self.entry_id, named) if _VERSION.fullmatch(named) else ""
 
     @property
+    def archived_at(self) -> int | None:
+        """When it was stored (unix seconds): as was recorded then, else since when S3 has the object as it is; None if
+        neither is known."""
+        recorded = unix_time(self.metadata.get("archived-at", ""))
+        return int(self.last_modified.timestamp()) if recorded is None and self.last_modified else recorded
+
+    @property
     def thaw_ends_at(self) -> float | None:
         """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
         with suppress(ValueError):

@@ -46,6 +46,20 @@ def tags_with(text: str, *, add: str = "", remove: str = "") -> str:
     return ",".join(kept).strip(f",{_BLANKS}")
 
 
+# A person writes it, and not always quite so.
+_KEEP_UNTIL = re.compile(r"keep[\s_.:-]*until.*", re.DOTALL)
+
+
+def kept_until(tag: str) -> date | None:
+    """The day of a tag `keep_until_2027-06-30`: `date.max` where it names no day, None for others."""
+    if not _KEEP_UNTIL.fullmatch(tag):
+        return None
+    with suppress(ValueError):
+        if told := re.fullmatch(r"keep_until_(\d{4}-\d\d-\d\d)", tag, re.ASCII):
+            return date.fromisoformat(told[1])
+    return date.max
+
+
 def owner_mark(user: str) -> str:
     """A mark of a Kaltura user that fits into a tag, the same in any case; empty for nobody."""
     from hashlib import sha256  # not for `--help`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kaltura_archiver.model import FROZEN_CLASSES, Facts
 from kaltura_archiver.money.prices import Prices
@@ -83,6 +83,21 @@ class Bill:
 
     def _money(self, amount: float) -> str:
         return money(amount, self._prices.currency)
+
+
+def committed(prices: Prices, options: Options) -> Callable[[Facts, tuple[Step, ...]], float]:
+    """What it costs in any case to begin an entry with these facts and steps: all that a bill tells, and of storage the
+    minimum. For a frozen copy that is its whole restore; once it has thawed, nothing: that was counted, and is paid.
+    """
+
+    def measure(facts: Facts, steps: tuple[Step, ...]) -> float:
+        stored = facts.stored or facts.source
+        thawed = stored is not None and stored.storage_class in FROZEN_CLASSES
+        bill = Bill(prices, options)
+        bill.add(facts, (step for step in steps if not (thawed and step is Step.PUT_ORIGINAL)))
+        return bill.upload + bill.at_least + bill.thawing.get(options.tier, 0.0) + bill.reading + bill.leaving
+
+    return measure
 
 
 def money(amount: float, currency: str) -> str:

@@ -61,6 +61,12 @@ LIST_ON_SCREEN = ("entry_id", "name", "created_date", "last_played_date", "plays
 HEALTH_ON_SCREEN = ("state", "entry_id", "name", "original_bytes", "stored_bytes", "told")
 DUE_ON_SCREEN = ("command", "outcome", "entry_id", "name", "created_date", "last_played_date", "detail")
 RESULT_COLUMNS = ("entry_id", "state", "outcome", "bytes_moved", "bytes_freed", "detail")
+POLICY_COLUMNS = ("rule", "stage", *RESULT_COLUMNS)
+POLICY_ON_SCREEN = ("rule", "stage", "outcome", "entry_id", "name", "bytes_moved", "bytes_freed", "detail")
+CHECK_COLUMNS = (
+    "rule", "stage", "here", "due", "bytes_moved", "bytes_freed", "waits", "opens_date", "left", "detail",
+)  # fmt: skip
+STANDING_COLUMNS = ("rule", "stage", "says", "opens_date", "detail")
 COUNT_COLUMNS = ("count", "filter")
 DOWNLOAD_COLUMNS = ("entry_id", "source", "bytes", "sha256", "file")
 STATS_COLUMNS = (

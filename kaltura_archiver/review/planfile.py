@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kaltura_archiver import __version__
+from kaltura_archiver.criteria.what import source_name
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
@@ -152,6 +153,11 @@ class Writer:
             "created": iso_date(entry.created_at),
             "last_played": iso_date(entry.last_played_at) or None,
             "plays": entry.plays,
+            "duration_seconds": entry.duration_seconds,
+            "admin_tags": list(entry.admin_tags),
+            "source": source_name(entry.source_type),
+            "end_date": iso_date(entry.end_at) or None,
+            "categories": list(facts.category_names),
         }
         if plan.steps:
             moved, freed = bytes_of(facts, plan.steps, self._options)
@@ -314,7 +320,7 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
                 name: _same_kind(line["options"][name], getattr(Options(now=0), name))
                 for name in planned_options(command)
             },
-            Keep(*(frozenset(line["keep"][rule.name]) for rule in fields(Keep))),
+            _read_keep(line["keep"]),
             {name: line["plays"][name] for name in _PLAYS if name in line["plays"]},
             line["account"],
             line["filter"],
@@ -324,6 +330,12 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
         )
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{at} does not hold what the first line of a plan holds") from error
+
+
+def _read_keep(told: Mapping[str, Any]) -> Keep:
+    """Plans of earlier versions have no rules of metadata."""
+    metadata = frozenset((str(field), str(value)) for field, value in told.get("metadata", ()))
+    return Keep(frozenset(told["tags"]), frozenset(told["categories"]), frozenset(told["owners"]), metadata)
 
 
 def _same_kind(value: Any, like: Any) -> Any:

@@ -34,6 +34,12 @@ class ShownEntry:
     text: str
     owner_name: str = ""
     unit: str = ""
+    # Of what plans of earlier versions do not tell.
+    duration_seconds: int | None = None
+    admin_tags: str = ""
+    source: str = ""
+    end_date: str = ""
+    categories: str = ""
 
     @property
     def creator_id(self) -> str:
@@ -97,6 +103,9 @@ def _entry(text: str, at: str, action: str, owner_of: Callable[[Any], Owner] | N
         entry = ShownEntry(
             line["entry"], line["name"] or "", line["owner"] or "", line["created"] or "", line["last_played"] or "",
             line["plays"], acts, line["outcome"], line["why"], size, text,
+            duration_seconds=line.get("duration_seconds"), admin_tags=", ".join(line.get("admin_tags", ())),
+            source=line.get("source") or "", end_date=line.get("end_date") or "",
+            categories=", ".join(line.get("categories", ())),
         )  # fmt: skip
     except LookupError as error:
         raise InputError(f"{at} does not hold what a line of a plan holds") from error

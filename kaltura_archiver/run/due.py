@@ -27,7 +27,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Rule:
+class RuleOfYears:
     """`since` is the unix second that many years ago."""
 
     since: int

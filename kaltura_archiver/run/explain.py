@@ -8,9 +8,9 @@ from operator import itemgetter
 from typing import Any
 
 from kaltura_archiver.apply.looks import facts_of_entry
+from kaltura_archiver.apply.reading import with_metadata
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.reasons import came_back
@@ -25,6 +25,8 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
     Raises Gone if there is no such entry.
     """
     facts = facts_of_entry(sources, entry_id)
+    if options.keep.metadata:
+        facts = with_metadata(sources.kaltura, facts)
     judgement = classify(facts)
     entry_id = facts.entry.id  # the true one, however it was spelled
     children = sources.kaltura.children([entry_id])[entry_id]
@@ -32,7 +34,7 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
     commands = [command for command in Command if command is not Command.RESOLVE]
     plans = {command: plan_for(command, facts, options, children=children) for command in commands}
     return {
-        "entry": _entry_told(facts, children, options.keep),
+        "entry": _entry_told(facts, children, options),
         "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
         "placeholder": {True: "yes", False: "no", None: "not known"}[holds_placeholder(facts)],
@@ -82,7 +84,7 @@ def _runs(sources: Sources, entry_id: str) -> Iterator[dict[str, Any]]:
             yield {"at": line["at"], "what": f"{line['command']}: {line['outcome']}", "run": line["run"]}
 
 
-def _entry_told(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
+def _entry_told(facts: Facts, children: int, options: Options) -> dict[str, Any]:
     entry = facts.entry
     return {
         "id": entry.id,
@@ -107,7 +109,7 @@ def _entry_told(facts: Facts, children: int, keep: Keep) -> dict[str, Any]:
         "children": children,
         "further stream of": entry.parent_entry_id or "none",
         "root_entry": entry.source_id or "none",
-        "kept": keep.why(facts) or "no",
+        "kept": options.keep.why(facts, options.now) or "no",
         "recycled": entry.recycled,
     }
 

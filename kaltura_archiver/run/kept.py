@@ -11,6 +11,7 @@ from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.keep import DEFAULT_TAG, Keep, unusual
 from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Entry
+from kaltura_archiver.selection import Selection, metadata_ids
 
 # Owners told one by one; of more, those that own nothing are named.
 FEW_OWNERS = 20
@@ -33,6 +34,12 @@ def check_keep(kaltura: Kaltura, keep: Keep) -> None:
                 f"the keep list: no entry is tagged {tag}, so that rule protects nothing (KEEP_TAGS, --keep-tag): "
                 "correct it, or tag the first entry"
             )
+    for field, value in sorted(keep.metadata):
+        if not any(_saying(kaltura, field, value, "the keep list (KEEP_METADATA, --keep-metadata)")):
+            raise ConfigError(
+                f"the keep list: no entry has metadata {field}={value}, so that rule protects nothing (KEEP_METADATA, "
+                "--keep-metadata)"
+            )
     for owner in filter(unusual, sorted(keep.owners)):
         if kaltura.user_exists(owner) is False:
             raise ConfigError(
@@ -54,6 +61,9 @@ def check_excluded(kaltura: Kaltura, query: Query) -> None:
         ours = tag in (ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, DEFAULT_TAG) or tag.startswith(NOTICE_PREFIX)
         if not ours and not any(_having(kaltura, tag)):
             raise ConfigError(f"no entry is tagged {tag}, which is to be left out (--exclude-tag, --tag '!{tag}')")
+    for field, value in query.without_metadata:
+        if not any(_saying(kaltura, field, value, "--metadata")):
+            raise ConfigError(f"no entry has metadata {field}={value}, which is to be left out (--metadata)")
 
 
 def unknown_criteria(kaltura: Kaltura, query: Query) -> Iterator[str]:
@@ -64,6 +74,9 @@ def unknown_criteria(kaltura: Kaltura, query: Query) -> Iterator[str]:
     for tag in query.admin_tags:
         if not kaltura.count(Query(admin_tags=(tag,), media_type=None, statuses=EVERY_STATUS)):
             yield f"no entry has the admin tag {tag}"
+    for field, value in query.metadata:
+        if not any(_saying(kaltura, field, value, "--metadata")):
+            yield f"no entry has metadata {field}={value}"
     for number in query.categories:
         if kaltura.category_name(number) is None:
             yield f"there is no category {number}"
@@ -82,6 +95,9 @@ def census(kaltura: Kaltura, keep: Keep, counted: Counted) -> str:
         name = kaltura.category_name(number)
         found = kaltura.count(Query(categories=(number,), media_type=None, statuses=EVERY_STATUS))
         told.append(f"category {number} ({name}): {found} entries")
+    for field, value in sorted(keep.metadata):
+        found = sum(_saying(kaltura, field, value, "KEEP_METADATA"))
+        told.append(f"metadata {field}={value}: {found} entries")
     if keep.owners:
         told += _owners(kaltura, keep, counted)
     return "; ".join(told) or "nothing"
@@ -92,6 +108,13 @@ def _having(kaltura: Kaltura, tag: str) -> Iterator[bool]:
     query = Query(tags=(tag,), media_type=None, statuses=EVERY_STATUS)
     for page in kaltura.pages(query):
         yield from (True for entry in page.entries() if tag in entry.tag_set)
+
+
+def _saying(kaltura: Kaltura, field: str, value: str, where: str) -> Iterator[bool]:
+    """True for each entry whose custom metadata says that. Raises ConfigError for a field that there is not."""
+    metadata_ids(kaltura, [field], where)
+    query = Query(metadata=((field, value),), media_type=None, statuses=EVERY_STATUS, max_entries=None)
+    yield from (True for _ in Selection(kaltura, query))
 
 
 def _owners(kaltura: Kaltura, keep: Keep, counted: Counted) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.summary import Totals
+from kaltura_archiver.run.limits import Limits
 from kaltura_archiver.run.services import Services, make_runner
 from kaltura_archiver.steps import Command, Options
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Asked:
     """What a run was asked for. `choose` selects: every id, before the first change. `selection` says it in words.
 
-    `start_fleet` is given the run's id; without it the work is done in this process.
+    `start_fleet` is given the run's id; without it the work is done in this process. A fleet knows no `limits`.
     """
 
     command: Command
@@ -39,6 +40,7 @@ class Asked:
     no_run_log: bool
     review: Review | None = None
     start_fleet: Callable[[str], Crew] | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 class Crew(Protocol):
@@ -72,15 +74,16 @@ class Teller(Protocol):
     def add(self, result: Result) -> None:
         """Tell of one entry."""
 
-    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool) -> NoReturn:
-        """The last line, and the exit status. `overtaken`: another run took the lock."""
+    def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool, limit: str) -> NoReturn:
+        """The last line, and the exit status. `overtaken`: another run took the lock; `limit`: which was reached."""
 
 
 def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
     """Do what was asked for, under the lock: the one way in which anything is changed."""
     run = mark_lines()
     fleet = asked.start_fleet(run) if asked.start_fleet else None
-    runner = make_runner(services, asked.command, asked.options, review=asked.review, run=run)
+    limits = asked.limits
+    runner = make_runner(services, asked.command, asked.options, review=asked.review, limits=limits.review, run=run)
     totals = Totals((lambda: runner.traffic() + fleet.traffic()) if fleet else runner.traffic)
     dry = asked.options.dry_run
     lock = None if dry else _lock(services, runner, asked, run)
@@ -91,7 +94,7 @@ def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
         errand = asked.choose(runner)  # select
         if errand.ids and lock and not errand.stopped:
             runner.remove_leftovers(errand.ids, lock.others)
-        begun = takewhile(lambda _: not errand.stopped, errand.ids)
+        begun = takewhile(lambda _: not errand.stopped and not limits.ended, errand.ids)
         # classify, plan, apply: Runner.process_entry, here or in the fleet's workers
         results = fleet.run(errand.ids) if fleet else runner.run(begun, asked.workers)
         # Whatever happens in telling: nothing is in hand any more when the lock is freed.
@@ -104,7 +107,8 @@ def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
                 totals.add(result)
         if fleet and fleet.has_losses() and lock:
             runner.remove_leftovers(errand.ids, partial(lock.others, ended=True))
-        teller.end(errand, totals, lost=fleet.lost if fleet else "", overtaken=bool(lock and lock.lost))
+        lost, overtaken = fleet.lost if fleet else "", bool(lock and lock.lost)
+        teller.end(errand, totals, lost=lost, overtaken=overtaken, limit=limits.reached)
 
 
 def _lock(services: Services, runner: Runner, asked: Asked, run: str) -> RunLock:

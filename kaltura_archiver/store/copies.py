@@ -6,14 +6,11 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property, partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,11 +18,12 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, StoreError
-from kaltura_archiver.model import NEWER_MARK, SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
+from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
-from kaltura_archiver.store.bucket import READ_SECONDS, Bucket
+from kaltura_archiver.store.bucket import READ_SECONDS
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
-from kaltura_archiver.store.errors import require_below, status_of
+from kaltura_archiver.store.errors import status_of
+from kaltura_archiver.store.marks import MarkedBucket, Marks
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow
 
 if TYPE_CHECKING:
@@ -43,31 +41,7 @@ PROBE_KEY = "probe/checksum"
 CLOCK_SECONDS = 60
 
 
-# For so long a listing of all marks is taken for what they are, at a first look.
-MARKS_SECONDS = 60.0
-
-
-class _Marks(NamedTuple):
-    """Kind of mark about a content to when it was set (ISO 8601), and which copy came after it; see SUSPECT_PREFIX."""
-
-    kinds: Mapping[str, str] = MappingProxyType({})
-    newer: str = ""
-
-
-def _told_by(listed: Mapping[str, datetime], key: str, etag: str) -> _Marks:
-    """What these marks tell of the content with this ETag, and of what came after the object with this key."""
-    below = f"{SUSPECT_PREFIX}{key}/"
-    prefix, newer = f"{below}{quote(etag, safe='')}.", f"{below}{NEWER_MARK}"
-    found = {key.removeprefix(prefix): at for key, at in listed.items() if key.startswith(prefix)}
-    if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
-        del found["damaged"]
-    # Two runs at a time may each have made one: the later mark counts.
-    after = [(at, mark.removeprefix(newer)) for mark, at in listed.items() if mark.startswith(newer)]
-    kinds = {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
-    return _Marks(kinds, max(after)[1] if after else "")
-
-
-class Copies(Bucket):
+class Copies(MarkedBucket):
     """Looks at stored copies and reads them."""
 
     def head(
@@ -87,7 +61,7 @@ class Copies(Bucket):
 
     def later(self, key: str) -> StoredObject | None:
         """The entry's copy where the first one is gone: what marks say came after it; None where they say nothing."""
-        gone = StoredObject(key, 0, marked_newer=self._marks(key, "").newer)
+        gone = StoredObject(key, 0, marked_newer=self.named_after(key))
         return self._newest(gone, marks=True, recent_marks=False) if gone.newer else None
 
     def _newest(self, stored: StoredObject, *, marks: bool, recent_marks: bool) -> StoredObject:
@@ -98,7 +72,7 @@ class Copies(Bucket):
             if key in earlier:
                 raise StoreError(f"look at object {earlier[0]}: its newer copies name each other in a circle, at {key}")
             found = self._head(key, tags=True, marks=marks, recent_marks=recent_marks)
-            stored = found or StoredObject(key, 0, marked_newer=self._marks(key, "").newer)
+            stored = found or StoredObject(key, 0, marked_newer=self.named_after(key))
             if found is None and not stored.newer:
                 raise StoreError(
                     f"look at object {earlier[0]}: the newer copy {key}, which is the entry's, is not there: look for "
@@ -113,7 +87,7 @@ class Copies(Bucket):
             tagged = self._tags(key) if tags else {}
             etag = head["ETag"].strip('"')
             look = self._recent_marks if recent_marks else self._marks
-            told = look(key, etag) if marks else _Marks()
+            told = look(key, etag) if marks else Marks()
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                 code = error.response.get("Error", {}).get("Code")
@@ -177,30 +151,6 @@ class Copies(Bucket):
     def _tags(self, key: str) -> dict[str, str]:
         tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
         return {tag["Key"]: tag["Value"] for tag in tags}
-
-    def _marks(self, key: str, etag: str) -> _Marks:
-        prefix = f"{SUSPECT_PREFIX}{key}/"
-        listed = self._marks_below(prefix)
-        if listed is None:
-            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
-        return _told_by(listed, key, etag)
-
-    def _recent_marks(self, key: str, etag: str) -> _Marks:
-        """As `_marks`, of a listing of all marks, made once in MARKS_SECONDS: mostly there are few, or none."""
-        with self._marks_lock:
-            now = time.monotonic()
-            if now - self._marks_at > MARKS_SECONDS:
-                self._all_marks, self._marks_at = self._marks_below(SUSPECT_PREFIX), now
-            listed = self._all_marks
-        return self._marks(key, etag) if listed is None else _told_by(listed, key, etag)
-
-    def _marks_below(self, prefix: str) -> dict[str, datetime] | None:
-        """Keys of marks to when they were set; None where there are more than one listing shows."""
-        # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
-        answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
-        listed = answer.get("Contents", [])
-        require_below(prefix, listed)
-        return None if answer["IsTruncated"] else {item["Key"]: item["LastModified"] for item in listed}
 
     def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
         """The part size that the object was written with, None for one piece; and whether that is a guess.

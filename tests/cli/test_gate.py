@@ -33,6 +33,7 @@ SELECTING = {
 ACTING = SELECTING | {
     "resolve": ("DIVERGED", "--keep", "kaltura"),
     "apply": ("plan.jsonl",),
+    "run": ("policy.toml",),
     "notify": ("owners.tsv", "--from", "archive@example.edu", "--send", "--mark"),
 }
 LOOKING = {
@@ -105,6 +106,9 @@ def library(sandbox: Sandbox, whole_run: Run) -> str:
     columns = ("entry_id", "name", "owner_id", "created_date", "last_played_date", "plays", "ldap_status", "mail")
     cells = (entry_id, "Algebra", "anna", "2015-02-03", "", "0", "active", "anna@example.edu")
     Path("owners.tsv").write_text("".join("\t".join(line) + "\n" for line in (columns, cells)))
+    Path("policy.toml").write_text(
+        "[[rule]]\nname = 'old'\nselect = { unplayed_for = 3 }\narchive = {}\nreplace = {}\n"
+    )
     Path("people.tsv").write_text("uid\tdisplayName\tou\nanna\tAnna\tMaths\n")
     assert whole_run("plan", "archive", "--all", "-o", "plan.jsonl").code == 3
     sandbox.control.clear_log()

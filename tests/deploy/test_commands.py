@@ -195,28 +195,61 @@ def test_the_lines_of_the_page_fit_one_another(page: Page, capsys: pytest.Captur
             sys.stdout.write(f"\nnot run on moto ({why}): {line}")
 
 
-def test_what_moto_cannot_make_is_named(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each type that is left out is one that moto does not make, and no other resource is missing."""
+@pytest.fixture
+def given(moto: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Parameters of the stacks on moto."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    client = boto3.client("cloudformation")
-    given = {
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    return {
         "KalturaPartnerId": "101",
         "KalturaSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kaltura-AbCdEf",
         "Vpc": boto3.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"],
         "Subnets": boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"],
         "BucketName": "lectures-of-a-test",
     }
+
+
+def _make(path: Path, name: str, given: dict[str, str]) -> tuple[set[str], set[str]]:
+    """Make a stack; the resources that it has, and those that are left out."""
+    body, left_out = _for_moto(path)
+    known = load_one(path)["Parameters"]
+    parameters: Any = [{"ParameterKey": n, "ParameterValue": value} for n, value in given.items() if n in known]
+    client = boto3.client("cloudformation")
+    client.create_stack(StackName=name, TemplateBody=body, Parameters=parameters, Capabilities=["CAPABILITY_IAM"])
+    made = client.list_stack_resources(StackName=name)["StackResourceSummaries"]
+    return {resource["LogicalResourceId"] for resource in made}, left_out
+
+
+def test_what_moto_cannot_make_is_named(given: dict[str, str]) -> None:
+    """Each type that is left out is one that moto does not make, and no other resource is missing."""
     for number, path in enumerate(TEMPLATES):
-        body, left_out = _for_moto(path)
-        template = load_one(path)
-        parameters = [
-            {"ParameterKey": name, "ParameterValue": value}
-            for name, value in given.items()
-            if name in template["Parameters"]
-        ]
-        name = f"named-{number}"
-        client.create_stack(StackName=name, TemplateBody=body, Parameters=parameters, Capabilities=["CAPABILITY_IAM"])
-        made = {r["LogicalResourceId"] for r in client.list_stack_resources(StackName=name)["StackResourceSummaries"]}
-        conditional = {n for n, r in template["Resources"].items() if r.get("Condition")}
-        assert set(template["Resources"]) - made - conditional == left_out - conditional
+        made, left_out = _make(path, f"named-{number}", given)
+        resources = load_one(path)["Resources"]
+        conditional = {name for name, resource in resources.items() if resource.get("Condition")}
+        assert set(resources) - made - conditional == left_out - conditional
+
+
+def _named() -> set[str]:
+    """What has a name of its own, which only one may have in an account and region, less what moto does not delete: the
+    cluster and the queue of Batch."""
+    found = boto3.client("logs").describe_log_groups()["logGroups"]
+    names = {group["logGroupName"] for group in found}
+    names |= {url.rpartition("/")[2] for url in boto3.client("sqs").list_queues().get("QueueUrls", [])}
+    return names | {found["repositoryName"] for found in boto3.client("ecr").describe_repositories()["repositories"]}
+
+
+def test_what_goes_leaves_nothing_that_is_in_the_way_of_the_next(given: dict[str, str]) -> None:
+    """As after a create that failed: the stack is deleted, and made once more under its name."""
+    client = boto3.client("cloudformation")
+    for stack in client.list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])["StackSummaries"]:
+        client.delete_stack(StackName=stack["StackName"])
+    before = _named()
+    for _ in range(2):
+        for path in TEMPLATES[1:]:
+            assert _make(path, f"again-{path.stem}", given)[0]
+        assert {"/again-template/archive", "again-template-dead-letters"} <= _named() - before
+        for path in reversed(TEMPLATES[1:]):
+            client.delete_stack(StackName=f"again-{path.stem}")
+        assert _named() - before == set()

@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from kaltura_archiver.cli import extras
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 # Each instruction on one line, without comments.
@@ -88,6 +92,14 @@ def test_the_services_that_are_asked_for_stay_in_it() -> None:
     assert asked <= kept
 
 
+def test_who_lacks_an_extra_is_told_the_image_that_has_it() -> None:
+    for extra, stage in extras.STAGES.items():
+        assert f"or take the image of --target {stage}" in str(extras.lacks("this", ["that"], extra))
+        lock = (ROOT / "image" / f"{stage}.lock").read_text(encoding="utf-8")
+        assert any(f"image/{stage}.lock" in line for line in STAGES[f"build-{stage}"])
+        assert re.search({"cluster": "(?m)^distributed==", "sandbox": "(?m)^moto"}[extra], lock)
+
+
 def test_nothing_in_it_is_for_one_architecture() -> None:
     assert not re.search(r"amd64|arm64|x86_64|aarch64|--platform", DOCKERFILE)
 
@@ -100,6 +112,47 @@ def test_the_build_sees_what_it_copies_and_no_more() -> None:
     words = [line.split()[1:-1] for line in INSTRUCTIONS if line.startswith("COPY") and "--from" not in line]
     copied = {source.strip("/").replace("[4]", "4") for sources in words for source in sources}
     assert seen == copied
+
+
+def _judged(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    program = ROOT / "scripts" / tool
+    if subprocess.run([program, "--ready"], check=False).returncode:
+        pytest.skip(f"it is not installed: scripts/{tool}")
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_hadolint_finds_nothing_in_the_recipe(tmp_path: Path) -> None:
+    ended = _judged("image-lint")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    careless = tmp_path / "Dockerfile"
+    careless.write_text(
+        DOCKERFILE.replace("FROM python:3.13-slim@", "FROM python@") + "RUN cd /tmp && apt-get update\n"
+    )
+    ended = _judged("image-lint", careless)
+    assert ended.returncode == 1
+    assert {"DL3003", "DL3009"} <= set(re.findall(r"DL\d{4}", ended.stdout))
+
+
+def test_nothing_in_the_image_is_known_to_be_vulnerable_and_what_is_would_be_found(tmp_path: Path) -> None:
+    ended = _judged("image-scan")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    scanned = dict(re.findall(r"(\w+\.lock): (\d+) packages, 0 of \d{5} known", ended.stderr))
+    locks = list((ROOT / "image").glob("*.lock"))
+    assert scanned == {lock.name: str(len(re.findall(r"(?m)^\S+==", lock.read_text()))) for lock in locks}
+    (tmp_path / "old.lock").write_text(
+        "jinja2==2.7\nrequests==2.32.3 \\\n    --hash=sha256:" + "0" * 64 + "\nsix==1.17.0\n"
+    )
+    ended = _judged("image-scan", tmp_path / "old.lock")
+    assert ended.returncode == 1
+    found = {line.split(":")[0] for line in ended.stdout.splitlines()}
+    assert found == {"jinja2 2.7", "requests 2.32.3"}
+    assert {"CVE-2016-10745", "CVE-2024-47081"} <= set(re.findall(r"CVE-[-\d]+", ended.stdout))
+
+
+def test_an_sbom_that_cannot_be_made_is_no_clean_bill(tmp_path: Path) -> None:
+    assert _judged("image-scan", tmp_path / "absent.lock").returncode == 1
+    (tmp_path / "empty.lock").write_text("")
+    assert _judged("image-scan", tmp_path / "empty.lock").returncode == 1
 
 
 def test_the_locks_of_the_image_are_current() -> None:

@@ -226,17 +226,18 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
     shared = {"N_YEARS": "3", "DOIT": "true", "WORKERS": "9", "SELECTION": "--category 7  --exclude-tag keep*"}
     Path("keepsake").touch()  # which the shell must not find
     ended = stubbed(
-        "archive", STORAGE_CLASS="DEEP_ARCHIVE", MIN_AGE_YEARS="4", NOTICED_BEFORE="30d", MAX_ENTRIES="50", **shared
-    )
+        "archive", STORAGE_CLASS="DEEP_ARCHIVE", MIN_AGE_YEARS="4", NOTICED_BEFORE="30d", MAX_ENTRIES="50",
+        MAX_BYTES="2T", **shared,
+    )  # fmt: skip
     selection = "--category 7 --exclude-tag keep*"
     calls = [" ".join(call) for call in ended.calls]
     assert calls[3:6] == [
         f"s3copy {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --storage-class DEEP_ARCHIVE "
-        "--max-entries 50 --no-dry-run --workers 9 --tolerate 3",
+        "--max-entries 50 --no-dry-run --max-bytes 2T --workers 9 --tolerate 3",
         f"s3copy {selection} --tag !archived_to_s3 --unplayed-for 3 --storage-class DEEP_ARCHIVE "
-        "--max-entries 50 --no-dry-run --workers 9 --tolerate 3",
+        "--max-entries 50 --no-dry-run --max-bytes 2T --workers 9 --tolerate 3",
         f"replace_video {selection} --tag archived_to_s3 --tag !flavors_deleted --unplayed-for 3 --min-age-years 4 "
-        "--noticed-before 30d --max-entries 50 --no-dry-run --workers 9 --tolerate 3",
+        "--noticed-before 30d --max-entries 50 --no-dry-run --max-bytes 2T --workers 9 --tolerate 3",
     ]
     assert calls[:3] == calls[6:9]
     assert calls[9] == (
@@ -245,10 +246,10 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
     )
     assert all(call.startswith(f"count {selection} --tag ") for call in calls[:3])
 
-    ended = stubbed("restore", TIER="standard", DAYS="3", **shared)
+    ended = stubbed("restore", TIER="standard", DAYS="3", MAX_COST="20", **shared)
     assert " ".join(ended.calls[2]) == (
         f"restore {selection} --tag flavors_deleted --played-within 3 --tier standard --days 3 "
-        "--max-entries -1 --no-dry-run --workers 9 --tolerate 3"
+        "--max-entries -1 --no-dry-run --max-cost 20 --workers 9 --tolerate 3"
     )
     assert " ".join(ended.calls[5]) == (
         f"due {selection} --years 3 --tag flavors_deleted --max-entries -1 --workers 9 --tolerate 3"

@@ -302,7 +302,7 @@ MUTANTS = (
     ),
     Mutant(
         "look for no marks",
-        (("store/copies.py", "            told = look(key, etag) if", "            told = _Marks() if"),),
+        (("store/copies.py", "            told = look(key, etag) if", "            told = Marks() if"),),
         _test("store/test_marks.py", "survives_and_is_heeded"),
     ),
     Mutant(
@@ -743,6 +743,55 @@ MUTANTS = (
             ("store/uploads.py", ', "if-none-match": "*"}\n', "}\n"),
         ),
         _walk("edited", "silence"),
+    ),
+    Mutant(
+        "take what the index has of custom metadata for what the entry has",
+        (
+            (
+                "criteria/metadata.py",
+                "            if value not in (values := seen.metadata.get(field, frozenset())):\n",
+                "            if not (values := seen.metadata.get(field, frozenset())):\n",
+            ),
+        ),
+        _test("kaltura/test_metadata.py", "exactly_that_value"),
+    ),
+    Mutant(
+        "leave custom metadata out of the last look before a swap",
+        (
+            (
+                "apply/guards.py",
+                "    read = with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts\n",
+                "    read = replace(facts, metadata={})\n",
+            ),
+        ),
+        _test("rules/test_keep.py", "metadata_that_comes_while_we_upload"),
+    ),
+    Mutant(
+        "forget a tag that keeps until a day where it names none",
+        (("model/tags.py", "    return date.max\n", "    return None\n"),),
+        _test("rules/test_keep.py", "names_no_day_keeps_for_ever"),
+    ),
+    Mutant(
+        "take a copy of which nothing is recorded for one that is old enough",
+        (
+            (
+                "criteria/copies.py",
+                '            return f"it is not known since when it is {self.word}"\n',
+                '            return ""\n',
+            ),
+        ),
+        _test("journeys/test_by_copy.py", "replaced_long_ago_is_nothing_else"),
+    ),
+    Mutant(
+        "remove the tag by which a video was asked for while it thaws",
+        (
+            (
+                "plans.py",
+                "{Step.THAW, Step.SETTLE, Step.COPY_SOURCE}.isdisjoint(plan.steps)",
+                "{Step.SETTLE, Step.COPY_SOURCE}.isdisjoint(plan.steps)",
+            ),
+        ),
+        _test("journeys/test_asked_for.py", "until_it_is_back"),
     ),
     *_unguarded(),
 )

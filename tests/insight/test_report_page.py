@@ -64,7 +64,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
             state = ("initial", "unbacked")[number % 2]
             # Large, to be among the owners and units of the charts.
             tags = "archived_to_s3" if state == "unbacked" else ""
-            sandbox.kaltura.add_entry(name=text, creator_id=text, content_bytes=2**40 - number, tags=tags)
+            sandbox.kaltura.add_entry(
+                name=text, creator_id=text, content_bytes=2**40 - number, tags=tags, duration_ms=90_000,
+                source_type="37", admin_tags="zoomentry", end_date=1_600_000_000,
+            )  # fmt: skip
             library.states[state] += 1
             if "\t" not in text:
                 lines.append(f"{text}\tactive\t{text}\t{text}\n")
@@ -322,6 +325,8 @@ def test_what_is_shown_can_be_saved_as_csv(report: Report) -> None:
     assert [(row["name"], row["state"], row["bytes"]) for row in rows] == [
         ("'=HYPERLINK(A1)", "copy missing", str(2**40 - 9))
     ]
+    more = ("duration_seconds", "source", "admin_tags", "end_date")
+    assert [tuple(row[name] for name in more) for row in rows] == [("90", "lecture_capture", "zoomentry", "2020-09-13")]
 
 
 def test_every_chart_has_its_table_and_a_csv_of_it(report: Report) -> None:
@@ -477,5 +482,5 @@ def test_without_the_extra_report_says_how_to_get_it(run: Run, monkeypatch: pyte
     ran = run("report")
     assert (ran.code, ran.err) == (
         2,
-        "error: the report needs jinja2, vl_convert: pip install 'kaltura-archiver[report]'\n",
+        "error: the report needs Jinja and vl-convert: pip install 'kaltura-archiver[report]', no image has it\n",
     )

@@ -269,12 +269,12 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 READS = {
     Kaltura: {
         "categories_called", "category_name", "children", "content", "count", "entries", "entry", "flavors",
-        "flavors_and_placings", "is_full", "look", "made_of", "now", "inflow", "pages", "picture", "picture_since",
-        "placings", "seconds_told", "sign_in", "unused_tokens", "user_exists", "usual_tags",
+        "flavors_and_placings", "is_full", "look", "made_of", "metadata", "metadata_fields", "now", "inflow", "pages",
+        "picture", "picture_since", "placings", "seconds_told", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
-        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "later", "own", "pages", "part_bytes",
-        "presign", "prove_by_md5", "read", "read_lock",
+        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "later", "named_after", "own", "pages",
+        "part_bytes", "presign", "prove_by_md5", "read", "read_lock",
     },
 }  # fmt: skip
 

@@ -242,6 +242,15 @@ def test_where_an_earlier_copy_was_erased_the_later_one_is_the_entrys(
     assert run("replace_video", "--id", entry_id, ACT).outcomes == {entry_id: "done"}
 
 
+def test_where_marks_cannot_be_read_nothing_is_called_lost(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.LOST)
+    sandbox.control.add_fault("s3.ListObjectsV2", "http_500", times=40)
+    ran = run("restore", "--id", entry_id, ACT)
+    assert ran.outcomes == {entry_id: "failed"}
+    assert f"look for marks about object {entry_id}: S3 says" in ran.out
+    assert run("health", "--id", entry_id).code != 0
+
+
 @pytest.mark.parametrize("lost", ["mark", "tag"])
 def test_the_mark_and_the_tag_each_tell_of_the_newer_copy(sandbox: Sandbox, run: Run, lost: str) -> None:
     entry_id, _, second = edited(sandbox, run)

@@ -79,7 +79,8 @@ def snapshot(sandbox: Sandbox, entry_id: str) -> Snapshot:
     for item in answer.find("objects"):
         found[f"flavor {item.findtext('flavorParamsId')}"] = fields(item)
     for name, (service, number) in RELATED.items():
-        items = list(ask(sandbox, service, "list", ks=ks, filter={"entryIdEqual": entry_id}).find("objects"))
+        whose = "objectIdEqual" if name == "metadata" else "entryIdEqual"
+        items = list(ask(sandbox, service, "list", ks=ks, filter={whose: entry_id}).find("objects"))
         assert len(items) == number
         found |= {f"{name} {at}": fields(item) for at, item in enumerate(items)}
     return found

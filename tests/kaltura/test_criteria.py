@@ -42,7 +42,7 @@ def library(sandbox: Sandbox) -> dict[str, str]:
         entry_id = sandbox.add("initial", name=name, categories=categories, creator_id="bob")
         sandbox.kaltura.edit(entry_id, **{"user_id": "bob", "duration_ms": 600_000, **fields})
         found[name] = entry_id
-    for name, size in (("large", 5 * 1024), ("small", 5 * 1024 - 1)):
+    for name, size in (("large", 5000), ("small", 4999)):
         found[name] = sandbox.add("initial", name=name, content=b"x" * size, creator_id="bob")
         sandbox.kaltura.edit(found[name], user_id="bob", duration_ms=600_000)
     sandbox.kaltura.settle()
@@ -148,7 +148,7 @@ def test_what_is_misspelled_is_named(library: dict[str, str], run: Run, options:
         ("--owner ann --owner !ann", "contradiction: owner ann is both selected and excluded"),
         ("--uncategorised --category Physics", "contradiction: --uncategorised and --category"),
         ("--larger-than 2k --smaller-than 1k", "contradiction: --larger-than must be less"),
-        ("--larger-than 5x", "'5x' is not a size such as 500M or 2G"),
+        ("--larger-than 5x", "'5x' is not a size: bytes, or 500M, 1.5G (thousands), 2GiB"),
         ("--longer-than long", "is not a duration"),
         ("--source zoom", "'zoom' is not one of 'file'"),
         ("--admin-tag a,b", "cannot be a tag"),
@@ -196,4 +196,4 @@ def test_rows_tell_what_was_asked_for(library: dict[str, str], run: Run) -> None
         "json",
     )
     (row,) = json.loads(told.out)
-    assert "in no category and source = file and longer than 5400 s and larger than 1073741824 bytes" in row["filter"]
+    assert "in no category and source = file and longer than 5400 s and larger than 1000000000 bytes" in row["filter"]

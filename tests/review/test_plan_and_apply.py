@@ -106,7 +106,7 @@ def test_the_first_line_tells_what_the_plan_is_and_what_it_costs(
     first, *_, last = lines_of()
     assert first["action"] == "archive"
     assert first["options"] == {"storage_class": "GLACIER", "accept_size_match": False}
-    assert first["keep"] == {"tags": ["keep"], "categories": [7], "owners": ["ann", "joe"]}
+    assert first["keep"] == {"tags": ["keep"], "categories": [7], "owners": ["ann", "joe"], "metadata": []}
     assert "not played since" in first["filter"]
     assert set(first["plays"]) == {"unplayed_since"}
     assert first["account"] == {

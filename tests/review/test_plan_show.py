@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from terminal import on_terminal
 
 from kaltura_archiver.model import State
+from kaltura_archiver.review.planfile import _check
 from kaltura_archiver.sandbox.world import Sandbox
 
 SCRIPT = "<script>document.title = 'owned'</script>"
@@ -102,6 +103,42 @@ def test_raw_rows_have_raw_values(run: Run, plan: Path) -> None:
     rows = run("plan", "show", plan, "--format", "tsv").rows
     assert {row["entry_id"] for row in rows if row["outcome"] == "would"} == set(acting(plan))
     assert all(int(row["bytes"]) > 0 for row in rows if row["outcome"] == "would")
+
+
+MORE = "entry_id,duration_seconds,admin_tags,source,end_date,categories"
+
+
+def test_more_columns_are_shown_on_request(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.add_category(7, "Physics")
+    entry_id = sandbox.add(
+        State.INITIAL, admin_tags="zoomentry,xy", source_type="37", end_date=1_600_000_000, duration_ms=90_000,
+        categories=(7,),
+    )  # fmt: skip
+    assert run("plan", "archive", "--all", "-o", "plan.jsonl").code == 0
+    (row,) = run("plan", "show", "plan.jsonl", "--format", "tsv", "--columns", MORE).rows
+    assert row == {
+        "entry_id": entry_id, "duration_seconds": "90", "admin_tags": "zoomentry, xy", "source": "lecture_capture",
+        "end_date": "2020-09-13", "categories": "Physics",
+    }  # fmt: skip
+    table = run("plan", "show", "plan.jsonl", "--columns", "entry_id,source")
+    assert table.out.splitlines()[::2][:2] == ["entry_id    source", f"{entry_id}  lecture_capture"]
+    for words in (("--columns", "entry_id,nothing"), ("--columns", "unit"), ("--columns", "name", "--format", "html")):
+        assert run("plan", "show", "plan.jsonl", *words).code == (0 if words[1] == "unit" else 2)
+    assert run("apply", "plan.jsonl").outcomes == {entry_id: "would"}
+
+
+def test_a_plan_of_an_earlier_version_shows_what_it_has(run: Run, plan: Path) -> None:
+    told = [json.loads(line) for line in lines(plan)]
+    for line in told:
+        if line["kind"] == "entry":
+            for name in MORE.split(",")[1:]:
+                del line[name]
+            del line["check"]
+            line["check"] = _check(line, told[0]["plan"])
+    plan.write_text("".join(f"{json.dumps(line)}\n" for line in told), encoding="utf-8")
+    rows = run("plan", "show", plan, "--format", "tsv", "--columns", MORE).rows
+    assert len(rows) == 7
+    assert {tuple(row.values())[1:] for row in rows} == {("",) * 5}
 
 
 def test_a_file_that_apply_would_refuse_is_not_shown(run: Run, plan: Path) -> None:

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_facts import original
 
+from kaltura_archiver.criteria.metadata import Metadata
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query, parse_statuses, years_ago
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Entry, FlavorAsset, MediaType, Placing
+from kaltura_archiver.model import Entry, FlavorAsset, MediaType, Placing, StoredObject, iso_time
 from kaltura_archiver.selection import Selection
+from kaltura_archiver.store import Store
 
 T1, T2, T3 = 1_300_000_000, 1_400_000_000, 1_500_000_000
 
@@ -383,6 +385,23 @@ class AnyPage:
         return iter(self.found)
 
 
+def uses(said: str | None) -> Metadata | None:
+    """Custom metadata whose field `Use` says that; None for such as cannot be understood."""
+    return None if said is None else {"Use": frozenset({said})}
+
+
+@dataclass
+class AnyStore:
+    """In S3's place: when each copy was made."""
+
+    copied: Mapping[str, int]
+
+    def head(self, key: str, *, with_marks: bool) -> StoredObject | None:
+        assert not with_marks
+        at = self.copied.get(key)
+        return None if at is None else StoredObject(key, 1, metadata={"archived-at": iso_time(at)})
+
+
 @dataclass
 class AnyKaltura:
     """In Kaltura's place: a search that finds whatever there is, in pages of any size."""
@@ -390,6 +409,13 @@ class AnyKaltura:
     found: Sequence[Entry]
     categories: Mapping[str, tuple[Placing, ...]] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    said: Mapping[str, str | None] = field(default_factory=dict)
+
+    def metadata_fields(self) -> dict[str, tuple[int, ...]]:
+        return {"Use": (1,)}
+
+    def metadata(self, ids: Iterable[str]) -> dict[str, Metadata | None]:
+        return {entry_id: uses(self.said.get(entry_id, "")) for entry_id in ids}
 
     def pages(self, query: Query) -> Iterator[AnyPage]:
         yield AnyPage([], len(self.found))
@@ -465,6 +491,9 @@ QUERIES = st.builds(
         least_bytes=st.just(1000),
         below_bytes=st.just(2000),
         ends_until=some(TIMES),
+        metadata=st.just((("Use", "teaching"),)),
+        without_metadata=st.just((("Use", "research"),)),
+        archived_until=some(TIMES),
         without_categories=st.just((8,)),
         statuses=some([("2",), ("2", "7")]),
         media_type=st.just(MediaType.AUDIO),
@@ -485,17 +514,23 @@ QUERIES = st.builds(
     found=st.lists(ENTRIES, max_size=24),
     placed=st.dictionaries(some(IDS), st.lists(some(PLACINGS), max_size=2).map(tuple)),
     sizes=st.dictionaries(some(IDS), some([999, 1000, 1999, 2000])),
+    said=st.dictionaries(some(IDS), some(["teaching", "research", None])),
+    copied=st.dictionaries(some(IDS), some(TIMES)),
 )
 def test_a_selection_yields_each_entry_that_meets_all_criteria_once_and_no_other(
-    query: Query, found: list[Entry], placed: dict[str, tuple[Placing, ...]], sizes: dict[str, int]
-) -> None:
+    query: Query, found: list[Entry], placed: dict[str, tuple[Placing, ...]], sizes: dict[str, int],
+    said: dict[str, str | None], copied: dict[str, int],
+) -> None:  # fmt: skip
     """design.md 6; kaltura-api 3.2, 3.4: what a search answers is neither exact, nor current, nor without repeats."""
-    kaltura = cast(Kaltura, AnyKaltura(found, placed, sizes))
-    everything = Selection(kaltura, replace(query, first_page=1, max_entries=None))
+    kaltura = cast(Kaltura, AnyKaltura(found, placed, sizes, said))
+    store = cast(Store, AnyStore(copied))
+    everything = Selection(kaltura, replace(query, first_page=1, max_entries=None), store)
     matching = list(everything)
 
     def mismatch(entry: Entry) -> str:
-        return query.mismatch(entry, placed.get(entry.id, ()), sizes.get(entry.id))
+        stored = store.head(entry.id, with_marks=False)
+        metadata = uses(said.get(entry.id, ""))
+        return query.mismatch(entry, placed.get(entry.id, ()), sizes.get(entry.id), metadata, stored)
 
     assert [reason for entry in matching if (reason := mismatch(entry))] == []
     assert len({entry.id for entry in matching}) == len(matching)
@@ -508,7 +543,7 @@ def test_a_selection_yields_each_entry_that_meets_all_criteria_once_and_no_other
         assert {entry.id for entry in matching} <= set(query.ids)
         assert set(everything.unknown) == set(query.ids) - {entry.id for entry in found}
 
-    page = Selection(kaltura, query)
+    page = Selection(kaltura, query, store)
     skipped = (query.first_page - 1) * query.page_size
     end = None if query.max_entries is None else skipped + query.max_entries
     assert list(page) == matching[skipped:end]

@@ -16,6 +16,7 @@ from made_facts import any_facts
 from kaltura_archiver.keep import Keep, checked_owner, owner_rules
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Entry, Facts, Outcome, Placing, State
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.steps import Command, Options, Step
 
@@ -42,32 +43,76 @@ FACULTY, COURSE = 10, 11
 )
 def test_each_rule_says_why(fields: dict[str, Any], why: str) -> None:
     keep = Keep(categories=frozenset({12, 34}), owners=owner_rules(["jdoe ", "Ann@Example.edu", ""]))
-    assert keep.why(Facts(Entry("0_a", **fields), placings=())) == why
+    assert keep.why(Facts(Entry("0_a", **fields), placings=()), 2e9) == why
     # Beside what the entry says of itself (real-kaltura K01+: not much) the database's word counts.
     outside = (Placing(120), Placing(7, frozenset({120})))
-    assert keep.why(Facts(Entry("0_a", **fields), placings=outside)) == why
+    assert keep.why(Facts(Entry("0_a", **fields), placings=outside), 2e9) == why
     for placing, told in (
         (Placing(34), "in category 34"),
         (Placing(34, active=False), "in category 34"),
         (Placing(7, frozenset({1, 34})), "below category 34"),
     ):
-        assert keep.why(Facts(Entry("0_a", **fields), placings=(*outside, placing))) == (why or told)
+        assert keep.why(Facts(Entry("0_a", **fields), placings=(*outside, placing)), 2e9) == (why or told)
 
 
 def test_what_is_not_known_to_be_outside_the_kept_categories_is_kept() -> None:
     known = Facts(Entry("0_a"))
-    assert Keep(categories=frozenset({12})).why(known) == "its categories are not known"
-    assert Keep().why(known) == ""
+    assert Keep(categories=frozenset({12})).why(known, 2e9) == "its categories are not known"
+    assert Keep().why(known, 2e9) == ""
+
+
+# 2027-06-30T23:59:59Z
+LAST_SECOND_OF_JUNE = 1_814_399_999
+UNTIL = "keep_until_2027-06-30"
+
+
+@pytest.mark.parametrize(
+    ("tags", "before", "after"),
+    [
+        (("Keep_Until_2027-06-30",), f"tagged {UNTIL}", ""),
+        (("lecture", f"\u00a0{UNTIL}"), f"tagged {UNTIL}", ""),
+        ((UNTIL, "keep_until_2020-01-01"), f"tagged {UNTIL}", ""),
+        (("keep_until_2020-01-01",), "", ""),
+        ((UNTIL, "keep_until_2027-07-01"), "tagged keep_until_2027-07-01", "tagged keep_until_2027-07-01"),
+        ((UNTIL, "keep"), "tagged keep", "tagged keep"),
+        (("upkeep_until_2027-06-30", "keeper"), "", ""),
+    ],
+)
+def test_a_tag_keeps_until_the_end_of_the_day_that_it_names(tags: tuple[str, ...], before: str, after: str) -> None:
+    known = Facts(Entry("0_a", tags=tags))
+    assert Keep().why(known, LAST_SECOND_OF_JUNE) == before
+    assert Keep().why(known, LAST_SECOND_OF_JUNE + 1) == after
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["keep_until_2027-13-45", "keep_until_2027-06-31", "keep until 2020-01-01", "keep-until-2020-01-01", "keep_until",
+     "keep_until_30.6.2020", "keep_until_2020-01-01x", "keepuntil2020", "keep_until_\u0662\u0660\u0662\u0660-01-01"],
+)  # fmt: skip
+def test_one_that_names_no_day_keeps_for_ever_and_is_told(tag: str) -> None:
+    told = Keep().why(Facts(Entry("0_a", tags=("keep_until_2020-01-01", tag))), 4e9)
+    assert told == f"tagged {tag}, which names no day such as keep_until_2027-06-30: kept until it does"
+
+
+def test_custom_metadata_keeps_by_exactly_that_value_and_where_it_is_not_known() -> None:
+    keep = Keep(metadata=frozenset({("Retention", "Permanent")}))
+    said = {"Retention": frozenset({"x", "Permanent"})}
+    assert keep.why(Facts(Entry("0_a"), metadata=said), 0) == "its Retention is Permanent"
+    for other in ({"Retention": frozenset({"permanent"})}, {"Course": frozenset({"Permanent"})}, {}):
+        assert keep.why(Facts(Entry("0_a"), metadata=other), 0) == ""
+    assert keep.why(Facts(Entry("0_a")), 0) == "its custom metadata is not known"
 
 
 @st.composite
 def kept(draw: st.DrawFn) -> tuple[Facts, Keep]:
     """Facts about an entry that some rule keeps, and the rules."""
     known = draw(any_facts())
-    rule = draw(st.sampled_from(["tag", "creator", "owner", "category", "below", "unknown"]))
-    keep = Keep(frozenset({"keep", "forever"}), frozenset({FACULTY}), frozenset({"jdoe"}))
+    rule = draw(st.sampled_from(["tag", "until", "creator", "owner", "category", "below", "unknown", "field", "odd"]))
+    said = frozenset({("Retention", "Permanent")})
+    keep = Keep(frozenset({"keep", "forever"}), frozenset({FACULTY}), frozenset({"jdoe"}), said)
     changed: dict[str, Any] = {
         "tag": {"tags": (*known.entry.tags, draw(st.sampled_from(["keep", "Forever"])))},
+        "until": {"tags": (*known.entry.tags, draw(st.sampled_from(["keep_until_2099-01-01", "keep until monday"])))},
         "creator": {"creator_id": "jdoe@example.edu"},
         "owner": {"owner_id": "JDOE"},
         "category": {"category_ids": (str(FACULTY),)},
@@ -75,7 +120,8 @@ def kept(draw: st.DrawFn) -> tuple[Facts, Keep]:
     below, elsewhere = (Placing(COURSE, frozenset({FACULTY})),), (Placing(COURSE, frozenset({1})),)
     placings = {"below": below, "unknown": None}.get(rule, elsewhere)
     entry = dataclasses.replace(known.entry, **changed)
-    return dataclasses.replace(known, entry=entry, placings=placings), keep
+    metadata = {"field": {"Retention": frozenset({"Permanent"})}, "odd": None}.get(rule, {})
+    return dataclasses.replace(known, entry=entry, placings=placings, metadata=metadata), keep
 
 
 @settings(max_examples=150)
@@ -211,6 +257,81 @@ def test_what_is_kept_while_we_upload_is_not_replaced(sandbox: Sandbox, run: Run
         assert shown(sandbox, entry_id) == video
         assert original_of(sandbox, entry_id).version == version
         assert REPLACED_TAG not in tags_of(sandbox, entry_id)
+
+
+@pytest.fixture
+def retained(sandbox: Sandbox) -> list[str]:
+    """An entry that is to stay by its custom metadata, one that says something else, one that says nothing."""
+    sandbox.kaltura.add_profile(1, MetadataField(11, "Retention"))
+    found = [sandbox.add(State.ARCHIVED) for _ in range(3)]
+    for entry_id, said in zip(found, ("Permanent", "permanent"), strict=False):
+        sandbox.kaltura.set_metadata(entry_id, 1, Retention=said)
+    sandbox.kaltura.settle()
+    return found
+
+
+@pytest.mark.parametrize("by_option", [False, True])
+def test_what_its_custom_metadata_keeps_is_left_alone_by_every_command(
+    sandbox: Sandbox, run: Run, retained: list[str], monkeypatch: pytest.MonkeyPatch, by_option: bool
+) -> None:
+    rule = "Retention=Permanent"
+    kept, *others = retained
+    if not by_option:
+        monkeypatch.setenv("KEEP_METADATA", rule)
+    options = ["--keep-metadata", rule] if by_option else []
+    ran = run("replace_video", "--all", *options)
+    assert ran.outcomes == {kept: "skipped"} | dict.fromkeys(others, "would")
+    assert "kept: its Retention is Permanent" in ran.out
+    assert run("plan", "replace", "-o", "plan.jsonl", "--all", *options).code == 0
+    ran = run("apply", "plan.jsonl", "--no-dry-run")
+    assert ran.outcomes == dict.fromkeys(others, "done"), ran.err
+    if not by_option:
+        assert run("explain", kept, "--format", "json").json["entry"]["kept"] == "its Retention is Permanent"
+        (row,) = [row for row in run("config").rows if row["check"] == "keep"]
+        assert row["detail"] == "tag keep: 0 entries; metadata Retention=Permanent: 1 entries"
+    assert {request.subject for request in writes(sandbox)}.isdisjoint([kept])
+
+
+def test_custom_metadata_that_comes_while_we_upload_keeps(sandbox: Sandbox, run: Run, retained: list[str]) -> None:
+    _, entry_id, _ = retained
+    version = original_of(sandbox, entry_id).version
+
+    def keep(_: Any) -> None:
+        sandbox.kaltura.set_metadata(entry_id, 1, Retention="Permanent")
+
+    sandbox.control.add_fault("media.update", after=keep)
+    ran = run("replace_video", "--id", entry_id, "--no-dry-run", "--keep-metadata", "Retention=Permanent")
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert "kept since a moment ago: its Retention is Permanent" in ran.out
+    assert original_of(sandbox, entry_id).version == version
+
+
+def test_a_rule_of_custom_metadata_that_protects_nothing_stops(
+    sandbox: Sandbox, run: Run, retained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rule, words in (
+        ("Retention=Permanant", "no entry has metadata Retention=Permanant, so that rule protects nothing"),
+        ("retention=Permanent", "no field of custom metadata is called 'retention'"),
+        ("Retention", "KEEP_METADATA: 'Retention' is not a field and its value"),
+        ("Retention=a,b", "KEEP_METADATA: 'b' is not a field and its value"),
+    ):
+        monkeypatch.setenv("KEEP_METADATA", rule)
+        ran = run("s3copy", "--all", "--no-dry-run")
+        assert (ran.code, ran.out, words in ran.err) == (2, "", True), ran.err
+    assert run("restore", "--all").code == 0
+    assert len(retained) == 3
+
+
+def test_a_day_in_a_tag_is_heeded_by_each_command_until_it_is_over(sandbox: Sandbox, run: Run) -> None:
+    stays, misspelt, over = (
+        sandbox.add(State.ARCHIVED, tags=f"keep_until_{day}") for day in ("2999-06-30", "2999-06-31", "2020-06-30")
+    )
+    for command in ("replace_video --no-dry-run", "replace_video"):
+        ran = run(*command.split(), "--all")
+        assert (ran.outcomes[stays], ran.outcomes[misspelt]) == ("skipped", "skipped")
+        assert "kept: tagged keep_until_2999-06-30\n" in ran.out
+        assert "which names no day such as keep_until_2027-06-30" in ran.out
+    assert REPLACED_TAG in tags_of(sandbox, over)
 
 
 # What people are told

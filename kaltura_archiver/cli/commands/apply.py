@@ -11,15 +11,16 @@ from typing import Any, NoReturn
 
 import click
 
-from kaltura_archiver.cli.acting import perform
+from kaltura_archiver.asking.keeping import keep_list
+from kaltura_archiver.cli.acting import limits_of, perform
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
     bandwidth_option,
     dry_run_option,
     format_option,
     keep_options,
+    limit_options,
     no_lock_option,
     options_named,
     placeholder_map_option,
@@ -60,15 +61,16 @@ class NumberOrPercent(click.ParamType[tuple[float, str]]):
     help="Stop where more entries than that are not as they were planned.",
 )  # fmt: skip
 @together(
-    workers_option, no_lock_option, run_log_option, bandwidth_option, tolerate_option, placeholder_map_option,
-    format_option, options_named("timeout_seconds", "max_converting"),
+    workers_option, limit_options, no_lock_option, run_log_option, bandwidth_option, tolerate_option,
+    placeholder_map_option, format_option, options_named("timeout_seconds", "max_converting"),
 )  # fmt: skip
 @keep_options
 @pass_app
 def apply(
     app: App, /, file: str, dry_run: bool, max_drift: tuple[float, str], workers: int, keep_tags: Sequence[str],
-    keep_categories: Sequence[int], keep_owners: Sequence[str], timeout_seconds: float, max_converting: int,
-    no_lock: bool, no_run_log: bool, style: str,
+    keep_categories: Sequence[int], keep_owners: Sequence[str], keep_metadata: Sequence[str],
+    timeout_seconds: float, max_converting: int,
+    no_lock: bool, no_run_log: bool, style: str, max_cost: float | None, max_bytes: int | None,
 ) -> NoReturn:  # fmt: skip
     """Do what a plan says, to the entries of its lines; a dry run unless told otherwise.
 
@@ -94,7 +96,7 @@ def apply(
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep
     if terms.command.heeds_keep:
-        keep |= keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+        keep |= keep_list(app.settings, keep_tags, keep_categories, keep_owners, keep_metadata)
     options = Options(
         now=time.time(), dry_run=dry_run, keep=keep, timeout_seconds=timeout_seconds, max_converting=max_converting,
         plays=Plays(**terms.plays), **terms.options,  # type: ignore[arg-type]
@@ -109,5 +111,6 @@ def apply(
     asked = Asked(
         terms.command, options, lambda runner: work.choose(runner, workers),
         f"plan {terms.plan} of {terms.made}: {terms.filter}", terms.shard, workers, no_lock, no_run_log, work.review,
+        limits=limits_of(app, terms.command, options, max_cost, max_bytes),
     )  # fmt: skip
     perform(app, style, asked)

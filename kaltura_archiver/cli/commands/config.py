@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable
 from functools import partial
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.errors import ArchiverError, ConfigError, Exit, Locked, StoreError
 from kaltura_archiver.filters import Query

@@ -34,7 +34,7 @@ def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
         raise click.UsageError(
             "--legacy-columns is one line without columns: leave out --format", click.get_current_context()
         )
-    selection = selected(app.kaltura(), query)
+    selection = selected(app, query)
     number = selection.count()
     if legacy:
         click.echo(count_line(number, query))

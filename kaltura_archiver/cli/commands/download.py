@@ -7,9 +7,10 @@ import sys
 
 import click
 
+from kaltura_archiver.asking.words import ENTRY_ID
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.types import ENTRY_ID, PATH
+from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.output.progress import bytes_progress
 from kaltura_archiver.output.rows import DOWNLOAD_COLUMNS

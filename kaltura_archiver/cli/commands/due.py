@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
     format_option,
     keep_options,
@@ -53,7 +53,7 @@ DUE_COLUMNS = (
 @pass_app
 def due(
     app: App, /, query: Query, years: float, keep_tags: Sequence[str], keep_categories: Sequence[int],
-    keep_owners: Sequence[str], workers: int, style: str, **options: Any,
+    keep_owners: Sequence[str], keep_metadata: Sequence[str], workers: int, style: str, **options: Any,
 ) -> None:  # fmt: skip
     """List what breaks the rule of so many years, and the command that mends it: to archive, to replace, to restore.
 
@@ -68,15 +68,15 @@ def due(
       kaltura-archiver due --years 3 --tag flavors_deleted --format csv > to-restore.csv
     """
     from kaltura_archiver.placeholders import Placeholders
-    from kaltura_archiver.run.due import Backlog, Rule
+    from kaltura_archiver.run.due import Backlog, RuleOfYears
     from kaltura_archiver.run.kept import check_excluded, check_keep
     from kaltura_archiver.selection import Selection
     from kaltura_archiver.survey import plans_of
 
     now = time.time()
-    rule = Rule(years_ago(now, years) or 0)
+    rule = RuleOfYears(years_ago(now, years) or 0)
     parts = rule.parts(query)
-    keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners)
+    keep = keep_list(app.settings, keep_tags, keep_categories, keep_owners, keep_metadata)
     options["min_age_years"] = min_age_years(parts[0].query, options["min_age_years"])
     settings = Options(now=now, keep=keep, **options)
     placeholders = Placeholders.read(app.settings).known()
@@ -86,7 +86,7 @@ def due(
     backlog, codes = Backlog(), set[Exit]()
     with rows_as(style, DUE_ON_SCREEN if style == SCREEN else DUE_COLUMNS, note="detail", fine=went_well) as rows:
         for part in parts:
-            selection = Selection(kaltura, part.query)
+            selection = Selection(kaltura, part.query, store)
             planned = plans_of(
                 kaltura, store, selection, Command.REPLACE, settings, placeholders=placeholders, workers=workers,
                 plan=rule.plan,

@@ -6,10 +6,10 @@ import time
 
 import click
 
+from kaltura_archiver.asking.keeping import keep_list
+from kaltura_archiver.asking.words import ENTRY_ID
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
-from kaltura_archiver.cli.types import ENTRY_ID
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.run.services import make_sources
 from kaltura_archiver.steps import Options

@@ -68,14 +68,13 @@ def list_entries(
         on_screen = (*LIST_ON_SCREEN, *(["original_bytes"] if sort == "size" else []))
         usual = OLD_LIST_COLUMNS if legacy else on_screen if style == SCREEN else LIST_COLUMNS
         shown = columns_of_row(columns, usual, (*LIST_COLUMNS, *MORE_LIST_COLUMNS))
-    kaltura = app.kaltura()
-    selection = selected(kaltura, whole(query, sort))
+    selection = selected(app, whole(query, sort))
     sized = not flavored and (sort == "size" or "original_bytes" in shown)
     found: Iterable[tuple[Entry, tuple[FlavorAsset, ...]]] = zip(selection, repeat(()))
     if flavored or sized:
         from kaltura_archiver.survey import flavors_of
 
-        found = flavors_of(kaltura, selection)
+        found = flavors_of(selection.kaltura, selection)
     row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
     with (
         rows_as(style, shown) as rows,

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
+from kaltura_archiver.cli.extras import need
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.errors import ConfigError, Exit, InputError
+from kaltura_archiver.errors import Exit, InputError
 from kaltura_archiver.output.files import check_target, write
 from kaltura_archiver.output.screen import rows_as
 
@@ -61,11 +62,8 @@ def placeholder(
       kaltura-archiver placeholder --language ar -o ar.mp4
     """  # fmt: skip
     import hashlib
-    import importlib.util
 
-    if missing := [name for name in ("av", "PIL") if importlib.util.find_spec(name) is None]:
-        names = " and ".join({"av": "PyAV", "PIL": "Pillow"}[name] for name in missing)
-        raise ConfigError(f"placeholder needs {names}: pip install 'kaltura-archiver[placeholder]'")
+    need("placeholder", {"av": "PyAV", "PIL": "Pillow"}, "placeholder")
     from kaltura_archiver.people.placeholder_video import TEXTS, Design, make_placeholder
 
     path = Path(output)

@@ -14,9 +14,9 @@ from typing import Any, TextIO
 import click
 
 from kaltura_archiver import exits
+from kaltura_archiver.asking.keeping import KEPT_BY, keep_list
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.keeping import keep_list
 from kaltura_archiver.cli.options import (
     all_option,
     keep_options,
@@ -64,8 +64,7 @@ _PLANNED = tuple(dict.fromkeys(name for command in ACTIONS.values() for name in 
 @pass_app
 def plan(
     app: App, /, action: str, query: Query, output: str, force: bool, everything: bool, workers: int,
-    keep_tags: Sequence[str], keep_categories: Sequence[int], keep_owners: Sequence[str], kaltura_price: float | None,
-    price_table: Path | None, **options: Any,
+    kaltura_price: float | None, price_table: Path | None, **options: Any,
 ) -> None:  # fmt: skip
     """Write down what s3copy (archive), replace_video, thin or restore would do to each entry, for a person to review.
 
@@ -98,7 +97,8 @@ def plan(
                 f"{output} exists; name another file with --output, or use --force to overwrite a file"
             )
         check_target(Path(output))
-    kept = keep_list(app.settings, keep_tags, keep_categories, keep_owners) if command.heeds_keep else Keep(frozenset())
+    by_option = [options.pop(f"keep_{what}") for what in KEPT_BY]
+    kept = keep_list(app.settings, *by_option) if command.heeds_keep else Keep(frozenset())
     options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
     placeholders = Placeholders.read(app.settings).needed_by(command)
@@ -108,7 +108,7 @@ def plan(
         kaltura, store = app.kaltura(), app.store(check=False)
         check_keep(kaltura, kept)
         check_excluded(kaltura, query)
-        selection = Selection(kaltura, query)
+        selection = Selection(kaltura, query, store)
         planned = plans_of(
             kaltura, store, selection, command, settings, placeholders=placeholders, workers=workers
         )  # fmt: skip

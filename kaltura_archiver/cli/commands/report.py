@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import time
 from pathlib import Path
@@ -11,22 +10,16 @@ import click
 
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.extras import need
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
 from kaltura_archiver.cli.query import after_selection
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.progress import progress
 
 log = logging.getLogger(__name__)
-
-
-def _need_report() -> None:
-    missing = [name for name in ("jinja2", "vl_convert") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"the report needs {', '.join(missing)}: pip install 'kaltura-archiver[report]'")
 
 
 @command("report", cls=SelectingCommand)
@@ -64,7 +57,7 @@ def report(
       kaltura-archiver report --enriched owners.tsv --category 123 -o category.html
       kaltura-archiver report --created-within 5 --rows 1000 -o five-years.html
     """  # fmt: skip
-    _need_report()
+    need("the report", {"jinja2": "Jinja", "vl_convert": "vl-convert"}, "report")
     from kaltura_archiver.insight.collector import Collector
     from kaltura_archiver.insight.history import History
     from kaltura_archiver.insight.page import make_page
@@ -78,7 +71,7 @@ def report(
     owner_of = owners_of(enriched) if enriched else None
     with written_whole(output) as file:
         kaltura, store = app.kaltura(), app.store()
-        selection = Selection(kaltura, query)
+        selection = Selection(kaltura, query, store)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
         found = items(kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers)
         with progress("report", found, lambda: selection.expected) as counted:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kaltura_archiver.asking.words import ENTRY_ID
 from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
@@ -19,7 +20,6 @@ from kaltura_archiver.cli.options import (
     together,
     tolerate_option,
 )
-from kaltura_archiver.cli.types import ENTRY_ID
 from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
@@ -48,5 +48,5 @@ def resolve(app: App, /, entry_id: str, **options: Any) -> None:
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     run_command(
         app, Command.RESOLVE, Query(ids=(entry_id,), media_type=None), acting=False, everything=False, workers=1,
-        cluster=None, cluster_tls=None, max_calls=0, max_transfers=0, **options,
+        cluster=None, cluster_tls=None, max_calls=0, max_transfers=0, max_cost=None, max_bytes=None, **options,
     )  # fmt: skip

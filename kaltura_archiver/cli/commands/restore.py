@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from kaltura_archiver.asking.words import parse_tag
 from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import acting_options, options_of, selection_options
+from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.filters import Query
+from kaltura_archiver.keep import DEFAULT_TAG
+from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, kept_until
 from kaltura_archiver.steps import Command
 
 
@@ -27,6 +32,23 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
     Examples:
       kaltura-archiver restore --tag flavors_deleted --played_within 1
       kaltura-archiver restore --id 0_abc12345 --tier standard --no-dry-run
+      kaltura-archiver restore --request-tag restore_please --no-dry-run
       kaltura-archiver restore --idfile requests.txt --tier expedited --days 3 --no-dry-run
+      kaltura-archiver restore --tag flavors_deleted --played_within 1 --max-cost 20 --no-dry-run
     """
+    if options["request_tag"]:
+        options["request_tag"] = tag = request_tag(options["request_tag"])
+        query = replace(query, tags=tuple(dict.fromkeys((*query.tags, tag))))
+        query.check()
     run_command(app, Command.RESTORE, query, **options)
+
+
+def request_tag(text: str) -> str:
+    """The tag by which people ask; SelectionError for one that means something else here."""
+    tag = parse_tag(text)
+    ours = tag in (ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, DEFAULT_TAG) or tag.startswith(NOTICE_PREFIX)
+    if ours or kept_until(tag):
+        raise SelectionError(f"--request-tag: {tag} is a tag of this tool's own, and not for people to ask by")
+    if not tag.isascii():  # of others Kaltura keeps the case, and the tag would not be found again
+        raise SelectionError(f"--request-tag: {tag!r} has letters other than a to z")
+    return tag

@@ -93,7 +93,7 @@ def stats(
     unit_of = units_of(enriched) if enriched else None
     placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
-    selection = Selection(kaltura, query)
+    selection = Selection(kaltura, query, store)
     sums = Stats(prices, now=time.time(), storage_class=storage_class, unit_of=unit_of, ways=ways)
     found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
     with progress("stats", found, lambda: selection.expected) as counted:

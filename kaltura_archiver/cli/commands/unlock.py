@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from kaltura_archiver.asking.words import parse_shard
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.types import parse_shard
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.redact import one_line
 from kaltura_archiver.steps import Command

@@ -3,7 +3,8 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const { pools, rows } = data;
-  const [ID, NAME, OWNER, UNIT, CATEGORY, CREATED, PLAYED, PLAYS, STATE, PLACE, SIZE, VERIFIED, HINT] = Array(13).keys();
+  const [ID, NAME, OWNER, UNIT, CATEGORY, CREATED, PLAYED, PLAYS, STATE, PLACE, SIZE, VERIFIED, HINT,
+    SECONDS, SOURCE, ADMIN_TAGS, END] = Array(17).keys();
   const PAGE = 50;
   const section = document.getElementById("entries");
   const body = section.querySelector("tbody");
@@ -143,11 +144,11 @@
   };
   document.getElementById("csv").addEventListener("click", () => {
     const lines = [["entry_id", "name", "owner", "unit", "categories", "created", "last_played", "plays", "state", "bytes",
-      "verified", "what_to_do"]];
+      "verified", "what_to_do", "duration_seconds", "source", "admin_tags", "end_date"]];
     for (const row of shown) {
       lines.push([row[ID], row[NAME], pools.owner[row[OWNER]], pools.unit[row[UNIT]], pools.category[row[CATEGORY]],
         day(row[CREATED]), day(row[PLAYED]), row[PLAYS], pools.state[row[STATE]], row[SIZE], day(row[VERIFIED]),
-        pools.hint[row[HINT]]]);
+        pools.hint[row[HINT]], row[SECONDS], pools.source[row[SOURCE]], pools.admin_tags[row[ADMIN_TAGS]], day(row[END])]);
     }
     const text = "\ufeff" + lines.map((line) => line.map(quoted).join(",") + "\r\n").join("");
     const link = document.createElement("a");

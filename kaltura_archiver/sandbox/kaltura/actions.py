@@ -73,8 +73,8 @@ RELATED = {
     "captionAsset": "caption_captionasset",
     "attachmentAsset": "attachment_attachmentasset",
     "cuePoint": "cuepoint_cuepoint",
-    "metadata": "metadata_metadata",
 }
+PLUGINS = RELATED | {"metadata": "metadata_metadata", "metadataProfile": "metadata_metadataprofile"}
 FLAVOR_PARAMS = 10
 TEXT_FIELDS = {
     "name": "name",

@@ -254,6 +254,7 @@ class EntryRecord:
     thumb_bitrate: int = 0  # of what its picture was made from
     source_type: str = "1"
     derived: int = 2
+    metadata: dict[int, str] = field(default_factory=dict)  # XML of its custom metadata by the profile's id
     more: dict[str, Any] = field(default_factory=dict)  # further properties by their name, which nothing here changes
     changed: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 

@@ -11,6 +11,7 @@ from functools import lru_cache, reduce
 from typing import Any
 
 from kaltura_archiver.sandbox.kaltura.library import AccountRecords
+from kaltura_archiver.sandbox.kaltura.metadata import MetadataValue, metadata_predicate
 from kaltura_archiver.sandbox.kaltura.records import same_id
 from kaltura_archiver.sandbox.kaltura.texts import EXACT, EXISTS, PARTIAL, RANGE, STARTS, forms_of, text_matches
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_int, items_of, split_csv
@@ -56,8 +57,13 @@ _SORTABLE = frozenset(("created_at", "updated_at", "start_date", "end_date", "re
 class CompiledQuery:
     """`searchParams` compiled to a predicate over documents; raises the errors of kaltura-api.md 3.1."""
 
-    def __init__(self, parameters: dict[str, Any], terms_of: Callable[[tuple[int, ...]], CategoryTerms]) -> None:
-        self._terms_of = terms_of
+    def __init__(
+        self,
+        parameters: dict[str, Any],
+        terms_of: Callable[[tuple[int, ...]], CategoryTerms],
+        values_of: Callable[[Document], list[MetadataValue]],
+    ) -> None:
+        self._terms_of, self._values_of = terms_of, values_of
         self._shown: set[str] = set()
         self._any_display = False
         operator = parameters.get("searchOperator")
@@ -130,6 +136,8 @@ class CompiledQuery:
             return self._entry_item(item)
         if kind == "KalturaESearchCategoryEntryItem":
             return self._category_item(item)
+        if kind == "KalturaESearchEntryMetadataItem":
+            return metadata_predicate(item, self._values_of)
         raise ApiError("OBJECT_TYPE_ABSTRACT", "KalturaESearchEntryBaseItem")
 
     def _entry_item(self, item: dict[str, Any]) -> Predicate | None:
@@ -267,6 +275,14 @@ class Index:
             "ancestor_name": {name for c in categories for name in c.full_name.lower().split(">")[:-1]},
         }
 
+    def _metadata_of(self, doc: Document) -> list[MetadataValue]:
+        return [
+            value
+            for number, xml in doc["metadata"].items()
+            if number in self._library.profiles
+            for value in self._library.profiles[number].indexed(xml)
+        ]
+
     def search(self, parameters: dict[str, Any], pager: Any) -> tuple[int, list[str]]:
         """Total number of hits, and the ids of one page of them."""
         size, page = 10, 1
@@ -274,7 +290,7 @@ class Index:
             wanted = pager.get("pageSize")
             size = 0 if wanted == "" else max(0, min(as_int(wanted, 30), 500))
             page = max(1, as_int(pager.get("pageIndex"), 1))
-        query = CompiledQuery(parameters, lru_cache(maxsize=None)(self._category_terms))
+        query = CompiledQuery(parameters, lru_cache(maxsize=None)(self._category_terms), self._metadata_of)
         if size * page > WINDOW:
             raise ApiError("CRITERIA EXCEEDED MAX MATCHES ALLOWED")
         if not self._answers():

@@ -7,12 +7,13 @@ Records and rules are in `kaltura_library`, search in `kaltura_search`, actions 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kaltura_archiver.sandbox.control import Control
 from kaltura_archiver.sandbox.kaltura.http import Endpoint
 from kaltura_archiver.sandbox.kaltura.library import AccountRecords
+from kaltura_archiver.sandbox.kaltura.metadata import MetadataField, MetadataProfile
 from kaltura_archiver.sandbox.kaltura.pictures import USUAL_SECONDS, Frame, convert
 from kaltura_archiver.sandbox.kaltura.records import (
     ENTRY_MISSING,
@@ -195,6 +196,15 @@ class KalturaServer:
                 *filter(None, [privacy_context or ("MediaSpace" if private else "")]),
             ),
         )
+
+    def add_profile(self, id: int, *fields: MetadataField) -> None:
+        """A profile of custom metadata."""
+        self.library.profiles[id] = MetadataProfile(id, f"profile {id}", fields)
+
+    def set_metadata(self, entry_id: str, profile_id: int, **values: str | Iterable[str]) -> None:
+        """An entry's custom metadata of a profile, as somebody fills it in: values of fields."""
+        known = self.entries[entry_id].metadata
+        self.edit(entry_id, metadata=known | {profile_id: self.library.profiles[profile_id].xml(values)})
 
     def lose_record(self, entry_id: str) -> None:
         """An entry that is gone from the database, while the index still names it."""

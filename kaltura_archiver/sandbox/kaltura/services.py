@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 
-from kaltura_archiver.sandbox.kaltura.actions import RELATED, Action
-from kaltura_archiver.sandbox.kaltura.thumbs import Thumbs
+from kaltura_archiver.sandbox.kaltura.actions import PLUGINS, RELATED, Action
+from kaltura_archiver.sandbox.kaltura.metadata_lists import MetadataLists
 from kaltura_archiver.sandbox.kaltura.uploads import UploadActions
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 
-class ApiServices(Thumbs):
+class ApiServices(MetadataLists):
     """All actions, by lower-case service and action."""
 
     @cached_property
@@ -65,15 +65,23 @@ class ApiServices(Thumbs):
             Action("category.list", self.list_categories),
             Action("mediaInfo.list", self.list_media_info),
             Action("flavorParams.list", self.list_flavor_params),
-            *(Action(f"{service}.list", partial(self.list_related, service)) for service in RELATED),
+            *self._beside_entries(),
             Action("categoryEntry.list", self.list_category_entries),
         ]
-        names = {"esearch": "elasticsearch_esearch"} | {name.lower(): plugin for name, plugin in RELATED.items()}
+        names = {"esearch": "elasticsearch_esearch"} | {name.lower(): plugin for name, plugin in PLUGINS.items()}
         found: dict[str, dict[str, Action]] = {}
         for action in actions:
             service, _, name = action.operation.lower().partition(".")
             found.setdefault(names.get(service, service), {})[name] = action
         return found
+
+    def _beside_entries(self) -> list[Action]:
+        return [
+            *(Action(f"{service}.list", partial(self.list_related, service)) for service in RELATED),
+            Action("metadata.list", self.list_metadata),
+            Action("metadataProfile.list", self.list_profiles),
+            Action("metadataProfile.listFields", self.list_fields, ("metadataProfileId",)),
+        ]
 
     def find(self, service: str, action: str) -> Action:
         """The action of these names in any case; raises what the server says of an unknown one."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kaltura_archiver.sandbox.control import Clock
+from kaltura_archiver.sandbox.kaltura.metadata import MetadataProfile
 from kaltura_archiver.sandbox.kaltura.pictures import ThumbAsset
 from kaltura_archiver.sandbox.kaltura.records import AppToken, Asset, Category, EntryRecord, KalturaSettings, Token
 
@@ -34,6 +35,7 @@ class Timed:
         self.app_tokens: dict[str, AppToken] = {}
         # Captions, attachments, cue points, metadata by service, each with its entry's id; nothing here changes them.
         self.related: dict[str, list[dict[str, Any]]] = {}
+        self.profiles: dict[int, MetadataProfile] = {}
         self.dirty: set[str] = set()
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()

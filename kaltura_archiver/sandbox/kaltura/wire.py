@@ -49,6 +49,7 @@ ERRORS: dict[str, tuple[str, str]] = {
         "ENUM_VAL,PARAM_NAME,ENUM_TYPE",
         'Invalid enumeration value "@ENUM_VAL@" for parameter "@PARAM_NAME@", expecting enumeration type "@ENUM_TYPE@"',
     ),
+    "MUST_FILTER_ON_OBJECT_ID": ("", "Must filter on object id"),
     "PROPERTY_VALIDATION_CANNOT_BE_NULL": ("PROP_NAME", 'The property "@PROP_NAME@" cannot be null'),
     "PROPERTY_VALIDATION_NOT_UPDATABLE": ("PROP_NAME", 'The property "@PROP_NAME@" cannot be updated'),
     "PROPERTY_VALIDATION_ADMIN_PROPERTY": (

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
-from kaltura_archiver.cli.types import parse_tag
+from kaltura_archiver.asking.lists import users_named
+from kaltura_archiver.asking.words import parse_tag, read_field
 from kaltura_archiver.config import Settings
-from kaltura_archiver.envfile import read_text
-from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.keep import Keep, checked_owner, checked_owners, owner_rules
+from kaltura_archiver.errors import ConfigError, SelectionError
+from kaltura_archiver.keep import Keep, owner_rules
+
+# Of the options of the keep list, `keep_tags` and so on, in the order in which `keep_list` takes them.
+KEPT_BY = ("tags", "categories", "owners", "metadata")
 
 
 def keep_list(
-    settings: Settings, tags: Sequence[str] = (), categories: Sequence[int] = (), owners: Sequence[str] = ()
-) -> Keep:
+    settings: Settings, tags: Sequence[str] = (), categories: Sequence[int] = (), owners: Sequence[str] = (),
+    metadata: Sequence[str] = (),
+) -> Keep:  # fmt: skip
     """What the environment keeps, and these: an option adds a rule, none takes one away. Raises ConfigError."""
 
     def said(text: str, name: str) -> list[str]:
@@ -30,24 +33,18 @@ def keep_list(
         raise ConfigError(f"KEEP_CATEGORIES: {wrong[0][:40]!r} is not the id of a category")
     kept = said(settings.keep_owners, "KEEP_OWNERS")
     users = [*users_named(kept, "KEEP_OWNERS"), *users_named(owners, "--keep-owner")]
+    kept_by = said(settings.keep_metadata, "KEEP_METADATA")
     return Keep(
         frozenset(parse_tag(tag) for tag in (*said(settings.keep_tags, "KEEP_TAGS"), *tags)),
         frozenset((*map(int, numbers), *categories)),
         owner_rules(users),
+        frozenset((*_fields(kept_by, "KEEP_METADATA"), *_fields(metadata, "--keep-metadata"))),
     )
 
 
-def users_named(words: Iterable[str], where: str) -> list[str]:
-    """Kaltura users, each named or in a file (`@FILE`), one per line. Raises ConfigError for what is none."""
-    found: list[str] = []
+def _fields(words: Iterable[str], where: str) -> Iterator[tuple[str, str]]:
     for word in words:
-        found += _users_in(word[1:], where) if word.startswith("@") else [checked_owner(word, where)]
-    return found
-
-
-def _users_in(path: str, where: str) -> list[str]:
-    what = f"{where}, {path or '(no name)'}"
-    users = checked_owners(read_text(Path(path), what).splitlines(), path)
-    if not users:
-        raise ConfigError(f"{what}: nobody is in it")
-    return users
+        try:
+            yield read_field(word)
+        except SelectionError as error:
+            raise ConfigError(f"{where}{str(error).removeprefix('--metadata')}") from None

@@ -1,0 +1,276 @@
+"""A run by a policy, as it is told: what each rule would do, what it does, and where one entry stands in it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from kaltura_archiver import exits
+from kaltura_archiver.cli.acting import limits_of
+from kaltura_archiver.cli.app import App, Ended
+from kaltura_archiver.cli.query import exits_of_named
+from kaltura_archiver.cli.streams import PatientStdout
+from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
+from kaltura_archiver.errors import Exit
+from kaltura_archiver.model import Outcome
+from kaltura_archiver.output.logs import mark_lines
+from kaltura_archiver.output.progress import progress
+from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_ON_SCREEN, STANDING_COLUMNS
+from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
+from kaltura_archiver.output.summary import counted
+from kaltura_archiver.output.tables import Cell
+from kaltura_archiver.policy import Policy, Rule, StageRule, Standing, day_of, standing
+from kaltura_archiver.results import log_fields
+from kaltura_archiver.run.errand import Errand
+from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, standings
+from kaltura_archiver.run.run import Asked, carry_out
+from kaltura_archiver.steps import Command
+
+if TYPE_CHECKING:
+    from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.placeholders import Placeholders
+    from kaltura_archiver.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class PolicyRun:
+    """What a run by a policy was asked for, and with what it looks. `now` is unix seconds: that of --on, or today's."""
+
+    app: App
+    policy: Policy
+    now: float
+    style: str
+    workers: int
+    only: Sequence[str] = ()
+    codes: set[Exit] = field(default_factory=set)
+    tallies: list[RuleTally] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        from kaltura_archiver.placeholders import Placeholders
+
+        self.placeholders: Placeholders = Placeholders.read(self.app.settings).known()
+        self.kaltura: Kaltura = self.app.kaltura()
+        self.store: Store = self.app.store(check=False)
+        check_policy(self.kaltura, self.policy)
+
+    @property
+    def rules(self) -> Iterator[Rule]:
+        """Those that were asked for, each when the one before it is done with."""
+        yield from (rule for rule in self.policy.rules if not self.only or rule.name in self.only)
+
+    def survey(self, rule: Rule, *, acting: bool = False, dry_run: bool = True) -> tuple[RuleTally, Claimed]:
+        """Look at all entries of a rule, and add up where they stand."""
+        selection, tally = Claimed(self.kaltura, self.policy, rule), RuleTally(rule, self.now, acting, dry_run)
+        found = standings(
+            self.kaltura, self.store, selection, rule, now=self.now, placeholders=self.placeholders,
+            workers=2 * self.workers,
+        )  # fmt: skip
+        with found as each, progress(rule.name, each, lambda: selection.expected) as counted:
+            for facts, at in counted:
+                tally.add(facts, at)
+        self.tallies.append(tally)
+        self.codes |= exits_of_named(selection)
+        return tally, selection
+
+
+def check(run: PolicyRun) -> NoReturn:
+    """A row for each stage of each rule: what is there, what is due, what waits and until when."""
+    due = 0
+    with run.app.stoppable(), rows_as(run.style, CHECK_COLUMNS, note="detail") as rows:
+        for rule in run.rules:
+            tally, selection = run.survey(rule)
+            for row in _check_rows(tally):
+                rows.write(row)
+            due += sum(stage.due for stage in tally.stages.values())
+            for name, number in selection.overlaps.items():
+                if number:
+                    log.info("%s: %d entries are the rule %r's, which comes before it", rule.name, number, name)
+    log.info("policy of %d rules: %d entries are due; nothing was changed", len(run.policy.rules), due)
+    run.app.exit(*run.codes)
+
+
+def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
+    """First what the rule selects and is in no stage yet; then its stages."""
+    name = tally.rule.name
+    yield {"rule": name, "stage": None, "here": tally.here[None], "detail": f"{tally.selected} selected"}
+    for stage, told in tally.stages.items():
+        yield {
+            "rule": name,
+            "stage": stage.value,
+            "here": tally.here[stage],
+            "due": told.due,
+            "bytes_moved": told.bytes_moved,
+            "bytes_freed": told.bytes_freed,
+            "waits": told.waits,
+            "opens_date": day_of(told.opens_at) or None,
+            "left": told.left.total(),
+            "detail": counted_left(told.left) or None,
+        }
+
+
+def counted_left(left: Counter[Outcome]) -> str:
+    """`refused 8, waiting 1`: entries that stay as they are, though their day has come."""
+    return counted(Counter({(outcome, None): number for outcome, number in left.items()}))
+
+
+def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
+    """Where one entry stands: whose it is, stage by stage what was done, is due, or when, and why not."""
+    from kaltura_archiver.apply.looks import facts_of_entry
+    from kaltura_archiver.apply.tools import Sources
+    from kaltura_archiver.selection import Selection
+
+    facts = facts_of_entry(Sources(run.kaltura, run.store, run.placeholders), entry_id)
+    children = run.kaltura.children([facts.entry.id])[facts.entry.id]
+    owner: Rule | None = None
+    with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
+        for rule in run.policy.rules:
+            selection = Selection(run.kaltura, rule.query)
+            why = next((why for _, why in selection.tested([facts.entry])), "")
+            told = {"rule": rule.name, "stage": None}
+            if why:
+                rows.write({**told, "says": "no", "detail": why})
+            elif owner:
+                rows.write({**told, "says": "no", "detail": f"it would select it, but {owner.name!r} comes before it"})
+            else:
+                owner = rule
+                rows.write({**told, "says": "yes", "detail": "it selects this entry"})
+                for row in _standing_rows(rule, standing(rule, facts, run.now, children=children)):
+                    rows.write(row)
+    log.info("entry %s is %s", facts.entry.id, f"one of the rule {owner.name!r}" if owner else "no rule's")
+    run.app.exit(Exit.OK)
+
+
+def _standing_rows(rule: Rule, at: Standing) -> Iterator[dict[str, Cell]]:
+    stages = [made.stage for made in rule.stages]
+    behind = stages.index(at.reached) + 1 if at.reached else 0
+    for number, stage in enumerate(stages):
+        row: dict[str, Cell] = {"rule": rule.name, "stage": stage.value}
+        if stage is at.due:
+            row |= {"says": "due", "detail": at.plan.describe() if at.plan else "to be looked at by a person"}
+        elif stage is at.waits_for:
+            row |= {
+                "says": "waits" if at.plan is None else str(at.plan.outcome),
+                "opens_date": day_of(at.opens_at) or None,
+            }
+            row["detail"] = at.why
+        else:
+            row["says"] = "done" if number < behind else "follows at once" if stage in at.then else "later"
+        yield row
+
+
+@dataclass
+class Acting:
+    """How a policy is carried out: `dry_run` only tells."""
+
+    run: PolicyRun
+    dry_run: bool
+    no_lock: bool = False
+    no_run_log: bool = False
+    accepted_drift: Sequence[str] = ()
+
+
+def act(acting: Acting) -> NoReturn:
+    """Rule by rule: look at its entries, then stage by stage do what is due. A row for each entry that is acted on."""
+    from kaltura_archiver.run.lock import RunLock, lock_key
+    from kaltura_archiver.run.rule_history import last_selected, record
+
+    run = acting.run
+    app, screen = run.app, run.style == SCREEN
+    number = mark_lines()
+    stdout = PatientStdout()
+    store = app.store(read_only=acting.dry_run)
+    with ExitStack() as stack:
+        stack.enter_context(app.stoppable())
+        if not acting.dry_run:
+            lock = RunLock(store, lock_key("run"), run=number, stop=app.stop, beside=acting.no_lock)
+            stack.enter_context(lock)
+        before = last_selected(store)
+        columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
+        rows = stack.enter_context(results_as(run.style, columns, stdout))
+        for rule in run.rules:
+            if app.stop.is_set():
+                break
+            _act_by(acting, rule, before.get(rule.name), rows)
+        if not acting.dry_run:
+            record(store, number, time.time(), run.policy.text_sha256, run.tallies)
+    _sum_up(acting)
+    app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []))
+
+
+def _act_by(acting: Acting, rule: Rule, before: int | None, rows: RowWriter) -> None:
+    from kaltura_archiver.run.rule_history import drifted
+
+    run = acting.run
+    tally, _ = run.survey(rule, acting=True, dry_run=acting.dry_run)
+    why = "" if rule.name in acting.accepted_drift else drifted(rule, tally.selected, before)
+    if why:
+        log.error("rule %r is not carried out: %s", rule.name, why)
+        run.codes.add(Exit.LIMIT)
+        run.tallies.remove(tally)  # what it found is not what the next run is compared with
+        return
+    for stage, told in tally.stages.items():
+        if exits.of_outcomes(told.left) - {Exit.OK}:
+            log.warning("%s, %s: %s: run --explain tells why", rule.name, stage, counted_left(told.left))
+        run.codes |= exits.of_outcomes(told.left)
+    for made in rule.stages:
+        command = made.stage.command
+        ids = tally.stages[made.stage].ids
+        if command is None or not ids or run.app.stop.is_set():
+            continue
+        if not _within(rule.limits.hours):
+            log.warning("%s, %s: not begun, for it is outside the hours of the rule", rule.name, made.stage)
+            run.codes.add(Exit.LIMIT)
+            return
+        _carry_out(acting, rule, made, command, ids, rows)
+
+
+def _carry_out(
+    acting: Acting, rule: Rule, made: StageRule, command: Command, ids: Sequence[str], rows: RowWriter
+) -> None:  # fmt: skip
+    """One stage of a rule: a run of its command."""
+    run = acting.run
+    options = rule.options(made, run.now, dry_run=acting.dry_run)
+    asked = Asked(
+        command, options, lambda runner: Errand(ids), f"rule {rule.name}, {made.stage}: {rule.query}", None,
+        run.workers, acting.no_lock, acting.no_run_log, review=review_of(rule, made.stage, run.now),
+        limits=limits_of(
+            run.app, command, options, rule.limits.money, rule.limits.bytes, rule.limits.entries,
+            ("limits.money", "limits.bytes", "limits.entries"),
+        ),
+    )  # fmt: skip
+    teller = StageTelling(run.app, command, options, run.style, rows, rule.name, made.stage)
+    try:
+        carry_out(run.app, asked, teller)
+    except Ended as end:
+        run.codes.add(end.untolerated)
+        if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
+            raise
+
+
+def _within(hours: tuple[int, int] | None) -> bool:
+    """Whether it is between these hours of the local day, which may be those around midnight."""
+    if hours is None:
+        return True
+    begin, end = hours
+    now = time.localtime().tm_hour
+    return begin <= now < end if begin < end else now >= begin or now < end
+
+
+def _sum_up(acting: Acting) -> None:
+    run = acting.run
+    due = sum(stage.due for tally in run.tallies for stage in tally.stages.values())
+    fields = log_fields("run", "run", dry_run=acting.dry_run)
+    if acting.dry_run:
+        to_type = acting_line()
+        log.info(
+            "policy: %d entries due; nothing was changed; to act: %s", due, to_type, extra=fields | {"to_type": to_type}
+        )
+    else:
+        log.info("policy: %d entries were due by %d rules", due, len(run.tallies), extra=fields)

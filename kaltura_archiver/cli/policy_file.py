@@ -1,0 +1,356 @@
+"""A policy file: its keys are the options of the commands, so that each rule is written as one would type it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import cache, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from kaltura_archiver.asking.keeping import keep_list
+from kaltura_archiver.asking.query import query_of
+from kaltura_archiver.asking.words import AGES, age_seconds, bytes_of
+from kaltura_archiver.cli.options import keep_options, options_of, selection_options
+from kaltura_archiver.cli.types import Days
+from kaltura_archiver.config import Settings
+from kaltura_archiver.envfile import read_text
+from kaltura_archiver.errors import ArchiverError, InputError
+from kaltura_archiver.filters import Query
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG
+from kaltura_archiver.policy import CLOCKS, Policy, Rule, RuleLimits, Stage, StageClock, StageRule, as_of
+from kaltura_archiver.steps import OPTIONS
+
+T = TypeVar("T")
+Table = Mapping[str, Any]
+# Of the options that select, those that make no sense in a rule, or are clocks of its stages.
+_OF_A_COMMAND = frozenset({
+    "ids", "idfile", "first_page", "page_size", "max_entries", "shard", "archived_before", "replaced_before",
+    "thinned_before",
+})  # fmt: skip
+# Of a stage's options, what the clocks say, and what is not of a run by a policy.
+_SAID_BY_CLOCKS = frozenset({"min_age_years", "noticed_before_seconds", "approve"})
+DRIFT = 0.5
+_LIMITS = ("entries", "bytes", "money", "hours")
+NOTICE = ("grace", "remind", "co_editors", "fallback", "unit_file", "templates", "directory")
+_RULE = ("name", "on", "drift", "select", "keep", "limits", "notice", *Stage)
+_TOP = ("rule", "keep", "limits", "notice")
+# Which clocks a stage may have: those of what lies before it.
+BEFORE = {
+    "created_before": tuple(Stage), "unplayed_for": tuple(Stage),
+    "archived_for": (Stage.THIN, Stage.REPLACE, Stage.DUE), "thinned_for": (Stage.REPLACE, Stage.DUE),
+    "replaced_for": (Stage.DUE,),
+}  # fmt: skip
+_AFTER = {"archived_for": Stage.ARCHIVE, "thinned_for": Stage.THIN, "replaced_for": Stage.REPLACE}
+
+
+def _options_of(decorate: Callable[[Any], Any]) -> dict[str, click.Option]:
+    """The options that a decorator adds, by the first name of each, with _ for -."""
+
+    def bare() -> None:
+        """Takes the options."""
+
+    params = decorate(bare).__click_params__
+    return {
+        max(option.opts, key=len).lstrip("-").replace("-", "_"): option
+        for option in reversed(params) if isinstance(option, click.Option)
+    }  # fmt: skip
+
+
+@cache
+def selection_keys() -> dict[str, click.Option]:
+    """The keys of `select`, each the option of that name."""
+    return {
+        key: option for key, option in _options_of(selection_options).items()
+        if option.name not in (*_OF_A_COMMAND, "tolerate") and option.expose_value
+    }  # fmt: skip
+
+
+@cache
+def keep_keys() -> dict[str, click.Option]:
+    """The keys of `keep`: tag, category, owner, …"""
+    return {key.removeprefix("keep_"): option for key, option in _options_of(keep_options).items()}
+
+
+@cache
+def stage_keys(stage: Stage) -> dict[str, click.Option]:
+    """The keys of a stage that are options of its command."""
+    if stage.command is None:
+        return {}
+    return {
+        key: option for key, option in _options_of(options_of(stage.command)).items()
+        if option.name in OPTIONS[stage.command] and option.name not in _SAID_BY_CLOCKS
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _PolicyText:
+    """The text, to say in which line of it something is."""
+
+    path: str
+    text: str
+
+    def line(self, rule: int | None, *path: str) -> int:
+        """Where a key stands: that of a rule (counted from 0), or of the file; its table's line if it has none."""
+        lines = self.text.splitlines()
+        begin, end = 0, len(lines)
+        if rule is not None:
+            heads = [number for number, line in enumerate(lines) if re.match(r"\s*\[\[\s*rule\s*\]\]", line)]
+            begin, end = [*pairwise((*heads, len(lines)))][rule] if rule < len(heads) else (0, len(lines))
+        found = begin
+        for key in path:
+            name = rf"[\"']?{re.escape(key)}[\"']?"
+            pattern = rf"\s*\[\[?[^\]]*\b{name}\s*\]|(.*[{{,\s])?{name}\s*="
+            found = next((n for n in range(found, end) if re.match(pattern, lines[n])), found)
+        return found + 1
+
+    def fail(self, why: str, rule: int | None = None, name: str = "", *path: str) -> NoReturn:
+        where = f"rule {name!r}" if name else f"rule {rule + 1}" if rule is not None else ""
+        told = ": ".join(filter(None, (", ".join(filter(None, (where, ".".join(path)))), why)))
+        raise InputError(f"{self.path}, line {self.line(rule, *path)}: {told}")
+
+
+def read_policy(path: str, settings: Settings, now: float) -> Policy:
+    """The policy of a file, as of `now` (unix seconds). Raises InputError with the rule, the key and the line."""
+    text = read_text(Path(path), "the policy")
+    try:
+        told = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no TOML: {error}") from error
+    source = _PolicyText(path, text)
+    _known(source, told, _TOP, None, "")
+    rules = told.get("rule", [])
+    if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
+        source.fail("no rule is in it: each begins with [[rule]]")
+    made = tuple(_RuleReader(source, number, rule, told, settings, now).rule() for number, rule in enumerate(rules))
+    names = [rule.name for rule in made]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            source.fail("another rule has this name: the history of a rule goes by it", number, name, "name")
+    return Policy(made, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _known(
+    source: _PolicyText, table: Table, known: Iterator[str] | tuple[str, ...] | list[str], rule: int | None, name: str,
+    *path: str,
+) -> None:  # fmt: skip
+    names = list(known)
+    for key in table:
+        if key not in names:
+            import difflib
+
+            near = difflib.get_close_matches(key, names, 1)
+            there = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            source.fail(f"there is no such key; {there}", rule, name, *path, key)
+
+
+@dataclass(frozen=True)
+class _RuleReader:
+    """Reads one rule."""
+
+    source: _PolicyText
+    number: int
+    table: Table
+    whole: Table
+    settings: Settings
+    now: float
+
+    @property
+    def name(self) -> str:
+        name = self.table.get("name")
+        return name if isinstance(name, str) else ""
+
+    def fail(self, why: str, *path: str) -> NoReturn:
+        self.source.fail(why, self.number, self.name, *path)
+
+    def rule(self) -> Rule:
+        _known(self.source, self.table, _RULE, self.number, self.name)
+        if not re.fullmatch(r"[\w .+()&/-]{1,60}", self.name) or self.name != self.name.strip():
+            self.fail("a rule needs a name of up to 60 letters, digits, blanks, . - + & /", "name")
+        on = self._days()
+        at = as_of(self.now, on)
+        query = self._selection(at)
+        notice = self._notice()
+        stages = tuple(self._stage(stage, at) for stage in Stage if stage in self.table)
+        self._require_sense(stages)
+        if notice is not None:
+            stages = self._told_before(stages, notice)
+        return Rule(
+            self.name, query, stages, self._keep(), on, self._limits(), self._drift(), notice,
+            self.source.line(self.number),
+        )  # fmt: skip
+
+    def _subtable(self, name: str, *, shared: bool = False) -> dict[str, Any]:
+        """A table of the rule; `shared`: on top of the one for all rules."""
+        found: dict[str, Any] = {}
+        for where in (self.whole if shared else {}, self.table):
+            table = where.get(name, {})
+            if not isinstance(table, dict):
+                self.fail(f"{table!r} is no table: write [rule.{name}], or {name} = {{ … }}", name)
+            found |= table
+        return found
+
+    def _converted(self, option: click.Option, value: Any, *path: str) -> Any:
+        """The value as the option itself would have it."""
+
+        def one(item: Any) -> Any:
+            if isinstance(item, bool) or not isinstance(item, str | int | float):
+                self.fail(f"{item!r} is not what this key holds: {option.help}", *path)
+            return self._said(lambda: option.type.convert(str(item), option, None), *path)
+
+        if option.is_flag:
+            if not isinstance(value, bool):
+                self.fail(f"{value!r} is neither true nor false", *path)
+            return value
+        if isinstance(value, list):
+            if not option.multiple:
+                self.fail("one value is wanted here, no list", *path)
+            return tuple(map(one, value))
+        return (one(value),) if option.multiple else one(value)
+
+    def _age(self, value: Any, at: float, *path: str) -> float:
+        """Seconds before `at`."""
+        if isinstance(value, bool):
+            self.fail(f"{value!r} is not an age: {AGES}", *path)
+        return self._said(lambda: age_seconds(str(value)[: 10 if isinstance(value, date) else None], at), *path)
+
+    def _selection(self, at: float) -> Query:
+        table = self._subtable("select")
+        _known(self.source, table, list(selection_keys()), self.number, self.name, "select")
+        for key, value in table.items():
+            self._said(partial(query_of, at, {key: value}), "select", key)
+        query = self._said(lambda: replace(query_of(at, table), max_entries=None), "select")
+        for key in ("tag", "exclude_tag"):
+            if {ARCHIVED_TAG, REPLACED_TAG, THIN_TAG} & {*query.tags, *query.without_tags} and key in table:
+                self.fail("the stages themselves look at this tag: leave it out", "select", key)
+        if not query.has_criteria:
+            self.fail("it selects every video of the account: say at least one criterion", "select")
+        return query
+
+    def _said(self, make: Callable[[], T], *path: str) -> T:
+        try:
+            return make()
+        except (ArchiverError, click.UsageError) as error:
+            self.fail(str(getattr(error, "message", error)), *path)
+
+    def _keep(self) -> Any:
+        table = self._subtable("keep", shared=True)
+        keys = keep_keys()
+        _known(self.source, table, list(keys), self.number, self.name, "keep")
+        given = {
+            str(keys[key].name).removeprefix("keep_"): self._converted(keys[key], value, "keep", key)
+            for key, value in table.items()
+        }
+        return self._said(lambda: keep_list(self.settings, **given), "keep")
+
+    def _stage(self, stage: Stage, at: float) -> StageRule:
+        table = self._subtable(stage)
+        keys = stage_keys(stage)
+        own = ["told_for", "review"] if stage in (Stage.THIN, Stage.REPLACE) else ["review"] if stage.command else []
+        clocks = [name for name in CLOCKS if stage in BEFORE[name]]
+        never = next((name for name in table if name in CLOCKS and name not in clocks), "")
+        if never:
+            self.fail(f"this clock never comes here: {never} begins with a later stage", stage, never)
+        _known(self.source, table, [*clocks, *own, *keys], self.number, self.name, stage)
+        options = {
+            str(option.name): self._converted(option, table[key], stage, key)
+            for key, option in keys.items() if key in table
+        }  # fmt: skip
+        told = table.get("told_for")
+        review = table.get("review", False)
+        if not isinstance(review, bool):
+            self.fail(f"{review!r} is neither true nor false", stage, "review")
+        return StageRule(
+            stage, tuple(self._clock(stage, name, table[name], at) for name in clocks if name in table), options,
+            None if told is None else self._age(told, at, stage, "told_for"), review,
+        )  # fmt: skip
+
+    def _clock(self, stage: Stage, name: str, value: Any, at: float) -> StageClock:
+        seconds = self._age(value, at, stage, name)
+        if re.fullmatch(r"\d{4}-\d\d-\d\d.*", str(value)):
+            return StageClock(name, day=at - seconds)
+        return StageClock(name, age_seconds=seconds)
+
+    def _require_sense(self, stages: tuple[StageRule, ...]) -> None:
+        """Refuse what would never be done."""
+        if not stages:
+            self.fail(f"it has no stage, so nothing would ever be done: add one of {', '.join(Stage)}", "name")
+        there = {made.stage for made in stages}
+        for made in stages:
+            derived_only = made.options.get("derived_only", False)
+            if made.stage in (Stage.THIN, Stage.REPLACE) and Stage.ARCHIVE not in there and not derived_only:
+                self.fail("needs a copy in S3 first: add archive before it", made.stage)
+            for clock in made.clocks:
+                needed = _AFTER.get(clock.name)
+                if needed and needed not in there:
+                    self.fail(f"this clock never comes: the rule has no stage {needed}", made.stage, clock.name)
+
+    def _told_before(self, stages: tuple[StageRule, ...], notice: Mapping[str, Any]) -> tuple[StageRule, ...]:
+        """With what the notice promises as a clock of the first stage that takes something away."""
+        at = next((n for n, made in enumerate(stages) if made.stage in (Stage.THIN, Stage.REPLACE)), None)
+        if at is None:
+            self.fail("there is nothing to tell of: the rule has neither thin nor replace", "notice")
+        if stages[at].told_seconds is None:
+            made = replace(stages[at], told_seconds=notice["grace"])
+            return (*stages[:at], made, *stages[at + 1 :])
+        return stages
+
+    def _notice(self) -> dict[str, Any] | None:
+        if "notice" not in self.table:
+            return None
+        table = self._subtable("notice", shared=True)
+        _known(self.source, table, NOTICE, self.number, self.name, "notice")
+        found: dict[str, Any] = {"grace": "30d", **table}
+        for key in ("grace", "remind"):
+            if key in found:
+                found[key] = self._said(partial(Days().convert, str(found[key]), None, None), "notice", key)
+        for key in set(NOTICE) - {"grace", "remind"}:
+            if not isinstance(found.get(key, ""), str):
+                self.fail(f"{found[key]!r} is no text", "notice", key)
+        if found.get("remind", 0) >= found["grace"]:
+            self.fail("the reminder comes before the day that the notice names, not so long before", "notice", "remind")
+        return found
+
+    def _limits(self) -> RuleLimits:
+        table = self._subtable("limits", shared=True)
+        _known(self.source, table, _LIMITS, self.number, self.name, "limits")
+        for key, kind in (("entries", int), ("money", int | float)):
+            value = table.get(key, 1)
+            if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
+                self.fail(f"{value!r} is not a number above 0", "limits", key)
+        size = self._said(partial(bytes_of, str(table["bytes"])), "limits", "bytes") if "bytes" in table else None
+        hours = None
+        if "hours" in table:
+            match = re.fullmatch(r"([01]?\d|2[0-3])-([01]?\d|2[0-4])", str(table["hours"]))
+            if not match or match[1] == match[2]:
+                self.fail(f"{table['hours']!r} is not hours of a day such as 22-6", "limits", "hours")
+            hours = int(match[1]), int(match[2]) % 24
+        money = table.get("money")
+        return RuleLimits(table.get("entries"), size, None if money is None else float(money), hours)
+
+    def _drift(self) -> float:
+        value = self.table.get("drift", f"{DRIFT:.0%}")
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(value))
+        if not match:
+            self.fail(f"{value!r} is not a percentage such as 50%", "drift")
+        return float(match[1]) / 100
+
+    def _days(self) -> tuple[tuple[int, int], ...]:
+        days = self.table.get("on", [])
+        if not isinstance(days, list) or not all(isinstance(day, str) for day in days):
+            self.fail("days are a list such as ['05-15', '12-15']", "on")
+        return tuple(self._day(day) for day in days)
+
+    def _day(self, text: str) -> tuple[int, int]:
+        try:
+            day = datetime.strptime(f"2023-{text}", "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            self.fail(f"{text!r} is no day of every year such as 05-15 (month-day)", "on")
+        return day.month, day.day

@@ -1,0 +1,275 @@
+"""A site's policy: named rules, each with a selection, a keep list, and stages with clocks of their own. Pure.
+
+What a rule says of one entry is `standing`: which stage it has reached, what is due now, or when, and why not yet. All
+that tells or acts by a policy asks this one function.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from kaltura_archiver.criteria.base import Seen
+from kaltura_archiver.filters import Plays, Query
+from kaltura_archiver.keep import Keep
+from kaltura_archiver.model import Facts, Outcome, State, iso_date
+from kaltura_archiver.plans import plan_for
+from kaltura_archiver.states import classify
+from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
+
+
+class Stage(StrEnum):
+    """What becomes of an entry, in this order. `due` is a list for people: nothing is done to what is on it."""
+
+    ARCHIVE = "archive"
+    THIN = "thin"
+    REPLACE = "replace"
+    DUE = "due"
+
+    @property
+    def command(self) -> Command | None:
+        return _COMMANDS.get(self)
+
+
+_COMMANDS = {Stage.ARCHIVE: Command.S3COPY, Stage.THIN: Command.THIN, Stage.REPLACE: Command.REPLACE}
+# The stages that an entry in this state has behind it; of any other state the plan of the stage's command tells.
+_REACHED = {
+    State.PLACEHOLDER: frozenset({Stage.ARCHIVE, Stage.THIN, Stage.REPLACE}),
+    State.THIN: frozenset({Stage.ARCHIVE, Stage.THIN}),
+}
+
+
+def _last_used(facts: Facts) -> float | None:
+    """A restore counts as a play, for it was asked for; what was never played is unplayed since it was created."""
+    entry, stored = facts.entry, facts.stored
+    if not entry.plays_known:
+        return None
+    restored = stored.restored_at if stored else None
+    return max(entry.last_played_at or 0, restored or 0) or entry.created_at or None
+
+
+def _archived(facts: Facts) -> float | None:
+    written = facts.stored.last_modified if facts.stored else None
+    return written.timestamp() if written else None
+
+
+# Since when each clock runs, in unix seconds; None where that has not happened, or is not known: then it is not over.
+CLOCKS: Mapping[str, Callable[[Facts], float | None]] = {
+    "created_before": lambda facts: facts.entry.created_at or None,
+    "unplayed_for": _last_used,
+    "archived_for": _archived,
+    "thinned_for": lambda facts: facts.stored.replaced_at if facts.stored and facts.entry.thin else None,
+    "replaced_for": lambda facts: facts.stored.replaced_at if facts.stored and facts.entry.replaced else None,
+}
+# What a clock that has not begun is told as.
+_NOT_BEGUN = {
+    "created_before": "Kaltura does not tell when it was created",
+    "unplayed_for": "it is not known when it was last played",
+    "archived_for": "it is not archived",
+    "thinned_for": "its original has not been taken out of Kaltura",
+    "replaced_for": "it is not replaced",
+}
+_TOLD = {
+    "created_before": "created", "unplayed_for": "last used", "archived_for": "archived", "thinned_for": "thinned",
+    "replaced_for": "replaced",
+}  # fmt: skip
+
+
+class StageClock(NamedTuple):
+    """Over when what it is of lies `age_seconds` back, or on or before a `day` (unix seconds); one of them is set."""
+
+    name: str
+    age_seconds: float | None = None
+    day: float | None = None
+
+    def until(self, as_of: float) -> float:
+        """Up to which second it has to have happened."""
+        return as_of - self.age_seconds if self.age_seconds is not None else self.day or 0.0
+
+
+@dataclass(frozen=True)
+class StageRule:
+    """One stage of a rule: when (all clocks are over), and how (fields of `Options`).
+
+    `told_seconds`: so long ago the owner must have been told. `review`: a person is shown the plan, and applies it.
+    """
+
+    stage: Stage
+    clocks: tuple[StageClock, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    told_seconds: float | None = None
+    review: bool = False
+
+
+@dataclass(frozen=True)
+class RuleLimits:
+    """What one run may begin in each stage of a rule: so many entries, bytes, so much money; `hours` (from, to) of the
+    local day."""
+
+    entries: int | None = None
+    bytes: int | None = None
+    money: float | None = None
+    hours: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`on` are days (month, day): the clocks are read as of the last of them, so that nothing is due between.
+
+    `line` is where it stands in its file. `drift`: by what part more than last time it may select.
+    """
+
+    name: str
+    query: Query
+    stages: tuple[StageRule, ...]
+    keep: Keep = field(default_factory=Keep)
+    on: tuple[tuple[int, int], ...] = ()
+    limits: RuleLimits = field(default_factory=RuleLimits)
+    drift: float | None = None
+    notice: Mapping[str, Any] | None = None
+    line: int = 0
+
+    def as_of(self, now: float) -> float:
+        return as_of(now, self.on)
+
+    def stage(self, stage: Stage) -> StageRule:
+        return next(made for made in self.stages if made.stage is stage)
+
+    def options(self, made: StageRule, now: float, *, dry_run: bool) -> Options:
+        """What the stage's command is told. How old an entry has to be say the clocks."""
+        unplayed = next((clock.until(self.as_of(now)) for clock in made.clocks if clock.name == "unplayed_for"), None)
+        least = self.query.unplayed_since
+        since = min((math.floor(t) for t in (unplayed, least) if t is not None), default=None)
+        return Options(
+            now=now, dry_run=dry_run, min_age_years=0.0, keep=self.keep, noticed_before_seconds=made.told_seconds,
+            plays=Plays(self.query.played_since, since, self.query.never_played, self.query.plays_below),
+            **made.options,
+        )  # fmt: skip
+
+    def unmet(self, facts: Facts) -> str:
+        """The first criterion of those that the entry itself tells which it does not meet as it is now; or empty.
+
+        The others (categories, sizes, metadata) were tested when it was selected.
+        """
+        seen = Seen(facts.entry)
+        plain = (criterion for criterion in self.query.criteria if criterion.of_entry)
+        return next(filter(None, (criterion.unmet(seen) for criterion in plain)), "")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules in their order: an entry is the first one's whose selection it meets. `text_sha256` is of its file."""
+
+    rules: tuple[Rule, ...]
+    text_sha256: str = ""
+
+
+class Standing(NamedTuple):
+    """Where an entry stands in a rule.
+
+    `due`: the stage that is to be done now, with its `plan` (of the list `due` without one); `then`: those that may
+    follow at once. Else `waits_for` is the stage that it is before, `why` it is not done, and from when on (unix
+    seconds) it may be, where that is known. None of both: it has all stages behind it.
+    """
+
+    reached: Stage | None
+    due: Stage | None = None
+    plan: Plan | None = None
+    then: tuple[Stage, ...] = ()
+    waits_for: Stage | None = None
+    why: str = ""
+    opens_at: float | None = None
+
+
+def as_of(now: float, on: tuple[tuple[int, int], ...]) -> float:
+    """The first second of the last of these days (UTC) that has begun; now itself without any."""
+    return max((day for day in _days_of(now, on) if day <= now), default=now) if on else now
+
+
+def _opens(at: float, on: tuple[tuple[int, int], ...]) -> float:
+    """The first of these days on or after that second; the second itself without any."""
+    return min(day for day in _days_of(at, on) if day >= at) if on else at
+
+
+def _days_of(now: float, on: tuple[tuple[int, int], ...]) -> Iterator[float]:
+    year = datetime.fromtimestamp(now, UTC).year
+    for month, day in on:
+        yield from (datetime(y, month, day, tzinfo=UTC).timestamp() for y in (year - 1, year, year + 1))
+
+
+def standing(rule: Rule, facts: Facts, now: float, *, children: int = 0, dry_run: bool = True) -> Standing:
+    """Where an entry that the rule selects stands in it, now (unix seconds)."""
+    judged_reached = _REACHED.get(classify(facts).state, frozenset())
+    reached: Stage | None = None
+    for number, made in enumerate(rule.stages):
+        if made.stage in judged_reached:
+            reached = made.stage
+            continue
+        if not (found := _not_over(rule, made, facts, now)):
+            plan = _plan(rule, made, facts, now, children=children, dry_run=dry_run)
+            if plan is not None and plan.outcome is Outcome.ALREADY and not plan.steps:
+                reached = made.stage
+                continue
+            if plan is None or plan.steps:
+                return Standing(reached, made.stage, plan, _then(rule, rule.stages[number + 1 :], facts, now))
+            return Standing(reached, plan=plan, waits_for=made.stage, why=plan.reason)
+        why, opens_at = found
+        return Standing(reached, waits_for=made.stage, why=why, opens_at=opens_at)
+    return Standing(reached)
+
+
+def _plan(
+    rule: Rule, made: StageRule, facts: Facts, now: float, *, children: int, dry_run: bool
+) -> Plan | None:  # fmt: skip
+    if made.stage.command is None:
+        return None
+    return plan_for(made.stage.command, facts, rule.options(made, now, dry_run=dry_run), children=children)
+
+
+def _then(rule: Rule, later: tuple[StageRule, ...], facts: Facts, now: float) -> tuple[Stage, ...]:
+    """The stages that this very run may come to, when the one before them is done."""
+    found: list[Stage] = []
+    for made in later:
+        if made.stage.command is None or _not_over(rule, made, facts, now):
+            break
+        found.append(made.stage)
+    return tuple(found)
+
+
+def _not_over(rule: Rule, made: StageRule, facts: Facts, now: float) -> tuple[str, float | None] | None:
+    """The clock that is over last, in words, and when (None: never, or not known); None where all are over."""
+    as_of = rule.as_of(now)
+    left: list[tuple[float, str]] = []
+    for clock in made.clocks:
+        since = CLOCKS[clock.name](facts)
+        if since is None:
+            return _NOT_BEGUN[clock.name], None
+        if since > clock.until(as_of):
+            opens = math.inf if clock.age_seconds is None else _opens(since + clock.age_seconds, rule.on)
+            left.append((opens, f"{_TOLD[clock.name]} on {iso_date(int(since))}"))
+    if not left:
+        return None
+    opens_at, why = max(left)
+    return why, None if opens_at == math.inf else opens_at
+
+
+def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
+    """The stage for which the owner of an entry has to be told first; None where there is none, or not yet.
+
+    All its other clocks are over, and so are those of the stages before it.
+    """
+    for made in rule.stages:
+        if _not_over(rule, made, facts, now) and made.stage not in _REACHED.get(classify(facts).state, frozenset()):
+            return None
+        if made.told_seconds is not None:
+            return made
+    return None
+
+
+def day_of(unix_seconds: float | None) -> str:
+    """The day in UTC from which on something is due; empty for None. Rounded up: a day that has begun is not over."""
+    return iso_date(math.ceil((unix_seconds or 0) / DAY_SECONDS) * DAY_SECONDS) if unix_seconds else ""

@@ -1,0 +1,155 @@
+"""Carrying out a policy: which entries are a rule's, where each stands, and what a run does about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.kaltura.library import GET_BATCH
+from kaltura_archiver.model import Entry, Facts, Outcome
+from kaltura_archiver.placeholders import Placeholders
+from kaltura_archiver.policy import Policy, Rule, Stage, Standing, standing
+from kaltura_archiver.results import Review
+from kaltura_archiver.run.kept import check_excluded, check_keep, unknown_criteria
+from kaltura_archiver.selection import Selection
+from kaltura_archiver.states import classify
+from kaltura_archiver.steps import Command, Options, Plan, bytes_of
+from kaltura_archiver.store import Store
+from kaltura_archiver.survey import plans_of
+
+
+def check_policy(kaltura: Kaltura, policy: Policy) -> None:
+    """Raise ConfigError where a rule names what there is not: it would select, or protect, nothing."""
+    for rule in policy.rules:
+        try:
+            check_keep(kaltura, rule.keep)
+            check_excluded(kaltura, rule.query)
+            selection = Selection(kaltura, rule.query)  # which looks the names of categories up
+            missing = next((why for why in unknown_criteria(kaltura, selection.query) if "category" in why), "")
+            if missing:
+                raise ConfigError(missing)
+        except ConfigError as error:
+            raise ConfigError(f"rule {rule.name!r} (line {rule.line}): {error}") from error
+
+
+class Claimed(Selection):
+    """The entries of a rule: those that its criteria select, less those of a rule before it. Of these `overlaps` counts
+    how many it would have selected, too, by the names of those rules."""
+
+    def __init__(self, kaltura: Kaltura, policy: Policy, rule: Rule) -> None:
+        super().__init__(kaltura, rule.query)
+        before = policy.rules[: policy.rules.index(rule)]
+        self._before = [(earlier.name, Selection(kaltura, earlier.query)) for earlier in before]
+        self.overlaps: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Entry]:
+        entries = super().__iter__()
+        while batch := list(islice(entries, GET_BATCH)):
+            yield from self._left(batch)
+
+    def _left(self, batch: Sequence[Entry]) -> Sequence[Entry]:
+        for name, selection in self._before:
+            others = [entry for entry, why in selection.tested(batch) if why]
+            self.overlaps[name] += len(batch) - len(others)
+            batch = others
+        return batch
+
+
+@contextmanager
+def standings(
+    kaltura: Kaltura, store: Store, selection: Selection, rule: Rule, *, now: float, placeholders: Placeholders,
+    workers: int,
+) -> Iterator[Iterator[tuple[Facts, Standing]]]:  # fmt: skip
+    """Where each entry of a selection stands in a rule, with the facts that this rests on."""
+    found: dict[str, Standing] = {}
+
+    def planner(facts: Facts, options: Options, /, *, children: int = 0) -> Plan:
+        at = found[facts.entry.id] = standing(rule, facts, now, children=children)
+        return at.plan or Plan(classify(facts).state, (), Outcome.SKIPPED, at.why)
+
+    commands = [made.stage.command for made in rule.stages]
+    command = Command.THIN if Command.THIN in commands else Command.REPLACE
+    with plans_of(
+        kaltura, store, selection, command, rule.options(rule.stages[0], now, dry_run=True),
+        placeholders=placeholders, workers=workers, plan=planner,
+    ) as planned:  # fmt: skip
+        yield ((facts, found.pop(facts.entry.id)) for facts, _ in planned)
+
+
+def review_of(rule: Rule, stage: Stage, now: float) -> Review:
+    """Looks once more, when an entry is about to be acted on, whether its rule still says so."""
+
+    def review(facts: Facts, plan: Plan) -> Plan:
+        if not plan.steps:
+            return plan
+        if why := rule.unmet(facts):
+            return Plan(plan.state, (), Outcome.SKIPPED, f"not one of the rule {rule.name!r} any more: {why}")
+        at = standing(rule, facts, now)
+        if at.due is stage:
+            return plan
+        why = f"before {at.waits_for}: {at.why}" if at.waits_for else f"it is before {at.due or 'nothing more'}"
+        return Plan(plan.state, (), Outcome.SKIPPED, f"not due by the rule {rule.name!r}: {why}")
+
+    return review
+
+
+@dataclass
+class StageSum:
+    """What is due in one stage, and what waits for it: until when, where that is known (unix seconds).
+
+    `ids` are those that a run has to take up: where it is due, and, in a run that acts, where it may follow at once.
+    """
+
+    due: int = 0
+    bytes_moved: int = 0
+    bytes_freed: int = 0
+    waits: int = 0
+    opens_at: float | None = None
+    left: Counter[Outcome] = field(default_factory=Counter)
+    ids: list[str] = field(default_factory=list)
+
+
+@dataclass
+class RuleTally:
+    """What a rule holds, added up. `here` counts the entries by the last stage that they have behind them. The ids of
+    what is due are kept for `acting`, with those of what may follow unless it is `dry_run`."""
+
+    rule: Rule
+    now: float
+    acting: bool = False
+    dry_run: bool = True
+    selected: int = 0
+    here: Counter[Stage | None] = field(default_factory=Counter)
+    stages: dict[Stage, StageSum] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stages = {made.stage: StageSum() for made in self.rule.stages}
+
+    def add(self, facts: Facts, at: Standing) -> None:
+        self.selected += 1
+        self.here[at.reached] += 1
+        if at.due:
+            self._add_due(facts, at, at.due)
+        elif at.waits_for and at.plan:
+            self.stages[at.waits_for].left[at.plan.outcome] += 1
+        elif at.waits_for:
+            stage = self.stages[at.waits_for]
+            stage.waits += 1
+            stage.opens_at = min(filter(None, (at.opens_at, stage.opens_at)), default=None)
+
+    def _add_due(self, facts: Facts, at: Standing, due: Stage) -> None:
+        stage = self.stages[due]
+        stage.due += 1
+        if at.plan:
+            options = self.rule.options(self.rule.stage(due), self.now, dry_run=True)
+            moved, freed = bytes_of(facts, at.plan.steps, options)
+            stage.bytes_moved += moved
+            stage.bytes_freed += freed
+        if self.acting:
+            for one in (due, *(() if self.dry_run else at.then)):
+                self.stages[one].ids.append(facts.entry.id)

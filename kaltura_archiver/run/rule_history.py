@@ -1,0 +1,68 @@
+"""What earlier runs by a policy have found, rule by rule: `log/policy/<time>-<run>.json`, an object for each."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kaltura_archiver.errors import StoreError
+from kaltura_archiver.model import iso_time
+from kaltura_archiver.policy import Rule
+from kaltura_archiver.run.policy import RuleTally
+from kaltura_archiver.store import Store
+
+log = logging.getLogger(__name__)
+PREFIX = "log/policy/"
+# A rule that selects a few more than a few has not gone wrong.
+FEW_MORE = 20
+
+
+def last_selected(store: Store) -> Mapping[str, int]:
+    """How many entries each rule selected when a run last acted by it. Raises StoreError."""
+    found: dict[str, int] = {}
+    for page in store.pages(PREFIX):
+        for key, *_ in page:
+            if not key.endswith(".json"):
+                continue
+            told = store.get_text(key)
+            found |= _counts(told[0] if told else "")
+    return found
+
+
+def _counts(text: str) -> dict[str, int]:
+    try:
+        rules = json.loads(text)["rules"]
+        return {str(name): told["selected"] for name, told in rules.items() if type(told["selected"]) is int}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        log.warning("an object under %s is no history of a policy: it is left out", PREFIX)
+        return {}
+
+
+def drifted(rule: Rule, selected: int, before: int | None) -> str:
+    """Why this rule is not to be trusted now: it selects far more than last time; empty if it does not."""
+    if before is None or rule.drift is None or selected <= before * (1 + rule.drift) + FEW_MORE:
+        return ""
+    return (
+        f"it selects {selected} entries, and {before} when it last acted: more than {rule.drift:.0%} more. Look at it "
+        f"(run --check), then say --accept-drift {rule.name!r}, or set its drift"
+    )
+
+
+def record(store: Store, run: str, now: float, policy_sha256: str, tallies: Iterable[RuleTally]) -> None:
+    """Write down what this run has found and begun. That it cannot be written is a warning: no entry depends on it."""
+    rules: dict[str, Any] = {
+        tally.rule.name: {
+            "selected": tally.selected,
+            "here": {str(stage or "none"): number for stage, number in tally.here.items()},
+            "due": {stage.value: told.due for stage, told in tally.stages.items()},
+        }
+        for tally in tallies
+    }
+    at = iso_time(now)
+    text = json.dumps({"run": run, "at": at, "policy_sha256": policy_sha256, "rules": rules})
+    try:
+        store.put_text(f"{PREFIX}{at.replace('-', '').replace(':', '')}-{run}.json", text, if_match="")
+    except StoreError as error:
+        log.warning("the history of the rules is not written: %s", error)

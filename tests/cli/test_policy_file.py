@@ -1,0 +1,138 @@
+"""A policy file: each mistake is one line with the rule, the key and the line of the file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from kaltura_archiver.cli.policy_file import read_policy
+from kaltura_archiver.cli.policy_schema import schema
+from kaltura_archiver.config import read_settings
+from kaltura_archiver.errors import InputError
+from kaltura_archiver.policy import Policy, Stage, StageClock
+
+NOW = 1_790_000_000.0  # 2026-09-21
+GOOD = """\
+[keep]
+tag = ["exam"]
+
+[[rule]]
+name = "three years"
+on = ["05-15", "12-15"]
+
+[rule.select]
+unplayed_for = "3"
+category = ["Faculty>Course", 17]
+
+[rule.archive]
+storage_class = "DEEP_ARCHIVE"
+
+[rule.replace]
+archived_for = "90d"
+created_before = 2024-08-31
+"""
+
+
+def _read(tmp_path: Path, text: str, now: float = NOW) -> Policy:
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    return read_policy(str(path), read_settings(None), now)
+
+
+def _refused(tmp_path: Path, text: str) -> str:
+    with pytest.raises(InputError) as refused:
+        _read(tmp_path, text)
+    told = str(refused.value)
+    assert "\n" not in told
+    return told.replace(str(tmp_path / "policy.toml"), "FILE")
+
+
+def test_its_keys_are_the_options_of_the_commands(tmp_path: Path) -> None:
+    (rule,) = _read(tmp_path, GOOD).rules
+    assert rule.name == "three years"
+    assert (rule.query.categories, rule.query.category_names) == ((17,), ("Faculty>Course",))
+    assert rule.query.max_entries is None
+    assert rule.keep.tags == {"keep", "exam"}
+    archive, replace = rule.stages
+    assert archive.options == {"storage_class": "DEEP_ARCHIVE"}
+    created, archived = replace.clocks
+    assert created == StageClock("created_before", day=1725062400.0)
+    assert archived == StageClock("archived_for", age_seconds=90 * 86400)
+
+
+def test_between_its_days_the_clocks_stand_still(tmp_path: Path) -> None:
+    """Of 2026-09-21 the last of its days is 2026-05-15."""
+    (rule,) = _read(tmp_path, GOOD).rules
+    assert rule.query.unplayed_since == 1778803200 - 3 * 31_557_600
+    assert _read(tmp_path, GOOD, NOW + 30 * 86400).rules[0].query.unplayed_since == rule.query.unplayed_since
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("archived_for =", "archived_fro =", "line 16: rule 'three years', replace.archived_fro: there is no such"),
+        ("archived_for =", "archived_fro =", "did you mean archived_for?"),
+        ('"three years"', '""', "FILE, line 5: rule 1, name: a rule needs a name"),
+        ('"3"', '"soon"', "line 9: rule 'three years', select.unplayed_for: unplayed-for: 'soon' is not an age"),
+        ('"3"', "true", "line 9: rule 'three years', select.unplayed_for: unplayed-for: True is not a value"),
+        ('unplayed_for = "3"\ncategory = ["Faculty>Course", 17]', "", "it selects every video of the account"),
+        ("17]", "{a = 1}]", "select.category: category: {'a': 1} is not a value or a list of values"),
+        ("DEEP_ARCHIVE", "DEEP", "line 13: rule 'three years', archive.storage_class: 'DEEP' is not one of"),
+        ("[rule.archive]", "[rule.thin]", "thin.storage_class: there is no such key"),
+        ("archived_for", "replaced_for", "this clock never comes here: replaced_for begins with a later stage"),
+        ("archived_for", "thinned_for", "this clock never comes: the rule has no stage thin"),
+        ("05-15", "02-30", "line 6: rule 'three years', on: '02-30' is no day of every year"),
+        ("[keep]", "[keeep]", "FILE, line 1: keeep: there is no such key; did you mean keep?"),
+        ("[[rule]]", "[rule]", "no rule is in it"),
+        ('tag = ["exam"]', 'owner = ["a b"]', "rule 'three years', keep: --keep-owner: 'a b' is not one Kaltura user"),
+        ("[rule.archive]\n", "[rule.archive]\nmin_age_years = 3\n", "archive.min_age_years: there is no such key"),
+        ('category = ["Faculty>Course", 17]', 'tag = "!archived_to_s3"', "the stages themselves look at this tag"),
+        ('name = "three years"', 'name = "three years', "FILE is no TOML: "),
+        ("archived_for = \"90d\"", 'review = "yes"', "replace.review: 'yes' is neither true nor false"),
+        ("[rule.archive]", "[rule.limits]\nhours = \"25-3\"\n[rule.archive]", "limits.hours: '25-3' is not hours"),
+        ("[rule.archive]", "[rule.limits]\nentries = 0\n[rule.archive]", "limits.entries: 0 is not a number above 0"),
+        ("[rule.archive]", "[rule.notice]\ngrace = \"30\"\n[rule.archive]", "notice.grace: '30' is not a number"),
+        ("[rule.archive]", "[rule.notice]\nremind = \"30d\"\n[rule.archive]", "notice.remind: the reminder comes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_that_says_where(tmp_path: Path, before: str, after: str, told: str) -> None:
+    assert before in GOOD
+    text = GOOD.replace(before, after, 1)
+    assert told in _refused(tmp_path, text)
+
+
+def test_replace_without_a_copy_is_refused(tmp_path: Path) -> None:
+    text = '[[rule]]\nname = "a"\nselect = { plays = 0 }\nreplace = {}\n'
+    assert (
+        _refused(tmp_path, text) == "FILE, line 4: rule 'a', replace: needs a copy in S3 first: add archive before it"
+    )
+
+
+def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
+    rule = '[[rule]]\nname = "a"\nselect = { plays = 0 }\narchive = {}\n'
+    assert "line 6: rule 'a', name: another rule has this name" in _refused(tmp_path, rule + rule)
+    assert "it has no stage" in _refused(tmp_path, rule.replace("archive = {}\n", ""))
+
+
+def test_a_rule_told_before_it_takes_away_has_the_notice_as_a_clock(tmp_path: Path) -> None:
+    text = GOOD.replace("[rule.archive]", '[rule.notice]\ngrace = "45d"\n[rule.archive]')
+    stages = _read(tmp_path, text).rules[0].stages
+    assert [(made.stage, made.told_seconds) for made in stages] == [
+        (Stage.ARCHIVE, None), (Stage.REPLACE, 45 * 86400.0)
+    ]  # fmt: skip
+    nothing = text[: text.index("[rule.replace]")]
+    assert "there is nothing to tell of: the rule has neither thin nor replace" in _refused(tmp_path, nothing)
+
+
+def test_its_schema_knows_the_keys_that_the_file_may_have(tmp_path: Path) -> None:
+    rule = schema()["properties"]["rule"]["items"]["properties"]
+    assert {"unplayed_for", "category", "owner", "admin_tag"} <= rule["select"]["properties"].keys()
+    assert "max_entries" not in rule["select"]["properties"]
+    assert rule["archive"]["properties"]["storage_class"]["enum"][-1] == "DEEP_ARCHIVE"
+    assert "replaced_for" in rule["due"]["properties"]
+    assert "replaced_for" not in rule["replace"]["properties"]
+    json.dumps(schema())
+    assert time.time() > NOW  # the dates above are over

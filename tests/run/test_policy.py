@@ -1,0 +1,209 @@
+"""`run`: a policy is carried out on the entries that its rules select, each by the first, and on no others."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from conftest import Ran, Run
+
+from kaltura_archiver.cli import policies
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.sandbox.world import Sandbox
+
+YEAR = 365.25 * 86400
+THREE_YEARS = """\
+[[rule]]
+name = "three years"
+select = { unplayed_for = 3 }
+archive = {}
+replace = { archived_for = "30d", unplayed_for = 3 }
+due = { replaced_for = 2 }
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.toml"
+    path.write_text(THREE_YEARS)
+    return path
+
+
+def _stages(ran: Ran) -> dict[str, dict[str, str]]:
+    return {f"{row['rule']}/{row['stage']}": row for row in ran.rows}
+
+
+def _played(sandbox: Sandbox, entry_id: str, years_ago: float) -> None:
+    at = int(sandbox.control.clock.now() - years_ago * YEAR)
+    sandbox.kaltura.edit(entry_id, plays=7, last_played_at=at)
+
+
+def _marks(sandbox: Sandbox, entry_id: str) -> set[str]:
+    return {ARCHIVED_TAG, REPLACED_TAG} & set(sandbox.kaltura.entries[entry_id].tags.split(", "))
+
+
+def test_stage_by_stage_as_the_clocks_say_and_nothing_between(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    old, young = sandbox.add(State.INITIAL), sandbox.add(State.INITIAL, age_years=2)
+    played = sandbox.add(State.INITIAL)
+    _played(sandbox, played, 1)
+    dry = run("run", policy)
+    assert dry.outcomes == {old: "would"}
+    assert sandbox.control.writes() == []
+    assert dry.err.splitlines()[-1].endswith(f"to act: kaltura-archiver run {policy} --no-dry-run")
+
+    acted = run("run", policy, "--no-dry-run")
+    assert (acted.code, acted.outcomes) == (0, {old: "done"}), acted.err
+    assert [(row["rule"], row["stage"]) for row in acted.rows] == [("three years", "archive")]
+    assert (_marks(sandbox, old), _marks(sandbox, young), _marks(sandbox, played)) == ({ARCHIVED_TAG}, set(), set())
+    again = run("run", policy, "--no-dry-run")
+    assert (again.code, again.rows) == (0, [])  # archived 30 days first
+
+    with time_machine.travel(sandbox.control.clock.now() + 31 * 86400):
+        acted = run("run", policy, "--no-dry-run")
+        assert [(row["stage"], row["outcome"]) for row in acted.rows] == [("replace", "done")], acted.err
+        assert _marks(sandbox, old) == {ARCHIVED_TAG, REPLACED_TAG}
+        waits = _stages(run("run", policy, "--check"))["three years/due"]
+        assert (waits["waits"], waits["due"]) == ("1", "0")
+    assert _stages(run("run", policy, "--check", "--on", waits["opens_date"]))["three years/due"]["due"] == "1"
+
+
+def test_what_was_brought_back_is_left_alone_for_as_long_as_a_play_counts(
+    sandbox: Sandbox, run: Run, policy: Path
+) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert run("run", policy, "--no-dry-run").rows == []
+    told = {row["stage"]: row for row in run("run", policy, "--explain", entry_id).rows}
+    assert told["replace"]["says"] == "waits"
+    assert told["archive"]["says"] == "done"
+
+
+def test_an_entry_is_the_first_rule_s_that_selects_it(sandbox: Sandbox, run: Run, tmp_path: Path) -> None:
+    lecture, other = sandbox.add(State.INITIAL, tags="lecture"), sandbox.add(State.INITIAL)
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[[rule]]\nname = "lectures"\nselect = { tag = "lecture" }\narchive = { unplayed_for = 40 }\n\n' + THREE_YEARS
+    )
+    assert run("run", path).outcomes == {other: "would"}
+    told = run("run", path, "--check")
+    assert "three years: 1 entries are the rule 'lectures''s, which comes before it" in told.err
+    assert _stages(told)["lectures/archive"]["waits"] == "1"
+    explained = run("run", path, "--explain", lecture).rows
+    assert [(row["rule"], row["says"]) for row in explained if not row["stage"]] == [
+        ("lectures", "yes"), ("three years", "no"),
+    ]  # fmt: skip
+    assert run("run", path, "--rule", "three years", "--no-dry-run").outcomes == {other: "done"}
+    assert _marks(sandbox, lecture) == set()
+
+
+def test_a_play_that_comes_meanwhile_keeps_an_entry(
+    sandbox: Sandbox, run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every entry is looked at once more before anything is done to it."""
+    entry_id = sandbox.add(State.INITIAL)
+    carry_out = policies.carry_out
+
+    def later(*given: Any) -> None:
+        _played(sandbox, entry_id, 0.1)
+        carry_out(*given)
+
+    monkeypatch.setattr(policies, "carry_out", later)
+    acted = run("run", policy, "--no-dry-run")
+    assert acted.outcomes == {entry_id: "skipped"}
+    assert "not one of the rule 'three years' any more: it was played more recently" in acted.rows[0]["detail"]
+    assert _marks(sandbox, entry_id) == set()
+
+
+def test_a_rule_that_selects_far_more_than_last_time_stops(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    for _ in range(10):
+        sandbox.add(State.INITIAL)
+    policy.write_text(THREE_YEARS.replace("select =", 'drift = "10%"\nselect ='))
+    assert run("run", policy, "--no-dry-run").code == 0
+    more = [sandbox.add(State.INITIAL) for _ in range(22)]
+    stopped = run("run", policy, "--no-dry-run")
+    assert (stopped.code, stopped.rows) == (4, [])
+    assert "it selects 32 entries, and 10 when it last acted: more than 10% more" in stopped.err
+    assert all(not _marks(sandbox, entry_id) for entry_id in more)
+    assert run("run", policy, "--no-dry-run").code == 4  # and it stays so
+    accepted = run("run", policy, "--no-dry-run", "--accept-drift", "three years")
+    assert (accepted.code, accepted.outcomes) == (0, dict.fromkeys(more, "done"))
+
+
+def test_limits_of_a_rule_bound_each_stage_of_a_run(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    entries = [sandbox.add(State.INITIAL) for _ in range(3)]
+    policy.write_text(f"[limits]\nentries = 2\n\n{THREE_YEARS}")
+    first = run("run", policy, "--no-dry-run", "--workers", 1)
+    assert first.code == 3
+    assert sorted(first.outcomes.values())[0] == "done"
+    assert sum(_marks(sandbox, entry_id) == {ARCHIVED_TAG} for entry_id in entries) == 2
+    assert run("run", policy, "--no-dry-run").code == 0
+    assert all(_marks(sandbox, entry_id) == {ARCHIVED_TAG} for entry_id in entries)
+
+
+def test_nothing_is_begun_outside_the_hours_of_a_rule(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    policy.write_text(f'[limits]\nhours = "22-6"\n\n{THREE_YEARS}')
+    noon = datetime(2027, 3, 1, 12, tzinfo=ZoneInfo("UTC"))
+    with time_machine.travel(noon):
+        assert run("run", policy, "--no-dry-run").code == 4
+    assert _marks(sandbox, entry_id) == set()
+    with time_machine.travel(noon.replace(hour=23)):
+        assert run("run", policy, "--no-dry-run").outcomes == {entry_id: "done"}
+
+
+@pytest.mark.parametrize(
+    ("keep", "tags"),
+    [('[keep]\ntag = "exam"\n', "exam"), ("", "keep")],
+)
+def test_what_is_kept_is_kept(sandbox: Sandbox, run: Run, policy: Path, keep: str, tags: str) -> None:
+    kept = sandbox.add(State.INITIAL, tags=tags)
+    policy.write_text(keep + THREE_YEARS)
+    assert run("run", policy, "--no-dry-run").rows == []
+    assert _stages(run("run", policy, "--check"))["three years/archive"]["detail"] == "skipped 1"
+    assert _marks(sandbox, kept) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("select = { category = 99 }", "rule 'three years' (line 1): there is no category 99"),
+        ("select = { category = 'Nowhere>At all' }", "no category is called 'Nowhere>At all'"),
+        ("select = { tag = '!nobody-has-it' }", "no entry is tagged nobody-has-it, which is to be left out"),
+        ("keep = { tag = 'no-such-tag' }\nselect = { plays = 1 }", "no entry is tagged no-such-tag"),
+        ("select = { owner = '!jdoe9' }", "there is no user jdoe9"),
+    ],
+)
+def test_a_rule_that_names_what_there_is_not_is_refused_before_anything(
+    sandbox: Sandbox, run: Run, policy: Path, text: str, told: str
+) -> None:
+    sandbox.add(State.INITIAL)
+    policy.write_text(THREE_YEARS.replace("select = { unplayed_for = 3 }", text))
+    for more in (("--no-dry-run",), ("--check",)):
+        refused = run("run", policy, *more)
+        assert (refused.code, refused.out) == (2, "")
+        assert told in refused.err
+        assert len(refused.err.splitlines()) == 1
+    assert sandbox.control.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("none.toml",), "cannot read the policy"),
+        (("--check", "--explain", "0_abc"), "--check is of all entries, --explain of one"),
+        (("--check", "--no-dry-run"), "leave out --no-dry-run"),
+        (("--on", "2027-01-01"), "--on is for --check and --explain"),
+        (("--check", "--on", "soon"), "'soon' is no day"),
+        (("--rule", "four years"), "there is no rule 'four years'; there are three years"),
+        (("--explain", "0/x"), "is not an entry id"),
+    ],
+)
+def test_bad_words_are_one_line(run: Run, policy: Path, words: tuple[str, ...], told: str) -> None:
+    refused = run("run", *words) if words[0].endswith(".toml") else run("run", policy, *words)
+    assert refused.code == 2
+    assert told in refused.err
+    assert "Traceback" not in refused.err
