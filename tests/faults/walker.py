@@ -315,6 +315,7 @@ class Walk:
         if (
             swaps
             and about is self.truth
+            and len(self.truths) > 1
             and self.stage.goal == REPLACED  # what comes back does not wait for a stream that fails
             and not self._other_author()
             and not self._reached(self.stage, *self.truths[1:])
