@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kaltura_archiver import pictures
+from kaltura_archiver.edits import edited
 from kaltura_archiver.identity import holds_placeholder, unrecorded
 from kaltura_archiver.model import (
-    RETRIEVAL_TIERS,
     SETTINGS_DUE,
-    TIERED_CLASS,
     Availability,
     Cause,
     Facts,
@@ -17,7 +16,6 @@ from kaltura_archiver.model import (
     MediaType,
     Outcome,
     State,
-    StoredObject,
 )
 from kaltura_archiver.planning import (
     CROWDED,
@@ -25,12 +23,16 @@ from kaltura_archiver.planning import (
     go,
     keep_settings,
     no_video,
+    runs_anyway,
     stop,
+    thaw,
     too_young,
     undecided,
     unproven,
+    unreadable,
 )
 from kaltura_archiver.plans_of_thin import plan_thin, record_kept, remove_thin
+from kaltura_archiver.plans_of_versions import archive_beside, plan_resolve, with_tag_before
 from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, stream_played, unnoticed
 from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
@@ -67,6 +69,7 @@ def plan_for(command: Command, facts: Facts, options: Options, *, in_group: bool
         Command.THIN: plan_thin,
         Command.RESTORE: _plan_restore,
         Command.REPAIR: _plan_repair,
+        Command.RESOLVE: _plan_resolve,
     }[command]
     plan = make(facts, judgement, options)
     if command is Command.RESTORE:
@@ -142,6 +145,8 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return go(judgement, Step.COPY, reason=judgement.why)
         case State.LOST if heals_from_source(facts):
             return _own_copy(facts, judgement, options)
+        case State.DIVERGED if edited(facts):
+            return archive_beside(facts, judgement)
         case State.BUSY:
             return stop(judgement, Outcome.WAITING)
         case _:
@@ -250,9 +255,9 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if stored is None:
         return stop(judgement, Outcome.REFUSED)
     if stored.availability in (Availability.FROZEN, Availability.THAWING):
-        return _thaw(judgement, stored, options)
+        return thaw(judgement, stored, options)
     if stored.availability is Availability.UNKNOWN:
-        return stop(judgement, Outcome.REFUSED, _unreadable(stored))
+        return stop(judgement, Outcome.REFUSED, unreadable(stored))
     if stored.spoiled and options.via == "url":  # nobody looks at these bytes on their way
         return stop(judgement, Outcome.REFUSED)
     if stored.crowded:
@@ -273,9 +278,9 @@ def _from_source(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if source is None:
         return stop(judgement, Outcome.REFUSED)
     if source.availability in (Availability.FROZEN, Availability.THAWING):
-        return _thaw(judgement, source, options)
+        return thaw(judgement, source, options)
     if source.availability is Availability.UNKNOWN:
-        return stop(judgement, Outcome.REFUSED, _unreadable(source))
+        return stop(judgement, Outcome.REFUSED, unreadable(source))
     reason = f"{source.key}: {source.size_bytes} bytes in {source.storage_class}"
     return go(judgement, Step.COPY_SOURCE, reason=reason)
 
@@ -285,32 +290,6 @@ def _own_copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if Step.THAW in plan.steps:
         return stop(judgement, Outcome.WAITING, f"{judgement.why}, which is frozen: restore thaws it")
     return plan
-
-
-def _thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
-    """Ask for a restore, or for one that is running to go faster."""
-    if _runs_anyway(stored, options):
-        return stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
-    if options.tier == "expedited" and not stored.has_expedited:
-        return stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
-    if stored.availability is Availability.THAWING:
-        return go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
-    stays = "from then on" if stored.storage_class == TIERED_CLASS else f"for {options.days} days"
-    return go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
-
-
-def _runs_anyway(stored: StoredObject, options: Options) -> bool:
-    """Whether a restore is running that is known to be no slower than the tier asked for: nothing is but bulk."""
-    known = stored.thaw_asked[0] or "bulk"
-    faster = RETRIEVAL_TIERS.index(options.tier) > RETRIEVAL_TIERS.index(known)
-    return stored.availability is Availability.THAWING and not faster
-
-
-def _unreadable(stored: StoredObject) -> str:
-    return (
-        f"it is not known whether an object of class {stored.storage_class} can be read, and an attempt failed: may we "
-        "read it (s3:GetObject)?"
-    )
 
 
 def _arrived_damaged(facts: Facts) -> bool:
@@ -371,6 +350,21 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return stop(judgement, Outcome.REFUSED)
 
 
+def _plan_resolve(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    match judgement.state:
+        # Without an original: what an interruption in place leaves.
+        case State.DIVERGED | State.NO_ORIGINAL if options.side == "s3" and not _spoiled(facts):
+            return with_tag_before(facts, _bring_back(facts, judgement, options))
+        case State.UNSETTLED:
+            return _settle_original(facts, judgement, options)
+        case State.HALF_THIN if facts.original and not holds_placeholder(facts):
+            return _settle_original(facts, judgement, options)
+        case State.BUSY:
+            return _busy(facts, judgement)
+        case _:
+            return plan_resolve(facts, judgement, options)
+
+
 def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
@@ -380,8 +374,8 @@ def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if stored.availability is Availability.READABLE:
         return go(judgement, Step.READ_BACK)
     if stored.availability is Availability.UNKNOWN:
-        return stop(judgement, Outcome.REFUSED, _unreadable(stored))
-    if options.request and not _runs_anyway(stored, options):
-        return _thaw(judgement, stored, options)
+        return stop(judgement, Outcome.REFUSED, unreadable(stored))
+    if options.request and not runs_anyway(stored, options):
+        return thaw(judgement, stored, options)
     how = "thawing" if stored.availability is Availability.THAWING else "frozen (--request asks it to thaw)"
     return stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.frozen_in}")

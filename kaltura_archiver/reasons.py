@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 
 from kaltura_archiver.filters import Plays, Query
-from kaltura_archiver.model import LAST_SECOND, NOTICE_PREFIX, REPLACED_TAG, Facts, iso_date
+from kaltura_archiver.model import LAST_SECOND, NOTICE_PREFIX, REPLACED_TAG, Facts, StoredObject, iso_date
 from kaltura_archiver.steps import DAY_SECONDS, HOUR_SECONDS, Options
 
 
@@ -49,8 +49,9 @@ def _end_of(day: date) -> float:
 
 def came_back_lately(facts: Facts, plays: Plays) -> str:
     """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
-    restored_at = facts.stored.restored_at if facts.stored else None
-    if restored_at is None:
+    stored = facts.stored
+    restored_at = stored.restored_at if stored else None
+    if stored is None or restored_at is None:
         return ""
     day = iso_date(restored_at) if restored_at < LAST_SECOND else "a day that cannot be read"
     if facts.entry.replaced:
@@ -58,7 +59,7 @@ def came_back_lately(facts: Facts, plays: Plays) -> str:
     too_late = plays.unplayed_since is not None and restored_at > plays.unplayed_since
     too_often = plays.plays_below is not None and facts.entry.plays + 1 >= plays.plays_below
     if too_late or too_often or plays.never_played:
-        return f"restored on {day}, which counts as a play"
+        return f"{came_back(stored)} on {day}, which counts as a play"
     return ""
 
 
@@ -68,6 +69,11 @@ def stream_played(facts: Facts, plays: Plays) -> str:
         return ""
     asked = Query(plays_below=plays.plays_below, never_played=plays.never_played, unplayed_since=plays.unplayed_since)
     return asked.too_much_played(facts.entry)
+
+
+def came_back(stored: StoredObject) -> str:
+    """In which way the original came back: a later copy is of what somebody made, too, and has the time of either."""
+    return "edited or restored" if stored.earlier else "restored"
 
 
 def not_played(facts: Facts, plays: Plays) -> str:

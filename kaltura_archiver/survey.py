@@ -16,7 +16,13 @@ from typing import Protocol
 
 from kaltura_archiver.apply.group import look_at_streams, may_go_alone
 from kaltura_archiver.apply.looks import look_at
-from kaltura_archiver.apply.reading import with_metadata, with_original_read, with_relatives, with_source
+from kaltura_archiver.apply.reading import (
+    with_later_copy,
+    with_metadata,
+    with_original_read,
+    with_relatives,
+    with_source,
+)
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import Refused, StoreError
@@ -203,8 +209,10 @@ class _Survey:
         """The facts with the stored copy as it is now (`copy`), and the original read where that is asked for."""
         try:
             stored = self.store.head(facts.entry.id, with_marks=marked) if copy else facts.stored
-            with_copy = with_source(self.kaltura, self.store, replace(facts, stored=stored))
-            return with_original_read(self.kaltura, with_copy)
+            facts = replace(facts, stored=stored)
+            if copy and marked:
+                facts = with_later_copy(self.store, facts)
+            return with_original_read(self.kaltura, with_source(self.kaltura, self.store, facts))
         except StoreError as error:
             if error.retryable or len(self.unseen) >= MAX_UNSEEN:
                 raise
@@ -216,7 +224,8 @@ class _Survey:
         entry, stored = facts.entry, facts.stored
         if stored is None:
             changed_lately = not entry.updated_at or entry.updated_at > self.began - CLOCK_SECONDS
-            return (entry.archived or entry.replaced) and changed_lately
+            says_so = entry.archived or entry.replaced
+            return says_so and (changed_lately or entry.id in inventory.suspects)
         if self.copies or (self.availability and stored.availability is Availability.UNKNOWN):
             return True
         return entry.id in inventory.suspects or needs_tags(facts)

@@ -42,7 +42,8 @@ class Group:
         entry = facts.entry
         if self.parent and entry.id != self.parent:
             return self._plan_of_stream(facts, streams)
-        if not self.parent and not streams:
+        # Which of two videos stays is decided for one entry.
+        if not self.parent and (not streams or self._runner.command is Command.RESOLVE):
             alone = may_go_alone(self._runner.kaltura, self._runner.command, facts)
             return facts, self._runner.within_limits(facts, self._runner.plan(facts, in_group=alone))
         if not self.parent:
@@ -129,7 +130,7 @@ def require_stream(facts: Facts, more: tuple[str, ...], parent: str) -> None:
 
 def may_go_alone(kaltura: Kaltura, command: Command, facts: Facts) -> bool:
     """Whether a further stream may be acted on without its parent, since there is none any more: nothing is taken away
-    from it then."""
+    from it then; or since a person has said which of its videos stays."""
     parent = facts.entry.parent_of_stream
     brings = command in (Command.S3COPY, Command.RESTORE, Command.REPAIR)
-    return bool(parent) and brings and kaltura.entry(parent) is None
+    return bool(parent) and (command is Command.RESOLVE or (brings and kaltura.entry(parent) is None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from kaltura_archiver.apply.reading import with_original_read, with_source
+from kaltura_archiver.apply.reading import with_later_copy, with_original_read, with_source
 from kaltura_archiver.apply.tools import InHand, Sources, Tools
 from kaltura_archiver.errors import Gone, Waiting
 from kaltura_archiver.identity import holds_placeholder
@@ -26,7 +26,8 @@ def look_at(sources: Sources, entry_id: str, *, children: bool, categories: bool
         raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
     # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
     facts = sources.placeholders.facts(entry, flavors, store.head(entry.id, recent_marks=True), placings)
-    facts = with_source(kaltura, store, replace(facts, usual_tags=usual_tags))
+    facts = with_later_copy(store, replace(facts, usual_tags=usual_tags))
+    facts = with_source(kaltura, store, facts)
     return with_original_read(kaltura, facts), streams
 
 

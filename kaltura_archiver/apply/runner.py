@@ -127,13 +127,13 @@ class Runner:
         ids = WithStreams(self.kaltura, entry_ids)
         try:
             runs = known()
-            if self.command in (Command.S3COPY, Command.RESTORE):  # restore may keep a displaced copy
+            if self.command in (Command.S3COPY, Command.RESTORE, Command.RESOLVE):  # restore may keep a displaced copy
                 uploads, left = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(max(runs.began, 0), UTC))
                 if uploads:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
                 if left:
                     log.info("%d multipart uploads stay: they may be those of a run that is alive", left)
-            if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
+            if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR, Command.RESOLVE):
                 self._remove_tokens(ids, runs)
         except ServiceError as error:
             log.warning("could not look for what interrupted runs have left: %s", error)
@@ -179,6 +179,8 @@ class Runner:
                 again = Step.SETTLE in plan.steps
                 # What a clone is restored from it has only now.
                 again = again or (Step.COPY_SOURCE in plan.steps and self.command is Command.RESTORE)
+                # What was uploaded over a placeholder, or over what was thin: a tag is left to be removed.
+                again = again or (Step.MAKE_CURRENT in plan.steps and (facts.entry.replaced or facts.entry.thin))
                 if not again or outcome is not Outcome.DONE:
                     break
                 settled = True

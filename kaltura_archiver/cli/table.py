@@ -18,6 +18,7 @@ GROUPS = {
         "thin": "Leave a small flavor to play, the original in S3 only",
         "restore": "Bring originals back from S3 or Glacier",
         "repair": "Go on from interrupted states",
+        "resolve": "Say which of two videos an entry is to have",
         "verify": "Read stored copies back and compare them",
         "run": "Carry out a policy file: rule by rule what is due",
         "plan": "Write down what would be done, for a person to review",

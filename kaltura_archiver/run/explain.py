@@ -16,9 +16,13 @@ from kaltura_archiver.groups import judgement_of_group, together
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.reasons import came_back
 from kaltura_archiver.run.runlog import read as run_lines
 from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Options, Plan
+
+# What resolve would do depends on which video is to stay: the state's hint says both.
+_EXPLAINED = [command for command in Command if command is not Command.RESOLVE]
 
 
 def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bool = False) -> dict[str, Any]:
@@ -79,8 +83,8 @@ def _with_streams(
         members = look_at_streams(look, facts, streams)
     except Refused as error:
         state = classify(facts).state
-        return [], {command: Plan(state, (), Outcome.REFUSED, str(error)) for command in Command}
-    return members, {command: plan(command) for command in Command}
+        return [], {command: Plan(state, (), Outcome.REFUSED, str(error)) for command in _EXPLAINED}
+    return members, {command: plan(command) for command in _EXPLAINED}
 
 
 def _stream_told(facts: Facts) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
                 stored.tags.get("replaced-at", ""),
                 "the original was deleted" if stored.kept else "the original was replaced",
             ),
-            (stored.tags.get("restored-at", ""), "the original was restored"),
+            (stored.tags.get("restored-at", ""), f"the original was {came_back(stored)}"),
             (stored.verified_at, "the stored copy was verified"),
             (stored.damaged_at, "the stored copy was found damaged"),
         ]
@@ -152,6 +156,7 @@ def _copy_told(facts: Facts) -> dict[str, Any] | None:
         return None
     return {
         "key": stored.key,
+        **({"earlier": list(stored.earlier)} if stored.earlier else {}),
         "bytes": stored.size_bytes,
         "storage_class": stored.storage_class,
         "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),

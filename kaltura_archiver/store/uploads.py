@@ -16,6 +16,7 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kaltura_archiver.errors import Changed, EntryFailed, Stopped, StoreError
+from kaltura_archiver.model import entry_of_key
 from kaltura_archiver.store.checksums import (
     NEXT_ALGORITHM,
     UNKNOWN_HEADER,
@@ -28,7 +29,6 @@ from kaltura_archiver.store.checksums import (
     sum_of,
 )
 from kaltura_archiver.store.copies import Copies
-from kaltura_archiver.store.errors import entry_of_key
 from kaltura_archiver.transfer.chunks import Chunk
 from kaltura_archiver.transfer.streams import Fingerprint, crc_text
 

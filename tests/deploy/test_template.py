@@ -138,6 +138,13 @@ def _archive(sandbox: Sandbox, run: Run) -> None:
         entry_id = sandbox.add("initial")
         assert run("s3copy", "--id", entry_id, "--storage-class", storage_class, "--no-dry-run").code == 0
         assert run("replace_video", "--id", entry_id, "--no-dry-run").code == 0
+    # An original that was edited after a restore, and one that a person says is to stay.
+    edited, newer = sandbox.add("archived"), sandbox.add("diverged")
+    sandbox.s3.set_tags(edited, sandbox.s3.tags(edited) | {"restored-at": "2026-11-01T10:00:00Z"})
+    sandbox.kaltura.replace_original(edited, sandbox.video())
+    assert run("s3copy", "--id", edited, "--no-dry-run").outcomes == {edited: "done"}
+    assert run("resolve", newer, "--keep", "kaltura", "--no-dry-run").outcomes == {newer: "done"}
+    assert run("replace_video", "--id", newer, "--no-dry-run").outcomes == {newer: "done"}
     assert run("config").code == 0
 
     _put_policy(sandbox)
@@ -176,6 +183,8 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     for storage_class in load_one(TEMPLATE)["Parameters"]["StorageClass"]["AllowedValues"]:
         ran = run("restore", "--id", sandbox.add("placeholder", storage_class=storage_class), "--no-dry-run")
         assert set(ran.outcomes.values()) <= {"done", "waiting"}, ran.err
+    older = sandbox.add("diverged")
+    assert run("resolve", older, "--keep", "s3", "--no-dry-run").outcomes == {older: "done"}
     # A second run meets the lock of the first.
     sandbox.s3.put("locks/restore.json", b'{"expires": 1, "released": true}')
     assert run("restore", "--id", plain, "--no-dry-run").code == 0
@@ -449,6 +458,14 @@ def test_a_thawed_copy_starts_a_restore_of_its_entry_alone(stack: Stack, run: Ru
     [variable] = container["environment"]
     assert variable["name"] == "SELECTION"
     assert run("count", *variable["value"].split()).rows[0]["count"] == "0"
+    # A copy that came after the first one has its entry's id before the first @.
+    assert event_matches(
+        rule["EventPattern"],
+        {**THAWED, "detail": {**THAWED["detail"], "object": {"key": "0_abc12345@0_flavor12@12"}}},
+    )
+    ran = run("count", "--id", "0_abc12345@0_flavor12@12", "--id", "0_abc12345@0_flavor12@22.1")
+    assert "--id" not in ran.err
+    assert ran.rows[0]["filter"] == run("count", "--id", "0_abc12345").rows[0]["filter"]
     assert target["DeadLetterConfig"] == {"Arn": "arn:DeadLetters"}
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert target["EcsParameters"]["TaskDefinitionArn"] == "RestoreTask"

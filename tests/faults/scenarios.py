@@ -28,6 +28,7 @@ class Stage:
 
     arguments: tuple[str, ...]
     goal: str
+    edited: bool | None = None  # of two videos, whether what was made of the first one is to be the entry's
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Scenario:
     patch: dict[str, Any] = field(default_factory=dict)
     replacement: bool = True
     app_token: bool = False
+    edited: bool = False  # Kaltura shows `edit_of` what was archived
     by_category: bool = False  # selected by a search for its category, instead of by its id
 
     @property
@@ -58,6 +60,25 @@ class Scenario:
 def _in(state: State, *, storage_class: str = "STANDARD", **fields: Any) -> Make:
     def make(sandbox: Sandbox, content: bytes) -> str:
         return sandbox.add(state, content=content, storage_class=storage_class, tags=PEOPLE_TAG, **fields)
+
+    return make
+
+
+def edit_of(content: bytes) -> bytes:
+    """What somebody made of a video: another one, of another size."""
+    return content[::-1][: len(content) * 2 // 3]
+
+
+def _edited(state: State, **more: Any) -> Make:
+    """Kaltura and S3 have two videos: it was restored and edited, or (PLACEHOLDER, DIVERGED) something was uploaded."""
+
+    def make(sandbox: Sandbox, content: bytes) -> str:
+        entry_id = _in(state, **more)(sandbox, content)
+        if state is State.ARCHIVED:
+            sandbox.s3.set_tags(entry_id, sandbox.s3.tags(entry_id) | {"restored-at": "2026-11-01T10:00:00Z"})
+        sandbox.kaltura.replace_original(entry_id, edit_of(content))
+        sandbox.kaltura.library.link_again(entry_id)
+        return entry_id
 
     return make
 
@@ -132,6 +153,9 @@ _IN_PLACE = Stage(("replace_video", "--allow-in-place"), REPLACED)
 _RESTORE = Stage(("restore",), ARCHIVED)
 _RESTORE_IN_PLACE = Stage(("restore", "--allow-in-place"), ARCHIVED)
 _THIN = Stage(("thin",), THIN)
+_COPY_EDITED, _RESTORE_EDITED = Stage(("s3copy",), ARCHIVED, edited=True), Stage(("restore",), ARCHIVED, edited=True)
+_KEEP_KALTURA = Stage(("resolve", "--keep", "kaltura"), ARCHIVED, edited=True)
+_KEEP_S3 = Stage(("resolve", "--keep", "s3"), ARCHIVED, edited=False)
 _PARTED = {"part_bytes": 1 << 20}
 
 SCENARIOS = {
@@ -169,6 +193,19 @@ SCENARIOS = {
         Scenario("thin-replace", _in(State.THIN), (_REPLACE,)),
         Scenario("thin-repair", _in(State.HALF_THIN), (Stage(("repair",), THIN),)),
         Scenario("thin-cycle", _labelled(State.ARCHIVED), (_THIN, _RESTORE)),
+        Scenario("edited", _edited(State.ARCHIVED), (_COPY_EDITED, _REPLACE, _RESTORE_EDITED), edited=True),
+        Scenario("edited-parts", _edited(State.ARCHIVED), (_COPY_EDITED,), PARTS, _PARTED, edited=True),
+        Scenario("resolve-kaltura", _edited(State.DIVERGED), (_KEEP_KALTURA,), edited=True),
+        Scenario("resolve-over-placeholder", _edited(State.PLACEHOLDER), (_KEEP_KALTURA,), edited=True),
+        Scenario("resolve-s3", _edited(State.DIVERGED), (_KEEP_S3,), edited=True),
+        Scenario(
+            "resolve-s3-in-place",
+            _edited(State.DIVERGED),
+            (Stage(("resolve", "--keep", "s3", "--allow-in-place"), ARCHIVED, edited=False),),
+            replacement=False,
+            edited=True,
+        ),
+        Scenario("resolve-s3-glacier", _edited(State.DIVERGED, storage_class="GLACIER"), (_KEEP_S3,), edited=True),
         Scenario("restore-labelled", _labelled(State.PLACEHOLDER), (_RESTORE,)),
         Scenario("group", _recording(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE)),
     )

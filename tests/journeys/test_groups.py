@@ -443,3 +443,12 @@ def test_the_tag_that_asks_for_a_recording_stays_until_all_of_it_is_back(sandbox
     ran = run(*words)
     assert [outcome for _, outcome in told(ran)] == ["done", "already", "done"], ran.err
     assert tags_of(sandbox, video.parent) == ARCHIVED_TAG
+
+
+def test_which_video_stays_is_decided_for_one_stream_alone(sandbox: Sandbox, run: Run) -> None:
+    parent = sandbox.add(State.ARCHIVED)
+    stream, other = (sandbox.add(State.DIVERGED, parent_id=parent, display_in_search=-1) for _ in range(2))
+    resolved = run("resolve", stream, "--keep", "kaltura", "--no-dry-run")
+    assert (resolved.code, resolved.outcomes) == (0, {stream: "done"}), resolved.err
+    assert run("resolve", parent, "--keep", "kaltura", "--no-dry-run").outcomes.keys() == {parent}
+    assert run("explain", other, "--format", "json").json["state"]["name"] == "diverged"

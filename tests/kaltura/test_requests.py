@@ -165,6 +165,9 @@ def test_an_inventory_finds_what_was_listed_and_nothing_else() -> None:
     for start in range(0, len(keys), 1000):
         assert inventory.add([(k, int(k[2:]) + 1, *kinds[int(k[2:]) % 3]) for k in keys[start : start + 1000]])
     assert inventory.add([("displaced/0_00000003/0_x@1", 1, *kinds[0]), ("suspect/0_00000004", 0, *kinds[0])])
+    # Of later copies of an entry only its id is told: they are to be looked at.
+    assert inventory.add([(f"suspect/0_00000006/newer.0_x@{number}", 0, *kinds[0]) for number in (12, 22)])
+    assert inventory.add([("suspect/0_00000008@0_x@12/etag.damaged", 0, *kinds[0])])
     for number in range(5000):
         found = inventory.get(f"0_{number:08}")
         if number % 2:
@@ -173,7 +176,7 @@ def test_an_inventory_finds_what_was_listed_and_nothing_else() -> None:
             assert found is not None
             assert (found.size_bytes, found.storage_class, found.availability) == (number + 1, *kinds[number % 3])
     assert [inventory.get(key) for key in ("", "0_0000000", "0_000000000", "1_a", "\n", "displaced/0_3")] == [None] * 6
-    assert inventory.suspects == {"0_00000004"}
+    assert inventory.suspects == {"0_00000004", "0_00000006", "0_00000008"}
     assert not inventory.add([("0_a", 1, *kinds[0])])
 
 
