@@ -32,6 +32,7 @@ GROUPS = {
     "Set up": {
         "config": "Check the settings, the services and the placeholder",
         "placeholder": "Make a placeholder video",
+        "policy": "Help with writing a policy file for run",
         "completion": "Print the script by which your shell completes words",
         "sandbox": "Run a Kaltura and an S3 of your own, to try commands on",
         "demo": "Show the whole cycle on the sandbox",

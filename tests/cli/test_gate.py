@@ -51,6 +51,9 @@ LOOKING = {
     "placeholder": ("-o", "other.mp4"),
     "completion": ("bash",),
     "cluster": ("--help",),
+    "policy": ("--help",),
+    "policy schema": (),
+    "policy from-jobs": ("--help",),
     "app_token": ("--help",),
     "cluster certificates": ("tls",),
 }
