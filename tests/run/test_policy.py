@@ -213,27 +213,6 @@ def test_bad_words_are_one_line(run: Run, policy: Path, words: tuple[str, ...], 
     assert "Traceback" not in refused.err
 
 
-def test_the_further_streams_of_a_recording_go_with_their_parent_whatever_the_rule_says_of_them(
-    sandbox: Sandbox, run: Run, tmp_path: Path
-) -> None:
-    policy = tmp_path / "policy.toml"
-    policy.write_text('[[rule]]\nname = "lectures"\nselect = { tag = "lecture" }\narchive = {}\nreplace = {}\n')
-    parent = sandbox.add(State.INITIAL, tags="lecture")
-    streams = [sandbox.add(State.INITIAL, parent_id=parent, display_in_search=-1) for _ in range(2)]
-    check = _stages(run("run", policy, "--check"))
-    assert (check["lectures/None" if "lectures/None" in check else "lectures/"]["detail"]) == "1 selected"
-    acted = run("run", policy, "--no-dry-run")
-    assert [(row["stage"], row["entry_id"], row["outcome"]) for row in acted.rows] == [
-        (stage, entry_id, "done") for stage in ("archive", "replace") for entry_id in (*streams, parent)
-    ], acted.err
-    assert run("run", policy, "--no-dry-run").rows == []
-    other = sandbox.add(State.ARCHIVED, tags="lecture")
-    sandbox.add(State.ARCHIVED, tags="keep", parent_id=other, display_in_search=-1)
-    kept = run("run", policy, "--no-dry-run")
-    assert [row["outcome"] for row in kept.rows] == ["skipped", "skipped"], kept.out
-    assert _marks(sandbox, other) == {ARCHIVED_TAG}
-
-
 def test_a_plan_for_review_has_the_further_streams_of_a_recording(sandbox: Sandbox, run: Run, policy: Path) -> None:
     policy.write_text(REVIEWED)
     parent = sandbox.add(State.ARCHIVED)
