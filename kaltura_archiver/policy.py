@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.reasons import unnoticed, untold
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
 
@@ -262,12 +263,40 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
 
     All its other clocks are over, and so are those of the stages before it.
     """
+    reached = _REACHED.get(classify(facts).state, frozenset())
     for made in rule.stages:
-        if _not_over(rule, made, facts, now) and made.stage not in _REACHED.get(classify(facts).state, frozenset()):
+        if made.stage in reached:
+            continue
+        if _not_over(rule, made, facts, now):
             return None
         if made.told_seconds is not None:
             return made
     return None
+
+
+def to_be_told(rule: Rule, facts: Facts, now: float, *, children: int = 0) -> bool:
+    """Whether its owner is to be told now: the stage would be done, but for the notice, and no promise is pending."""
+    made = told_needed(rule, facts, now) if rule.notice is not None and untold(facts) else None
+    if made is None or made.stage.command is None:
+        return False
+    options = replace(rule.options(made, now, dry_run=True), noticed_before_seconds=None)
+    plan = plan_for(made.stage.command, facts, options, children=children)
+    return any(step.destroys for step in plan.steps)
+
+
+def to_be_reminded(rule: Rule, facts: Facts, now: float) -> date | None:
+    """The day that its owner is to be reminded of now; None where they are not: it is further away than the rule says,
+    or over, or not only that day keeps the entry where it is."""
+    until, remind_seconds = facts.entry.promised_until, float((rule.notice or {}).get("remind", 0))
+    made = told_needed(rule, facts, now) if until and remind_seconds and not untold(facts) else None
+    if made is None or made.stage.command is None or until is None:
+        return None
+    begins = datetime.combine(until, time.min, UTC).timestamp()
+    if not begins - remind_seconds <= now < begins:
+        return None
+    options = rule.options(made, now, dry_run=True)
+    plan = plan_for(made.stage.command, facts, options)
+    return until if plan.reason and plan.reason == unnoticed(facts, options) else None
 
 
 def day_of(unix_seconds: float | None) -> str:

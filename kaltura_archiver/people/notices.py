@@ -50,7 +50,8 @@ class Notice:
     """A message to be: to an owner, or (`fallback`) to whoever is asked in the place of several.
 
     `key` names the recipient within a plan; no owner's begins with an @. Without an `address` nobody can be told:
-    `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked.
+    `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked. `back`: of what
+    was brought back.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Notice:
     unit: str = ""
     fallback: bool = False
     co_editor: bool = False
+    back: bool = False
     unknown: bool = False
     why: str = ""
     items: dict[str, NoticedEntry] = field(default_factory=dict)  # by `same_id` of the entry's
