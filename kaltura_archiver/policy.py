@@ -232,10 +232,13 @@ def _plan(
 
 
 def _then(rule: Rule, later: tuple[StageRule, ...], facts: Facts, now: float) -> tuple[Stage, ...]:
-    """The stages that this very run may come to, when the one before them is done."""
+    """The stages that this very run may come to, when the one before them is done: none that an owner, who has to be
+    told first, is not yet told of."""
     found: list[Stage] = []
     for made in later:
         if made.stage.command is None or _not_over(rule, made, facts, now):
+            break
+        if unnoticed(facts, rule.options(made, now, dry_run=True)):
             break
         found.append(made.stage)
     return tuple(found)
@@ -274,9 +277,14 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
     return None
 
 
+def may_be_told(rule: Rule, facts: Facts, now: float) -> bool:
+    """Whether its owner is to be told as soon as the stages before are done."""
+    return rule.notice is not None and bool(untold(facts)) and told_needed(rule, facts, now) is not None
+
+
 def to_be_told(rule: Rule, facts: Facts, now: float, *, children: int = 0) -> bool:
     """Whether its owner is to be told now: the stage would be done, but for the notice, and no promise is pending."""
-    made = told_needed(rule, facts, now) if rule.notice is not None and untold(facts) else None
+    made = told_needed(rule, facts, now) if may_be_told(rule, facts, now) else None
     if made is None or made.stage.command is None:
         return False
     options = replace(rule.options(made, now, dry_run=True), noticed_before_seconds=None)

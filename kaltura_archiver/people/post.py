@@ -30,7 +30,8 @@ class Post:
     """How the notices of a plan are brought to their recipients.
 
     `deliver` hands a message to the mail server; without it messages become files in `folder`. `mark` tags an entry
-    with the day on which its owner was told, who that was, and which day the message named.
+    with the day on which its owner was told, who that was, and which day the message named. `later` says when what
+    was not in a message is told of.
     """
 
     plan: str
@@ -42,6 +43,7 @@ class Post:
     dry_run: bool
     deliver: Deliver | None = None
     mark: Mark | None = None
+    later: str = "another --plan-id tells of them"
 
     def process(self, notice: Notice) -> tuple[Outcome, str]:
         """Bring one notice to its recipient, unless that was done. Raises MailError where none will get through."""
@@ -55,7 +57,7 @@ class Post:
         if sent is not None:
             outcome, told = Outcome.ALREADY, f"sent on {sent.at:%Y-%m-%d}"
             if more := len(notice.items.keys() - set(map(same_id, sent.entries))):
-                told += f"; {more} more entries were not in it: another --plan-id tells of them"
+                told += f"; {more} more entries were not in it: {self.later}"
             if not self.dry_run:
                 path.unlink(missing_ok=True)  # a run that was killed may have left it
         elif notice.key in self.ledger.written and not path.exists():
@@ -88,12 +90,16 @@ class Post:
         left = replace(notice, items={key: item for key, item in notice.items.items() if key in known})
         if not left.items:
             return Outcome.SKIPPED, "nothing of what was told is in this list any more"
-        identity = message_id(f"{self.plan} reminder {today}", notice.key, self.head.address)
+        return self.remind(left, told.until)
+
+    def remind(self, notice: Notice, until: date) -> tuple[Outcome, str]:
+        """Write once more, of the day that the first message named. Raises MailError as `process` does."""
+        identity = message_id(f"{self.plan} reminder {datetime.now(UTC).date()}", notice.key, self.head.address)
         path = self.folder / file_name(notice, identity)
         if self.dry_run:
             return Outcome.WOULD, "would send a reminder" if self.deliver else f"would write {path}"
         try:
-            return Outcome.DONE, self._bring(left, identity, path, Sent.now(left, told.until))
+            return Outcome.DONE, self._bring(notice, identity, path, Sent.now(notice, until))
         except EntryFailed as error:
             return Outcome.FAILED, str(error)
 

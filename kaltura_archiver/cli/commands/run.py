@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -39,6 +40,10 @@ from kaltura_archiver.errors import SelectionError
     "--accept-drift", "accepted_drift", multiple=True, metavar="NAME",
     help="Carry out this rule, though it selects far more than last time.",
 )  # fmt: skip
+@click.option(
+    "--notices", default="notices", show_default=True, type=PATH, metavar="DIR",
+    help="Folder of the record of messages to owners.",
+)  # fmt: skip
 @dry_run_option
 @workers_option
 @no_lock_option
@@ -50,13 +55,15 @@ from kaltura_archiver.errors import SelectionError
 @pass_app
 def run(
     app: App, /, file: str, checks: bool, entry_id: str | None, day: str | None, only: tuple[str, ...],
-    accepted_drift: tuple[str, ...], dry_run: bool, workers: int, no_lock: bool, no_run_log: bool, style: str,
+    accepted_drift: tuple[str, ...], notices: str, dry_run: bool, workers: int, no_lock: bool, no_run_log: bool,
+    style: str,
 ) -> None:  # fmt: skip
     """Carry out a policy file: named rules, each with the videos that it is for, and stages (archive, thin, replace,
     due) with clocks of their own.
 
     Rule by rule and stage by stage what is due is done; a video is the first rule's that selects it. Everything is
-    looked at once more before it is acted on. docs/policy.md has the keys; examples/policies, nine universities' rules.
+    looked at once more before it is acted on. Owners are written to where a rule has a notice. docs/policy.md has
+    the keys; examples/policies, nine universities' rules.
 
     \b
     Examples:
@@ -85,7 +92,7 @@ def run(
         tell_of_entry(asked, entry_id)
     if checks:
         check(asked)
-    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift))
+    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, Path(notices)))
 
 
 def _noon(day: str) -> float:
