@@ -83,6 +83,21 @@ left() {
     step due --years "$N_YEARS" "$@" --max-entries "$most" ${WORKERS:+--workers "$WORKERS"}
 }
 
+# What archive and restore need where a policy says what is done. Its own words select: N_YEARS is not heeded.
+check_policy() {
+    DOIT=${DOIT:-false}
+    true_or_false DOIT "$DOIT"
+    check_strict
+    [ -z "${SELECTION-}" ] || die "POLICY and SELECTION: the policy itself says what is selected; leave one of them out"
+}
+
+# by_policy PART: the rules of the policy, or its restores.
+by_policy() {
+    acting=--dry-run
+    [ "$DOIT" != true ] || acting=--no-dry-run
+    step run "$POLICY" --part "$1" "$acting" ${WORKERS:+--workers "$WORKERS"}
+}
+
 # The end of a job that was not stopped. The line is what counts as a success for the alarms (aws/alarms.yaml).
 end() {
     say "ended with status $worst"

@@ -13,6 +13,7 @@ from kaltura_archiver.criteria.metadata import CustomMetadata, FieldValue, Metad
 from kaltura_archiver.criteria.what import (
     AdminTags,
     FromSources,
+    FurtherStreams,
     LongerThan,
     OfIds,
     OfMedia,
@@ -95,6 +96,7 @@ class Query:
     first_page: int = 1
     max_entries: int | None = DEFAULT_MAX_ENTRIES
     shard: tuple[int, int] | None = None
+    further_streams: bool = False  # and nothing else: no command asks for them by themselves
 
     @property
     def has_criteria(self) -> bool:
@@ -162,7 +164,7 @@ class Query:
             AdminTags(self.admin_tags), Owners(self.owners, self.without_owners), FromSources(self.sources),
             LongerThan(self.longer_than_seconds), Sized(self.least_bytes, self.below_bytes), EndsUntil(self.ends_until),
             CustomMetadata(self.metadata, self.without_metadata, self.metadata_ids),
-            never, few,
+            FurtherStreams(self.further_streams), never, few,
             Created(self.created_since, self.created_until, self.unplayed_since), PlayedSince(self.played_since),
             unplayed,
             ArchivedUntil(self.archived_until), ReplacedUntil(self.replaced_until), ThinnedUntil(self.thinned_until),

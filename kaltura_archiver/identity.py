@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from kaltura_archiver.model import VERSION_STEP, Facts, FlavorAsset, Identity, StoredObject
 
 
@@ -79,7 +81,11 @@ def to_be_read(facts: Facts) -> bool:
         return False  # known to be the video
     if stored is None and facts.entry.replaced and facts.source is None:
         return False  # lost, whatever it is
-    sizes = facts.placeholder_sizes
+    return may_have(original, facts.placeholder_sizes)
+
+
+def may_have(original: FlavorAsset, sizes: Collection[int]) -> bool:
+    """Whether the original has one of these sizes, as far as its own is known."""
     if original.size_bytes:
         return original.size_bytes in sizes
     return bool(original.size_kb) and any(sizes_agree(original.size_kb or 0, size) for size in sizes)

@@ -77,7 +77,7 @@ class Placeholders:
         if command in (Command.REPLACE, Command.REPAIR):
             for path in self.paths:
                 check_placeholder(path)
-        elif command is Command.S3COPY:
+        elif command in (Command.S3COPY, Command.RESOLVE):
             self.known()
         return self
 

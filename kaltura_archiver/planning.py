@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.flavors import settings_of
-from kaltura_archiver.model import Cause, EntryStatus, Facts, Identity, MediaType, Outcome, State, iso_date
+from kaltura_archiver.model import (
+    RETRIEVAL_TIERS,
+    TIERED_CLASS,
+    Availability,
+    Cause,
+    EntryStatus,
+    Facts,
+    Identity,
+    MediaType,
+    Outcome,
+    State,
+    StoredObject,
+    iso_date,
+)
 from kaltura_archiver.states import Judgement
 from kaltura_archiver.steps import Options, Plan, Step
 
@@ -71,3 +84,29 @@ def too_young(facts: Facts, judgement: Judgement, options: Options) -> Plan | No
         years = f"less than {options.min_age_years:g} years ago (--min-age-years)"
         return stop(judgement, Outcome.SKIPPED, f"created {iso_date(entry.created_at)}, {years}", Cause.YOUNG)
     return None
+
+
+def thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
+    """Ask for a restore, or for one that is running to go faster."""
+    if runs_anyway(stored, options):
+        return stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
+    if options.tier == "expedited" and not stored.has_expedited:
+        return stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
+    if stored.availability is Availability.THAWING:
+        return go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
+    stays = "from then on" if stored.storage_class == TIERED_CLASS else f"for {options.days} days"
+    return go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
+
+
+def runs_anyway(stored: StoredObject, options: Options) -> bool:
+    """Whether a restore is running that is known to be no slower than the tier asked for: nothing is but bulk."""
+    known = stored.thaw_asked[0] or "bulk"
+    faster = RETRIEVAL_TIERS.index(options.tier) > RETRIEVAL_TIERS.index(known)
+    return stored.availability is Availability.THAWING and not faster
+
+
+def unreadable(stored: StoredObject) -> str:
+    return (
+        f"it is not known whether an object of class {stored.storage_class} can be read, and an attempt failed: may we "
+        "read it (s3:GetObject)?"
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kaltura_archiver import pictures
+from kaltura_archiver.edits import edited
 from kaltura_archiver.identity import holds_placeholder, unrecorded
 from kaltura_archiver.model import (
-    RETRIEVAL_TIERS,
     SETTINGS_DUE,
-    TIERED_CLASS,
     Availability,
     Cause,
     Facts,
@@ -17,7 +16,6 @@ from kaltura_archiver.model import (
     MediaType,
     Outcome,
     State,
-    StoredObject,
 )
 from kaltura_archiver.planning import (
     CROWDED,
@@ -25,20 +23,25 @@ from kaltura_archiver.planning import (
     go,
     keep_settings,
     no_video,
+    runs_anyway,
     stop,
+    thaw,
     too_young,
     undecided,
     unproven,
+    unreadable,
 )
 from kaltura_archiver.plans_of_thin import plan_thin, record_kept, remove_thin
-from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, unnoticed
+from kaltura_archiver.plans_of_versions import archive_beside, plan_resolve, with_tag_before
+from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, stream_played, unnoticed
 from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
 
 
-def plan_for(command: Command, facts: Facts, options: Options, *, children: int = 0) -> Plan:
-    """What `command` does about an entry with these facts. `children` counts its further streams (replace, restore).
+def plan_for(command: Command, facts: Facts, options: Options, *, in_group: bool = False) -> Plan:
+    """What `command` does about an entry with these facts, whatever becomes of other streams of the same recording.
 
+    A further stream is refused unless all of them are planned with it (`in_group`, see groups.py).
     What is on the keep list is neither archived nor replaced. Repair still puts its tags right, and its original back.
     """
     judgement = classify(facts)
@@ -57,12 +60,16 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if not entry.status_known:
         reason = f"the entry has a status that is not known here: {entry.status}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
+    if (parent := entry.parent_of_stream) and not in_group:
+        reason = f"a further stream (child entry) of {parent}, with which it goes: {command} --id {parent}"
+        return Plan(judgement.state, (), Outcome.REFUSED, reason)
     make = {
         Command.S3COPY: _plan_s3copy,
         Command.REPLACE: _plan_replace,
         Command.THIN: plan_thin,
         Command.RESTORE: _plan_restore,
         Command.REPAIR: _plan_repair,
+        Command.RESOLVE: _plan_resolve,
     }[command]
     plan = make(facts, judgement, options)
     if command is Command.RESTORE:
@@ -75,7 +82,9 @@ def plan_for(command: Command, facts: Facts, options: Options, *, children: int 
     if kept and any(step.may_swap_placeholder_in for step in plan.steps):
         reason = f"kept: {kept}; {judgement.why}; restore brings the original back"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
-    if reason := _not_alone(facts, plan, children):
+    odd = next((flavor.odd for flavor in facts.flavors if flavor.odd), "")
+    if odd and any(step.destroys for step in plan.steps):
+        reason = f"of one of its flavors Kaltura says what is not understood here: {odd}"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     return plan
 
@@ -88,23 +97,6 @@ def _answered(facts: Facts, plan: Plan, options: Options) -> Plan:
     if plan.steps and {Step.THAW, Step.SETTLE, Step.COPY_SOURCE}.isdisjoint(plan.steps):
         return replace(plan, steps=(*plan.steps, Step.REMOVE_REQUEST))
     return Plan(plan.state, (Step.REMOVE_REQUEST,), reason=plan.reason) if plan.outcome is Outcome.ALREADY else plan
-
-
-def _not_alone(facts: Facts, plan: Plan, children: int) -> str:
-    """Why content of this entry is not changed by itself; empty if it may be.
-
-    A further stream is found by nobody who looks for entries: replaced, it would stay so. It may be archived, for that
-    takes nothing away, and what was replaced by earlier versions may come back.
-    """
-    if not any(step.destroys for step in plan.steps):
-        return ""
-    if children:
-        return f"the entry has {children} further streams (child entries)"
-    if facts.entry.parent_entry_id and Step.PUT_PLACEHOLDER in plan.steps:
-        return f"the entry is a further stream (child entry) of {facts.entry.parent_entry_id}"
-    if odd := next((flavor.odd for flavor in facts.flavors if flavor.odd), ""):
-        return f"of one of its flavors Kaltura says what is not understood here: {odd}"
-    return ""
 
 
 def _set_flavors(facts: Facts) -> tuple[Step, ...]:
@@ -153,6 +145,8 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return go(judgement, Step.COPY, reason=judgement.why)
         case State.LOST if heals_from_source(facts):
             return _own_copy(facts, judgement, options)
+        case State.DIVERGED if edited(facts):
+            return archive_beside(facts, judgement)
         case State.BUSY:
             return stop(judgement, Outcome.WAITING)
         case _:
@@ -193,7 +187,8 @@ def _not_to_be_replaced(facts: Facts, judgement: Judgement, options: Options) ->
     unsure = unproven(facts, judgement) if facts.original else _unproven_alone(facts, judgement)
     if plan := unsure or no_video(facts, judgement) or too_young(facts, judgement, options):
         return plan
-    if reason := came_back_lately(facts, options.plays) or unnoticed(facts, options) or frees_nothing(facts):
+    played = came_back_lately(facts, options.plays) or stream_played(facts, options.plays)
+    if reason := played or unnoticed(facts, options) or frees_nothing(facts):
         return stop(judgement, Outcome.SKIPPED, reason)
     if facts.stored is not None and facts.stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)
@@ -220,12 +215,14 @@ def _swap_in_placeholder(facts: Facts, judgement: Judgement) -> Plan:
 
 
 def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    # Of a further stream the plays of its parent count, with whose plan its own goes.
+    played_only = options.plays.played_since is not None and not facts.entry.parent_of_stream
     match judgement.state:
         case State.PLACEHOLDER | State.NO_ORIGINAL | State.HALF_TAGGED:
             if reason := not_played(facts, options.plays):
                 return stop(judgement, Outcome.SKIPPED, reason)
             return _bring_back(facts, judgement, options)
-        case State.THIN | State.HALF_THIN if options.plays.played_since is not None and not facts.original:
+        case State.THIN | State.HALF_THIN if played_only and not facts.original:
             reason = "it plays, and stays as it is however often: ask for it by --id, without --played-within"
             return stop(judgement, Outcome.SKIPPED, reason)
         case State.THIN | State.HALF_THIN if facts.original is None or holds_placeholder(facts):
@@ -258,9 +255,9 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if stored is None:
         return stop(judgement, Outcome.REFUSED)
     if stored.availability in (Availability.FROZEN, Availability.THAWING):
-        return _thaw(judgement, stored, options)
+        return thaw(judgement, stored, options)
     if stored.availability is Availability.UNKNOWN:
-        return stop(judgement, Outcome.REFUSED, _unreadable(stored))
+        return stop(judgement, Outcome.REFUSED, unreadable(stored))
     if stored.spoiled and options.via == "url":  # nobody looks at these bytes on their way
         return stop(judgement, Outcome.REFUSED)
     if stored.crowded:
@@ -281,9 +278,9 @@ def _from_source(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if source is None:
         return stop(judgement, Outcome.REFUSED)
     if source.availability in (Availability.FROZEN, Availability.THAWING):
-        return _thaw(judgement, source, options)
+        return thaw(judgement, source, options)
     if source.availability is Availability.UNKNOWN:
-        return stop(judgement, Outcome.REFUSED, _unreadable(source))
+        return stop(judgement, Outcome.REFUSED, unreadable(source))
     reason = f"{source.key}: {source.size_bytes} bytes in {source.storage_class}"
     return go(judgement, Step.COPY_SOURCE, reason=reason)
 
@@ -293,32 +290,6 @@ def _own_copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if Step.THAW in plan.steps:
         return stop(judgement, Outcome.WAITING, f"{judgement.why}, which is frozen: restore thaws it")
     return plan
-
-
-def _thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
-    """Ask for a restore, or for one that is running to go faster."""
-    if _runs_anyway(stored, options):
-        return stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
-    if options.tier == "expedited" and not stored.has_expedited:
-        return stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
-    if stored.availability is Availability.THAWING:
-        return go(judgement, Step.THAW, reason=f"{stored.frozen_in}: one is running, it may go faster: {options.tier}")
-    stays = "from then on" if stored.storage_class == TIERED_CLASS else f"for {options.days} days"
-    return go(judgement, Step.THAW, reason=f"{stored.frozen_in}, tier {options.tier}, readable {stays}")
-
-
-def _runs_anyway(stored: StoredObject, options: Options) -> bool:
-    """Whether a restore is running that is known to be no slower than the tier asked for: nothing is but bulk."""
-    known = stored.thaw_asked[0] or "bulk"
-    faster = RETRIEVAL_TIERS.index(options.tier) > RETRIEVAL_TIERS.index(known)
-    return stored.availability is Availability.THAWING and not faster
-
-
-def _unreadable(stored: StoredObject) -> str:
-    return (
-        f"it is not known whether an object of class {stored.storage_class} can be read, and an attempt failed: may we "
-        "read it (s3:GetObject)?"
-    )
 
 
 def _arrived_damaged(facts: Facts) -> bool:
@@ -367,7 +338,7 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             if facts.stored is not None and facts.stored.crowded:
                 return stop(judgement, Outcome.REFUSED, CROWDED)
             video, kept = facts.entry.media_type == MediaType.VIDEO.value, options.keep.why(facts, options.now)
-            if facts.entry.replaced and video and not facts.entry.parent_entry_id and not kept:
+            if facts.entry.replaced and video and not kept:
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)
@@ -379,6 +350,21 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return stop(judgement, Outcome.REFUSED)
 
 
+def _plan_resolve(facts: Facts, judgement: Judgement, options: Options) -> Plan:
+    match judgement.state:
+        # Without an original: what an interruption in place leaves.
+        case State.DIVERGED | State.NO_ORIGINAL if options.side == "s3" and not _spoiled(facts):
+            return with_tag_before(facts, _bring_back(facts, judgement, options))
+        case State.UNSETTLED:
+            return _settle_original(facts, judgement, options)
+        case State.HALF_THIN if facts.original and not holds_placeholder(facts):
+            return _settle_original(facts, judgement, options)
+        case State.BUSY:
+            return _busy(facts, judgement)
+        case _:
+            return plan_resolve(facts, judgement, options)
+
+
 def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
@@ -388,8 +374,8 @@ def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if stored.availability is Availability.READABLE:
         return go(judgement, Step.READ_BACK)
     if stored.availability is Availability.UNKNOWN:
-        return stop(judgement, Outcome.REFUSED, _unreadable(stored))
-    if options.request and not _runs_anyway(stored, options):
-        return _thaw(judgement, stored, options)
+        return stop(judgement, Outcome.REFUSED, unreadable(stored))
+    if options.request and not runs_anyway(stored, options):
+        return thaw(judgement, stored, options)
     how = "thawing" if stored.availability is Availability.THAWING else "frozen (--request asks it to thaw)"
     return stop(judgement, Outcome.WAITING, f"not readable now: {how} in {stored.frozen_in}")

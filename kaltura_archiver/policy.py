@@ -202,7 +202,7 @@ def _days_of(now: float, on: tuple[tuple[int, int], ...]) -> Iterator[float]:
         yield from (datetime(y, month, day, tzinfo=UTC).timestamp() for y in (year - 1, year, year + 1))
 
 
-def standing(rule: Rule, facts: Facts, now: float, *, children: int = 0, dry_run: bool = True) -> Standing:
+def standing(rule: Rule, facts: Facts, now: float, *, in_group: bool = False, dry_run: bool = True) -> Standing:
     """Where an entry that the rule selects stands in it, now (unix seconds)."""
     judged_reached = _REACHED.get(classify(facts).state, frozenset())
     reached: Stage | None = None
@@ -211,7 +211,7 @@ def standing(rule: Rule, facts: Facts, now: float, *, children: int = 0, dry_run
             reached = made.stage
             continue
         if not (found := _not_over(rule, made, facts, now)):
-            plan = _plan(rule, made, facts, now, children=children, dry_run=dry_run)
+            plan = _plan(rule, made, facts, now, in_group=in_group, dry_run=dry_run)
             if plan is not None and plan.outcome is Outcome.ALREADY and not plan.steps:
                 reached = made.stage
                 continue
@@ -224,11 +224,11 @@ def standing(rule: Rule, facts: Facts, now: float, *, children: int = 0, dry_run
 
 
 def _plan(
-    rule: Rule, made: StageRule, facts: Facts, now: float, *, children: int, dry_run: bool
+    rule: Rule, made: StageRule, facts: Facts, now: float, *, in_group: bool, dry_run: bool
 ) -> Plan | None:  # fmt: skip
     if made.stage.command is None:
         return None
-    return plan_for(made.stage.command, facts, rule.options(made, now, dry_run=dry_run), children=children)
+    return plan_for(made.stage.command, facts, rule.options(made, now, dry_run=dry_run), in_group=in_group)
 
 
 def _then(rule: Rule, later: tuple[StageRule, ...], facts: Facts, now: float) -> tuple[Stage, ...]:
@@ -282,13 +282,13 @@ def may_be_told(rule: Rule, facts: Facts, now: float) -> bool:
     return rule.notice is not None and bool(untold(facts)) and told_needed(rule, facts, now) is not None
 
 
-def to_be_told(rule: Rule, facts: Facts, now: float, *, children: int = 0) -> bool:
+def to_be_told(rule: Rule, facts: Facts, now: float) -> bool:
     """Whether its owner is to be told now: the stage would be done, but for the notice, and no promise is pending."""
     made = told_needed(rule, facts, now) if may_be_told(rule, facts, now) else None
     if made is None or made.stage.command is None:
         return False
     options = replace(rule.options(made, now, dry_run=True), noticed_before_seconds=None)
-    plan = plan_for(made.stage.command, facts, options, children=children)
+    plan = plan_for(made.stage.command, facts, options)
     return any(step.destroys for step in plan.steps)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
-from kaltura_archiver.filters import Plays
-from kaltura_archiver.model import LAST_SECOND, NOTICE_PREFIX, REPLACED_TAG, Facts, iso_date
+from kaltura_archiver.filters import Plays, Query
+from kaltura_archiver.model import LAST_SECOND, NOTICE_PREFIX, REPLACED_TAG, Facts, StoredObject, iso_date
 from kaltura_archiver.steps import DAY_SECONDS, HOUR_SECONDS, Options
 
 
@@ -16,8 +16,8 @@ def unnoticed(facts: Facts, options: Options) -> str:
     """
     if pending := promise_pending(facts, options.now):
         return pending
-    if options.noticed_before_seconds is None:
-        return ""
+    if options.noticed_before_seconds is None or facts.entry.parent_of_stream:
+        return ""  # of a recording its parent entry is announced
     return untold(facts) or _told_lately(facts, options.now, options.noticed_before_seconds)
 
 
@@ -66,8 +66,9 @@ def _end_of(day: date) -> float:
 
 def came_back_lately(facts: Facts, plays: Plays) -> str:
     """Why a restore keeps the original where it is: it counts as a play. Empty if it does not."""
-    restored_at = facts.stored.restored_at if facts.stored else None
-    if restored_at is None:
+    stored = facts.stored
+    restored_at = stored.restored_at if stored else None
+    if stored is None or restored_at is None:
         return ""
     day = iso_date(restored_at) if restored_at < LAST_SECOND else "a day that cannot be read"
     if facts.entry.replaced:
@@ -75,18 +76,31 @@ def came_back_lately(facts: Facts, plays: Plays) -> str:
     too_late = plays.unplayed_since is not None and restored_at > plays.unplayed_since
     too_often = plays.plays_below is not None and facts.entry.plays + 1 >= plays.plays_below
     if too_late or too_often or plays.never_played:
-        return f"restored on {day}, which counts as a play"
+        return f"{came_back(stored)} on {day}, which counts as a play"
     return ""
+
+
+def stream_played(facts: Facts, plays: Plays) -> str:
+    """Why a further stream, which nobody has searched for, keeps its recording: it was played itself. Empty if not."""
+    if not facts.entry.parent_of_stream:
+        return ""
+    asked = Query(plays_below=plays.plays_below, never_played=plays.never_played, unplayed_since=plays.unplayed_since)
+    return asked.too_much_played(facts.entry)
+
+
+def came_back(stored: StoredObject) -> str:
+    """In which way the original came back: a later copy is of what somebody made, too, and has the time of either."""
+    return "edited or restored" if stored.earlier else "restored"
 
 
 def not_played(facts: Facts, plays: Plays) -> str:
     """Why nobody has asked for the original where plays do that: those before it was replaced do not count.
 
     Kaltura adds plays up by the hour, so those of the hour of the replacement do. Empty where it was asked for, or
-    where it is not known when it was replaced.
+    where it is not known when it was replaced, and for a further stream: it is its parent that is played.
     """
     replaced_at = facts.stored.replaced_at if facts.stored else None
-    if plays.played_since is None or replaced_at is None:
+    if plays.played_since is None or replaced_at is None or facts.entry.parent_of_stream:
         return ""
     if (facts.entry.last_played_at or 0) >= replaced_at // HOUR_SECONDS * HOUR_SECONDS:
         return ""
@@ -95,6 +109,8 @@ def not_played(facts: Facts, plays: Plays) -> str:
 
 def frees_nothing(facts: Facts) -> str:
     """Why a replacement would free nothing; empty if it would, or where the sizes are not known."""
+    if facts.entry.parent_of_stream:
+        return ""  # a small stream does not keep a large recording
     original, placeholder_bytes = facts.original, facts.placeholder_bytes
     size = original.known_bytes if original else 0
     if not size or not placeholder_bytes or size > placeholder_bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from kaltura_archiver.model import Cause, Facts, Outcome
@@ -15,7 +15,8 @@ class Result:
     """How a command ended for one entry; bytes are what was copied and what Kaltura need not store any more.
 
     `facts` and `steps` are what the last plan rested on and what it was; None and none where it did not come to one.
-    `ended_at` is unix seconds.
+    `ended_at` is unix seconds. `member_of` is the entry with which this one went as a further stream of it, and
+    `members` are how those of the entry ended.
     """
 
     entry_id: str
@@ -28,6 +29,13 @@ class Result:
     steps: tuple[Step, ...] = ()
     ended_at: float = 0.0
     cause: Cause | None = None
+    member_of: str = ""
+    members: tuple[Result, ...] = ()
+
+    @property
+    def each(self) -> tuple[Result, ...]:
+        """Those of its further streams, and itself, in the order in which they were done."""
+        return (*self.members, replace(self, members=()))
 
     @property
     def last_played_at(self) -> int | None:

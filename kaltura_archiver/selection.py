@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, overload
 
@@ -15,7 +15,7 @@ from kaltura_archiver.errors import ConfigError, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
-from kaltura_archiver.model import Entry, Facts, StoredObject
+from kaltura_archiver.model import Entry, Facts, StoredObject, same_id
 from kaltura_archiver.transfer.ahead import in_order
 
 if TYPE_CHECKING:
@@ -95,6 +95,24 @@ class Selection:
                 return
             self.selected += 1
             yield entry
+
+    def goes_with_parent(self, entry: Entry) -> bool:
+        """Whether it is a further stream of an entry that is named, too: then it is that one's matter."""
+        parent = entry.parent_of_stream
+        return bool(parent) and same_id(parent) in self._named_ids
+
+    def leaves_to_parent(self, entry: Entry) -> bool:
+        """Whether a command that acts leaves it to its parent: also where a search has found a further stream, which
+        Kaltura hides from searches as a rule."""
+        parent = entry.parent_of_stream
+        if parent and self.query.ids is None:
+            log.warning("entry %s is left out: a further stream of %s, with which it goes", entry.id, parent)
+            return True
+        return self.goes_with_parent(entry)
+
+    @cached_property
+    def _named_ids(self) -> frozenset[str]:
+        return frozenset(map(same_id, self.query.ids or ()))
 
     def batches(self, size: int) -> Iterator[list[Entry]]:
         """The entries, that many at a time."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kaltura_archiver.clones import doubt
+from kaltura_archiver.edits import hint_of, to_decide
 from kaltura_archiver.identity import (
     covered_versions,
     holds_placeholder,
@@ -124,10 +125,11 @@ def _lost(facts: Facts) -> tuple[str, str]:
             f"tagged flavors_deleted, but S3 has no copy of the original{clone}",
             "search the bucket's older versions and Kaltura's backups; do not delete this entry",
         )
-    why = f"a clone of {source.key}, which was replaced: its tags came with it, its copy in S3 is that of {source.key}"
+    source_id = source.entry_id
+    why = f"a clone of {source_id}, which was replaced: its tags came with it, its copy in S3 is that of {source_id}"
     if has_own_original(facts):
         return (
-            f"a clone of {source.key}, made while that was being replaced: its tags came with it, it has its original",
+            f"a clone of {source_id}, made while that was being replaced: its tags came with it, it has its original",
             "s3copy archives it under its own id; repair then removes the tag flavors_deleted",
         )
     if heals_from_source(facts):
@@ -135,7 +137,7 @@ def _lost(facts: Facts) -> tuple[str, str]:
     known = bool(facts.original_sha256) and holds_placeholder(facts) is True
     return (
         f"{why}; not for certain: {doubt(facts, placeholder=known)}",
-        f"look at both; if it is the right video: download --id {source.key} --from s3, and upload that in Kaltura",
+        f"look at both; if it is the right video: download --id {source_id} --from s3, and upload that in Kaltura",
     )
 
 
@@ -146,10 +148,10 @@ def _unbacked(facts: Facts) -> tuple[str, str]:
     by_hand = "to archive it again, remove the tag in Kaltura and run s3copy"
     if source is None:
         return why, f"find out where the copy went; {by_hand}"
-    why = f"a clone of {source.key}, which is archived: its tag came with it, its original is in Kaltura only"
+    why = f"a clone of {source.entry_id}, which is archived: its tag came with it, its original is in Kaltura only"
     if has_own_original(facts):
         return why, "s3copy archives it under its own id"
-    return f"{why}, and has another size than the copy of {source.key}", f"look at what it shows; {by_hand}"
+    return f"{why}, and has another size than the copy of {source.entry_id}", f"look at what it shows; {by_hand}"
 
 
 def _unseen(facts: Facts) -> Finding | None:
@@ -214,8 +216,8 @@ def _lost_beside_derived(facts: Facts) -> tuple[str, str]:
     if facts.source is None:
         why = "tagged original_in_s3, but S3 has no copy of the original: what plays is all that is left"
         return why, "search the bucket's older versions; do not delete this entry"
-    why = f"a clone of {facts.source.key}, whose original is in S3 only: this one has what plays, and no original"
-    return why, f"download --id {facts.source.key} --from s3, and upload that in Kaltura"
+    why = f"a clone of {facts.source.entry_id}, whose original is in S3 only: this one has what plays, and no original"
+    return why, f"download --id {facts.source.entry_id} --from s3, and upload that in Kaltura"
 
 
 def _without_original(facts: Facts) -> Finding | None:
@@ -265,7 +267,7 @@ def _in_both(facts: Facts, stored: StoredObject, identity: Identity, identity_wh
     return Finding(
         State.DIVERGED,
         f"the original and the stored copy differ: {identity_why}",
-        "perhaps a newer upload: decide which one is to stay; nothing here overwrites either",
+        hint_of(facts),
     )
 
 
@@ -281,7 +283,7 @@ def _tagged_replaced(facts: Facts, *, agree: bool) -> Finding:
         return Finding(
             State.DIVERGED,
             "somebody uploaded a newer video",
-            "decide which one is to stay; nothing here overwrites it",
+            to_decide(facts.entry.id),
         )
     if facts.entry.archived:
         return Finding(State.PLACEHOLDER, "Kaltura holds the placeholder, S3 the original", "restore brings it back")
@@ -302,6 +304,8 @@ def _with_what_else_is_known(facts: Facts, found: Finding) -> Finding:
     stored, entry, state = facts.stored, facts.entry, found.state
     if stored is not None and stored.spoiled:
         hint = "look for an older version of the object in the bucket; do not replace the original"
+        if state is State.DIVERGED:
+            hint += f"; where that is as it should be: kaltura-archiver resolve {entry.id} --keep kaltura"
         return Finding(state, stored.spoiled, hint, sound=False)
     if state in _WITH_PLACEHOLDER and facts.unread:
         why = f"the original has the placeholder's size, but could not be read: {facts.unread}"

@@ -21,6 +21,7 @@ class Command(StrEnum):
     RESTORE = "restore"
     REPAIR = "repair"
     VERIFY = "verify"
+    RESOLVE = "resolve"
 
     @property
     def heeds_keep(self) -> bool:
@@ -30,7 +31,7 @@ class Command(StrEnum):
     @property
     def swaps(self) -> bool:
         """Whether content is replaced or removed by it, as a rule or at times."""
-        return self in (Command.REPLACE, Command.THIN, Command.RESTORE, Command.REPAIR)
+        return self in (Command.REPLACE, Command.THIN, Command.RESTORE, Command.REPAIR, Command.RESOLVE)
 
 
 class Step(StrEnum):
@@ -38,6 +39,8 @@ class Step(StrEnum):
 
     COPY = "copy the original to S3 and verify it"
     COPY_SOURCE = "make the stored copy of the entry that it is a clone of its own"
+    COPY_BESIDE = "copy the original to S3, beside the copy that there is, and verify it"
+    MAKE_CURRENT = "make that the entry's stored copy; the earlier one stays in S3"
     PROVE = "read the original once and compare it with the stored copy"
     ADD_ARCHIVED = f"add the tag {ARCHIVED_TAG}"
     ADD_REPLACED = f"add the tag {REPLACED_TAG}"
@@ -99,6 +102,7 @@ class Options:
     derived: str = DERIVED[0]
     derived_only: bool = False
     even_if_clipped: bool = False
+    side: str = ""  # KEPT_SIDES, or not told
     request_tag: str = ""  # by which people ask for an original
 
     @property
@@ -125,8 +129,11 @@ OPTIONS = {
     Command.RESTORE: (*_THAW, *_SWAP, "new_picture", "request_tag"),
     Command.REPAIR: ("accept_size_match", *_THAW, *_SWAP),
     Command.VERIFY: ("request", *_THAW[:2]),
+    Command.RESOLVE: ("side", "storage_class", *_THAW, "timeout_seconds", "approve", "allow_in_place"),
 }
 OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture", "request_tag")
+# Which of two videos an entry is to have: the one that Kaltura has, or the stored copy.
+KEPT_SIDES = ("kaltura", "s3")
 # What a plan can be made of, by the word for it.
 ACTIONS = {
     "archive": Command.S3COPY, "replace": Command.REPLACE, "thin": Command.THIN, "restore": Command.RESTORE,
@@ -162,7 +169,7 @@ def bytes_of(facts: Facts, steps: tuple[Step, ...], options: Options) -> tuple[i
     """
     original, stored = facts.original, facts.stored or facts.source
     size = original.known_bytes if original else 0
-    if Step.COPY in steps:
+    if Step.COPY in steps or Step.COPY_BESIDE in steps:
         return size, 0
     if Step.PUT_PLACEHOLDER in steps:
         placeholder = facts.placeholder_bytes or 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,13 +14,25 @@ from functools import partial
 from itertools import chain, islice
 from typing import Protocol
 
-from kaltura_archiver.apply.reading import with_original_read, with_relatives, with_source
+from kaltura_archiver.apply.group import look_at_streams, may_go_alone
+from kaltura_archiver.apply.looks import look_at
+from kaltura_archiver.apply.reading import (
+    with_later_copy,
+    with_metadata,
+    with_original_read,
+    with_relatives,
+    with_source,
+)
+from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
-from kaltura_archiver.errors import StoreError
+from kaltura_archiver.errors import Refused, StoreError
+from kaltura_archiver.filters import Query
+from kaltura_archiver.groups import together
 from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import FLAVOR_BATCH
-from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset
+from kaltura_archiver.kaltura.questions import ANY_STATUS
+from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.selection import Selection
@@ -36,7 +49,7 @@ log = logging.getLogger(__name__)
 class Planner(Protocol):
     """As `plan_for` of some command."""
 
-    def __call__(self, facts: Facts, options: Options, /, *, children: int = 0) -> Plan: ...
+    def __call__(self, facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan: ...
 
 
 # Lists of flavors asked for at a time, and how many may be there ahead of their use.
@@ -59,12 +72,26 @@ def flavors_of(kaltura: Kaltura, selection: Selection) -> Iterator[tuple[Entry, 
     return chain.from_iterable(in_order(read, selection.batches(FLAVOR_BATCH), threads=THREADS, room=ROOM))
 
 
+def streams_of(
+    kaltura: Kaltura, found: Iterable[tuple[Entry, tuple[FlavorAsset, ...]]]
+) -> Iterator[tuple[Entry, tuple[FlavorAsset, ...], Mapping[str, tuple[FlavorAsset, ...]]]]:
+    """Each entry with its flavor assets, and those of its further streams by their ids: of the database."""
+    entries = iter(found)
+    while batch := list(islice(entries, FLAVOR_BATCH)):
+        streams = kaltura.children([entry.id for entry, _ in batch])
+        flavors = kaltura.flavors(chain.from_iterable(streams.values()))
+        for entry, own in batch:
+            yield entry, own, {stream: flavors[stream] for stream in streams[entry.id]}
+
+
 @contextmanager
 def facts_of(
     kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int,
     thorough: bool, availability: bool, copies: bool = False, categories: bool = False, metadata: bool = False,
+    streams: bool = False,
 ) -> Iterator[Iterator[Facts]]:  # fmt: skip
     """The facts about each entry of a selection, in its order; at most `workers` stored copies are looked at at a time.
+    With `streams` those about its further streams come just before.
 
     Unless `thorough`, more than a `FEW` entries are compared with a listing of the bucket, and a stored copy itself is
     looked at only where its tags could change the entry's state, or, if `availability` is asked for, where a listing
@@ -77,9 +104,9 @@ def facts_of(
     first = next(batches, [])
     expected = selection.expected or 0
     survey = _Survey(
-        kaltura, store, placeholders, ThreadPoolExecutor(workers, thread_name_prefix="look"),
+        kaltura, store, placeholders, selection, ThreadPoolExecutor(workers, thread_name_prefix="look"),
         availability=availability, copies=copies, categories=categories or placeholders.by_category,
-        metadata=metadata,
+        metadata=metadata, streams=streams,
     )  # fmt: skip
     try:
         survey.begin(expected, listed=not thorough and expected > FEW)
@@ -96,27 +123,56 @@ class _Survey:
     kaltura: Kaltura
     store: Store
     placeholders: Placeholders
+    selection: Selection
     pool: ThreadPoolExecutor
     availability: bool
     copies: bool
     categories: bool
     metadata: bool
+    streams: bool
     began: float = field(default_factory=time.time)
     ended: threading.Event = field(default_factory=threading.Event)
     listing: Future[Inventory | None] = field(default_factory=Future)
     unseen: list[str] = field(default_factory=list)
+    children: Future[Mapping[str, Sequence[str]] | None] = field(default_factory=Future)
 
     def begin(self, expected: int, *, listed: bool) -> None:
-        """Find out whether the bucket can be read, and begin its listing if one is wanted for so many entries."""
+        """Find out whether the bucket can be read, and begin its listing if one is wanted for so many entries.
+
+        Of so many the search index says which have further streams, all of them at once: asked for each one, they
+        would cost more than all else.
+        """
         if not listed:
             self.store.check_bucket()
             self.listing.set_result(None)
+            self.children.set_result(None)
             return
+        if self.streams:
+            self.children = self.pool.submit(_streams_by_parent, self.kaltura)
         pages, inventory = self.store.pages(), Inventory()
         goes_on = inventory.add(next(pages))  # the first page also tells whether the bucket can be read
         self.listing = self.pool.submit(_list, inventory, pages, goes_on, expected, self.ended)
 
     def facts(self, batch: list[Entry]) -> list[Facts]:
+        """The facts about these entries, each with those about its further streams before it if they are wanted."""
+        every = self._with_streams(batch) if self.streams else batch
+        parts = [every[start : start + FLAVOR_BATCH] for start in range(0, len(every), FLAVOR_BATCH)]
+        return list(chain.from_iterable(map(self._facts, parts)))
+
+    def _with_streams(self, batch: list[Entry]) -> list[Entry]:
+        known = self.children.result()
+        found = self.kaltura.children([entry.id for entry in batch]) if known is None else known
+        ids = [stream for entry in batch for stream in found.get(entry.id, ())]
+        streams = dict(self.kaltura.entries(ids)) if ids else {}
+        return [
+            each
+            for entry in batch
+            if not self.selection.goes_with_parent(entry)
+            for each in (*(streams[i] for i in found.get(entry.id, ())), entry)
+            if each is not None
+        ]
+
+    def _facts(self, batch: list[Entry]) -> list[Facts]:
         """The facts about these entries: as the listing shows them, and better where that is not enough."""
         ids = [entry.id for entry in batch]
         if self.categories:
@@ -153,8 +209,10 @@ class _Survey:
         """The facts with the stored copy as it is now (`copy`), and the original read where that is asked for."""
         try:
             stored = self.store.head(facts.entry.id, with_marks=marked) if copy else facts.stored
-            with_copy = with_source(self.kaltura, self.store, replace(facts, stored=stored))
-            return with_original_read(self.kaltura, with_copy)
+            facts = replace(facts, stored=stored)
+            if copy and marked:
+                facts = with_later_copy(self.store, facts)
+            return with_original_read(self.kaltura, with_source(self.kaltura, self.store, facts))
         except StoreError as error:
             if error.retryable or len(self.unseen) >= MAX_UNSEEN:
                 raise
@@ -166,10 +224,20 @@ class _Survey:
         entry, stored = facts.entry, facts.stored
         if stored is None:
             changed_lately = not entry.updated_at or entry.updated_at > self.began - CLOCK_SECONDS
-            return (entry.archived or entry.replaced) and changed_lately
+            says_so = entry.archived or entry.replaced
+            return says_so and (changed_lately or entry.id in inventory.suspects)
         if self.copies or (self.availability and stored.availability is Availability.UNKNOWN):
             return True
         return entry.id in inventory.suspects or needs_tags(facts)
+
+
+def _streams_by_parent(kaltura: Kaltura) -> Mapping[str, Sequence[str]]:
+    """The ids of all further streams of the account by their parents', as the search index has them."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    every = tuple(ANY_STATUS.split(","))
+    for entry in Selection(kaltura, Query(further_streams=True, statuses=every, media_type=None, max_entries=None)):
+        found[entry.parent_of_stream].append(entry.id)
+    return found
 
 
 @contextmanager
@@ -177,30 +245,54 @@ def plans_of(
     kaltura: Kaltura, store: Store, selection: Selection, command: Command, options: Options, *,
     placeholders: Placeholders, workers: int, plan: Planner | None = None,
 ) -> Iterator[Iterator[tuple[Facts, Plan]]]:  # fmt: skip
-    """What a command would do about each entry of a selection, in its order, with the facts that this rests on.
+    """What a command would do about each entry of a selection, in its order, with the facts that this rests on. What
+    it would do about the further streams of one comes before.
 
     They are as complete as those on which the command itself acts: of every stored copy the tags are read. `plan` may
     choose another command for some of them.
     """
     planned = plan or partial(plan_for, command)
 
+    sources, keep = Sources(kaltura, store, placeholders), options.keep
+    categories = command.heeds_keep and bool(keep.categories)
+    metadata = command.heeds_keep and bool(keep.metadata)
+
+    def complete(facts: Facts) -> Facts:
+        facts = replace(facts, usual_tags=kaltura.usual_tags()) if command.swaps else facts
+        return with_relatives(kaltura, facts) if command is Command.THIN else facts
+
+    def look(entry_id: str) -> tuple[Facts, tuple[str, ...]]:
+        facts, streams = look_at(sources, entry_id, children=True, categories=categories or placeholders.by_category)
+        return complete(with_metadata(kaltura, facts) if metadata else facts), streams
+
+    def grouped(facts: Facts, plan: Plan, streams: tuple[str, ...]) -> list[tuple[Facts, Plan]]:
+        if not streams:
+            alone = may_go_alone(kaltura, command, facts)
+            return [(facts, planned(facts, options, in_group=True) if alone else plan)]
+        try:
+            members = [*look_at_streams(look, facts, streams), facts]
+        except Refused as error:
+            return [(facts, Plan(plan.state, (), Outcome.REFUSED, str(error)))]
+        plans = [(member, planned(member, options, in_group=True)) for member in members]
+        return list(zip(members, together(command, plans), strict=True))
+
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
-        if command.swaps:
-            batch = [replace(facts, usual_tags=kaltura.usual_tags()) for facts in batch]
-        if command is Command.THIN:
-            batch = [with_relatives(kaltura, facts) for facts in batch]
+        batch = [complete(facts) for facts in batch if not selection.leaves_to_parent(facts.entry)]
         plans = [planned(facts, options) for facts in batch]
-        swapped = [f.entry.id for f, made in zip(batch, plans, strict=True) if any(s.destroys for s in made.steps)]
-        children = kaltura.children(swapped)
-        return [
-            (facts, planned(facts, options, children=number) if (number := children[facts.entry.id]) else made)
-            for facts, made in zip(batch, plans, strict=True)
-        ]
+        # What is there already may have a further stream that is not.
+        streams = kaltura.children(
+            [
+                facts.entry.id
+                for facts, made in zip(batch, plans, strict=True)
+                if made.steps or made.outcome is Outcome.ALREADY
+            ]
+        )
+        found = [grouped(f, made, streams.get(f.entry.id, ())) for f, made in zip(batch, plans, strict=True)]
+        return list(chain.from_iterable(found))
 
     with facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=True,
-        copies=True, categories=command.heeds_keep and bool(options.keep.categories),
-        metadata=command.heeds_keep and bool(options.keep.metadata),
+        copies=True, categories=categories, metadata=metadata,
     ) as found:  # fmt: skip
         batches = iter(lambda: list(islice(found, FLAVOR_BATCH)), [])
         yield chain.from_iterable(in_order(decide, batches, threads=THREADS, room=ROOM))

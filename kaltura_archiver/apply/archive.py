@@ -20,14 +20,14 @@ from kaltura_archiver.transfer.streams import Fingerprint, Fingerprinter, Inflow
 
 def copy_original(tools: Tools, work: InHand) -> None:
     with tools.transfers:
-        found = copied_original(tools, work)
+        found = copied_original(tools, work, work.id)
     work.bytes_moved += found.size_bytes
     proof, untagged = proof_of_copy(tools, work, work.id, found)
     record_copy(tools, work, work.original, found, proof, untagged=untagged)
     work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
 
 
-def copied_original(tools: Tools, work: InHand) -> Fingerprint:
+def copied_original(tools: Tools, work: InHand, key: str) -> Fingerprint:
     original, entry = work.original, work.facts.entry
     with tools.kaltura.content(original) as content:
         metadata = {
@@ -39,7 +39,7 @@ def copied_original(tools: Tools, work: InHand) -> Fingerprint:
             "tool": f"kaltura-archiver {__version__}",
         }
         return tools.store.write(
-            work.id,
+            key,
             while_current(tools, original, no_placeholder(tools, content)),
             content.size_bytes,
             metadata={name: value for name, value in metadata.items() if value},
@@ -71,7 +71,7 @@ def copy_source(tools: Tools, work: InHand) -> None:
         raise Changed(f"the stored copy of {source.key} changed meanwhile")
     require_current(tools, original)
     taken = tools.store.fingerprinter(source, own=True)
-    metadata = {**source.metadata, "entry-id": work.id, "source-entry": source.key}
+    metadata = {**source.metadata, "entry-id": work.id, "source-entry": source.entry_id}
     storage_class = tools.options.storage_class
     try:
         with tools.transfers, tools.store.read(source) as content:

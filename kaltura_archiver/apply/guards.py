@@ -62,6 +62,8 @@ def require_current(
 def require_stored(tools: Tools, work: InHand) -> StoredObject:
     """The stored copy, if it is still what was planned on; Changed otherwise."""
     stored = tools.store.head(work.id)
+    if stored is None and work.key != work.id:
+        stored = tools.store.later(work.id)  # the first one was erased
     if stored is None or not same_object(stored, work.stored):
         raise Changed(f"the stored copy of {work.id} changed meanwhile")
     return stored
@@ -89,7 +91,12 @@ def check_copy(tools: Tools, work: InHand) -> None:
 
 def same_object(now: StoredObject, then: StoredObject) -> bool:
     """Whether an object is the one that it was, by what S3 itself keeps about it."""
-    return (now.size_bytes, now.etag, now.crc64nvme) == (then.size_bytes, then.etag, then.crc64nvme)
+    return (now.key, now.size_bytes, now.etag, now.crc64nvme) == (
+        then.key,
+        then.size_bytes,
+        then.etag,
+        then.crc64nvme,
+    )
 
 
 def require_unchanged(tools: Tools, work: InHand) -> Entry:
@@ -160,7 +167,7 @@ def require_token(tools: Tools, work: InHand) -> None:
 def copy_went(tools: Tools, work: InHand) -> bool:
     """Whether the stored copy is not there any more as it was; False, with a warning, if S3 does not tell."""
     try:
-        stored = tools.store.head(work.id, with_tags=False)
+        stored = tools.store.head(work.key, with_tags=False)
     except StoreError as error:
         log.warning("the stored copy of %s cannot be looked at while Kaltura converts: %s", work.id, error)
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from kaltura_archiver.apply.reading import with_original_read, with_source
+from kaltura_archiver.apply.reading import with_later_copy, with_original_read, with_source
 from kaltura_archiver.apply.tools import InHand, Sources, Tools
 from kaltura_archiver.errors import Gone, Waiting
 from kaltura_archiver.identity import holds_placeholder
@@ -17,17 +17,18 @@ def facts_of_entry(sources: Sources, entry_id: str) -> Facts:
     return look_at(sources, entry_id, children=False, categories=True)[0]
 
 
-def look_at(sources: Sources, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, int]:
-    """The facts and, where asked for, how many further streams the entry has."""
+def look_at(sources: Sources, entry_id: str, *, children: bool, categories: bool) -> tuple[Facts, tuple[str, ...]]:
+    """The facts and, where asked for, the ids of the entry's further streams. Raises Gone if there is no such entry."""
     kaltura, store = sources.kaltura, sources.store
     usual_tags = kaltura.usual_tags() if sources.swaps else None
-    entry, flavors, count, placings = kaltura.look(entry_id, children=children, categories=categories)
+    entry, flavors, streams, placings = kaltura.look(entry_id, children=children, categories=categories)
     if entry is None:
         raise Gone(f"no such entry in this account (or not visible to this user): {entry_id}")
     # Of the true id: Kaltura knows the entry by other spellings, S3 does not.
     facts = sources.placeholders.facts(entry, flavors, store.head(entry.id, recent_marks=True), placings)
-    facts = with_source(kaltura, store, replace(facts, usual_tags=usual_tags))
-    return with_original_read(kaltura, facts), count
+    facts = with_later_copy(store, replace(facts, usual_tags=usual_tags))
+    facts = with_source(kaltura, store, facts)
+    return with_original_read(kaltura, facts), streams
 
 
 def next_look(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> tuple[Entry | None, Entry | None]:

@@ -34,7 +34,7 @@ def record_placeholder(
     """Tag the object with what replaced the original, and when."""
     what = placeholder_tag(new.content_id, sha256, size_bytes)
     replaced_at = iso_time(time.time())
-    tools.store.set_tags(work.id, placeholder=what, replaced_at=replaced_at, restored_at=None, picture=picture)
+    tools.store.set_tags(work.key, placeholder=what, replaced_at=replaced_at, restored_at=None, picture=picture)
     mark_placeholder(tools, work, new.content_id, size_bytes)
 
 
@@ -50,7 +50,7 @@ def record_found(tools: Tools, work: InHand) -> None:
     original, facts = work.original, work.facts
     require_current(tools, original)
     what = placeholder_tag(original.content_id, facts.original_sha256, original.size_bytes or 0)
-    tools.store.set_tags(work.id, placeholder=what)
+    tools.store.set_tags(work.key, placeholder=what)
     mark_placeholder(tools, work, original.content_id, original.size_bytes or 0)
     work.notes.append(f"recorded the placeholder {original.content_id}")
 
@@ -58,7 +58,7 @@ def record_found(tools: Tools, work: InHand) -> None:
 def tag_marked(tools: Tools, work: InHand, **changes: str | None) -> None:
     """Let the tags say what a mark says already: for people, and older versions of this tool."""
     try:
-        tools.store.set_tags(work.id, **changes)
+        tools.store.set_tags(work.key, **changes)
     except ArchiverError as error:
         log.warning("the mark of %s stands, its tags do not tell: %s", work.id, error)
 

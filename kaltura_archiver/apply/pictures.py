@@ -15,7 +15,7 @@ def note_picture(tools: Tools, work: InHand) -> None:
     if work.picture is None:
         return
     try:
-        tools.store.set_tags(work.id, picture=str(work.picture))
+        tools.store.set_tags(work.key, picture=str(work.picture))
     except (StoreError, EntryFailed) as error:
         warn(tools, work, f"that its picture is to be looked after could not be noted: {error}")
 
@@ -27,7 +27,7 @@ def set_picture(tools: Tools, work: InHand) -> None:
     try:
         found = look_after(tools.kaltura, work.id, known, new=Step.NEW_PICTURE in work.steps)
         if found.act is not pictures.Act.DOUBT:
-            tools.store.set_tags(work.id, picture=None)
+            tools.store.set_tags(work.key, picture=None)
     except (KalturaError, StoreError, EntryFailed) as error:
         if alone:
             raise

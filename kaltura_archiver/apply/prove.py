@@ -8,10 +8,11 @@ from kaltura_archiver.apply.guards import require_current
 from kaltura_archiver.apply.marks import mark_damaged, tag_marked
 from kaltura_archiver.apply.proof import Verdict, compare
 from kaltura_archiver.apply.tools import InHand, Tools, say_once
+from kaltura_archiver.edits import to_decide
 from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import (
-    ARCHIVED_TAG,
+    DISPLACED_PREFIX,
     Availability,
     Cause,
     Evidence,
@@ -36,9 +37,7 @@ def prove_copy(tools: Tools, work: InHand) -> None:
             raise Refused(UNDECIDED, Cause.UNDECIDED)
         accepted, evidence, how = "size", Evidence.ACCEPTED, f"{how}; accepted by --accept-size-match"
     if evidence is None:
-        raise Refused(
-            f"the stored copy is not this original: {how}; perhaps a newer upload: decide which one is to stay"
-        )
+        raise Refused(f"the stored copy is not this original: {how}; perhaps a newer upload: {to_decide(work.id)}")
     require_current(tools, original)
     proof = Proof.of(evidence, found.crc64nvme, stored.etag)
     record_copy(tools, work, original, found, proof, accepted=accepted)
@@ -81,8 +80,8 @@ def prove_again(tools: Tools, work: InHand) -> None:
     _, verdict = read_original(tools, work)
     if verdict.identity is not Identity.SAME:
         raise EntryFailed(
-            f"the stored copy does not have the original's bytes: {verdict.how}; nothing was replaced; move the "
-            f"object away in S3, remove the tag {ARCHIVED_TAG} in Kaltura, and run s3copy"
+            f"the stored copy does not have the original's bytes: {verdict.how}; nothing was replaced; "
+            f"{to_decide(work.id)}"
         )
 
 
@@ -93,10 +92,12 @@ def record_copy(
     found: Fingerprint,
     proof: Proof,
     *,
+    key: str = "",
     untagged: bool = False,
     **more: str | None,
 ) -> None:
-    """Tag the object with what was proven: this version of the original has these bytes, and so has S3.
+    """Tag the object (of this key, else the stored copy) with what was proven: this version of the original has these
+    bytes, and so has S3.
 
     The original must have been looked at after its last byte was read: else they may be another version's.
     """
@@ -107,7 +108,7 @@ def record_copy(
         "undecided": None,
         **more,
     }
-    tools.store.set_tags(work.id, untagged, **tags)
+    tools.store.set_tags(key or work.key, untagged, **tags)
     work.proven = original
 
 
@@ -140,8 +141,11 @@ def copy_read_back(tools: Tools, work: InHand, stored: StoredObject, sent: Finge
         )
     if own_sha256(tools, work, stored, sent.sha256) == sent.sha256:
         return Evidence.READ
-    if stored.key == work.id:
+    if stored.key == work.key:
         mark_damaged(tools, work, stored)
+    elif not stored.key.startswith(DISPLACED_PREFIX):
+        tools.store.mark(stored, "damaged")
+        raise EntryFailed(f"MISMATCH: what S3 has as {stored.key} is not what was sent; run the command again")
     raise EntryFailed(
         f"MISMATCH: what S3 has as {stored.key} is not what was sent; remove that object, and run the command again"
     )

@@ -61,6 +61,14 @@ MAX_ROOTS = 5
 _ID = re.compile(r"[01]_[A-Za-z0-9]{1,30}")
 
 
+def with_later_copy(store: Store, facts: Facts) -> Facts:
+    """The facts, with a later copy of an entry that says that it is in S3, and whose first one is gone."""
+    entry = facts.entry
+    if facts.stored is None and (entry.archived or entry.replaced or entry.thin):
+        return replace(facts, stored=store.later(entry.id))
+    return facts
+
+
 def with_source(kaltura: Kaltura, store: Store, facts: Facts) -> Facts:
     """The facts, with the stored copy of what the entry is a clone of, where it needs that."""
     if not needs_source(facts):

@@ -33,13 +33,13 @@ def put_placeholder(tools: Tools, work: InHand) -> None:
     assert placeholder is not None  # noqa: S101 - uploaded by the step before
     before, work.swaps_placeholder_in, work.sent_bytes = work.facts.original, True, placeholder.size_bytes
     new = swap(tools, work, work.token, lambda: check_copy(tools, work))
-    stored = tools.store.head(work.id, with_tags=False)
+    stored = tools.store.head(work.key, with_tags=False)
     if stored is None or not same_object(stored, work.stored):
         raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
     if new.size_bytes not in (None, placeholder.size_bytes):
         # Whatever this is, it is not ours: the state is to say `diverged`, and a placeholder that comes late over
         # it is to be told from one that took the original's place.
-        tools.store.set_tags(work.id, placeholder=next_version(before, placeholder) or "superseded")
+        tools.store.set_tags(work.key, placeholder=next_version(before, placeholder) or "superseded")
         raise Changed(
             f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
             f"{placeholder.size_bytes}: was another video uploaded meanwhile?"

@@ -55,7 +55,7 @@ def put_original(tools: Tools, work: InHand) -> None:
     if new.size_bytes not in (None, stored.size_bytes):
         if found is None and (beginning := beginning_of(tools, new, stored)):
             # What we had put there is no original: the next restore may replace it.
-            tools.store.set_tags(work.id, placeholder=placeholder_tag(new.content_id, *beginning))
+            tools.store.set_tags(work.key, placeholder=placeholder_tag(new.content_id, *beginning))
             raise EntryFailed(
                 f"Kaltura fetched only {new.size_bytes} of {stored.size_bytes} bytes and took them for the whole "
                 "video; run restore again"
@@ -69,7 +69,7 @@ def put_original(tools: Tools, work: InHand) -> None:
     # By the version that the swap gave it: the next one is told from that.
     put = partial(dict[str, Any], flavor=first.content_id, placeholder=None, replaced_at=None, thaw=None)
     if found is None:
-        tools.store.set_tags(work.id, **put(restored_at=iso_time(time.time())))
+        tools.store.set_tags(work.key, **put(restored_at=iso_time(time.time())))
         work.notes.append(f"Kaltura fetched the original ({new.content_id}, {stored.size_bytes} bytes by its size)")
         set_settings_again(tools, work)
         return
@@ -78,7 +78,7 @@ def put_original(tools: Tools, work: InHand) -> None:
     if in_kaltura.sha256 != found.sha256:
         # What we put there is no original: the next restore may replace it.
         what = placeholder_tag(first.content_id, in_kaltura.sha256, in_kaltura.size_bytes)
-        tools.store.set_tags(work.id, placeholder=what)
+        tools.store.set_tags(work.key, placeholder=what)
         raise EntryFailed("the new original does not have the bytes of the stored copy; run restore again")
     require_current(tools, new, linked_again=True)
     proof = Proof.of(Evidence.READ, found.crc64nvme, stored.etag)
@@ -94,13 +94,13 @@ def record_return(tools: Tools, work: InHand) -> None:
     """
     came_back = tools.command is Command.RESTORE or Step.PROVE in work.steps or work.stored.placeholder
     if came_back and work.stored.restored_at is None:
-        tools.store.set_tags(work.id, restored_at=iso_time(time.time()), placeholder=None, replaced_at=None)
+        tools.store.set_tags(work.key, restored_at=iso_time(time.time()), placeholder=None, replaced_at=None)
 
 
 def url_for_kaltura(tools: Tools, work: InHand) -> str:
     """A URL by which Kaltura can fetch the stored copy, until its job is over."""
     wanted = min(max(tools.options.timeout_seconds, MIN_URL_SECONDS), MAX_URL_SECONDS)
-    url, seconds = tools.store.presign(work.id, wanted)
+    url, seconds = tools.store.presign(work.key, wanted)
     if seconds < int(wanted):
         log.warning(
             "entry %s: the URL for Kaltura is good for %d minutes only: then the AWS credentials of this run end; "

@@ -6,14 +6,16 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from kaltura_archiver.apply.group import Group, WithStreams
 from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
 from kaltura_archiver.apply.reading import with_metadata, with_relatives
@@ -105,7 +107,7 @@ class Runner:
                         return
                     if future := news.get():
                         running -= 1
-                        yield future.result()
+                        yield from future.result().each
             except BaseException:
                 self._tools.stop.set()
                 raise
@@ -122,21 +124,21 @@ class Runner:
         `known` looks which runs those are. What may be another run's is told, and left. Anything that fails here is
         told and does no harm.
         """
-        ids = frozenset(entry_ids)
+        ids = WithStreams(self.kaltura, entry_ids)
         try:
             runs = known()
-            if self.command in (Command.S3COPY, Command.RESTORE):  # restore may keep a displaced copy
+            if self.command in (Command.S3COPY, Command.RESTORE, Command.RESOLVE):  # restore may keep a displaced copy
                 uploads, left = self.store.abort_stale_uploads(ids, datetime.fromtimestamp(max(runs.began, 0), UTC))
                 if uploads:
                     log.info("removed %d multipart uploads that an interrupted run had left", uploads)
                 if left:
                     log.info("%d multipart uploads stay: they may be those of a run that is alive", left)
-            if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):
+            if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR, Command.RESOLVE):
                 self._remove_tokens(ids, runs)
         except ServiceError as error:
             log.warning("could not look for what interrupted runs have left: %s", error)
 
-    def _remove_tokens(self, ids: frozenset[str], runs: Runs) -> None:
+    def _remove_tokens(self, ids: Container[str], runs: Runs) -> None:
         for token_id, name in self.kaltura.unused_tokens():
             made = _TOKEN_NAME.match(name)
             if not made or made["entry"] not in ids:
@@ -148,16 +150,25 @@ class Runner:
                 log.info("upload token %s stays: nothing tells that run %s is over", token_id, made["run"] or "unknown")
 
     def process_entry(self, entry_id: str) -> Result:
-        """Do the command's work on one entry. Never raises for what is wrong with one entry."""
+        """Do the command's work on one entry, and before on its further streams, which are `members` of the result.
+
+        Never raises for what is wrong with one entry.
+        """
+        group = Group(self)
+        result = self.process_member(entry_id, group)
+        return replace(result, members=tuple(group.results))
+
+    def process_member(self, entry_id: str, group: Group) -> Result:
+        """As `process_entry`, of one of a group's members; that of the parent has the others done first."""
         work: InHand | None = None
         state, cause = "", None
         outcome, detail, settled = Outcome.FAILED, "", False
         try:
             for _ in range(MAX_PLANS):
-                facts, plan = self._plan(entry_id)
+                facts, plan = group.plan(entry_id)
                 entry_id = facts.entry.id  # the true one, however it was spelled
                 if self._waited_to_settle(facts, plan):
-                    facts, plan = self._plan(entry_id)
+                    facts, plan = group.plan(entry_id)
                 state, cause = state or plan.state, plan.cause
                 moved = work.bytes_moved if work else 0
                 work = InHand(facts, plan.steps, bytes_moved=moved)
@@ -168,6 +179,8 @@ class Runner:
                 again = Step.SETTLE in plan.steps
                 # What a clone is restored from it has only now.
                 again = again or (Step.COPY_SOURCE in plan.steps and self.command is Command.RESTORE)
+                # What was uploaded over a placeholder, or over what was thin: a tag is left to be removed.
+                again = again or (Step.MAKE_CURRENT in plan.steps and (facts.entry.replaced or facts.entry.thin))
                 if not again or outcome is not Outcome.DONE:
                     break
                 settled = True
@@ -190,11 +203,12 @@ class Runner:
         level = logging.ERROR if outcome is Outcome.FAILED else logging.INFO
         text = detail if outcome is Outcome.WOULD else f"{outcome}: {detail}"
         line(self._tools, level, "entry", work.facts.entry if work else entry_id, text, outcome=outcome.value)
+        member_of = group.parent if group.parent != entry_id else ""
         if work is None:
-            return Result(entry_id, state, outcome, detail, ended_at=time.time())
+            return Result(entry_id, state, outcome, detail, ended_at=time.time(), member_of=member_of)
         return Result(
             entry_id, state, outcome, detail, work.bytes_moved, work.bytes_freed, work.facts, work.steps, time.time(),
-            cause,
+            cause, member_of,
         )  # fmt: skip
 
     def drifted(self, entry_id: str, state: str, why: str, facts: Facts | None = None) -> Result:
@@ -213,22 +227,22 @@ class Runner:
         """How many entries Kaltura is converting for this run."""
         return self._tools.room.converting
 
-    def _plan(self, entry_id: str) -> tuple[Facts, Plan]:
-        # Most entries that these two are given are swapped, few of repair's are.
-        asked = self.command in (Command.REPLACE, Command.THIN, Command.RESTORE)
+    def look(self, entry_id: str) -> tuple[Facts, tuple[str, ...]]:
+        """What a plan rests on, and the ids of the entry's further streams; Gone if there is no such entry."""
         categories = self._tools.kept_by_category or self.placeholders.by_category
-        facts, children = look_at(self._tools, entry_id, children=asked, categories=categories)
+        facts, streams = look_at(self._tools, entry_id, children=True, categories=categories)
         if self._tools.kept_by_metadata:
             facts = with_metadata(self.kaltura, facts)
-        if self.command is Command.THIN:
-            facts = with_relatives(self.kaltura, facts)
-        plan = plan_for(self.command, facts, self.options, children=children)
-        if not asked and any(step.destroys for step in plan.steps):
-            number = self.kaltura.children([facts.entry.id])[facts.entry.id]
-            plan = plan_for(self.command, facts, self.options, children=number)
-        for review in filter(None, (self._review, self._limits)):
-            plan = review(facts, plan)
-        return facts, plan
+        return with_relatives(self.kaltura, facts) if self.command is Command.THIN else facts, streams
+
+    def plan(self, facts: Facts, *, in_group: bool) -> Plan:
+        """What is to be done about an entry, by itself."""
+        plan = plan_for(self.command, facts, self.options, in_group=in_group)
+        return self._review(facts, plan) if self._review else plan
+
+    def within_limits(self, facts: Facts, plan: Plan) -> Plan:
+        """The plan, counted; or one without steps, for what this run may not begin any more."""
+        return self._limits(facts, plan) if self._limits else plan
 
     def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
         """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.

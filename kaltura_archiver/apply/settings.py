@@ -33,7 +33,7 @@ def keep_settings(tools: Tools, work: InHand) -> None:
 
 def tag_settings(tools: Tools, work: InHand, state: str) -> None:
     if state != (work.settings_tag or work.stored.settings):
-        tools.store.set_tags(work.id, settings=state)
+        tools.store.set_tags(work.key, settings=state)
     work.settings_tag = state
 
 

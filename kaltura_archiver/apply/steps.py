@@ -17,11 +17,14 @@ from kaltura_archiver.apply.thaw import thaw_copy
 from kaltura_archiver.apply.thin import add_thin, check_kept, delete_original, drop_derived, record_kept, remove_thin
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.verify import read_back
+from kaltura_archiver.apply.versions import copy_beside, make_current
 from kaltura_archiver.steps import Step
 
 STEPS: dict[Step, Callable[[Tools, InHand], None]] = {
     Step.COPY: copy_original,
     Step.COPY_SOURCE: copy_source,
+    Step.COPY_BESIDE: copy_beside,
+    Step.MAKE_CURRENT: make_current,
     Step.PROVE: prove_copy,
     Step.ADD_ARCHIVED: add_archived,
     Step.ADD_REPLACED: add_replaced,

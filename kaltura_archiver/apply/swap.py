@@ -163,7 +163,7 @@ def settled_original(tools: Tools, work: InHand, new: FlavorAsset) -> FlavorAsse
     if not work.swaps_placeholder_in and holds_placeholder(facts) and facts.original:
         sha256 = facts.original_sha256 or work.stored.placeholder_sha256
         what = placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
-        tools.store.set_tags(work.id, placeholder=what)
+        tools.store.set_tags(work.key, placeholder=what)
         raise Waiting(
             f"Kaltura put the placeholder of {work.id} back over the original: a job of the replacement before "
             "came late; run restore again"

@@ -140,7 +140,7 @@ def record_kept(tools: Tools, work: InHand) -> None:
     if entry.status != EntryStatus.READY:
         raise EntryFailed(f"entry {work.id} is not READY without its original (status {entry.status}): run restore")
     require_stored(tools, work)
-    tools.store.set_tags(work.id, thin=kept.content_id, replaced_at=iso_time(time.time()), restored_at=None)
+    tools.store.set_tags(work.key, thin=kept.content_id, replaced_at=iso_time(time.time()), restored_at=None)
 
 
 def drop_derived(tools: Tools, work: InHand) -> None:
@@ -188,9 +188,9 @@ def remove_thin(tools: Tools, work: InHand) -> None:
     came_back = stored.kept and work.facts.original and not work.facts.entry.replaced
     if came_back and Step.PUT_ORIGINAL not in work.steps:  # by a restore that was cut
         set_settings_again(tools, work, look=True)
-        tools.store.set_tags(work.id, restored_at=iso_time(time.time()), replaced_at=None)
+        tools.store.set_tags(work.key, restored_at=iso_time(time.time()), replaced_at=None)
     if stored.kept:
-        tools.store.set_tags(work.id, thin=None)
+        tools.store.set_tags(work.key, thin=None)
     tools.kaltura.change_tags(work.id, remove=THIN_TAG, check=still_proven(tools, work))
     work.notes.append(f"tag {THIN_TAG} removed")
 

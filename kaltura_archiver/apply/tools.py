@@ -70,6 +70,7 @@ class InHand:
     token_used: bool = False
     sent_bytes: int = 0  # the size of the content that is to take the original's place
     placeholder: Placeholder | None = None  # the one that was uploaded
+    copied: StoredObject | None = None  # what this run has stored, or found, beside the stored copy
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time
     swaps_placeholder_in: bool = False  # it is the placeholder that takes the original's place
@@ -89,6 +90,11 @@ class InHand:
     @property
     def id(self) -> str:
         return self.facts.entry.id
+
+    @property
+    def key(self) -> str:
+        """That of the stored copy: the entry's id, unless a newer one came after the first."""
+        return self.facts.stored.key if self.facts.stored else self.id
 
     @property
     def original(self) -> FlavorAsset:

@@ -26,7 +26,7 @@ def read_back(tools: Tools, work: InHand) -> None:
     tags: dict[str, Any] = {"verified_at": now, "damaged_at": None, "thaw": None}
     if stored.sha256 and not stored.proven:
         tags["proof"] = str(Proof.of(Evidence.READ, found.crc64nvme, stored.etag))
-    tools.store.set_tags(work.id, **tags)
+    tools.store.set_tags(work.key, **tags)
     work.notes.append(f"verified: {told}")
 
 

@@ -12,6 +12,7 @@ from kaltura_archiver.asking.lists import read_ids, users_named
 from kaltura_archiver.asking.words import (
     ENTRY_ID,
     MAX_PAGE_SIZE,
+    VERSION_KEY,
     age_years,
     bytes_of,
     category_of,
@@ -24,7 +25,7 @@ from kaltura_archiver.config import batch_shard
 from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import owner_rules
-from kaltura_archiver.model import MediaType, SourceType, same_id
+from kaltura_archiver.model import MediaType, SourceType, entry_of_key, same_id
 
 T = TypeVar("T")
 Reader = Callable[[str, float], Any]
@@ -168,7 +169,11 @@ def make_query(
 
 
 def _named_ids(ids: tuple[str, ...], idfile: str | None) -> tuple[str, ...] | None:
-    """Those of --id, of --idfile, or that are in both; None without any."""
+    """Those of --id, of --idfile, or that are in both; None without any.
+
+    The key of a stored copy is taken for its entry's id: it is all that S3 tells of one that was thawed.
+    """
+    ids = tuple(entry_of_key(given) if VERSION_KEY.fullmatch(given) else given for given in ids)
     wrong = [entry_id for entry_id in ids if not ENTRY_ID.fullmatch(entry_id)]
     if wrong:
         raise SelectionError(f"--id: {wrong[0][:40]!r} is not an entry id")

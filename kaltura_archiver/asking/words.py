@@ -15,6 +15,8 @@ from kaltura_archiver.filters import YEAR_SECONDS
 MAX_TAG_BYTES = 100  # Kaltura cuts longer ones (kaltura-api 6)
 MAX_PAGE_SIZE = 500  # of a search (kaltura-api 3.4)
 ENTRY_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+# Of a stored copy that is not its entry's first, see VERSION_MARK.
+VERSION_KEY = re.compile(r"[A-Za-z0-9_]{1,64}@[A-Za-z0-9_]+@[A-Za-z0-9_.]+")
 AGES = "years (3, 2.5), months (18mo), days (400d), or a day that is over (2024-08-31)"
 MAX_BYTES = 10**15
 _DAY_SECONDS = 86400

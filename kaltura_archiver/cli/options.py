@@ -28,7 +28,7 @@ from kaltura_archiver.exits import TOLERABLE
 from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
 from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.output.tables import FORMATS
-from kaltura_archiver.steps import OPTIONS, Command
+from kaltura_archiver.steps import KEPT_SIDES, OPTIONS, Command
 from kaltura_archiver.thinning import DERIVED, MAX_KEPT_BYTES
 from kaltura_archiver.transfer.bandwidth import Bandwidth, Timetable
 
@@ -313,6 +313,10 @@ _OF_COMMANDS = (
     click.option(
         "--new-picture", is_flag=True,
         help="Take a new picture of each video, and do not ask whose the old one is (docs/pictures.md).",
+    ),
+    click.option(
+        "--keep", "side", required=True, type=click.Choice(KEPT_SIDES),
+        help="Which video the entry is to have: the one in Kaltura now, or the stored one.",
     ),
     click.option(
         "--request-tag", default="", metavar="TAG",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NoReturn
 from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
+from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
-from kaltura_archiver.errors import ArchiverError, Exit, Stopped
+from kaltura_archiver.errors import ArchiverError, Exit, InputError, Stopped
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
@@ -36,11 +37,14 @@ from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
     from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.model import Facts
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.run.notices import Correspondence
     from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
+IN_BUCKET = "s3:"
+MAX_POLICY_BYTES = 2**20
 
 
 @dataclass
@@ -69,8 +73,11 @@ class PolicyRun:
         """Those that were asked for, each when the one before it is done with."""
         yield from (rule for rule in self.policy.rules if not self.only or rule.name in self.only)
 
-    def survey(self, rule: Rule, *, acting: bool = False, dry_run: bool = True) -> tuple[RuleTally, Claimed]:
-        """Look at all entries of a rule, and add up where they stand."""
+    def survey(
+        self, rule: Rule, *, acting: bool = False, dry_run: bool = True,
+        see: Callable[[Facts, Standing], None] = lambda facts, at: None,
+    ) -> tuple[RuleTally, Claimed]:  # fmt: skip
+        """Look at all entries of a rule, and add up where they stand; `see` is told of each."""
         selection, tally = Claimed(self.kaltura, self.policy, rule), RuleTally(rule, self.now, acting, dry_run)
         found = standings(
             self.kaltura, self.store, selection, rule, now=self.now, placeholders=self.placeholders,
@@ -79,9 +86,23 @@ class PolicyRun:
         with found as each, progress(rule.name, each, lambda: selection.expected) as counted:
             for facts, at in counted:
                 tally.add(facts, at)
+                see(facts, at)
         self.tallies.append(tally)
         self.codes |= exits_of_named(selection)
         return tally, selection
+
+
+def text_in_bucket(app: App, file: str) -> str | None:
+    """The text of a policy that is kept in the bucket, named `s3:KEY`; None for a file of this machine."""
+    key = file.removeprefix(IN_BUCKET)
+    if key == file:
+        return None
+    found = app.store().get_text(key, MAX_POLICY_BYTES)
+    if found is None:
+        raise InputError(f"the bucket has no {key}: put the policy there (aws s3 cp policy.toml s3://BUCKET/{key})")
+    if len(found[0].encode()) >= MAX_POLICY_BYTES:
+        raise InputError(f"{file} has more than {MAX_POLICY_BYTES} bytes: it is no policy")
+    return found[0]
 
 
 def check(run: PolicyRun) -> NoReturn:
@@ -135,7 +156,6 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
     from kaltura_archiver.selection import Selection
 
     facts = facts_of_entry(Sources(run.kaltura, run.store, run.placeholders), entry_id)
-    children = run.kaltura.children([facts.entry.id])[facts.entry.id]
     owner: Rule | None = None
     with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
         for rule in run.policy.rules:
@@ -149,7 +169,7 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
             else:
                 owner = rule
                 rows.write({**told, "says": "yes", "detail": "it selects this entry"})
-                for row in _standing_rows(rule, standing(rule, facts, run.now, children=children)):
+                for row in _standing_rows(rule, standing(rule, facts, run.now)):
                     rows.write(row)
     log.info("entry %s is %s", facts.entry.id, f"one of the rule {owner.name!r}" if owner else "no rule's")
     run.app.exit(Exit.OK)
@@ -182,7 +202,9 @@ class Acting:
     no_lock: bool = False
     no_run_log: bool = False
     accepted_drift: Sequence[str] = ()
+    lists: Path = Path("lists")
     notices: Path = Path("notices")
+    part: str = "all"
 
 
 def act(acting: Acting) -> NoReturn:
@@ -206,11 +228,11 @@ def act(acting: Acting) -> NoReturn:
         before = last_selected(store)
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
-        for rule in run.rules:
+        for rule in run.rules if acting.part != "restore" else ():
             if app.stop.is_set():
                 break
-            _act_by(acting, rule, before.get(rule.name), letters, rows)
-        if not acting.dry_run:
+            _act_by(acting, rule, before.get(rule.name), letters, rows, store, number)
+        if not acting.dry_run and run.tallies:
             record(store, number, time.time(), run.policy.text_sha256, run.tallies)
     _sum_up(acting)
     app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []))
@@ -257,18 +279,23 @@ def _tell_owners(acting: Acting, rule: Rule, ids: Sequence[str], letters: Corres
 
 
 def _act_by(
-    acting: Acting, rule: Rule, before: int | None, letters: Correspondence | None, rows: RowWriter
+    acting: Acting, rule: Rule, before: int | None, letters: Correspondence | None, rows: RowWriter, store: Store,
+    number: str,
 ) -> None:  # fmt: skip
     from kaltura_archiver.run.rule_history import drifted
 
     run = acting.run
-    tally, _ = run.survey(rule, acting=True, dry_run=acting.dry_run)
+    lists = Lists(run.app, rule, acting.lists, run.now, acting.dry_run)
+    with lists.writing(run.placeholders) as writing:
+        tally, _ = run.survey(rule, acting=True, dry_run=acting.dry_run, see=writing.see)
+    run.codes |= lists.codes
     why = "" if rule.name in acting.accepted_drift else drifted(rule, tally.selected, before)
     if why:
         log.error("rule %r is not carried out: %s", rule.name, why)
         run.codes.add(Exit.LIMIT)
         run.tallies.remove(tally)  # what it found is not what the next run is compared with
         return
+    lists.write_due(run.kaltura, store, number, run.policy.text_sha256)
     for stage, told in tally.stages.items():
         if exits.of_outcomes(told.left) - {Exit.OK}:
             log.warning("%s, %s: %s: run --explain tells why", rule.name, stage, counted_left(told.left))
@@ -280,6 +307,10 @@ def _act_by(
             to_write, tally.to_write = tally.to_write, []
             _tell_owners(acting, rule, to_write, letters, rows)
         if command is None or not ids or run.app.stop.is_set():
+            continue
+        if made.review:
+            if acting.dry_run:
+                log.info("%s, %s: a plan of %d entries would be written for review", rule.name, made.stage, len(ids))
             continue
         if not _within(rule.limits.hours):
             log.warning("%s, %s: not begun, for it is outside the hours of the rule", rule.name, made.stage)

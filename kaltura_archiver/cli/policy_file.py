@@ -117,9 +117,10 @@ class _PolicyText:
         raise InputError(f"{self.path}, line {self.line(rule, *path)}: {told}")
 
 
-def read_policy(path: str, settings: Settings, now: float) -> Policy:
-    """The policy of a file, as of `now` (unix seconds). Raises InputError with the rule, the key and the line."""
-    text = read_text(Path(path), "the policy")
+def read_policy(path: str, settings: Settings, now: float, text: str | None = None) -> Policy:
+    """The policy of a file, or of this `text` of it, as of `now` (unix seconds). Raises InputError with the rule, the
+    key and the line."""
+    text = read_text(Path(path), "the policy") if text is None else text
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -18,6 +18,7 @@ GROUPS = {
         "thin": "Leave a small flavor to play, the original in S3 only",
         "restore": "Bring originals back from S3 or Glacier",
         "repair": "Go on from interrupted states",
+        "resolve": "Say which of two videos an entry is to have",
         "verify": "Read stored copies back and compare them",
         "run": "Carry out a policy file: rule by rule what is due",
         "plan": "Write down what would be done, for a person to review",
@@ -31,6 +32,7 @@ GROUPS = {
     "Set up": {
         "config": "Check the settings, the services and the placeholder",
         "placeholder": "Make a placeholder video",
+        "policy": "Help with writing a policy file for run",
         "completion": "Print the script by which your shell completes words",
         "sandbox": "Run a Kaltura and an S3 of your own, to try commands on",
         "demo": "Show the whole cycle on the sandbox",

@@ -72,6 +72,8 @@ class Telling:
 
     def _table(self) -> AbstractContextManager[RowWriter]:
         columns = result_on_screen(self._command) if self._style == SCREEN else RESULT_COLUMNS
+        if self._style in ("json", "jsonl"):
+            columns = (*columns, "parent")
         return results_as(self._style, columns, self._stdout)
 
     def _row(self, result: Result) -> dict[str, Cell]:
@@ -117,7 +119,7 @@ class Telling:
         )  # fmt: skip
         if self._bill and str(self._bill):
             yield str(self._bill)
-        left = len(errand.ids) + len(errand.known) - totals.outcomes.total()
+        left = len(errand.ids) + len(errand.known) + totals.streams - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),
             (limit, f"the limit {limit} is reached"),

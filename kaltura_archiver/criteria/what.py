@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kaltura_archiver.criteria.base import AND, EXACT, NOT, OR, STARTS_WITH, Criterion, Item, Seen, group, item, within
+from kaltura_archiver.criteria.base import (
+    AND,
+    EXACT,
+    EXISTS,
+    NOT,
+    OR,
+    STARTS_WITH,
+    Criterion,
+    Item,
+    Seen,
+    group,
+    item,
+    within,
+)  # fmt: skip
 from kaltura_archiver.keep import owner_rule
 from kaltura_archiver.model import EntryStatus, MediaType, SourceType
 
@@ -248,6 +261,24 @@ class Sized(Criterion):
         for label, size in (("larger than", self.least_bytes), ("smaller than", self.below_bytes)):
             if size is not None:
                 yield f"{label} {size} bytes"
+
+
+@dataclass(frozen=True)
+class FurtherStreams(Criterion):
+    """A further stream of a recording. Kaltura hides these from searches that do not ask for what is hidden
+    (mySearchUtils, setDisplayInSearch; ESearchEntryQueryFilterAttributes [read])."""
+
+    wanted: bool
+
+    def __bool__(self) -> bool:
+        return self.wanted
+
+    def items(self) -> Iterator[Item]:
+        yield item("parent_id", EXISTS)
+        yield item("display_in_search", EXACT, "-1")
+
+    def unmet(self, seen: Seen) -> str:
+        return "" if seen.entry.parent_of_stream else "it is no further stream"
 
 
 def _status_name(status: str) -> str:

@@ -292,7 +292,7 @@ class Fleet:
             if logger.isEnabledFor(line["levelno"]):
                 logger.handle(logging.makeLogRecord(line))
         if result:
-            yield result
+            yield from result.each
 
     def _ended(self, entry_id: str, future: Future[None]) -> Iterator[Result]:
         """A future has ended; if that was before its entry's result came, something is wrong."""

@@ -229,6 +229,14 @@ class Finished:
     traffic: Traffic
 
 
+def _to_tell(job: Job, result: Result) -> Result:
+    members = tuple(_to_tell(job, member) for member in result.members)
+    result = dataclasses.replace(result, detail=redact(result.detail), members=members)
+    if result.facts and not job.options.dry_run:  # a dry run's bill is made from them
+        result = dataclasses.replace(result, facts=Facts(result.facts.entry, ()), steps=())
+    return result
+
+
 def do_entry(job: Job, share: Share, entry_id: str) -> None:
     """Bring one entry to its goal, and tell the client how that ended."""
     worker = get_worker()
@@ -245,8 +253,6 @@ def do_entry(job: Job, share: Share, entry_id: str) -> None:
         if not post.stop.is_set():
             result = post.runner.process_entry(entry_id)
         if result is not None:
-            result = dataclasses.replace(result, detail=redact(result.detail))
-            if result.facts and not job.options.dry_run:  # a dry run's bill is made from them
-                result = dataclasses.replace(result, facts=Facts(result.facts.entry, ()), steps=())
+            result = _to_tell(job, result)
         told = Finished(entry_id, result, tuple(lines), _crew.leaving, worker.address, post.runner.traffic())
         worker.log_event(job.topic, pickle.dumps(told))

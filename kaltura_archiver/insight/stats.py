@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.insight.snapshot import SnapshotEntry, item_of
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import State
+from kaltura_archiver.model import Entry, Facts, State
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.reading import Row, opened
 from kaltura_archiver.output.tables import Cell
@@ -37,11 +37,27 @@ def items(
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=False,
-        categories=True,
+        categories=True, streams=True,
     )  # fmt: skip
     with look as found:
+        streams: list[Facts] = []
         for facts in found:
+            if facts.entry.parent_of_stream:
+                streams.append(facts)
+                continue
+            yield from (item_of(_beside(stream, facts.entry), classify(stream)) for stream in streams)
             yield item_of(facts, classify(facts))
+            streams = []
+        yield from (item_of(stream, classify(stream)) for stream in streams)
+
+
+def _beside(stream: Facts, parent: Entry) -> Facts:
+    """A further stream goes by the plays of its parent, and is named with it, if that one was selected."""
+    if stream.entry.parent_of_stream != parent.id:
+        return stream
+    name = f"{stream.entry.name} (further stream of {parent.id})"
+    entry = replace(stream.entry, name=name, last_played_at=parent.last_played_at, plays=parent.plays)
+    return replace(stream, entry=entry)
 
 
 @dataclass

@@ -209,13 +209,16 @@ def read_thumb(raw: Any) -> Thumb:
     )
 
 
-def read_children(answer: Any, entry_id: str) -> int:
-    """How many further streams an entry has."""
+def read_children(answer: Any, entry_id: str) -> tuple[str, ...]:
+    """The ids of the further streams of an entry: all of them, or a KalturaError."""
     objects, total = read_list(answer, "KalturaBaseEntryListResponse")
     for child in objects:
         if same_id(child.findtext("parentEntryId") or "") != same_id(entry_id):
             raise mixed_up(f"the further streams of {entry_id}", f"entry {child.findtext('id')}")
-    return max(total, len(objects))
+    found = tuple(dict.fromkeys(filter(None, (_id(child.findtext("id")) for child in objects))))
+    if len(found) < total:
+        raise KalturaError(f"Kaltura listed {len(found)} of {total} further streams of {entry_id}: try again")
+    return tuple(stream for stream in found if same_id(stream) != same_id(entry_id))
 
 
 def read_made_of(answer: Any, entry_id: str) -> list[str]:
@@ -257,12 +260,12 @@ def _above(full_ids: str | None, number: int) -> frozenset[int]:
 
 
 class Look(NamedTuple):
-    """What one request told of an entry: `children` counts its further streams, `placings` are its categories; both
+    """What one request told of an entry: `children` are its further streams, `placings` are its categories; both
     only where asked for."""
 
     entry: Entry | None
     flavors: tuple[FlavorAsset, ...]
-    children: int = 0
+    children: tuple[str, ...] = ()
     placings: tuple[Placing, ...] | None = None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -192,7 +191,7 @@ class Library(Session):
     def look(
         self, entry_id: str, *, children: bool = False, categories: bool = False, entry_last: bool = False
     ) -> Look:
-        """The entry as in `entry`, its flavors, and where asked for how many further streams it has, and its
+        """The entry as in `entry`, its flavors, and where asked for the ids of its further streams, and its
         categories; one request, and one for categories that were not read lately. All of it is the database's word.
 
         What is about to be overwritten is read last: the flavors, or with `entry_last` the entry.
@@ -217,9 +216,9 @@ class Library(Session):
                 if same_id(flavor.entry_id) != same_id(entry_id):
                     raise mixed_up(f"the flavors of {entry_id}", f"those of {flavor.entry_id}")
             placings, placing_total = self._placings_of([entry_id], more.pop()) if categories else ([], 0)
-            count = read_children(more.pop(), entry_id) if children else 0
+            streams = read_children(more.pop(), entry_id) if children else ()
             there = tuple(placing for _, placing in placings) if categories else None
-            return Look(self._as_asked(read_entry(raw), entry_id), tuple(flavors), count, there), total, placing_total
+            return Look(self._as_asked(read_entry(raw), entry_id), tuple(flavors), streams, there), total, placing_total
 
         found, total, placing_total = self._call(f"look at entry {entry_id}", read)
         if total > len(found.flavors):
@@ -230,13 +229,13 @@ class Library(Session):
             return found._replace(placings=self.placings([entry_id])[entry_id])
         return found._replace(placings=self._with_paths(found.placings))
 
-    def children(self, entry_ids: Sequence[str]) -> Counter[str]:
-        """How many entries are further streams of each of these; one request for GET_BATCH of them."""
-        found: Counter[str] = Counter()
+    def children(self, entry_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The ids of the further streams of each of these; one request for GET_BATCH of them."""
+        found: dict[str, tuple[str, ...]] = {}
         for start in range(0, len(entry_ids), GET_BATCH):
             batch = entry_ids[start : start + GET_BATCH]
 
-            def read(client: Any, batch: Sequence[str] = batch) -> list[int]:
+            def read(client: Any, batch: Sequence[str] = batch) -> list[tuple[str, ...]]:
                 answers = ask_together(client, [partial(ask_children, entry_id) for entry_id in batch])
                 if None in answers:
                     raise KalturaError("Kaltura answered only some of the calls", retryable=True)

@@ -2,7 +2,7 @@
 
 from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
 from kaltura_archiver.model.facts import Facts
-from kaltura_archiver.model.stored import Proof, StoredObject
+from kaltura_archiver.model.stored import Proof, StoredObject, entry_of_key, version_key
 from kaltura_archiver.model.tags import (
     kept_until,
     lowered,
@@ -19,6 +19,8 @@ from kaltura_archiver.model.words import (
     FROZEN_CLASSES,
     LAST_SECOND,
     MAX_OBJECT_TAGS,
+    NEWER_MARK,
+    NEWER_TAG,
     NOTICE_PREFIX,
     PLACEHOLDER_PREFIX,
     READABLE_CLASSES,
@@ -32,6 +34,7 @@ from kaltura_archiver.model.words import (
     THIN_TAG,
     TIERED_CLASS,
     UNREADABLE,
+    VERSION_MARK,
     VERSION_STEP,
     Availability,
     Cause,
@@ -56,6 +59,8 @@ __all__ = [
     "FROZEN_CLASSES",
     "LAST_SECOND",
     "MAX_OBJECT_TAGS",
+    "NEWER_MARK",
+    "NEWER_TAG",
     "NOTICE_PREFIX",
     "PLACEHOLDER_PREFIX",
     "READABLE_CLASSES",
@@ -69,6 +74,7 @@ __all__ = [
     "THIN_TAG",
     "TIERED_CLASS",
     "UNREADABLE",
+    "VERSION_MARK",
     "VERSION_STEP",
     "Availability",
     "Cause",
@@ -87,6 +93,7 @@ __all__ = [
     "SourceType",
     "State",
     "StoredObject",
+    "entry_of_key",
     "iso_date",
     "iso_time",
     "kept_until",
@@ -97,4 +104,5 @@ __all__ = [
     "same_id",
     "split_tags",
     "tags_with",
+    "version_key",
 ]

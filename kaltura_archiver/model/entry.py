@@ -151,6 +151,11 @@ class Entry:
         return self.root_entry_id if self.root_entry_id != self.id else ""
 
     @property
+    def parent_of_stream(self) -> str:
+        """The entry of which it is a further stream; empty if there is none."""
+        return self.parent_entry_id if self.parent_entry_id != self.id else ""
+
+    @property
     def temporary(self) -> bool:
         """Made by Kaltura for a replacement in progress; gone when that ends (kaltura-api 5.3)."""
         return bool(self.replaced_entry_id)

@@ -12,10 +12,13 @@ from email.utils import parsedate_to_datetime
 from kaltura_archiver.model.entry import FlavorAsset
 from kaltura_archiver.model.words import (
     ARCHIVE_TIERS,
+    DISPLACED_PREFIX,
     LAST_SECOND,
     MAX_OBJECT_TAGS,
+    NEWER_TAG,
     RETRIEVAL_TIERS,
     TAGS_NEEDED,
+    VERSION_MARK,
     Availability,
     Evidence,
     unix_time,
@@ -130,9 +133,25 @@ class Recorded:
         return self.tags.get("picture", "")
 
 
+# What is behind the first @ of the key of a further copy.
+_VERSION = re.compile(r"[A-Za-z0-9_]+@[A-Za-z0-9_.]+")
+
+
+def entry_of_key(key: str) -> str:
+    """The entry that a stored copy, or what was displaced, is of."""
+    return key.removeprefix(DISPLACED_PREFIX).partition("/")[0].partition(VERSION_MARK)[0]
+
+
+def version_key(entry_id: str, content_id: str, number: int = 0) -> str:
+    """The key of a further copy: of this content, `<flavor asset id>@<version>`, or the next one of it."""
+    return f"{entry_id}{VERSION_MARK}{content_id}" + (f".{number}" if number else "")
+
+
 @dataclass(frozen=True)
 class StoredObject(Recorded):
     """The stored copy: HeadObject and its tags. `thawed_until` is S3's own text (an HTTP date).
+
+    `earlier` are the keys of the entry's copies that this one came after, the first one first.
 
     `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
     The checksums are those of the whole object that S3 shows, empty where it shows none. `md5_etag`: whether the
@@ -159,6 +178,18 @@ class StoredObject(Recorded):
     untagged: bool = False  # S3 has shown that it has no tags at all; False where it does not tell
     marked_damaged_at: str = ""  # by a mark about this very content, see SUSPECT_PREFIX
     marked_differing: frozenset[str] = frozenset()
+    marked_newer: str = ""
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def entry_id(self) -> str:
+        return entry_of_key(self.key)
+
+    @property
+    def newer(self) -> str:
+        """The key of the copy that is the entry's since it was stored after this one; empty if this is it."""
+        named = self.marked_newer or self.tags.get(NEWER_TAG, "")
+        return version_key(self.entry_id, named) if _VERSION.fullmatch(named) else ""
 
     @property
     def archived_at(self) -> int | None:

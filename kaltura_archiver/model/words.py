@@ -24,6 +24,12 @@ VERSION_STEP = 10
 # the content with this ETag was read. Each kind is a key of its own, so that nobody's write undoes another one's, as it
 # may with tags; of damaged and whole the later one counts. (Up to version 1.2 suspect/<entry id>, and a tag.)
 SUSPECT_PREFIX = "suspect/"
+# The first stored copy of an entry has its id as key. A later one is <entry id>@<flavor asset id>@<version>: no version
+# comes twice. Behind it comes .1, .2 … where the copy with that key is known to be other bytes. No id has an @.
+VERSION_MARK = "@"
+# An empty object suspect/<key of a copy>/newer.<what is behind the first @ of another's key>: that one is the entry's
+# since. It is a mark, so that nobody's write undoes it; a tag says so, too, for who has a listing of a minute ago.
+NEWER_MARK, NEWER_TAG = "newer.", "newer-copy"
 # S3 keeps no more tags of an object; these are the ones that we may still have to set.
 MAX_OBJECT_TAGS = 10
 TAGS_NEEDED = frozenset({"sha256", "flavor", "proof", "placeholder", "replaced-at", "settings", "verified-at"})

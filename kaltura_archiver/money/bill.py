@@ -26,7 +26,7 @@ class Bill:
         prices, options = self._prices, self._options
         original, stored = facts.original, facts.stored or facts.source
         for step in steps:
-            if step is Step.COPY and original is not None:
+            if step in (Step.COPY, Step.COPY_BESIDE) and original is not None:
                 size = original.known_bytes
                 self._copies += 1
                 self.upload += prices.put(options.storage_class, size)

@@ -23,10 +23,13 @@ def environment(folder: Path) -> Environment:
     return Environment(loader=FileSystemLoader([folder, ASSETS]), autoescape=True, undefined=StrictUndefined)
 
 
-def rendered(folder: Path, name: str, templates: Environment, **values: Any) -> str:
-    """The page `name`.html of the folder, with its style (after the one of all pages) and its script."""
-    files = (ASSETS / "page.css", folder / f"{name}.css", folder / f"{name}.js")
-    common, own, script = (file.read_text(encoding="utf-8") for file in files)
+def rendered(folder: Path, name: str, templates: Environment, *, style_of: str = "", **values: Any) -> str:
+    """The page `name`.html of the folder, with its style (after the one of all pages), or that of another page, and
+    its script, if it has one."""
+    styles = (ASSETS / "page.css", folder / f"{style_of or name}.css")
+    common, own = (file.read_text(encoding="utf-8") for file in styles)
+    moves = folder / f"{name}.js"
+    script = moves.read_text(encoding="utf-8") if moves.exists() else ""
     css = common + own
     return templates.get_template(f"{name}.html").render(
         policy=f"{_POLICY}; style-src {_hash(css)}; script-src {_hash(script)}",

@@ -41,6 +41,9 @@ MORE_LIST_COLUMNS = (
     "admin_tags",
     "source",
     "end_date",
+    "parent",
+    "streams",
+    "group_bytes",
 )
 MORE_FLAVOR_COLUMNS = ("version", "size_bytes", "file_ext")
 MORE_HEALTH_COLUMNS = (
@@ -53,6 +56,7 @@ MORE_HEALTH_COLUMNS = (
     "availability",
     "verified_at",
     "name",
+    "parent",
 )
 # What of these only the tags of a stored copy tell.
 COLUMNS_OF_TAGS = frozenset({"identity", "evidence", "verified_at"})
@@ -85,6 +89,7 @@ def list_row(entry: Entry) -> dict[str, Cell]:
         "last_played_date": iso_date(entry.last_played_at) or None,
         "plays": entry.plays,
         "entry_id": entry.id,
+        "parent": entry.parent_of_stream or None,
         "status": entry.status,
         "archived_to_s3": entry.archived,
         "flavors_deleted": entry.replaced,
@@ -131,6 +136,7 @@ def health_row(facts: Facts, judgement: Judgement) -> dict[str, Cell]:
             match = sizes_agree(size_kb, stored.size_bytes)
     return {
         "entry_id": entry.id,
+        "parent": entry.parent_of_stream or None,
         "status-ok": judgement.healthy,
         "original": original is not None,
         "orig_status": original.status.name if original else None,
@@ -184,6 +190,7 @@ def result_row(result: Result) -> dict[str, Cell]:
         "bytes_freed": result.bytes_freed,
         "detail": redact(result.detail) or None,
         "name": (result.facts.entry.name or None) if result.facts else None,
+        "parent": result.member_of or (result.facts.entry.parent_of_stream if result.facts else "") or None,
     }
 
 

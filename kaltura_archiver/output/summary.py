@@ -40,8 +40,10 @@ class Totals:
         self.outcomes: Counter[Outcome] = Counter()
         self.causes: Causes = Counter()
         self.bytes_moved = self.bytes_freed = 0
+        self.streams = 0  # of these entries, further streams of others
 
     def add(self, result: Result) -> None:
+        self.streams += bool(result.member_of)
         self.outcomes[result.outcome] += 1
         self.causes[result.outcome, result.cause] += 1
         self.bytes_moved += result.bytes_moved

@@ -25,7 +25,8 @@ class Applying(Errand):
     """What is left of a plan: first all entries are looked at, then those acted on that are still as they were."""
 
     def __init__(self, terms: Terms, lines: Sequence[Line], allowed: float, shown: str) -> None:
-        super().__init__([line.entry_id for line in lines])
+        # A recording goes as one, whichever of its streams the plan is about.
+        super().__init__(list(dict.fromkeys(line.parent or line.entry_id for line in lines)))
         self._terms = terms
         self._lines = {line.entry_id: line for line in lines}
         self._allowed = allowed
@@ -46,17 +47,32 @@ class Applying(Errand):
             runner.kaltura, runner.store, entries, self._terms.command, runner.options,
             placeholders=runner.placeholders, workers=2 * workers,
         )  # fmt: skip
-        known = {}
+        known: dict[str, Result] = {}
+        members: dict[str, list[tuple[Facts, Plan]]] = {}  # of recordings with further streams, by their parent
         with planned as found, progress("comparing", found, lambda: entries.expected) as counted:
             for facts, plan in counted:
-                if why := self._drift(facts, plan):
-                    known[facts.entry.id] = runner.drifted(facts.entry.id, plan.state, why, facts)
+                parent, entry_id = facts.entry.parent_of_stream, facts.entry.id
+                streams = members.setdefault(parent, []) if parent else members.pop(entry_id, [])
+                if parent:
+                    streams.append((facts, plan))
+                    continue
+                known |= self._drifted_together(runner, [*streams, (facts, plan)])
         for entry_id in entries.unknown:
             known[entry_id] = runner.drifted(entry_id, "", "the entry is gone, or not visible to this user")
         self.known = list(known.values())
         self.ids = [entry_id for entry_id in self.ids if entry_id not in known]
         self._count(*known)
         return self
+
+    def _drifted_together(self, runner: Runner, members: list[tuple[Facts, Plan]]) -> dict[str, Result]:
+        """How it ends for an entry and its further streams where one of them has drifted; empty where none has."""
+        whys = {facts.entry.id: self._drift(facts, plan) for facts, plan in members}
+        first = next((f"{entry_id}, with which it goes, has drifted" for entry_id, why in whys.items() if why), "")
+        return {
+            facts.entry.id: runner.drifted(facts.entry.id, plan.state, whys[facts.entry.id] or first, facts)
+            for facts, plan in members
+            if first
+        }
 
     def review(self, facts: Facts, plan: Plan) -> Plan:
         """The plan for an entry that is about to be acted on, or none where it has drifted."""
@@ -74,7 +90,11 @@ class Applying(Errand):
     def _drift(self, facts: Facts, plan: Plan) -> str:
         from kaltura_archiver.review.drift import drift
 
-        return drift(self._terms, self._lines[facts.entry.id], facts, plan)
+        line = self._lines.get(facts.entry.id)
+        if line is None:
+            there = not plan.steps and plan.outcome in (Outcome.ALREADY, Outcome.WAITING)
+            return "" if there else "it has no line in the plan, and the streams of a recording go together"
+        return drift(self._terms, line, facts, plan)
 
     def _count(self, *drifted: str) -> None:
         with self._counting:

@@ -95,7 +95,7 @@ def _described(content_id: str, size_bytes: int | None) -> str:
 
 def _changed_copy(line: Line, facts: Facts) -> Iterator[str]:
     now = facts.stored
-    if line.stored_bytes is None:
+    if line.stored_bytes is None or (Step.MAKE_CURRENT in line.steps and now and now.earlier):
         return  # s3copy made it, or finds out what it is
     if now is None:
         yield "the stored copy is gone"

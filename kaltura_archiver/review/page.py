@@ -17,12 +17,14 @@ from kaltura_archiver.review.shown import ShownPlan
 
 ASSETS = Path(__file__).with_name("assets")
 _TITLES = {"archive": "Videos to be archived", "replace": "Videos to be replaced by a placeholder",
-           "restore": "Videos to be brought back"}  # fmt: skip
+           "thin": "Videos whose original leaves Kaltura", "restore": "Videos to be brought back"}  # fmt: skip
 # What happens to the entries that stay, for who has never heard of a plan.
 _WHAT = {
     "archive": "Their originals will be copied to the archive. They stay where they are, and can be played as before.",
     "replace": "Their originals leave Kaltura; the archive has a copy of each. Who plays one then sees a short notice, "
     "and the video is brought back within days.",
+    "thin": "Their originals leave Kaltura; the archive has a copy of each. A smaller version stays, and is played as "
+    "before.",
     "restore": "Their originals will be brought back from the archive and played as before.",
 }
 

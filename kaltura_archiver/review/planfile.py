@@ -99,7 +99,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An entry that the plan would act on, and the facts that this rests on. `original` is `<flavor>@<version>`."""
+    """An entry that the plan would act on, and the facts that this rests on. `original` is `<flavor>@<version>`, and
+    `parent` the entry with which it goes as a further stream of it."""
 
     entry_id: str
     steps: tuple[Step, ...]
@@ -109,6 +110,7 @@ class Line:
     stored_bytes: int | None
     etag: str
     sha256: str
+    parent: str = ""
 
 
 def terms_of(command: Command, options: Options, query: Query, account: Mapping[str, str]) -> Terms:
@@ -159,6 +161,8 @@ class Writer:
             "end_date": iso_date(entry.end_at) or None,
             "categories": list(facts.category_names),
         }
+        if entry.parent_of_stream:
+            line["parent"] = entry.parent_of_stream
         if plan.steps:
             moved, freed = bytes_of(facts, plan.steps, self._options)
             self.bytes_moved += moved
@@ -360,6 +364,7 @@ def _entry(line: Mapping[str, Any], at: str) -> tuple[str, str, Line | None]:
             facts["stored_bytes"],
             facts["etag"],
             facts["sha256"],
+            str(line.get("parent", "")),
         )  # fmt: skip
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{at} does not hold what a line of a plan holds") from error

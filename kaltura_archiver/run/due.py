@@ -57,17 +57,17 @@ class RuleOfYears:
         """Which command brings an entry nearer to the rule: of an original in Kaltura s3copy, then replace_video."""
         if facts.entry.replaced:
             return Command.RESTORE
-        copied = plan_for(Command.S3COPY, facts, options).outcome is Outcome.ALREADY
+        copied = plan_for(Command.S3COPY, facts, options, in_group=True).outcome is Outcome.ALREADY
         return Command.REPLACE if copied else Command.S3COPY
 
-    def plan(self, facts: Facts, options: Options, /, *, children: int = 0) -> Plan:
+    def plan(self, facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:
         """What that command would do now."""
         command, entry = self.command_for(facts, options), facts.entry
         plays = Plays(unplayed_since=self.since)
         if command is Command.RESTORE:
             # Of a young one it does not matter whether it was played.
             plays = Plays() if entry.created_at >= self.since else Plays(played_since=self.since)
-        return plan_for(command, facts, replace(options, plays=plays), children=children)
+        return plan_for(command, facts, replace(options, plays=plays), in_group=in_group)
 
 
 @dataclass

@@ -7,15 +7,22 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from kaltura_archiver.apply.looks import facts_of_entry
+from kaltura_archiver.apply.group import look_at_streams, may_go_alone
+from kaltura_archiver.apply.looks import facts_of_entry, look_at
 from kaltura_archiver.apply.reading import with_metadata
 from kaltura_archiver.apply.tools import Sources
+from kaltura_archiver.errors import Refused
+from kaltura_archiver.groups import judgement_of_group, together
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.reasons import came_back
 from kaltura_archiver.run.runlog import read as run_lines
 from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Options, Plan
+
+# What resolve would do depends on which video is to stay: the state's hint says both.
+_EXPLAINED = [command for command in Command if command is not Command.RESOLVE]
 
 
 def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bool = False) -> dict[str, Any]:
@@ -28,11 +35,12 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
         facts = with_metadata(sources.kaltura, facts)
     judgement = classify(facts)
     entry_id = facts.entry.id  # the true one, however it was spelled
-    children = sources.kaltura.children([entry_id])[entry_id]
-    plans = {command: plan_for(command, facts, options, children=children) for command in Command}
+    streams = sources.kaltura.children([entry_id])[entry_id]
+    members, plans = _with_streams(sources, facts, streams, options)
+    whole = judgement_of_group(judgement, [(member.entry.id, classify(member)) for member in members])
     return {
-        "entry": _entry_told(facts, children, options),
-        "state": {"name": judgement.state.value, "why": judgement.why, "next": judgement.hint},
+        "entry": _entry_told(facts, len(streams), options),
+        "state": {"name": whole.state.value, "why": whole.why, "next": whole.hint},
         "identity": {"name": judgement.identity.value, "evidence": judgement.identity_why},
         "placeholder": {True: "yes", False: "no", None: "not known"}[holds_placeholder(facts)],
         "flavors": [
@@ -49,9 +57,40 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
             for flavor in sorted(facts.flavors, key=lambda f: not f.is_original)
         ],
         "object": _copy_told(facts),
+        **({"further streams": [_stream_told(member) for member in members]} if streams else {}),
         "commands": {command.value: _plan_told(plan, judgement) for command, plan in plans.items()},
         "history": sorted(chain(_dates(facts), _runs(sources, entry_id) if runs else ()), key=itemgetter("at")),
     }
+
+
+def _with_streams(
+    sources: Sources, facts: Facts, streams: tuple[str, ...], options: Options
+) -> tuple[list[Facts], dict[Command, Plan]]:
+    """The facts about an entry's further streams, and what each command does about the entry: it goes with them."""
+
+    def look(entry_id: str) -> tuple[Facts, tuple[str, ...]]:
+        found, more = look_at(sources, entry_id, children=True, categories=True)
+        return with_metadata(sources.kaltura, found) if options.keep.metadata else found, more
+
+    def plan(command: Command) -> Plan:
+        if not streams:
+            alone = may_go_alone(sources.kaltura, command, facts)
+            return plan_for(command, facts, options, in_group=alone)
+        plans = [(member, plan_for(command, member, options, in_group=True)) for member in (*members, facts)]
+        return together(command, plans)[-1]
+
+    try:
+        members = look_at_streams(look, facts, streams)
+    except Refused as error:
+        state = classify(facts).state
+        return [], {command: Plan(state, (), Outcome.REFUSED, str(error)) for command in _EXPLAINED}
+    return members, {command: plan(command) for command in _EXPLAINED}
+
+
+def _stream_told(facts: Facts) -> dict[str, Any]:
+    judgement = classify(facts)
+    size = facts.original.size_bytes if facts.original else None
+    return {"id": facts.entry.id, "state": judgement.state.value, "bytes": size, "why": judgement.why}
 
 
 def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
@@ -68,7 +107,7 @@ def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
                 stored.tags.get("replaced-at", ""),
                 "the original was deleted" if stored.kept else "the original was replaced",
             ),
-            (stored.tags.get("restored-at", ""), "the original was restored"),
+            (stored.tags.get("restored-at", ""), f"the original was {came_back(stored)}"),
             (stored.verified_at, "the stored copy was verified"),
             (stored.damaged_at, "the stored copy was found damaged"),
         ]
@@ -117,6 +156,7 @@ def _copy_told(facts: Facts) -> dict[str, Any] | None:
         return None
     return {
         "key": stored.key,
+        **({"earlier": list(stored.earlier)} if stored.earlier else {}),
         "bytes": stored.size_bytes,
         "storage_class": stored.storage_class,
         "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),

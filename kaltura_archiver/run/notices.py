@@ -120,15 +120,16 @@ class Correspondence:
         self, rule: Rule, found: Iterable[Facts], now: float
     ) -> tuple[list[Entry], dict[date, list[Entry]]]:  # fmt: skip
         """Those to be told of, and those to be reminded of, by the day that was named."""
-        known = [facts for facts in found if not rule.unmet(facts)]
-        to_tell = [facts for facts in known if to_be_told(rule, facts, now)]
-        children = self.kaltura.children([facts.entry.id for facts in to_tell])
+        to_tell: list[Entry] = []
         to_remind: dict[date, list[Entry]] = defaultdict(list)
-        for facts in known:
-            if until := to_be_reminded(rule, facts, now):
+        for facts in found:
+            if rule.unmet(facts):
+                continue
+            if to_be_told(rule, facts, now):
+                to_tell.append(facts.entry)
+            elif until := to_be_reminded(rule, facts, now):
                 to_remind[until].append(facts.entry)
-        told = (facts for facts in to_tell if to_be_told(rule, facts, now, children=children[facts.entry.id]))
-        return [facts.entry for facts in told], to_remind
+        return to_tell, to_remind
 
     def _remind(self, post: Post, rule: Rule, until: date, notices: Iterable[Notice]) -> Iterator[ToldOf]:
         for notice in notices:

@@ -77,8 +77,8 @@ def standings(
     """Where each entry of a selection stands in a rule, with the facts that this rests on."""
     found: dict[str, Standing] = {}
 
-    def planner(facts: Facts, options: Options, /, *, children: int = 0) -> Plan:
-        at = found[facts.entry.id] = standing(rule, facts, now, children=children)
+    def planner(facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:
+        at = found[facts.entry.id] = standing(rule, facts, now, in_group=in_group)
         return at.plan or Plan(classify(facts).state, (), Outcome.SKIPPED, at.why)
 
     commands = [made.stage.command for made in rule.stages]
@@ -87,15 +87,17 @@ def standings(
         kaltura, store, selection, command, rule.options(rule.stages[0], now, dry_run=True),
         placeholders=placeholders, workers=workers, plan=planner,
     ) as planned:  # fmt: skip
-        yield ((facts, found.pop(facts.entry.id)) for facts, _ in planned)
+        each = ((facts, found.pop(facts.entry.id)) for facts, _ in planned)
+        # Of a recording the parent is the rule's; its further streams go with it when it is acted on.
+        yield (one for one in each if not one[0].entry.parent_of_stream)
 
 
 def review_of(rule: Rule, stage: Stage, now: float) -> Review:
     """Looks once more, when an entry is about to be acted on, whether its rule still says so."""
 
     def review(facts: Facts, plan: Plan) -> Plan:
-        if not plan.steps:
-            return plan
+        if not plan.steps or facts.entry.parent_of_stream:
+            return plan  # a further stream goes with its parent, which is the rule's
         if why := rule.unmet(facts):
             return Plan(plan.state, (), Outcome.SKIPPED, f"not one of the rule {rule.name!r} any more: {why}")
         at = standing(rule, facts, now)

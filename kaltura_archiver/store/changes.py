@@ -12,7 +12,15 @@ from awscrt import checksums
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kaltura_archiver.errors import EntryFailed, StoreError, Waiting
-from kaltura_archiver.model import MAX_OBJECT_TAGS, PLACEHOLDER_PREFIX, SUSPECT_PREFIX, TIERED_CLASS, StoredObject
+from kaltura_archiver.model import (
+    MAX_OBJECT_TAGS,
+    NEWER_MARK,
+    PLACEHOLDER_PREFIX,
+    SUSPECT_PREFIX,
+    TIERED_CLASS,
+    VERSION_MARK,
+    StoredObject,
+)
 from kaltura_archiver.store.answers import LockObject, answered_at
 from kaltura_archiver.store.errors import require_proper
 from kaltura_archiver.store.uploads import Uploads
@@ -29,6 +37,11 @@ LOCK_CALL_SECONDS = 10
 MARK_SECONDS = 1.1
 # How often an object's tags are written while others write them too.
 TAG_TRIES = 4
+
+
+def _require_etag(answer: Mapping[str, Any]) -> None:
+    """Raise KeyError for an answer to a write that tells no ETag: it is not S3's, and nothing may be there."""
+    answer["ETag"]
 
 
 class Store(Uploads):
@@ -82,10 +95,21 @@ class Store(Uploads):
         if kind == "whole":
             self._stop.wait(MARK_SECONDS)  # to be later than the mark that it lifts: of equal times that one counts
         try:
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=b"")
+            _require_etag(self._s3.put_object(Bucket=self.bucket, Key=key, Body=b""))
             self._marks_at = float("-inf")
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, KeyError) as error:
             raise self._failure(f"mark object {stored.key} as {kind}", error) from error
+
+    def mark_newer(self, stored: StoredObject, newer: StoredObject) -> None:
+        """Make another copy of its the entry's, see NEWER_MARK; to be done before the tags say so."""
+        self._guard("mark an object")
+        named = newer.key.partition(VERSION_MARK)[2]
+        try:
+            key = f"{SUSPECT_PREFIX}{stored.key}/{NEWER_MARK}{named}"
+            _require_etag(self._s3.put_object(Bucket=self.bucket, Key=key, Body=b""))
+            self._marks_at = float("-inf")
+        except (ClientError, BotoCoreError, KeyError) as error:
+            raise self._failure(f"mark that {newer.key} came after {stored.key}", error) from error
 
     def mark_placeholder(self, key: str, content_id: str, size_bytes: int) -> None:
         """Let a listing tell which placeholder took the original's place, by `<flavor asset id>@<version>`."""

@@ -6,12 +6,11 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,11 +18,12 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, StoreError
-from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, same_id
+from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
-from kaltura_archiver.store.bucket import READ_SECONDS, Bucket
+from kaltura_archiver.store.bucket import READ_SECONDS
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
-from kaltura_archiver.store.errors import entry_of_key, require_below, status_of
+from kaltura_archiver.store.errors import status_of
+from kaltura_archiver.store.marks import MarkedBucket, Marks
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow
 
 if TYPE_CHECKING:
@@ -41,23 +41,7 @@ PROBE_KEY = "probe/checksum"
 CLOCK_SECONDS = 60
 
 
-# For so long a listing of all marks is taken for what they are, at a first look.
-MARKS_SECONDS = 60.0
-
-
-def _mark_prefix(key: str, etag: str) -> str:
-    return f"{SUSPECT_PREFIX}{key}/{quote(etag, safe='')}."
-
-
-def _told_by(listed: Mapping[str, datetime], prefix: str) -> dict[str, str]:
-    """The kinds of the marks below this prefix, each with when it was set (ISO 8601)."""
-    found = {key.removeprefix(prefix): at for key, at in listed.items() if key.startswith(prefix)}
-    if "whole" in found and found["whole"] > found.get("damaged", found["whole"]):
-        del found["damaged"]
-    return {kind: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for kind, at in found.items()}
-
-
-class Copies(Bucket):
+class Copies(MarkedBucket):
     """Looks at stored copies and reads them."""
 
     def head(
@@ -65,24 +49,53 @@ class Copies(Bucket):
     ) -> StoredObject | None:
         """The stored copy, usually with its tags and marks; None only if S3 says that there is none (404).
 
+        Where these name a newer copy of the entry (see NEWER_MARK) it is that one: StoreError if that is not there.
         Marks are looked for after the tags: who writes both begins with the mark. `recent_marks`: those of up to
         MARKS_SECONDS ago will do, for who looks again before anything rests on them.
         """
+        marked = with_tags if with_marks is None else with_marks
+        stored = self._head(key, tags=with_tags, marks=marked, recent_marks=recent_marks)
+        if with_tags and stored is not None and stored.newer:
+            return self._newest(stored, marks=marked, recent_marks=recent_marks)
+        return stored
+
+    def later(self, key: str) -> StoredObject | None:
+        """The entry's copy where the first one is gone: what marks say came after it; None where they say nothing."""
+        gone = StoredObject(key, 0, marked_newer=self.named_after(key))
+        return self._newest(gone, marks=True, recent_marks=False) if gone.newer else None
+
+    def _newest(self, stored: StoredObject, *, marks: bool, recent_marks: bool) -> StoredObject:
+        """The last of the copies that came after this one. One that is gone may still tell which came after it."""
+        earlier: tuple[str, ...] = ()
+        while key := stored.newer:
+            earlier = (*earlier, stored.key)
+            if key in earlier:
+                raise StoreError(f"look at object {earlier[0]}: its newer copies name each other in a circle, at {key}")
+            found = self._head(key, tags=True, marks=marks, recent_marks=recent_marks)
+            stored = found or StoredObject(key, 0, marked_newer=self.named_after(key))
+            if found is None and not stored.newer:
+                raise StoreError(
+                    f"look at object {earlier[0]}: the newer copy {key}, which is the entry's, is not there: look for "
+                    f"an older version of it in the bucket (a mark below {SUSPECT_PREFIX}{earlier[-1]}/ names it)"
+                )
+        return replace(stored, earlier=earlier)
+
+    def _head(self, key: str, *, tags: bool, marks: bool, recent_marks: bool) -> StoredObject | None:
         what = f"look at object {key}"
         try:
             head = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
-            tags = self._tags(key) if with_tags else {}
+            tagged = self._tags(key) if tags else {}
             etag = head["ETag"].strip('"')
             look = self._recent_marks if recent_marks else self._marks
-            marks = look(key, etag) if (with_tags if with_marks is None else with_marks) else {}
+            told = look(key, etag) if marks else Marks()
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                 code = error.response.get("Error", {}).get("Code")
                 if code == "NoSuchBucket":
                     raise ConfigError(f"bucket {self.bucket} does not exist; check AWS_BUCKET") from error
                 return None
-            told = self._by_get(error, Bucket=self.bucket, Key=key) if error.operation_name == "HeadObject" else error
-            raise self._failure(what, told) from error
+            said = self._by_get(error, Bucket=self.bucket, Key=key) if error.operation_name == "HeadObject" else error
+            raise self._failure(what, said) from error
         except BotoCoreError as error:
             raise self._failure(what, error) from error
         named = head.get("Metadata", {}).get("entry-id", "")
@@ -108,15 +121,18 @@ class Copies(Bucket):
             thawed_until=until,
             archive_tier=head.get("ArchiveStatus", ""),
             metadata=head.get("Metadata", {}),
-            tags=tags,
+            tags=tagged,
             encryption=encryption,
             crc64nvme=checksums_shown["CRC64NVME"],
             crc32=checksums_shown["CRC32"],
             md5_etag=self._is_amazon and bool(_MD5_ETAG.fullmatch(etag)) and not encryption.startswith("aws:kms"),
             last_modified=head.get("LastModified"),
             untagged=self._is_amazon and not head.get("TagCount"),
-            marked_damaged_at=marks.get("damaged", ""),
-            marked_differing=frozenset(name.removeprefix("differs.") for name in marks if name.startswith("differs.")),
+            marked_damaged_at=told.kinds.get("damaged", ""),
+            marked_differing=frozenset(
+                name.removeprefix("differs.") for name in told.kinds if name.startswith("differs.")
+            ),
+            marked_newer=told.newer,
         )
 
     def _tried(self, key: str) -> Availability:
@@ -135,31 +151,6 @@ class Copies(Bucket):
     def _tags(self, key: str) -> dict[str, str]:
         tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
         return {tag["Key"]: tag["Value"] for tag in tags}
-
-    def _marks(self, key: str, etag: str) -> dict[str, str]:
-        """Kind of mark about the content with this ETag to when it was set (ISO 8601); see SUSPECT_PREFIX."""
-        prefix = _mark_prefix(key, etag)
-        listed = self._marks_below(prefix)
-        if listed is None:
-            raise StoreError(f"look at object {key}: there are too many marks about it, below {prefix}")
-        return _told_by(listed, prefix)
-
-    def _recent_marks(self, key: str, etag: str) -> dict[str, str]:
-        """As `_marks`, of a listing of all marks, made once in MARKS_SECONDS: mostly there are few, or none."""
-        with self._marks_lock:
-            now = time.monotonic()
-            if now - self._marks_at > MARKS_SECONDS:
-                self._all_marks, self._marks_at = self._marks_below(SUSPECT_PREFIX), now
-            listed = self._all_marks
-        return self._marks(key, etag) if listed is None else _told_by(listed, _mark_prefix(key, etag))
-
-    def _marks_below(self, prefix: str) -> dict[str, datetime] | None:
-        """Keys of marks to when they were set; None where there are more than one listing shows."""
-        # A listing, not a look at each kind: it needs no leave that a listing of the bucket does not.
-        answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
-        listed = answer.get("Contents", [])
-        require_below(prefix, listed)
-        return None if answer["IsTruncated"] else {item["Key"]: item["LastModified"] for item in listed}
 
     def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:
         """The part size that the object was written with, None for one piece; and whether that is a guess.

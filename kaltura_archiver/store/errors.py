@@ -17,7 +17,6 @@ from botocore.exceptions import (
 )
 
 from kaltura_archiver.errors import StoreError
-from kaltura_archiver.model import DISPLACED_PREFIX
 from kaltura_archiver.redact import redact
 
 RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
@@ -76,11 +75,6 @@ def require_proper(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
     status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status < 300 and model.name in _NEEDED and _NEEDED[model.name] not in parsed:
         raise _ImproperAnswer
-
-
-def entry_of_key(key: str) -> str:
-    """The entry that a stored copy, or what was displaced, is of."""
-    return key.removeprefix(DISPLACED_PREFIX).partition("/")[0]
 
 
 def require_below(prefix: str, listed: Iterable[Mapping[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from kaltura_archiver.model import PLACEHOLDER_PREFIX, SUSPECT_PREFIX, Availability, StoredObject
+from kaltura_archiver.model import PLACEHOLDER_PREFIX, SUSPECT_PREFIX, Availability, StoredObject, entry_of_key
 
 _KEY = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DIGITS = re.compile(r"[01]_([0-9a-z]{3})")
@@ -50,7 +50,7 @@ class Inventory:
             self._first_marks.append(marks[0])
             self._marks.append("\n".join(["", *marks, ""]).encode())
         self.suspects |= {
-            key.removeprefix(SUSPECT_PREFIX).partition("/")[0] for key in in_order if key.startswith(SUSPECT_PREFIX)
+            entry_of_key(key.removeprefix(SUSPECT_PREFIX)) for key in in_order if key.startswith(SUSPECT_PREFIX)
         }
         copies = [item for item in page if _KEY.fullmatch(item[0])]
         if copies:

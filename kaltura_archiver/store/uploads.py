@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kaltura_archiver.errors import Changed, EntryFailed, Stopped, StoreError
+from kaltura_archiver.model import entry_of_key
 from kaltura_archiver.store.checksums import (
     NEXT_ALGORITHM,
     UNKNOWN_HEADER,
@@ -28,7 +29,6 @@ from kaltura_archiver.store.checksums import (
     sum_of,
 )
 from kaltura_archiver.store.copies import Copies
-from kaltura_archiver.store.errors import entry_of_key
 from kaltura_archiver.transfer.chunks import Chunk
 from kaltura_archiver.transfer.streams import Fingerprint, crc_text
 
@@ -246,7 +246,7 @@ class Uploads(Copies):
             and dict(stored.metadata) == new["Metadata"]
         )
 
-    def abort_stale_uploads(self, entry_ids: Collection[str], before: datetime) -> tuple[int, int]:
+    def abort_stale_uploads(self, entry_ids: Container[str], before: datetime) -> tuple[int, int]:
         """Abort multipart uploads for these entries that were begun before that time: how many were, how many not."""
         self._guard("abort an upload")
         aborted = left = 0

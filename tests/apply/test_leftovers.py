@@ -135,6 +135,24 @@ def test_the_token_of_a_run_that_was_killed_goes_with_the_next_run(sandbox: Sand
     assert_goal(sandbox, run, command, entry_id, video)
 
 
+def test_what_a_killed_run_left_of_a_further_stream_goes_with_its_parent(sandbox: Sandbox, run: Run) -> None:
+    parent, other = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED)
+    stream, others = (
+        sandbox.add(State.ARCHIVED, parent_id=entry_id, display_in_search=-1) for entry_id in (parent, other)
+    )
+    for key in (stream, others, "odd/x"):
+        begin_upload(sandbox, key)
+    sandbox.control.add_fault("uploadToken.add", "drop_after")
+    assert run("replace_video", "--id", parent, "--no-dry-run").code == 1
+    assert len(unused_tokens(sandbox)) == 1
+    sandbox.control.clock.advance(20)
+    free_locks(sandbox)
+    assert run("replace_video", "--id", parent, "--no-dry-run").code == 0
+    assert unused_tokens(sandbox) == []
+    assert run("s3copy", "--id", parent, "--no-dry-run").code == 0
+    assert sorted(key for key, _ in sandbox.s3.uploads()) == sorted([others, "odd/x"])
+
+
 def test_nothing_is_deleted_in_place_for_a_token_that_is_gone(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.ARCHIVED)
     video = shown(sandbox, entry_id)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from kaltura_archiver.cli.policy_file import read_policy
+from kaltura_archiver.cli.policy_of_jobs import policy_of_jobs
 from kaltura_archiver.cli.policy_schema import schema
 from kaltura_archiver.config import read_settings
-from kaltura_archiver.errors import InputError
+from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.policy import Policy, Stage, StageClock
 
 NOW = 1_790_000_000.0  # 2026-09-21
@@ -136,3 +138,35 @@ def test_its_schema_knows_the_keys_that_the_file_may_have(tmp_path: Path) -> Non
     assert "replaced_for" not in rule["replace"]["properties"]
     json.dumps(schema())
     assert time.time() > NOW  # the dates above are over
+
+
+def test_the_variables_of_the_jobs_become_a_file(tmp_path: Path) -> None:
+    variables = {
+        "N_YEARS": "3", "SELECTION": "--category 17 --tag !exam --category=Faculty --never-played", "MAX_ENTRIES": "-1",
+        "STORAGE_CLASS": "DEEP_ARCHIVE", "NOTICED_BEFORE": "30d", "MAX_COST": "20", "TIER": "standard",
+    }  # fmt: skip
+    text = policy_of_jobs(variables)
+    (rule,) = _read(tmp_path, text[: text.index("[restore]")]).rules
+    assert (rule.query.categories, rule.query.category_names) == ((17,), ("Faculty",))
+    assert rule.query.without_tags == ("exam",)
+    assert rule.query.never_played
+    assert rule.query.unplayed_since == int(NOW - 3 * 31_557_600)
+    archive, replace = rule.stages
+    assert archive.options == {"storage_class": "DEEP_ARCHIVE"}
+    assert replace.told_seconds == 30 * 86400
+    assert (rule.limits.entries, rule.limits.money) == (None, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, "N_YEARS is not set"),
+        ({"N_YEARS": "0"}, "N_YEARS is not set"),
+        ({"N_YEARS": "3", "SELECTION": "--idfile x"}, "--idfile is no criterion of a rule"),
+        ({"N_YEARS": "3", "SELECTION": "--category"}, "--category says nothing"),
+        ({"N_YEARS": "3", "SELECTION": "--category 0"}, "SELECTION: category: '0' is neither"),
+    ],
+)
+def test_variables_that_mean_nothing_are_refused(variables: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        policy_of_jobs(variables)

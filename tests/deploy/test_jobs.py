@@ -458,3 +458,23 @@ def test_the_health_job_finds_the_installed_program(sandbox: Sandbox) -> None:
     assert header.startswith("entry_id\t")
     assert sorted(row.split("\t")[0] for row in rows) == sorted([broken, whole])
     assert shlex.join(["kaltura-archiver", "health", "--max-entries", "-1"]) in ended.stderr
+
+
+@pytest.mark.parametrize(("job", "part"), [("archive", "rules"), ("restore", "restore")])
+def test_with_a_policy_a_job_carries_it_out_and_nothing_else(stubbed: Stubbed, job: str, part: str) -> None:
+    told = stubbed(job, POLICY="s3:settings/policy.toml", WORKERS="2")
+    words = ["run", "s3:settings/policy.toml", "--part", part, "--dry-run", "--workers", "2", "--tolerate", "3"]
+    assert (told.code, told.calls) == (0, [words])
+    acted = stubbed(job, POLICY="policy.toml", DOIT="true", STRICT="true", codes_of={"run": 4})
+    assert (acted.code, acted.calls) == (4, [["run", "policy.toml", "--part", part, "--no-dry-run"]])
+    refused = stubbed(job, POLICY="policy.toml", SELECTION="--tag x")
+    assert (refused.code, refused.calls) == (2, [])
+    assert "POLICY and SELECTION" in refused.err
+    assert stubbed(job, POLICY="policy.toml", DOIT="yes").code == 2
+
+
+def test_health_tells_where_everything_stands_in_the_policy(stubbed: Stubbed) -> None:
+    told = stubbed("health", POLICY="policy.toml", N_YEARS="3", SELECTION="--tag x")
+    assert [call[0] for call in told.calls] == ["health", "run"]
+    assert told.calls[0][:3] == ["health", "--tag", "x"]
+    assert told.calls[1] == ["run", "policy.toml", "--check", "--tolerate", "3"]

@@ -138,7 +138,26 @@ def _archive(sandbox: Sandbox, run: Run) -> None:
         entry_id = sandbox.add("initial")
         assert run("s3copy", "--id", entry_id, "--storage-class", storage_class, "--no-dry-run").code == 0
         assert run("replace_video", "--id", entry_id, "--no-dry-run").code == 0
+    # An original that was edited after a restore, and one that a person says is to stay.
+    edited, newer = sandbox.add("archived"), sandbox.add("diverged")
+    sandbox.s3.set_tags(edited, sandbox.s3.tags(edited) | {"restored-at": "2026-11-01T10:00:00Z"})
+    sandbox.kaltura.replace_original(edited, sandbox.video())
+    assert run("s3copy", "--id", edited, "--no-dry-run").outcomes == {edited: "done"}
+    assert run("resolve", newer, "--keep", "kaltura", "--no-dry-run").outcomes == {newer: "done"}
+    assert run("replace_video", "--id", newer, "--no-dry-run").outcomes == {newer: "done"}
     assert run("config").code == 0
+
+    _put_policy(sandbox)
+    sandbox.add("initial")
+    assert run("run", POLICY, "--part", "rules", "--no-dry-run").code in (0, 3)
+
+
+POLICY = "s3:settings/policy.toml"
+
+
+def _put_policy(sandbox: Sandbox) -> None:
+    rule = "[[rule]]\nname = 'old'\nselect = { unplayed_for = 3 }\narchive = {}\nreplace = {}\n"
+    sandbox.s3.put(POLICY.removeprefix("s3:"), f"{rule}due = {{ replaced_for = 0 }}\n".encode())
 
 
 def _restore(sandbox: Sandbox, run: Run) -> None:
@@ -164,6 +183,8 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     for storage_class in load_one(TEMPLATE)["Parameters"]["StorageClass"]["AllowedValues"]:
         ran = run("restore", "--id", sandbox.add("placeholder", storage_class=storage_class), "--no-dry-run")
         assert set(ran.outcomes.values()) <= {"done", "waiting"}, ran.err
+    older = sandbox.add("diverged")
+    assert run("resolve", older, "--keep", "s3", "--no-dry-run").outcomes == {older: "done"}
     # A second run meets the lock of the first.
     sandbox.s3.put("locks/restore.json", b'{"expires": 1, "released": true}')
     assert run("restore", "--id", plain, "--no-dry-run").code == 0
@@ -174,6 +195,8 @@ def _health(sandbox: Sandbox, run: Run) -> None:
     for state in ("archived", "placeholder", "initial"):
         sandbox.add(state)
     assert run("health", "--max-entries", "-1").code == 0
+    _put_policy(sandbox)
+    assert run("run", POLICY, "--check").code == 0
     # Who may look may read what runs have left, for a report.
     sandbox.s3.put("log/runs/2026/11/a.jsonl", b"{}")
     assert not list(runlog.read(Store(read_settings(), read_only=True)))
@@ -355,7 +378,8 @@ def test_containers_get_settings_by_name_and_no_secret_by_value(stack: Stack) ->
         assert container["ReadonlyRootFilesystem"] is True
         assert container["User"] == "10001"
     archive, restore, health, array = (_environment(container) for container in _containers(stack))
-    assert archive == array
+    # A policy is carried out by one task; the shares of an array work by the rule of years.
+    assert {name: value for name, value in archive.items() if name != "POLICY"} == array
     assert archive["DOIT"] == restore["DOIT"] == "false"
     assert "DOIT" not in health
 
@@ -434,6 +458,14 @@ def test_a_thawed_copy_starts_a_restore_of_its_entry_alone(stack: Stack, run: Ru
     [variable] = container["environment"]
     assert variable["name"] == "SELECTION"
     assert run("count", *variable["value"].split()).rows[0]["count"] == "0"
+    # A copy that came after the first one has its entry's id before the first @.
+    assert event_matches(
+        rule["EventPattern"],
+        {**THAWED, "detail": {**THAWED["detail"], "object": {"key": "0_abc12345@0_flavor12@12"}}},
+    )
+    ran = run("count", "--id", "0_abc12345@0_flavor12@12", "--id", "0_abc12345@0_flavor12@22.1")
+    assert "--id" not in ran.err
+    assert ran.rows[0]["filter"] == run("count", "--id", "0_abc12345").rows[0]["filter"]
     assert target["DeadLetterConfig"] == {"Arn": "arn:DeadLetters"}
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert target["EcsParameters"]["TaskDefinitionArn"] == "RestoreTask"

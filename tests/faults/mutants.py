@@ -108,13 +108,19 @@ MUTANTS = (
         "leave multipart uploads behind",
         (
             ("store/uploads.py", "            if not completed:\n", "            if False:\n"),
-            ("apply/runner.py", "if self.command in (Command.S3COPY, Command.RESTORE):", "if False:"),
+            ("apply/runner.py", "if self.command in (Command.S3COPY, Command.RESTORE, Command.RESOLVE):", "if False:"),
         ),
         _walk("s3copy-parts", "kill-after"),
     ),
     Mutant(
         "leave upload tokens behind",
-        (("apply/runner.py", "if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR):", "if False:"),),
+        (
+            (
+                "apply/runner.py",
+                "if self.command in (Command.REPLACE, Command.RESTORE, Command.REPAIR, Command.RESOLVE):",
+                "if False:",
+            ),
+        ),
         _walk("replace", "kill-after"),
     ),
     Mutant(
@@ -296,7 +302,7 @@ MUTANTS = (
     ),
     Mutant(
         "look for no marks",
-        (("store/copies.py", "            marks = look(key, etag) if", "            marks = {} if"),),
+        (("store/copies.py", "            told = look(key, etag) if", "            told = Marks() if"),),
         _test("store/test_marks.py", "survives_and_is_heeded"),
     ),
     Mutant(
@@ -559,8 +565,8 @@ MUTANTS = (
         (
             (
                 "apply/replace.py",
-                'set_tags(work.id, placeholder=next_version(before, placeholder) or "superseded")',
-                "set_tags(work.id)",
+                'set_tags(work.key, placeholder=next_version(before, placeholder) or "superseded")',
+                "set_tags(work.key)",
             ),
         ),
         _test("apply/test_second_link.py", "in_the_placeholders_stead"),
@@ -701,6 +707,74 @@ MUTANTS = (
         _walk("thin-restore", "kill-after"),
     ),
     Mutant(
+        "replace a recording though a further stream of it failed",
+        (
+            (
+                "groups.py",
+                "    if command in (Command.REPLACE, Command.THIN) or other in _LEFT_ALONE:",
+                "    if other in _LEFT_ALONE:",
+            ),
+        ),
+        _test("journeys/test_groups.py", "fails_on_the_way"),
+    ),
+    Mutant(
+        "ask the keep list about each stream when its turn comes",
+        (
+            ("apply/group.py", "together(self._runner.command, list(zip(members, plans, strict=True)))", "plans"),
+            ("apply/group.py", "together(self._runner.command, list(zip(members, allowed, strict=True)))", "allowed"),
+        ),
+        _test("journeys/test_groups.py", "keeps_the_recording"),
+    ),
+    Mutant(
+        "act on a further stream alone",
+        (
+            (
+                "plans.py",
+                "    if (parent := entry.parent_of_stream) and not in_group:",
+                "    if False and (parent := ''):",
+            ),
+        ),
+        _test("journeys/test_groups.py", "alone_is_refused"),
+    ),
+    Mutant(
+        "let a copy beside be the entry's before it is proven",
+        (
+            (
+                "apply/versions.py",
+                "    key, found = _stored_beside(tools, work)\n",
+                "    key, found = _stored_beside(tools, work)\n"
+                "    tools.store.mark_newer(work.stored, replace(work.stored, key=key))\n",
+            ),
+            ("apply/versions.py", "    require_stored(tools, work)\n", ""),
+        ),
+        _walk("edited", "kill-before"),
+    ),
+    Mutant(
+        "restore from the earlier copy where a newer one is the entry's",
+        (
+            (
+                "apply/restore.py",
+                "    stored = work.stored\n    require_way(tools)\n",
+                "    stored = tools.store.head(work.id, with_tags=False) or work.stored\n    require_way(tools)\n",
+            ),
+        ),
+        _walk("edited", "silence"),
+    ),
+    Mutant(
+        "do not follow the mark that names a newer copy",
+        (("store/copies.py", "        if with_tags and stored is not None and", "        if False and"),),
+        _walk("edited", "silence"),
+    ),
+    Mutant(
+        "write what was edited over the copy that there is",
+        (
+            ("apply/versions.py", "        kept = tools.store.head(key)\n", "        key, kept = work.id, None\n"),
+            ("apply/versions.py", "    require_stored(tools, work)\n", ""),
+            ("store/uploads.py", ', "if-none-match": "*"}\n', "}\n"),
+        ),
+        _walk("edited", "silence"),
+    ),
+    Mutant(
         "take what the index has of custom metadata for what the entry has",
         (
             (
@@ -799,7 +873,7 @@ def main() -> int:
     for mutant in chosen:
         seen, evidence = caught(mutant)
         missed += not seen
-        sys.stdout.write(f"{'caught' if seen else 'MISSED'}  {mutant.name}: {evidence[:160] if seen else ''}\n")
+        sys.stdout.write(f"{'caught' if seen else 'MISSED'}  {mutant.name}: {evidence[:160]}\n")
         sys.stdout.flush()
     sys.stdout.write(f"{len(chosen) - missed} of {len(chosen)} caught\n")
     return int(missed > 0)

@@ -28,6 +28,7 @@ class Stage:
 
     arguments: tuple[str, ...]
     goal: str
+    edited: bool | None = None  # of two videos, whether what was made of the first one is to be the entry's
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,17 @@ class Scenario:
     patch: dict[str, Any] = field(default_factory=dict)
     replacement: bool = True
     app_token: bool = False
+    edited: bool = False  # Kaltura shows `edit_of` what was archived
     by_category: bool = False  # selected by a search for its category, instead of by its id
 
     @property
     def in_place(self) -> bool:
         return not self.replacement
+
+    @staticmethod
+    def stream_of(entry_id: str) -> bytes:
+        """The video of a further stream."""
+        return random.Random(entry_id).randbytes(SMALL + sum(entry_id.encode()) % 997)
 
     def content(self, number: int) -> bytes:
         """A video that no other case has, and none of the placeholder's size."""
@@ -53,6 +60,25 @@ class Scenario:
 def _in(state: State, *, storage_class: str = "STANDARD", **fields: Any) -> Make:
     def make(sandbox: Sandbox, content: bytes) -> str:
         return sandbox.add(state, content=content, storage_class=storage_class, tags=PEOPLE_TAG, **fields)
+
+    return make
+
+
+def edit_of(content: bytes) -> bytes:
+    """What somebody made of a video: another one, of another size."""
+    return content[::-1][: len(content) * 2 // 3]
+
+
+def _edited(state: State, **more: Any) -> Make:
+    """Kaltura and S3 have two videos: it was restored and edited, or (PLACEHOLDER, DIVERGED) something was uploaded."""
+
+    def make(sandbox: Sandbox, content: bytes) -> str:
+        entry_id = _in(state, **more)(sandbox, content)
+        if state is State.ARCHIVED:
+            sandbox.s3.set_tags(entry_id, sandbox.s3.tags(entry_id) | {"restored-at": "2026-11-01T10:00:00Z"})
+        sandbox.kaltura.replace_original(entry_id, edit_of(content))
+        sandbox.kaltura.library.link_again(entry_id)
+        return entry_id
 
     return make
 
@@ -87,6 +113,20 @@ def _in_category(sandbox: Sandbox, content: bytes) -> str:
     return sandbox.add(State.ARCHIVED, content=content, tags=PEOPLE_TAG, categories=(number,))
 
 
+def _recording(state: State) -> Make:
+    """With two further streams: child entries that no search finds."""
+
+    def make(sandbox: Sandbox, content: bytes) -> str:
+        entry_id = _in(state)(sandbox, content)
+        for _ in range(2):
+            stream = new_id()
+            fields = {"id": stream, "parent_id": entry_id, "display_in_search": -1}
+            sandbox.add(state, content=Scenario.stream_of(stream), tags=PEOPLE_TAG, **fields)
+        return entry_id
+
+    return make
+
+
 def _empty_placeholder(sandbox: Sandbox, content: bytes) -> str:
     """What a replacement in place leaves that was cut after the deletions."""
     entry_id = sandbox.add(State.NO_ORIGINAL, content=content, tags=PEOPLE_TAG)
@@ -113,6 +153,9 @@ _IN_PLACE = Stage(("replace_video", "--allow-in-place"), REPLACED)
 _RESTORE = Stage(("restore",), ARCHIVED)
 _RESTORE_IN_PLACE = Stage(("restore", "--allow-in-place"), ARCHIVED)
 _THIN = Stage(("thin",), THIN)
+_COPY_EDITED, _RESTORE_EDITED = Stage(("s3copy",), ARCHIVED, edited=True), Stage(("restore",), ARCHIVED, edited=True)
+_KEEP_KALTURA = Stage(("resolve", "--keep", "kaltura"), ARCHIVED, edited=True)
+_KEEP_S3 = Stage(("resolve", "--keep", "s3"), ARCHIVED, edited=False)
 _PARTED = {"part_bytes": 1 << 20}
 
 SCENARIOS = {
@@ -150,6 +193,20 @@ SCENARIOS = {
         Scenario("thin-replace", _in(State.THIN), (_REPLACE,)),
         Scenario("thin-repair", _in(State.HALF_THIN), (Stage(("repair",), THIN),)),
         Scenario("thin-cycle", _labelled(State.ARCHIVED), (_THIN, _RESTORE)),
+        Scenario("edited", _edited(State.ARCHIVED), (_COPY_EDITED, _REPLACE, _RESTORE_EDITED), edited=True),
+        Scenario("edited-parts", _edited(State.ARCHIVED), (_COPY_EDITED,), PARTS, _PARTED, edited=True),
+        Scenario("resolve-kaltura", _edited(State.DIVERGED), (_KEEP_KALTURA,), edited=True),
+        Scenario("resolve-over-placeholder", _edited(State.PLACEHOLDER), (_KEEP_KALTURA,), edited=True),
+        Scenario("resolve-s3", _edited(State.DIVERGED), (_KEEP_S3,), edited=True),
+        Scenario(
+            "resolve-s3-in-place",
+            _edited(State.DIVERGED),
+            (Stage(("resolve", "--keep", "s3", "--allow-in-place"), ARCHIVED, edited=False),),
+            replacement=False,
+            edited=True,
+        ),
+        Scenario("resolve-s3-glacier", _edited(State.DIVERGED, storage_class="GLACIER"), (_KEEP_S3,), edited=True),
         Scenario("restore-labelled", _labelled(State.PLACEHOLDER), (_RESTORE,)),
+        Scenario("group", _recording(State.INITIAL), (_S3COPY, _REPLACE, _RESTORE)),
     )
 }

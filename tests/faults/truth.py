@@ -95,22 +95,33 @@ class Truth:
             known = self._hashes[id(content)] = (content, digest(content))
         return known[1]
 
+    def key(self) -> str:
+        """Of the copy that is the entry's: the first one, or the last that a mark says came after it."""
+        key, keys = self.entry_id, list(self.sandbox.s3.keys())
+        while True:
+            start = f"suspect/{key}/newer."
+            after = [mark.removeprefix(start) for mark in keys if mark.startswith(start) and mark != start]
+            if not after:
+                return key
+            key = f"{self.entry_id}@{max(after, key=lambda named: float(named.rpartition('@')[2]))}"
+
     def look(self) -> Look:
         kaltura, s3 = self.sandbox.kaltura, self.sandbox.s3
         with kaltura.library.lock:
             entry = kaltura.entries[self.entry_id]
             original = kaltura.library.original(self.entry_id)
             content = original.contents.get(original.version) if original and original.locally_ready else None
-            status, hidden, tags = entry.status, entry.display_in_search != 1, frozenset(split_tags(entry.tags))
+            status, hidden, tags = entry.status, entry.display_in_search == -2, frozenset(split_tags(entry.tags))
             playable = status == "2" and any(a.locally_ready for a in kaltura.library.live_assets(entry.id))
             content_id = f"{original.id}@{original.version}" if original else ""
             derived = frozenset(a.id for a in kaltura.library.live_assets(entry.id) if not a.is_original)
         shown = self._digest(content.data) if content and content.data is not None else ""
         bodies = {key: s3.body(key) for key in s3.keys() if self.entry_id in key}  # noqa: SIM118 - not a dict
-        copies = {key: digest(body) for key, body in bodies.items() if body is not None}
+        copies = {name: digest(body) for name, body in bodies.items() if body is not None}
+        key = self.key()
         return Look(
             status, hidden, playable, tags, "" if status == "3" else shown, content_id, copies,
-            copies.get(self.entry_id, ""), s3.tags(self.entry_id), derived,
+            copies.get(key, ""), s3.tags(key), derived,
         )  # fmt: skip
 
     def check(self, where: str, *, by_person: bool = False) -> Look:
@@ -123,6 +134,8 @@ class Truth:
             if video not in there:
                 self.blame("LOST", f"{where}: no copy of {video[:8]} anywhere")
         marks = now.object_tags
+        if (key := self.key()) != self.entry_id and (not now.copy or marks.get("sha256") != now.copy):
+            self.blame("CORRUPT", f"{where}: {key} is the entry's copy, and not known to be good")
         if now.copy and marks.get("sha256") not in (None, now.copy):
             self.blame("CORRUPT", f"{where}: the object's tag sha256 is not that of its bytes")
         if marks.get("flavor") == now.content_id and now.original and now.original != now.copy:

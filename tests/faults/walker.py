@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, THIN, Scenario, Stage
+from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, THIN, Scenario, Stage, edit_of
 from truth import CATEGORIES, GAP, LATENT, RACE, Truth, digest
 from zygote import HANGS_SECONDS, Run, Zygote
 
@@ -180,10 +180,14 @@ class Walk:
         sandbox.control.clear_faults()
         sandbox.control.clear_log()
         entry_id = self.scenario.make(sandbox, self._content)
-        self.truth = Truth(sandbox, entry_id, self.scenario.in_place)
-        self.truth.people_tags.add(PEOPLE_TAG)
-        self.truth.real.add(digest(self._content))
-        self.truth.kept.add(digest(self._content))
+        self.truth = self._judge_of(entry_id, self._content)
+        # Of a recording: its further streams, in which the same is found as evidence.
+        streams = kaltura.library.children(kaltura.entries[entry_id])
+        self.truths = [self.truth, *(self._judge_of(s.id, self.scenario.stream_of(s.id)) for s in streams)]
+        for truth in self.truths:
+            truth.found = self.truth.found
+        # Whose of them other people are at.
+        self.aimed = self.truths[self.index % len(self.truths)]
         self.truth.secrets |= {kaltura.secret, kaltura.app_token, sandbox.s3.secret_access_key}
         make, begin = type(kaltura.sessions)._make, type(sandbox.control).begin
 
@@ -210,6 +214,16 @@ class Walk:
             del self.environ["KALTURA_APP_TOKEN_ID"], self.environ["KALTURA_APP_TOKEN"]
             self.environ["KALTURA_SECRET"] = kaltura.secret
         self._arm()
+
+    def _judge_of(self, entry_id: str, content: bytes) -> Truth:
+        truth = Truth(self.sandbox, entry_id, self.scenario.in_place)
+        truth.people_tags.add(PEOPLE_TAG)
+        truth.real.add(digest(content))
+        truth.kept.add(digest(content))
+        if self.scenario.edited:
+            truth.upload(edit_of(content))
+            truth.kept.add(digest(edit_of(content)))  # it is what is shown
+        return truth
 
     def _arm(self) -> None:
         if self.kind is None:
@@ -252,23 +266,23 @@ class Walk:
     def _wait(self) -> None:
         time.sleep(LATE_SECONDS * 1.6)
 
-    def _entry(self) -> Any:
-        return self.sandbox.kaltura.entries[self.truth.entry_id]
+    def _entry(self, truth: Truth | None = None) -> Any:
+        return self.sandbox.kaltura.entries[(truth or self.aimed).entry_id]
 
     def _change_tags(self) -> None:
-        self.sandbox.kaltura.edit(self.truth.entry_id, tags=f"{self._entry().tags}, keep-me")
-        self.truth.people_tags.add("keep-me")
+        self.sandbox.kaltura.edit(self.aimed.entry_id, tags=f"{self._entry().tags}, keep-me")
+        self.aimed.people_tags.add("keep-me")
 
     def _replace(self) -> None:
         if not self._entry().deleted:
-            self._undone = self.sandbox.kaltura.library.links_again(self.truth.entry_id)
-            self.truth.upload(self._other)
-            self.sandbox.kaltura.replace_original(self.truth.entry_id, self._other)
-            self.truth.check("the upload", by_person=True)
+            self._undone = self.sandbox.kaltura.library.links_again(self.aimed.entry_id)
+            self.aimed.upload(self._other)
+            self.sandbox.kaltura.replace_original(self.aimed.entry_id, self._other)
+            self.aimed.check("the upload", by_person=True)
 
     def _delete(self) -> None:
         library = self.sandbox.kaltura.library
-        self.truth.forget_shown()
+        self.aimed.forget_shown()
         with library.lock:
             library.delete_entry(self._entry())
 
@@ -276,10 +290,11 @@ class Walk:
         self.sandbox.kaltura.settings.switch_order = order
 
     def _link_again(self) -> None:
-        self.sandbox.kaltura.library.link_again(self.truth.entry_id)
+        for truth in self.truths:
+            self.sandbox.kaltura.library.link_again(truth.entry_id)
 
     def _recycle(self) -> None:
-        self.sandbox.kaltura.edit(self.truth.entry_id, display_in_search=-2, recycled_at=1)
+        self.sandbox.kaltura.edit(self.aimed.entry_id, display_in_search=-2, recycled_at=1)
 
     def _run_same(self) -> None:
         second = self._start(self.stage, beside=True)
@@ -293,37 +308,52 @@ class Walk:
             index = len(self.points)
             self.points.append(Point(index, operation, server, bool(details.get("writes"))))
         subject = details.get("subject", "")
-        if operation == "media.get" and subject == self.truth.entry_id:
-            self._look_at_conversion()
-        if operation == "media.updateContent" and self._entry().replacing_entry_id and not self._second_process():
+        about = next((truth for truth in self.truths if truth.entry_id == subject), None)
+        if operation == "media.get" and about:
+            self._look_at_conversion(about)
+        swaps = operation == "media.updateContent" and about is not None
+        if swaps and self._entry(about).replacing_entry_id and not self._second_process():
             # It cancels the replacement that is running (kaltura-api.md 5.3).
             self.truth.blame("REPEAT", f"request {index}: updateContent during a replacement")
-        person = self.kind is not None and self.kind.by_person and index == self.index + 1
-        self.truth.check(f"before request {index} {operation}", by_person=person)
+        if (
+            swaps
+            and about is self.truth
+            and len(self.truths) > 1
+            and self.stage.goal == REPLACED  # what comes back does not wait for a stream that fails
+            and not self._other_author()
+            and not self._reached(self.stage, *self.truths[1:])
+        ):
+            self.truth.blame("CORRUPT", f"request {index}: updateContent of the parent before its further streams")
+        for truth in self.truths:
+            person = self._other_author() and index == self.index + 1 and truth is self.aimed
+            truth.check(f"before request {index} {operation}", by_person=person)
+
+    def _other_author(self) -> bool:
+        return self.kind is not None and self.kind.by_person
 
     def _second_process(self) -> bool:
         return self.kind is not None and self.kind.before == "run_same"
 
-    def _look_at_conversion(self) -> None:
+    def _look_at_conversion(self, truth: Truth) -> None:
         library = self.sandbox.kaltura.library
         with library.lock:
             if all(due == math.inf for due, *_ in library._jobs):
                 # The look after a swap sees that Kaltura is done with it.
                 held = self.kind is not None and self.kind.before == "link_again" and not self.met
-                library.link_again(self.truth.entry_id, but_first=held)
+                library.link_again(truth.entry_id, but_first=held)
                 return
             self._looks += 1
             if self._looks < LOOKS_PER_CONVERSION:
                 return
             # A step of the switch at a look, so that each half of it is seen.
-            seen = self._seen_by_people()
-            while seen == self._seen_by_people() and any(due < math.inf for due, *_ in library._jobs):
+            seen = self._seen_by_people(truth)
+            while seen == self._seen_by_people(truth) and any(due < math.inf for due, *_ in library._jobs):
                 library._run_jobs(library._jobs[0][0])
             if all(due == math.inf for due, *_ in library._jobs):
                 self._looks = 0
 
-    def _seen_by_people(self) -> tuple[Any, ...]:
-        library, entry = self.sandbox.kaltura.library, self._entry()
+    def _seen_by_people(self, truth: Truth) -> tuple[Any, ...]:
+        library, entry = self.sandbox.kaltura.library, self._entry(truth)
         versions = [(asset.id, asset.version, asset.status) for asset in library.live_assets(entry.id)]
         return entry.replacing_entry_id, entry.replacement_status, entry.status, versions
 
@@ -333,8 +363,10 @@ class Walk:
         """Start a run; `beside` says that the other one is alive."""
         command, *more = stage.arguments
         # Without the run log, whose one request is made when all is done; nor with the lock, see zygote.py.
-        category = [str(number) for number in self._entry().categories] if self.scenario.by_category else []
+        category = [str(number) for number in self._entry(self.truth).categories] if self.scenario.by_category else []
         selection = ["--category", *category] if category else ["--id", self.truth.entry_id]
+        if command == "resolve":
+            selection = selection[1:]
         arguments = [command, "--no-dry-run", "--no-lock", "--no-run-log", *selection, *more]
         if command not in ("s3copy", "thin"):
             # While nothing answers, a wait goes on until its deadline.
@@ -356,7 +388,8 @@ class Walk:
         self._judge_output(run, where)
         if run.code not in (0, 1, 3, 143, -signal.SIGTERM, -signal.SIGKILL) and not (run.code == 2 and self.met):
             self.truth.blame("CRASH", f"{where} returned {run.code}: {run.err[-200:]}")
-        self.truth.check(f"after {where}")
+        for truth in self.truths:
+            truth.check(f"after {where}")
         return run
 
     def _judge_output(self, run: Run, where: str) -> None:
@@ -364,12 +397,21 @@ class Walk:
         if left := list((self.folder / "work").iterdir()):
             self.truth.blame("LEFT", f"{where}: files {[path.name for path in left]}")
 
-    def _reached(self, stage: Stage) -> bool:
+    def _reached(self, stage: Stage, *of: Truth) -> bool:
+        """Whether these, or all, are where the stage is to bring them; of a recording those that are still there."""
+        truths = [truth for truth in (of or self.truths) if truth is self.truth or not self._entry(truth).deleted]
         if stage.goal == REPLACED:
-            return self.truth.is_replaced()
+            return all(truth.is_replaced() for truth in truths)
         if stage.goal == THIN:
-            return self.truth.is_thin()
-        return self.truth.is_archived(certain=stage.goal == ARCHIVED)
+            return all(truth.is_thin() for truth in truths)
+        if stage.edited is not None and not self._shows(edited=stage.edited):
+            return False
+        return all(truth.is_archived(certain=stage.goal == ARCHIVED) for truth in truths)
+
+    def _shows(self, *, edited: bool) -> bool:
+        """Whether Kaltura has the one of two videos; whatever a person has uploaded since is as good as the edited."""
+        shown = self.truth.look().original
+        return (shown == digest(self._content)) is not edited
 
     def _named(self, run: Run) -> str:
         """What the last run left for a person to decide, in a case with another author; else empty."""
@@ -381,7 +423,7 @@ class Walk:
         row = run.out.splitlines()[1:]
         if not row:
             return "left out" if entry.display_in_search == -2 else ""
-        return "refused" if row[0].split("\t")[2] == "refused" else ""
+        return "refused" if any(line.split("\t")[2] == "refused" for line in row) else ""
 
     def _bring(self, stage: Stage) -> bool:
         """Run until the goal is reached; False if a person has to decide. Raises Stuck."""
@@ -394,9 +436,11 @@ class Walk:
                 return True
             if self.kind is None and run.code not in (0, 3):
                 raise AssertionError(f"the clean run fails: {run.out.splitlines()[1:]} {run.err.splitlines()[-3:]}")
-            tries.append(f"{run.code} {' '.join(run.out.splitlines()[1:2])[-160:]}")
+            tries.append(f"{run.code} {' '.join(run.out.splitlines()[1 : 1 + len(self.truths)])[-160:]}")
             if not (fresh and self.met) and self._named(run):
                 return False
+            if "run restore again" in run.out and stage.arguments[0] != "restore":
+                self._do(Stage(("restore",), ARCHIVED))
             self._let_time_pass()
         raise Stuck(" | ".join(tries[-2:]))
 
@@ -411,8 +455,9 @@ class Walk:
         self.sandbox.kaltura.settle()
         if self.met:
             self._link_again()
-        with suppress(ValueError):  # nobody asked for it yet
-            self.sandbox.s3.thaw(self.truth.entry_id)
+        for truth in self.truths:
+            with suppress(ValueError):  # nobody asked for it yet
+                self.sandbox.s3.thaw(truth.key())
 
     def judge(self) -> None:
         """Go through all stages, then look at what remains."""
@@ -425,10 +470,11 @@ class Walk:
         except Stuck as stuck:
             self.truth.blame("STUCK", str(stuck))
         self.sandbox.kaltura.settle()
-        if self.truth.leftovers() and not self._entry().deleted:
+        if any(truth.leftovers() for truth in self.truths) and not self._entry(self.truth).deleted:
             self._do(self.stage)  # what a killed run left, the next one removes
             self.sandbox.kaltura.settle()
-        self.truth.check_end()
+        for truth in self.truths:
+            truth.check_end()
         self._excuse()
 
     def _excuse(self) -> None:

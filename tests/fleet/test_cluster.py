@@ -197,6 +197,17 @@ def test_what_protects_an_entry_is_heeded_by_a_fleet(sandbox: Sandbox, fleet: Ca
     assert {r.subject for r in sandbox.control.writes()}.isdisjoint(entries.values())
 
 
+def test_a_fleet_does_the_further_streams_of_a_recording_first(
+    sandbox: Sandbox, fleet: Callable[..., Ran], run: Run
+) -> None:
+    parent = sandbox.add("archived")
+    streams = [sandbox.add("archived", parent_id=parent, display_in_search=-1) for _ in range(2)]
+    ran = fleet("replace_video", [parent], "--no-dry-run")
+    assert [(row["entry_id"], row["outcome"]) for row in ran.rows] == [(i, "done") for i in (*streams, parent)], ran.err
+    assert {shown(sandbox, entry_id) for entry_id in (*streams, parent)} == {sandbox.placeholder}
+    assert "3 entries in" in ran.err
+
+
 def test_local_workers_share_the_run_with_its_lock_and_its_log(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

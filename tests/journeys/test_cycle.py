@@ -247,16 +247,11 @@ def test_a_plan_keeps_the_age_that_its_selection_asked_for(
         assert run("apply", "plan.jsonl", "--no-dry-run").outcomes == {entry_id: "done"}
 
 
-def _add_stream(sandbox: Sandbox, entry_id: str) -> None:
-    sandbox.kaltura.add_entry(parent_id=entry_id, display_in_search=-1)
-
-
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (lambda sandbox, entry_id: sandbox.kaltura.edit(entry_id, status="4"), "not READY"),
         (lose_flavor_tag, "likely"),
-        (_add_stream, "1 further streams"),
         (lambda sandbox, entry_id: sandbox.kaltura.edit(entry_id, tags=""), "archived_to_s3 is missing"),
         (lambda sandbox, entry_id: sandbox.kaltura.replace_original(entry_id, b"newer" * 999), "perhaps a newer"),
     ],
@@ -272,13 +267,6 @@ def test_replace_refuses_what_is_not_certain(
     assert reason in ran.out
     assert writes(sandbox) == []
     assert shown(sandbox, entry_id) == video
-
-
-def test_restore_refuses_an_entry_with_further_streams(sandbox: Sandbox, run: Run) -> None:
-    entry_id = sandbox.add(State.PLACEHOLDER)
-    _add_stream(sandbox, entry_id)
-    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "refused"}
-    assert writes(sandbox) == []
 
 
 def test_a_replacement_that_needs_approval_waits_for_it(sandbox: Sandbox, run: Run) -> None:

@@ -273,8 +273,8 @@ READS = {
         "picture", "picture_since", "placings", "seconds_told", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
     Store: {
-        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "own", "pages", "part_bytes", "presign",
-        "prove_by_md5", "read", "read_lock",
+        "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "later", "named_after", "own", "pages",
+        "part_bytes", "presign", "prove_by_md5", "read", "read_lock",
     },
 }  # fmt: skip
 
@@ -309,6 +309,7 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
             "abort_stale_uploads": lambda: store.abort_stale_uploads([entry_id], datetime.now(UTC)),
             "mark_placeholder": lambda: store.mark_placeholder(entry_id, "0_any@2", 3),
             "mark": lambda: store.mark(stored, "damaged"),
+            "mark_newer": lambda: store.mark_newer(stored, stored),
             "put_lock": lambda: store.put_lock("locks/any.json", "{}", if_match=""),
             "put_text": lambda: store.put_text("log/any", "text", if_match=""),
             "request_thaw": lambda: store.request_thaw(stored, tier="bulk", days=1),

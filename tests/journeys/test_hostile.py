@@ -581,7 +581,7 @@ def test_a_crash_with_a_url_in_its_text_shows_no_token(
         except OSError as error:
             raise RuntimeError(f"GET {PRESIGNED} failed, not {TOKENISED} \x1b[31m") from error
 
-    where = {"entry": (Runner, "_plan"), "part": (Store, "_send_part"), "start": (Store, "check_bucket")}[place]
+    where = {"entry": (Runner, "plan"), "part": (Store, "_send_part"), "start": (Store, "check_bucket")}[place]
     monkeypatch.setattr(*where, crash)
     monkeypatch.setattr("kaltura_archiver.transfer.chunks.MAX_WHOLE_BYTES", 8 * 2**20)
     entry_id = sandbox.add("initial", content=big(sandbox, 17) if place == "part" else None)

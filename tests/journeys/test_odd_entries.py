@@ -218,33 +218,6 @@ def test_what_frees_nothing_is_skipped_and_said(sandbox: Sandbox, run: Run, more
     assert (said in ran.out) == (outcome == "skipped")
 
 
-def test_a_further_stream_is_archived_but_not_replaced_and_may_come_back(sandbox: Sandbox, run: Run) -> None:
-    """Nobody who looks for entries finds it again: it has no place of its own in the index."""
-    parent, video = sandbox.add(State.ARCHIVED), sandbox.video()
-    child = sandbox.add(State.INITIAL, content=video, parent_id=parent, display_in_search=-1)
-    assert run("s3copy", "--id", child, "--no-dry-run").outcomes == {child: "done"}
-    for command in ("replace_video", "plan"):
-        ran = (
-            run("plan", "replace", "--id", child, "-o", "-")
-            if command == "plan"
-            else run(command, "--id", child, "--no-dry-run")
-        )
-        assert ran.code == 3
-        assert f"refused: the entry is a further stream (child entry) of {parent}" in ran.out + ran.err
-    assert shown(sandbox, child) == video
-    assert f"a further stream of {parent}" in run("health", "--id", child).rows[0]["message"]
-    told = run("explain", child, "--format", "json").json
-    assert told["entry"]["further stream of"] == parent
-    assert told["commands"]["replace_video"].startswith("refused: ")
-    old = sandbox.add(State.PLACEHOLDER, content=video, parent_id=parent, display_in_search=-1)
-    assert run("restore", "--id", old, "--no-dry-run").outcomes == {old: "done"}
-    assert shown(sandbox, old) == video
-    cut = sandbox.add(State.NO_ORIGINAL, content=video, parent_id=parent, display_in_search=-1)
-    sandbox.kaltura.edit(cut, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}")
-    assert run("repair", "--id", cut, "--no-dry-run").outcomes == {cut: "done"}
-    assert shown(sandbox, cut) == video
-
-
 READS = (
     ("list",), ("list", "--mode", "flavor"), ("health",), ("stats",), ("report", "-o", "page.html"),
     ("plan", "replace", "--all", "--force", "-o", "plan.jsonl"),

@@ -202,10 +202,6 @@ def child(sandbox: Sandbox, entry_id: str) -> None:
     sandbox.kaltura.edit(entry_id, parent_id="0_parent01")
 
 
-def parent(sandbox: Sandbox, entry_id: str) -> None:
-    sandbox.kaltura.add_entry(b"a second stream", parent_id=entry_id)
-
-
 REFUSALS = {
     shorter: ("refused", "plays 5340 seconds"),
     measured_shorter: ("refused", "plays 5340 seconds by Kaltura"),
@@ -221,7 +217,6 @@ REFUSALS = {
     young: ("skipped", "--min-age-years"),
     kept_tagged: ("skipped", "kept"),
     child: ("refused", "further stream"),
-    parent: ("refused", "1 further streams"),
 }
 
 

@@ -67,8 +67,8 @@ def test_flavors_are_listed_40_entries_at_a_time_and_shown_in_the_entries_order(
 
 
 def test_health_of_a_mixed_library_takes_few_requests_and_tells_the_same_states(sandbox: Sandbox, run: Run) -> None:
-    """Beside pages, and the bucket's four rules: no request for any entry but where the tags of its stored copy tell a
-    newer upload from others, or which flavor is to play without an original."""
+    """Beside pages, the search for further streams, and the bucket's four rules: no request for any entry but where the
+    tags of its stored copy tell a newer upload from others, or which flavor is to play without an original."""
     many = [State.INITIAL, State.ARCHIVED, State.PLACEHOLDER]
     states = [*(many * 20), *State]
     for number, state in enumerate(states):
@@ -78,7 +78,8 @@ def test_health_of_a_mixed_library_takes_few_requests_and_tells_the_same_states(
     quick = run("health", "--columns", "entry_id,state,status-ok,s3-size,storage_class,message", "--max-entries", -1)
     asked = requests_of(sandbox)
     n, bucket = len(states), len(sandbox.s3.keys())
-    assert len(asked) <= n / 500 + n / 40 + bucket / 1000 + 3 + 4 + 2 * by_tags
+    # That there are no further streams is asked three times, the third beside a search for anything at all.
+    assert len(asked) <= n / 500 + n / 40 + bucket / 1000 + 3 + 4 + 4 + 2 * by_tags
     thorough = run("health", "--verified", "--columns", "entry_id,state,status-ok,s3-size,storage_class,message")
     alike = [
         [row | {"message": row["message"].replace(", verified never", "")} for row in r.rows] for r in (quick, thorough)
@@ -164,6 +165,9 @@ def test_an_inventory_finds_what_was_listed_and_nothing_else() -> None:
     for start in range(0, len(keys), 1000):
         assert inventory.add([(k, int(k[2:]) + 1, *kinds[int(k[2:]) % 3]) for k in keys[start : start + 1000]])
     assert inventory.add([("displaced/0_00000003/0_x@1", 1, *kinds[0]), ("suspect/0_00000004", 0, *kinds[0])])
+    # Of later copies of an entry only its id is told: they are to be looked at.
+    assert inventory.add([(f"suspect/0_00000006/newer.0_x@{number}", 0, *kinds[0]) for number in (12, 22)])
+    assert inventory.add([("suspect/0_00000008@0_x@12/etag.damaged", 0, *kinds[0])])
     for number in range(5000):
         found = inventory.get(f"0_{number:08}")
         if number % 2:
@@ -172,7 +176,7 @@ def test_an_inventory_finds_what_was_listed_and_nothing_else() -> None:
             assert found is not None
             assert (found.size_bytes, found.storage_class, found.availability) == (number + 1, *kinds[number % 3])
     assert [inventory.get(key) for key in ("", "0_0000000", "0_000000000", "1_a", "\n", "displaced/0_3")] == [None] * 6
-    assert inventory.suspects == {"0_00000004"}
+    assert inventory.suspects == {"0_00000004", "0_00000006", "0_00000008"}
     assert not inventory.add([("0_a", 1, *kinds[0])])
 
 

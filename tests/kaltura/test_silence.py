@@ -327,7 +327,7 @@ def test_what_the_index_names_and_the_database_does_not_have_is_nothing(sandbox:
 
 
 @pytest.mark.parametrize("how", ["search down", "not indexed", "moderated"])
-def test_a_recording_with_further_streams_is_not_replaced_whatever_the_index_says(
+def test_a_recording_goes_with_its_further_streams_whatever_the_index_says(
     sandbox: Sandbox, run: Run, how: str
 ) -> None:
     entry_id = sandbox.add(State.ARCHIVED)
@@ -340,7 +340,7 @@ def test_a_recording_with_further_streams_is_not_replaced_whatever_the_index_say
         sandbox.kaltura.edit(child, moderation_status=1, status="4")
     for words in (["replace_video", "--no-dry-run"], ["plan", "replace", "-o", "-"]):
         ran = run(*words, "--id", entry_id)
-        assert "1 further streams" in ran.out, (words, ran.err)
+        assert f"the streams of a recording go together: {child}: refused" in ran.out, (words, ran.err)
     assert run("explain", entry_id, "--format", "json").json["entry"]["children"] == 1
     assert writes(sandbox) == []
 

@@ -51,6 +51,12 @@ ODD_NAME = "Tab\there, line\nbreak, back\\slash, CSI \x9b31mred, U+2028 \u2028, 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202e]")
 
 
+def columns_of(command: str, style: str) -> list[str]:
+    """In JSON a row of a command that acts also names the entry that its own is a further stream of."""
+    more = ["parent"] if COLUMNS[command] == RESULT_COLUMNS and style in ("json", "jsonl") else []
+    return [*COLUMNS[command], *more]
+
+
 def in_columns(line: str, starts: list[int]) -> list[str]:
     """A line of a table, cut where the columns begin on a terminal."""
     parts, at = [""] * len(starts), 0
@@ -106,7 +112,7 @@ def test_the_columns_are_those_of_the_old_tool_in_their_order(
     ran = run(*command.split(), "--format", style)
     assert ran.code == 0, ran.err
     header, rows = parsed(ran.out, style)
-    assert header == COLUMNS[command]
+    assert header == columns_of(command, style)
     if "entry_id" in header:
         assert {row["entry_id"] for row in rows} == {entry_id}
 
@@ -299,7 +305,7 @@ def test_stdout_has_only_data_and_stderr_only_lines_of_log(
         sandbox.add(state)
     ran = run("--log-level", "DEBUG", *command.split(), "--format", style)
     header, rows = parsed(ran.out, style)
-    assert header == COLUMNS[command.removesuffix(" --no-dry-run")]
+    assert header == columns_of(command.removesuffix(" --no-dry-run"), style)
     assert len(rows) == (1 if command == "count" else 3)
     assert [line for line in ran.err.splitlines() if not LOG_LINE.fullmatch(line)] == []
 

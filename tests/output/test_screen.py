@@ -283,7 +283,7 @@ def test_of_the_bytes_of_a_result_those_are_shown_that_the_command_is_about() ->
     assert shown == {
         Command.S3COPY: ["bytes_moved"], Command.REPLACE: ["bytes_freed"], Command.THIN: ["bytes_freed"],
         Command.RESTORE: ["bytes_moved"], Command.REPAIR: ["bytes_moved", "bytes_freed"],
-        Command.VERIFY: ["bytes_moved"],
+        Command.VERIFY: ["bytes_moved"], Command.RESOLVE: ["bytes_moved"],
     }  # fmt: skip
 
 

@@ -125,20 +125,20 @@ def kept(draw: st.DrawFn) -> tuple[Facts, Keep]:
 
 
 @settings(max_examples=150)
-@given(kept(), st.sampled_from(Command), st.booleans(), st.integers(0, 1))
+@given(kept(), st.sampled_from(Command), st.booleans(), st.booleans())
 def test_no_plan_archives_or_replaces_what_is_kept(
-    case: tuple[Facts, Keep], command: Command, eager: bool, children: int
+    case: tuple[Facts, Keep], command: Command, eager: bool, in_group: bool
 ) -> None:
     known, keep = case
     options = Options(now=2e9, keep=keep, min_age_years=0, accept_size_match=eager, allow_in_place=eager, approve=eager)
-    plan = plan_for(command, known, options, children=children)
+    plan = plan_for(command, known, options, in_group=in_group)
     if command.heeds_keep:
         assert not ARCHIVES.intersection(plan.steps)
     if command in (Command.S3COPY, Command.REPLACE):
         assert plan.steps == ()
         assert plan.outcome in (Outcome.ALREADY, Outcome.SKIPPED, Outcome.REFUSED)
     if command in (Command.RESTORE, Command.VERIFY):
-        assert plan == plan_for(command, known, dataclasses.replace(options, keep=Keep()), children=children)
+        assert plan == plan_for(command, known, dataclasses.replace(options, keep=Keep()), in_group=in_group)
 
 
 # The commands

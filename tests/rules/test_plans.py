@@ -13,7 +13,7 @@ from made_facts import DERIVED, FLAVOR, PLACEHOLDER_BYTES, SHA256, VIDEO_BYTES, 
 from kaltura_archiver.model import Availability, Facts, FlavorStatus, Identity, Outcome, State, notice_tag
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.states import classify
-from kaltura_archiver.steps import Command, Options, Step
+from kaltura_archiver.steps import KEPT_SIDES, Command, Options, Step
 from kaltura_archiver.thinning import MAX_KEPT_BYTES
 
 MUTATING = (Command.S3COPY, Command.REPLACE, Command.RESTORE, Command.REPAIR)
@@ -78,9 +78,63 @@ EXPECTED: dict[State, tuple[list[Step] | Outcome, ...]] = {
 }
 
 
-def _answer(command: Command, known: Facts, options: Options = OPTIONS, *, children: int = 0) -> list[Step] | Outcome:
-    plan = plan_for(command, known, options, children=children)
+def _answer(command: Command, known: Facts, options: Options = OPTIONS) -> list[Step] | Outcome:
+    plan = plan_for(command, known, options)
     return list(plan.steps) or plan.outcome
+
+
+BESIDE = [Step.COPY_BESIDE, Step.MAKE_CURRENT]
+# To what both sides of resolve answer the same, and each of kaltura and s3 to the others.
+RESOLVED: dict[State, tuple[list[Step] | Outcome, list[Step] | Outcome]] = {
+    State.BUSY: (WAIT, WAIT),
+    State.ARCHIVED: (DONE, DONE),
+    State.UNTAGGED: ([Step.ADD_ARCHIVED], [Step.ADD_ARCHIVED]),
+    State.UNSETTLED: ([Step.REMOVE_REPLACED], [Step.REMOVE_REPLACED]),
+    State.DIVERGED: (BESIDE, [Step.ADD_REPLACED, Step.PUT_ORIGINAL, Step.REMOVE_REPLACED]),
+    State.NO_ORIGINAL: (NO, [Step.PUT_ORIGINAL]),
+}
+
+
+@pytest.mark.parametrize("state", State)
+def test_resolve_has_its_answer_to_each_state(state: State) -> None:
+    found = tuple(_answer(Command.RESOLVE, OF_STATE[state], Options(now=NOW, side=side)) for side in KEPT_SIDES)
+    assert found == RESOLVED.get(state, (NO, NO))
+    assert _answer(Command.RESOLVE, OF_STATE[state], OPTIONS) in (NO, *RESOLVED.get(state, ()))
+
+
+_RESTORED = dataclasses.replace(
+    stored(flavor=f"{FLAVOR}@2"), tags={**stored().tags, "restored-at": "2026-11-01T10:00:00Z"}
+)
+_EDITED = original(size_bytes=VIDEO_BYTES - 1, version="12")
+
+
+@pytest.mark.parametrize(
+    ("known", "answer"),
+    [
+        (facts(_EDITED, _RESTORED, archived=True), BESIDE),
+        (facts(_EDITED, _RESTORED), [*BESIDE, Step.ADD_ARCHIVED]),
+        (facts(_EDITED, stored(), archived=True), NO),  # it never came back: perhaps a newer upload
+        (facts(original(size_bytes=VIDEO_BYTES - 1), _RESTORED, archived=True), NO),  # the same version, other bytes
+        (facts(_EDITED, _RESTORED, archived=True, replaced=True), NO),
+        (facts(_EDITED, _RESTORED, archived=True, thin=True), NO),
+        (
+            facts(_EDITED, _RESTORED, archived=True, placeholder_bytes=None),
+            NO,
+        ),  # it may be a placeholder
+        (facts(_SHOWN, _RESTORED, archived=True), NO),
+        (facts(dataclasses.replace(_EDITED, id="0_other"), _RESTORED, archived=True), NO),
+        (
+            facts(_EDITED, dataclasses.replace(_RESTORED, marked_damaged_at="2026-11-02T10:00:00Z"), archived=True),
+            NO,
+        ),
+    ],
+)
+def test_only_what_is_known_to_be_an_edit_is_archived_beside(known: Facts, answer: list[Step] | Outcome) -> None:
+    assert _answer(Command.S3COPY, known) == answer
+    assert all(
+        _answer(command, known) != answer or answer is NO
+        for command in (Command.REPLACE, Command.RESTORE, Command.REPAIR)
+    )
 
 
 @pytest.mark.parametrize("state", State)
@@ -352,14 +406,6 @@ def test_a_notice_is_no_matter_to_the_other_commands() -> None:
             assert plan_for(command, known, GRACE) == plan_for(command, known, OPTIONS)
 
 
-def test_entries_with_further_streams_are_not_swapped_but_may_be_copied() -> None:
-    archived = facts(_READY, stored(), archived=True)
-    replaced = facts(_SHOWN, stored(), archived=True, replaced=True)
-    assert _answer(Command.REPLACE, archived, children=1) is Outcome.REFUSED
-    assert _answer(Command.RESTORE, replaced, children=2) is Outcome.REFUSED
-    assert _answer(Command.S3COPY, facts(_READY), children=1) == COPY
-
-
 def test_a_video_of_the_placeholders_size_is_told_from_it_by_its_bytes() -> None:
     read = dataclasses.replace(facts(_SHOWN), placeholder_sha256s=frozenset({SHA256}), original_sha256="cd" * 32)
     assert list(plan_for(Command.S3COPY, read, OPTIONS).steps) == COPY
@@ -404,19 +450,20 @@ def test_a_plan_describes_its_steps_and_its_reason() -> None:
 @settings(max_examples=600)
 @given(
     any_facts(),
-    st.sampled_from([*MUTATING, Command.THIN]),
+    st.sampled_from([*MUTATING, Command.THIN, Command.RESOLVE]),
+    st.sampled_from(KEPT_SIDES),
     st.booleans(),
     st.sampled_from(["bulk", "standard", "expedited"]),
     st.sampled_from([0.0, 3.0]),
 )
 def test_no_plan_destroys_what_is_not_safe_elsewhere(
-    known: Facts, command: Command, eager: bool, tier: str, min_age_years: float
+    known: Facts, command: Command, side: str, eager: bool, tier: str, min_age_years: float
 ) -> None:
     """Whatever the options: an original goes only if the stored copy is proven to be it, a placeholder only with a copy
     that can be read now."""
     options = Options(
         now=NOW, accept_size_match=eager, allow_in_place=eager, approve=eager, tier=tier, min_age_years=min_age_years,
-        even_if_clipped=eager, max_kept_bytes=10**14 if eager else MAX_KEPT_BYTES,
+        side=side, even_if_clipped=eager, max_kept_bytes=10**14 if eager else MAX_KEPT_BYTES,
     )  # fmt: skip
     plan = plan_for(command, known, options)
     assert plan.steps or plan.reason
@@ -448,7 +495,12 @@ def test_no_plan_destroys_what_is_not_safe_elsewhere(
         assert plan.steps.index(Step.CHECK_COPY) < plan.steps.index(Step.PUT_PLACEHOLDER)
     else:
         assert copy.availability is Availability.READABLE
-        if flavor is not None and flavor.status.ready:
+        if command is Command.RESOLVE:
+            # Of two videos a person has named this one; what is displaced is stored before it goes.
+            assert side == "s3"
+            assert not copy.spoiled
+            assert Step.ADD_REPLACED in plan.steps or entry.replaced or flavor is None or not flavor.status.ready
+        elif flavor is not None and flavor.status.ready:
             # A swap of ours: by the tag before it, or by what the copy says of it after it. Or it has a placeholder's
             # size: whatever has that is read before anything is concluded (kaltura_archiver.reading).
             here, sizes = f"{flavor.id}@{flavor.version}", (known.placeholder_bytes, *known.more_placeholder_bytes)

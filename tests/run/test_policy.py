@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -207,3 +210,99 @@ def test_bad_words_are_one_line(run: Run, policy: Path, words: tuple[str, ...], 
     assert refused.code == 2
     assert told in refused.err
     assert "Traceback" not in refused.err
+
+
+REVIEWED = THREE_YEARS.replace('replace = { archived_for = "30d", unplayed_for = 3 }', "replace = { review = true }")
+
+
+def test_a_stage_may_be_for_a_person_to_review(sandbox: Sandbox, run: Run, policy: Path, tmp_path: Path) -> None:
+    policy.write_text(REVIEWED)
+    first, second = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED)
+    dry = run("run", policy)
+    assert "replace: a plan of 2 entries would be written for review" in dry.err
+    assert not Path("lists").exists()
+    written = run("run", policy, "--no-dry-run")
+    assert (written.code, written.rows) == (3, [])
+    (plan,) = Path("lists").iterdir()
+    assert plan.name.endswith("-replace.jsonl")
+    assert _marks(sandbox, first) == _marks(sandbox, second) == {ARCHIVED_TAG}
+    # The reviewer leaves one of them out.
+    lines = plan.read_text().splitlines(keepends=True)
+    plan.write_text("".join(line for line in lines if f'"entry": "{second}"' not in line))
+    waits = run("run", policy, "--no-dry-run")
+    assert (waits.code, waits.rows) == (3, [])
+    assert "waits for its review; to act: kaltura-archiver apply lists/" in waits.err
+    applied = run("apply", plan, "--no-dry-run")
+    assert (applied.code, applied.outcomes) == (0, {first: "done"}), applied.err
+    assert _marks(sandbox, second) == {ARCHIVED_TAG}
+    plan.unlink()
+    assert run("run", policy, "--no-dry-run").code == 3
+    assert f'"entry": "{second}"' in plan.read_text()
+
+
+def test_what_is_due_is_a_list_and_what_people_delete_is_remembered(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    due, other = sandbox.add(State.PLACEHOLDER), sandbox.add(State.PLACEHOLDER)
+    policy.write_text(THREE_YEARS.replace("due = { replaced_for = 2 }", 'due = { created_before = "4" }'))
+    assert run("run", policy).code == 0
+    assert not Path("lists").exists()
+    listed = run("run", policy, "--no-dry-run")
+    assert (listed.code, listed.rows) == (0, [])
+    table, page = sorted(Path("lists").iterdir())
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert {row["entry_id"] for row in rows} == {due, other}
+    assert {row["evidence"] for row in rows} <= {"checksum", "read", "md5"}
+    assert due in page.read_text()
+    assert {_marks(sandbox, entry_id) == {ARCHIVED_TAG, REPLACED_TAG} for entry_id in (due, other)} == {True}
+    stored = sandbox.s3.keys()
+    (key,) = [key for key in stored if key.startswith("log/due/")]
+    record = json.loads(sandbox.s3.body(key))
+    assert record["csv_sha256"] == hashlib.sha256(table.read_bytes()).hexdigest()
+    # A person deletes one of them in Kaltura; its copy stays.
+    sandbox.kaltura.library.delete_entry(sandbox.kaltura.entries[due])
+    with time_machine.travel(sandbox.control.clock.now() + 86400):
+        again = run("run", policy, "--no-dry-run")
+    assert "due: 1 entries; 1 of the last list are gone" in again.err
+    (gone,) = Path("lists").glob("*-gone-*.csv")
+    assert [row["entry_id"] for row in csv.DictReader(gone.read_text().splitlines())] == [due]
+    assert sandbox.s3.body(due)
+
+
+def test_a_policy_may_be_kept_in_the_bucket(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    none = run("run", "s3:settings/policy.toml", "--check")
+    assert (none.code, none.out) == (2, "")
+    assert "the bucket has no settings/policy.toml: put the policy there" in none.err
+    sandbox.s3.put("settings/policy.toml", THREE_YEARS.encode())
+    assert run("run", "s3:settings/policy.toml", "--no-dry-run").outcomes == {entry_id: "done"}
+    sandbox.s3.put("settings/policy.toml", THREE_YEARS.replace("archive =", "archived =").encode())
+    wrong = run("run", "s3:settings/policy.toml")
+    assert "s3:settings/policy.toml, line 4: rule 'three years', archived: there is no such key" in wrong.err
+
+
+def test_shares_of_an_array_job_are_refused(run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BATCH_JOB_ARRAY_INDEX", "1")
+    monkeypatch.setenv("AWS_BATCH_JOB_ARRAY_SIZE", "4")
+    refused = run("run", policy, "--check")
+    assert (refused.code, refused.out) == (2, "")
+    assert "a policy is carried out by one task" in refused.err
+
+
+def test_the_further_streams_of_a_recording_go_with_their_parent_whatever_the_rule_says_of_them(
+    sandbox: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rule]]\nname = "lectures"\nselect = { tag = "lecture" }\narchive = {}\nreplace = {}\n')
+    parent = sandbox.add(State.INITIAL, tags="lecture")
+    streams = [sandbox.add(State.INITIAL, parent_id=parent, display_in_search=-1) for _ in range(2)]
+    check = _stages(run("run", policy, "--check"))
+    assert (check["lectures/None" if "lectures/None" in check else "lectures/"]["detail"]) == "1 selected"
+    acted = run("run", policy, "--no-dry-run")
+    assert [(row["stage"], row["entry_id"], row["outcome"]) for row in acted.rows] == [
+        (stage, entry_id, "done") for stage in ("archive", "replace") for entry_id in (*streams, parent)
+    ], acted.err
+    assert run("run", policy, "--no-dry-run").rows == []
+    other = sandbox.add(State.ARCHIVED, tags="lecture")
+    sandbox.add(State.ARCHIVED, tags="keep", parent_id=other, display_in_search=-1)
+    kept = run("run", policy, "--no-dry-run")
+    assert [row["outcome"] for row in kept.rows] == ["skipped", "skipped"], kept.out
+    assert _marks(sandbox, other) == {ARCHIVED_TAG}

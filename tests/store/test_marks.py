@@ -116,6 +116,60 @@ def test_a_copy_that_verify_finds_whole_after_all_is_whole(sandbox: Sandbox, run
     assert run("health", "--id", entry_id).code == 1
 
 
+@pytest.mark.parametrize("kind", ["damaged", "newer"])
+def test_a_mark_whose_answer_is_none_of_s3s_is_not_taken_for_made(sandbox: Sandbox, store: Store, kind: str) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    stored = store.head(entry_id)
+    assert stored is not None
+    sandbox.control.add_fault("s3.PutObject", "empty", times=20)
+    with pytest.raises(StoreError, match="mark"):
+        store.mark(stored, kind) if kind == "damaged" else store.mark_newer(stored, stored)
+
+
+def write_version(sandbox: Sandbox, entry_id: str, named: str, content: bytes = b"a newer video") -> str:
+    sandbox.s3.put(f"{entry_id}@{named}", content, metadata={"entry-id": entry_id})
+    return f"{entry_id}@{named}"
+
+
+def test_of_two_marks_that_name_a_newer_copy_the_later_one_counts(sandbox: Sandbox, store: Store) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    for named in ("0_x@22", "0_x@12"):  # two runs at a time, one of which was late
+        key = write_version(sandbox, entry_id, named)
+        sandbox.s3.put(f"suspect/{entry_id}/newer.{named}", b"")
+        sandbox.control.clock.advance(2)
+    found = store.head(entry_id)
+    assert found is not None
+    assert (found.key, found.earlier, found.entry_id) == (key, (entry_id,), entry_id)
+
+
+def test_newer_copies_that_name_each_other_are_an_error_and_end(sandbox: Sandbox, run: Run, store: Store) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    keys = [write_version(sandbox, entry_id, named) for named in ("0_x@12", "0_x@22")]
+    for key, newer in zip([entry_id, *keys], [*keys, keys[0]], strict=True):
+        sandbox.s3.put(f"suspect/{key}/newer.{newer.partition('@')[2]}", b"")
+    with pytest.raises(StoreError, match="name each other in a circle"):
+        store.head(entry_id)
+    ran = run("health", "--id", entry_id)
+    assert (ran.code, "in a circle" in ran.out) == (1, True)
+
+
+@pytest.mark.parametrize("named", ["", "0_other", "../0_other@12", "0_x@12/..", "0_x@", "@12", "0 x@12"])
+def test_a_mark_that_names_no_copy_of_the_entry_is_none(sandbox: Sandbox, store: Store, named: str) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    sandbox.s3.put(f"suspect/{entry_id}/newer.{named}", b"")
+    found = store.head(entry_id)
+    assert found is not None
+    assert found.key == entry_id
+
+
+def test_a_copy_of_another_entry_under_the_key_of_a_newer_one_is_not_taken(sandbox: Sandbox, store: Store) -> None:
+    entry_id, other = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED)
+    sandbox.s3.put(f"{entry_id}@0_x@12", b"?", metadata={"entry-id": other})
+    sandbox.s3.put(f"suspect/{entry_id}/newer.0_x@12", b"")
+    with pytest.raises(StoreError, match=f"S3 answered with a copy of {other}"):
+        store.head(entry_id)
+
+
 def test_damage_is_told_and_marked_though_the_tags_cannot_be_written(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.ARCHIVED)
     video = shown(sandbox, entry_id)

@@ -105,6 +105,49 @@ def test_the_cycle_ends_well_and_the_evidence_is_recorded(
     assert odd.uploads == {}
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_was_edited_is_archived_beside_and_comes_back(
+    sandbox: Sandbox, run: Run, serve: Serve, parted: bool, service: str
+) -> None:
+    odd = serve(SERVICES[service][0])
+    entry_id, video = lecture(sandbox)
+    for command in ("s3copy", "replace_video", "restore"):
+        assert run(command, "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    edited = video[::-1][: VIDEO_BYTES - 500]
+    sandbox.kaltura.replace_original(entry_id, edited)
+    key = f"{entry_id}@{content_id(sandbox, entry_id)}"
+    for command in ("s3copy", "replace_video", "restore"):
+        ran = run(command, "--id", entry_id, "--no-dry-run")
+        assert ran.outcomes == {entry_id: "done"}, ran.err
+        assert run("health", "--id", entry_id).code == 0
+    assert shown(sandbox, entry_id) == edited
+    assert {name: odd.objects[name].body for name in (entry_id, key)} == {entry_id: video, key: edited}
+    assert bool(odd.objects[key].part_sizes) == parted
+
+
+@pytest.mark.parametrize("service", ["nothing-shown", "checksums-not-shown"])
+def test_a_bit_that_flips_in_a_copy_beside_never_makes_that_the_entrys(
+    sandbox: Sandbox, run: Run, serve: Serve, service: str
+) -> None:
+    odd = serve(replace(SERVICES[service][0], late=True))
+    entry_id, video = lecture(sandbox)
+    for command in ("s3copy", "replace_video", "restore"):
+        assert run(command, "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    edited = video[::-1][: VIDEO_BYTES - 500]
+    sandbox.kaltura.replace_original(entry_id, edited)
+    sandbox.control.add_fault("file.GET", after=lambda _: setattr(odd.habits, "flips", 1))
+    assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "failed"}
+    odd.habits.flips = 0
+    assert state_of(run, entry_id) == "diverged"
+    for _ in range(2):  # the first one finds out, where nothing but reading tells
+        ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert set(ran.outcomes.values()) <= {"done", "already"}, ran.err
+    assert state_of(run, entry_id) == "archived"
+    copies = [kept.body for name, kept in odd.objects.items() if name.startswith(f"{entry_id}@")]
+    assert (len(copies), edited in copies) == (2, True)
+    assert odd.objects[entry_id].body == video
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["on-the-way", "when-stored"])
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_flipped_bit_is_never_called_good(

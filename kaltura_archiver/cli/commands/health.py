@@ -32,6 +32,7 @@ from kaltura_archiver.output.screen import SCREEN, columns_of_terminal, rows_as,
 if TYPE_CHECKING:
     from kaltura_archiver.model import Entry, Facts
     from kaltura_archiver.output.verdict import HealthVerdict
+    from kaltura_archiver.states import Judgement
     from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -71,10 +72,10 @@ def health(
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
     from kaltura_archiver.cli import legacy as old
+    from kaltura_archiver.groups import judged_together
     from kaltura_archiver.output.verdict import HealthVerdict
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.selection import Selection
-    from kaltura_archiver.states import classify
     from kaltura_archiver.survey import facts_of
 
     style = "tsv" if legacy and style == SCREEN else style
@@ -86,6 +87,7 @@ def health(
     look = facts_of(
         kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,
+        streams=True,
     )  # fmt: skip
     codes: set[Exit] = set()
     verdict = HealthVerdict()
@@ -96,8 +98,8 @@ def health(
         rows = None if silent else stack.enter_context(written)
         streamed = not silent and style != "table"
         found = stack.enter_context(progress("health", looked, lambda: selection.expected, streamed=streamed))
-        for facts in sorted_rows(found, sort, number, _entry_and_bytes):
-            judgement = classify(facts)
+        judged = judged_together(found)
+        for facts, judgement in sorted_rows(judged, sort, number, _entry_and_bytes):
             codes.add(code := exits.of_health(judgement))
             row = health_row(facts, judgement)
             verdict.add(facts, judgement, row)
@@ -115,7 +117,8 @@ def health(
 _NOTE: dict[str, Any] = {"note": "told", "fine": lambda row: bool(row["status-ok"])}
 
 
-def _entry_and_bytes(facts: Facts) -> tuple[Entry, int]:
+def _entry_and_bytes(judged: tuple[Facts, Judgement]) -> tuple[Entry, int]:
+    facts = judged[0]
     sizes = (facts.original.known_bytes if facts.original else 0, facts.stored.size_bytes if facts.stored else 0)
     return facts.entry, max(sizes)
 

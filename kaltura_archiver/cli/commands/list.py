@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,10 @@ from kaltura_archiver.output.rows import (
     list_row,
 )
 from kaltura_archiver.output.screen import SCREEN, rows_as
+from kaltura_archiver.output.tables import Cell
 
 if TYPE_CHECKING:
+    from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.model import Entry, FlavorAsset
 
 
@@ -69,12 +71,16 @@ def list_entries(
         usual = OLD_LIST_COLUMNS if legacy else on_screen if style == SCREEN else LIST_COLUMNS
         shown = columns_of_row(columns, usual, (*LIST_COLUMNS, *MORE_LIST_COLUMNS))
     selection = selected(app, whole(query, sort))
-    sized = not flavored and (sort == "size" or "original_bytes" in shown)
+    grouped = not flavored and not {"streams", "group_bytes"}.isdisjoint(shown)
+    sized = not flavored and (sort == "size" or "original_bytes" in shown or grouped)
     found: Iterable[tuple[Entry, tuple[FlavorAsset, ...]]] = zip(selection, repeat(()))
     if flavored or sized:
         from kaltura_archiver.survey import flavors_of
 
         found = flavors_of(selection.kaltura, selection)
+    groups: dict[str, dict[str, Cell]] = {}
+    if grouped:
+        found = _noting_groups(selection.kaltura, found, groups)
     row_of_entry, row_of_flavor = (old.list_row, old.flavor_row) if legacy else (list_row, flavor_row)
     with (
         rows_as(style, shown) as rows,
@@ -85,8 +91,21 @@ def list_entries(
                 for flavor in flavors:
                     rows.write(row_of_flavor(flavor))
             else:
-                rows.write(row_of_entry(entry) | ({"original_bytes": _bytes_of(entry, flavors)} if sized else {}))
+                more = {"original_bytes": _bytes_of(entry, flavors)} if sized else {}
+                rows.write(row_of_entry(entry) | more | groups.pop(entry.id, {}))
     app.exit(*after_selection(selection))
+
+
+def _noting_groups(
+    kaltura: Kaltura, found: Iterable[tuple[Entry, tuple[FlavorAsset, ...]]], groups: dict[str, dict[str, Cell]]
+) -> Iterator[tuple[Entry, tuple[FlavorAsset, ...]]]:
+    """The same; the further streams of each, and the bytes of all originals of such a recording, go into `groups`."""
+    from kaltura_archiver.survey import streams_of
+
+    for entry, flavors, streams in streams_of(kaltura, found):
+        sizes = [_bytes_of(entry, each) or 0 for each in (flavors, *streams.values())]
+        groups[entry.id] = {"streams": ",".join(streams) or None, "group_bytes": sum(sizes) or None}
+        yield entry, flavors
 
 
 def _bytes_of(entry: Entry, flavors: tuple[FlavorAsset, ...]) -> int | None:

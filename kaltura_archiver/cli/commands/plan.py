@@ -6,10 +6,9 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -27,14 +26,14 @@ from kaltura_archiver.cli.options import (
     selection_options,
 )
 from kaltura_archiver.cli.plan_show import PlanCommand
-from kaltura_archiver.cli.plans import account_of
+from kaltura_archiver.cli.plans import account_of, lines_written_at_once
 from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria
 from kaltura_archiver.cli.telling import line_of, typed
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.errors import Exit, SelectionError
+from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.output.files import Sink, check_target, failure, written
+from kaltura_archiver.output.files import check_target
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.steps import ACTIONS, Options, planned_options
 
@@ -104,7 +103,7 @@ def plan(
     placeholders = Placeholders.read(app.settings).needed_by(command)
     terms = terms_of(command, settings, query, account_of(app, command, placeholders))
     writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
-    with app.stoppable(), _written_at_once(output, force=force) as (body, finish):
+    with app.stoppable(), lines_written_at_once(output, force=force) as (body, finish):
         kaltura, store = app.kaltura(), app.store(check=False)
         check_keep(kaltura, kept)
         check_excluded(kaltura, query)
@@ -135,41 +134,3 @@ def _refuse_options_of_others(action: str, ours: set[str]) -> None:
     for name in sorted(set(_PLANNED) - ours):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} is no option of plan {action}", context)
-
-
-@contextmanager
-def _written_at_once(path: str, *, force: bool) -> Iterator[tuple[TextIO, Callable[[str, str], None]]]:
-    """A file for lines, and what puts a first and a last line around them and all of them at `path`; - is stdout.
-
-    Before that there is nothing at `path`. Raises OutputError where it cannot be written.
-    """
-    import tempfile
-
-    def copy(to: Sink, body: TextIO, first: str, last: str) -> None:
-        to.write(f"{first}\n".encode())
-        body.seek(0)
-        while text := body.read(2**20):
-            to.write(text.encode())
-        to.write(f"{last}\n".encode())
-
-    def finish(first: str, last: str) -> None:
-        if path == "-":
-            copy(sys.stdout.buffer, body, first, last)
-            sys.stdout.flush()
-            return
-        with written(Path(path), replace=force) as file:
-            copy(file, body, first, last)
-
-    with _disk_errors_told(path), tempfile.TemporaryFile("w+", encoding="utf-8") as body:
-        yield body, finish
-
-
-@contextmanager
-def _disk_errors_told(path: str) -> Iterator[None]:
-    """Have a full disk, for one, told in one line: the lines are gathered in a temporary file first."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise failure(path if path != "-" else "to stdout", error, code=Exit.FAILED) from error

@@ -23,7 +23,10 @@ from kaltura_archiver.cli.options import (
     workers_option,
 )
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.errors import SelectionError
+from kaltura_archiver.errors import ConfigError, SelectionError
+
+# What of a policy a run carries out.
+PARTS = ("all", "rules", "restore")
 
 
 @command("run")
@@ -44,6 +47,14 @@ from kaltura_archiver.errors import SelectionError
     "--notices", default="notices", show_default=True, type=PATH, metavar="DIR",
     help="Folder of the record of messages to owners.",
 )  # fmt: skip
+@click.option(
+    "--part", type=click.Choice(PARTS), default=PARTS[0], show_default=True,
+    help="Carry out the rules only, or the restores only, as tasks with rights of their own do.",
+)  # fmt: skip
+@click.option(
+    "--lists", default="lists", show_default=True, type=PATH, metavar="DIR",
+    help="Folder for plans to be reviewed, and for lists of what is due.",
+)  # fmt: skip
 @dry_run_option
 @workers_option
 @no_lock_option
@@ -55,15 +66,15 @@ from kaltura_archiver.errors import SelectionError
 @pass_app
 def run(
     app: App, /, file: str, checks: bool, entry_id: str | None, day: str | None, only: tuple[str, ...],
-    accepted_drift: tuple[str, ...], notices: str, dry_run: bool, workers: int, no_lock: bool, no_run_log: bool,
-    style: str,
+    accepted_drift: tuple[str, ...], part: str, lists: str, notices: str, dry_run: bool, workers: int, no_lock: bool,
+    no_run_log: bool, style: str,
 ) -> None:  # fmt: skip
     """Carry out a policy file: named rules, each with the videos that it is for, and stages (archive, thin, replace,
     due) with clocks of their own.
 
     Rule by rule and stage by stage what is due is done; a video is the first rule's that selects it. Everything is
-    looked at once more before it is acted on. Owners are written to where a rule has a notice. docs/policy.md has
-    the keys; examples/policies, nine universities' rules.
+    looked at once more before it is acted on. Owners are written to where a rule has a notice. `s3:KEY` is a policy
+    in the bucket. docs/policy.md has the keys; examples/policies, nine universities' rules.
 
     \b
     Examples:
@@ -72,8 +83,9 @@ def run(
       kaltura-archiver run --explain 0_abc12345
       kaltura-archiver run policy.toml --no-dry-run
     """
-    from kaltura_archiver.cli.policies import Acting, PolicyRun, act, check, tell_of_entry
+    from kaltura_archiver.cli.policies import Acting, PolicyRun, act, check, tell_of_entry, text_in_bucket
     from kaltura_archiver.cli.policy_file import read_policy
+    from kaltura_archiver.cli.policy_lists import checked_folder
 
     looks = checks or entry_id is not None
     if checks and entry_id is not None:
@@ -85,14 +97,17 @@ def run(
     if entry_id is not None and not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     now = _noon(day) if day is not None else time.time()
-    policy = read_policy(file, app.settings, now)
+    policy = read_policy(file, app.settings, now, text_in_bucket(app, file))
+    if any(rule.query.shard for rule in policy.rules):
+        raise ConfigError("a policy is carried out by one task, not by the shares of an array job: start it by itself")
     _require_rules((*only, *accepted_drift), [rule.name for rule in policy.rules])
     asked = PolicyRun(app, policy, now, style, workers, only)
     if entry_id is not None:
         tell_of_entry(asked, entry_id)
     if checks:
         check(asked)
-    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, Path(notices)))
+    folders = checked_folder(lists), Path(notices)
+    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, *folders, part))
 
 
 def _noon(day: str) -> float:

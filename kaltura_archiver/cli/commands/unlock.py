@@ -13,7 +13,7 @@ from kaltura_archiver.steps import Command
 
 
 @command("unlock")
-@click.argument("command", type=click.Choice([c.value for c in Command], case_sensitive=False))
+@click.argument("command", type=click.Choice([c.value for c in Command], case_sensitive=False), metavar="COMMAND")
 @click.option("--shard", metavar="I/N", help="The lock of this share.")
 @click.option("--force", is_flag=True, help="Even if its run is alive: then that ends, as after SIGTERM.")
 @pass_app

@@ -1,0 +1,160 @@
+"""What a run by a policy writes for people: plans to be reviewed, and lists of what is due."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from kaltura_archiver.cli.app import App
+from kaltura_archiver.cli.plans import account_of, lines_written_at_once
+from kaltura_archiver.cli.telling import line_of
+from kaltura_archiver.errors import Exit, OutputError
+from kaltura_archiver.model import Facts, iso_date
+from kaltura_archiver.output.files import write
+from kaltura_archiver.output.tables import Cell, Rows
+from kaltura_archiver.policy import Rule, Stage, StageRule, Standing
+from kaltura_archiver.run.due_list import COLUMNS, GONE_COLUMNS, due_row, folder_of, gone_since, last_list, remember
+
+if TYPE_CHECKING:
+    from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.placeholders import Placeholders
+    from kaltura_archiver.review.planfile import Writer
+    from kaltura_archiver.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class ForReview:
+    """The plan of one stage, being written; its file is there when the survey is over, if there is anything to do."""
+
+    path: Path
+    writer: Writer
+    body: TextIO
+    entries: int = 0
+
+    def add(self, facts: Facts, at: Standing) -> None:
+        if at.plan is not None:
+            self.body.write(f"{self.writer.entry(facts, at.plan)}\n")
+            self.entries += 1
+
+
+@dataclass
+class Lists:
+    """What one rule has for people. `folder` is where files go; a dry run only tells."""
+
+    app: App
+    rule: Rule
+    folder: Path
+    now: float
+    dry_run: bool
+    reviews: dict[Stage, ForReview] = field(default_factory=dict)
+    due: list[dict[str, Cell]] = field(default_factory=list)
+    codes: set[Exit] = field(default_factory=set)
+
+    def see(self, facts: Facts, at: Standing) -> None:
+        """Take up what a survey has found of one entry."""
+        if at.due is Stage.DUE:
+            self.due.append({**due_row(self.rule, facts)})
+        elif at.due in self.reviews:
+            self.reviews[at.due].add(facts, at)
+
+    @contextmanager
+    def writing(self, placeholders: Placeholders) -> Iterator[Lists]:
+        """Within it plans are written; after it they are in their files."""
+        with ExitStack() as stack:
+            for made in self.rule.stages if not self.dry_run else ():
+                if made.review and not self._pending(made):
+                    stack.enter_context(self._review(made, placeholders))
+            yield self
+
+    def path_of(self, made: StageRule) -> Path:
+        return self.folder / f"{folder_of(self.rule.name)}-{made.stage}.jsonl"
+
+    def _pending(self, made: StageRule) -> bool:
+        """Whether a person has an earlier plan of this stage before them."""
+        path = self.path_of(made)
+        if not path.exists():
+            return False
+        log.warning(
+            "%s, %s: the plan %s waits for its review; to act: %s; then remove it, and the next run writes another",
+            self.rule.name, made.stage, path, line_of("apply", str(path), "--no-dry-run"),
+        )  # fmt: skip
+        self.codes.add(Exit.WAITING)
+        return True
+
+    @contextmanager
+    def _review(self, made: StageRule, placeholders: Placeholders) -> Iterator[None]:
+        from kaltura_archiver.review.planfile import Writer, terms_of
+
+        command = made.stage.command
+        if command is None:
+            raise AssertionError("there is nothing to review about a list")
+        options = self.rule.options(made, self.now, dry_run=True)
+        query = replace(self.rule.query, category_names=())
+        writer = Writer(
+            terms_of(command, options, query, account_of(self.app, command, placeholders)), options, self.app.prices()
+        )
+        path = self.path_of(made)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with lines_written_at_once(str(path), force=False) as (body, finish):
+            review = self.reviews[made.stage] = ForReview(path, writer, body)
+            yield
+            if not review.entries:
+                return
+            finish(writer.first(), writer.last())
+        log.info("%s, %s: %s", self.rule.name, made.stage, writer.told(people=False))
+        log.info("plan show %s shows it; to act: %s", path, line_of("apply", str(path), "--no-dry-run"))
+        self.codes.add(Exit.WAITING)
+
+    def write_due(self, kaltura: Kaltura, store: Store, run: str, policy_sha256: str) -> None:
+        """The list of what is due, as a table and as a page; and what is gone since the last one."""
+        if not any(made.stage is Stage.DUE for made in self.rule.stages):
+            return
+        before = last_list(store, self.rule.name)
+        gone = gone_since(kaltura, before) if before else []
+        if self.due or gone:
+            log.info("%s, due: %d entries; %d of the last list are gone", self.rule.name, len(self.due), len(gone))
+        if self.dry_run or not (self.due or gone):
+            return
+        day = iso_date(int(self.now))
+        name = f"{folder_of(self.rule.name)}-due-{day}"
+        csv = _csv(COLUMNS, self.due)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write(self.folder / f"{name}.csv", csv)
+        if gone and before:
+            told = [{"rule": self.rule.name, "entry_id": i, "listed_at": before.at, "gone_by": day} for i in gone]
+            write(self.folder / f"{folder_of(self.rule.name)}-gone-{day}.csv", _csv(GONE_COLUMNS, told))
+        self._write_page(self.folder / f"{name}.html", day, run, gone)
+        ids = [str(row["entry_id"]) for row in self.due]
+        remember(store, self.rule.name, run, self.now, policy_sha256, ids, csv, gone)
+        log.info("%s, due: written to %s", self.rule.name, self.folder / f"{name}.csv")
+
+    def _write_page(self, path: Path, day: str, run: str, gone: list[str]) -> None:
+        try:
+            from kaltura_archiver.review.due_page import make_due_page
+        except ImportError:
+            log.info("no page of what is due: that takes the extra `report`")
+            return
+        write(path, make_due_page(self.rule.name, day, run, self.due, gone).encode())
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> bytes:
+    text = io.StringIO()
+    with Rows(columns, "csv", text) as table:
+        for row in rows:
+            table.write(row)
+    return text.getvalue().encode()
+
+
+def checked_folder(path: str) -> Path:
+    """Where lists and plans go. Raises OutputError for what is no folder."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{path} is no folder: name another one with --lists")
+    return folder

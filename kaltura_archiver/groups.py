@@ -1,0 +1,90 @@
+"""Entries that go together: a recording and its further streams, which Kaltura has as child entries. Pure.
+
+The unit of whatever takes content away is the group: nothing of it goes while one of its members stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from kaltura_archiver.model import Facts, Outcome, State
+from kaltura_archiver.states import Judgement, classify
+from kaltura_archiver.steps import Command, Plan, Step
+
+_REACHED = (Outcome.DONE, Outcome.WOULD, Outcome.ALREADY)
+# Somebody wants the entry to stay as it is, or the run to end: that is about the whole recording.
+_LEFT_ALONE = (Outcome.SKIPPED, Outcome.DRIFTED, Outcome.INTERRUPTED)
+
+
+# Of members that are not alike the one tells how the recording is that comes first here: what is wrong, then what has
+# not gone as far as others. What is damaged comes before all.
+_WORST_FIRST = (
+    State.LOST, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, State.UNSETTLED, State.HALF_TAGGED,
+    State.HALF_THIN, State.UNTAGGED, State.BUSY, State.INITIAL, State.ARCHIVED, State.THIN, State.PLACEHOLDER,
+)  # fmt: skip
+
+
+def judgement_of_group(own: Judgement, streams: Sequence[tuple[str, Judgement]]) -> Judgement:
+    """What is so of a recording: as its worst member is. `streams` are the ids and judgements of the further ones."""
+
+    def rank(judgement: Judgement) -> tuple[bool, int]:
+        return judgement.sound, _WORST_FIRST.index(judgement.state)
+
+    entry_id, worst = min((("", own), *streams), key=lambda member: rank(member[1]))
+    if not entry_id or rank(worst) == rank(own):
+        return own
+    why = f"{own.state} itself, but its further stream {entry_id} is {worst.state}: {worst.why}"
+    return replace(worst, identity=own.identity, identity_why=own.identity_why, why=why)
+
+
+def judged_together(found: Iterable[Facts]) -> Iterator[tuple[Facts, Judgement]]:
+    """Each with its judgement; that of an entry whose further streams came before is the group's."""
+    streams: list[tuple[str, str, Judgement]] = []  # each with its parent
+    for facts in found:
+        entry, judgement = facts.entry, classify(facts)
+        yield facts, judgement_of_group(judgement, [(i, of) for parent, i, of in streams if parent == entry.id])
+        streams = [*streams, (entry.parent_of_stream, entry.id, judgement)] if entry.parent_of_stream else []
+
+
+def hindered(command: Command, plan: Plan, other: Outcome) -> bool:
+    """Whether a member's plan is not carried out since another member ended, or is known to end, like this.
+
+    What takes content away needs all of them. A restore waits until the copies of all can be read; it does not wait for
+    a member that cannot come back. What takes nothing away is done for each that lets it be done.
+    """
+    if not plan.steps or other in _REACHED or command in (Command.REPAIR, Command.VERIFY):
+        return False
+    if command in (Command.REPLACE, Command.THIN) or other in _LEFT_ALONE:
+        return True
+    return command is Command.RESTORE and other is Outcome.WAITING and Step.THAW not in plan.steps
+
+
+def still_asked_for(plan: Plan, others: Iterable[Outcome]) -> Plan:
+    """The plan of a parent; the tag by which it was asked for stays where a stream failed that is to come back, too."""
+    if Step.REMOVE_REQUEST not in plan.steps or Outcome.FAILED not in others:
+        return plan
+    steps = tuple(step for step in plan.steps if step is not Step.REMOVE_REQUEST)
+    return replace(plan, steps=steps, outcome=plan.outcome if steps else Outcome.ALREADY)
+
+
+def held_back(plan: Plan, entry_id: str, outcome: Outcome, why: str) -> Plan:
+    """What becomes of the plan of a member that is hindered by this one."""
+    left = Outcome.WAITING if outcome is Outcome.FAILED else outcome
+    reason = f"left as it is, for the streams of a recording go together: {entry_id}: {outcome}: {why}"
+    return Plan(plan.state, (), left, reason, plan.cause)
+
+
+def together(command: Command, members: Sequence[tuple[Facts, Plan]]) -> list[Plan]:
+    """The plans of a group's members, each made for itself, as they may be carried out: known before the first change.
+
+    The parent is the last of them, and goes last.
+    """
+
+    def final(facts: Facts, plan: Plan) -> Plan:
+        for other, theirs in members:
+            if other is not facts and hindered(command, plan, theirs.outcome):
+                return held_back(plan, other.entry.id, theirs.outcome, theirs.reason)
+        return plan
+
+    return [final(facts, plan) for facts, plan in members]

@@ -1,0 +1,103 @@
+"""What a policy says may be deleted, as a list for people; and what they then deleted. Nothing here deletes anything.
+
+Each list that a run has written is remembered in the bucket, `log/due/<rule>/<time>-<run>.json`, with the SHA-256 of
+the file: whoever is shown a list can see that it is the one that the run wrote. The next run looks which of its entries
+are gone from Kaltura since, and remembers that, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kaltura_archiver.errors import StoreError
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.model import Facts, iso_date, iso_time
+from kaltura_archiver.policy import Rule
+from kaltura_archiver.store import Store
+
+log = logging.getLogger(__name__)
+PREFIX = "log/due/"
+MAX_RECORD_BYTES = 2**26
+COLUMNS = (
+    "rule", "entry_id", "name", "owner_id", "created_date", "last_played_date", "plays", "replaced_date",
+    "kaltura_bytes", "stored_key", "stored_bytes", "storage_class", "sha256", "evidence", "why",
+)  # fmt: skip
+GONE_COLUMNS = ("rule", "entry_id", "listed_at", "gone_by")
+
+
+def due_row(rule: Rule, facts: Facts) -> dict[str, str | int | None]:
+    """One entry that is due, with what there is to show for it."""
+    entry, stored, original = facts.entry, facts.stored, facts.original
+    return {
+        "rule": rule.name,
+        "entry_id": entry.id,
+        "name": entry.name or None,
+        "owner_id": entry.owner or None,
+        "created_date": iso_date(entry.created_at) or None,
+        "last_played_date": iso_date(entry.last_played_at) or None,
+        "plays": entry.plays,
+        "replaced_date": iso_date(stored.replaced_at) or None if stored else None,
+        "kaltura_bytes": original.known_bytes if original else 0,
+        "stored_key": stored.key if stored else None,
+        "stored_bytes": stored.size_bytes if stored else None,
+        "storage_class": stored.storage_class if stored else None,
+        "sha256": stored.sha256 or None if stored else None,
+        "evidence": str(stored.proof.evidence) if stored and stored.proof else None,
+        "why": f"selected by: {rule.query}",
+    }
+
+
+def folder_of(rule: str) -> str:
+    """A rule's name as part of a path: readable, and no other rule's."""
+    readable = re.sub(r"[^a-z0-9]+", "-", rule.lower()).strip("-")
+    return f"{readable or 'rule'}-{hashlib.sha256(rule.encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The last list of a rule: when it was made (ISO 8601), and the ids of its entries."""
+
+    at: str
+    entry_ids: tuple[str, ...]
+
+
+def last_list(store: Store, rule: str) -> Listed | None:
+    """The last list that a run has made by a rule; None if there is none. Raises StoreError."""
+    keys = [key for page in store.pages(f"{PREFIX}{folder_of(rule)}/") for key, *_ in page if key.endswith(".json")]
+    told = store.get_text(max(keys), MAX_RECORD_BYTES) if keys else None
+    if told is None:
+        return None
+    try:
+        record = json.loads(told[0])
+        return Listed(str(record["at"]), tuple(str(entry_id) for entry_id in record["entries"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        log.warning("%s is no list of a run: what was deleted since is not told", max(keys))
+        return None
+
+
+def gone_since(kaltura: Kaltura, listed: Listed) -> list[str]:
+    """Which of its entries a person has deleted in Kaltura since."""
+    return [entry_id for entry_id, entry in kaltura.entries(listed.entry_ids) if entry is None]
+
+
+def remember(
+    store: Store, rule: str, run: str, now: float, policy_sha256: str, entry_ids: Sequence[str], csv: bytes,
+    gone: Sequence[str],
+) -> None:  # fmt: skip
+    """Write down what was listed, and what was found to be gone. That it cannot be written is told: it is the proof."""
+    at = iso_time(now)
+    record: dict[str, Any] = {
+        "run": run, "rule": rule, "at": at, "policy_sha256": policy_sha256,
+        "csv_sha256": hashlib.sha256(csv).hexdigest(), "entries": list(entry_ids), "gone": list(gone),
+    }  # fmt: skip
+    key = f"{PREFIX}{folder_of(rule)}/{at.replace('-', '').replace(':', '')}-{run}.json"
+    try:
+        store.put_text(key, json.dumps(record), if_match="")
+    except StoreError as error:
+        log.warning("the list of the rule %r is not remembered in the bucket: %s", rule, error)
