@@ -26,7 +26,7 @@ from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_O
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import counted
 from kaltura_archiver.output.tables import Cell
-from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, day_of, standing
+from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, day_of, standing, to_be_told
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
@@ -169,7 +169,10 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
             else:
                 owner = rule
                 rows.write({**told, "says": "yes", "detail": "it selects this entry"})
-                for row in _standing_rows(rule, standing(rule, facts, run.now)):
+                at = standing(rule, facts, run.now)
+                if to_be_told(rule, facts, run.now):
+                    at = at._replace(why="its owner is to be told first: the next run writes to them")
+                for row in _standing_rows(rule, at):
                     rows.write(row)
     log.info("entry %s is %s", facts.entry.id, f"one of the rule {owner.name!r}" if owner else "no rule's")
     run.app.exit(Exit.OK)
@@ -220,11 +223,11 @@ def act(acting: Acting) -> NoReturn:
     letters = _correspondence(acting)  # what is wrong with its settings is told before anything is done
     with ExitStack() as stack:
         stack.enter_context(app.stoppable())
+        if letters:
+            stack.enter_context(letters)
         if not acting.dry_run:
             lock = RunLock(store, lock_key("run"), run=number, stop=app.stop, beside=acting.no_lock)
             stack.enter_context(lock)
-        if letters:
-            stack.enter_context(letters)
         before = last_selected(store)
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
@@ -239,10 +242,10 @@ def act(acting: Acting) -> NoReturn:
 
 
 def _correspondence(acting: Acting) -> Correspondence | None:
-    """What writes to owners; None where no rule asks for that."""
+    """What writes to owners; None where no rule of this run asks for that."""
     run, app = acting.run, acting.run.app
     rules = [rule for rule in run.rules if rule.notice is not None]
-    if not rules:
+    if not rules or acting.part == "restore":
         return None
     from kaltura_archiver.run.notices import Correspondence
 

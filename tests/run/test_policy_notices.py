@@ -13,6 +13,7 @@ import time_machine
 from conftest import Run
 from looking import tags_of
 from mailsink import MailSink
+from slapd import Authority, Slapd, person
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, notice_tag
 from kaltura_archiver.run import notices
@@ -77,6 +78,9 @@ def test_an_owner_is_told_once_and_nothing_goes_before_the_day_that_was_named(
     assert (sink.mail, sandbox.control.writes(), Path("notices").exists()) == ([], [], False)
     checked = next(row for row in run("run", "--check").rows if row["stage"] == "replace")
     assert checked["detail"] == "skipped 3; owners to be told of 3"
+
+    told = {row["stage"]: row["detail"] for row in run("run", "--explain", one).rows}
+    assert told["replace"] == "its owner is to be told first: the next run writes to them"
 
     first = _act(run)
     assert (first.code, len(_told(first))) == (0, 3), first.err
@@ -253,6 +257,7 @@ def test_what_is_missing_is_refused_before_anything(
         assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
         assert told in refused.err
     assert sandbox.control.writes() == []
+    assert run("run", "--part", "restore").code == 0  # which writes to nobody
 
 
 @pytest.mark.parametrize(
@@ -280,3 +285,31 @@ def test_the_record_names_the_rule_and_the_day(sandbox: Sandbox, run: Run) -> No
     assert [(line["plan"], line["kind"]) for line in lines] == [
         (f"three years {datetime.now(UTC).date()}", kind) for kind in ("sent", "marked")
     ]  # fmt: skip
+
+
+def test_owners_are_looked_up_by_ldap_where_no_file_is_named(
+    sandbox: Sandbox, run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path("policy.toml").write_text(RULE.replace('directory = "people.csv"\n', ""))
+    monkeypatch.setattr("kaltura_archiver.people.directory.PAUSES", (0.0,))
+    monkeypatch.setattr("kaltura_archiver.people.directory.REST_SECONDS", 0.0)
+    entry_id = _add(sandbox)
+    authority = Authority.named("test authority")
+    anna = person("anna", displayName="Anna A.", mail="anna@campus.example.edu")
+    campus = Slapd(tmp_path / "campus", authority.server("localhost"), authority.pem, [anna])
+    try:
+        for name, value in campus.environ().items():
+            monkeypatch.setenv(name, value)
+        with monkeypatch.context() as wrong:
+            wrong.setenv("LDAP_PWD", "not this one")
+            refused = _act(run)
+            assert (refused.code, refused.out, sandbox.control.writes()) == (2, "", [])
+            assert "refused the bind" in refused.err
+        told = _act(run)
+        assert (told.code, _told(told)) == (0, [(entry_id, "done")]), told.err
+        assert [address for address, _ in sink.mail] == ["anna@campus.example.edu"]
+    finally:
+        campus.stop()
+    other = _add(sandbox)
+    down = _act(run)
+    assert (down.code, _told(down), len(sink.mail)) == (3, [(other, "waiting")], 1), down.err
