@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.reasons import unnoticed, untold
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
 
@@ -232,10 +233,13 @@ def _plan(
 
 
 def _then(rule: Rule, later: tuple[StageRule, ...], facts: Facts, now: float) -> tuple[Stage, ...]:
-    """The stages that this very run may come to, when the one before them is done."""
+    """The stages that this very run may come to, when the one before them is done: none that an owner, who has to be
+    told first, is not yet told of."""
     found: list[Stage] = []
     for made in later:
         if made.stage.command is None or _not_over(rule, made, facts, now):
+            break
+        if unnoticed(facts, rule.options(made, now, dry_run=True)):
             break
         found.append(made.stage)
     return tuple(found)
@@ -263,12 +267,45 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
 
     All its other clocks are over, and so are those of the stages before it.
     """
+    reached = _REACHED.get(classify(facts).state, frozenset())
     for made in rule.stages:
-        if _not_over(rule, made, facts, now) and made.stage not in _REACHED.get(classify(facts).state, frozenset()):
+        if made.stage in reached:
+            continue
+        if _not_over(rule, made, facts, now):
             return None
         if made.told_seconds is not None:
             return made
     return None
+
+
+def may_be_told(rule: Rule, facts: Facts, now: float) -> bool:
+    """Whether its owner is to be told as soon as the stages before are done."""
+    return rule.notice is not None and bool(untold(facts)) and told_needed(rule, facts, now) is not None
+
+
+def to_be_told(rule: Rule, facts: Facts, now: float) -> bool:
+    """Whether its owner is to be told now: the stage would be done, but for the notice, and no promise is pending."""
+    made = told_needed(rule, facts, now) if may_be_told(rule, facts, now) else None
+    if made is None or made.stage.command is None:
+        return False
+    options = replace(rule.options(made, now, dry_run=True), noticed_before_seconds=None)
+    plan = plan_for(made.stage.command, facts, options)
+    return any(step.destroys for step in plan.steps)
+
+
+def to_be_reminded(rule: Rule, facts: Facts, now: float) -> date | None:
+    """The day that its owner is to be reminded of now; None where they are not: it is further away than the rule says,
+    or over, or not only that day keeps the entry where it is."""
+    until, remind_seconds = facts.entry.promised_until, float((rule.notice or {}).get("remind", 0))
+    made = told_needed(rule, facts, now) if until and remind_seconds and not untold(facts) else None
+    if made is None or made.stage.command is None or until is None:
+        return None
+    begins = datetime.combine(until, time.min, UTC).timestamp()
+    if not begins - remind_seconds <= now < begins:
+        return None
+    options = rule.options(made, now, dry_run=True)
+    plan = plan_for(made.stage.command, facts, options)
+    return until if plan.reason and plan.reason == unnoticed(facts, options) else None
 
 
 def day_of(unix_seconds: float | None) -> str:

@@ -14,19 +14,29 @@ def unnoticed(facts: Facts, options: Options) -> str:
 
     A day that a notice named is kept whether that is asked for or not.
     """
-    entry = facts.entry
-    if odd := entry.odd_promise:
-        return f"a notice names a day that cannot be read (tag {odd}): correct the tag in Kaltura, or remove it"
-    if (until := entry.promised_until) and options.now < _end_of(until):
-        return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
-    if options.noticed_before_seconds is None or entry.parent_of_stream:
+    if pending := promise_pending(facts, options.now):
+        return pending
+    if options.noticed_before_seconds is None or facts.entry.parent_of_stream:
         return ""  # of a recording its parent entry is announced
+    return untold(facts) or _told_lately(facts, options.now, options.noticed_before_seconds)
+
+
+def promise_pending(facts: Facts, now: float) -> str:
+    """Why a day that a notice named, to whomever, is not over at that second; empty if it is, or none was named."""
+    if odd := facts.entry.odd_promise:
+        return f"a notice names a day that cannot be read (tag {odd}): correct the tag in Kaltura, or remove it"
+    if (until := facts.entry.promised_until) and now < _end_of(until):
+        return f"a notice names {until} as the day up to which it stays (tag {NOTICE_PREFIX}…_until_{until})"
+    return ""
+
+
+def untold(facts: Facts) -> str:
+    """Why no notice counts: none was sent to who owns it today, or it was used since; empty where one does."""
+    entry = facts.entry
     day = entry.noticed_on
     if day is None:
         went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
         return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
-    if not entry.plays_known:
-        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
     noticed = _end_of(day) - DAY_SECONDS
     if entry.created_at >= noticed + DAY_SECONDS:
         # A clone carries the tags of its source: that one was announced, this one never.
@@ -36,9 +46,16 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return f"played since the notice of {day} (--noticed-before)"
     if facts.stored and (facts.stored.restored_at or 0) >= noticed:
         return f"restored since the notice of {day} (--noticed-before)"
-    if options.now < _end_of(day) + options.noticed_before_seconds:
-        days = options.noticed_before_seconds / DAY_SECONDS
-        return f"the notice of {day} is not {days:g} days old (--noticed-before)"
+    return ""
+
+
+def _told_lately(facts: Facts, now: float, before_seconds: float) -> str:
+    """Why a notice that counts does not do yet; empty if it does."""
+    day = facts.entry.noticed_on
+    if not facts.entry.plays_known:
+        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
+    if day is not None and now < _end_of(day) + before_seconds:
+        return f"the notice of {day} is not {before_seconds / DAY_SECONDS:g} days old (--noticed-before)"
     return ""
 
 

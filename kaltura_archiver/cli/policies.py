@@ -18,7 +18,7 @@ from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
-from kaltura_archiver.errors import Exit, InputError
+from kaltura_archiver.errors import ArchiverError, Exit, InputError, Stopped
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
@@ -26,17 +26,20 @@ from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_O
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import counted
 from kaltura_archiver.output.tables import Cell
-from kaltura_archiver.policy import Policy, Rule, StageRule, Standing, day_of, standing
+from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, day_of, standing, to_be_told
+from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, standings
+from kaltura_archiver.run.policy import Claimed, RuleTally, StageSum, check_policy, review_of, standings
 from kaltura_archiver.run.run import Asked, carry_out
+from kaltura_archiver.selection import Named
 from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.model import Facts
     from kaltura_archiver.placeholders import Placeholders
+    from kaltura_archiver.run.notices import Correspondence
     from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -133,8 +136,12 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
             "waits": told.waits,
             "opens_date": day_of(told.opens_at) or None,
             "left": told.left.total(),
-            "detail": counted_left(told.left) or None,
+            "detail": "; ".join(filter(None, (counted_left(told.left), _to_tell(told)))) or None,
         }
+
+
+def _to_tell(told: StageSum) -> str:
+    return f"owners to be told of {told.to_tell}" if told.to_tell else ""
 
 
 def counted_left(left: Counter[Outcome]) -> str:
@@ -162,7 +169,10 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
             else:
                 owner = rule
                 rows.write({**told, "says": "yes", "detail": "it selects this entry"})
-                for row in _standing_rows(rule, standing(rule, facts, run.now)):
+                at = standing(rule, facts, run.now)
+                if to_be_told(rule, facts, run.now):
+                    at = at._replace(why="its owner is to be told first: the next run writes to them")
+                for row in _standing_rows(rule, at):
                     rows.write(row)
     log.info("entry %s is %s", facts.entry.id, f"one of the rule {owner.name!r}" if owner else "no rule's")
     run.app.exit(Exit.OK)
@@ -188,7 +198,7 @@ def _standing_rows(rule: Rule, at: Standing) -> Iterator[dict[str, Cell]]:
 
 @dataclass
 class Acting:
-    """How a policy is carried out: `dry_run` only tells."""
+    """How a policy is carried out: `dry_run` only tells. `notices` is the folder of the record of messages."""
 
     run: PolicyRun
     dry_run: bool
@@ -196,6 +206,7 @@ class Acting:
     no_run_log: bool = False
     accepted_drift: Sequence[str] = ()
     lists: Path = Path("lists")
+    notices: Path = Path("notices")
     part: str = "all"
 
 
@@ -209,8 +220,11 @@ def act(acting: Acting) -> NoReturn:
     number = mark_lines()
     stdout = PatientStdout()
     store = app.store(read_only=acting.dry_run)
+    letters = _correspondence(acting)  # what is wrong with its settings is told before anything is done
     with ExitStack() as stack:
         stack.enter_context(app.stoppable())
+        if letters:
+            stack.enter_context(letters)
         if not acting.dry_run:
             lock = RunLock(store, lock_key("run"), run=number, stop=app.stop, beside=acting.no_lock)
             stack.enter_context(lock)
@@ -220,14 +234,57 @@ def act(acting: Acting) -> NoReturn:
         for rule in run.rules if acting.part != "restore" else ():
             if app.stop.is_set():
                 break
-            _act_by(acting, rule, before.get(rule.name), rows, store, number)
+            _act_by(acting, rule, before.get(rule.name), letters, rows, store, number)
         if not acting.dry_run and run.tallies:
             record(store, number, time.time(), run.policy.text_sha256, run.tallies)
     _sum_up(acting)
     app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []))
 
 
-def _act_by(acting: Acting, rule: Rule, before: int | None, rows: RowWriter, store: Store, number: str) -> None:
+def _correspondence(acting: Acting) -> Correspondence | None:
+    """What writes to owners; None where no rule of this run asks for that."""
+    run, app = acting.run, acting.run.app
+    rules = [rule for rule in run.rules if rule.notice is not None]
+    if not rules or acting.part == "restore":
+        return None
+    from kaltura_archiver.run.notices import Correspondence
+
+    kaltura, store = app.kaltura(read_only=acting.dry_run), app.store(read_only=acting.dry_run)
+    return Correspondence(app.settings, rules, acting.notices, kaltura, store, app.stop, acting.dry_run)
+
+
+def _tell_owners(acting: Acting, rule: Rule, ids: Sequence[str], letters: Correspondence, rows: RowWriter) -> None:
+    """Look at these entries once more, and write to their owners. A row for each entry of each message."""
+    run = acting.run
+    found = standings(
+        run.kaltura, run.store, Named(run.kaltura, ids), rule, now=run.now, placeholders=run.placeholders,
+        workers=2 * run.workers,
+    )  # fmt: skip
+    outcomes: Counter[Outcome] = Counter()
+    try:
+        with found as each:
+            for notice, outcome, detail in letters.tell(rule, (facts for facts, _ in each), run.now):
+                outcomes[outcome] += 1
+                to = f"{notice.owner or notice.unit or 'in place of owners'} ({notice.address or 'no address'})"
+                for item in notice.items.values():
+                    rows.write({
+                        "rule": rule.name, "stage": "notice", "entry_id": item.entry_id, "outcome": outcome.value,
+                        "detail": redact(f"to {to}: {detail}"),
+                    })  # fmt: skip
+    except Stopped:
+        return
+    except ArchiverError as error:
+        log.error("%s: owners are not told: %s", rule.name, error)
+        run.codes.add(Exit.FAILED)
+    if outcomes:
+        log.info("%s, notice: %s", rule.name, counted(Counter({(one, None): n for one, n in outcomes.items()})))
+    run.codes |= exits.of_outcomes(outcomes)
+
+
+def _act_by(
+    acting: Acting, rule: Rule, before: int | None, letters: Correspondence | None, rows: RowWriter, store: Store,
+    number: str,
+) -> None:  # fmt: skip
     from kaltura_archiver.run.rule_history import drifted
 
     run = acting.run
@@ -249,6 +306,9 @@ def _act_by(acting: Acting, rule: Rule, before: int | None, rows: RowWriter, sto
     for made in rule.stages:
         command = made.stage.command
         ids = tally.stages[made.stage].ids
+        if letters and made.stage in (Stage.THIN, Stage.REPLACE) and tally.to_write and not run.app.stop.is_set():
+            to_write, tally.to_write = tally.to_write, []
+            _tell_owners(acting, rule, to_write, letters, rows)
         if command is None or not ids or run.app.stop.is_set():
             continue
         if made.review:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.headerregistry import Address
 
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.model import same_id
-from kaltura_archiver.output.reading import HeadedTable, column_index, opened
+from kaltura_archiver.output.reading import HeadedTable, Row, column_index, opened
 from kaltura_archiver.people.owners import ACTIVE, INACTIVE, UNKNOWN, same_uid, uid_of
 
 # What is read of a list, and the column that it is usually in. Without a title an entry goes by its id.
@@ -50,7 +51,8 @@ class Notice:
     """A message to be: to an owner, or (`fallback`) to whoever is asked in the place of several.
 
     `key` names the recipient within a plan; no owner's begins with an @. Without an `address` nobody can be told:
-    `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked.
+    `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked. `back`: of what
+    was brought back.
     """
 
     key: str
@@ -60,6 +62,7 @@ class Notice:
     unit: str = ""
     fallback: bool = False
     co_editor: bool = False
+    back: bool = False
     unknown: bool = False
     why: str = ""
     items: dict[str, NoticedEntry] = field(default_factory=dict)  # by `same_id` of the entry's
@@ -80,7 +83,7 @@ def checked_address(text: str) -> str:
     first = text.split(";")[0].strip()
     try:
         address = Address(addr_spec=first)
-    except (ValueError, IndexError, TypeError):
+    except (MessageError, ValueError, IndexError, TypeError):
         return ""
     plain = first.isascii() and first.isprintable() and " " not in first and len(first) <= 254
     return first if plain and address.username and address.domain and address.addr_spec == first else ""
@@ -112,7 +115,7 @@ def columns_of(table: HeadedTable, prefix: str, named: Mapping[str, str], where:
 
 
 def read_notices(
-    table: HeadedTable, columns: Mapping[str, int], *, fallback: str, of_units: Mapping[str, str], where: str,
+    table: Iterable[Row], columns: Mapping[str, int], *, fallback: str, of_units: Mapping[str, str], where: str,
     domain: str = "",
 ) -> list[Notice]:  # fmt: skip
     """Who is to be told of what, in the order of the list. Entries of one owner come together, each once.

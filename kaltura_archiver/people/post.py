@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from kaltura_archiver.errors import EntryFailed
 from kaltura_archiver.model import NOTICE_PREFIX, Outcome, same_id
 from kaltura_archiver.people.ledger import Ledger, Sent
+from kaltura_archiver.people.letterhead import Letterhead
 from kaltura_archiver.people.messages import compose, file_name, message_id, write_file
 from kaltura_archiver.people.notices import Notice
-from kaltura_archiver.people.templates_of_notices import Templates, Wording
+from kaltura_archiver.people.templates_of_notices import Templates
 
 if TYPE_CHECKING:
     from kaltura_archiver.results import Result
@@ -29,35 +30,34 @@ class Post:
     """How the notices of a plan are brought to their recipients.
 
     `deliver` hands a message to the mail server; without it messages become files in `folder`. `mark` tags an entry
-    with the day on which its owner was told, who that was, and which day the message named.
+    with the day on which its owner was told, who that was, and which day the message named. `later` says when what
+    was not in a message is told of.
     """
 
     plan: str
     folder: Path
     ledger: Ledger
     templates: Templates
-    sender: str
-    sender_address: str
-    reply_to: str
+    head: Letterhead
     replaced_on: date
-    wording: Wording
     dry_run: bool
     deliver: Deliver | None = None
     mark: Mark | None = None
+    later: str = "another --plan-id tells of them"
 
     def process(self, notice: Notice) -> tuple[Outcome, str]:
         """Bring one notice to its recipient, unless that was done. Raises MailError where none will get through."""
         if not notice.address:
             return (Outcome.WAITING if notice.unknown else Outcome.REFUSED), notice.why
-        if self.wording.reminder:
+        if self.head.wording.reminder:
             return self._remind(notice)
-        identity = message_id(self.plan, notice.key, self.sender_address)
+        identity = message_id(self.plan, notice.key, self.head.address)
         path = self.folder / file_name(notice, identity)
         sent = self.ledger.sent.get(notice.key)
         if sent is not None:
             outcome, told = Outcome.ALREADY, f"sent on {sent.at:%Y-%m-%d}"
             if more := len(notice.items.keys() - set(map(same_id, sent.entries))):
-                told += f"; {more} more entries were not in it: another --plan-id tells of them"
+                told += f"; {more} more entries were not in it: {self.later}"
             if not self.dry_run:
                 path.unlink(missing_ok=True)  # a run that was killed may have left it
         elif notice.key in self.ledger.written and not path.exists():
@@ -90,27 +90,31 @@ class Post:
         left = replace(notice, items={key: item for key, item in notice.items.items() if key in known})
         if not left.items:
             return Outcome.SKIPPED, "nothing of what was told is in this list any more"
-        identity = message_id(f"{self.plan} reminder {today}", notice.key, self.sender_address)
+        return self.remind(left, told.until)
+
+    def remind(self, notice: Notice, until: date) -> tuple[Outcome, str]:
+        """Write once more, of the day that the first message named. Raises MailError as `process` does."""
+        identity = message_id(f"{self.plan} reminder {datetime.now(UTC).date()}", notice.key, self.head.address)
         path = self.folder / file_name(notice, identity)
         if self.dry_run:
             return Outcome.WOULD, "would send a reminder" if self.deliver else f"would write {path}"
         try:
-            return Outcome.DONE, self._bring(left, identity, path, Sent.now(left, told.until))
+            return Outcome.DONE, self._bring(notice, identity, path, Sent.now(notice, until))
         except EntryFailed as error:
             return Outcome.FAILED, str(error)
 
     def _bring(self, notice: Notice, identity: str, path: Path, sent: Sent) -> str:
-        written = self.templates.write(notice, replaced_on=sent.until or self.replaced_on, wording=self.wording)
+        written = self.templates.write(notice, replaced_on=sent.until or self.replaced_on, wording=self.head.wording)
         message = compose(
-            notice, written, sender=self.sender, reply_to=self.reply_to, identity=identity, now=sent.at
+            notice, written, sender=self.head.sender, reply_to=self.head.reply_to, identity=identity, now=sent.at
         )  # fmt: skip
         if self.deliver is None:
             write_file(path, message)
-            if not self.wording.reminder:
+            if not self.head.wording.reminder:
                 self.ledger.record("written", notice, sent)
             return f"written to {path}"
         self.deliver(message, notice.address)
-        self.ledger.record("reminded" if self.wording.reminder else "sent", notice, sent)
+        self.ledger.record("reminded" if self.head.wording.reminder else "sent", notice, sent)
         path.unlink(missing_ok=True)  # nobody is to send it a second time
         return "sent"
 

@@ -25,6 +25,8 @@ _TEMPLATES = {
     "entry.txt": _OF_ENTRIES | {"to_watch", "to_keep"},
     "entry.html": _OF_ENTRIES | {"linked_title", "linked_keep"},
 }
+# What there is of each: to owners, to who is asked in their place, and of what was brought back.
+_KINDS = ("", "fallback_", "back_")
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -56,7 +58,7 @@ class Templates:
             raise ConfigError(f"--templates {folder}: no such folder")
         built_in = resources.files("kaltura_archiver.people") / "templates"
         self._templates: dict[str, Template] = {}
-        names = [f"{kind}{name}" for kind in ("", "fallback_") for name in _TEMPLATES]
+        names = [f"{kind}{name}" for kind in _KINDS for name in _TEMPLATES]
         for path in folder.iterdir() if folder else ():
             if path.suffix in (".txt", ".html") and path.name not in names:
                 raise ConfigError(f"{path}: there is no such template; there are {', '.join(names)}")
@@ -67,7 +69,7 @@ class Templates:
                 template = Template(source.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(f"cannot read the template {source}: {error}") from error
-            known = _TEMPLATES[name.removeprefix("fallback_")]
+            known = _TEMPLATES[name.removeprefix("fallback_").removeprefix("back_")]
             if not template.is_valid():
                 raise ConfigError(f"{source}: a $ that begins no name is written $$")
             if unknown := set(template.get_identifiers()) - known:
@@ -76,7 +78,7 @@ class Templates:
 
     def write(self, notice: Notice, *, replaced_on: date, wording: Wording) -> tuple[str, str, str]:
         """Subject, plain text and HTML."""
-        kind = "fallback_" if notice.fallback else ""
+        kind = "fallback_" if notice.fallback else "back_" if notice.back else ""
         number = len(notice.items)
         day = f"{replaced_on.day} {_MONTHS[replaced_on.month - 1]} {replaced_on.year}"
         values = {

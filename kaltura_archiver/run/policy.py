@@ -14,7 +14,16 @@ from kaltura_archiver.kaltura.library import GET_BATCH
 from kaltura_archiver.model import Entry, Facts, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.policy import Policy, Rule, Stage, Standing, standing
+from kaltura_archiver.policy import (
+    Policy,
+    Rule,
+    Stage,
+    Standing,
+    may_be_told,
+    standing,
+    to_be_reminded,
+    to_be_told,
+)
 from kaltura_archiver.results import Review
 from kaltura_archiver.run.kept import check_excluded, check_keep, unknown_criteria
 from kaltura_archiver.selection import Selection
@@ -119,6 +128,7 @@ class StageSum:
     """What is due in one stage, and what waits for it: until when, where that is known (unix seconds).
 
     `ids` are those that a run has to take up: where it is due, and, in a run that acts, where it may follow at once.
+    `to_tell` counts those whose owners have to be told first.
     """
 
     due: int = 0
@@ -127,13 +137,15 @@ class StageSum:
     waits: int = 0
     opens_at: float | None = None
     left: Counter[Outcome] = field(default_factory=Counter)
+    to_tell: int = 0
     ids: list[str] = field(default_factory=list)
 
 
 @dataclass
 class RuleTally:
     """What a rule holds, added up. `here` counts the entries by the last stage that they have behind them. The ids of
-    what is due are kept for `acting`, with those of what may follow unless it is `dry_run`."""
+    what is due are kept for `acting`, with those of what may follow unless it is `dry_run`; `to_write` are the ids of
+    those whose owners are to be told, or reminded."""
 
     rule: Rule
     now: float
@@ -142,6 +154,7 @@ class RuleTally:
     selected: int = 0
     here: Counter[Stage | None] = field(default_factory=Counter)
     stages: dict[Stage, StageSum] = field(default_factory=dict)
+    to_write: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.stages = {made.stage: StageSum() for made in self.rule.stages}
@@ -157,6 +170,16 @@ class RuleTally:
             stage = self.stages[at.waits_for]
             stage.waits += 1
             stage.opens_at = min(filter(None, (at.opens_at, stage.opens_at)), default=None)
+        self._add_notice(facts, at)
+
+    def _add_notice(self, facts: Facts, at: Standing) -> None:
+        told = to_be_told(self.rule, facts, self.now)
+        if told and at.waits_for:
+            self.stages[at.waits_for].to_tell += 1
+        # What is about to be archived may be told of in this very run: it is looked at once more before.
+        soon = at.due is not None and not self.dry_run and may_be_told(self.rule, facts, self.now)
+        if self.acting and (told or soon or to_be_reminded(self.rule, facts, self.now)):
+            self.to_write.append(facts.entry.id)
 
     def _add_due(self, facts: Facts, at: Standing, due: Stage) -> None:
         stage = self.stages[due]

@@ -481,7 +481,7 @@ MUTANTS = (
     ),
     Mutant(
         "replace before the day that a notice named",
-        (("reasons.py", "options.now < _end_of(until)", "options.now < _end_of(until) - DAY_SECONDS"),),
+        (("reasons.py", "now < _end_of(until)", "now < _end_of(until) - DAY_SECONDS"),),
         _test("rules/test_plans.py", "a_day_that_a_notice_named"),
     ),
     Mutant(

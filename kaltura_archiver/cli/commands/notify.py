@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -23,18 +22,18 @@ from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import format_option
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.types import PATH, Days
-from kaltura_archiver.errors import ConfigError, Exit
+from kaltura_archiver.errors import Exit
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.reading import HeadedTable, opened
 from kaltura_archiver.output.tables import Rows
 from kaltura_archiver.people.ledger import Ledger
+from kaltura_archiver.people.letterhead import letterhead
 from kaltura_archiver.people.mailer import Mailer
-from kaltura_archiver.people.messages import checked_sender
 from kaltura_archiver.people.notices import COLUMNS, Notice, checked_address, columns_of, read_notices, read_units
 from kaltura_archiver.people.post import Mark, Post
-from kaltura_archiver.people.templates_of_notices import Templates, Wording
+from kaltura_archiver.people.templates_of_notices import Templates
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 
@@ -113,9 +112,9 @@ def notify(
     dry_run = send if dry_run is None else dry_run
     _refuse_contradictions(fallback, domain, mark=mark, send=send, remind=remind)
     names = dict(_column_of(text, tuple(COLUMNS)) for text in named)
-    sender, sender_address = _who_writes(app, sender)
-    reply_to = checked_sender(reply_to, "--reply-to")[1] if reply_to else ""
-    wording = _wording(app, reply_to or sender_address, sender, link, keep_link, remind=remind)
+    head = letterhead(
+        app.settings, sender=sender, reply_to=reply_to, link=link, keep_link=keep_link, reminder=remind
+    )  # fmt: skip
     texts = Templates(Path(templates) if templates else None)
     with opened(file) as source:
         content = source.read()
@@ -132,15 +131,13 @@ def notify(
         mark_entry = _marking(app, dry_run=dry_run) if mark else None
         ledger = stack.enter_context(Ledger(Path(out), plan, dry_run=dry_run))
         stack.enter_context(app.stoppable())
-        mailer = (
-            Mailer(app.settings.smtp, sender=sender_address, per_minute=per_minute, stop=app.stop) if send else None
-        )
+        mailer = Mailer(app.settings.smtp, sender=head.address, per_minute=per_minute, stop=app.stop) if send else None
         if mailer and not dry_run:
             stack.enter_context(mailer)
         post = Post(
-            plan=plan, folder=Path(out), ledger=ledger, templates=texts, sender=sender, sender_address=sender_address,
-            reply_to=reply_to, replaced_on=(datetime.now(UTC) + timedelta(seconds=grace_seconds)).date(),
-            wording=wording, dry_run=dry_run, deliver=mailer.send if mailer else None, mark=mark_entry,
+            plan=plan, folder=Path(out), ledger=ledger, templates=texts, head=head,
+            replaced_on=(datetime.now(UTC) + timedelta(seconds=grace_seconds)).date(),
+            dry_run=dry_run, deliver=mailer.send if mailer else None, mark=mark_entry,
         )  # fmt: skip
         if "owner_id" not in columns and "creator_id" not in names:
             log.warning("%s has no column owner_id: creators are written to, who need not own what they made", where)
@@ -210,30 +207,6 @@ def _refuse_contradictions(fallback: str | None, domain: str | None, *, mark: bo
         raise click.UsageError(f"--co-editors: {domain!r} is no domain such as example.edu")
     if remind and mark:
         raise click.UsageError("--remind marks nothing: the day that the first message named stays")
-
-
-def _wording(app: App, contact: str, sender: str, link: str | None, keep_link: str | None, *, remind: bool) -> Wording:
-    """What all messages have in common, of the options or else the settings. Raises ConfigError."""
-    settings = app.settings
-    link = settings.notify_link if link is None else link
-    keep_link = settings.notify_keep_link if keep_link is None else keep_link
-    for name, text, schemes in (("link", link, "https?://"), ("keep-link", keep_link, "https?://|mailto:")):
-        if text and (not re.match(schemes, text) or "{entry_id}" not in text):
-            setting = f"NOTIFY_{name.upper().replace('-', '_')}"
-            raise ConfigError(
-                f"--{name} ({setting}) must be an address with {{entry_id}} in it: https://media.example.edu/{{entry_id}}"
-            )
-    signature = settings.notify_signature.replace("\\n", "\n") or sender.partition("<")[0].strip(' "')
-    return Wording(contact, link, keep_link, signature, remind)
-
-
-def _who_writes(app: App, sender: str | None) -> tuple[str, str]:
-    """The sender as the message has it, and the address in it."""
-    asked = "--from" if sender else "NOTIFY_FROM"
-    sender = sender or app.settings.notify_from
-    if not sender:
-        raise ConfigError("who writes? say --from ADDRESS, or set NOTIFY_FROM")
-    return checked_sender(sender, asked)
 
 
 def _marking(app: App, *, dry_run: bool) -> Mark:

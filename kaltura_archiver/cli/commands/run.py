@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -43,6 +44,10 @@ PARTS = ("all", "rules", "restore")
     help="Carry out this rule, though it selects far more than last time.",
 )  # fmt: skip
 @click.option(
+    "--notices", default="notices", show_default=True, type=PATH, metavar="DIR",
+    help="Folder of the record of messages to owners.",
+)  # fmt: skip
+@click.option(
     "--part", type=click.Choice(PARTS), default=PARTS[0], show_default=True,
     help="Carry out the rules only, or the restores only, as tasks with rights of their own do.",
 )  # fmt: skip
@@ -61,15 +66,15 @@ PARTS = ("all", "rules", "restore")
 @pass_app
 def run(
     app: App, /, file: str, checks: bool, entry_id: str | None, day: str | None, only: tuple[str, ...],
-    accepted_drift: tuple[str, ...], part: str, lists: str, dry_run: bool, workers: int, no_lock: bool,
+    accepted_drift: tuple[str, ...], part: str, lists: str, notices: str, dry_run: bool, workers: int, no_lock: bool,
     no_run_log: bool, style: str,
 ) -> None:  # fmt: skip
     """Carry out a policy file: named rules, each with the videos that it is for, and stages (archive, thin, replace,
     due) with clocks of their own.
 
     Rule by rule and stage by stage what is due is done; a video is the first rule's that selects it. Everything is
-    looked at once more before it is acted on. `s3:KEY` is a policy in the bucket.
-    docs/policy.md has the keys; examples/policies, nine universities' rules.
+    looked at once more before it is acted on. Owners are written to where a rule has a notice. `s3:KEY` is a policy
+    in the bucket. docs/policy.md has the keys; examples/policies, nine universities' rules.
 
     \b
     Examples:
@@ -101,7 +106,8 @@ def run(
         tell_of_entry(asked, entry_id)
     if checks:
         check(asked)
-    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, checked_folder(lists), part))
+    folders = checked_folder(lists), Path(notices)
+    act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, *folders, part))
 
 
 def _noon(day: str) -> float:

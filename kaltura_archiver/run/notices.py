@@ -1,0 +1,175 @@
+"""Writes to owners by a policy: who is to be told of what a rule is about to take away, and who to be reminded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from kaltura_archiver.apply.notice import add_notice
+from kaltura_archiver.config import Settings
+from kaltura_archiver.errors import DirectoryError, MailError, StoreError
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.model import Entry, Facts, Outcome, iso_time
+from kaltura_archiver.people.directory import Directory
+from kaltura_archiver.people.ledger import Ledger
+from kaltura_archiver.people.letterhead import Letterhead, letterhead
+from kaltura_archiver.people.mailer import Mailer
+from kaltura_archiver.people.notices import Notice
+from kaltura_archiver.people.of_rules import NoticesOfRule
+from kaltura_archiver.people.owners import LookUp, attributes_of
+from kaltura_archiver.people.post import Post
+from kaltura_archiver.policy import Rule, to_be_reminded, to_be_told
+from kaltura_archiver.store import Store
+
+log = logging.getLogger(__name__)
+PER_MINUTE = 60.0
+# An object for each reminder, written before it is sent: one that is lost by it is no promise, a second is a nuisance.
+PREFIX = "log/notices/"
+
+
+class ToldOf(NamedTuple):
+    """What became of one message: to whom it went, or would have gone, and of which entries."""
+
+    notice: Notice
+    outcome: Outcome
+    detail: str
+
+
+@dataclass
+class Correspondence:
+    """The post of a run by a policy: what it is written with, and by whom. A context manager.
+
+    What is missing of the settings, or wrong in a rule's table, is told before anything is done (ConfigError,
+    InputError). A directory or a mail server that is down stops nothing but the notices.
+    """
+
+    settings: Settings
+    rules: Sequence[Rule]
+    folder: Path
+    kaltura: Kaltura
+    store: Store
+    stop: threading.Event
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        self._stack = ExitStack()
+        self._directory: Directory | None = None
+        self._head: Letterhead = letterhead(self.settings)
+        self._mailer = Mailer(self.settings.smtp, sender=self._head.address, per_minute=PER_MINUTE, stop=self.stop)
+        self._rules = {rule.name: NoticesOfRule(rule, self.settings.ldap, self._ldap) for rule in self.rules}
+
+    def _ldap(self) -> LookUp:
+        if self._directory is None:
+            self._directory = Directory(self.settings.ldap, attributes_of(self.settings.ldap, "mail"))
+        return self._directory.look_up
+
+    def __enter__(self) -> Correspondence:
+        if self._directory:
+            self._stack.enter_context(self._directory)
+            try:
+                self._directory.open()
+            except DirectoryError as error:
+                log.error("%s", error)
+        if not self.dry_run:
+            with suppress(MailError), self._mailer:  # that it is down is told where somebody is to be written to
+                pass
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def tell(self, rule: Rule, found: Iterable[Facts], now: float) -> Iterator[ToldOf]:
+        """Write to the owners of these entries, of what is to be told of them, or to be reminded of, at that second.
+
+        Raises MailError where no message gets through, Stopped where the run was asked to end, Locked where another
+        run writes to the folder.
+        """
+        to_tell, to_remind = self._sorted(rule, found, now)
+        if not to_tell and not to_remind:
+            return
+        of_rule = self._rules[rule.name]
+        plan = f"{rule.name} {datetime.now(UTC).date()}"
+        with ExitStack() as stack:
+            ledger = stack.enter_context(Ledger(self.folder, plan, dry_run=self.dry_run))
+            if not self.dry_run:
+                stack.enter_context(self._mailer)
+            post = Post(
+                plan=plan, folder=self.folder, ledger=ledger, templates=of_rule.templates, head=self._head,
+                replaced_on=(datetime.now(UTC) + timedelta(seconds=of_rule.grace_seconds)).date(),
+                dry_run=self.dry_run, deliver=self._mailer.send,
+                mark=partial(add_notice, self.kaltura, dry_run=self.dry_run), later="another day tells of them",
+            )  # fmt: skip
+            yield from _first(post, of_rule.notices(to_tell), self.stop)
+            wording = replace(self._head.wording, reminder=True)
+            again = replace(post, head=replace(self._head, wording=wording))
+            for until, entries in sorted(to_remind.items()):
+                notices = (notice for notice in of_rule.notices(entries) if not notice.co_editor and notice.address)
+                yield from self._remind(again, rule, until, notices)
+
+    def _sorted(
+        self, rule: Rule, found: Iterable[Facts], now: float
+    ) -> tuple[list[Entry], dict[date, list[Entry]]]:  # fmt: skip
+        """Those to be told of, and those to be reminded of, by the day that was named."""
+        to_tell: list[Entry] = []
+        to_remind: dict[date, list[Entry]] = defaultdict(list)
+        for facts in found:
+            if rule.unmet(facts):
+                continue
+            if to_be_told(rule, facts, now):
+                to_tell.append(facts.entry)
+            elif until := to_be_reminded(rule, facts, now):
+                to_remind[until].append(facts.entry)
+        return to_tell, to_remind
+
+    def _remind(self, post: Post, rule: Rule, until: date, notices: Iterable[Notice]) -> Iterator[ToldOf]:
+        for notice in notices:
+            if self.stop.is_set():
+                return
+            key = (
+                f"{PREFIX}{until}-{hashlib.sha256(json.dumps([rule.name, notice.key]).encode()).hexdigest()[:16]}.json"
+            )
+            record = {"rule": rule.name, "until": str(until), "entries": notice.entry_ids, "at": iso_time(_now())}
+            try:
+                first = self._is_first(key, json.dumps(record))
+            except StoreError as error:
+                yield ToldOf(notice, Outcome.FAILED, f"not reminded, for that cannot be written down: {error}")
+                continue
+            if first:
+                yield ToldOf(notice, *post.remind(notice, until))
+
+    def _is_first(self, key: str, record: str) -> bool:
+        if self.dry_run:
+            return self.store.get_text(key) is None
+        return bool(self.store.put_text(key, record, if_match=""))
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()
+
+
+def _first(post: Post, notices: Sequence[Notice], stop: threading.Event) -> Iterator[ToldOf]:
+    """First the owners are told. Who else may edit an entry is, together with them: not again every day where an owner
+    cannot be written to."""
+    told: set[str] = set()
+    for notice in notices:
+        if stop.is_set():
+            return
+        if notice.co_editor:
+            left = {key: item for key, item in notice.items.items() if key in told}
+            notice = replace(notice, items=left)
+        if not notice.items:
+            continue
+        outcome, detail = post.process(notice)
+        if not notice.co_editor and outcome in (Outcome.DONE, Outcome.WOULD, Outcome.ALREADY):
+            told |= set(notice.items)
+        yield ToldOf(notice, outcome, detail)

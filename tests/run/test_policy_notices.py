@@ -1,0 +1,315 @@
+"""`run` writes to owners before a rule takes anything away: once of each entry, and keeps the day that it named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from conftest import Run
+from looking import tags_of
+from mailsink import MailSink
+from slapd import Authority, Slapd, person
+
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, notice_tag
+from kaltura_archiver.run import notices
+from kaltura_archiver.sandbox.world import Sandbox
+
+DAY = 86400
+RULE = """\
+[[rule]]
+name = "three years"
+select = { unplayed_for = 3 }
+archive = {}
+replace = { unplayed_for = 3 }
+
+[rule.notice]
+grace = "30d"
+directory = "people.csv"
+"""
+PEOPLE = "uid,displayName,ou,mail,ldap_status\nanna,Anna A.,Physics,anna@example.edu,active\n"
+PEOPLE += "ben,Ben B.,Music,ben@example.edu,active\ngone,Gone G.,Music,,inactive\n"
+
+
+@pytest.fixture(autouse=True)
+def sink(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MailSink]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(notices, "PER_MINUTE", 1e6)
+    Path("people.csv").write_text(PEOPLE)
+    Path("policy.toml").write_text(RULE)
+    with MailSink() as running:
+        for name, value in running.environ(NOTIFY_FROM="Video archive <archive@example.edu>").items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def _add(sandbox: Sandbox, owner: str = "anna", **fields: Any) -> str:
+    return sandbox.add(State.ARCHIVED, creator_id=owner, **fields)
+
+
+def _told(ran: Any) -> list[tuple[str, str]]:
+    return [(row["entry_id"], row["outcome"]) for row in ran.rows if row["stage"] == "notice"]
+
+
+def _replaced(sandbox: Sandbox, entry_id: str) -> bool:
+    return REPLACED_TAG in tags_of(sandbox, entry_id)
+
+
+def _act(run: Run, *more: object) -> Any:
+    return run("run", "--no-dry-run", *more)
+
+
+def _in_days(sandbox: Sandbox, days: float) -> Any:
+    return time_machine.travel(sandbox.control.clock.now() + days * DAY)
+
+
+def test_an_owner_is_told_once_and_nothing_goes_before_the_day_that_was_named(
+    sandbox: Sandbox, run: Run, sink: MailSink
+) -> None:
+    one, two, other = _add(sandbox), _add(sandbox), _add(sandbox, "ben")
+    dry = run("run")
+    assert (dry.code, sorted(_told(dry))) == (0, sorted((one, "would") for one in (one, two, other))), dry.err
+    of_anna = next(row for row in dry.rows if row["entry_id"] == one)
+    assert of_anna["detail"].startswith("to anna (anna@example.edu): would send it and mark 2 entries")
+    assert (sink.mail, sandbox.control.writes(), Path("notices").exists()) == ([], [], False)
+    checked = next(row for row in run("run", "--check").rows if row["stage"] == "replace")
+    assert checked["detail"] == "skipped 3; owners to be told of 3"
+
+    told = {row["stage"]: row["detail"] for row in run("run", "--explain", one).rows}
+    assert told["replace"] == "its owner is to be told first: the next run writes to them"
+
+    first = _act(run)
+    assert (first.code, len(_told(first))) == (0, 3), first.err
+    mails = dict(sink.mail)
+    assert (len(sink.mail), sorted(mails)) == (2, ["anna@example.edu", "ben@example.edu"])
+    today = datetime.now(UTC).date()
+    until = today + timedelta(days=30)
+    assert notice_tag(today, "anna", until) in tags_of(sandbox, one)
+    assert f"{until.day} {until:%B %Y}" in mails["anna@example.edu"].as_string().replace("=\n", "").replace("\n", " ")
+
+    Path("notices/sent.jsonl").unlink()  # a container's disk is lost: the marks count
+    for days in (0, 1, 29, 30):
+        with _in_days(sandbox, days):
+            again = _act(run)
+            assert (again.code, again.rows, len(sink.mail)) == (0, [], 2), again.err
+    assert not _replaced(sandbox, one)
+    with _in_days(sandbox, 31.1):
+        assert _act(run).outcomes == dict.fromkeys((one, two, other), "done")
+    assert _replaced(sandbox, one)
+    assert len(sink.mail) == 2
+
+
+def test_what_is_archived_now_is_told_of_in_the_same_run_and_what_is_kept_never(
+    sandbox: Sandbox, run: Run, sink: MailSink
+) -> None:
+    entry_id, kept = sandbox.add(State.INITIAL, creator_id="anna"), _add(sandbox, tags=f"{ARCHIVED_TAG}, keep")
+    acted = _act(run)
+    assert [(row["stage"], row["entry_id"], row["outcome"]) for row in acted.rows] == [
+        ("archive", entry_id, "done"), ("notice", entry_id, "done"),
+    ]  # fmt: skip
+    assert kept not in str(sink.mail[0][1])
+    assert "notice_" not in tags_of(sandbox, kept)
+
+
+def test_what_is_played_since_is_kept_and_told_of_anew_later(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = _add(sandbox)
+    assert _told(_act(run)) == [(entry_id, "done")]
+    with _in_days(sandbox, 10):
+        sandbox.kaltura.edit(entry_id, plays=9, last_played_at=int(sandbox.control.clock.now() + 10 * DAY))
+    with _in_days(sandbox, 40):
+        assert _act(run).rows == []
+    with _in_days(sandbox, 4 * 366):
+        assert _told(_act(run)) == [(entry_id, "done")]
+    assert len(sink.mail) == 2
+    assert not _replaced(sandbox, entry_id)
+
+
+def test_who_became_the_owner_since_is_told(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = _add(sandbox)
+    assert _told(_act(run)) == [(entry_id, "done")]
+    sandbox.kaltura.edit(entry_id, user_id="ben")
+    with _in_days(sandbox, 32):
+        acted = _act(run)
+        assert (acted.code, _told(acted)) == (0, [(entry_id, "done")]), acted.err
+    assert [address for address, _ in sink.mail] == ["anna@example.edu", "ben@example.edu"]
+    assert not _replaced(sandbox, entry_id)
+
+
+def test_co_editors_are_told_with_the_owner_and_only_then(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    Path("policy.toml").write_text(f'{RULE}co_editors = "example.edu"\n')
+    entry_id = _add(sandbox, more={"entitledUsersEdit": "carla,ben"})
+    sink.on_recipient = lambda address: "550 no" if address.startswith("anna") else "250 Message accepted for delivery"
+    refused = _act(run)
+    assert (refused.code, _told(refused), sink.mail) == (1, [(entry_id, "failed")], [])
+    sink.on_recipient = lambda address: "250 Message accepted for delivery"
+    assert len(_told(_act(run))) == 3
+    assert [address for address, _ in sink.mail] == ["anna@example.edu", "carla@example.edu", "ben@example.edu"]
+
+
+def test_owners_who_have_left_go_to_the_fallback_or_wait(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = _add(sandbox, "gone")
+    waits = _act(run)
+    assert (waits.code, _told(waits)) == (3, [(entry_id, "refused")])
+    Path("policy.toml").write_text(f'{RULE}fallback = "desk@example.edu"\n')
+    assert (_act(run).code, [address for address, _ in sink.mail]) == (0, ["desk@example.edu"])
+    with _in_days(sandbox, 32):
+        assert _act(run).outcomes == {entry_id: "done"}
+
+
+def test_without_a_mail_server_nothing_is_replaced(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    entry_id, new = _add(sandbox), sandbox.add(State.INITIAL, creator_id="ben")
+    monkeypatch.setenv("SMTP_PORT", "1")
+    acted = _act(run)
+    assert (acted.code, acted.outcomes) == (1, {new: "done"})
+    assert "owners are not told: the mail server" in acted.err
+    assert not _replaced(sandbox, entry_id)
+    with _in_days(sandbox, 60):
+        assert _act(run).code == 1
+    assert not _replaced(sandbox, entry_id)
+
+
+def test_a_reminder_is_sent_once_though_the_folder_is_gone(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    Path("policy.toml").write_text(f'{RULE}remind = "7d"\n')
+    one, two = _add(sandbox), _add(sandbox)
+    _act(run)
+    with _in_days(sandbox, 20):
+        assert _act(run).rows == []
+        sandbox.kaltura.edit(two, plays=9, last_played_at=int(sandbox.control.clock.now() + 20 * DAY))
+    for days in (25, 25, 26):
+        Path("notices/sent.jsonl").unlink()
+        with _in_days(sandbox, days):
+            dry = run("run")
+            assert _told(dry) == ([(one, "would")] if len(sink.mail) == 1 else [])
+            _act(run)
+    (_, first), (to, reminder) = sink.mail
+    assert to == "anna@example.edu"
+    assert str(reminder["Subject"]).startswith("Reminder: Your video will be archived on ")
+    assert str(first["Subject"]).split(" on ")[1] == str(reminder["Subject"]).split(" on ")[1]
+    with _in_days(sandbox, 32):
+        assert _act(run).outcomes == {one: "done"}
+    assert len(sink.mail) == 2
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_killed_between_sending_and_marking_tells_of_it_at_most_once_more(
+    sandbox: Sandbox, run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    entry_id = _add(sandbox)
+
+    def killed(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(notices, "add_notice", killed)
+        run("run", "--no-dry-run")
+    assert len(sink.mail) == 1
+    assert "notice_" not in tags_of(sandbox, entry_id)
+    if lost:
+        Path("notices/sent.jsonl").unlink()
+    _act(run)
+    _act(run)
+    assert len(sink.mail) == (2 if lost else 1)
+    assert "notice_" in tags_of(sandbox, entry_id)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        RULE.replace("replace = { unplayed_for = 3 }", 'replace = { unplayed_for = 3, told_for = "1d" }'),
+        RULE.partition("[rule.notice]")[0],
+        RULE.replace('"30d"', '"2d"'),
+    ],
+    ids=["told_for shorter", "no notice", "shorter grace"],
+)
+def test_a_promise_is_kept_whatever_a_later_file_says(sandbox: Sandbox, run: Run, later: str) -> None:
+    entry_id = _add(sandbox)
+    _act(run)
+    Path("policy.toml").write_text(later)
+    for days in (10, 30):
+        with _in_days(sandbox, days):
+            _act(run)
+            assert not _replaced(sandbox, entry_id)
+    with _in_days(sandbox, 31.1):
+        assert _act(run).outcomes == {entry_id: "done"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("NOTIFY_FROM", "", "set NOTIFY_FROM"),
+        ("SMTP_SERVER", "", "not set: SMTP_SERVER"),
+        ("NOTIFY_LINK", "here", "NOTIFY_LINK"),
+    ],
+)
+def test_what_is_missing_is_refused_before_anything(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    sandbox.add(State.INITIAL, creator_id="anna")
+    monkeypatch.setenv(variable, value)
+    for more in ((), ("--no-dry-run",)):
+        refused = run("run", *more)
+        assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+        assert told in refused.err
+    assert sandbox.control.writes() == []
+    assert run("run", "--part", "restore").code == 0  # which writes to nobody
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('fallback = "nobody"', "notice.fallback: 'nobody' is not a mail address"),
+        ('co_editors = "@"', "notice.co_editors: '@' is no domain"),
+        ('unit_file = "none.tsv"', "cannot read none.tsv"),
+        ('templates = "none"', "none: no such folder"),
+    ],
+)
+def test_a_wrong_notice_table_is_refused(sandbox: Sandbox, run: Run, line: str, told: str) -> None:
+    sandbox.add(State.INITIAL)
+    Path("policy.toml").write_text(f"{RULE}{line}\n")
+    refused = _act(run)
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+    assert told in refused.err
+    assert sandbox.control.writes() == []
+
+
+def test_the_record_names_the_rule_and_the_day(sandbox: Sandbox, run: Run) -> None:
+    _add(sandbox)
+    _act(run, "--notices", "elsewhere")
+    lines = [json.loads(line) for line in Path("elsewhere/sent.jsonl").read_text().splitlines()]
+    assert [(line["plan"], line["kind"]) for line in lines] == [
+        (f"three years {datetime.now(UTC).date()}", kind) for kind in ("sent", "marked")
+    ]  # fmt: skip
+
+
+def test_owners_are_looked_up_by_ldap_where_no_file_is_named(
+    sandbox: Sandbox, run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path("policy.toml").write_text(RULE.replace('directory = "people.csv"\n', ""))
+    monkeypatch.setattr("kaltura_archiver.people.directory.PAUSES", (0.0,))
+    monkeypatch.setattr("kaltura_archiver.people.directory.REST_SECONDS", 0.0)
+    entry_id = _add(sandbox)
+    authority = Authority.named("test authority")
+    anna = person("anna", displayName="Anna A.", mail="anna@campus.example.edu")
+    campus = Slapd(tmp_path / "campus", authority.server("localhost"), authority.pem, [anna])
+    try:
+        for name, value in campus.environ().items():
+            monkeypatch.setenv(name, value)
+        with monkeypatch.context() as wrong:
+            wrong.setenv("LDAP_PWD", "not this one")
+            refused = _act(run)
+            assert (refused.code, refused.out, sandbox.control.writes()) == (2, "", [])
+            assert "refused the bind" in refused.err
+        told = _act(run)
+        assert (told.code, _told(told)) == (0, [(entry_id, "done")]), told.err
+        assert [address for address, _ in sink.mail] == ["anna@campus.example.edu"]
+    finally:
+        campus.stop()
+    other = _add(sandbox)
+    down = _act(run)
+    assert (down.code, _told(down), len(sink.mail)) == (3, [(other, "waiting")], 1), down.err
