@@ -115,6 +115,14 @@ def test_what_is_archived_now_is_told_of_in_the_same_run_and_what_is_kept_never(
     assert "notice_" not in tags_of(sandbox, kept)
 
 
+def test_nobody_is_told_of_what_would_stay_anyway(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    small = sandbox.add(State.ARCHIVED, creator_id="anna", content=b"smaller than the placeholder")
+    acted = _act(run)
+    assert (acted.code, acted.rows, sink.mail) == (0, [], []), acted.err
+    explained = {row["stage"]: row["detail"] for row in run("run", "--explain", small).rows}
+    assert explained["replace"].startswith("nothing would be freed")
+
+
 def test_what_is_played_since_is_kept_and_told_of_anew_later(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
     entry_id = _add(sandbox)
     assert _told(_act(run)) == [(entry_id, "done")]
