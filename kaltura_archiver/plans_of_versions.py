@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.model import Cause, Facts, Identity, Outcome, State
+from kaltura_archiver.model import Facts, Identity, Outcome, State
 from kaltura_archiver.planning import go, stop
 from kaltura_archiver.states import Judgement
 from kaltura_archiver.steps import Options, Plan, Step
@@ -28,16 +28,20 @@ def with_tag_before(facts: Facts, plan: Plan) -> Plan:
     return replace(plan, steps=(Step.ADD_REPLACED, *plan.steps, Step.REMOVE_REPLACED))
 
 
+def _to_be_certain(facts: Facts, judgement: Judgement) -> tuple[Step, ...]:
+    """What shows that original and copy are one video, and says so."""
+    prove = () if judgement.identity is Identity.SAME else (Step.PROVE,)
+    return prove if facts.entry.archived else (*prove, Step.ADD_ARCHIVED)
+
+
 def plan_resolve(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     """What Kaltura has is kept, and archived; or there is nothing to decide. (That S3's comes back is a restore.)"""
     match judgement.state:
         case State.DIVERGED if options.side == "kaltura":
             return archive_beside(facts, judgement)
-        case State.ARCHIVED | State.UNTAGGED if judgement.identity is not Identity.SAME:
-            reason = f"as far as is known they are one video: {judgement.identity_why}; s3copy compares them"
-            return stop(judgement, Outcome.REFUSED, reason, Cause.UNPROVEN)
-        case State.UNTAGGED:
-            return go(judgement, Step.ADD_ARCHIVED, reason=judgement.why)
+        case State.ARCHIVED | State.UNTAGGED if judgement.sound and (steps := _to_be_certain(facts, judgement)):
+            # They may be two after all; or a swap is over that was taken for cancelled.
+            return go(judgement, *steps, reason=judgement.identity_why)
         case State.ARCHIVED if judgement.healthy:
             return stop(judgement, Outcome.ALREADY, "the original and the stored copy are one video")
         case State.PLACEHOLDER | State.THIN:

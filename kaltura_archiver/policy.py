@@ -184,6 +184,7 @@ class Standing(NamedTuple):
     waits_for: Stage | None = None
     why: str = ""
     opens_at: float | None = None
+    streams: tuple[tuple[Facts, Plan], ...] = ()  # those of a recording, which go with it, and what is due for them
 
 
 def as_of(now: float, on: tuple[tuple[int, int], ...]) -> float:

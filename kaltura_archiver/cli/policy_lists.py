@@ -40,7 +40,8 @@ class ForReview:
 
     def add(self, facts: Facts, at: Standing) -> None:
         if at.plan is not None:
-            self.body.write(f"{self.writer.entry(facts, at.plan)}\n")
+            for member, plan in (*at.streams, (facts, at.plan)):
+                self.body.write(f"{self.writer.entry(member, plan)}\n")
             self.entries += 1
 
 

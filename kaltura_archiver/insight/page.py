@@ -69,9 +69,12 @@ class Chart:
     narrow: Markup
 
 
-def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = TITLE, criteria: str = "") -> str:
+def make_page(
+    figures: Figures, *, selection: str, prices_of: str, title: str = TITLE, criteria: str = "",
+    rules: Table | None = None,
+) -> str:  # fmt: skip
     """The whole page. `selection` says what was looked at, `prices_of` the date of the prices, `criteria` what was
-    selected by."""
+    selected by, `rules` where the entries of a policy's rules stand."""
     templates = environment(ASSETS)
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
     pools = _Pools(figures.rows)
@@ -81,7 +84,8 @@ def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = 
         title=one_line(title),
         date=iso_date(figures.now),
         about=about_text(figures, selection),
-        sections=_SECTIONS,
+        sections=[section for section in _SECTIONS if rules or section[0] != "rules"],
+        rules=rules,
         entries=figures.entries,
         lost=figures.lost,
         lost_named=[(one_line(item.name), item.entry_id, one_line(item.owner)) for item in figures.lost_named],
@@ -114,7 +118,7 @@ def make_page(figures: Figures, *, selection: str, prices_of: str, title: str = 
 
 _SECTIONS = (
     ("where", "What is where"), ("money", "Money"), ("restores", "Brought back"), ("owners", "Owners"),
-    ("health", "Health"), ("list", "Entries"), ("notes", "How these figures are made"),
+    ("rules", "Rules"), ("health", "Health"), ("list", "Entries"), ("notes", "How these figures are made"),
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,6 +13,7 @@ from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
 from kaltura_archiver.model import Entry, Facts, Outcome
 from kaltura_archiver.placeholders import Placeholders
+from kaltura_archiver.plans import plan_for
 from kaltura_archiver.policy import (
     Policy,
     Rule,
@@ -87,9 +88,22 @@ def standings(
         kaltura, store, selection, command, rule.options(rule.stages[0], now, dry_run=True),
         placeholders=placeholders, workers=workers, plan=planner,
     ) as planned:  # fmt: skip
-        each = ((facts, found.pop(facts.entry.id)) for facts, _ in planned)
-        # Of a recording the parent is the rule's; its further streams go with it when it is acted on.
-        yield (one for one in each if not one[0].entry.parent_of_stream)
+        yield _with_streams(rule, now, ((facts, found.pop(facts.entry.id)) for facts, _ in planned))
+
+
+def _with_streams(rule: Rule, now: float, found: Iterable[tuple[Facts, Standing]]) -> Iterator[tuple[Facts, Standing]]:
+    """Of a recording the parent is the rule's: its further streams, which come before it, go with it."""
+    streams: list[Facts] = []
+    for facts, at in found:
+        if facts.entry.parent_of_stream:
+            streams.append(facts)
+            continue
+        if streams and at.due and at.due.command:
+            options = rule.options(rule.stage(at.due), now, dry_run=True)
+            plans = ((stream, plan_for(at.due.command, stream, options, in_group=True)) for stream in streams)
+            at = at._replace(streams=tuple(plans))
+        yield facts, at
+        streams = []
 
 
 def review_of(rule: Rule, stage: Stage, now: float) -> Review:
@@ -172,9 +186,10 @@ class RuleTally:
         stage.due += 1
         if at.plan:
             options = self.rule.options(self.rule.stage(due), self.now, dry_run=True)
-            moved, freed = bytes_of(facts, at.plan.steps, options)
-            stage.bytes_moved += moved
-            stage.bytes_freed += freed
+            for member, plan in (*at.streams, (facts, at.plan)):
+                moved, freed = bytes_of(member, plan.steps, options)
+                stage.bytes_moved += moved
+                stage.bytes_freed += freed
         if self.acting:
             for one in (due, *(() if self.dry_run else at.then)):
                 self.stages[one].ids.append(facts.entry.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kaltura_archiver.errors import StoreError
@@ -12,32 +12,33 @@ from kaltura_archiver.model import iso_time
 from kaltura_archiver.policy import Rule
 from kaltura_archiver.run.policy import RuleTally
 from kaltura_archiver.store import Store
+from kaltura_archiver.transfer.ahead import in_order
 
 log = logging.getLogger(__name__)
 PREFIX = "log/policy/"
+MAX_RECORD_BYTES = 2**20
 # A rule that selects a few more than a few has not gone wrong.
 FEW_MORE = 20
 
 
+def records(store: Store) -> Iterator[Mapping[str, Any]]:
+    """What the runs that acted by a policy have written down, oldest first. Raises StoreError."""
+    keys = (key for page in store.pages(PREFIX) for key, *_ in page if key.endswith(".json") and key.count("/") == 2)
+    for told in in_order(lambda key: store.get_text(key, MAX_RECORD_BYTES), keys, threads=8, room=16):
+        try:
+            record = json.loads(told[0] if told else "")
+            proper = all(type(rule["selected"]) is int for rule in record["rules"].values()) and str(record["at"])
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            proper = ""
+        if proper:
+            yield record
+        else:
+            log.warning("an object under %s is no history of a policy: it is left out", PREFIX)
+
+
 def last_selected(store: Store) -> Mapping[str, int]:
     """How many entries each rule selected when a run last acted by it. Raises StoreError."""
-    found: dict[str, int] = {}
-    for page in store.pages(PREFIX):
-        for key, *_ in page:
-            if not key.endswith(".json"):
-                continue
-            told = store.get_text(key)
-            found |= _counts(told[0] if told else "")
-    return found
-
-
-def _counts(text: str) -> dict[str, int]:
-    try:
-        rules = json.loads(text)["rules"]
-        return {str(name): told["selected"] for name, told in rules.items() if type(told["selected"]) is int}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        log.warning("an object under %s is no history of a policy: it is left out", PREFIX)
-        return {}
+    return {name: rule["selected"] for record in records(store) for name, rule in record["rules"].items()}
 
 
 def drifted(rule: Rule, selected: int, before: int | None) -> str:

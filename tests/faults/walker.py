@@ -440,7 +440,8 @@ class Walk:
             if not (fresh and self.met) and self._named(run):
                 return False
             if "run restore again" in run.out and stage.arguments[0] != "restore":
-                self._do(Stage(("restore",), ARCHIVED))
+                in_place = [word for word in stage.arguments if word == "--allow-in-place"]
+                self._do(Stage(("restore", *in_place), ARCHIVED))
             self._let_time_pass()
         raise Stuck(" | ".join(tries[-2:]))
 

@@ -294,6 +294,22 @@ def test_kalturas_video_is_kept_and_so_is_the_stored_one(sandbox: Sandbox, run: 
     assert (again.code, again.outcomes) == (0, {entry_id: "already"})
 
 
+@pytest.mark.parametrize("side", ["kaltura", "s3"])
+def test_two_videos_of_one_size_are_found_to_be_two_and_then_one_stays(sandbox: Sandbox, run: Run, side: str) -> None:
+    entry_id = sandbox.add(State.ARCHIVED)
+    first = shown(sandbox, entry_id)
+    second = first[::-1]
+    sandbox.kaltura.replace_original(entry_id, second)
+    assert state_of(run, entry_id) == "archived"  # by sizes alone
+    ran = run("resolve", entry_id, "--keep", side, ACT)
+    assert ran.outcomes == {entry_id: "refused"}
+    assert f"kaltura-archiver resolve {entry_id} --keep" in ran.out
+    assert run("resolve", entry_id, "--keep", side, ACT).outcomes == {entry_id: "done"}
+    assert shown(sandbox, entry_id) == (first if side == "s3" else second)
+    assert {digest(first), digest(second)} <= {digest(sandbox.s3.body(key)) for key in list(sandbox.s3.keys())}
+    assert run("health", "--id", entry_id).code == 0
+
+
 def test_a_newer_video_over_the_placeholder_is_kept(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.PLACEHOLDER)
     first, second = sandbox.s3.body(entry_id), sandbox.video()

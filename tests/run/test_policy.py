@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,16 @@ def test_bad_words_are_one_line(run: Run, policy: Path, words: tuple[str, ...], 
     assert "Traceback" not in refused.err
 
 
+def test_a_plan_for_review_has_the_further_streams_of_a_recording(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    policy.write_text(REVIEWED)
+    parent = sandbox.add(State.ARCHIVED)
+    stream = sandbox.add(State.ARCHIVED, parent_id=parent, display_in_search=-1)
+    assert run("run", policy, "--no-dry-run").code == 3
+    (plan,) = Path("lists").iterdir()
+    applied = run("apply", plan, "--no-dry-run")
+    assert (applied.code, applied.outcomes) == (0, {stream: "done", parent: "done"}), applied.err
+
+
 REVIEWED = THREE_YEARS.replace('replace = { archived_for = "30d", unplayed_for = 3 }', "replace = { review = true }")
 
 
@@ -306,3 +317,18 @@ def test_the_further_streams_of_a_recording_go_with_their_parent_whatever_the_ru
     kept = run("run", policy, "--no-dry-run")
     assert [row["outcome"] for row in kept.rows] == ["skipped", "skipped"], kept.out
     assert _marks(sandbox, other) == {ARCHIVED_TAG}
+
+
+def test_the_report_shows_the_rules_and_where_their_videos_stand(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    for state in (State.INITIAL, State.ARCHIVED, State.PLACEHOLDER):
+        sandbox.add(state)
+    assert run("report", "-o", "none.html").code == 0
+    assert 'id="rules"' not in Path("none.html").read_text()
+    assert run("run", policy, "--no-dry-run").code == 0
+    sandbox.s3.put("log/policy/odd.json", b"[]")
+    told = run("report", "-o", "report.html")
+    page = Path("report.html").read_text()
+    rows = page[page.index('<h2 id="rules">') : page.index('<h2 id="health">')]
+    cells = re.findall(r"<bdi>(.*?)</bdi>", rows)
+    assert [cells[0], cells[2], *cells[4:]] == ["three years", "1", "3", "1", "1", "0", "1", "0"]
+    assert "an object under log/policy/ is no history of a policy" in told.err

@@ -28,7 +28,9 @@ def schema() -> None:
 
     \b
     Examples:
+      kaltura-archiver policy schema
       kaltura-archiver policy schema > policy.schema.json
+      kaltura-archiver policy schema | python3 -m json.tool
     """
     from kaltura_archiver.cli.policy_schema import schema as made
 
@@ -40,11 +42,13 @@ def from_jobs() -> None:
     """Print the policy that says what the variables of the jobs say now: N_YEARS, SELECTION, STORAGE_CLASS,
     MIN_AGE_YEARS, NOTICED_BEFORE, MAX_ENTRIES, MAX_BYTES, MAX_COST, TIER, DAYS.
 
-    KEEP_TAGS and its kin stay settings, and hold for every rule.
+    KEEP_TAGS and its kin stay settings, and hold for every rule. The variables are read from the environment.
 
     \b
     Examples:
-      N_YEARS=3 STORAGE_CLASS=DEEP_ARCHIVE kaltura-archiver policy from-jobs > policy.toml
+      kaltura-archiver policy from-jobs
+      kaltura-archiver policy from-jobs > policy.toml
+      kaltura-archiver policy from-jobs | tee policy.toml
     """
     from kaltura_archiver.cli.policy_of_jobs import policy_of_jobs
 

@@ -61,10 +61,12 @@ def report(
     from kaltura_archiver.insight.collector import Collector
     from kaltura_archiver.insight.history import History
     from kaltura_archiver.insight.page import make_page
+    from kaltura_archiver.insight.rules import rules_table
     from kaltura_archiver.insight.stats import items
     from kaltura_archiver.people.owners import owners_of
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.run import runlog
+    from kaltura_archiver.run.rule_history import records
     from kaltura_archiver.selection import Selection
 
     prices = app.prices(kaltura_price, price_table)
@@ -80,7 +82,7 @@ def report(
         codes = after_selection(selection)
         page = make_page(
             collector.figures(), selection=query.kind, prices_of=str(prices.as_of), title=title,
-            criteria=str(query) if query.has_criteria else "",
+            criteria=str(query) if query.has_criteria else "", rules=rules_table(records(store)),
         )  # fmt: skip
         size = file.write(page.encode("utf-8", errors="replace"))
     if output != "-":
