@@ -83,6 +83,7 @@ def test_what_was_brought_back_is_left_alone_for_as_long_as_a_play_counts(
     assert run("run", policy, "--no-dry-run").rows == []
     told = {row["stage"]: row for row in run("run", policy, "--explain", entry_id).rows}
     assert told["replace"]["says"] == "waits"
+    assert told["replace"]["detail"].startswith("last used on ")
     assert told["archive"]["says"] == "done"
 
 
