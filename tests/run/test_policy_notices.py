@@ -356,3 +356,17 @@ def test_two_rules_write_for_themselves(sandbox: Sandbox, run: Run, sink: MailSi
     with _in_days(sandbox, 62):
         assert _act(run).outcomes == {lecture: "done"}
     assert len(sink.mail) == 2
+
+
+def test_of_a_recording_of_several_streams_its_owner_is_told_once(
+    sandbox: Sandbox, run: Run, sink: MailSink
+) -> None:  # fmt: skip
+    parent = _add(sandbox)
+    slides = _add(sandbox, parent_id=parent, display_in_search=-1)
+    assert _told(_act(run)) == [(parent, "done")]
+    assert len(sink.mail) == 1
+    with _in_days(sandbox, 30):
+        assert _act(run).rows == []
+    with _in_days(sandbox, 32):
+        assert _act(run).outcomes == {parent: "done", slides: "done"}
+    assert len(sink.mail) == 1
