@@ -190,11 +190,10 @@ def _ours(sandbox: Sandbox, entry_id: str) -> str:
 
 
 def _bring_back(sandbox: Sandbox, run: Run, ids: list[str]) -> None:
-    for entry_id in ids:
-        if REPLACED_TAG in tags_of(sandbox, entry_id):
-            if run("restore", "--id", entry_id, "--no-dry-run").code == 3:
-                sandbox.s3.thaw(entry_id)
-                assert run("restore", "--id", entry_id, "--no-dry-run").code == 0
+    for entry_id in (one for one in ids if REPLACED_TAG in tags_of(sandbox, one)):
+        if run("restore", "--id", entry_id, "--no-dry-run").code == 3:
+            sandbox.s3.thaw(entry_id)
+            assert run("restore", "--id", entry_id, "--no-dry-run").code == 0
 
 
 def test_derived_flavors_go_first_and_the_original_stays(sandbox: Sandbox, run: Run) -> None:
