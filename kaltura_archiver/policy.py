@@ -162,11 +162,36 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class DayLimits:
+    """What the runs of one day (UTC) may begin to bring back: entries, bytes, money, and entries of one owner."""
+
+    entries: int | None = None
+    bytes: int | None = None
+    money: float | None = None
+    per_owner: int | None = None
+
+
+@dataclass(frozen=True)
+class RestoreDesk:
+    """What is brought back before any rule is carried out: of each of the `sources` (play, tag, request) what it
+    selects, an entry once. `options` are fields of `Options`; `mail`: owners are told, by the table `notice`."""
+
+    sources: Mapping[str, Query]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limits: DayLimits = field(default_factory=DayLimits)
+    mail: Mapping[str, Any] | None = None
+
+    def options_of(self, source: str, now: float, *, dry_run: bool) -> Options:
+        return Options(now=now, dry_run=dry_run, plays=self.sources[source].plays, **self.options)
+
+
+@dataclass(frozen=True)
 class Policy:
     """The rules in their order: an entry is the first one's whose selection it meets. `text_sha256` is of its file."""
 
     rules: tuple[Rule, ...]
     text_sha256: str = ""
+    desk: RestoreDesk | None = None
 
 
 class Standing(NamedTuple):

@@ -7,7 +7,17 @@ from enum import StrEnum
 
 from kaltura_archiver.filters import Plays
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, Cause, Facts, Outcome, State
+from kaltura_archiver.model import (
+    ARCHIVED_TAG,
+    FROZEN_CLASSES,
+    REPLACED_TAG,
+    THIN_TAG,
+    Availability,
+    Cause,
+    Facts,
+    Outcome,
+    State,
+)
 from kaltura_archiver.thinning import DERIVED, MAX_KEPT_BYTES, Choice, dropped, kept_flavor
 
 DAY_SECONDS = 86400
@@ -160,6 +170,20 @@ class Plan:
             would = "; ".join(self.steps)
             return f"would {would} ({self.reason})" if self.reason else f"would {would}"
         return f"{self.outcome}: {self.reason}"
+
+
+def asked_back_bytes(facts: Facts, steps: tuple[Step, ...], moved: int = 0) -> int:
+    """Bytes of a stored copy that a restore with these steps begins to bring back, or has `moved`.
+
+    Of one that thaws, or has thawed, none: they were begun when it was asked for.
+    """
+    stored = facts.stored or facts.source
+    if stored is None or stored.availability is Availability.THAWING:
+        return 0
+    if stored.storage_class in FROZEN_CLASSES and stored.availability is Availability.READABLE:
+        return 0
+    begins = not {Step.THAW, Step.COPY_SOURCE, Step.PUT_ORIGINAL}.isdisjoint(steps)
+    return max(stored.size_bytes if begins else 0, moved)
 
 
 def bytes_of(facts: Facts, steps: tuple[Step, ...], options: Options) -> tuple[int, int]:

@@ -13,25 +13,25 @@ from kaltura_archiver.errors import ConfigError, SelectionError
 from kaltura_archiver.keep import checked_owner, checked_owners
 
 
-def read_ids(idfile: str) -> tuple[str, ...]:
+def read_ids(idfile: str, what: str = "--idfile", *, may_be_empty: bool = False) -> tuple[str, ...]:
     """The ids of a file, in their order, each once: one per line, or the column entry_id of a CSV or TSV.
 
-    Empty lines and those that begin with # are left out; ids may be quoted.
+    Empty lines and those that begin with # are left out; ids may be quoted. `what` asked for the file.
     """
     try:
         raw = sys.stdin.buffer.read() if idfile == "-" else Path(idfile).read_bytes()
     except OSError as error:
-        raise SelectionError(f"cannot read --idfile {idfile}: {error.strerror}") from error
+        raise SelectionError(f"cannot read {what} {idfile}: {error.strerror}") from error
     ids: dict[str, None] = {}
     try:
         for number, entry_id in _cells_with_ids(raw.decode("utf-8-sig", errors="replace")):
             if not ENTRY_ID.fullmatch(entry_id):
-                raise SelectionError(f"--idfile {idfile}, line {number}: {entry_id[:40]!r} is not an entry id")
+                raise SelectionError(f"{what} {idfile}, line {number}: {entry_id[:40]!r} is not an entry id")
             ids[entry_id] = None
     except csv.Error as error:
-        raise SelectionError(f"--idfile {idfile} is no CSV: {error}") from error
-    if not ids:
-        raise SelectionError(f"--idfile {idfile} holds no entry id")
+        raise SelectionError(f"{what} {idfile} is no CSV: {error}") from error
+    if not ids and not may_be_empty:
+        raise SelectionError(f"{what} {idfile} holds no entry id")
     return tuple(ids)
 
 

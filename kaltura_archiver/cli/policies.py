@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, NoReturn
 from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
+from kaltura_archiver.cli.desk import Desk, check_desk, rule_of_desk
 from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
 from kaltura_archiver.errors import ArchiverError, Exit, InputError, Stopped
-from kaltura_archiver.model import Outcome
+from kaltura_archiver.model import Outcome, same_id
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_ON_SCREEN, STANDING_COLUMNS
@@ -69,6 +70,11 @@ class PolicyRun:
         check_policy(self.kaltura, self.policy)
 
     @property
+    def serves_desk(self) -> bool:
+        """Whether anything is brought back: not where certain rules only were asked for."""
+        return self.policy.desk is not None and not self.only
+
+    @property
     def rules(self) -> Iterator[Rule]:
         """Those that were asked for, each when the one before it is done with."""
         yield from (rule for rule in self.policy.rules if not self.only or rule.name in self.only)
@@ -105,11 +111,14 @@ def text_in_bucket(app: App, file: str) -> str | None:
     return found[0]
 
 
-def check(run: PolicyRun) -> NoReturn:
+def check(run: PolicyRun, part: str = "all") -> NoReturn:
     """A row for each stage of each rule: what is there, what is due, what waits and until when."""
     due = 0
     with run.app.stoppable(), rows_as(run.style, CHECK_COLUMNS, note="detail") as rows:
-        for rule in run.rules:
+        for row in check_desk(run) if part != "rules" and run.serves_desk else ():
+            due += int(row.get("due") or 0)
+            rows.write(row)
+        for rule in run.rules if part != "restore" else ():
             tally, selection = run.survey(rule)
             for row in _check_rows(tally):
                 rows.write(row)
@@ -208,6 +217,7 @@ class Acting:
     lists: Path = Path("lists")
     notices: Path = Path("notices")
     part: str = "all"
+    desk: Desk | None = None
 
 
 def act(acting: Acting) -> NoReturn:
@@ -231,6 +241,11 @@ def act(acting: Acting) -> NoReturn:
         before = last_selected(store)
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
+        if acting.part != "rules" and run.serves_desk:
+            acting.desk = Desk(run, acting.dry_run, acting.no_lock, acting.no_run_log, rows)
+            acting.desk.serve()
+            if letters and not app.stop.is_set():
+                acting.desk.tell_owners(letters, number)
         for rule in run.rules if acting.part != "restore" else ():
             if app.stop.is_set():
                 break
@@ -245,7 +260,11 @@ def _correspondence(acting: Acting) -> Correspondence | None:
     """What writes to owners; None where no rule of this run asks for that."""
     run, app = acting.run, acting.run.app
     rules = [rule for rule in run.rules if rule.notice is not None]
-    if not rules or acting.part == "restore":
+    if acting.part == "restore":
+        rules = []
+    if acting.part != "rules" and run.serves_desk and (desk := rule_of_desk(run.policy)):
+        rules.append(desk)
+    if not rules:
         return None
     from kaltura_archiver.run.notices import Correspondence
 
@@ -305,9 +324,9 @@ def _act_by(
         run.codes |= exits.of_outcomes(told.left)
     for made in rule.stages:
         command = made.stage.command
-        ids = tally.stages[made.stage].ids
+        ids = _not_served(acting, tally.stages[made.stage].ids)
         if letters and made.stage in (Stage.THIN, Stage.REPLACE) and tally.to_write and not run.app.stop.is_set():
-            to_write, tally.to_write = tally.to_write, []
+            to_write, tally.to_write = _not_served(acting, tally.to_write), []
             _tell_owners(acting, rule, to_write, letters, rows)
         if command is None or not ids or run.app.stop.is_set():
             continue
@@ -345,6 +364,12 @@ def _carry_out(
             raise
 
 
+def _not_served(acting: Acting, ids: Sequence[str]) -> Sequence[str]:
+    """Those that this run has not just brought back."""
+    served = acting.desk.served if acting.desk else {}
+    return [entry_id for entry_id in ids if same_id(entry_id) not in served]
+
+
 def _within(hours: tuple[int, int] | None) -> bool:
     """Whether it is between these hours of the local day, which may be those around midnight."""
     if hours is None:
@@ -358,6 +383,7 @@ def _sum_up(acting: Acting) -> None:
     run = acting.run
     due = sum(stage.due for tally in run.tallies for stage in tally.stages.values())
     fields = log_fields("run", "run", dry_run=acting.dry_run)
+    due += len(acting.desk.served) if acting.desk else 0
     if acting.dry_run:
         to_type = acting_line()
         log.info(

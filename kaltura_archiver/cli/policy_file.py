@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -17,19 +16,20 @@ import click
 
 from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.asking.query import query_of
-from kaltura_archiver.asking.words import AGES, age_seconds, bytes_of
+from kaltura_archiver.asking.words import AGES, age_seconds
 from kaltura_archiver.cli.options import keep_options, options_of, selection_options
+from kaltura_archiver.cli.policy_desk import read_desk
+from kaltura_archiver.cli.policy_text import PolicyText, Table, converted, keys_of, limits_in, said
 from kaltura_archiver.cli.types import Days
 from kaltura_archiver.config import Settings
 from kaltura_archiver.envfile import read_text
-from kaltura_archiver.errors import ArchiverError, InputError
+from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG
 from kaltura_archiver.policy import CLOCKS, Policy, Rule, RuleLimits, Stage, StageClock, StageRule, as_of
 from kaltura_archiver.steps import OPTIONS
 
 T = TypeVar("T")
-Table = Mapping[str, Any]
 # Of the options that select, those that make no sense in a rule, or are clocks of its stages.
 _OF_A_COMMAND = frozenset({
     "ids", "idfile", "first_page", "page_size", "max_entries", "shard", "archived_before", "replaced_before",
@@ -41,7 +41,7 @@ DRIFT = 0.5
 _LIMITS = ("entries", "bytes", "money", "hours")
 NOTICE = ("grace", "remind", "co_editors", "fallback", "unit_file", "templates", "directory")
 _RULE = ("name", "on", "drift", "select", "keep", "limits", "notice", *Stage)
-_TOP = ("rule", "keep", "limits", "notice")
+_TOP = ("rule", "restore", "keep", "limits", "notice")
 # Which clocks a stage may have: those of what lies before it.
 BEFORE = {
     "created_before": tuple(Stage), "unplayed_for": tuple(Stage),
@@ -51,24 +51,11 @@ BEFORE = {
 _AFTER = {"archived_for": Stage.ARCHIVE, "thinned_for": Stage.THIN, "replaced_for": Stage.REPLACE}
 
 
-def _options_of(decorate: Callable[[Any], Any]) -> dict[str, click.Option]:
-    """The options that a decorator adds, by the first name of each, with _ for -."""
-
-    def bare() -> None:
-        """Takes the options."""
-
-    params = decorate(bare).__click_params__
-    return {
-        max(option.opts, key=len).lstrip("-").replace("-", "_"): option
-        for option in reversed(params) if isinstance(option, click.Option)
-    }  # fmt: skip
-
-
 @cache
 def selection_keys() -> dict[str, click.Option]:
     """The keys of `select`, each the option of that name."""
     return {
-        key: option for key, option in _options_of(selection_options).items()
+        key: option for key, option in keys_of(selection_options).items()
         if option.name not in (*_OF_A_COMMAND, "tolerate") and option.expose_value
     }  # fmt: skip
 
@@ -76,7 +63,7 @@ def selection_keys() -> dict[str, click.Option]:
 @cache
 def keep_keys() -> dict[str, click.Option]:
     """The keys of `keep`: tag, category, owner, …"""
-    return {key.removeprefix("keep_"): option for key, option in _options_of(keep_options).items()}
+    return {key.removeprefix("keep_"): option for key, option in keys_of(keep_options).items()}
 
 
 @cache
@@ -85,36 +72,9 @@ def stage_keys(stage: Stage) -> dict[str, click.Option]:
     if stage.command is None:
         return {}
     return {
-        key: option for key, option in _options_of(options_of(stage.command)).items()
+        key: option for key, option in keys_of(options_of(stage.command)).items()
         if option.name in OPTIONS[stage.command] and option.name not in _SAID_BY_CLOCKS
     }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _PolicyText:
-    """The text, to say in which line of it something is."""
-
-    path: str
-    text: str
-
-    def line(self, rule: int | None, *path: str) -> int:
-        """Where a key stands: that of a rule (counted from 0), or of the file; its table's line if it has none."""
-        lines = self.text.splitlines()
-        begin, end = 0, len(lines)
-        if rule is not None:
-            heads = [number for number, line in enumerate(lines) if re.match(r"\s*\[\[\s*rule\s*\]\]", line)]
-            begin, end = [*pairwise((*heads, len(lines)))][rule] if rule < len(heads) else (0, len(lines))
-        found = begin
-        for key in path:
-            name = rf"[\"']?{re.escape(key)}[\"']?"
-            pattern = rf"\s*\[\[?[^\]]*\b{name}\s*\]|(.*[{{,\s])?{name}\s*="
-            found = next((n for n in range(found, end) if re.match(pattern, lines[n])), found)
-        return found + 1
-
-    def fail(self, why: str, rule: int | None = None, name: str = "", *path: str) -> NoReturn:
-        where = f"rule {name!r}" if name else f"rule {rule + 1}" if rule is not None else ""
-        told = ": ".join(filter(None, (", ".join(filter(None, (where, ".".join(path)))), why)))
-        raise InputError(f"{self.path}, line {self.line(rule, *path)}: {told}")
 
 
 def read_policy(path: str, settings: Settings, now: float, text: str | None = None) -> Policy:
@@ -125,38 +85,26 @@ def read_policy(path: str, settings: Settings, now: float, text: str | None = No
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is no TOML: {error}") from error
-    source = _PolicyText(path, text)
-    _known(source, told, _TOP, None, "")
+    source = PolicyText(path, text)
+    source.require_known(told, _TOP, None, "")
     rules = told.get("rule", [])
-    if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
+    desk = read_desk(source, told, now)
+    proper = isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
+    if not proper or not (rules or desk):
         source.fail("no rule is in it: each begins with [[rule]]")
     made = tuple(_RuleReader(source, number, rule, told, settings, now).rule() for number, rule in enumerate(rules))
     names = [rule.name for rule in made]
     for number, name in enumerate(names):
         if name in names[:number]:
             source.fail("another rule has this name: the history of a rule goes by it", number, name, "name")
-    return Policy(made, hashlib.sha256(text.encode()).hexdigest())
-
-
-def _known(
-    source: _PolicyText, table: Table, known: Iterator[str] | tuple[str, ...] | list[str], rule: int | None, name: str,
-    *path: str,
-) -> None:  # fmt: skip
-    names = list(known)
-    for key in table:
-        if key not in names:
-            import difflib
-
-            near = difflib.get_close_matches(key, names, 1)
-            there = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-            source.fail(f"there is no such key; {there}", rule, name, *path, key)
+    return Policy(made, hashlib.sha256(text.encode()).hexdigest(), desk)
 
 
 @dataclass(frozen=True)
 class _RuleReader:
     """Reads one rule."""
 
-    source: _PolicyText
+    source: PolicyText
     number: int
     table: Table
     whole: Table
@@ -171,8 +119,14 @@ class _RuleReader:
     def fail(self, why: str, *path: str) -> NoReturn:
         self.source.fail(why, self.number, self.name, *path)
 
+    def _said(self, make: Callable[[], T], *path: str) -> T:
+        return said(make, self.fail, *path)
+
+    def _converted(self, option: click.Option, value: Any, *path: str) -> Any:
+        return converted(option, value, self.fail, *path)
+
     def rule(self) -> Rule:
-        _known(self.source, self.table, _RULE, self.number, self.name)
+        self.source.require_known(self.table, _RULE, self.number, self.name)
         if not re.fullmatch(r"[\w .+()&/-]{1,60}", self.name) or self.name != self.name.strip():
             self.fail("a rule needs a name of up to 60 letters, digits, blanks, . - + & /", "name")
         on = self._days()
@@ -198,24 +152,6 @@ class _RuleReader:
             found |= table
         return found
 
-    def _converted(self, option: click.Option, value: Any, *path: str) -> Any:
-        """The value as the option itself would have it."""
-
-        def one(item: Any) -> Any:
-            if isinstance(item, bool) or not isinstance(item, str | int | float):
-                self.fail(f"{item!r} is not what this key holds: {option.help}", *path)
-            return self._said(lambda: option.type.convert(str(item), option, None), *path)
-
-        if option.is_flag:
-            if not isinstance(value, bool):
-                self.fail(f"{value!r} is neither true nor false", *path)
-            return value
-        if isinstance(value, list):
-            if not option.multiple:
-                self.fail("one value is wanted here, no list", *path)
-            return tuple(map(one, value))
-        return (one(value),) if option.multiple else one(value)
-
     def _age(self, value: Any, at: float, *path: str) -> float:
         """Seconds before `at`."""
         if isinstance(value, bool):
@@ -224,7 +160,7 @@ class _RuleReader:
 
     def _selection(self, at: float) -> Query:
         table = self._subtable("select")
-        _known(self.source, table, list(selection_keys()), self.number, self.name, "select")
+        self.source.require_known(table, list(selection_keys()), self.number, self.name, "select")
         for key, value in table.items():
             self._said(partial(query_of, at, {key: value}), "select", key)
         query = self._said(lambda: replace(query_of(at, table), max_entries=None), "select")
@@ -235,16 +171,10 @@ class _RuleReader:
             self.fail("it selects every video of the account: say at least one criterion", "select")
         return query
 
-    def _said(self, make: Callable[[], T], *path: str) -> T:
-        try:
-            return make()
-        except (ArchiverError, click.UsageError) as error:
-            self.fail(str(getattr(error, "message", error)), *path)
-
     def _keep(self) -> Any:
         table = self._subtable("keep", shared=True)
         keys = keep_keys()
-        _known(self.source, table, list(keys), self.number, self.name, "keep")
+        self.source.require_known(table, list(keys), self.number, self.name, "keep")
         given = {
             str(keys[key].name).removeprefix("keep_"): self._converted(keys[key], value, "keep", key)
             for key, value in table.items()
@@ -259,7 +189,7 @@ class _RuleReader:
         never = next((name for name in table if name in CLOCKS and name not in clocks), "")
         if never:
             self.fail(f"this clock never comes here: {never} begins with a later stage", stage, never)
-        _known(self.source, table, [*clocks, *own, *keys], self.number, self.name, stage)
+        self.source.require_known(table, [*clocks, *own, *keys], self.number, self.name, stage)
         options = {
             str(option.name): self._converted(option, table[key], stage, key)
             for key, option in keys.items() if key in table
@@ -307,7 +237,7 @@ class _RuleReader:
         if "notice" not in self.table:
             return None
         table = self._subtable("notice", shared=True)
-        _known(self.source, table, NOTICE, self.number, self.name, "notice")
+        self.source.require_known(table, NOTICE, self.number, self.name, "notice")
         found: dict[str, Any] = {"grace": "30d", **table}
         for key in ("grace", "remind"):
             if key in found:
@@ -321,20 +251,15 @@ class _RuleReader:
 
     def _limits(self) -> RuleLimits:
         table = self._subtable("limits", shared=True)
-        _known(self.source, table, _LIMITS, self.number, self.name, "limits")
-        for key, kind in (("entries", int), ("money", int | float)):
-            value = table.get(key, 1)
-            if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
-                self.fail(f"{value!r} is not a number above 0", "limits", key)
-        size = self._said(partial(bytes_of, str(table["bytes"])), "limits", "bytes") if "bytes" in table else None
+        self.source.require_known(table, _LIMITS, self.number, self.name, "limits")
+        amounts = limits_in(table, self.fail, "limits")
         hours = None
         if "hours" in table:
             match = re.fullmatch(r"([01]?\d|2[0-3])-([01]?\d|2[0-4])", str(table["hours"]))
             if not match or match[1] == match[2]:
                 self.fail(f"{table['hours']!r} is not hours of a day such as 22-6", "limits", "hours")
             hours = int(match[1]), int(match[2]) % 24
-        money = table.get("money")
-        return RuleLimits(table.get("entries"), size, None if money is None else float(money), hours)
+        return RuleLimits(**amounts, hours=hours)
 
     def _drift(self) -> float:
         value = self.table.get("drift", f"{DRIFT:.0%}")

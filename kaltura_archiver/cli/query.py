@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from kaltura_archiver import exits
+from kaltura_archiver.asking.words import parse_tag
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Query
-from kaltura_archiver.model import Outcome
+from kaltura_archiver.keep import DEFAULT_TAG
+from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Outcome, kept_until
 from kaltura_archiver.steps import Options
 
 if TYPE_CHECKING:
@@ -83,6 +85,17 @@ def need_criteria(command: str, query: Query, *, everything: bool) -> None:
         raise SelectionError(
             f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
         )
+
+
+def checked_request_tag(text: str) -> str:
+    """The tag by which people ask; SelectionError for one that means something else here."""
+    tag = parse_tag(text)
+    ours = tag in (ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, DEFAULT_TAG) or tag.startswith(NOTICE_PREFIX)
+    if ours or kept_until(tag):
+        raise SelectionError(f"--request-tag: {tag} is a tag of this tool's own, and not for people to ask by")
+    if not tag.isascii():  # of others Kaltura keeps the case, and the tag would not be found again
+        raise SelectionError(f"--request-tag: {tag!r} has letters other than a to z")
+    return tag
 
 
 def min_age_years(query: Query, asked: float | None) -> float:

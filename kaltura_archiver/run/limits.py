@@ -28,6 +28,7 @@ class Allowance:
     measure: Measure
     shown: Callable[[float], str]
     ends: bool = True
+    span: str = "in this run"
     begun: float = 0.0
     closed: bool = False
 
@@ -40,7 +41,7 @@ class Allowance:
         left = max(self.most - self.begun + before, 0)
         if self.closed or amount > left:
             self.closed = True
-            return f"{self.name}: it takes {self.shown(amount)}, and {self.shown(left)} of that is left in this run"
+            return f"{self.name}: it takes {self.shown(amount)}, and {self.shown(left)} of that is left {self.span}"
         return ""
 
 
@@ -65,6 +66,12 @@ class Limits:
     def reached(self) -> str:
         """The names of limits that are closed."""
         return ", ".join(limit.name for limit in self._limits if limit.closed)
+
+    def count(self, entry_id: str, *amounts: float) -> None:
+        """What an earlier run has begun of an entry, of each limit so much."""
+        for limit, amount in zip(self._limits, amounts, strict=True):
+            limit.begun += amount
+        self._taken[entry_id] = list(amounts)
 
     def review(self, facts: Facts, plan: Plan) -> Plan:
         """The plan, counted; or one without steps, for an entry that waits for another run."""

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import DirectoryError, MailError, StoreError
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Entry, Facts, Outcome, iso_time
+from kaltura_archiver.people.coming_back import CameBack, ToldBack, told_back
 from kaltura_archiver.people.directory import Directory
 from kaltura_archiver.people.ledger import Ledger
 from kaltura_archiver.people.letterhead import Letterhead, letterhead
@@ -115,6 +116,17 @@ class Correspondence:
             for until, entries in sorted(to_remind.items()):
                 notices = (notice for notice in of_rule.notices(entries) if not notice.co_editor and notice.address)
                 yield from self._remind(again, rule, until, notices)
+
+    def tell_back(self, rule: Rule, entries: Iterable[Entry], run: str) -> Iterator[ToldBack]:
+        """Write to the owners of these entries that they are back. Raises MailError where no message gets through."""
+        of_rule = self._rules[rule.name]
+        back = [
+            CameBack(item.entry_id, item.title, notice.address or notice.owner, notice.name)
+            for notice in of_rule.notices(entries) for item in notice.items.values()
+        ]  # fmt: skip
+        with nullcontext() if self.dry_run else self._mailer:
+            deliver = None if self.dry_run else self._mailer.send
+            yield from told_back(back, self._head, of_rule.templates, deliver, run=run)
 
     def _sorted(
         self, rule: Rule, found: Iterable[Facts], now: float

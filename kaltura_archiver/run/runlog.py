@@ -6,11 +6,13 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kaltura_archiver import __version__
 from kaltura_archiver.errors import Exit, StoreError
 from kaltura_archiver.model import Availability, Outcome, iso_time
+from kaltura_archiver.steps import Command, asked_back_bytes
 from kaltura_archiver.transfer.ahead import in_order
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class RunLog:
         line = _json(
             kind="entry", run=self._run, command=self._command, entry=result.entry_id, outcome=result.outcome.value,
             state=result.state, at=iso_time(result.ended_at), bytes_moved=result.bytes_moved,
-            bytes_freed=result.bytes_freed, last_played_at=result.last_played_at,
+            bytes_freed=result.bytes_freed, last_played_at=result.last_played_at, **self._asked_back(result),
         )  # fmt: skip
         if self._bytes + len(line) > PART_BYTES:
             self._write_part()
@@ -86,6 +88,13 @@ class RunLog:
             self._bytes = 0
         self._part.append(line)
         self._bytes += len(line)
+
+    def _asked_back(self, result: Result) -> dict[str, int]:
+        """Of a restore the bytes that it has begun to bring back, if any: a day's limits count them."""
+        if self._command != Command.RESTORE or result.facts is None:
+            return {}
+        begun = asked_back_bytes(result.facts, result.steps, result.bytes_moved)
+        return {"asked_back": begun} if begun else {}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -122,12 +131,22 @@ def _json(**fields: Any) -> str:
     return json.dumps(fields, separators=(",", ":")) + "\n"
 
 
-def read(store: Store) -> Iterator[dict[str, Any]]:
-    """The lines of all runs, in the order of their objects' keys: of a run its own first, then those of its entries.
+def read_day(store: Store, day: date, command: Command) -> Iterator[dict[str, Any]]:
+    """The lines of this day (UTC) of all runs of a command, also of those that began on the day before."""
+    for began in (day - timedelta(days=1), day):
+        prefix = f"{PREFIX}{began:%Y/%m/%Y%m%d}T"
+        for fields in read(store, prefix, f"-{command}-"):
+            if fields.get("at", "").startswith(str(day)):
+                yield fields
 
-    What is no such line is skipped, and told in one warning.
+
+def read(store: Store, prefix: str = PREFIX, of: str = "") -> Iterator[dict[str, Any]]:
+    """The lines of all runs, or of those whose keys begin with `prefix` and have `of` in them.
+
+    In the order of their objects' keys: of a run its own first, then those of its entries. What is no such line is
+    skipped, and told in one warning.
     """
-    found = (item for page in store.pages(PREFIX) for item in page if item[0].endswith(".jsonl"))
+    found = (item for page in store.pages(prefix) for item in page if item[0].endswith(".jsonl") and of in item[0])
 
     def text_of(item: tuple[str, int, str, Availability]) -> str | None:
         key, *_, availability = item

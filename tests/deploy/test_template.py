@@ -189,6 +189,11 @@ def _restore(sandbox: Sandbox, run: Run) -> None:
     sandbox.s3.put("locks/restore.json", b'{"expires": 1, "released": true}')
     assert run("restore", "--id", plain, "--no-dry-run").code == 0
     assert run("config").code == 0
+    desk = "[restore]\nrequest_tag = 'restore_please'\n[restore.limits]\nentries = 100\nmoney = 500.0\n"
+    sandbox.s3.put(POLICY.removeprefix("s3:"), desk.encode())
+    asked = sandbox.add("placeholder", tags="restore_please")
+    ran = run("run", POLICY, "--part", "restore", "--no-dry-run")
+    assert ran.outcomes == {asked: "done"}, ran.err
 
 
 def _health(sandbox: Sandbox, run: Run) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kaltura_archiver.asking.words import parse_tag
 from kaltura_archiver.cli.acting import run_command
 from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import acting_options, options_of, selection_options
-from kaltura_archiver.errors import SelectionError
+from kaltura_archiver.cli.query import checked_request_tag
 from kaltura_archiver.filters import Query
-from kaltura_archiver.keep import DEFAULT_TAG
-from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, kept_until
 from kaltura_archiver.steps import Command
 
 
@@ -37,18 +34,7 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver restore --tag flavors_deleted --played_within 1 --max-cost 20 --no-dry-run
     """
     if options["request_tag"]:
-        options["request_tag"] = tag = request_tag(options["request_tag"])
+        options["request_tag"] = tag = checked_request_tag(options["request_tag"])
         query = replace(query, tags=tuple(dict.fromkeys((*query.tags, tag))))
         query.check()
     run_command(app, Command.RESTORE, query, **options)
-
-
-def request_tag(text: str) -> str:
-    """The tag by which people ask; SelectionError for one that means something else here."""
-    tag = parse_tag(text)
-    ours = tag in (ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, DEFAULT_TAG) or tag.startswith(NOTICE_PREFIX)
-    if ours or kept_until(tag):
-        raise SelectionError(f"--request-tag: {tag} is a tag of this tool's own, and not for people to ask by")
-    if not tag.isascii():  # of others Kaltura keeps the case, and the tag would not be found again
-        raise SelectionError(f"--request-tag: {tag!r} has letters other than a to z")
-    return tag

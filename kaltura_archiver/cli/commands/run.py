@@ -72,9 +72,10 @@ def run(
     """Carry out a policy file: named rules, each with the videos that it is for, and stages (archive, thin, replace,
     due) with clocks of their own.
 
-    Rule by rule and stage by stage what is due is done; a video is the first rule's that selects it. Everything is
-    looked at once more before it is acted on. Owners are written to where a rule has a notice. `s3:KEY` is a policy
-    in the bucket. docs/policy.md has the keys; examples/policies, nine universities' rules.
+    First what people ask for is brought back, by the table `restore`. Then rule by rule and stage by stage what is due
+    is done; a video is the first rule's that selects it. Everything is looked at once more before it is acted on.
+    Owners are written to where a rule has a notice. `s3:KEY` is a policy in the bucket. docs/policy.md has the keys;
+    examples/policies, nine universities' rules.
 
     \b
     Examples:
@@ -98,14 +99,15 @@ def run(
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     now = _noon(day) if day is not None else time.time()
     policy = read_policy(file, app.settings, now, text_in_bucket(app, file))
-    if any(rule.query.shard for rule in policy.rules):
+    desk = policy.desk.sources.values() if policy.desk else ()
+    if any(query.shard for query in (*(rule.query for rule in policy.rules), *desk)):
         raise ConfigError("a policy is carried out by one task, not by the shares of an array job: start it by itself")
     _require_rules((*only, *accepted_drift), [rule.name for rule in policy.rules])
     asked = PolicyRun(app, policy, now, style, workers, only)
     if entry_id is not None:
         tell_of_entry(asked, entry_id)
     if checks:
-        check(asked)
+        check(asked, part)
     folders = checked_folder(lists), Path(notices)
     act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, *folders, part))
 

@@ -1,0 +1,191 @@
+"""The restore desk of a policy: what people ask for is brought back, before any rule is carried out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kaltura_archiver import exits
+from kaltura_archiver.cli.app import Ended
+from kaltura_archiver.cli.query import exits_of_named, not_begun
+from kaltura_archiver.cli.telling import StageTelling
+from kaltura_archiver.errors import ConfigError, Exit, Gone, MailError, Stopped
+from kaltura_archiver.filters import Query
+from kaltura_archiver.model import Availability, Outcome, same_id
+from kaltura_archiver.output.screen import RowWriter
+from kaltura_archiver.output.summary import counted
+from kaltura_archiver.output.tables import Cell
+from kaltura_archiver.policy import DayLimits, Policy, Rule
+from kaltura_archiver.redact import redact
+from kaltura_archiver.run.desk import LimitsOfDay, begun_today
+from kaltura_archiver.run.errand import Errand
+from kaltura_archiver.run.limits import Allowance
+from kaltura_archiver.run.run import Asked, carry_out
+from kaltura_archiver.selection import Ids, Selection
+from kaltura_archiver.steps import Command, Options, Step, bytes_of
+from kaltura_archiver.survey import plans_of
+
+if TYPE_CHECKING:
+    from kaltura_archiver.apply import Runner
+    from kaltura_archiver.cli.policies import PolicyRun
+    from kaltura_archiver.model import Entry, Facts
+    from kaltura_archiver.results import Result
+    from kaltura_archiver.run.notices import Correspondence
+
+log = logging.getLogger(__name__)
+NAME = "restore"
+_BRINGS_BACK = frozenset({Step.PUT_ORIGINAL, Step.SETTLE})
+
+
+def rule_of_desk(policy: Policy) -> Rule | None:
+    """What the post of a run takes for a rule; None where nobody is to be told. No rule can have this name."""
+    if policy.desk is None or policy.desk.mail is None:
+        return None
+    return Rule(f"[{NAME}]", Query(), (), notice=policy.desk.mail)
+
+
+def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
+    """A row for each source: how many ask, what can be brought back now, what thaws."""
+    desk = run.policy.desk
+    for source, query in desk.sources.items() if desk else ():
+        options = desk.options_of(source, run.now, dry_run=True) if desk else Options(run.now)
+        selection = Selection(run.kaltura, query)
+        moved, outcomes, thaws = 0, Counter[Outcome](), Counter[str]()
+        with plans_of(
+            run.kaltura, run.store, selection, Command.RESTORE, options, placeholders=run.placeholders,
+            workers=2 * run.workers,
+        ) as planned:  # fmt: skip
+            for facts, plan in planned:
+                outcomes[Outcome.WOULD if plan.steps else plan.outcome] += 1
+                moved += bytes_of(facts, plan.steps, options)[0]
+                stored = facts.stored or facts.source
+                if stored and stored.availability in (Availability.FROZEN, Availability.THAWING):
+                    thaws[stored.availability.value] += 1
+        run.codes |= exits_of_named(selection)
+        due, waits = outcomes.pop(Outcome.WOULD, 0), outcomes.pop(Outcome.WAITING, 0)
+        yield {
+            "rule": NAME, "stage": source, "here": due + waits + outcomes.total(), "due": due, "bytes_moved": moved,
+            "waits": waits, "left": outcomes.total(),
+            "detail": ", ".join(f"{name} {number}" for name, number in thaws.items()) or None,
+        }  # fmt: skip
+
+
+class DeskTelling(StageTelling):
+    """Hands on what has come back."""
+
+    def __init__(self, desk: Desk, options: Options, source: str) -> None:
+        super().__init__(desk.run.app, Command.RESTORE, options, desk.run.style, desk.rows, NAME, source)
+        self._desk = desk
+
+    def add(self, result: Result) -> None:
+        super().add(result)
+        self._desk.saw(result)
+
+
+@dataclass
+class Desk:
+    """What a run brings back, source by source. `served` are the entries that came back, or would, by their ids."""
+
+    run: PolicyRun
+    dry_run: bool
+    no_lock: bool
+    no_run_log: bool
+    rows: RowWriter
+    served: dict[str, Entry] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+
+    def serve(self) -> None:
+        desk = self.run.policy.desk
+        if desk is None:
+            return
+        if self.no_run_log and desk.limits != DayLimits() and not self.dry_run:
+            raise ConfigError("--no-run-log: the limits of a day are kept by the logs of its runs ([restore.limits])")
+        limits: LimitsOfDay | None = None
+        for source, query in desk.sources.items():
+            if self.run.app.stop.is_set():
+                return
+            options = desk.options_of(source, self.run.now, dry_run=self.dry_run)
+            limits = limits or self._limits(desk.limits, options)
+            self._carry_out(source, query, options, limits)
+
+    def _limits(self, told: DayLimits, options: Options) -> LimitsOfDay:
+        from kaltura_archiver.money.bill import committed, money
+
+        run, bill = self.run, None
+        if told.money is not None:
+            prices = run.app.prices()
+            shown = partial(money, currency=prices.currency)
+            bill = Allowance(
+                f"restore.limits.money {shown(told.money)}", told.money, committed(prices, options), shown, ends=False,
+                span="today",
+            )  # fmt: skip
+        limits = LimitsOfDay(told, bill)
+        if told != DayLimits():
+            limits.count_begun(begun_today(run.store, time.time()), self._look)
+        return limits
+
+    def _look(self, entry_id: str) -> Facts | None:
+        from kaltura_archiver.apply.looks import facts_of_entry
+        from kaltura_archiver.apply.tools import Sources
+
+        try:
+            return facts_of_entry(Sources(self.run.kaltura, self.run.store, self.run.placeholders), entry_id)
+        except Gone:
+            return None
+
+    def _carry_out(self, source: str, query: Query, options: Options, limits: LimitsOfDay) -> None:
+        """What asks in one way: a run of `restore`."""
+        run = self.run
+
+        def choose(runner: Runner) -> Errand:
+            selection = Selection(runner.kaltura, query)
+            found = [entry.id for entry in selection if not selection.leaves_to_parent(entry)]
+            new = [entry_id for entry_id in found if same_id(entry_id) not in self._asked]
+            self._asked.update(map(same_id, new))
+            return Errand(Ids(new), exits_of_named(selection), list(not_begun(selection)))
+
+        asked = Asked(
+            Command.RESTORE, options, choose, f"{NAME}, {source}: {query}", None, run.workers, self.no_lock,
+            self.no_run_log, limits=limits,
+        )  # fmt: skip
+        try:
+            carry_out(run.app, asked, DeskTelling(self, options, source))
+        except Ended as end:
+            run.codes.add(end.untolerated)
+            if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
+                raise
+
+    def saw(self, result: Result) -> None:
+        """Hear of a result."""
+        came = result.outcome in (Outcome.DONE, Outcome.WOULD) and not _BRINGS_BACK.isdisjoint(result.steps)
+        if result.facts and not result.member_of and came:
+            self.served[same_id(result.entry_id)] = result.facts.entry
+
+    def tell_owners(self, letters: Correspondence, number: str) -> None:
+        """Write to the owners of what has come back. A row for each entry of each message."""
+        rule = rule_of_desk(self.run.policy)
+        if rule is None or not self.served:
+            return
+        outcomes: Counter[Outcome] = Counter()
+        try:
+            for told in letters.tell_back(rule, self.served.values(), number):
+                outcomes[told.outcome] += 1
+                for entry_id in told.entry_ids:
+                    self.rows.write({
+                        "rule": NAME, "stage": "notice", "entry_id": entry_id, "outcome": told.outcome.value,
+                        "detail": redact(f"to {told.address or 'no address'}: {told.detail}"),
+                    })  # fmt: skip
+        except Stopped:
+            return
+        except MailError as error:
+            log.error("%s: owners are not told that their videos are back: %s", NAME, error)
+            self.run.codes.add(Exit.FAILED)
+        told_of: Mapping[tuple[Outcome, None], int] = {(one, None): n for one, n in outcomes.items()}
+        if outcomes:
+            log.info("%s, notice: %s", NAME, counted(Counter(told_of)))
+        self.run.codes |= exits.of_outcomes(outcomes)

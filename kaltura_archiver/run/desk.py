@@ -1,0 +1,82 @@
+"""The limits of a restore desk: what all runs of one day may begin to bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from kaltura_archiver.model import FROZEN_CLASSES, Facts
+from kaltura_archiver.output.tables import readable_bytes
+from kaltura_archiver.policy import DayLimits
+from kaltura_archiver.run.limits import Allowance, Limits
+from kaltura_archiver.run.runlog import read_day
+from kaltura_archiver.steps import Command, Plan, Step, asked_back_bytes
+from kaltura_archiver.store import Store
+
+
+def begun_today(store: Store, now: float) -> Mapping[str, int]:
+    """Bytes of the entries that runs have begun to bring back on this day (UTC), as their logs tell. StoreError."""
+    begun: dict[str, int] = {}
+    for fields in read_day(store, datetime.fromtimestamp(now, UTC).date(), Command.RESTORE):
+        entry_id, size = fields.get("entry"), fields.get("asked_back")
+        if entry_id and isinstance(size, int):
+            begun[entry_id] = max(size, begun.get(entry_id, 0))
+    return begun
+
+
+class LimitsOfDay(Limits):
+    """As `Limits`, and of each owner so many entries. What thaws, or has thawed, takes nothing of any of them: no limit
+    ends a run, for a thawed copy is always brought back."""
+
+    def __init__(self, told: DayLimits, money: Allowance | None = None) -> None:
+        self._money, self._per_owner = money, told.per_owner
+        self._owners: dict[str, Limits] = {}
+        self._kinds = [name for name in ("entries", "bytes", "money") if getattr(told, name) is not None]
+        size = told.bytes or 0
+        made: dict[str, Allowance | None] = {
+            "entries": _entries(f"restore.limits.entries {told.entries}", told.entries or 0),
+            "bytes": Allowance(
+                f"restore.limits.bytes {readable_bytes(size)}", size, asked_back_bytes,
+                lambda amount: readable_bytes(int(amount)), ends=False, span="today",
+            ),
+            "money": money,
+        }  # fmt: skip
+        super().__init__(*(limit for name in self._kinds if (limit := made[name])))
+
+    @property
+    def looks(self) -> bool:
+        """Whether the entries of earlier runs have to be looked at, for their logs do not tell it."""
+        return bool(self._money or self._per_owner)
+
+    def _of(self, owner: str) -> Limits:
+        name = f"restore.limits.per_owner {self._per_owner} ({owner})"
+        return self._owners.setdefault(owner, Limits(_entries(name, self._per_owner or 0)))
+
+    def count_begun(self, begun: Mapping[str, int], look: Callable[[str], Facts | None]) -> None:
+        """Count what earlier runs of this day have begun; `look` is None for an entry that is gone."""
+        for entry_id, size in begun.items():
+            facts = look(entry_id) if self.looks else None
+            amounts = {"entries": 1.0, "bytes": float(size), "money": self._cost(facts)}
+            self.count(entry_id, *(amounts[name] for name in self._kinds))
+            if facts and self._per_owner is not None:
+                self._of(facts.entry.owner).count(entry_id, 1.0)
+
+    def _cost(self, facts: Facts | None) -> float:
+        stored = facts.stored or facts.source if facts else None
+        if facts is None or stored is None or self._money is None:
+            return 0.0
+        return self._money.measure(facts, (Step.THAW if stored.storage_class in FROZEN_CLASSES else Step.PUT_ORIGINAL,))
+
+    def review(self, facts: Facts, plan: Plan) -> Plan:
+        if self._per_owner is not None and plan.steps:
+            allowed = self._of(facts.entry.owner).review(facts, plan)
+            if not allowed.steps:
+                return allowed
+        return super().review(facts, plan)
+
+
+def _entries(name: str, most: int) -> Allowance:
+    return Allowance(
+        name, most, lambda facts, steps: float(asked_back_bytes(facts, steps) > 0),
+        lambda amount: f"{amount:.0f} entries", ends=False, span="today",
+    )  # fmt: skip

@@ -1,0 +1,208 @@
+"""The restore desk: what people ask for is brought back by `run` before any rule, and within what a day allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import time_machine
+from conftest import Ran, Run
+from looking import do_not_wait, shown, tags_of, writes
+from mailsink import MailSink
+
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, iso_time
+from kaltura_archiver.run import notices
+from kaltura_archiver.run import run as acting
+from kaltura_archiver.sandbox.world import Sandbox
+
+RUN_LOG = acting._run_log  # the fixture `run` does without it
+DAY = 86400
+TAG = "restore_please"
+DESK = f'[restore]\nplayed_within = 1\nrequest_tag = "{TAG}"\nrequests = "requests.csv"\n'
+RULE = '\n[[rule]]\nname = "all lectures"\nselect = { tag = "lecture" }\narchive = {}\nreplace = {}\n'
+
+
+@pytest.fixture(autouse=True)
+def desk(monkeypatch: pytest.MonkeyPatch) -> Path:
+    do_not_wait(monkeypatch)
+    Path("requests.csv").write_text("entry_id,who\n")
+    path = Path("policy.toml")
+    path.write_text(DESK)
+    return path
+
+
+def _act(run: Run, *more: object) -> Ran:
+    return run("run", "--no-dry-run", "--workers", 1, *more)
+
+
+def _rows(ran: Ran) -> list[tuple[str, str, str]]:
+    return [(row["stage"], row["entry_id"], row["outcome"]) for row in ran.rows]
+
+
+def _play(sandbox: Sandbox, entry_id: str, days_ago: float = 0) -> None:
+    sandbox.kaltura.edit(entry_id, plays=7, last_played_at=int(sandbox.control.clock.now() - days_ago * DAY))
+
+
+def test_what_is_asked_for_in_any_way_comes_back_once(sandbox: Sandbox, run: Run) -> None:
+    video = sandbox.video()
+    played, both, listed = (sandbox.add(State.PLACEHOLDER, content=video) for _ in range(3))
+    tagged = sandbox.add(State.PLACEHOLDER, content=video, tags=f"lecture, {TAG}")
+    other, before = sandbox.add(State.PLACEHOLDER), sandbox.add(State.PLACEHOLDER)
+    _play(sandbox, played)
+    _play(sandbox, both)
+    _play(sandbox, before, 30)
+    replaced_at = iso_time(sandbox.control.clock.now() - DAY)
+    sandbox.s3.set_tags(before, sandbox.s3.tags(before) | {"replaced-at": replaced_at})
+    sandbox.kaltura.settle()
+    Path("requests.csv").write_text(f"entry_id,who\n{listed},ann\n{both},ben\n")
+    expected = [("play", played), ("play", both), ("tag", tagged), ("request", listed)]
+    dry = run("run")
+    # It was played before it was replaced: nobody has asked for it.
+    assert set(_rows(dry)) == {("play", before, "skipped"), *((*one, "would") for one in expected)}, dry.err
+    assert writes(sandbox) == []
+    ran = _act(run)
+    assert set(_rows(ran)) == {("play", before, "skipped"), *((*one, "done") for one in expected)}, ran.err
+    assert {row["rule"] for row in ran.rows} == {"restore"}
+    assert all(shown(sandbox, entry_id) == video for _, entry_id in expected)
+    assert tags_of(sandbox, tagged) == f"lecture, {ARCHIVED_TAG}"
+    assert REPLACED_TAG in tags_of(sandbox, other)
+    assert REPLACED_TAG in tags_of(sandbox, before)
+
+
+def test_the_tag_goes_when_it_is_back_and_not_before(sandbox: Sandbox, run: Run) -> None:
+    frozen = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    there = sandbox.add(State.ARCHIVED, tags=TAG)
+    ran = _act(run)
+    assert set(_rows(ran)) == {("tag", frozen, "waiting"), ("tag", there, "done")}, ran.err
+    assert ran.code == 3
+    assert TAG in tags_of(sandbox, frozen)
+    assert tags_of(sandbox, there) == ARCHIVED_TAG
+    sandbox.control.clock.advance(DAY)
+    assert _rows(_act(run)) == [("tag", frozen, "done")]
+    assert tags_of(sandbox, frozen) == ARCHIVED_TAG
+    assert (_act(run).code, _act(run).rows) == (0, [])
+
+
+def test_ids_that_lead_nowhere_are_named(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    Path("requests.csv").write_text(f"id\n0_nowhere\n{entry_id}\n")
+    ran = _act(run)
+    assert (ran.code, ran.outcomes) == (1, {"0_nowhere": "failed", entry_id: "done"})
+
+
+def test_parts_of_a_run(sandbox: Sandbox, run: Run, desk: Path) -> None:
+    desk.write_text(DESK + RULE)
+    asked, lecture = sandbox.add(State.PLACEHOLDER, tags=TAG), sandbox.add(State.INITIAL, tags="lecture")
+    assert run("run", "--part", "rules").outcomes == {lecture: "would"}
+    assert run("run", "--rule", "all lectures").outcomes == {lecture: "would"}
+    assert _act(run, "--part", "restore").outcomes == {asked: "done"}
+    assert tags_of(sandbox, lecture) == "lecture"
+
+
+def test_what_was_just_brought_back_is_left_alone_by_a_rule(sandbox: Sandbox, run: Run, desk: Path) -> None:
+    desk.write_text(DESK + RULE)
+    entry_id = sandbox.add(State.PLACEHOLDER, tags=f"lecture, {TAG}")
+    assert _rows(_act(run)) == [("tag", entry_id, "done")]
+    assert REPLACED_TAG not in tags_of(sandbox, entry_id)
+
+
+def _limited(monkeypatch: pytest.MonkeyPatch, desk: Path, limits: str) -> None:
+    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
+    desk.write_text(f"{DESK}\n[restore.limits]\n{limits}\n")
+
+
+@pytest.mark.parametrize("limit", ["entries = 2", "bytes = 10000", "per_owner = 2"])
+def test_a_day_allows_so_much_over_all_its_runs(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    _limited(monkeypatch, desk, limit)
+    content = sandbox.video()[:5000].ljust(5000, b"v")
+    with time_machine.travel("2027-03-01T08:00:00Z"):
+        entries = [sandbox.add(State.PLACEHOLDER, content=content, tags=TAG, creator_id="ann") for _ in range(2)]
+        first = _act(run)
+        assert (first.code, set(first.outcomes.values())) == (0, {"done"}), first.err
+        more = sandbox.add(State.PLACEHOLDER, content=content, tags=TAG, creator_id="ann")
+        there = sandbox.add(State.ARCHIVED, tags=TAG, creator_id="ann")
+        second = _act(run)
+        assert (second.code, second.outcomes) == (3, {more: "waiting", there: "done"}), second.err
+        told = next(row["detail"] for row in second.rows if row["entry_id"] == more)
+        assert "restore.limits." in told
+        assert "is left today" in told
+    with time_machine.travel("2027-03-02T08:00:00Z"):
+        assert _act(run).outcomes == {more: "done"}
+    assert all(REPLACED_TAG not in tags_of(sandbox, entry_id) for entry_id in (*entries, more))
+
+
+def test_money_of_a_day_and_what_has_thawed_comes_back_whatever_the_day_allows(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _limited(monkeypatch, desk, "entries = 1\nmoney = 0.0001\nbytes = '1G'")
+    first = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    assert _act(run).outcomes == {first: "waiting"}
+    second = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    ran = _act(run)
+    assert ran.outcomes == {first: "waiting", second: "waiting"}
+    details = {row["entry_id"]: row["detail"] for row in ran.rows}
+    assert "not begun" in details[second]
+    assert "not begun" not in details[first]
+    sandbox.control.clock.advance(DAY)  # of the sandbox alone: for the runs it is the same day
+    assert _act(run).outcomes == {first: "done", second: "waiting"}
+
+
+def test_who_owns_it_is_told_that_it_is_back(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "PER_MINUTE", 1e6)
+    Path("people.csv").write_text("uid,displayName,ou,mail,ldap_status\nanna,Anna A.,Physics,anna@example.edu,active\n")
+    desk.write_text(f'[notice]\ndirectory = "people.csv"\n\n{DESK}mail = true\n')
+    entry_id = sandbox.add(State.PLACEHOLDER, tags=TAG, creator_id="anna")
+    with MailSink() as sink:
+        for name, value in sink.environ(NOTIFY_FROM="Video archive <archive@example.edu>").items():
+            monkeypatch.setenv(name, value)
+        assert [row for row in _rows(run("run")) if row[0] == "notice"] == [("notice", entry_id, "would")]
+        assert sink.mail == []
+        ran = _act(run)
+        assert _rows(ran) == [("tag", entry_id, "done"), ("notice", entry_id, "done")], ran.err
+        assert [to for to, _ in sink.mail] == ["anna@example.edu"]
+        assert _act(run).rows == []
+        assert len(sink.mail) == 1
+
+
+def test_a_check_counts_what_asks(sandbox: Sandbox, run: Run) -> None:
+    sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    sandbox.add(State.PLACEHOLDER, tags=TAG)
+    rows = {row["stage"]: row for row in run("run", "--check").rows}
+    assert list(rows) == ["play", "tag", "request"]
+    assert (rows["tag"]["here"], rows["tag"]["due"], rows["tag"]["detail"]) == ("2", "2", "frozen 1")
+    assert rows["play"]["here"] == "0"
+    assert writes(sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[restore]\nplayed = 1", "line 2: restore.played: there is no such key"),
+        ("[restore]\ntier = 'bulk'", "line 1: restore: nothing would ever be brought back"),
+        ("[restore]\nplayed_within = 'soon'", "line 2: restore.played_within: "),
+        ("[restore]\nrequest_tag = 'keep'", "line 2: restore.request_tag: --request-tag: keep is a tag of this tool"),
+        ("[restore]\nrequests = 'none.csv'", "line 2: restore.requests: cannot read requests"),
+        ("[restore]\nplayed_within = 1\ntier = 'fast'", "line 3: restore.tier: 'fast' is not one of"),
+        ("[restore]\nplayed_within = 1\nmail = 'yes'", "line 3: restore.mail: 'yes' is neither true nor false"),
+        ("[restore]\nplayed_within = 1\n[restore.limits]\nhours = '1-2'", "line 4: restore.limits.hours: there is no"),
+        ("[restore]\nplayed_within = 1\n[restore.limits]\nper_owner = 0", "line 4: restore.limits.per_owner: 0 is"),
+        ("restore = 1", "line 1: restore: 1 is no table"),
+    ],
+)
+def test_mistakes_are_one_line(run: Run, desk: Path, text: str, told: str) -> None:
+    desk.write_text(f"{text}\n{RULE}")
+    refused = run("run", "--check")
+    assert (refused.code, refused.out) == (2, "")
+    assert told in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
+def test_limits_of_a_day_need_the_logs_of_its_runs(run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _limited(monkeypatch, desk, "entries = 2")
+    refused = _act(run, "--no-run-log")
+    assert refused.code == 2
+    assert "--no-run-log: the limits of a day are kept by the logs of its runs" in refused.err
