@@ -100,6 +100,10 @@ def test_parts_of_a_run(sandbox: Sandbox, run: Run, desk: Path) -> None:
     assert run("run", "--rule", "all lectures").outcomes == {lecture: "would"}
     assert _act(run, "--part", "restore").outcomes == {asked: "done"}
     assert tags_of(sandbox, lecture) == "lecture"
+    desk.write_text(RULE)
+    ran = _act(run, "--part", "restore")
+    assert (ran.code, ran.rows) == (0, [])
+    assert "nothing is brought back: there is no [restore]" in ran.err
 
 
 def test_what_was_just_brought_back_is_left_alone_by_a_rule(sandbox: Sandbox, run: Run, desk: Path) -> None:
