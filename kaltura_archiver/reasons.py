@@ -18,7 +18,14 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return pending
     if options.noticed_before_seconds is None or facts.entry.parent_of_stream:
         return ""  # of a recording its parent entry is announced
-    return untold(facts) or _told_lately(facts, options.now, options.noticed_before_seconds)
+    day, before_seconds = facts.entry.noticed_on, options.noticed_before_seconds
+    if day and not facts.entry.plays_known:
+        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
+    if why := untold(facts):
+        return why
+    if day and options.now < _end_of(day) + before_seconds:
+        return f"the notice of {day} is not {before_seconds / DAY_SECONDS:g} days old (--noticed-before)"
+    return ""
 
 
 def promise_pending(facts: Facts, now: float) -> str:
@@ -46,16 +53,6 @@ def untold(facts: Facts) -> str:
         return f"played since the notice of {day} (--noticed-before)"
     if facts.stored and (facts.stored.restored_at or 0) >= noticed:
         return f"restored since the notice of {day} (--noticed-before)"
-    return ""
-
-
-def _told_lately(facts: Facts, now: float, before_seconds: float) -> str:
-    """Why a notice that counts does not do yet; empty if it does."""
-    day = facts.entry.noticed_on
-    if not facts.entry.plays_known:
-        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
-    if day is not None and now < _end_of(day) + before_seconds:
-        return f"the notice of {day} is not {before_seconds / DAY_SECONDS:g} days old (--noticed-before)"
     return ""
 
 

@@ -290,10 +290,10 @@ def _tell_owners(acting: Acting, rule: Rule, ids: Sequence[str], letters: Corres
                 for item in notice.items.values():
                     rows.write({
                         "rule": rule.name, "stage": "notice", "entry_id": item.entry_id, "outcome": outcome.value,
-                        "detail": redact(f"to {to}: {detail}"),
+                        "name": item.title, "detail": redact(f"to {to}: {detail}"),
                     })  # fmt: skip
     except Stopped:
-        return
+        log.info("%s: stopped before everybody was told; the next run goes on", rule.name)
     except ArchiverError as error:
         log.error("%s: owners are not told: %s", rule.name, error)
         run.codes.add(Exit.FAILED)

@@ -38,7 +38,7 @@ def _who_writes(settings: Settings, sender: str | None) -> tuple[str, str]:
     asked = "--from" if sender else "NOTIFY_FROM"
     sender = sender or settings.notify_from
     if not sender:
-        raise ConfigError("who writes? say --from ADDRESS, or set NOTIFY_FROM")
+        raise ConfigError("who writes to owners? set NOTIFY_FROM (notify also takes --from ADDRESS)")
     return checked_sender(sender, asked)
 
 

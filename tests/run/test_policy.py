@@ -83,6 +83,7 @@ def test_what_was_brought_back_is_left_alone_for_as_long_as_a_play_counts(
     assert run("run", policy, "--no-dry-run").rows == []
     told = {row["stage"]: row for row in run("run", policy, "--explain", entry_id).rows}
     assert told["replace"]["says"] == "waits"
+    assert told["replace"]["detail"].startswith("last used on ")
     assert told["archive"]["says"] == "done"
 
 
@@ -332,3 +333,26 @@ def test_the_report_shows_the_rules_and_where_their_videos_stand(sandbox: Sandbo
     cells = re.findall(r"<bdi>(.*?)</bdi>", rows)
     assert [cells[0], cells[2], *cells[4:]] == ["three years", "1", "3", "1", "1", "0", "1", "0"]
     assert "an object under log/policy/ is no history of a policy" in told.err
+
+
+def test_two_runs_by_a_policy_exclude_each_other_and_the_lock_can_be_freed(
+    sandbox: Sandbox, run: Run, policy: Path
+) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    sandbox.s3.put("locks/run.json", json.dumps({"run": "other", "expires": 9e9, "owner": "elsewhere"}).encode())
+    assert run("run", policy).outcomes == {entry_id: "would"}  # a dry run needs no lock
+    locked = run("run", policy, "--no-dry-run")
+    assert (locked.code, locked.out) == (5, "")
+    assert "another run holds the lock locks/run.json: elsewhere" in locked.err
+    assert run("unlock", "run", "--force").code == 0
+    assert run("run", policy, "--no-dry-run").outcomes == {entry_id: "done"}
+
+
+def test_what_an_earlier_rule_keeps_no_later_one_takes(sandbox: Sandbox, run: Run, tmp_path: Path) -> None:
+    kept = sandbox.add(State.INITIAL, tags="exam")
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[[rule]]\nname = "exams"\nselect = { tag = "exam" }\nkeep = { tag = "exam" }\narchive = {}\n\n' + THREE_YEARS
+    )
+    assert run("run", path, "--no-dry-run").rows == []
+    assert _marks(sandbox, kept) == set()

@@ -15,7 +15,8 @@ from looking import tags_of
 from mailsink import MailSink
 from slapd import Authority, Slapd, person
 
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, notice_tag
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Outcome, State, notice_tag
+from kaltura_archiver.results import Result
 from kaltura_archiver.run import notices
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -113,6 +114,14 @@ def test_what_is_archived_now_is_told_of_in_the_same_run_and_what_is_kept_never(
     ]  # fmt: skip
     assert kept not in str(sink.mail[0][1])
     assert "notice_" not in tags_of(sandbox, kept)
+
+
+def test_nobody_is_told_of_what_would_stay_anyway(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    small = sandbox.add(State.ARCHIVED, creator_id="anna", content=b"smaller than the placeholder")
+    acted = _act(run)
+    assert (acted.code, acted.rows, sink.mail) == (0, [], []), acted.err
+    explained = {row["stage"]: row["detail"] for row in run("run", "--explain", small).rows}
+    assert explained["replace"].startswith("nothing would be freed")
 
 
 def test_what_is_played_since_is_kept_and_told_of_anew_later(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
@@ -313,3 +322,51 @@ def test_owners_are_looked_up_by_ldap_where_no_file_is_named(
     other = _add(sandbox)
     down = _act(run)
     assert (down.code, _told(down), len(sink.mail)) == (3, [(other, "waiting")], 1), down.err
+
+
+def test_a_mark_that_cannot_be_set_is_told_and_nothing_goes_without_it(
+    sandbox: Sandbox, run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_id = _add(sandbox)
+    with monkeypatch.context() as patched:
+
+        def refused(kaltura: object, entry_id: str, *given: object, **more: object) -> Result:
+            return Result(entry_id, "", Outcome.FAILED, "Kaltura refuses it")
+
+        patched.setattr(notices, "add_notice", refused)
+        failed = _act(run)
+    assert (failed.code, _told(failed)) == (1, [(entry_id, "failed")])
+    assert "1 of 1 entries not marked: Kaltura refuses it" in failed.rows[0]["detail"]
+    assert _told(_act(run)) == [(entry_id, "done")]  # which only marks it, for the day of the message
+    assert len(sink.mail) == 1
+    assert not _replaced(sandbox, entry_id)
+
+
+def test_two_rules_write_for_themselves(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    lecture, other = _add(sandbox, tags=f"{ARCHIVED_TAG}, lecture"), _add(sandbox)
+    first = RULE.replace("three years", "lectures").replace(
+        "{ unplayed_for = 3 }\narchive", '{ tag = "lecture" }\narchive'
+    )
+    Path("policy.toml").write_text(first.replace('"30d"', '"60d"') + "\n" + RULE)
+    told = _act(run)
+    assert [(row["rule"], row["entry_id"]) for row in told.rows] == [("lectures", lecture), ("three years", other)]
+    assert [address for address, _ in sink.mail] == ["anna@example.edu"] * 2
+    with _in_days(sandbox, 32):
+        assert _act(run).outcomes == {other: "done"}
+    with _in_days(sandbox, 62):
+        assert _act(run).outcomes == {lecture: "done"}
+    assert len(sink.mail) == 2
+
+
+def test_of_a_recording_of_several_streams_its_owner_is_told_once(
+    sandbox: Sandbox, run: Run, sink: MailSink
+) -> None:  # fmt: skip
+    parent = _add(sandbox)
+    slides = _add(sandbox, parent_id=parent, display_in_search=-1)
+    assert _told(_act(run)) == [(parent, "done")]
+    assert len(sink.mail) == 1
+    with _in_days(sandbox, 30):
+        assert _act(run).rows == []
+    with _in_days(sandbox, 32):
+        assert _act(run).outcomes == {parent: "done", slides: "done"}
+    assert len(sink.mail) == 1

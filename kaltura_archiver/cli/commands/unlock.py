@@ -11,14 +11,17 @@ from kaltura_archiver.errors import Exit
 from kaltura_archiver.redact import one_line
 from kaltura_archiver.steps import Command
 
+LOCKED = (*(c.value for c in Command), "run")
+
 
 @command("unlock")
-@click.argument("command", type=click.Choice([c.value for c in Command], case_sensitive=False), metavar="COMMAND")
+@click.argument("command", type=click.Choice(LOCKED, case_sensitive=False), metavar="COMMAND")
 @click.option("--shard", metavar="I/N", help="The lock of this share.")
 @click.option("--force", is_flag=True, help="Even if its run is alive: then that ends, as after SIGTERM.")
 @pass_app
 def unlock(app: App, /, command: str, shard: str | None, force: bool) -> None:
-    """Free the lock of a command whose run was killed.
+    """Free the lock of a command whose run was killed: s3copy, replace_video, thin, restore, repair, verify, resolve,
+    or run (of a policy).
 
     A lock that was renewed within the last minute is freed by --force only: its run may be alive. It expires by itself
     two minutes after its run has died.
