@@ -89,7 +89,9 @@ def too_young(facts: Facts, judgement: Judgement, options: Options) -> Plan | No
 def thaw(judgement: Judgement, stored: StoredObject, options: Options) -> Plan:
     """Ask for a restore, or for one that is running to go faster."""
     if runs_anyway(stored, options):
-        return stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running")
+        tier, _ = stored.thaw_asked
+        within = f": readable within {stored.thaws_within(tier)} of when it was asked for" if tier else ""
+        return stop(judgement, Outcome.WAITING, f"the restore from {stored.frozen_in} is still running{within}")
     if options.tier == "expedited" and not stored.has_expedited:
         return stop(judgement, Outcome.REFUSED, f"{stored.frozen_in} has no tier expedited; use standard or bulk")
     if stored.availability is Availability.THAWING:

@@ -22,13 +22,13 @@ def thaw_copy(tools: Tools, work: InHand) -> None:
     if asked and thawing:
         work.notes.append(
             f"the restore from {stored.frozen_in} that is running was asked to go faster (tier {options.tier}): "
-            f"run {tools.command} again when it is readable"
+            f"run {tools.command} again when it is readable, within {stored.thaws_within(options.tier)}"
         )
     elif asked:
         for_days = "" if stored.storage_class == TIERED_CLASS else f", {options.days} days"
         work.notes.append(
             f"restore from {stored.frozen_in} requested (tier {options.tier}{for_days}): run {tools.command} again "
-            "when it is readable"
+            f"when it is readable, within {stored.thaws_within(options.tier)}"
         )
     else:
         work.notes.append(

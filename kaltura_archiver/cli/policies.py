@@ -246,6 +246,8 @@ def act(acting: Acting) -> NoReturn:
             acting.desk.serve()
             if letters and not app.stop.is_set():
                 acting.desk.tell_owners(letters, number)
+        elif acting.part == "restore":
+            log.warning("nothing is brought back: %s", "--rule says by what" if run.only else "there is no [restore]")
         for rule in run.rules if acting.part != "restore" else ():
             if app.stop.is_set():
                 break

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kaltura_archiver.asking.words import AGES
+from kaltura_archiver.cli.policy_desk import SOURCES, desk_keys
 from kaltura_archiver.cli.policy_file import BEFORE, NOTICE, keep_keys, selection_keys, stage_keys
 from kaltura_archiver.cli.types import Age, CategoryName, Duration, Size
 from kaltura_archiver.policy import CLOCKS, Stage
@@ -54,8 +55,19 @@ def schema() -> dict[str, Any]:
         "select": table({key: of_option(option) for key, option in selection_keys().items()}, minProperties=1),
         "keep": keep, "limits": limits, "notice": notice, **{stage.value: of_stage(stage) for stage in Stage},
     }, required=["name", "select"])  # fmt: skip
+    desk = table({
+        "played_within": age, "request_tag": {"type": "string"}, "requests": {"type": "string"},
+        "mail": {"type": "boolean"}, **{key: of_option(option) for key, option in desk_keys().items()},
+        "limits": table({
+            "entries": {"type": "integer", "minimum": 1}, "bytes": {"type": ["integer", "string"]},
+            "money": {"type": "number", "exclusiveMinimum": 0}, "per_owner": {"type": "integer", "minimum": 1},
+        }),
+    }, anyOf=[{"required": [key]} for key in SOURCES])  # fmt: skip
     rules = {"type": "array", "minItems": 1, "items": rule}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A policy of kaltura-archiver",
-        **table({"rule": rules, "keep": keep, "limits": limits, "notice": notice}, required=["rule"]),
+        **table(
+            {"rule": rules, "restore": desk, "keep": keep, "limits": limits, "notice": notice},
+            anyOf=[{"required": ["rule"]}, {"required": ["restore"]}],
+        ),
     }  # fmt: skip

@@ -24,6 +24,11 @@ from kaltura_archiver.model.words import (
     unix_time,
 )
 
+_THAWS_WITHIN = {
+    ("GLACIER", "expedited"): "5 minutes, if it is small", ("GLACIER", "standard"): "5 hours",
+    ("GLACIER", "bulk"): "12 hours", ("DEEP_ARCHIVE", "standard"): "12 hours",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -209,6 +214,11 @@ class StoredObject(Recorded):
     def frozen_in(self) -> str:
         """The class, or the archive tier, out of which it has to be restored."""
         return f"{self.storage_class} ({self.archive_tier})" if self.archive_tier else self.storage_class
+
+    def thaws_within(self, tier: str) -> str:
+        """How long after a request it is readable at the latest, by AWS's word (docs/aws/costs.md)."""
+        as_fast_as = ARCHIVE_TIERS.get(self.archive_tier, self.storage_class)
+        return _THAWS_WITHIN.get((as_fast_as, tier), "48 hours")
 
     @property
     def has_expedited(self) -> bool:

@@ -145,6 +145,9 @@ def test_its_schema_knows_the_keys_that_the_file_may_have(tmp_path: Path) -> Non
     assert rule["archive"]["properties"]["storage_class"]["enum"][-1] == "DEEP_ARCHIVE"
     assert "replaced_for" in rule["due"]["properties"]
     assert "replaced_for" not in rule["replace"]["properties"]
+    desk = schema()["properties"]["restore"]["properties"]
+    assert {"played_within", "request_tag", "requests", "tier", "days", "mail", "limits"} <= desk.keys()
+    assert "approve" not in desk
     json.dumps(schema())
     assert time.time() > NOW  # the dates above are over
 
@@ -155,7 +158,11 @@ def test_the_variables_of_the_jobs_become_a_file(tmp_path: Path) -> None:
         "STORAGE_CLASS": "DEEP_ARCHIVE", "NOTICED_BEFORE": "30d", "MAX_COST": "20", "TIER": "standard",
     }  # fmt: skip
     text = policy_of_jobs(variables)
-    (rule,) = _read(tmp_path, text[: text.index("[restore]")]).rules
+    told = _read(tmp_path, text)
+    (rule,) = told.rules
+    assert told.desk is not None
+    assert told.desk.options == {"tier": "standard"}
+    assert told.desk.sources["play"].played_since == int(NOW - 3 * 31_557_600)
     assert (rule.query.categories, rule.query.category_names) == ((17,), ("Faculty",))
     assert rule.query.without_tags == ("exam",)
     assert rule.query.never_played

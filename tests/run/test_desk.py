@@ -70,12 +70,15 @@ def test_what_is_asked_for_in_any_way_comes_back_once(sandbox: Sandbox, run: Run
 
 
 def test_the_tag_goes_when_it_is_back_and_not_before(sandbox: Sandbox, run: Run) -> None:
+    Path("policy.toml").write_text(f'{DESK}tier = "standard"\n')
     frozen = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
     there = sandbox.add(State.ARCHIVED, tags=TAG)
     ran = _act(run)
     assert set(_rows(ran)) == {("tag", frozen, "waiting"), ("tag", there, "done")}, ran.err
     assert ran.code == 3
+    assert "again when it is readable, within 5 hours" in ran.out
     assert TAG in tags_of(sandbox, frozen)
+    assert "still running: readable within 5 hours of when it was asked for" in _act(run).out
     assert tags_of(sandbox, there) == ARCHIVED_TAG
     sandbox.control.clock.advance(DAY)
     assert _rows(_act(run)) == [("tag", frozen, "done")]
@@ -97,6 +100,10 @@ def test_parts_of_a_run(sandbox: Sandbox, run: Run, desk: Path) -> None:
     assert run("run", "--rule", "all lectures").outcomes == {lecture: "would"}
     assert _act(run, "--part", "restore").outcomes == {asked: "done"}
     assert tags_of(sandbox, lecture) == "lecture"
+    desk.write_text(RULE)
+    ran = _act(run, "--part", "restore")
+    assert (ran.code, ran.rows) == (0, [])
+    assert "nothing is brought back: there is no [restore]" in ran.err
 
 
 def test_what_was_just_brought_back_is_left_alone_by_a_rule(sandbox: Sandbox, run: Run, desk: Path) -> None:
