@@ -121,6 +121,12 @@ class Lists:
         gone = gone_since(kaltura, before) if before else []
         if self.due or gone:
             log.info("%s, due: %d entries; %d of the last list are gone", self.rule.name, len(self.due), len(gone))
+        if unproven := sum(not row["evidence"] for row in self.due):
+            log.warning(
+                "%s, due: %d have no proven copy in the bucket: deleted, they are gone for good",
+                self.rule.name,
+                unproven,
+            )
         if self.dry_run or not (self.due or gone):
             return
         day = iso_date(int(self.now))

@@ -27,6 +27,7 @@ def make_due_page(rule: str, day: str, run: str, rows: Sequence[Mapping[str, Cel
     return rendered(
         ASSETS, "due", templates, style_of="plan",
         title=f"Videos that may be deleted: {rule}", rule=rule, day=day, rows=rows, gone=gone,
+        unproven=sum(not row.get("evidence") for row in rows),
         sums=sorted(sums.items(), key=lambda item: -item[1][1]),
         made_by=f"Made by kaltura-archiver {__version__}, run {run}, on {day}.",
     )  # fmt: skip

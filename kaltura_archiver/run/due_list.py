@@ -17,7 +17,7 @@ from typing import Any
 
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Facts, iso_date, iso_time
+from kaltura_archiver.model import Facts, StoredObject, iso_date, iso_time
 from kaltura_archiver.policy import Rule
 from kaltura_archiver.store import Store
 
@@ -48,9 +48,19 @@ def due_row(rule: Rule, facts: Facts) -> dict[str, str | int | None]:
         "stored_bytes": stored.size_bytes if stored else None,
         "storage_class": stored.storage_class if stored else None,
         "sha256": stored.sha256 or None if stored else None,
-        "evidence": str(stored.proof.evidence) if stored and stored.proof else None,
+        # What people delete rests on it.
+        "evidence": str(stored.proof.evidence)
+        if stored and stored.proven and stored.proof and not stored.spoiled
+        else None,
         "why": f"selected by: {rule.query}",
     }
+
+
+def _evidence(stored: StoredObject | None) -> str | None:
+    """By what the stored copy is known to be right; None where it is not, or there is none."""
+    if stored is None or stored.proof is None or not stored.proven or stored.spoiled:
+        return None
+    return str(stored.proof.evidence)
 
 
 def folder_of(rule: str) -> str:

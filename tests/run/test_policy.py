@@ -356,3 +356,16 @@ def test_what_an_earlier_rule_keeps_no_later_one_takes(sandbox: Sandbox, run: Ru
     )
     assert run("run", path, "--no-dry-run").rows == []
     assert _marks(sandbox, kept) == set()
+
+
+def test_a_list_warns_of_what_would_be_gone_for_good(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    only_in_kaltura, stored = sandbox.add(State.INITIAL), sandbox.add(State.ARCHIVED)
+    spoiled = sandbox.add(State.ARCHIVED)
+    sandbox.s3.set_tags(spoiled, {**sandbox.s3.tags(spoiled), "damaged-at": "2026-01-01T00:00:00Z"})
+    policy.write_text('[[rule]]\nname = "old"\nselect = { unplayed_for = 3 }\ndue = {}\n')
+    listed = run("run", policy, "--no-dry-run")
+    assert "old, due: 2 have no proven copy in the bucket: deleted, they are gone for good" in listed.err
+    table, page = sorted(Path("lists").iterdir())
+    evidence = {row["entry_id"]: row["evidence"] for row in csv.DictReader(table.read_text().splitlines())}
+    assert evidence == {only_in_kaltura: "", stored: "checksum", spoiled: ""}
+    assert "2 of them have no proven copy: deleted in Kaltura, they are gone for good." in page.read_text()
