@@ -53,6 +53,9 @@ def untold(facts: Facts) -> str:
         return f"played since the notice of {day} (--noticed-before)"
     if facts.stored and (facts.stored.restored_at or 0) >= noticed:
         return f"restored since the notice of {day} (--noticed-before)"
+    if entry.thin and facts.stored and (facts.stored.replaced_at or 0) >= noticed:
+        # It said that the original goes; that the video itself goes, too, is another matter.
+        return f"the notice of {day} was of its original, which has gone since (--noticed-before)"
     return ""
 
 

@@ -135,6 +135,7 @@ class _RuleReader:
         notice = self._notice()
         stages = tuple(self._stage(stage, at) for stage in Stage if stage in self.table)
         self._require_sense(stages)
+        self._require_found_again(query, stages)
         if notice is not None:
             stages = self._told_before(stages, notice)
         return Rule(
@@ -222,6 +223,13 @@ class _RuleReader:
                 needed = _AFTER.get(clock.name)
                 if needed and needed not in there:
                     self.fail(f"this clock never comes: the rule has no stage {needed}", made.stage, clock.name)
+
+    def _require_found_again(self, query: Query, stages: tuple[StageRule, ...]) -> None:
+        """Refuse a list `due` of what is replaced, of which Kaltura tells the placeholder's length and size."""
+        there = {made.stage for made in stages}
+        if {Stage.REPLACE, Stage.DUE} <= there and (query.longer_than_seconds is not None or query.by_size):
+            why = "what is replaced has the placeholder's length and size, so that select does not find it again"
+            self.fail(f"never comes: {why}", Stage.DUE)
 
     def _told_before(self, stages: tuple[StageRule, ...], notice: Mapping[str, Any]) -> tuple[StageRule, ...]:
         """With what the notice promises as a clock of the first stage that takes something away."""

@@ -113,6 +113,15 @@ def test_replace_without_a_copy_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("criterion", ['longer_than = "60m"', 'larger_than = "2GiB"', 'smaller_than = "2GiB"'])
+def test_a_list_due_of_what_its_rule_would_not_find_again_is_refused(tmp_path: Path, criterion: str) -> None:
+    """Kaltura tells the placeholder's length and size of what is replaced."""
+    text = f'[[rule]]\nname = "a"\nselect = {{ {criterion} }}\narchive = {{}}\nreplace = {{}}\n'
+    assert _read(tmp_path, text).rules
+    told = _refused(tmp_path, f"{text}due = {{ replaced_for = 1 }}\n")
+    assert told.startswith("FILE, line 6: rule 'a', due: never comes: what is replaced has the placeholder's length")
+
+
 def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
     rule = '[[rule]]\nname = "a"\nselect = { plays = 0 }\narchive = {}\n'
     assert "line 6: rule 'a', name: another rule has this name" in _refused(tmp_path, rule + rule)

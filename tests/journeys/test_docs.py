@@ -238,6 +238,8 @@ def test_commands_of_the_readme_do_what_it_says(sandbox: Sandbox, run: Run, tmp_
     old = sandbox.add("initial")
     wanted = sandbox.add("placeholder", storage_class="GLACIER")
     sandbox.kaltura.edit(wanted, plays=1, last_played_at=int(sandbox.control.clock.now()))
+    (policy,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "policy.toml").write_text(policy)
     lines = [line.replace("0_abc12345", wanted) for line in _lines(README)]
     # The sandbox itself runs until it is stopped: tests/sandbox/test_run.py.
     ran = [run(*program) for line in lines for program in _programs(line) if program[0] != "sandbox"]

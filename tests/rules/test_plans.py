@@ -353,6 +353,21 @@ def test_who_plays_a_video_after_the_notice_keeps_it(last_played_at: int | None,
     assert _answer(Command.REPLACE, known, GRACE) == answer
 
 
+@pytest.mark.parametrize(("thinned_on", "void"), [("2023-10-22", False), ("2023-10-25", True)])
+def test_a_notice_of_the_original_is_none_of_the_video_itself(thinned_on: str, void: bool) -> None:
+    """Who was told that the original goes, and then it went, is told anew before the placeholder comes."""
+    copy = dataclasses.replace(stored(thin=f"{DERIVED}@2"), tags={
+        **stored(thin=f"{DERIVED}@2").tags, "replaced-at": f"{thinned_on}T10:00:00Z",
+    })  # fmt: skip
+    plain = facts(None, copy, archived=True, thin=True)
+    known = dataclasses.replace(
+        plain, entry=dataclasses.replace(plain.entry, tags=("notice_2023-10-23", *plain.entry.tags))
+    )
+    plan = plan_for(Command.REPLACE, known, GRACE)
+    assert (plan.outcome is Outcome.SKIPPED and "was of its original" in plan.reason) is void
+    assert bool(plan.steps) is not void
+
+
 @pytest.mark.parametrize(
     ("tag", "now", "answer"),
     [
