@@ -52,6 +52,7 @@ def rule_of_desk(policy: Policy) -> Rule | None:
 def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
     """A row for each source: how many ask, what can be brought back now, what thaws."""
     desk = run.policy.desk
+    seen: set[str] = set()
     for source, query in desk.sources.items() if desk else ():
         options = desk.options_of(source, run.now, dry_run=True) if desk else Options(run.now)
         selection = Selection(run.kaltura, query)
@@ -61,6 +62,9 @@ def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
             workers=2 * run.workers,
         ) as planned:  # fmt: skip
             for facts, plan in planned:
+                if facts.entry.id in seen:
+                    continue
+                seen.add(facts.entry.id)
                 outcomes[Outcome.WOULD if plan.steps else plan.outcome] += 1
                 moved += bytes_of(facts, plan.steps, options)[0]
                 stored = facts.stored or facts.source

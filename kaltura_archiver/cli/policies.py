@@ -384,12 +384,12 @@ def _within(hours: tuple[int, int] | None) -> bool:
 def _sum_up(acting: Acting) -> None:
     run = acting.run
     due = sum(stage.due for tally in run.tallies for stage in tally.stages.values())
+    back = f"{len(acting.desk.served)} entries to bring back, " if acting.desk else ""
     fields = log_fields("run", "run", dry_run=acting.dry_run)
-    due += len(acting.desk.served) if acting.desk else 0
     if acting.dry_run:
         to_type = acting_line()
-        log.info(
-            "policy: %d entries due; nothing was changed; to act: %s", due, to_type, extra=fields | {"to_type": to_type}
-        )
+        fields |= {"to_type": to_type}
+        log.info("policy: %s%d entries due; nothing was changed; to act: %s", back, due, to_type, extra=fields)
     else:
-        log.info("policy: %d entries were due by %d rules", due, len(run.tallies), extra=fields)
+        back = back.replace("to bring", "brought")
+        log.info("policy: %s%d entries were due by %d rules", back, due, len(run.tallies), extra=fields)

@@ -473,6 +473,15 @@ def test_with_a_policy_a_job_carries_it_out_and_nothing_else(stubbed: Stubbed, j
     assert stubbed(job, POLICY="policy.toml", DOIT="yes").code == 2
 
 
+def test_with_a_policy_a_thawed_copy_s_event_has_its_restores_carried_out(stubbed: Stubbed) -> None:
+    told = stubbed("restore", POLICY="s3:settings/policy.toml", SELECTION="--id 0_abc12345", DOIT="true")
+    assert (told.code, [call[:4] for call in told.calls]) == (
+        0,
+        [["run", "s3:settings/policy.toml", "--part", "restore"]],
+    )
+    assert stubbed("archive", POLICY="policy.toml", SELECTION="--id 0_abc12345").code == 2
+
+
 def test_health_tells_where_everything_stands_in_the_policy(stubbed: Stubbed) -> None:
     told = stubbed("health", POLICY="policy.toml", N_YEARS="3", SELECTION="--tag x")
     assert [call[0] for call in told.calls] == ["health", "run"]

@@ -63,6 +63,8 @@ def test_what_is_asked_for_in_any_way_comes_back_once(sandbox: Sandbox, run: Run
     ran = _act(run)
     assert set(_rows(ran)) == {("play", before, "skipped"), *((*one, "done") for one in expected)}, ran.err
     assert {row["rule"] for row in ran.rows} == {"restore"}
+    assert "policy: 4 entries to bring back, 0 entries due" in dry.err
+    assert "policy: 4 entries brought back, 0 entries were due by 0 rules" in ran.err
     assert all(shown(sandbox, entry_id) == video for _, entry_id in expected)
     assert tags_of(sandbox, tagged) == f"lecture, {ARCHIVED_TAG}"
     assert REPLACED_TAG in tags_of(sandbox, other)
@@ -177,11 +179,12 @@ def test_who_owns_it_is_told_that_it_is_back(
 
 def test_a_check_counts_what_asks(sandbox: Sandbox, run: Run) -> None:
     sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
-    sandbox.add(State.PLACEHOLDER, tags=TAG)
+    both = sandbox.add(State.PLACEHOLDER, tags=TAG)
+    Path("requests.csv").write_text(both)
     rows = {row["stage"]: row for row in run("run", "--check").rows}
     assert list(rows) == ["play", "tag", "request"]
     assert (rows["tag"]["here"], rows["tag"]["due"], rows["tag"]["detail"]) == ("2", "2", "frozen 1")
-    assert rows["play"]["here"] == "0"
+    assert rows["play"]["here"] == rows["request"]["here"] == "0"
     assert writes(sandbox) == []
 
 
