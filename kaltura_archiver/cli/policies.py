@@ -114,6 +114,10 @@ def text_in_bucket(app: App, file: str) -> str | None:
 def check(run: PolicyRun, part: str = "all") -> NoReturn:
     """A row for each stage of each rule: what is there, what is due, what waits and until when."""
     due = 0
+    try:
+        _correspondence(Acting(run, dry_run=True, part=part))
+    except ArchiverError as error:
+        log.warning("a run would end at once: %s", error)
     with run.app.stoppable(), rows_as(run.style, CHECK_COLUMNS, note="detail") as rows:
         for row in check_desk(run) if part != "rules" and run.serves_desk else ():
             due += int(row.get("due") or 0)
@@ -309,7 +313,7 @@ def _act_by(
     from kaltura_archiver.run.rule_history import drifted
 
     run = acting.run
-    lists = Lists(run.app, rule, acting.lists, run.now, acting.dry_run)
+    lists = Lists(run.app, rule, rows, acting.lists, run.now, acting.dry_run)
     with lists.writing(run.placeholders) as writing:
         tally, _ = run.survey(rule, acting=True, dry_run=acting.dry_run, see=writing.see)
     run.codes |= lists.codes
@@ -322,7 +326,7 @@ def _act_by(
     lists.write_due(run.kaltura, store, number, run.policy.text_sha256)
     for stage, told in tally.stages.items():
         if exits.of_outcomes(told.left) - {Exit.OK}:
-            log.warning("%s, %s: %s: run --explain tells why", rule.name, stage, counted_left(told.left))
+            log.warning("%s, %s: %s", rule.name, stage, counted_left(told.left))
         run.codes |= exits.of_outcomes(told.left)
     for made in rule.stages:
         command = made.stage.command

@@ -80,7 +80,7 @@ def stage_keys(stage: Stage) -> dict[str, click.Option]:
 def read_policy(path: str, settings: Settings, now: float, text: str | None = None) -> Policy:
     """The policy of a file, or of this `text` of it, as of `now` (unix seconds). Raises InputError with the rule, the
     key and the line."""
-    text = read_text(Path(path), "the policy") if text is None else text
+    text = read_text(Path(path), f"the policy {path}") if text is None else text
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.plans import account_of, lines_written_at_once
 from kaltura_archiver.cli.telling import line_of
 from kaltura_archiver.errors import Exit, OutputError
 from kaltura_archiver.model import Facts, iso_date
 from kaltura_archiver.output.files import write
+from kaltura_archiver.output.screen import RowWriter
 from kaltura_archiver.output.tables import Cell, Rows
 from kaltura_archiver.policy import Rule, Stage, StageRule, Standing
 from kaltura_archiver.run.due_list import COLUMNS, GONE_COLUMNS, due_row, folder_of, gone_since, last_list, remember
@@ -51,6 +53,7 @@ class Lists:
 
     app: App
     rule: Rule
+    rows: RowWriter
     folder: Path
     now: float
     dry_run: bool
@@ -64,6 +67,12 @@ class Lists:
             self.due.append({**due_row(self.rule, facts)})
         elif at.due in self.reviews:
             self.reviews[at.due].add(facts, at)
+        elif at.waits_for and at.plan and exits.of_outcomes([at.plan.outcome]) - {Exit.OK}:
+            self.rows.write({  # its day has come, and something is in the way
+                "rule": self.rule.name, "stage": at.waits_for.value, "entry_id": facts.entry.id,
+                "name": facts.entry.name or None, "state": at.plan.state.value, "outcome": at.plan.outcome.value,
+                "bytes_moved": 0, "bytes_freed": 0, "detail": at.why,
+            })  # fmt: skip
 
     @contextmanager
     def writing(self, placeholders: Placeholders) -> Iterator[Lists]:

@@ -369,3 +369,23 @@ def test_a_list_warns_of_what_would_be_gone_for_good(sandbox: Sandbox, run: Run,
     evidence = {row["entry_id"]: row["evidence"] for row in csv.DictReader(table.read_text().splitlines())}
     assert evidence == {only_in_kaltura: "", stored: "checksum", spoiled: ""}
     assert "2 of them have no proven copy: deleted in Kaltura, they are gone for good." in page.read_text()
+
+
+def test_what_is_in_the_way_of_an_entry_is_a_row(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    empty, fine = sandbox.add(State.EMPTY), sandbox.add(State.INITIAL)
+    for more in ((), ("--no-dry-run",)):
+        ran = run("run", policy, *more)
+        assert ran.code == 3
+        assert ran.outcomes == {empty: "refused", fine: "done" if more else "would"}
+        (row,) = (row for row in ran.rows if row["entry_id"] == empty)
+        assert (row["rule"], row["stage"], row["state"]) == ("three years", "archive", "empty")
+        assert row["detail"]
+
+
+def test_check_says_that_a_run_would_not_even_begin(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    sandbox.add(State.INITIAL)
+    policy.write_text(THREE_YEARS + "notice = {}\n")
+    checked = run("run", policy, "--check")
+    assert checked.code == 0
+    assert "a run would end at once: who writes to owners? set NOTIFY_FROM" in checked.err
+    assert run("run", policy).code == 2
