@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from kaltura_archiver.criteria.base import Seen
 from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import Facts, Outcome, State, iso_date
+from kaltura_archiver.model import LAST_SECOND, Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.reasons import unnoticed, untold
 from kaltura_archiver.states import classify
@@ -78,6 +78,10 @@ _TOLD = {
     "created_before": "created", "unplayed_for": "last used", "archived_for": "archived", "thinned_for": "thinned",
     "replaced_for": "replaced",
 }  # fmt: skip
+
+
+# So long stays what was brought back, where a rule asks for no time without plays.
+BROUGHT_BACK_SECONDS = 365 * DAY_SECONDS
 
 
 class StageClock(NamedTuple):
@@ -281,10 +285,24 @@ def _not_over(rule: Rule, made: StageRule, facts: Facts, now: float) -> tuple[st
         if since > clock.until(as_of):
             opens = math.inf if clock.age_seconds is None else _opens(since + clock.age_seconds, rule.on)
             left.append((opens, f"{_TOLD[clock.name]} on {iso_date(int(since))}"))
+    if held := _brought_back(rule, made, facts, now):
+        left.append(held)
     if not left:
         return None
     opens_at, why = max(left)
     return why, None if opens_at == math.inf else opens_at
+
+
+def _brought_back(rule: Rule, made: StageRule, facts: Facts, now: float) -> tuple[float, str] | None:
+    """Until when what somebody asked for stays, where no clock of plays says that: it would go again the same day."""
+    restored_at = facts.stored.restored_at if facts.stored else None
+    asks_plays = rule.query.unplayed_since is not None or any(clock.name == "unplayed_for" for clock in made.clocks)
+    if restored_at is None or made.stage not in (Stage.THIN, Stage.REPLACE) or asks_plays:
+        return None
+    if restored_at >= LAST_SECOND:
+        return math.inf, "it was brought back on a day that cannot be read"
+    opens = _opens(restored_at + BROUGHT_BACK_SECONDS, rule.on)
+    return (opens, f"brought back on {iso_date(restored_at)}, and stays for a year") if opens > now else None
 
 
 def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:

@@ -68,11 +68,17 @@ class LimitsOfDay(Limits):
         return self._money.measure(facts, (Step.THAW if stored.storage_class in FROZEN_CLASSES else Step.PUT_ORIGINAL,))
 
     def review(self, facts: Facts, plan: Plan) -> Plan:
-        if self._per_owner is not None and plan.steps:
-            allowed = self._of(facts.entry.owner).review(facts, plan)
-            if not allowed.steps:
-                return allowed
-        return super().review(facts, plan)
+        if self._per_owner is None or not plan.steps:
+            return super().review(facts, plan)
+        of_owner = self._of(facts.entry.owner)
+        before = of_owner.taken(facts.entry.id)
+        allowed = of_owner.review(facts, plan)
+        if not allowed.steps:
+            return allowed
+        decided = super().review(facts, plan)
+        if not decided.steps:  # what waits for the day takes no place of its owner's others
+            of_owner.give_back(facts.entry.id, before)
+        return decided
 
 
 def _entries(name: str, most: int) -> Allowance:

@@ -73,6 +73,18 @@ class Limits:
             limit.begun += amount
         self._taken[entry_id] = list(amounts)
 
+    def taken(self, entry_id: str) -> tuple[float, ...]:
+        """What an entry has taken of each limit."""
+        with self._lock:
+            return tuple(self._taken.get(entry_id, [0.0] * len(self._limits)))
+
+    def give_back(self, entry_id: str, before: tuple[float, ...]) -> None:
+        """Undo what an entry has taken since then: something else keeps it from being begun."""
+        with self._lock:
+            for limit, now, was in zip(self._limits, self._taken.get(entry_id, before), before, strict=True):
+                limit.begun -= now - was
+            self._taken[entry_id] = list(before)
+
     def review(self, facts: Facts, plan: Plan) -> Plan:
         """The plan, counted; or one without steps, for an entry that waits for another run."""
         if not plan.steps or not self._limits:

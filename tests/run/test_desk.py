@@ -216,3 +216,16 @@ def test_limits_of_a_day_need_the_logs_of_its_runs(run: Run, desk: Path, monkeyp
     refused = _act(run, "--no-run-log")
     assert refused.code == 2
     assert "--no-run-log: the limits of a day are kept by the logs of its runs" in refused.err
+
+
+def test_what_waits_for_the_day_takes_no_place_of_its_owner_s_others(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = (
+        sandbox.add(State.PLACEHOLDER, content=sandbox.video()[:size].ljust(size, b"v"), creator_id="ann")
+        for size in (12_000, 5_000)
+    )
+    Path("asked.txt").write_text(f"{large}\n{small}\n")
+    _limited(monkeypatch, desk, "bytes = 10000\nper_owner = 1")
+    desk.write_text("[restore]\nrequests = 'asked.txt'\n[restore.limits]\nbytes = 10000\nper_owner = 1\n")
+    assert _act(run).outcomes == {large: "waiting", small: "done"}

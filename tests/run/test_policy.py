@@ -389,3 +389,18 @@ def test_check_says_that_a_run_would_not_even_begin(sandbox: Sandbox, run: Run, 
     assert checked.code == 0
     assert "a run would end at once: who writes to owners? set NOTIFY_FROM" in checked.err
     assert run("run", policy).code == 2
+
+
+def test_what_was_brought_back_stays_for_a_year_by_a_rule_that_asks_for_no_plays(
+    sandbox: Sandbox, run: Run, policy: Path
+) -> None:
+    policy.write_text('[[rule]]\nname = "old"\nselect = { created_before = 4 }\narchive = {}\nreplace = {}\n')
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    assert run("restore", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert run("run", policy, "--no-dry-run").rows == []
+    told = {row["stage"]: row for row in run("run", policy, "--explain", entry_id).rows}["replace"]
+    assert (told["says"], told["detail"][:15]) == ("waits", "brought back on")
+    with time_machine.travel(sandbox.control.clock.now() + 364 * 86400):
+        assert run("run", policy, "--no-dry-run").rows == []
+    with time_machine.travel(sandbox.control.clock.now() + 366 * 86400):
+        assert run("run", policy, "--no-dry-run").outcomes == {entry_id: "done"}
