@@ -49,9 +49,7 @@ def due_row(rule: Rule, facts: Facts) -> dict[str, str | int | None]:
         "storage_class": stored.storage_class if stored else None,
         "sha256": stored.sha256 or None if stored else None,
         # What people delete rests on it.
-        "evidence": str(stored.proof.evidence)
-        if stored and stored.proven and stored.proof and not stored.spoiled
-        else None,
+        "evidence": _evidence(stored),
         "why": f"selected by: {rule.query}",
     }
 
