@@ -120,6 +120,13 @@ class RuleLimits:
     money: float | None = None
     hours: tuple[int, int] | None = None
 
+    def allow_hour(self, hour: int) -> bool:
+        """Whether stages are begun in this hour of the day; hours may be those around midnight."""
+        if self.hours is None:
+            return True
+        begin, end = self.hours
+        return begin <= hour < end if begin < end else hour >= begin or hour < end
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -96,18 +96,24 @@ def limits_of(
     """What --max-cost and --max-bytes ask for, or a policy by other `names`."""
     limits = []
     if max_cost is not None:
-        from kaltura_archiver.money.bill import committed, money
-
-        prices = app.prices()
-        shown = partial(money, currency=prices.currency)
         # Behind a closed one there may be copies that have thawed: they take nothing of it, and are brought back.
-        ends = command is Command.S3COPY
-        limits.append(Allowance(f"{names[0]} {shown(max_cost)}", max_cost, committed(prices, options), shown, ends))
+        limits.append(money_limit(app, options, names[0], max_cost, ends=command is Command.S3COPY))
     if max_bytes is not None:
         limits.append(bytes_limit(f"{names[1]} {readable_bytes(max_bytes)}", max_bytes, options))
     if max_entries is not None:
         limits.append(entries_limit(f"{names[2]} {max_entries}", max_entries))
     return Limits(*limits)
+
+
+def money_limit(
+    app: App, options: Options, name: str, most: float, *, ends: bool, span: str = Allowance.span
+) -> Allowance:  # fmt: skip
+    """At most so much money, by the prices of the settings."""
+    from kaltura_archiver.money.bill import committed, money
+
+    prices = app.prices()
+    shown = partial(money, currency=prices.currency)
+    return Allowance(f"{name} {shown(most)}", most, committed(prices, options), shown, ends, span)
 
 
 def perform(app: App, style: str, asked: Asked) -> NoReturn:

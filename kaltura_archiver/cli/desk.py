@@ -5,27 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from kaltura_archiver import exits
-from kaltura_archiver.cli.app import Ended
+from kaltura_archiver.cli.acting import money_limit
 from kaltura_archiver.cli.query import exits_of_named, not_begun
 from kaltura_archiver.cli.telling import StageTelling
 from kaltura_archiver.errors import ConfigError, Exit, Gone, MailError, Stopped
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import Availability, Outcome, same_id
 from kaltura_archiver.output.screen import RowWriter
-from kaltura_archiver.output.summary import counted
+from kaltura_archiver.output.summary import counted_outcomes
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.policy import DayLimits, Policy, Rule
 from kaltura_archiver.redact import redact
 from kaltura_archiver.run.desk import LimitsOfDay, begun_today
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.run.limits import Allowance
-from kaltura_archiver.run.run import Asked, carry_out
+from kaltura_archiver.run.run import Asked
 from kaltura_archiver.selection import Ids, Selection
 from kaltura_archiver.steps import Command, Options, Step, bytes_of
 from kaltura_archiver.survey import plans_of
@@ -118,27 +116,18 @@ class Desk:
             self._carry_out(source, query, options, limits)
 
     def _limits(self, told: DayLimits, options: Options) -> LimitsOfDay:
-        from kaltura_archiver.money.bill import committed, money
-
-        run, bill = self.run, None
+        bill = None
         if told.money is not None:
-            prices = run.app.prices()
-            shown = partial(money, currency=prices.currency)
-            bill = Allowance(
-                f"restore.limits.money {shown(told.money)}", told.money, committed(prices, options), shown, ends=False,
-                span="today",
-            )  # fmt: skip
+            name = "restore.limits.money"
+            bill = money_limit(self.run.app, options, name, told.money, ends=False, span="today")
         limits = LimitsOfDay(told, bill)
         if told != DayLimits():
-            limits.count_begun(begun_today(run.store, time.time()), self._look)
+            limits.count_begun(begun_today(self.run.store, time.time()), self._look)
         return limits
 
     def _look(self, entry_id: str) -> Facts | None:
-        from kaltura_archiver.apply.looks import facts_of_entry
-        from kaltura_archiver.apply.tools import Sources
-
         try:
-            return facts_of_entry(Sources(self.run.kaltura, self.run.store, self.run.placeholders), entry_id)
+            return self.run.look(entry_id)
         except Gone:
             return None
 
@@ -157,12 +146,7 @@ class Desk:
             Command.RESTORE, options, choose, f"{NAME}, {source}: {query}", None, run.workers, self.no_lock,
             self.no_run_log, limits=limits,
         )  # fmt: skip
-        try:
-            carry_out(run.app, asked, DeskTelling(self, options, source))
-        except Ended as end:
-            run.codes.add(end.untolerated)
-            if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
-                raise
+        run.carry_out(asked, DeskTelling(self, options, source))
 
     def saw(self, result: Result) -> None:
         """Hear of a result."""
@@ -189,7 +173,6 @@ class Desk:
         except MailError as error:
             log.error("%s: owners are not told that their videos are back: %s", NAME, error)
             self.run.codes.add(Exit.FAILED)
-        told_of: Mapping[tuple[Outcome, None], int] = {(one, None): n for one, n in outcomes.items()}
         if outcomes:
-            log.info("%s, notice: %s", NAME, counted(Counter(told_of)))
+            log.info("%s, notice: %s", NAME, counted_outcomes(outcomes))
         self.run.codes |= exits.of_outcomes(outcomes)

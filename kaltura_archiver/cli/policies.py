@@ -25,7 +25,7 @@ from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_ON_SCREEN, STANDING_COLUMNS
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
-from kaltura_archiver.output.summary import counted
+from kaltura_archiver.output.summary import counted_outcomes
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, day_of, standing, to_be_told
 from kaltura_archiver.redact import redact
@@ -97,6 +97,22 @@ class PolicyRun:
         self.codes |= exits_of_named(selection)
         return tally, selection
 
+    def look(self, entry_id: str) -> Facts:
+        """The facts about one entry. Raises Gone if there is none."""
+        from kaltura_archiver.apply.looks import facts_of_entry
+        from kaltura_archiver.apply.tools import Sources
+
+        return facts_of_entry(Sources(self.kaltura, self.store, self.placeholders), entry_id)
+
+    def carry_out(self, asked: Asked, teller: StageTelling) -> None:
+        """One of the runs of commands that a run by a policy is made of; the next one follows though entries failed."""
+        try:
+            carry_out(self.app, asked, teller)
+        except Ended as end:
+            self.codes.add(end.untolerated)
+            if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
+                raise
+
 
 def text_in_bucket(app: App, file: str) -> str | None:
     """The text of a policy that is kept in the bucket, named `s3:KEY`; None for a file of this machine."""
@@ -115,7 +131,7 @@ def check(run: PolicyRun, part: str = "all") -> NoReturn:
     """A row for each stage of each rule: what is there, what is due, what waits and until when."""
     due = 0
     try:
-        _correspondence(Acting(run, dry_run=True, part=part))
+        _correspondence(Acting(run, dry_run=True, part=part), run.store)
     except ArchiverError as error:
         log.warning("a run would end at once: %s", error)
     with run.app.stoppable(), rows_as(run.style, CHECK_COLUMNS, note="detail") as rows:
@@ -149,7 +165,7 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
             "waits": told.waits,
             "opens_date": day_of(told.opens_at) or None,
             "left": told.left.total(),
-            "detail": "; ".join(filter(None, (counted_left(told.left), _to_tell(told)))) or None,
+            "detail": "; ".join(filter(None, (counted_outcomes(told.left), _to_tell(told)))) or None,
         }
 
 
@@ -157,18 +173,11 @@ def _to_tell(told: StageSum) -> str:
     return f"owners to be told of {told.to_tell}" if told.to_tell else ""
 
 
-def counted_left(left: Counter[Outcome]) -> str:
-    """`refused 8, waiting 1`: entries that stay as they are, though their day has come."""
-    return counted(Counter({(outcome, None): number for outcome, number in left.items()}))
-
-
 def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
     """Where one entry stands: whose it is, stage by stage what was done, is due, or when, and why not."""
-    from kaltura_archiver.apply.looks import facts_of_entry
-    from kaltura_archiver.apply.tools import Sources
     from kaltura_archiver.selection import Selection
 
-    facts = facts_of_entry(Sources(run.kaltura, run.store, run.placeholders), entry_id)
+    facts = run.look(entry_id)
     owner: Rule | None = None
     with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
         for rule in run.policy.rules:
@@ -233,8 +242,8 @@ def act(acting: Acting) -> NoReturn:
     app, screen = run.app, run.style == SCREEN
     number = mark_lines()
     stdout = PatientStdout()
-    store = app.store(read_only=acting.dry_run)
-    letters = _correspondence(acting)  # what is wrong with its settings is told before anything is done
+    store = run.store if acting.dry_run else app.store(read_only=False)
+    letters = _correspondence(acting, store)  # what is wrong with its settings is told before anything is done
     with ExitStack() as stack:
         stack.enter_context(app.stoppable())
         if letters:
@@ -242,7 +251,7 @@ def act(acting: Acting) -> NoReturn:
         if not acting.dry_run:
             lock = RunLock(store, lock_key("run"), run=number, stop=app.stop, beside=acting.no_lock)
             stack.enter_context(lock)
-        before = last_selected(store)
+        before = last_selected(store, [rule.name for rule in run.rules])
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
         if acting.part != "rules" and run.serves_desk:
@@ -262,7 +271,7 @@ def act(acting: Acting) -> NoReturn:
     app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []))
 
 
-def _correspondence(acting: Acting) -> Correspondence | None:
+def _correspondence(acting: Acting, store: Store) -> Correspondence | None:
     """What writes to owners; None where no rule of this run asks for that."""
     run, app = acting.run, acting.run.app
     rules = [rule for rule in run.rules if rule.notice is not None]
@@ -274,7 +283,7 @@ def _correspondence(acting: Acting) -> Correspondence | None:
         return None
     from kaltura_archiver.run.notices import Correspondence
 
-    kaltura, store = app.kaltura(read_only=acting.dry_run), app.store(read_only=acting.dry_run)
+    kaltura = run.kaltura if acting.dry_run else app.kaltura(read_only=False)
     return Correspondence(app.settings, rules, acting.notices, kaltura, store, app.stop, acting.dry_run)
 
 
@@ -302,7 +311,7 @@ def _tell_owners(acting: Acting, rule: Rule, ids: Sequence[str], letters: Corres
         log.error("%s: owners are not told: %s", rule.name, error)
         run.codes.add(Exit.FAILED)
     if outcomes:
-        log.info("%s, notice: %s", rule.name, counted(Counter({(one, None): n for one, n in outcomes.items()})))
+        log.info("%s, notice: %s", rule.name, counted_outcomes(outcomes))
     run.codes |= exits.of_outcomes(outcomes)
 
 
@@ -326,7 +335,7 @@ def _act_by(
     lists.write_due(run.kaltura, store, number, run.policy.text_sha256)
     for stage, told in tally.stages.items():
         if exits.of_outcomes(told.left) - {Exit.OK}:
-            log.warning("%s, %s: %s", rule.name, stage, counted_left(told.left))
+            log.warning("%s, %s: %s", rule.name, stage, counted_outcomes(told.left))
         run.codes |= exits.of_outcomes(told.left)
     for made in rule.stages:
         command = made.stage.command
@@ -340,7 +349,7 @@ def _act_by(
             if acting.dry_run:
                 log.info("%s, %s: a plan of %d entries would be written for review", rule.name, made.stage, len(ids))
             continue
-        if not _within(rule.limits.hours):
+        if not rule.limits.allow_hour(time.localtime().tm_hour):
             log.warning("%s, %s: not begun, for it is outside the hours of the rule", rule.name, made.stage)
             run.codes.add(Exit.LIMIT)
             return
@@ -361,28 +370,13 @@ def _carry_out(
             ("limits.money", "limits.bytes", "limits.entries"),
         ),
     )  # fmt: skip
-    teller = StageTelling(run.app, command, options, run.style, rows, rule.name, made.stage)
-    try:
-        carry_out(run.app, asked, teller)
-    except Ended as end:
-        run.codes.add(end.untolerated)
-        if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
-            raise
+    run.carry_out(asked, StageTelling(run.app, command, options, run.style, rows, rule.name, made.stage))
 
 
 def _not_served(acting: Acting, ids: Sequence[str]) -> Sequence[str]:
     """Those that this run has not just brought back."""
     served = acting.desk.served if acting.desk else {}
     return [entry_id for entry_id in ids if same_id(entry_id) not in served]
-
-
-def _within(hours: tuple[int, int] | None) -> bool:
-    """Whether it is between these hours of the local day, which may be those around midnight."""
-    if hours is None:
-        return True
-    begin, end = hours
-    now = time.localtime().tm_hour
-    return begin <= now < end if begin < end else now >= begin or now < end
 
 
 def _sum_up(acting: Acting) -> None:

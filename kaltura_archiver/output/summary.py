@@ -30,6 +30,11 @@ def counted(causes: Causes) -> str:
     return ", ".join(filter(None, map(one, Outcome)))
 
 
+def counted_outcomes(outcomes: Counter[Outcome]) -> str:
+    """`refused 8, waiting 1`, where nothing is known of causes."""
+    return counted(Counter({(outcome, None): number for outcome, number in outcomes.items()}))
+
+
 class Totals:
     """What a run has done so far. `traffic` tells how many requests it has made."""
 

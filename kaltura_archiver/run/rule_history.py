@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from kaltura_archiver.errors import StoreError
@@ -23,22 +24,36 @@ FEW_MORE = 20
 
 def records(store: Store) -> Iterator[Mapping[str, Any]]:
     """What the runs that acted by a policy have written down, oldest first. Raises StoreError."""
-    keys = (key for page in store.pages(PREFIX) for key, *_ in page if key.endswith(".json") and key.count("/") == 2)
-    for told in in_order(lambda key: store.get_text(key, MAX_RECORD_BYTES), keys, threads=8, room=16):
-        try:
-            record = json.loads(told[0] if told else "")
-            proper = all(type(rule["selected"]) is int for rule in record["rules"].values()) and str(record["at"])
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            proper = ""
-        if proper:
-            yield record
-        else:
-            log.warning("an object under %s is no history of a policy: it is left out", PREFIX)
+    found = in_order(lambda key: _read(store, key), _keys(store), threads=8, room=16)
+    yield from (record for record in found if record)
 
 
-def last_selected(store: Store) -> Mapping[str, int]:
-    """How many entries each rule selected when a run last acted by it. Raises StoreError."""
-    return {name: rule["selected"] for record in records(store) for name, rule in record["rules"].items()}
+def last_selected(store: Store, names: Iterable[str]) -> Mapping[str, int]:
+    """How many entries each of these rules selected when a run last acted by it; without those by which none has. The
+    newest records are read first, and no more than tell of all. Raises StoreError."""
+    wanted, last = set(names), dict[str, int]()
+    for key in reversed(list(_keys(store))):
+        if wanted <= last.keys():
+            break
+        record = _read(store, key)
+        last = {name: rule["selected"] for name, rule in (record["rules"] if record else {}).items()} | last
+    return last
+
+
+def _keys(store: Store) -> Iterator[str]:
+    keys = (key for page in store.pages(PREFIX) for key, *_ in page)
+    yield from (key for key in keys if key.endswith(".json") and key.count("/") == 2)
+
+
+def _read(store: Store, key: str) -> Mapping[str, Any] | None:
+    """What one run has written down; None, with a warning, for what no run has."""
+    told = store.get_text(key, MAX_RECORD_BYTES)
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        record: Mapping[str, Any] = json.loads(told[0] if told else "")
+        if all(type(rule["selected"]) is int for rule in record["rules"].values()) and str(record["at"]):
+            return record
+    log.warning("an object under %s is no history of a policy: it is left out", PREFIX)
+    return None
 
 
 def drifted(rule: Rule, selected: int, before: int | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from looking import do_not_wait
+from looking import do_not_wait, names
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG
 from kaltura_archiver.sandbox.world import Sandbox
@@ -47,11 +47,6 @@ def library(sandbox: Sandbox) -> dict[str, str]:
     record(sandbox, found["odd record"], replaced_at="long ago")
     sandbox.kaltura.settle()
     return found
-
-
-def names(library: dict[str, str], rows: list[dict[str, str]]) -> set[str]:
-    known = {entry_id: name for name, entry_id in library.items()}
-    return {known[row["entry_id"]] for row in rows}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Run
+from looking import names
 
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -47,11 +48,6 @@ def library(sandbox: Sandbox) -> dict[str, str]:
         sandbox.kaltura.edit(found[name], user_id="bob", duration_ms=600_000)
     sandbox.kaltura.settle()
     return found
-
-
-def names(library: dict[str, str], rows: list[dict[str, str]]) -> set[str]:
-    known = {entry_id: name for name, entry_id in library.items()}
-    return {known[row["entry_id"]] for row in rows}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+from looking import names
 
 from kaltura_archiver.kaltura.metadata import values_of
 from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
@@ -43,11 +44,6 @@ def library(sandbox: Sandbox) -> dict[str, str]:
             sandbox.kaltura.set_metadata(found[name], number, **values)
     sandbox.kaltura.settle()
     return found
-
-
-def names(library: dict[str, str], rows: list[dict[str, str]]) -> set[str]:
-    known = {entry_id: name for name, entry_id in library.items()}
-    return {known[row["entry_id"]] for row in rows}
 
 
 @pytest.mark.parametrize(

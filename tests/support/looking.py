@@ -82,6 +82,12 @@ def content_of(sandbox: Sandbox) -> dict[str, Any]:
     }
 
 
+def names(library: dict[str, str], rows: list[dict[str, str]]) -> set[str]:
+    """The names, in a library made for a test, of the entries that rows are about."""
+    known = {entry_id: name for name, entry_id in library.items()}
+    return {known[row["entry_id"]] for row in rows}
+
+
 def mark_of(sandbox: Sandbox, entry_id: str) -> str:
     """The key of the one mark about an entry's stored copy."""
     keys = sandbox.s3.keys()
