@@ -264,7 +264,9 @@ def _plan(
     rule: Rule, made: StageRule, facts: Facts, now: float, *, in_group: bool, dry_run: bool
 ) -> Plan | None:  # fmt: skip
     if made.stage.command is None:
-        return None
+        # What people delete rests on the list: what is kept is not on it.
+        kept = rule.keep.why(facts, now)
+        return Plan(classify(facts).state, (), Outcome.SKIPPED, f"kept: {kept}") if kept else None
     return plan_for(made.stage.command, facts, rule.options(made, now, dry_run=dry_run), in_group=in_group)
 
 

@@ -100,9 +100,12 @@ class PolicyRun:
     def look(self, entry_id: str) -> Facts:
         """The facts about one entry. Raises Gone if there is none."""
         from kaltura_archiver.apply.looks import facts_of_entry
+        from kaltura_archiver.apply.reading import with_metadata
         from kaltura_archiver.apply.tools import Sources
 
-        return facts_of_entry(Sources(self.kaltura, self.store, self.placeholders), entry_id)
+        facts = facts_of_entry(Sources(self.kaltura, self.store, self.placeholders), entry_id)
+        asked = any(rule.keep.metadata for rule in self.policy.rules)
+        return with_metadata(self.kaltura, facts) if asked else facts
 
     def carry_out(self, asked: Asked, teller: StageTelling) -> None:
         """One of the runs of commands that a run by a policy is made of; the next one follows though entries failed."""

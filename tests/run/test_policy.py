@@ -17,6 +17,7 @@ from conftest import Ran, Run
 
 from kaltura_archiver.cli import policies
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
 from kaltura_archiver.sandbox.world import Sandbox
 
 YEAR = 365.25 * 86400
@@ -407,3 +408,28 @@ def test_what_was_brought_back_stays_for_a_year_by_a_rule_that_asks_for_no_plays
         assert run("run", policy, "--no-dry-run").rows == []
     with time_machine.travel(sandbox.control.clock.now() + 366 * 86400):
         assert run("run", policy, "--no-dry-run").outcomes == {entry_id: "done"}
+
+
+def test_what_is_kept_is_on_no_list_of_what_may_be_deleted(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    """Also where it was replaced before somebody said so."""
+    due, kept = sandbox.add(State.PLACEHOLDER), sandbox.add(State.PLACEHOLDER, tags="keep")
+    policy.write_text('[[rule]]\nname = "old"\nselect = { created_before = 4 }\ndue = {}\n')
+    assert run("run", policy, "--no-dry-run").code == 0
+    (table,) = Path("lists").glob("*.csv")
+    assert [row["entry_id"] for row in csv.DictReader(table.read_text().splitlines())] == [due]
+    told = {row["stage"]: row for row in run("run", policy, "--explain", kept).rows}["due"]
+    assert (told["says"], told["detail"]) == ("skipped", "kept: tagged keep")
+
+
+def test_explain_reads_custom_metadata_where_a_rule_keeps_by_it(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    sandbox.kaltura.add_profile(1, MetadataField(101, "Retention"))
+    plain, kept = sandbox.add(State.INITIAL), sandbox.add(State.INITIAL)
+    sandbox.kaltura.set_metadata(kept, 1, Retention="Permanent")
+    sandbox.kaltura.settle()
+    policy.write_text(f'[keep]\nmetadata = "Retention=Permanent"\n\n{THREE_YEARS}')
+    said = [
+        next(row["says"] for row in run("run", policy, "--explain", entry_id).rows if row["stage"] == "archive")
+        for entry_id in (plain, kept)
+    ]
+    assert said == ["due", "skipped"]
+    assert run("run", policy).outcomes == {plain: "would"}
