@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from kaltura_archiver.criteria.base import Seen
 from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import LAST_SECOND, Facts, Outcome, State, iso_date
+from kaltura_archiver.model import LAST_SECOND, Announced, Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.reasons import unnoticed, untold
 from kaltura_archiver.states import classify
@@ -108,6 +108,13 @@ class StageRule:
     options: Mapping[str, Any] = field(default_factory=dict)
     told_seconds: float | None = None
     review: bool = False
+
+    @property
+    def announced(self) -> Announced:
+        """What its owner is told, where they are, before thin or replace."""
+        if self.options.get("derived_only"):
+            return Announced.FLAVORS
+        return Announced.THIN if self.stage is Stage.THIN else Announced.REPLACE
 
 
 @dataclass(frozen=True)
@@ -277,7 +284,7 @@ def _then(rule: Rule, later: tuple[StageRule, ...], facts: Facts, now: float) ->
     for made in later:
         if made.stage.command is None or _not_over(rule, made, facts, now):
             break
-        if unnoticed(facts, rule.options(made, now, dry_run=True)):
+        if unnoticed(facts, rule.options(made, now, dry_run=True), made.announced):
             break
         found.append(made.stage)
     return tuple(found)
@@ -332,32 +339,44 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
 
 def may_be_told(rule: Rule, facts: Facts, now: float) -> bool:
     """Whether its owner is to be told as soon as the stages before are done."""
-    return rule.notice is not None and bool(untold(facts)) and told_needed(rule, facts, now) is not None
+    made = told_needed(rule, facts, now) if rule.notice is not None else None
+    return made is not None and bool(untold(facts, made.announced))
 
 
-def to_be_told(rule: Rule, facts: Facts, now: float) -> bool:
-    """Whether its owner is to be told now: the stage would be done, but for the notice, and no promise is pending."""
+def to_be_told(rule: Rule, facts: Facts, now: float) -> Stage | None:
+    """The stage of which its owner is to be told now: it would be done, but for the notice, and no promise is
+    pending."""
     made = told_needed(rule, facts, now) if may_be_told(rule, facts, now) else None
     if made is None or made.stage.command is None:
-        return False
+        return None
     options = replace(rule.options(made, now, dry_run=True), noticed_before_seconds=None)
     plan = plan_for(made.stage.command, facts, options)
-    return any(step.destroys for step in plan.steps)
+    return made.stage if any(step.destroys for step in plan.steps) else None
 
 
-def to_be_reminded(rule: Rule, facts: Facts, now: float) -> date | None:
-    """The day that its owner is to be reminded of now; None where they are not: it is further away than the rule says,
+class Reminder(NamedTuple):
+    """Of which stage and which day an owner is to be reminded; `by` says of what the notice told that named it."""
+
+    stage: Stage
+    until: date
+    by: Announced | None
+
+
+def to_be_reminded(rule: Rule, facts: Facts, now: float) -> Reminder | None:
+    """What its owner is to be reminded of now; None where they are not: the day is further away than the rule says,
     or over, or not only that day keeps the entry where it is."""
     until, remind_seconds = facts.entry.promised_until, float((rule.notice or {}).get("remind", 0))
-    made = told_needed(rule, facts, now) if until and remind_seconds and not untold(facts) else None
-    if made is None or made.stage.command is None or until is None:
+    made = told_needed(rule, facts, now) if until and remind_seconds else None
+    if made is None or made.stage.command is None or until is None or untold(facts, made.announced):
         return None
     begins = datetime.combine(until, time.min, UTC).timestamp()
     if not begins - remind_seconds <= now < begins:
         return None
     options = rule.options(made, now, dry_run=True)
     plan = plan_for(made.stage.command, facts, options)
-    return until if plan.reason and plan.reason == unnoticed(facts, options) else None
+    notice = facts.entry.notice(made.announced)
+    held = plan.reason and plan.reason == unnoticed(facts, options, made.announced)
+    return Reminder(made.stage, until, notice.of) if held and notice else None
 
 
 def day_of(unix_seconds: float | None) -> str:

@@ -232,14 +232,14 @@ class _RuleReader:
             self.fail(f"never comes: {why}", Stage.DUE)
 
     def _told_before(self, stages: tuple[StageRule, ...], notice: Mapping[str, Any]) -> tuple[StageRule, ...]:
-        """With what the notice promises as a clock of the first stage that takes something away."""
-        at = next((n for n, made in enumerate(stages) if made.stage in (Stage.THIN, Stage.REPLACE)), None)
-        if at is None:
+        """With what the notice promises as a clock of each stage that takes something away."""
+        if not {Stage.THIN, Stage.REPLACE} & {made.stage for made in stages}:
             self.fail("there is nothing to tell of: the rule has neither thin nor replace", "notice")
-        if stages[at].told_seconds is None:
-            made = replace(stages[at], told_seconds=notice["grace"])
-            return (*stages[:at], made, *stages[at + 1 :])
-        return stages
+        return tuple(
+            replace(made, told_seconds=notice["grace"])
+            if made.stage in (Stage.THIN, Stage.REPLACE) and made.told_seconds is None else made
+            for made in stages
+        )  # fmt: skip
 
     def _notice(self) -> dict[str, Any] | None:
         if "notice" not in self.table:

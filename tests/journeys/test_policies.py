@@ -190,12 +190,13 @@ POLICIES = {
         },
         (
             Step(
-                "2031-01-16", {"four": "archived", "played": "archived", "two": "one flavor"}, (ANNA,),
+                "2031-01-16", {"four": "archived", "played": "archived"}, (ANNA, ANNA),
             ),
             Step("2031-01-20", play="played"),
-            Step("2031-01-26", {"four": "replaced"}),
+            Step("2031-01-26", {"four": "replaced", "two": "one flavor"}),
             Step("2031-07-14"),
-            Step("2031-07-16", {"four": "due", "young": "one flavor"}),
+            Step("2031-07-16", {"four": "due"}, (ANNA,)),
+            Step("2031-07-26", {"young": "one flavor"}),
             Step("2033-01-16", {"two": "archived"}, (ANNA,)),
             Step("2033-01-26", {"two": "replaced"}),
         ),
