@@ -42,6 +42,7 @@ _LIMITS = ("entries", "bytes", "money", "hours")
 NOTICE = ("grace", "remind", "co_editors", "fallback", "unit_file", "templates", "directory")
 _RULE = ("name", "on", "drift", "select", "keep", "limits", "notice", *Stage)
 _TOP = ("rule", "restore", "keep", "limits", "notice")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d.*")
 # Which clocks a stage may have: those of what lies before it.
 BEFORE = {
     "created_before": tuple(Stage), "unplayed_for": tuple(Stage),
@@ -201,12 +202,19 @@ class _RuleReader:
             self.fail(f"{review!r} is neither true nor false", stage, "review")
         return StageRule(
             stage, tuple(self._clock(stage, name, table[name], at) for name in clocks if name in table), options,
-            None if told is None else self._age(told, at, stage, "told_for"), review,
+            None if told is None else self._told(stage, told), review,
         )  # fmt: skip
+
+    def _told(self, stage: Stage, value: Any) -> float:
+        """How long ago an owner must have been told: of now, for what was promised goes on between the days of `on`."""
+        if "notice" in self.table and _DAY.fullmatch(str(value)):
+            why = "this clock never comes: who is told from now on was not told by then; say for how long, such as 30d"
+            self.fail(why, stage, "told_for")
+        return self._age(value, self.now, stage, "told_for")
 
     def _clock(self, stage: Stage, name: str, value: Any, at: float) -> StageClock:
         seconds = self._age(value, at, stage, name)
-        if re.fullmatch(r"\d{4}-\d\d-\d\d.*", str(value)):
+        if _DAY.fullmatch(str(value)):
             return StageClock(name, day=at - seconds)
         return StageClock(name, age_seconds=seconds)
 

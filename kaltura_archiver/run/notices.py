@@ -104,6 +104,8 @@ class Correspondence:
         """Of one stage."""
         of_rule = self._rules[rule.name]
         plan = f"{rule.name}, {made.announced} {datetime.now(UTC).date()}"
+        # Before either is over nothing of this stage can happen, and the message is to name a day on which it can.
+        grace = timedelta(seconds=max(of_rule.grace_seconds, made.told_seconds or 0))
         head = replace(self._head, wording=replace(self._head.wording, of=made.announced))
         with ExitStack() as stack:
             ledger = stack.enter_context(Ledger(self.folder, plan, dry_run=self.dry_run))
@@ -111,8 +113,7 @@ class Correspondence:
                 stack.enter_context(self._mailer)
             post = Post(
                 plan=plan, folder=self.folder, ledger=ledger, templates=of_rule.templates, head=head,
-                replaced_on=(datetime.now(UTC) + timedelta(seconds=of_rule.grace_seconds)).date(),
-                dry_run=self.dry_run, deliver=self._mailer.send,
+                replaced_on=(datetime.now(UTC) + grace).date(), dry_run=self.dry_run, deliver=self._mailer.send,
                 mark=partial(add_notice, self.kaltura, of=made.announced, dry_run=self.dry_run),
                 later="another day tells of them",
             )  # fmt: skip

@@ -467,3 +467,40 @@ def test_a_tag_that_tells_of_what_there_is_not_keeps_it(sandbox: Sandbox, run: R
     entry_id = _add(sandbox, tags=f"{ARCHIVED_TAG}, notice_2020-01-01_until_2020-02-01_for_ever")
     assert (_act(run).rows, sink.mail) == ([], [])
     assert "names a day that cannot be read" in run("run", "--explain", entry_id).out
+
+
+def test_the_day_that_is_named_is_one_on_which_it_can_go(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    """Though the stage waits longer than `grace`; and the rule's own days only say when its other clocks are read."""
+    now = datetime.fromtimestamp(sandbox.control.clock.now(), UTC).date()
+    on = f'on = ["{now - timedelta(days=3):%m-%d}"]\n'
+    later = RULE.replace("unplayed_for = 3 }\n\n", 'unplayed_for = 3, told_for = "60d" }\n\n')
+    Path("policy.toml").write_text(later.replace("select", f"{on}select"))
+    entry_id = _add(sandbox)
+    assert _told(_act(run)) == [(entry_id, "done")]
+    until = now + timedelta(days=60)
+    assert f"From {until.day} {until:%B %Y} on" in _text(sink.mail[0][1])
+    assert notice_tag(now, "anna", until, Announced.REPLACE) in tags_of(sandbox, entry_id)
+    with _in_days(sandbox, 60):
+        assert _act(run).rows == []
+    with _in_days(sandbox, 61.1):
+        assert _act(run).outcomes == {entry_id: "done"}
+    assert len(sink.mail) == 1
+
+
+def test_a_day_by_which_nobody_can_be_told_any_more_is_refused(sandbox: Sandbox, run: Run) -> None:
+    Path("policy.toml").write_text(RULE.replace("replace = {", "replace = { told_for = 2020-01-01,"))
+    refused = _act(run)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "policy.toml, line 5: rule 'three years', replace.told_for: this clock never comes" in refused.err
+
+
+def test_told_by_a_day_means_that_day_whatever_days_the_rule_has(sandbox: Sandbox, run: Run) -> None:
+    now = datetime.fromtimestamp(sandbox.control.clock.now(), UTC).date()
+    day = now - timedelta(days=50)
+    rule = RULE.partition("[rule.notice]")[0].replace("replace = {", f"replace = {{ told_for = {day},")
+    Path("policy.toml").write_text(rule.replace("select", f'on = ["{now - timedelta(days=40):%m-%d}"]\nselect', 1))
+    before, after = (
+        _add(sandbox, tags=f"{ARCHIVED_TAG}, {notice_tag(day + timedelta(days=days), 'anna')}") for days in (-3, 9)
+    )
+    assert _act(run).outcomes == {before: "done"}
+    assert not _replaced(sandbox, after)
