@@ -108,7 +108,7 @@ class Correspondence:
         grace = timedelta(seconds=max(of_rule.grace_seconds, made.told_seconds or 0))
         head = replace(self._head, wording=replace(self._head.wording, of=made.announced))
         with ExitStack() as stack:
-            ledger = stack.enter_context(Ledger(self.folder, plan, dry_run=self.dry_run))
+            ledger = stack.enter_context(Ledger(self.folder, plan, dry_run=self.dry_run, may_be_lost=True))
             if not self.dry_run:
                 stack.enter_context(self._mailer)
             post = Post(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -504,3 +505,21 @@ def test_told_by_a_day_means_that_day_whatever_days_the_rule_has(sandbox: Sandbo
     )
     assert _act(run).outcomes == {before: "done"}
     assert not _replaced(sandbox, after)
+
+
+def test_owners_are_told_where_nothing_can_be_written(
+    sandbox: Sandbox, run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image's container, whose file system is read-only. By hand, the record is all that there is."""
+
+    def read_only(folder: Path, *given: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    entry_id = _add(sandbox)
+    assert _told(acted := _act(run)) == [(entry_id, "done")], acted.err
+    assert (_act(run).rows, len(sink.mail)) == ([], 1)
+    Path("owners.tsv").write_text(f"entry_id\towner_id\tldap_status\tmail\n{entry_id}\tanna\tactive\ta@example.edu\n")
+    by_hand = run("notify", "--send", "--no-dry-run", "owners.tsv")
+    assert (by_hand.code, len(sink.mail)) == (2, 1)
+    assert "Read-only file system" in by_hand.err
