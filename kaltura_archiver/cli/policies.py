@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -60,6 +60,7 @@ class PolicyRun:
     only: Sequence[str] = ()
     codes: set[Exit] = field(default_factory=set)
     tallies: list[RuleTally] = field(default_factory=list)
+    number: str = ""
 
     def __post_init__(self) -> None:
         from kaltura_archiver.placeholders import Placeholders
@@ -110,7 +111,7 @@ class PolicyRun:
     def carry_out(self, asked: Asked, teller: StageTelling) -> None:
         """One of the runs of commands that a run by a policy is made of; the next one follows though entries failed."""
         try:
-            carry_out(self.app, asked, teller)
+            carry_out(self.app, replace(asked, part_of=self.number), teller)
         except Ended as end:
             self.codes.add(end.untolerated)
             if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
@@ -243,7 +244,7 @@ def act(acting: Acting) -> NoReturn:
 
     run = acting.run
     app, screen = run.app, run.style == SCREEN
-    number = mark_lines()
+    number = run.number = mark_lines()
     stdout = PatientStdout()
     store = run.store if acting.dry_run else app.store(read_only=False)
     letters = _correspondence(acting, store)  # what is wrong with its settings is told before anything is done

@@ -16,10 +16,15 @@ import time_machine
 from conftest import Ran, Run
 
 from kaltura_archiver.cli import policies
+from kaltura_archiver.config import read_settings
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.run import run as acting
+from kaltura_archiver.run.runlog import read
 from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store import Store
 
+RUN_LOG = acting._run_log  # the fixture `run` does without it
 YEAR = 365.25 * 86400
 THREE_YEARS = """\
 [[rule]]
@@ -433,3 +438,19 @@ def test_explain_reads_custom_metadata_where_a_rule_keeps_by_it(sandbox: Sandbox
     ]
     assert said == ["due", "skipped"]
     assert run("run", policy).outcomes == {plain: "would"}
+
+
+def test_one_run_has_one_id_whatever_it_is_made_of(
+    sandbox: Sandbox, run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part has a lock and a log of its own; their log lines go by the run, and their logs name it."""
+    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
+    policy.write_text('[restore]\nrequest_tag = "please"\n' + THREE_YEARS)
+    sandbox.add(State.PLACEHOLDER, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}, please")
+    sandbox.add(State.INITIAL)
+    for more in ((), ("--no-dry-run",)):
+        told = run("run", policy, *more).err
+        [number] = set(re.findall(r" run=(\w+)", told))
+    parts = [line for line in read(Store(read_settings(), read_only=True)) if line["kind"] == "run"]
+    assert {line["command"]: line["part_of"] for line in parts} == {"restore": number, "s3copy": number}
+    assert len({line["run"] for line in parts} | {number}) == 3
