@@ -11,6 +11,7 @@ import click
 
 from kaltura_archiver.asking.lists import read_ids
 from kaltura_archiver.asking.query import query_of
+from kaltura_archiver.asking.words import as_written
 from kaltura_archiver.cli.options import options_of
 from kaltura_archiver.cli.policy_text import Fail, PolicyText, Table, converted, keys_of, limits_in, said
 from kaltura_archiver.cli.query import checked_request_tag
@@ -43,7 +44,7 @@ def read_desk(source: PolicyText, told: Table, now: float) -> RestoreDesk | None
         return None
     table = told["restore"]
     if not isinstance(table, dict):
-        fail(f"{table!r} is no table: write [restore]")
+        fail(f"{as_written(table)} is no table: write [restore]")
     keys = desk_keys()
     source.require_known(table, [*SOURCES, *keys, "mail", "limits"], None, "", "restore")
     queries = {SOURCES[key]: _query(key, table[key], now, fail) for key in SOURCES if key in table}
@@ -56,7 +57,7 @@ def read_desk(source: PolicyText, told: Table, now: float) -> RestoreDesk | None
         options["request_tag"] = queries["tag"].tags[0]
     mail = table.get("mail", False)
     if not isinstance(mail, bool):
-        fail(f"{mail!r} is neither true nor false", "mail")
+        fail(f"{as_written(mail)} is neither true nor false", "mail")
     notice = told.get("notice", {})
     written = {key: notice[key] for key in _OF_NOTICE if key in notice} if isinstance(notice, dict) else {}
     return RestoreDesk(queries, options, _limits(source, table, fail), written if mail else None)
@@ -65,7 +66,7 @@ def read_desk(source: PolicyText, told: Table, now: float) -> RestoreDesk | None
 def _query(key: str, value: Any, now: float, fail: Fail) -> Query:
     """What asks in this way: of any kind, for all kinds are replaced."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        fail(f"{value!r} is not what this key holds", key)
+        fail(f"{as_written(value)} is not what this key holds", key)
 
     def made() -> Query:
         if key == "played_within":
@@ -80,6 +81,6 @@ def _query(key: str, value: Any, now: float, fail: Fail) -> Query:
 def _limits(source: PolicyText, table: Mapping[str, Any], fail: Fail) -> DayLimits:
     limits = table.get("limits", {})
     if not isinstance(limits, dict):
-        fail(f"{limits!r} is no table: write [restore.limits]", "limits")
+        fail(f"{as_written(limits)} is no table: write [restore.limits]", "limits")
     source.require_known(limits, DESK_LIMITS, None, "", "restore", "limits")
     return DayLimits(**limits_in(limits, fail, "limits"))

@@ -16,7 +16,7 @@ import click
 
 from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.asking.query import query_of
-from kaltura_archiver.asking.words import AGES, age_seconds
+from kaltura_archiver.asking.words import AGES, age_seconds, as_written
 from kaltura_archiver.cli.options import keep_options, options_of, selection_options
 from kaltura_archiver.cli.policy_desk import read_desk
 from kaltura_archiver.cli.policy_text import PolicyText, Table, converted, keys_of, limits_in, said
@@ -150,14 +150,14 @@ class _RuleReader:
         for where in (self.whole if shared else {}, self.table):
             table = where.get(name, {})
             if not isinstance(table, dict):
-                self.fail(f"{table!r} is no table: write [rule.{name}], or {name} = {{ … }}", name)
+                self.fail(f"{as_written(table)} is no table: write [rule.{name}], or {name} = {{ … }}", name)
             found |= table
         return found
 
     def _age(self, value: Any, at: float, *path: str) -> float:
         """Seconds before `at`."""
         if isinstance(value, bool):
-            self.fail(f"{value!r} is not an age: {AGES}", *path)
+            self.fail(f"{as_written(value)} is not an age: {AGES}", *path)
         return self._said(lambda: age_seconds(str(value)[: 10 if isinstance(value, date) else None], at), *path)
 
     def _selection(self, at: float) -> Query:
@@ -199,7 +199,7 @@ class _RuleReader:
         told = table.get("told_for")
         review = table.get("review", False)
         if not isinstance(review, bool):
-            self.fail(f"{review!r} is neither true nor false", stage, "review")
+            self.fail(f"{as_written(review)} is neither true nor false", stage, "review")
         return StageRule(
             stage, tuple(self._clock(stage, name, table[name], at) for name in clocks if name in table), options,
             None if told is None else self._told(stage, told), review,
@@ -260,7 +260,7 @@ class _RuleReader:
                 found[key] = self._said(partial(Days().convert, str(found[key]), None, None), "notice", key)
         for key in set(NOTICE) - {"grace", "remind"}:
             if not isinstance(found.get(key, ""), str):
-                self.fail(f"{found[key]!r} is no text", "notice", key)
+                self.fail(f"{as_written(found[key])} is no text", "notice", key)
         if found.get("remind", 0) >= found["grace"]:
             self.fail("the reminder comes before the day that the notice names, not so long before", "notice", "remind")
         return found
@@ -273,7 +273,7 @@ class _RuleReader:
         if "hours" in table:
             match = re.fullmatch(r"([01]?\d|2[0-3])-([01]?\d|2[0-4])", str(table["hours"]))
             if not match or match[1] == match[2]:
-                self.fail(f"{table['hours']!r} is not hours of a day such as 22-6", "limits", "hours")
+                self.fail(f"{as_written(table['hours'])} is not hours of a day such as 22-6", "limits", "hours")
             hours = int(match[1]), int(match[2]) % 24
         return RuleLimits(**amounts, hours=hours)
 
@@ -281,13 +281,13 @@ class _RuleReader:
         value = self.table.get("drift", f"{DRIFT:.0%}")
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(value))
         if not match:
-            self.fail(f"{value!r} is not a percentage such as 50%", "drift")
+            self.fail(f"{as_written(value)} is not a percentage such as 50%", "drift")
         return float(match[1]) / 100
 
     def _days(self) -> tuple[tuple[int, int], ...]:
         days = self.table.get("on", [])
         if not isinstance(days, list) or not all(isinstance(day, str) for day in days):
-            self.fail("days are a list such as ['05-15', '12-15']", "on")
+            self.fail('days are a list such as ["05-15", "12-15"]', "on")
         return tuple(self._day(day) for day in days)
 
     def _day(self, text: str) -> tuple[int, int]:

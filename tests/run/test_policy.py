@@ -454,3 +454,30 @@ def test_one_run_has_one_id_whatever_it_is_made_of(
     parts = [line for line in read(Store(read_settings(), read_only=True)) if line["kind"] == "run"]
     assert {line["command"]: line["part_of"] for line in parts} == {"restore": number, "s3copy": number}
     assert len({line["run"] for line in parts} | {number}) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("select = { unplayed_for = true }", "select.unplayed_for: unplayed-for: true is not a value"),
+        ('select = { unplayed_for = ["a", 1] }', 'select.unplayed_for: unplayed-for: ["a", 1] is not a value'),
+        ("select = { tag = false }", "select.tag: tag: false is not a value"),
+        ('select = { owner = { a = "x" } }', 'select.owner: owner: { a = "x" } is not a value'),
+        ("select = { never_played = 1979-05-27 }", "true or false, not 1979-05-27"),
+        ("keep = { tag = [true] }", "keep.tag: true is not what this key holds"),
+        ("keep = [1]", "keep: [1] is no table"),
+        ("archive = { review = [] }", "archive.review: [] is neither true nor false"),
+        ('archive = { unplayed_for = "soon" }', "archive.unplayed_for: 'soon' is not an age"),
+        ("archive = { unplayed_for = true }", "archive.unplayed_for: true is not an age"),
+        ("limits = { entries = true }", "limits.entries: true is not a number above 0"),
+        ("drift = false", "drift: false is not a percentage such as 50%"),
+        ("on = 5", 'on: days are a list such as ["05-15", "12-15"]'),
+    ],
+)
+def test_a_mistake_is_told_as_it_is_written(run: Run, policy: Path, lines: str, told: str) -> None:
+    """As TOML, that is, and not as Python would have it."""
+    keys = {line.partition(" = ")[0]: line for line in (*THREE_YEARS.splitlines()[1:4], lines)}
+    policy.write_text("[[rule]]\n" + "\n".join(keys.values()))
+    refused = run("run", policy)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert told in refused.err
