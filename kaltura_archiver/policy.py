@@ -158,6 +158,10 @@ class Rule:
     def stage(self, stage: Stage) -> StageRule:
         return next(made for made in self.stages if made.stage is stage)
 
+    def announces(self, stage: Stage) -> bool:
+        """Whether its owners are told of this stage, by this rule, before it is done."""
+        return self.notice is not None and self.stage(stage).told_seconds is not None
+
     def options(self, made: StageRule, now: float, *, dry_run: bool) -> Options:
         """What the stage's command is told. How old an entry has to be say the clocks."""
         unplayed = next((clock.until(self.as_of(now)) for clock in made.clocks if clock.name == "unplayed_for"), None)
@@ -337,21 +341,22 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
     return None
 
 
-def may_be_told(rule: Rule, facts: Facts, now: float) -> bool:
-    """Whether its owner is to be told as soon as the stages before are done."""
+def may_be_told(rule: Rule, facts: Facts, now: float) -> Stage | None:
+    """The stage of which its owner is to be told as soon as the stages before are done."""
     made = told_needed(rule, facts, now) if rule.notice is not None else None
-    return made is not None and bool(untold(facts, made.announced))
+    return made.stage if made and untold(facts, made.announced) else None
 
 
 def to_be_told(rule: Rule, facts: Facts, now: float) -> Stage | None:
     """The stage of which its owner is to be told now: it would be done, but for the notice, and no promise is
     pending."""
-    made = told_needed(rule, facts, now) if may_be_told(rule, facts, now) else None
-    if made is None or made.stage.command is None:
+    stage = may_be_told(rule, facts, now)
+    if stage is None or stage.command is None:
         return None
+    made = rule.stage(stage)
     options = replace(rule.options(made, now, dry_run=True), noticed_before_seconds=None)
-    plan = plan_for(made.stage.command, facts, options)
-    return made.stage if any(step.destroys for step in plan.steps) else None
+    plan = plan_for(stage.command, facts, options)
+    return stage if any(step.destroys for step in plan.steps) else None
 
 
 class Reminder(NamedTuple):

@@ -31,7 +31,7 @@ from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, da
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.run.policy import Claimed, RuleTally, StageSum, check_policy, review_of, standings
+from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, standings
 from kaltura_archiver.run.run import Asked, carry_out
 from kaltura_archiver.selection import Named
 from kaltura_archiver.steps import Command
@@ -159,6 +159,7 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
     name = tally.rule.name
     yield {"rule": name, "stage": None, "here": tally.here[None], "detail": f"{tally.selected} selected"}
     for stage, told in tally.stages.items():
+        notice = told.notice if tally.rule.announces(stage) else ""
         yield {
             "rule": name,
             "stage": stage.value,
@@ -169,12 +170,8 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
             "waits": told.waits,
             "opens_date": day_of(told.opens_at) or None,
             "left": told.left.total(),
-            "detail": "; ".join(filter(None, (counted_outcomes(told.left), _to_tell(told)))) or None,
+            "detail": "; ".join(filter(None, (counted_outcomes(told.left), notice))) or None,
         }
-
-
-def _to_tell(told: StageSum) -> str:
-    return f"owners to be told of {told.to_tell}" if told.to_tell else ""
 
 
 def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:

@@ -80,7 +80,7 @@ def test_an_owner_is_told_once_and_nothing_goes_before_the_day_that_was_named(
     assert of_anna["detail"].startswith("to anna (anna@example.edu): would send it and mark 2 entries")
     assert (sink.mail, sandbox.control.writes(), Path("notices").exists()) == ([], [], False)
     checked = next(row for row in run("run", "--check").rows if row["stage"] == "replace")
-    assert checked["detail"] == "skipped 3; owners to be told of 3"
+    assert checked["detail"] == "skipped 3; 2 owners to be told of 3"
 
     told = {row["stage"]: row["detail"] for row in run("run", "--explain", one).rows}
     assert told["replace"] == "its owner is to be told first: the next run writes to them"
@@ -523,3 +523,21 @@ def test_owners_are_told_where_nothing_can_be_written(
     by_hand = run("notify", "--send", "--no-dry-run", "owners.tsv")
     assert (by_hand.code, len(sink.mail)) == (2, 1)
     assert "Read-only file system" in by_hand.err
+
+
+def test_check_tells_of_which_stage_how_many_owners_are_told_today(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    Path("policy.toml").write_text(THIN_FIRST)
+    one, _, _ = _add(sandbox), _add(sandbox, "ben"), sandbox.add(State.INITIAL, creator_id="anna")
+    sandbox.add(State.THIN, creator_id="anna")
+    sandbox.kaltura.edit(one, plays=9, last_played_at=int(sandbox.control.clock.now()))
+
+    def told() -> dict[str, str]:
+        return {row["stage"]: row["detail"].rpartition("; ")[2] for row in run("run", "--check").rows}
+
+    assert {key: value for key, value in told().items() if key in ("archive", "thin", "replace")} == {
+        "archive": "", "thin": "2 owners to be told of 1, and of up to 1 more when archived",
+        "replace": "1 owner to be told of 1",
+    }  # fmt: skip
+    _act(run)
+    assert [told()[stage] for stage in ("thin", "replace")] == ["nobody to be told"] * 2
+    assert len(sink.mail) == 3
