@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import re
@@ -481,3 +482,26 @@ def test_a_mistake_is_told_as_it_is_written(run: Run, policy: Path, lines: str, 
     refused = run("run", policy)
     assert (refused.code, len(refused.err.splitlines())) == (2, 1)
     assert told in refused.err
+
+
+def test_where_nothing_can_be_written_the_list_is_in_the_bucket(
+    sandbox: Sandbox, run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image's container, whose file system is read-only."""
+
+    def read_only(folder: Path, *given: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+
+    due = sandbox.add(State.PLACEHOLDER)
+    policy.write_text('[[rule]]\nname = "old"\nselect = { created_before = 4 }\ndue = {}\n')
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    acted = run("run", policy, "--no-dry-run")
+    assert acted.code == 0, acted.err
+    (table, record) = [key for key in sandbox.s3.keys() if key.startswith("log/due/")]  # noqa: SIM118 - not a dict
+    assert table in acted.err
+    body = sandbox.s3.body(table) or b""
+    assert [row["entry_id"] for row in csv.DictReader(body.decode().splitlines())] == [due]
+    assert json.loads(sandbox.s3.body(record) or b"")["csv_sha256"] == hashlib.sha256(body).hexdigest()
+    policy.write_text(THREE_YEARS.replace("archive = {}", "archive = { review = true }"))
+    refused = run("run", policy, "--no-dry-run")
+    assert (refused.code, "cannot be written: nothing can be here" in refused.err) == (2, True), refused.err
