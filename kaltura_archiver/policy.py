@@ -18,7 +18,7 @@ from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import LAST_SECOND, Announced, Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.reasons import unnoticed, untold
+from kaltura_archiver.reasons import told_until, unnoticed, untold
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
 
@@ -265,10 +265,20 @@ def standing(rule: Rule, facts: Facts, now: float, *, in_group: bool = False, dr
                 continue
             if plan is None or plan.steps:
                 return Standing(reached, made.stage, plan, _then(rule, rule.stages[number + 1 :], facts, now))
-            return Standing(reached, plan=plan, waits_for=made.stage, why=plan.reason)
+            until = _told_until(rule, made, facts, now, plan)
+            return Standing(
+                reached, plan=None if until else plan, waits_for=made.stage, why=plan.reason, opens_at=until
+            )
         why, opens_at = found
         return Standing(reached, waits_for=made.stage, why=why, opens_at=opens_at)
     return Standing(reached)
+
+
+def _told_until(rule: Rule, made: StageRule, facts: Facts, now: float, plan: Plan) -> float | None:
+    """When the clock of who was told is over, where nothing but that keeps it."""
+    options = rule.options(made, now, dry_run=True)
+    held = plan.reason and plan.reason == unnoticed(facts, options, made.announced)
+    return told_until(facts, options, made.announced) if held else None
 
 
 def _plan(

@@ -37,6 +37,19 @@ def unnoticed(facts: Facts, options: Options, of: Announced) -> str:
     return ""
 
 
+def told_until(facts: Facts, options: Options, of: Announced) -> float | None:
+    """From which second on neither a day that was named nor a notice that is too young keeps it; None where that is not
+    known, or a notice of this is missing."""
+    entry, before_seconds = facts.entry, options.noticed_before_seconds
+    missing = before_seconds is not None and (not entry.plays_known or untold(facts, of))
+    if missing or entry.odd_promise:
+        return None
+    ends = [_end_of(entry.promised_until)] if entry.promised_until else []
+    if before_seconds is not None and (notice := entry.notice(of)):
+        ends.append(_end_of(notice.on) + before_seconds)
+    return max(ends, default=None)
+
+
 def promise_pending(facts: Facts, now: float) -> str:
     """Why a day that a notice named, to whomever, is not over at that second; empty if it is, or none was named."""
     if odd := facts.entry.odd_promise:

@@ -541,3 +541,17 @@ def test_check_tells_of_which_stage_how_many_owners_are_told_today(sandbox: Sand
     _act(run)
     assert [told()[stage] for stage in ("thin", "replace")] == ["nobody to be told"] * 2
     assert len(sink.mail) == 3
+
+
+def test_who_was_told_waits_for_the_day_that_was_named(sandbox: Sandbox, run: Run) -> None:
+    entry_id, other = _add(sandbox), _add(sandbox, "gone")
+    _act(run)
+    opens = datetime.now(UTC).date() + timedelta(days=31)  # the day that was named is over
+    row = next(row for row in run("run", "--check").rows if row["stage"] == "replace")
+    assert (row["waits"], row["left"], row["opens_date"]) == ("1", "1", str(opens))
+    assert row["detail"] == "skipped 1; 1 owner to be told of 1"
+    explained = {row["stage"]: row for row in run("run", "--explain", entry_id).rows}["replace"]
+    assert (explained["says"], explained["opens_date"]) == ("waits", str(opens))
+    assert "to be told first" in run("run", "--explain", other).out
+    on = next(row for row in run("run", "--check", "--on", opens).rows if row["stage"] == "replace")
+    assert (on["due"], on["left"]) == ("1", "1")
