@@ -1,8 +1,9 @@
-"""A Kaltura of fixed answers, for where the sandbox would be the limit: `fixed_kaltura.py ENTRIES`.
+"""A Kaltura of fixed answers, for where the sandbox would be the limit: `fixed_kaltura.py ENTRIES [STATE]`.
 
-It has that many archived entries, one created each second, with three flavors each, in the very XML and JSON of the
-sandbox, of which a response profile leaves the fields that it names. It knows the calls of `list`, `count` and
-`health`, and of a search only the cursor. Prints its address; ends with stdin.
+It has that many entries (archived, if not told otherwise), one created each second, with three flavors each, in the very
+XML and JSON of the sandbox, of which a response profile leaves the fields that it names. It knows the calls of `list`,
+`count`, `health`, `plan` and `run --check`, and of a search only the cursor. Prints its address; ends with stdin. A GET
+tells how many requests there were.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 import threading
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -33,7 +35,7 @@ def number_of(name: str) -> int:
     return int(name[2:], 16) * pow(2654435761, -1, 2**32) % 2**32
 
 
-def _templates() -> tuple[str, dict[str, Any], str, str]:
+def _templates(state: str) -> tuple[str, dict[str, Any], str, str]:
     """An entry and its flavors in XML and JSON, as the sandbox answers them: %-formats of id and created (`at`)."""
 
     def post(url: str, **fields: Any) -> str:
@@ -43,7 +45,7 @@ def _templates() -> tuple[str, dict[str, Any], str, str]:
             return str(answer.read().decode())
 
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder), real_videos=False) as sandbox:
-        made = sandbox.add("archived", name="Lecture 12: an introduction", creator_id="lecturer", plays=3)
+        made = sandbox.add(state, name="Lecture 12: an introduction", creator_id="lecturer", plays=3)
         kaltura = sandbox.kaltura
         service = f"{kaltura.url}/api_v3/service/"
         session = {"secret": kaltura.secret, "userId": "u", "type": 2, "partnerId": kaltura.partner_id}
@@ -72,8 +74,12 @@ def _xml(result: str) -> bytes:
     return f'<?xml version="1.0" encoding="utf-8"?><xml><result>{result}</result></xml>'.encode()
 
 
-def make_handler(entries: int) -> type[BaseHTTPRequestHandler]:
-    entry, plain, flavors, flavors_json = _templates()
+def make_handler(entries: int, state: str) -> type[BaseHTTPRequestHandler]:
+    entry, plain, flavors, flavors_json = _templates(state)
+    requests = count()
+
+    def none(kind: str) -> str:
+        return f"<objectType>Kaltura{kind}ListResponse</objectType><objects></objects><totalCount>0</totalCount>"
 
     @cache
     def in_json(fields: str) -> str:
@@ -84,17 +90,19 @@ def make_handler(entries: int) -> type[BaseHTTPRequestHandler]:
     def search(body: bytes) -> bytes:
         asked = json.loads(body)
         items = asked["searchParams"]["searchOperator"]["searchItems"]
-        since = [i["range"]["greaterThanOrEqual"] for i in items if i.get("fieldName") == "created_at"]
-        first = int(since[0]) - BEGAN + 1 if since else 0
-        numbers = range(first, min(first + int(asked["pager"]["pageSize"]), entries))
+        bounds = [i["range"] for i in items if i.get("fieldName") == "created_at"]
+        since = [int(bound["greaterThanOrEqual"]) for bound in bounds if "greaterThanOrEqual" in bound]
+        first = since[0] - BEGAN + 1 if since else 0
+        narrowed = any(i.get("fieldName") == "parent_id" for i in items)  # no entry is a further stream of another
+        numbers = range(first, first if narrowed else min(first + int(asked["pager"]["pageSize"]), entries))
         if str(asked.get("format")) == "1":
             one = in_json(asked.get("responseProfile", {}).get("fields", ""))
             found = ",".join([one % {"id": entry_id(n), "at": BEGAN + n} for n in numbers])
-            head = f'"totalCount":{entries - first},"objectType":"KalturaESearchEntryResponse"'
+            head = f'"totalCount":{0 if narrowed else entries - first},"objectType":"KalturaESearchEntryResponse"'
             return f'{{"objects":[{found}],{head}}}'.encode()
         found = "".join([entry % {"id": entry_id(n), "at": BEGAN + n} for n in numbers])
         return _xml(
-            f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{entries - first}</totalCount>"
+            f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{0 if narrowed else entries - first}</totalCount>"
             f"<objects>{found}</objects>"
         )
 
@@ -115,14 +123,26 @@ def make_handler(entries: int) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1
         disable_nagle_algorithm = True
 
+        def do_GET(self) -> None:
+            self._send(str(next(requests)).encode())
+
         def do_POST(self) -> None:
+            next(requests)
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if "searchEntry" in self.path:
                 answer = search(body)
             elif "flavorasset" in self.path:
                 answer = listed(json.loads(body))
+            elif "multirequest" in self.path:  # the further streams of entries: there are none
+                asked = [name for name in json.loads(body) if name.isdigit()]
+                answer = _xml("".join(f"<item>{none('BaseEntry')}</item>" for _ in asked))
+            elif "flavorparams" in self.path:
+                answer = _xml(none("FlavorParams"))
             else:
                 answer = _xml("a-session-that-nobody-checks")
+            self._send(answer)
+
+        def _send(self, answer: bytes) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json" if answer.startswith(b"{") else "text/xml")
             self.send_header("Content-Length", str(len(answer)))
@@ -136,7 +156,7 @@ def make_handler(entries: int) -> type[BaseHTTPRequestHandler]:
 
 
 def main() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), make_handler(int(sys.argv[1])))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), make_handler(int(sys.argv[1]), *sys.argv[2:] or ["archived"]))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(f"http://127.0.0.1:{server.server_address[1]}\n")
