@@ -1,9 +1,9 @@
 """A Kaltura of fixed answers, for where the sandbox would be the limit: `fixed_kaltura.py ENTRIES [STATE]`.
 
-It has that many entries (archived, if not told otherwise), one created each second, with three flavors each, in the very
-XML and JSON of the sandbox, of which a response profile leaves the fields that it names. It knows the calls of `list`,
-`count`, `health`, `plan` and `run --check`, and of a search only the cursor. Prints its address; ends with stdin. A GET
-tells how many requests there were.
+It has that many entries (archived, if not told otherwise), one created each second, with three flavors each and no
+further streams, in the very XML and JSON of the sandbox, of which a response profile leaves the fields that it names.
+It knows the calls of `list`, `count`, `health`, `plan` and `run --check`, and of a search only the cursor. Prints its
+address; ends with stdin. A GET tells how many requests there were.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def make_handler(entries: int, state: str) -> type[BaseHTTPRequestHandler]:
     requests = count()
 
     def none(kind: str) -> str:
-        return f"<objectType>Kaltura{kind}ListResponse</objectType><objects></objects><totalCount>0</totalCount>"
+        return f"<objectType>Kaltura{kind}</objectType><objects></objects><totalCount>0</totalCount>"
 
     @cache
     def in_json(fields: str) -> str:
@@ -87,36 +87,47 @@ def make_handler(entries: int, state: str) -> type[BaseHTTPRequestHandler]:
         shown = json.dumps({name: value for name, value in plain.items() if name in wanted})
         return f'{{"object":{shown},"objectType":"KalturaESearchEntryResult"}}'.replace('"%(at)d"', "%(at)d")
 
-    def search(body: bytes) -> bytes:
-        asked = json.loads(body)
+    def search(asked: Any) -> str:
         items = asked["searchParams"]["searchOperator"]["searchItems"]
         bounds = [i["range"] for i in items if i.get("fieldName") == "created_at"]
         since = [int(bound["greaterThanOrEqual"]) for bound in bounds if "greaterThanOrEqual" in bound]
         first = since[0] - BEGAN + 1 if since else 0
-        narrowed = any(i.get("fieldName") == "parent_id" for i in items)  # no entry is a further stream of another
-        numbers = range(first, first if narrowed else min(first + int(asked["pager"]["pageSize"]), entries))
+        there = 0 if any(i.get("fieldName") == "parent_id" for i in items) else entries
+        numbers = range(first, min(first + int(asked["pager"]["pageSize"]), there))
         if str(asked.get("format")) == "1":
             one = in_json(asked.get("responseProfile", {}).get("fields", ""))
             found = ",".join([one % {"id": entry_id(n), "at": BEGAN + n} for n in numbers])
-            head = f'"totalCount":{0 if narrowed else entries - first},"objectType":"KalturaESearchEntryResponse"'
-            return f'{{"objects":[{found}],{head}}}'.encode()
+            head = f'"totalCount":{there - first},"objectType":"KalturaESearchEntryResponse"'
+            return f'{{"objects":[{found}],{head}}}'
         found = "".join([entry % {"id": entry_id(n), "at": BEGAN + n} for n in numbers])
-        return _xml(
-            f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{0 if narrowed else entries - first}</totalCount>"
+        return (
+            f"<objectType>KalturaESearchEntryResponse</objectType><totalCount>{there - first}</totalCount>"
             f"<objects>{found}</objects>"
         )
 
-    def listed(asked: Any) -> bytes:
+    def listed(asked: Any) -> str:
         ids = asked["filter"]["entryIdIn"].split(",")
         if str(asked.get("format")) == "1":
             found = ",".join([flavors_json % {"id": name} for name in ids])
             head = f'"totalCount":{3 * len(ids)},"objectType":"KalturaFlavorAssetListResponse"'
-            return f'{{"objects":[{found}],{head}}}'.encode()
+            return f'{{"objects":[{found}],{head}}}'
         found = "".join([flavors % {"id": name} for name in ids])
-        return _xml(
+        return (
             f"<objectType>KalturaFlavorAssetListResponse</objectType><objects>{found}</objects>"
             f"<totalCount>{3 * len(ids)}</totalCount>"
         )
+
+    def result(path: str, asked: Any) -> str:
+        if "multirequest" in path:
+            calls = [call for name, call in asked.items() if name.isdigit()]
+            return "".join(f"<item>{result(call['action'].lower(), call)}</item>" for call in calls)
+        if "searchentry" in path:
+            return search(asked)
+        if "flavorasset" in path:
+            return listed(asked)
+        if "flavorparams" in path:
+            return none("FlavorParamsListResponse")
+        return none("BaseEntryListResponse") if path == "list" else "a-session-that-nobody-checks"
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -129,18 +140,8 @@ def make_handler(entries: int, state: str) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             next(requests)
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if "searchEntry" in self.path:
-                answer = search(body)
-            elif "flavorasset" in self.path:
-                answer = listed(json.loads(body))
-            elif "multirequest" in self.path:  # the further streams of entries: there are none
-                asked = [name for name in json.loads(body) if name.isdigit()]
-                answer = _xml("".join(f"<item>{none('BaseEntry')}</item>" for _ in asked))
-            elif "flavorparams" in self.path:
-                answer = _xml(none("FlavorParams"))
-            else:
-                answer = _xml("a-session-that-nobody-checks")
-            self._send(answer)
+            told = result(self.path.lower(), json.loads(body))
+            self._send(told.encode() if told.startswith("{") else _xml(told))
 
         def _send(self, answer: bytes) -> None:
             self.send_response(200)
