@@ -77,8 +77,7 @@ KEY_PERMISSIONS = {
 # What a bucket may be like, as parameters of the stack.
 BUCKETS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "held": {"ObjectLockMode": "GOVERNANCE", "ObjectLockYears": 7},
-    "kms": {"BucketKeyArn": KEY},
+    "held-kms": {"ObjectLockMode": "GOVERNANCE", "ObjectLockYears": 7, "BucketKeyArn": KEY},
 }
 Calls = list[tuple[str, dict[str, Any]]]
 
@@ -216,7 +215,7 @@ def test_a_job_may_do_what_it_does_and_does_all_it_may(
     at = f"arn:aws:s3:::{sandbox.s3.bucket}"
     stack = Stack(BucketName=sandbox.s3.bucket, **BUCKETS[bucket])
     statements = stack.statements(f"{job}Role")
-    sandbox.s3.settings.kms = bucket == "kms"
+    sandbox.s3.settings.kms = bucket == "held-kms"
     environment = _environment(stack.resources[f"{job}Task"]["Properties"]["ContainerDefinitions"][0])
     if environment.get("OBJECT_LOCK"):
         sandbox.s3._backend.buckets[sandbox.s3.bucket].object_lock_enabled = True
@@ -229,7 +228,7 @@ def test_a_job_may_do_what_it_does_and_does_all_it_may(
         made.add((PERMISSIONS[operation], where))
         if "ObjectLockMode" in parameters:
             made.add((HOLDS, where))
-        if bucket == "kms":
+        if bucket == "held-kms":
             made |= {(action, KEY) for action in KEY_PERMISSIONS.get(operation, ())}
     forbidden = {call for call in made if not allows(statements, *call)}
     assert not forbidden

@@ -552,7 +552,7 @@ MUTANTS = (
     ),
     Mutant(
         "leave rounded sizes to the listing",
-        (("states.py", "        return exact or (about and not original.size_bytes)", "        return exact"),),
+        (("states.py", "        needed = exact or (about and not original.size_bytes)", "        needed = exact"),),
         _test("rules/test_states.py", "listing_is_not_enough"),
     ),
     Mutant(
