@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import money_limit
 from kaltura_archiver.cli.query import exits_of_named, not_begun
 from kaltura_archiver.cli.telling import StageTelling
-from kaltura_archiver.errors import ConfigError, Exit, Gone, MailError, Stopped
+from kaltura_archiver.errors import Exit, Gone, MailError, Stopped
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import Availability, Outcome, same_id
 from kaltura_archiver.output.screen import RowWriter
@@ -22,10 +23,11 @@ from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.policy import DayLimits, Policy, Rule
 from kaltura_archiver.redact import redact
 from kaltura_archiver.run.desk import LimitsOfDay, begun_today
+from kaltura_archiver.run.desk_book import DeskBook
 from kaltura_archiver.run.errand import Errand
 from kaltura_archiver.run.run import Asked
 from kaltura_archiver.selection import Ids, Selection
-from kaltura_archiver.steps import Command, Options, Step, bytes_of
+from kaltura_archiver.steps import Command, Options, Plan, Step, asked_back_bytes, bytes_of
 from kaltura_archiver.survey import plans_of
 
 if TYPE_CHECKING:
@@ -77,6 +79,13 @@ def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
         }  # fmt: skip
 
 
+def _write_down(book: DeskBook, source: str, options: Options, facts: Facts, plan: Plan) -> None:
+    """Write into the book what is about to be asked for or brought back. Raises StoreError."""
+    size = asked_back_bytes(facts, plan.steps)
+    if size:
+        book.begin(facts.entry.id, time.time(), source=source, tier=options.tier, size_bytes=size)
+
+
 class DeskTelling(StageTelling):
     """Hands on what has come back."""
 
@@ -91,13 +100,15 @@ class DeskTelling(StageTelling):
 
 @dataclass
 class Desk:
-    """What a run brings back, source by source. `served` are the entries that came back, or would, by their ids."""
+    """What a run brings back, source by source. `number` is the run's id; `served` are the entries that came back, or
+    would, by their ids."""
 
     run: PolicyRun
     dry_run: bool
     no_lock: bool
     no_run_log: bool
     rows: RowWriter
+    number: str
     served: dict[str, Entry] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
@@ -105,24 +116,27 @@ class Desk:
         desk = self.run.policy.desk
         if desk is None:
             return
-        if self.no_run_log and desk.limits != DayLimits() and not self.dry_run:
-            raise ConfigError("--no-run-log: the limits of a day are kept by the logs of its runs ([restore.limits])")
+        book = DeskBook(
+            self.run.store if self.dry_run else self.run.app.store(read_only=False), self.number, time.time()
+        )
         limits: LimitsOfDay | None = None
         for source, query in desk.sources.items():
             if self.run.app.stop.is_set():
                 return
             options = desk.options_of(source, self.run.now, dry_run=self.dry_run)
-            limits = limits or self._limits(desk.limits, options)
+            limits = limits or self._limits(desk.limits, options, book)
+            if not self.dry_run:
+                limits.write_down = partial(_write_down, book, source, options)
             self._carry_out(source, query, options, limits)
 
-    def _limits(self, told: DayLimits, options: Options) -> LimitsOfDay:
+    def _limits(self, told: DayLimits, options: Options, book: DeskBook) -> LimitsOfDay:
         bill = None
         if told.money is not None:
             name = "restore.limits.money"
             bill = money_limit(self.run.app, options, name, told.money, ends=False, span="today")
         limits = LimitsOfDay(told, bill)
         if told != DayLimits():
-            limits.count_begun(begun_today(self.run.store, time.time()), self._look)
+            limits.count_begun(begun_today(self.run.store, book, time.time()), self._look)
         return limits
 
     def _look(self, entry_id: str) -> Facts | None:

@@ -258,7 +258,7 @@ def act(acting: Acting) -> NoReturn:
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
         if acting.part != "rules" and run.serves_desk:
-            acting.desk = Desk(run, acting.dry_run, acting.no_lock, acting.no_run_log, rows)
+            acting.desk = Desk(run, acting.dry_run, acting.no_lock, acting.no_run_log, rows, number)
             acting.desk.serve()
             if letters and not app.stop.is_set():
                 acting.desk.tell_owners(letters, number)

@@ -8,15 +8,20 @@ from datetime import UTC, datetime
 from kaltura_archiver.model import FROZEN_CLASSES, Facts
 from kaltura_archiver.output.tables import readable_bytes
 from kaltura_archiver.policy import DayLimits
+from kaltura_archiver.run.desk_book import DeskBook
 from kaltura_archiver.run.limits import Allowance, Limits
 from kaltura_archiver.run.runlog import read_day
 from kaltura_archiver.steps import Command, Plan, Step, asked_back_bytes
 from kaltura_archiver.store import Store
 
 
-def begun_today(store: Store, now: float) -> Mapping[str, int]:
-    """Bytes of the entries that runs have begun to bring back on this day (UTC), as their logs tell. StoreError."""
+def begun_today(store: Store, book: DeskBook, now: float) -> Mapping[str, int]:
+    """Bytes of the entries that runs have begun to bring back on this day (UTC): of desks by their book, of restores by
+    hand by the logs of their runs. Of what both tell the larger counts. StoreError."""
     begun: dict[str, int] = {}
+    for told in book.of_today():
+        if told.size_bytes:
+            begun[told.entry_id] = max(told.size_bytes, begun.get(told.entry_id, 0))
     for fields in read_day(store, datetime.fromtimestamp(now, UTC).date(), Command.RESTORE):
         entry_id, size = fields.get("entry"), fields.get("asked_back")
         if entry_id and isinstance(size, int):
@@ -26,7 +31,7 @@ def begun_today(store: Store, now: float) -> Mapping[str, int]:
 
 class LimitsOfDay(Limits):
     """As `Limits`, and of each owner so many entries. What thaws, or has thawed, takes nothing of any of them: no limit
-    ends a run, for a thawed copy is always brought back."""
+    ends a run, for a thawed copy is always brought back. `write_down` is told what is about to be begun."""
 
     def __init__(self, told: DayLimits, money: Allowance | None = None) -> None:
         self._money, self._per_owner = money, told.per_owner
@@ -41,6 +46,7 @@ class LimitsOfDay(Limits):
             ),
             "money": money,
         }  # fmt: skip
+        self.write_down: Callable[[Facts, Plan], None] = lambda facts, plan: None
         super().__init__(*(limit for name in self._kinds if (limit := made[name])))
 
     @property
@@ -68,6 +74,11 @@ class LimitsOfDay(Limits):
         return self._money.measure(facts, (Step.THAW if stored.storage_class in FROZEN_CLASSES else Step.PUT_ORIGINAL,))
 
     def review(self, facts: Facts, plan: Plan) -> Plan:
+        decided = self._review(facts, plan)
+        self.write_down(facts, decided)
+        return decided
+
+    def _review(self, facts: Facts, plan: Plan) -> Plan:
         if self._per_owner is None or not plan.steps:
             return super().review(facts, plan)
         of_owner = self._of(facts.entry.owner)

@@ -211,13 +211,6 @@ def test_mistakes_are_one_line(run: Run, desk: Path, text: str, told: str) -> No
     assert len(refused.err.splitlines()) == 1
 
 
-def test_limits_of_a_day_need_the_logs_of_its_runs(run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _limited(monkeypatch, desk, "entries = 2")
-    refused = _act(run, "--no-run-log")
-    assert refused.code == 2
-    assert "--no-run-log: the limits of a day are kept by the logs of its runs" in refused.err
-
-
 def test_what_waits_for_the_day_takes_no_place_of_its_owner_s_others(
     sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
