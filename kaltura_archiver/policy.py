@@ -185,12 +185,14 @@ class DayLimits:
 @dataclass(frozen=True)
 class RestoreDesk:
     """What is brought back before any rule is carried out: of each of the `sources` (play, tag, request) what it
-    selects, an entry once. `options` are fields of `Options`; `mail`: owners are told, by the table `notice`."""
+    selects, an entry once. `options` are fields of `Options`; `mail`: owners are told, by the table `notice`, and whom
+    a request names: `mail_instead` in the owner's place."""
 
     sources: Mapping[str, Query]
     options: Mapping[str, Any] = field(default_factory=dict)
     limits: DayLimits = field(default_factory=DayLimits)
     mail: Mapping[str, Any] | None = None
+    mail_instead: bool = False
 
     def options_of(self, source: str, now: float, *, dry_run: bool) -> Options:
         return Options(now=now, dry_run=dry_run, plays=self.sources[source].plays, **self.options)

@@ -257,11 +257,11 @@ def act(acting: Acting) -> NoReturn:
         before = last_selected(store, [rule.name for rule in run.rules])
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
-        if acting.part != "rules" and run.serves_desk:
-            acting.desk = Desk(run, acting.dry_run, acting.no_lock, acting.no_run_log, rows, number)
+        if acting.part != "rules" and run.policy.desk and run.serves_desk:
+            acting.desk = Desk(run, run.policy.desk, acting.dry_run, acting.no_lock, acting.no_run_log, rows, number)
             acting.desk.serve()
             if letters and not app.stop.is_set():
-                acting.desk.tell_owners(letters, number)
+                acting.desk.tell_people(letters)
         elif acting.part == "restore":
             log.warning("nothing is brought back: %s", "--rule says by what" if run.only else "there is no [restore]")
         for rule in run.rules if acting.part != "restore" else ():

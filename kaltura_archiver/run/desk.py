@@ -31,7 +31,7 @@ def begun_today(store: Store, book: DeskBook, now: float) -> Mapping[str, int]:
 
 class LimitsOfDay(Limits):
     """As `Limits`, and of each owner so many entries. What thaws, or has thawed, takes nothing of any of them: no limit
-    ends a run, for a thawed copy is always brought back. `write_down` is told what is about to be begun."""
+    ends a run, for a thawed copy is always brought back. `before` hears of each plan that was decided."""
 
     def __init__(self, told: DayLimits, money: Allowance | None = None) -> None:
         self._money, self._per_owner = money, told.per_owner
@@ -46,7 +46,7 @@ class LimitsOfDay(Limits):
             ),
             "money": money,
         }  # fmt: skip
-        self.write_down: Callable[[Facts, Plan], None] = lambda facts, plan: None
+        self.before: Callable[[Facts, Plan], None] = lambda facts, plan: None
         super().__init__(*(limit for name in self._kinds if (limit := made[name])))
 
     @property
@@ -75,7 +75,7 @@ class LimitsOfDay(Limits):
 
     def review(self, facts: Facts, plan: Plan) -> Plan:
         decided = self._review(facts, plan)
-        self.write_down(facts, decided)
+        self.before(facts, decided)
         return decided
 
     def _review(self, facts: Facts, plan: Plan) -> Plan:
