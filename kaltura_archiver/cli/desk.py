@@ -6,8 +6,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from kaltura_archiver import exits
@@ -25,6 +25,7 @@ from kaltura_archiver.redact import redact
 from kaltura_archiver.run.desk import LimitsOfDay, begun_today
 from kaltura_archiver.run.desk_book import Begun, DeskBook
 from kaltura_archiver.run.errand import Errand
+from kaltura_archiver.run.limits import Allowance
 from kaltura_archiver.run.run import Asked
 from kaltura_archiver.selection import Ids, Selection
 from kaltura_archiver.states import classify
@@ -57,8 +58,7 @@ def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
     """A row for each source: how many ask, what can be brought back now, what thaws."""
     desk = run.policy.desk
     seen: set[str] = set()
-    for source, query in desk.sources.items() if desk else ():
-        options = desk.options_of(source, run.now, dry_run=True) if desk else Options(run.now)
+    for source, query, options in desk.parts(run.now, dry_run=True) if desk else ():
         selection = Selection(run.kaltura, query)
         moved, outcomes, thaws = 0, Counter[Outcome](), Counter[str]()
         with plans_of(
@@ -117,20 +117,20 @@ class Desk:
 
     def serve(self) -> None:
         limits: LimitsOfDay | None = None
-        for source, query in self.desk.sources.items():
+        for source, query, options in self.desk.parts(self.run.now, dry_run=self.dry_run):
             if self.run.app.stop.is_set():
                 return
-            options = self.desk.options_of(source, self.run.now, dry_run=self.dry_run)
             limits = limits or self._limits(self.desk.limits, options)
-            limits.before = partial(self._write_down, source, options)
+            limits.tier, limits.before = options.tier, partial(self._write_down, source, options)
             self._carry_out(source, query, options, limits)
 
     def _limits(self, told: DayLimits, options: Options) -> LimitsOfDay:
-        bill = None
-        if told.money is not None:
-            name = "restore.limits.money"
-            bill = money_limit(self.run.app, options, name, told.money, ends=False, span="today")
-        limits = LimitsOfDay(told, bill)
+        def priced(tier: str) -> Allowance:
+            by, name = replace(options, tier=tier), "restore.limits.money"
+            return money_limit(self.run.app, by, name, told.money or 0.0, ends=False, span="today")
+
+        bill = priced(options.tier) if told.money is not None else None
+        limits = LimitsOfDay(told, options.tier, bill, cache(lambda tier: priced(tier).measure))
         if told != DayLimits():
             limits.count_begun(begun_today(self.run.store, self.book, time.time()), self._look)
         return limits
@@ -153,7 +153,8 @@ class Desk:
         tier = (stored.thaw_asked[0] if stored and thaws else "") or options.tier
         takes = stored.thaw_seconds(tier) if stored and (thaws or Step.THAW in plan.steps) else 0.0
         promised = self.desk.mail is not None and not entry.parent_of_stream
-        self.book.begin(Begun(entry.id, int(time.time()), source, tier, size, takes, promised=promised))
+        mail = self.desk.request(entry.id).mail
+        self.book.begin(Begun(entry.id, int(time.time()), source, tier, size, takes, mail, promised))
 
     def _carry_out(self, source: str, query: Query, options: Options, limits: LimitsOfDay) -> None:
         """What asks in one way: a run of `restore`."""
@@ -162,7 +163,8 @@ class Desk:
         def choose(runner: Runner) -> Errand:
             selection = Selection(runner.kaltura, query)
             found = [entry.id for entry in selection if not selection.leaves_to_parent(entry)]
-            new = [entry_id for entry_id in found if same_id(entry_id) not in self._asked]
+            ours = (entry_id for entry_id in found if self.desk.tier_of(entry_id) == options.tier)
+            new = [entry_id for entry_id in ours if same_id(entry_id) not in self._asked]
             self._asked.update(map(same_id, new))
             return Errand(Ids(new), exits_of_named(selection), list(not_begun(selection)))
 

@@ -19,7 +19,7 @@ from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
-from kaltura_archiver.errors import ArchiverError, Exit, InputError, Stopped
+from kaltura_archiver.errors import ArchiverError, Exit, Stopped
 from kaltura_archiver.model import Outcome, same_id
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
-IN_BUCKET = "s3:"
-MAX_POLICY_BYTES = 2**20
 
 
 @dataclass
@@ -115,19 +113,6 @@ class PolicyRun:
             self.codes.add(end.untolerated)
             if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
                 raise
-
-
-def text_in_bucket(app: App, file: str) -> str | None:
-    """The text of a policy that is kept in the bucket, named `s3:KEY`; None for a file of this machine."""
-    key = file.removeprefix(IN_BUCKET)
-    if key == file:
-        return None
-    found = app.store().get_text(key, MAX_POLICY_BYTES)
-    if found is None:
-        raise InputError(f"the bucket has no {key}: put the policy there (aws s3 cp policy.toml s3://BUCKET/{key})")
-    if len(found[0].encode()) >= MAX_POLICY_BYTES:
-        raise InputError(f"{file} has more than {MAX_POLICY_BYTES} bytes: it is no policy")
-    return found[0]
 
 
 def check(run: PolicyRun, part: str = "all") -> NoReturn:

@@ -222,3 +222,44 @@ def test_what_waits_for_the_day_takes_no_place_of_its_owner_s_others(
     _limited(monkeypatch, desk, "bytes = 10000\nper_owner = 1")
     desk.write_text("[restore]\nrequests = 'asked.txt'\n[restore.limits]\nbytes = 10000\nper_owner = 1\n")
     assert _act(run).outcomes == {large: "waiting", small: "done"}
+
+
+def test_each_request_may_have_its_tier(sandbox: Sandbox, run: Run, desk: Path) -> None:
+    desk.write_text(f'{DESK}tier = "standard"\n')
+    kinds = {"fast": "GLACIER", "slow": "GLACIER", "usual": "GLACIER", "deep": "DEEP_ARCHIVE", "there": "STANDARD"}
+    ids = {name: sandbox.add(State.PLACEHOLDER, storage_class=kind) for name, kind in kinds.items()}
+    sandbox.kaltura.edit(ids["slow"], tags=f"{tags_of(sandbox, ids['slow'])}, {TAG}")
+    tiers = {"fast": "Expedited", "slow": "Bulk", "usual": "", "deep": "expedited", "there": "expedited"}
+    lines = [f"{ids[name]},{tier}" for name, tier in tiers.items()]
+    Path("requests.csv").write_text("\n".join(["entry_id,tier", *lines]))
+    ran = _act(run)
+    said = {row["entry_id"]: (row["stage"], row["outcome"], row["detail"]) for row in ran.rows}
+    assert len(ran.rows) == len(ids), ran.out
+    assert "tier expedited" in said[ids["fast"]][2]
+    assert "tier bulk" in said[ids["slow"]][2]  # though by its tag it asks, too
+    assert "tier standard" in said[ids["usual"]][2]
+    assert said[ids["deep"]] == ("request", "refused", "DEEP_ARCHIVE has no tier expedited; use standard or bulk")
+    assert said[ids["there"]][1] == "done"
+
+
+def test_what_a_tier_costs_counts_for_the_day(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _limited(monkeypatch, desk, "money = 0.015")  # an expedited request costs 0.01, a bulk one nothing
+    fast, faster = (sandbox.add(State.PLACEHOLDER, storage_class="GLACIER") for _ in range(2))
+    Path("requests.csv").write_text(f"id,tier\n{fast},expedited\n")
+    assert "tier expedited" in _act(run).out
+    Path("requests.csv").write_text(f"id,tier\n{faster},expedited\n")
+    assert "not begun, restore.limits.money" in _act(run).out
+
+
+def test_requests_may_lie_in_the_bucket(sandbox: Sandbox, run: Run, desk: Path) -> None:
+    desk.write_text("[restore]\nrequests = 's3:settings/requests.csv'\n")
+    missing = run("run", "--check")
+    assert (missing.code, missing.out) == (2, "")
+    assert "line 2: restore.requests: the bucket has no settings/requests.csv: put the requests there" in missing.err
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    sandbox.s3.put("settings/requests.csv", f"\ufeffentry_id,tier\n{entry_id},bulk\n".encode())
+    assert _act(run).outcomes == {entry_id: "done"}
+    sandbox.s3.put("settings/requests.csv", b"entry_id,tier\n0_a,fast\n")
+    assert "restore.requests: requests s3:settings/requests.csv, line 2: 'fast' is no tier" in run("run").err

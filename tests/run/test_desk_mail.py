@@ -119,3 +119,56 @@ def test_without_mail_nobody_is_told_of_it_later(sandbox: Sandbox, run: Run, sin
     desk.write_text(told)
     assert _act(run).rows == []
     assert _told(sink) == []
+
+
+def test_whom_a_list_names_gets_both_messages_besides_the_owner(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", creator_id="anna")
+    plain = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", creator_id="ben")
+    asked = f"entry_id,name,mail\n{entry_id},Algebra,zoe@example.edu; yan@example.edu\n{plain},Botany,\n"
+    Path("requests.csv").write_text(asked)
+    _act(run)
+    named = [f"{name}@example.edu" for name in ("anna", "ben", "yan", "zoe")]
+    assert sorted(_told(sink)) == [(to, "asked back") for to in named]
+    # Whom to tell was written down when it was asked for.
+    Path("requests.csv").write_text("entry_id\n" + f"{entry_id}\n{plain}\n")
+    sandbox.control.clock.advance(DAY)
+    _act(run)
+    assert sorted(_told(sink)) == [(to, "back again") for to in named]
+    _act(run)
+    assert _told(sink) == []
+
+
+def test_whom_a_list_names_may_be_told_instead_of_the_owner(
+    sandbox: Sandbox, run: Run, sink: MailSink, desk: Path
+) -> None:
+    desk.write_text(desk.read_text().replace("mail = true", 'mail = "asker"'))
+    named, other = (sandbox.add(State.PLACEHOLDER, creator_id=who) for who in ("anna", "ben"))
+    Path("requests.csv").write_text(f"id,mail\n{named},zoe@example.edu\n{other},\n")
+    _act(run)
+    assert sorted(_told(sink)) == [("ben@example.edu", "back again"), ("zoe@example.edu", "back again")]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0_a,nobody,", "requests requests.csv, line 3: 'nobody' is not a mail address"),
+        ("0_a,a@example.edu;b,", "requests requests.csv, line 3: 'b' is not a mail address"),
+        ("0_a,,fast", "requests requests.csv, line 3: 'fast' is no tier: there are bulk, standard, expedited"),
+        ("a b,,", "requests requests.csv, line 3: 'a b' is not an entry id"),
+    ],
+)
+def test_rubbish_in_a_list_is_one_line(run: Run, sink: MailSink, line: str, told: str) -> None:
+    Path("requests.csv").write_text(f"entry_id,mail,tier\n0_b,,\n{line}\n")
+    refused = run("run", "--check")
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+    assert f"restore.requests: {told}" in refused.err
+
+
+def test_where_nobody_is_told_a_column_of_addresses_is_not_read(
+    sandbox: Sandbox, run: Run, sink: MailSink, desk: Path
+) -> None:
+    desk.write_text(desk.read_text().replace("mail = true", ""))
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    Path("requests.csv").write_text(f"entry_id,mail\n{entry_id},see Anna\n")
+    assert _act(run).outcomes == {entry_id: "done"}
+    assert _told(sink) == []
