@@ -19,7 +19,6 @@ from kaltura_archiver.filters import Query
 from kaltura_archiver.model import Availability, Outcome, State, same_id
 from kaltura_archiver.output.screen import RowWriter
 from kaltura_archiver.output.summary import counted_outcomes
-from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.policy import DayLimits, Policy, RestoreDesk, Rule
 from kaltura_archiver.redact import redact
 from kaltura_archiver.run.desk import LimitsOfDay, begun_today
@@ -29,8 +28,7 @@ from kaltura_archiver.run.limits import Allowance
 from kaltura_archiver.run.run import Asked
 from kaltura_archiver.selection import Ids, Selection
 from kaltura_archiver.states import classify
-from kaltura_archiver.steps import Command, Options, Plan, Step, asked_back_bytes, bytes_of
-from kaltura_archiver.survey import plans_of
+from kaltura_archiver.steps import Command, Options, Plan, Step, asked_back_bytes
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
@@ -54,33 +52,26 @@ def rule_of_desk(policy: Policy) -> Rule | None:
     return Rule(f"[{NAME}]", Query(), (), notice=policy.desk.mail)
 
 
-def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
-    """A row for each source: how many ask, what can be brought back now, what thaws."""
-    desk = run.policy.desk
-    seen: set[str] = set()
-    for source, query, options in desk.parts(run.now, dry_run=True) if desk else ():
-        selection = Selection(run.kaltura, query)
-        moved, outcomes, thaws = 0, Counter[Outcome](), Counter[str]()
-        with plans_of(
-            run.kaltura, run.store, selection, Command.RESTORE, options, placeholders=run.placeholders,
-            workers=2 * run.workers,
-        ) as planned:  # fmt: skip
-            for facts, plan in planned:
-                if facts.entry.id in seen:
-                    continue
-                seen.add(facts.entry.id)
-                outcomes[Outcome.WOULD if plan.steps else plan.outcome] += 1
-                moved += bytes_of(facts, plan.steps, options)[0]
-                stored = facts.stored or facts.source
-                if stored and stored.availability in (Availability.FROZEN, Availability.THAWING):
-                    thaws[stored.availability.value] += 1
-        run.codes |= exits_of_named(selection)
-        due, waits = outcomes.pop(Outcome.WOULD, 0), outcomes.pop(Outcome.WAITING, 0)
-        yield {
-            "rule": NAME, "stage": source, "here": due + waits + outcomes.total(), "due": due, "bytes_moved": moved,
-            "waits": waits, "left": outcomes.total(),
-            "detail": ", ".join(f"{name} {number}" for name, number in thaws.items()) or None,
-        }  # fmt: skip
+def limits_of_day(run: PolicyRun, desk: RestoreDesk, book: DeskBook, options: Options) -> LimitsOfDay:
+    """What this day still allows. Raises StoreError."""
+
+    def priced(tier: str) -> Allowance:
+        by, name = replace(options, tier=tier), "restore.limits.money"
+        return money_limit(run.app, by, name, desk.limits.money or 0.0, ends=False, span="today")
+
+    bill = priced(options.tier) if desk.limits.money is not None else None
+    limits = LimitsOfDay(desk.limits, options.tier, bill, cache(lambda tier: priced(tier).measure))
+    if desk.limits != DayLimits():
+        limits.count_begun(begun_today(run.store, book, time.time()), partial(look, run))
+    return limits
+
+
+def look(run: PolicyRun, entry_id: str) -> Facts | None:
+    """The facts about an entry; None if it is gone."""
+    try:
+        return run.look(entry_id)
+    except Gone:
+        return None
 
 
 class DeskTelling(StageTelling):
@@ -120,26 +111,9 @@ class Desk:
         for source, query, options in self.desk.parts(self.run.now, dry_run=self.dry_run):
             if self.run.app.stop.is_set():
                 return
-            limits = limits or self._limits(self.desk.limits, options)
+            limits = limits or limits_of_day(self.run, self.desk, self.book, options)
             limits.tier, limits.before = options.tier, partial(self._write_down, source, options)
             self._carry_out(source, query, options, limits)
-
-    def _limits(self, told: DayLimits, options: Options) -> LimitsOfDay:
-        def priced(tier: str) -> Allowance:
-            by, name = replace(options, tier=tier), "restore.limits.money"
-            return money_limit(self.run.app, by, name, told.money or 0.0, ends=False, span="today")
-
-        bill = priced(options.tier) if told.money is not None else None
-        limits = LimitsOfDay(told, options.tier, bill, cache(lambda tier: priced(tier).measure))
-        if told != DayLimits():
-            limits.count_begun(begun_today(self.run.store, self.book, time.time()), self._look)
-        return limits
-
-    def _look(self, entry_id: str) -> Facts | None:
-        try:
-            return self.run.look(entry_id)
-        except Gone:
-            return None
 
     def _write_down(self, source: str, options: Options, facts: Facts, plan: Plan) -> None:
         """Write into the book what is about to be asked for or brought back, and what thaws already. StoreError."""
@@ -230,6 +204,6 @@ class Desk:
         for begun in self.book.open():
             if not begun.promised or same_id(begun.entry_id) in {**self.served, **self.thawing}:
                 continue
-            facts = self._look(begun.entry_id)
+            facts = look(self.run, begun.entry_id)
             if facts and classify(facts).state in _IN_PLACE:
                 yield Awaited(facts.entry, begun)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
-from kaltura_archiver.cli.desk import Desk, check_desk, rule_of_desk
+from kaltura_archiver.cli.desk import Desk, rule_of_desk
+from kaltura_archiver.cli.desk_looks import check_desk, explain_desk
 from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
@@ -168,6 +169,8 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
     facts = run.look(entry_id)
     owner: Rule | None = None
     with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
+        for row in explain_desk(run, facts):
+            rows.write(row)
         for rule in run.policy.rules:
             selection = Selection(run.kaltura, rule.query)
             why = next((why for _, why in selection.tested([facts.entry])), "")
