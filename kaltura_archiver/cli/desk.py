@@ -173,11 +173,14 @@ class Desk:
         outcomes: Counter[Outcome] = Counter()
         try:
             for news, found in ((News.ASKED, self._awaited(self.thawing)), (News.BACK, self._back())):
-                for told in post.tell(news, found):
+                awaited = list(found)
+                names = {each.entry.id: each.entry.name for each in awaited}
+                for told in post.tell(news, awaited):
                     outcomes[told.outcome] += 1
                     for entry_id in told.entry_ids:
                         self.rows.write({
                             "rule": NAME, "stage": "notice", "entry_id": entry_id, "outcome": told.outcome.value,
+                            "name": names.get(entry_id),
                             "detail": redact(f"to {told.address or 'no address'}: {told.detail}"),
                         })  # fmt: skip
         except Stopped:

@@ -63,7 +63,8 @@ class _OfSource:
         self.cost += _cost(run, facts, plan, options)
         self.expected_at = max(self.expected_at, expected_at)
         stored = facts.stored or facts.source
-        if stored and stored.availability in (Availability.FROZEN, Availability.THAWING):
+        comes = plan.steps or plan.outcome is Outcome.WAITING
+        if comes and stored and stored.availability in (Availability.FROZEN, Availability.THAWING):
             self.thaws[stored.availability.value] += 1
 
     def row(self, run: PolicyRun, source: str) -> dict[str, Cell]:

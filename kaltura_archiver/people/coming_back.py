@@ -55,7 +55,7 @@ def tell_people(
     FAILED, whose address is none REFUSED. Raises MailError where no message will get through.
     """
     for notice, found in _by_person(news, coming):
-        latest = max(each.expected_at for each in found)
+        latest = max(_hour(each.expected_at) for each in found)
         day = datetime.fromtimestamp(latest, UTC) if latest else datetime.now(UTC)
         says = "told that it is back" if news is News.BACK else f"told that it is expected by {_moment(latest)}"
         written = templates.write(notice, replaced_on=day.date(), wording=head.wording)
@@ -83,7 +83,7 @@ def _by_person(news: News, coming: Iterable[Coming]) -> list[tuple[Notice, list[
         new = Notice((address or each.address).lower(), address, clean(each.address), name or address, desk=news.value)
         item = NoticedEntry(
             each.entry_id, clean(each.title) or each.entry_id, created="", last_played="", plays="", owner="",
-            asked=_moment(each.asked_at), expected=_moment(each.expected_at),
+            asked=_moment(each.asked_at), expected=_moment(_hour(each.expected_at)),
         )  # fmt: skip
         notice, those = found.setdefault(new.key, (new, []))
         notice.items.setdefault(same_id(each.entry_id), item)
@@ -92,6 +92,11 @@ def _by_person(news: News, coming: Iterable[Coming]) -> list[tuple[Notice, list[
 
 
 def _moment(at: float) -> str:
-    """`30 November 2026, 20:00 UTC`, of the minute that has not begun before."""
-    when = datetime.fromtimestamp(math.ceil(at / 60) * 60, UTC)
+    """`30 November 2026, 20:00 UTC`."""
+    when = datetime.fromtimestamp(at, UTC)
     return f"{day_in_words(when.date())}, {when:%H:%M} UTC"
+
+
+def _hour(at: float) -> float:
+    """The next full hour: what is readable has yet to be brought back."""
+    return math.ceil(at / 3600) * 3600

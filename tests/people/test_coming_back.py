@@ -87,12 +87,12 @@ def test_what_is_asked_back_is_told_of_with_its_time(sink: MailSink) -> None:
     asked_at = 1_795_978_400  # 2026-11-29T18:53:20Z
     coming = [each._replace(asked_at=asked_at, expected_at=asked_at + 5 * 3600) for each in (ALGEBRA, ANALYSIS)]
     (told,) = _tell(*coming, news=News.ASKED)
-    assert told.detail == "told that it is expected by 29 November 2026, 23:54 UTC"
+    assert told.detail == "told that it is expected by 30 November 2026, 00:00 UTC"
     ((_, message),) = sink.mail
-    assert message["Subject"] == "Your 2 videos: asked back, expected by 29 November 2026"
+    assert message["Subject"] == "Your 2 videos: asked back, expected by 30 November 2026"
     text = message.get_body(("plain",))
     assert text is not None
-    line = "asked back on 29 November 2026, 18:54 UTC\n  expected by   29 November 2026, 23:54 UTC"
+    line = "asked back on 29 November 2026, 18:53 UTC\n  expected by   30 November 2026, 00:00 UTC"
     assert text.get_content().replace("\r\n", "\n").count(line) == 2
 
 
