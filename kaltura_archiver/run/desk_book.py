@@ -56,12 +56,13 @@ class DeskBook:
         self._number = 0
         self._lock = threading.Lock()
         self._marks: set[str] = set()
-        self._earlier = list(self._read())
-        self._open = {same_id(begun.entry_id): begun for begun in self._earlier if not self._is_closed(begun)}
+        self._open: dict[str, Begun] = {}
+        self._today: list[Begun] = []
+        self._read()
 
     def of_today(self) -> Iterator[Begun]:
         """What was begun on this day (UTC), before this run."""
-        yield from (begun for begun in self._earlier if _day(begun.at) == _day(self._now))
+        yield from self._today
 
     def open(self) -> Iterator[Begun]:
         """What was last begun of each entry, and is not closed."""
@@ -75,7 +76,7 @@ class DeskBook:
         """Write down what is about to be begun. Raises StoreError: then it is not."""
         with self._lock:
             self._number += 1
-            key = f"{_month(begun.at)}{_stamp(begun.at)}-{self._run}-{self._number}.json"
+            key = f"{_month(begun.at)}{_stamp(begun.at)}-{begun.entry_id}-{self._run}-{self._number:05d}.json"
         self._write(key, asdict(begun))
         self._open[same_id(begun.entry_id)] = replace(begun, key=key)
 
@@ -97,22 +98,23 @@ class DeskBook:
             self._store.put_text(key, json.dumps(told), if_match="")
         self._marks.add(key)
 
-    def _is_closed(self, begun: Begun) -> bool:
-        return _mark(begun.key, _CLOSED) in self._marks
-
-    def _read(self) -> Iterator[Begun]:
-        """Oldest first, for keys begin with the time; of what is closed those of today only."""
+    def _read(self) -> None:
+        """Of each entry what was begun last, unless that is closed: what was begun before it came to nothing. And all
+        of today. Keys begin with the time, and name the entry."""
         since, today = _stamp(self._now - OPEN_SECONDS), _stamp(self._now)[:8]
         months = dict.fromkeys((_month(self._now - OPEN_SECONDS), _month(self._now)))
         keys = [key for month in months for page in self._store.pages(month) for key, *_ in page]
         self._marks = set(keys)
-        named = ((key, key.rpartition("/")[2]) for key in keys if key.endswith(".json"))
-        recent = (
-            key for key, name in named
-            if name >= since and (name.startswith(today) or _mark(key, _CLOSED) not in self._marks)
-        )  # fmt: skip
-        found = in_order(lambda key: _parsed(key, self._store.get_text(key)), recent, threads=8, room=16)
-        yield from (begun for begun in found if begun)
+        named = [(key, key.rpartition("/")[2]) for key in keys if key.endswith(".json")]
+        recent = [(key, name) for key, name in named if name >= since]
+        last = {same_id(name.split("-")[1]): key for key, name in recent if name.count("-") == 3}
+        still = {key for key in last.values() if _mark(key, _CLOSED) not in self._marks}
+        wanted = (key for key, name in recent if key in still or name.startswith(today))
+        for begun in in_order(lambda key: _parsed(key, self._store.get_text(key)), wanted, threads=8, room=16):
+            if begun and begun.key in still:
+                self._open[same_id(begun.entry_id)] = begun
+            if begun and begun.key.rpartition("/")[2].startswith(today):
+                self._today.append(begun)
 
 
 def _stamp(at: float) -> str:

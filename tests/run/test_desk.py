@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mailsink import MailSink
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, iso_time
 from kaltura_archiver.run import notices
 from kaltura_archiver.run import run as acting
+from kaltura_archiver.run.desk_book import PREFIX
 from kaltura_archiver.sandbox.world import Sandbox
 
 RUN_LOG = acting._run_log  # the fixture `run` does without it
@@ -307,3 +309,26 @@ def test_explain_of_a_play_names_its_day_and_what_else_asks(sandbox: Sandbox, ru
     assert (play, says, tag, also) == ("play", "due", "tag", "asked")
     assert f"asked for by a play on {day}; would bring the original back" in detail
     assert told == f"asked for by the tag {TAG}"
+
+
+def test_what_cannot_be_written_down_is_not_begun(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    refusal = {"subject": f"{PREFIX}*", "code": "AccessDenied", "status": 403}
+    sandbox.control.add_fault("s3.PutObject", "error", times=10**6, **refusal)
+    ran = _act(run)
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert f"write {PREFIX}" in ran.out
+    assert not sandbox.control.requests("s3.RestoreObject")
+    sandbox.control.clear_faults()
+    assert _act(run).outcomes == {entry_id: "waiting"}
+
+
+def test_what_is_no_record_of_a_desk_is_told_of_and_left_out(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    day = iso_time(time.time())
+    stamp = day.replace("-", "").replace(":", "")
+    for number, text in enumerate((b"", b"[]", b'{"mail": 1}', b'{"entry_id": "0_a", "mail": []}')):
+        sandbox.s3.put(f"{PREFIX}{day[:7]}/{stamp}-{entry_id}-ab-{number}.json", text)
+    ran = _act(run)
+    assert ran.outcomes == {entry_id: "waiting"}
+    assert f"an object under {PREFIX} is nothing that a restore desk has begun: it is left out" in ran.err

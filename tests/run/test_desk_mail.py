@@ -172,3 +172,15 @@ def test_where_nobody_is_told_a_column_of_addresses_is_not_read(
     Path("requests.csv").write_text(f"entry_id,mail\n{entry_id},see Anna\n")
     assert _act(run).outcomes == {entry_id: "done"}
     assert _told(sink) == []
+
+
+def test_what_failed_at_first_is_told_of_once(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, tags="back_please", creator_id="ben")
+    sandbox.control.add_fault("uploadToken.add", "error", times=10**6)
+    assert _act(run).outcomes == {entry_id: "failed"}
+    assert _told(sink) == []
+    sandbox.control.clear_faults()
+    _act(run)
+    assert _told(sink) == [("ben@example.edu", "back again")]
+    assert _act(run).rows == []
+    assert _told(sink) == []
