@@ -37,7 +37,7 @@ class Begun:
     """
 
     entry_id: str
-    at: int
+    at: float
     source: str
     tier: str
     size_bytes: int
@@ -118,7 +118,8 @@ class DeskBook:
 
 
 def _stamp(at: float) -> str:
-    return iso_time(at).replace("-", "").replace(":", "")
+    """`20261129T090744123`: what runs begin one after the other is in this order."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
 
 
 def _day(at: float) -> str:

@@ -41,7 +41,8 @@ class DeskPost:
     def tell(self, news: News, found: Iterable[Awaited]) -> Iterator[Told]:
         """Write to whom it concerns, unless they were told. Raises MailError where no message gets through."""
         promised = {same_id(each.entry.id): each for each in found if each.begun.promised}
-        notices = self.letters.owners(self.rule, [each.entry for each in promised.values()])
+        of_owners = [each.entry for each in promised.values() if not (self.instead and each.begun.mail)]
+        notices = self.letters.owners(self.rule, of_owners)
         later = [notice for notice in notices if notice.unknown and not notice.address]
         for notice in later:
             yield Told(notice.owner, notice.entry_ids, Outcome.WAITING, notice.why)
@@ -51,11 +52,11 @@ class DeskPost:
         ]  # fmt: skip
         left = {(each.request, each.address.lower()) for each in coming}
         for told in self.letters.write_of(self.rule, news, coming) if coming else ():
-            yield told
             if told.outcome in (Outcome.DONE, Outcome.REFUSED):  # an address that is none becomes none by waiting
                 requests = [promised[same_id(entry_id)].begun.key for entry_id in told.entry_ids]
                 self._mark(news, requests, told.address)
                 left -= {(request, told.address.lower()) for request in requests}
+            yield told
         waiting = {request for request, _ in left}
         waiting |= {promised[key].begun.key for notice in later for key in notice.items}
         if news is News.BACK:
@@ -72,8 +73,7 @@ class DeskPost:
 
         for notice in notices:
             for key in notice.items:
-                if not (self.instead and promised[key].begun.mail):
-                    add(promised[key], notice.address or notice.owner, notice.name)
+                add(promised[key], notice.address or notice.owner, notice.name)
         for each in promised.values():
             for address in each.begun.mail:
                 add(each, address)

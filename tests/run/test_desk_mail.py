@@ -184,3 +184,13 @@ def test_what_failed_at_first_is_told_of_once(sandbox: Sandbox, run: Run, sink: 
     assert _told(sink) == [("ben@example.edu", "back again")]
     assert _act(run).rows == []
     assert _told(sink) == []
+
+
+def test_an_owner_without_an_address_is_named_once(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, tags="back_please", creator_id="carla")
+    first = _act(run)
+    assert [(row["stage"], row["entry_id"], row["outcome"]) for row in first.rows][1:] == [
+        ("notice", entry_id, "refused")
+    ]
+    assert (_act(run).code, _act(run).rows) == (0, [])
+    assert _told(sink) == []
