@@ -24,9 +24,9 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def fixed_kaltura(entries: int) -> Iterator[dict[str, str]]:
+def fixed_kaltura(entries: int, state: str = "archived") -> Iterator[dict[str, str]]:
     """The environment in which the tool talks to a Kaltura of that many entries."""
-    command = [sys.executable, str(HERE / "fixed_kaltura.py"), str(entries)]
+    command = [sys.executable, str(HERE / "fixed_kaltura.py"), str(entries), state]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         url = server.stdout.readline().strip() if server.stdout else ""
         yield {**os.environ, "KALTURA_PARTNERID": "101", "KALTURA_SECRET": "no secret", "KALTURA_SERVICE_URL": url}

@@ -9,6 +9,7 @@ from kaltura_archiver.edits import edited
 from kaltura_archiver.identity import holds_placeholder, unrecorded
 from kaltura_archiver.model import (
     SETTINGS_DUE,
+    Announced,
     Availability,
     Cause,
     Facts,
@@ -188,7 +189,7 @@ def _not_to_be_replaced(facts: Facts, judgement: Judgement, options: Options) ->
     if plan := unsure or no_video(facts, judgement) or too_young(facts, judgement, options):
         return plan
     played = came_back_lately(facts, options.plays) or stream_played(facts, options.plays)
-    if reason := played or frees_nothing(facts) or unnoticed(facts, options):
+    if reason := played or frees_nothing(facts) or unnoticed(facts, options, Announced.REPLACE):
         return stop(judgement, Outcome.SKIPPED, reason)
     if facts.stored is not None and facts.stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.model import Facts, FlavorAsset, Outcome, State
+from kaltura_archiver.model import Announced, Facts, FlavorAsset, Outcome, State
 from kaltura_archiver.planning import CROWDED, go, keep_settings, no_video, stop, too_young, unproven
 from kaltura_archiver.reasons import came_back_lately, stream_played, unnoticed
 from kaltura_archiver.states import Judgement
@@ -40,7 +40,7 @@ def _not_to_go(facts: Facts, judgement: Judgement, options: Options) -> Plan | N
     if plan := unproven(facts, judgement) or _unfit(facts, judgement, options):
         return plan
     played = came_back_lately(facts, options.plays) or stream_played(facts, options.plays)
-    if reason := played or unnoticed(facts, options):
+    if reason := played or unnoticed(facts, options, Announced.THIN):
         return stop(judgement, Outcome.SKIPPED, reason)
     if facts.stored is not None and facts.stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)
@@ -119,7 +119,7 @@ def _drop_beside_original(facts: Facts, judgement: Judgement, options: Options) 
     """The original stays; Kaltura can make what goes again."""
     if plan := _unfit(facts, judgement, options):
         return plan
-    if reason := unnoticed(facts, options):
+    if reason := unnoticed(facts, options, Announced.FLAVORS):
         return stop(judgement, Outcome.SKIPPED, reason)
     kept, _ = kept_flavor(facts, options.wanted)
     steps = _drop(facts, kept, options)

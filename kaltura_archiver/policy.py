@@ -14,11 +14,12 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from kaltura_archiver.criteria.base import Seen
+from kaltura_archiver.desk import RestoreDesk
 from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import LAST_SECOND, Facts, Outcome, State, iso_date, same_id
+from kaltura_archiver.model import LAST_SECOND, Announced, Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.reasons import unnoticed, untold
+from kaltura_archiver.reasons import told_until, unnoticed, untold
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
 
@@ -109,6 +110,13 @@ class StageRule:
     told_seconds: float | None = None
     review: bool = False
 
+    @property
+    def announced(self) -> Announced:
+        """What its owner is told, where they are, before thin or replace."""
+        if self.options.get("derived_only"):
+            return Announced.FLAVORS
+        return Announced.THIN if self.stage is Stage.THIN else Announced.REPLACE
+
 
 @dataclass(frozen=True)
 class RuleLimits:
@@ -151,6 +159,10 @@ class Rule:
     def stage(self, stage: Stage) -> StageRule:
         return next(made for made in self.stages if made.stage is stage)
 
+    def announces(self, stage: Stage) -> bool:
+        """Whether its owners are told of this stage, by this rule, before it is done."""
+        return self.notice is not None and self.stage(stage).told_seconds is not None
+
     def options(self, made: StageRule, now: float, *, dry_run: bool) -> Options:
         """What the stage's command is told. How old an entry has to be say the clocks."""
         unplayed = next((clock.until(self.as_of(now)) for clock in made.clocks if clock.name == "unplayed_for"), None)
@@ -170,58 +182,6 @@ class Rule:
         seen = Seen(facts.entry)
         plain = (criterion for criterion in self.query.criteria if criterion.of_entry)
         return next(filter(None, (criterion.unmet(seen) for criterion in plain)), "")
-
-
-@dataclass(frozen=True)
-class DayLimits:
-    """What the runs of one day (UTC) may begin to bring back: entries, bytes, money, and entries of one owner."""
-
-    entries: int | None = None
-    bytes: int | None = None
-    money: float | None = None
-    per_owner: int | None = None
-
-
-class Requested(NamedTuple):
-    """What a list of requests says of an entry: whom to tell, and the tier of its own (empty: that of the desk)."""
-
-    mail: tuple[str, ...] = ()
-    tier: str = ""
-
-
-@dataclass(frozen=True)
-class RestoreDesk:
-    """What is brought back before any rule is carried out: of each of the `sources` (play, tag, request) what it
-    selects, an entry once. `options` are fields of `Options`; `mail`: owners are told, by the table `notice`, and whom
-    a request names: `mail_instead` in the owner's place. `requests` are by `same_id`."""
-
-    sources: Mapping[str, Query]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    limits: DayLimits = field(default_factory=DayLimits)
-    mail: Mapping[str, Any] | None = None
-    mail_instead: bool = False
-    requests: Mapping[str, Requested] = field(default_factory=dict)
-
-    def request(self, entry_id: str) -> Requested:
-        return self.requests.get(same_id(entry_id), Requested())
-
-    def tier_of(self, entry_id: str) -> str:
-        return self.request(entry_id).tier or Options(0.0, **self.options).tier
-
-    def parts(self, now: float, *, dry_run: bool) -> Iterator[tuple[str, Query, Options]]:
-        """What asks, source by source, and of the listed requests tier by tier: what has a tier of its own is brought
-        back by that, whatever else asks for it."""
-        for source, query in self.sources.items():
-            options = Options(now=now, dry_run=dry_run, plays=query.plays, **self.options)
-            if source != "request":
-                yield source, query, options
-                continue
-            by_tier: dict[str, list[str]] = {"": []}
-            for entry_id in query.ids or ():
-                by_tier.setdefault(self.request(entry_id).tier, []).append(entry_id)
-            for tier, ids in by_tier.items():
-                if ids or not query.ids:
-                    yield source, replace(query, ids=tuple(ids)), replace(options, tier=tier or options.tier)
 
 
 @dataclass(frozen=True)
@@ -282,10 +242,20 @@ def standing(rule: Rule, facts: Facts, now: float, *, in_group: bool = False, dr
                 continue
             if plan is None or plan.steps:
                 return Standing(reached, made.stage, plan, _then(rule, rule.stages[number + 1 :], facts, now))
-            return Standing(reached, plan=plan, waits_for=made.stage, why=plan.reason)
+            until = _told_until(rule, made, facts, now, plan)
+            return Standing(
+                reached, plan=None if until else plan, waits_for=made.stage, why=plan.reason, opens_at=until
+            )
         why, opens_at = found
         return Standing(reached, waits_for=made.stage, why=why, opens_at=opens_at)
     return Standing(reached)
+
+
+def _told_until(rule: Rule, made: StageRule, facts: Facts, now: float, plan: Plan) -> float | None:
+    """When the clock of who was told is over, where nothing but that keeps it."""
+    options = rule.options(made, now, dry_run=True)
+    held = plan.reason and plan.reason == unnoticed(facts, options, made.announced)
+    return told_until(facts, options, made.announced) if held else None
 
 
 def _plan(
@@ -305,7 +275,7 @@ def _then(rule: Rule, later: tuple[StageRule, ...], facts: Facts, now: float) ->
     for made in later:
         if made.stage.command is None or _not_over(rule, made, facts, now):
             break
-        if unnoticed(facts, rule.options(made, now, dry_run=True)):
+        if unnoticed(facts, rule.options(made, now, dry_run=True), made.announced):
             break
         found.append(made.stage)
     return tuple(found)
@@ -358,34 +328,47 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
     return None
 
 
-def may_be_told(rule: Rule, facts: Facts, now: float) -> bool:
-    """Whether its owner is to be told as soon as the stages before are done."""
-    return rule.notice is not None and bool(untold(facts)) and told_needed(rule, facts, now) is not None
+def may_be_told(rule: Rule, facts: Facts, now: float) -> Stage | None:
+    """The stage of which its owner is to be told as soon as the stages before are done."""
+    made = told_needed(rule, facts, now) if rule.notice is not None else None
+    return made.stage if made and untold(facts, made.announced) else None
 
 
-def to_be_told(rule: Rule, facts: Facts, now: float) -> bool:
-    """Whether its owner is to be told now: the stage would be done, but for the notice, and no promise is pending."""
-    made = told_needed(rule, facts, now) if may_be_told(rule, facts, now) else None
-    if made is None or made.stage.command is None:
-        return False
+def to_be_told(rule: Rule, facts: Facts, now: float) -> Stage | None:
+    """The stage of which its owner is to be told now: it would be done, but for the notice, and no promise is
+    pending."""
+    stage = may_be_told(rule, facts, now)
+    if stage is None or stage.command is None:
+        return None
+    made = rule.stage(stage)
     options = replace(rule.options(made, now, dry_run=True), noticed_before_seconds=None)
-    plan = plan_for(made.stage.command, facts, options)
-    return any(step.destroys for step in plan.steps)
+    plan = plan_for(stage.command, facts, options)
+    return stage if any(step.destroys for step in plan.steps) else None
 
 
-def to_be_reminded(rule: Rule, facts: Facts, now: float) -> date | None:
-    """The day that its owner is to be reminded of now; None where they are not: it is further away than the rule says,
+class Reminder(NamedTuple):
+    """Of which stage and which day an owner is to be reminded; `by` says of what the notice told that named it."""
+
+    stage: Stage
+    until: date
+    by: Announced | None
+
+
+def to_be_reminded(rule: Rule, facts: Facts, now: float) -> Reminder | None:
+    """What its owner is to be reminded of now; None where they are not: the day is further away than the rule says,
     or over, or not only that day keeps the entry where it is."""
     until, remind_seconds = facts.entry.promised_until, float((rule.notice or {}).get("remind", 0))
-    made = told_needed(rule, facts, now) if until and remind_seconds and not untold(facts) else None
-    if made is None or made.stage.command is None or until is None:
+    made = told_needed(rule, facts, now) if until and remind_seconds else None
+    if made is None or made.stage.command is None or until is None or untold(facts, made.announced):
         return None
     begins = datetime.combine(until, time.min, UTC).timestamp()
     if not begins - remind_seconds <= now < begins:
         return None
     options = rule.options(made, now, dry_run=True)
     plan = plan_for(made.stage.command, facts, options)
-    return until if plan.reason and plan.reason == unnoticed(facts, options) else None
+    notice = facts.entry.notice(made.announced)
+    held = plan.reason and plan.reason == unnoticed(facts, options, made.announced)
+    return Reminder(made.stage, until, notice.of) if held and notice else None
 
 
 def day_of(unix_seconds: float | None) -> str:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 
 from kaltura_archiver.filters import Plays, Query
-from kaltura_archiver.model import LAST_SECOND, NOTICE_PREFIX, REPLACED_TAG, Facts, StoredObject, iso_date
+from kaltura_archiver.model import (
+    LAST_SECOND,
+    NOTICE_PREFIX,
+    REPLACED_TAG,
+    Announced,
+    Entry,
+    Facts,
+    StoredObject,
+    iso_date,
+)
 from kaltura_archiver.steps import DAY_SECONDS, HOUR_SECONDS, Options
 
 
-def unnoticed(facts: Facts, options: Options) -> str:
-    """Why the owner has not been told long enough ago; empty where that is not asked for, or where they have.
+def unnoticed(facts: Facts, options: Options, of: Announced) -> str:
+    """Why the owner has not been told of this long enough ago; empty where that is not asked for, or where they have.
 
     A day that a notice named is kept whether that is asked for or not.
     """
@@ -18,14 +27,27 @@ def unnoticed(facts: Facts, options: Options) -> str:
         return pending
     if options.noticed_before_seconds is None or facts.entry.parent_of_stream:
         return ""  # of a recording its parent entry is announced
-    day, before_seconds = facts.entry.noticed_on, options.noticed_before_seconds
-    if day and not facts.entry.plays_known:
-        return f"it is not known whether it was played since the notice of {day} (--noticed-before)"
-    if why := untold(facts):
+    notice, before_seconds = facts.entry.notice(of), options.noticed_before_seconds
+    if notice and not facts.entry.plays_known:
+        return f"it is not known whether it was played since the notice of {notice.on} (--noticed-before)"
+    if why := untold(facts, of):
         return why
-    if day and options.now < _end_of(day) + before_seconds:
-        return f"the notice of {day} is not {before_seconds / DAY_SECONDS:g} days old (--noticed-before)"
+    if notice and options.now < _end_of(notice.on) + before_seconds:
+        return f"the notice of {notice.on} is not {before_seconds / DAY_SECONDS:g} days old (--noticed-before)"
     return ""
+
+
+def told_until(facts: Facts, options: Options, of: Announced) -> float | None:
+    """From which second on neither a day that was named nor a notice that is too young keeps it; None where that is not
+    known, or a notice of this is missing."""
+    entry, before_seconds = facts.entry, options.noticed_before_seconds
+    missing = before_seconds is not None and (not entry.plays_known or untold(facts, of))
+    if missing or entry.odd_promise:
+        return None
+    ends = [_end_of(entry.promised_until)] if entry.promised_until else []
+    if before_seconds is not None and (notice := entry.notice(of)):
+        ends.append(_end_of(notice.on) + before_seconds)
+    return max(ends, default=None)
 
 
 def promise_pending(facts: Facts, now: float) -> str:
@@ -37,13 +59,13 @@ def promise_pending(facts: Facts, now: float) -> str:
     return ""
 
 
-def untold(facts: Facts) -> str:
-    """Why no notice counts: none was sent to who owns it today, or it was used since; empty where one does."""
+def untold(facts: Facts, of: Announced) -> str:
+    """Why no notice of this counts: none was sent to who owns it today, or it was used since; empty where one does."""
     entry = facts.entry
-    day = entry.noticed_on
-    if day is None:
-        went = f"; that of {entry.notices[-1][0]} went to somebody else" if entry.notices else ""
-        return f"the owner has had no notice{went} (--noticed-before): run notify --send --mark"
+    notice = entry.notice(of)
+    if notice is None:
+        return f"the owner has had no notice{_other_notice(entry)} (--noticed-before): run notify --send --mark"
+    day = notice.on
     noticed = _end_of(day) - DAY_SECONDS
     if entry.created_at >= noticed + DAY_SECONDS:
         # A clone carries the tags of its source: that one was announced, this one never.
@@ -53,10 +75,17 @@ def untold(facts: Facts) -> str:
         return f"played since the notice of {day} (--noticed-before)"
     if facts.stored and (facts.stored.restored_at or 0) >= noticed:
         return f"restored since the notice of {day} (--noticed-before)"
-    if entry.thin and facts.stored and (facts.stored.replaced_at or 0) >= noticed:
+    if notice.of is None and entry.thin and facts.stored and (facts.stored.replaced_at or 0) >= noticed:
         # It said that the original goes; that the video itself goes, too, is another matter.
         return f"the notice of {day} was of its original, which has gone since (--noticed-before)"
     return ""
+
+
+def _other_notice(entry: Entry) -> str:
+    """What the newest notice was that does not count: one of something else, or to somebody else."""
+    if own := entry.notice():
+        return f" of this; that of {own.on} was of another stage (tag …_for_{own.of})"
+    return f"; that of {entry.notices[-1][0].on} went to somebody else" if entry.notices else ""
 
 
 def _end_of(day: date) -> float:

@@ -199,7 +199,7 @@ class Selection:
         metadata = self.kaltura.metadata(ids) if query.by_metadata and ids else {}
 
         def reason(query: Query, entry: Entry, stored: StoredObject | None = None) -> str:
-            original = Facts(entry, flavors.get(entry.id, ())).original
+            original = Facts(entry, flavors.get(entry.id, ())).original if query.by_size else None
             size = original.known_bytes if original else None
             return query.mismatch(entry, placings.get(entry.id, ()), size, metadata.get(entry.id), stored)
 

@@ -67,15 +67,17 @@ def needs_tags(facts: Facts) -> bool:
     original, stored = facts.original, facts.stored
     if original is None and stored is not None:
         return bool(facts.derived)  # whether that is on purpose
-    if original is None or stored is None or classify(facts).state in (State.BUSY, State.NO_ORIGINAL):
+    if original is None or stored is None:
         return False
-    exact = original.size_bytes in facts.placeholder_sizes
     if identify(original, stored)[0] is Identity.LIKELY:
         about = any(sizes_agree(original.size_kb or 0, size) for size in facts.placeholder_sizes)
-        return exact or (about and not original.size_bytes)
-    # Another size than the placeholder's is a newer video, unless a tag says that it is a placeholder; and what has a
-    # placeholder's size is read, unless a mark beside the copy, or a tag, names that very version.
-    return not known_placeholder(facts)
+        exact = original.size_bytes in facts.placeholder_sizes
+        needed = exact or (about and not original.size_bytes)
+    else:
+        # Another size than the placeholder's is a newer video, unless a tag says that it is a placeholder; and what has
+        # a placeholder's size is read, unless a mark beside the copy, or a tag, names that very version.
+        needed = not known_placeholder(facts)
+    return needed and classify(facts).state not in (State.BUSY, State.NO_ORIGINAL)
 
 
 def settles_in(facts: Facts, now: float, settle_seconds: float) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.client import ClientCreator
 from botocore.compat import accepts_kwargs
 from botocore.endpoint_provider import EndpointProvider
 from botocore.hooks import EventAliaser
@@ -58,12 +59,20 @@ def shared_boto_data() -> Iterator[None]:
         plain_aliaser(self, *arguments, **named)
         self._alias_name_cache = aliases
 
+    def shared_class(self: ClientCreator, service_name: str, service_model: ServiceModel) -> type:
+        if service_name not in classes:
+            classes[service_name] = plain_class(self, service_name, service_model)
+        return classes[service_name]
+
     aliases: dict[str, str] = {}
+    classes: dict[str, type] = {}
+    plain_class = ClientCreator._create_client_class
     plain_aliaser = EventAliaser.__init__
     takes_keywords = functools.lru_cache(maxsize=1024)(accepts_kwargs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", functools.cache(create_loader))
         patch.setattr("botocore.client.ServiceModel", _shared(ServiceModel))
+        patch.setattr(ClientCreator, "_create_client_class", shared_class)
         patch.setattr("botocore.regions.EndpointProvider", _shared(EndpointProvider))
         patch.setattr(EventAliaser, "__init__", with_shared_aliases)
         patch.setattr(

@@ -11,7 +11,16 @@ from kaltura_archiver.apply.reading import with_metadata
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
 from kaltura_archiver.identity import holds_placeholder, identify
-from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Identity, StoredObject, normalised_tags
+from kaltura_archiver.model import (
+    Announced,
+    Availability,
+    Entry,
+    Facts,
+    FlavorAsset,
+    Identity,
+    StoredObject,
+    normalised_tags,
+)
 from kaltura_archiver.planning import CROWDED
 from kaltura_archiver.reasons import unnoticed
 from kaltura_archiver.steps import Step
@@ -115,7 +124,8 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     if goes and (kept := _kept(tools, Facts(entry, flavors, placings=placings))):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
     begun_before = work.facts.original is None or not work.facts.original.status.ready
-    if goes and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options)):
+    of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
+    if goes and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options, of)):
         raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
     if work.facts.original is not None:
         if work.facts.original.status.ready:

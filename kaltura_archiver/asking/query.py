@@ -14,6 +14,7 @@ from kaltura_archiver.asking.words import (
     MAX_PAGE_SIZE,
     VERSION_KEY,
     age_years,
+    as_written,
     bytes_of,
     category_of,
     parse_shard,
@@ -134,13 +135,13 @@ def query_of(now: float, table: Mapping[str, object]) -> Query:
 def _value(option: str, word: Word, value: object, now: float) -> Any:
     if word.read is None:
         if not isinstance(value, bool):
-            raise SelectionError(f"{option}: true or false, not {value!r}")
+            raise SelectionError(f"{option}: true or false, not {as_written(value)}")
         return value
     values = value if isinstance(value, list) and word.many else [value]
     for one in values:
         if isinstance(one, bool | list | dict):
             raise SelectionError(
-                f"{option}: {one!r} is not {'a value or a list of values' if word.many else 'a value'}"
+                f"{option}: {as_written(one)} is not {'a value or a list of values' if word.many else 'a value'}"
             )
     try:
         found = tuple(word.read(str(one), now) for one in values)

@@ -5,9 +5,11 @@ Each raises SelectionError, in words for who wrote it.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
+from typing import Any
 
 from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.filters import YEAR_SECONDS
@@ -21,6 +23,18 @@ AGES = "years (3, 2.5), months (18mo), days (400d), or a day that is over (2024-
 MAX_BYTES = 10**15
 _DAY_SECONDS = 86400
 _UNITS_OF_TIME = {"": 1, "s": 1, "m": 60, "h": 3600, "d": _DAY_SECONDS}
+
+
+def as_written(value: Any) -> str:
+    """A value of a TOML file (or of JSON) as it is written there: `true`, `["a"]`, `{ a = 1 }`; a text alone in '…'."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(json.dumps(i) if isinstance(i, str) else as_written(i) for i in value)}]"
+    if isinstance(value, dict):
+        items = (f"{key} = {as_written([item])[1:-1]}" for key, item in value.items())
+        return f"{{ {', '.join(items)} }}"
+    return str(value) if isinstance(value, date | time) else repr(value)
 
 
 def age_seconds(text: str, now: float) -> float:

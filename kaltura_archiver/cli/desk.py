@@ -14,12 +14,13 @@ from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import money_limit
 from kaltura_archiver.cli.query import exits_of_named, not_begun
 from kaltura_archiver.cli.telling import StageTelling
+from kaltura_archiver.desk import DayLimits, RestoreDesk
 from kaltura_archiver.errors import Exit, Gone, MailError, Stopped
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import Availability, Outcome, State, same_id
 from kaltura_archiver.output.screen import RowWriter
 from kaltura_archiver.output.summary import counted_outcomes
-from kaltura_archiver.policy import DayLimits, Policy, RestoreDesk, Rule
+from kaltura_archiver.policy import Policy, Rule
 from kaltura_archiver.redact import redact
 from kaltura_archiver.run.desk import LimitsOfDay, begun_today
 from kaltura_archiver.run.desk_book import Begun, DeskBook

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from kaltura_archiver.cli.desk import NAME, limits_of_day
 from kaltura_archiver.cli.query import exits_of_named
+from kaltura_archiver.desk import RestoreDesk
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import Availability, Entry, Facts, Outcome, iso_date, iso_time, same_id
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.policy import RestoreDesk
 from kaltura_archiver.run.desk_book import DeskBook
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.steps import Command, Options, Plan, Step, bytes_of

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,7 +32,7 @@ from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, da
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.run.policy import Claimed, RuleTally, StageSum, check_policy, review_of, standings
+from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, standings
 from kaltura_archiver.run.run import Asked, carry_out
 from kaltura_archiver.selection import Named
 from kaltura_archiver.steps import Command
@@ -59,6 +59,7 @@ class PolicyRun:
     only: Sequence[str] = ()
     codes: set[Exit] = field(default_factory=set)
     tallies: list[RuleTally] = field(default_factory=list)
+    number: str = ""
 
     def __post_init__(self) -> None:
         from kaltura_archiver.placeholders import Placeholders
@@ -109,7 +110,7 @@ class PolicyRun:
     def carry_out(self, asked: Asked, teller: StageTelling) -> None:
         """One of the runs of commands that a run by a policy is made of; the next one follows though entries failed."""
         try:
-            carry_out(self.app, asked, teller)
+            carry_out(self.app, replace(asked, part_of=self.number), teller)
         except Ended as end:
             self.codes.add(end.untolerated)
             if end.untolerated in (Exit.LOCKED, Exit.INTERRUPTED, Exit.TERMINATED):
@@ -144,6 +145,7 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
     name = tally.rule.name
     yield {"rule": name, "stage": None, "here": tally.here[None], "detail": f"{tally.selected} selected"}
     for stage, told in tally.stages.items():
+        notice = told.notice if tally.rule.announces(stage) else ""
         yield {
             "rule": name,
             "stage": stage.value,
@@ -154,12 +156,8 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
             "waits": told.waits,
             "opens_date": day_of(told.opens_at) or None,
             "left": told.left.total(),
-            "detail": "; ".join(filter(None, (counted_outcomes(told.left), _to_tell(told)))) or None,
+            "detail": "; ".join(filter(None, (counted_outcomes(told.left), notice))) or None,
         }
-
-
-def _to_tell(told: StageSum) -> str:
-    return f"owners to be told of {told.to_tell}" if told.to_tell else ""
 
 
 def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
@@ -231,7 +229,7 @@ def act(acting: Acting) -> NoReturn:
 
     run = acting.run
     app, screen = run.app, run.style == SCREEN
-    number = mark_lines()
+    number = run.number = mark_lines()
     stdout = PatientStdout()
     store = run.store if acting.dry_run else app.store(read_only=False)
     letters = _correspondence(acting, store)  # what is wrong with its settings is told before anything is done

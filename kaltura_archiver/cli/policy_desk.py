@@ -11,13 +11,14 @@ import click
 
 from kaltura_archiver.asking.lists import lines_in, list_text
 from kaltura_archiver.asking.query import query_of
+from kaltura_archiver.asking.words import as_written
 from kaltura_archiver.cli.options import options_of
 from kaltura_archiver.cli.policy_text import Fail, InBucket, PolicyText, Table, converted, keys_of, limits_in, said
 from kaltura_archiver.cli.query import checked_request_tag
+from kaltura_archiver.desk import DayLimits, Requested, RestoreDesk
 from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.model import REPLACED_TAG, RETRIEVAL_TIERS, same_id
-from kaltura_archiver.policy import DayLimits, Requested, RestoreDesk
 from kaltura_archiver.steps import Command
 
 # What asks, and what its rows are called.
@@ -46,12 +47,15 @@ def read_desk(source: PolicyText, told: Table, now: float, in_bucket: InBucket) 
         return None
     table = told["restore"]
     if not isinstance(table, dict):
-        fail(f"{table!r} is no table: write [restore]")
+        fail(f"{as_written(table)} is no table: write [restore]")
     keys = desk_keys()
     source.require_known(table, [*SOURCES, *keys, "mail", "limits"], None, "", "restore")
     mail = table.get("mail", False)
     if mail not in (True, False, ASKER):
-        fail(f"{mail!r} is neither true nor false, nor {ASKER!r}: whom the requests name in place of the owner", "mail")
+        fail(
+            f"{as_written(mail)} is neither true nor false, nor {as_written(ASKER)}",
+            "mail",
+        )
     requests = said(lambda: _requests(table, in_bucket, mail=bool(mail)), fail, "requests")
     queries = {SOURCES[key]: _query(key, table[key], requests, now, fail) for key in SOURCES if key in table}
     if not queries:
@@ -105,7 +109,7 @@ def _query(key: str, value: Any, requests: Mapping[str, Requested], now: float, 
     """What asks in this way: of any kind, for all kinds are replaced."""
     kinds = str if key == "requests" else str | int | float
     if isinstance(value, bool) or not isinstance(value, kinds):
-        fail(f"{value!r} is not what this key holds", key)
+        fail(f"{as_written(value)} is not what this key holds", key)
 
     def made() -> Query:
         if key == "played_within":
@@ -120,6 +124,6 @@ def _query(key: str, value: Any, requests: Mapping[str, Requested], now: float, 
 def _limits(source: PolicyText, table: Mapping[str, Any], fail: Fail) -> DayLimits:
     limits = table.get("limits", {})
     if not isinstance(limits, dict):
-        fail(f"{limits!r} is no table: write [restore.limits]", "limits")
+        fail(f"{as_written(limits)} is no table: write [restore.limits]", "limits")
     source.require_known(limits, DESK_LIMITS, None, "", "restore", "limits")
     return DayLimits(**limits_in(limits, fail, "limits"))

@@ -16,7 +16,7 @@ import click
 
 from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.asking.query import query_of
-from kaltura_archiver.asking.words import AGES, age_seconds
+from kaltura_archiver.asking.words import AGES, age_seconds, as_written
 from kaltura_archiver.cli.options import keep_options, options_of, selection_options
 from kaltura_archiver.cli.policy_desk import read_desk
 from kaltura_archiver.cli.policy_text import InBucket, PolicyText, Table, converted, keys_of, limits_in, said
@@ -42,6 +42,7 @@ _LIMITS = ("entries", "bytes", "money", "hours")
 NOTICE = ("grace", "remind", "co_editors", "fallback", "unit_file", "templates", "directory")
 _RULE = ("name", "on", "drift", "select", "keep", "limits", "notice", *Stage)
 _TOP = ("rule", "restore", "keep", "limits", "notice")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d.*")
 # Which clocks a stage may have: those of what lies before it.
 BEFORE = {
     "created_before": tuple(Stage), "unplayed_for": tuple(Stage),
@@ -152,14 +153,14 @@ class _RuleReader:
         for where in (self.whole if shared else {}, self.table):
             table = where.get(name, {})
             if not isinstance(table, dict):
-                self.fail(f"{table!r} is no table: write [rule.{name}], or {name} = {{ … }}", name)
+                self.fail(f"{as_written(table)} is no table: write [rule.{name}], or {name} = {{ … }}", name)
             found |= table
         return found
 
     def _age(self, value: Any, at: float, *path: str) -> float:
         """Seconds before `at`."""
         if isinstance(value, bool):
-            self.fail(f"{value!r} is not an age: {AGES}", *path)
+            self.fail(f"{as_written(value)} is not an age: {AGES}", *path)
         return self._said(lambda: age_seconds(str(value)[: 10 if isinstance(value, date) else None], at), *path)
 
     def _selection(self, at: float) -> Query:
@@ -201,15 +202,22 @@ class _RuleReader:
         told = table.get("told_for")
         review = table.get("review", False)
         if not isinstance(review, bool):
-            self.fail(f"{review!r} is neither true nor false", stage, "review")
+            self.fail(f"{as_written(review)} is neither true nor false", stage, "review")
         return StageRule(
             stage, tuple(self._clock(stage, name, table[name], at) for name in clocks if name in table), options,
-            None if told is None else self._age(told, at, stage, "told_for"), review,
+            None if told is None else self._told(stage, told), review,
         )  # fmt: skip
+
+    def _told(self, stage: Stage, value: Any) -> float:
+        """How long ago an owner must have been told: of now, for what was promised goes on between the days of `on`."""
+        if "notice" in self.table and _DAY.fullmatch(str(value)):
+            why = "this clock never comes: who is told from now on was not told by then; say for how long, such as 30d"
+            self.fail(why, stage, "told_for")
+        return self._age(value, self.now, stage, "told_for")
 
     def _clock(self, stage: Stage, name: str, value: Any, at: float) -> StageClock:
         seconds = self._age(value, at, stage, name)
-        if re.fullmatch(r"\d{4}-\d\d-\d\d.*", str(value)):
+        if _DAY.fullmatch(str(value)):
             return StageClock(name, day=at - seconds)
         return StageClock(name, age_seconds=seconds)
 
@@ -235,14 +243,14 @@ class _RuleReader:
             self.fail(f"never comes: {why}", Stage.DUE)
 
     def _told_before(self, stages: tuple[StageRule, ...], notice: Mapping[str, Any]) -> tuple[StageRule, ...]:
-        """With what the notice promises as a clock of the first stage that takes something away."""
-        at = next((n for n, made in enumerate(stages) if made.stage in (Stage.THIN, Stage.REPLACE)), None)
-        if at is None:
+        """With what the notice promises as a clock of each stage that takes something away."""
+        if not {Stage.THIN, Stage.REPLACE} & {made.stage for made in stages}:
             self.fail("there is nothing to tell of: the rule has neither thin nor replace", "notice")
-        if stages[at].told_seconds is None:
-            made = replace(stages[at], told_seconds=notice["grace"])
-            return (*stages[:at], made, *stages[at + 1 :])
-        return stages
+        return tuple(
+            replace(made, told_seconds=notice["grace"])
+            if made.stage in (Stage.THIN, Stage.REPLACE) and made.told_seconds is None else made
+            for made in stages
+        )  # fmt: skip
 
     def _notice(self) -> dict[str, Any] | None:
         if "notice" not in self.table:
@@ -255,7 +263,7 @@ class _RuleReader:
                 found[key] = self._said(partial(Days().convert, str(found[key]), None, None), "notice", key)
         for key in set(NOTICE) - {"grace", "remind"}:
             if not isinstance(found.get(key, ""), str):
-                self.fail(f"{found[key]!r} is no text", "notice", key)
+                self.fail(f"{as_written(found[key])} is no text", "notice", key)
         if found.get("remind", 0) >= found["grace"]:
             self.fail("the reminder comes before the day that the notice names, not so long before", "notice", "remind")
         return found
@@ -268,7 +276,7 @@ class _RuleReader:
         if "hours" in table:
             match = re.fullmatch(r"([01]?\d|2[0-3])-([01]?\d|2[0-4])", str(table["hours"]))
             if not match or match[1] == match[2]:
-                self.fail(f"{table['hours']!r} is not hours of a day such as 22-6", "limits", "hours")
+                self.fail(f"{as_written(table['hours'])} is not hours of a day such as 22-6", "limits", "hours")
             hours = int(match[1]), int(match[2]) % 24
         return RuleLimits(**amounts, hours=hours)
 
@@ -276,13 +284,13 @@ class _RuleReader:
         value = self.table.get("drift", f"{DRIFT:.0%}")
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(value))
         if not match:
-            self.fail(f"{value!r} is not a percentage such as 50%", "drift")
+            self.fail(f"{as_written(value)} is not a percentage such as 50%", "drift")
         return float(match[1]) / 100
 
     def _days(self) -> tuple[tuple[int, int], ...]:
         days = self.table.get("on", [])
         if not isinstance(days, list) or not all(isinstance(day, str) for day in days):
-            self.fail("days are a list such as ['05-15', '12-15']", "on")
+            self.fail('days are a list such as ["05-15", "12-15"]', "on")
         return tuple(self._day(day) for day in days)
 
     def _day(self, text: str) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from kaltura_archiver.cli.plans import account_of, lines_written_at_once
 from kaltura_archiver.cli.telling import line_of
 from kaltura_archiver.errors import Exit, OutputError
 from kaltura_archiver.model import Facts, iso_date
-from kaltura_archiver.output.files import write
+from kaltura_archiver.output.files import failure, write
 from kaltura_archiver.output.screen import RowWriter
 from kaltura_archiver.output.tables import Cell, Rows
 from kaltura_archiver.policy import Rule, Stage, StageRule, Standing
@@ -111,7 +112,8 @@ class Lists:
             terms_of(command, options, query, account_of(self.app, command, placeholders)), options, self.app.prices()
         )
         path = self.path_of(made)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not made_folder(path.parent):
+            raise OutputError(f"the plan for review, {path}, cannot be written: nothing can be here")
         with lines_written_at_once(str(path), force=False) as (body, finish):
             review = self.reviews[made.stage] = ForReview(path, writer, body)
             yield
@@ -141,13 +143,18 @@ class Lists:
         day = iso_date(int(self.now))
         name = f"{folder_of(self.rule.name)}-due-{day}"
         csv = _csv(COLUMNS, self.due)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        ids = [str(row["entry_id"]) for row in self.due]
+        if not made_folder(self.folder):
+            where = remember(store, self.rule.name, run, self.now, policy_sha256, ids, csv, gone, keep_csv=True)
+            if not where:
+                raise OutputError(f"{self.rule.name}, due: the list cannot be written here", exit_code=Exit.FAILED)
+            log.info("%s, due: nothing can be written here; the list is in the bucket: %s", self.rule.name, where)
+            return
         write(self.folder / f"{name}.csv", csv)
         if gone and before:
             told = [{"rule": self.rule.name, "entry_id": i, "listed_at": before.at, "gone_by": day} for i in gone]
             write(self.folder / f"{folder_of(self.rule.name)}-gone-{day}.csv", _csv(GONE_COLUMNS, told))
         self._write_page(self.folder / f"{name}.html", day, run, gone)
-        ids = [str(row["entry_id"]) for row in self.due]
         remember(store, self.rule.name, run, self.now, policy_sha256, ids, csv, gone)
         log.info("%s, due: written to %s", self.rule.name, self.folder / f"{name}.csv")
 
@@ -166,6 +173,17 @@ def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> bytes:
         for row in rows:
             table.write(row)
     return text.getvalue().encode()
+
+
+def made_folder(folder: Path) -> bool:
+    """Make it; False where nothing can be written, as in the image's container. Raises OutputError for all else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            return False
+        raise failure(folder, error) from error
+    return True
 
 
 def checked_folder(path: str) -> Path:

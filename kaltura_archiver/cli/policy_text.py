@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import click
 
-from kaltura_archiver.asking.words import bytes_of
+from kaltura_archiver.asking.words import as_written, bytes_of
 from kaltura_archiver.errors import ArchiverError, InputError
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ def converted(option: click.Option, value: Any, fail: Fail, *path: str) -> Any:
 
     def one(item: Any) -> Any:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
-            fail(f"{item!r} is not what this key holds: {option.help}", *path)
+            fail(f"{as_written(item)} is not what this key holds: {option.help}", *path)
         return said(lambda: option.type.convert(str(item), option, None), fail, *path)
 
     if option.is_flag:
         if not isinstance(value, bool):
-            fail(f"{value!r} is neither true nor false", *path)
+            fail(f"{as_written(value)} is neither true nor false", *path)
         return value
     if isinstance(value, list):
         if not option.multiple:
@@ -131,7 +131,7 @@ def limits_in(table: Table, fail: Fail, *path: str) -> dict[str, Any]:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
-            fail(f"{value!r} is not a number above 0", *path, key)
+            fail(f"{as_written(value)} is not a number above 0", *path, key)
         found[key] = float(value) if key == "money" else value
     if "bytes" in table:
         found["bytes"] = said(lambda: bytes_of(str(table["bytes"])), fail, *path, "bytes")

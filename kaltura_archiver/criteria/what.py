@@ -169,10 +169,12 @@ class FromSources(Criterion):
         yield f"source = {' or '.join(map(source_name, self.sources))}"
 
 
+_SOURCE_NAMES = {kind.value: kind.name.lower() for kind in SourceType}
+
+
 def source_name(source: str) -> str:
     """`lecture_capture`; a number that we have no name for as it is."""
-    names = {kind.value: kind.name.lower() for kind in SourceType}
-    return names.get(source, source)
+    return _SOURCE_NAMES.get(source, source)
 
 
 @dataclass(frozen=True)

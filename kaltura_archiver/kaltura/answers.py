@@ -86,8 +86,11 @@ def fields_of(raw: Any, names: Sequence[str]) -> dict[str, str]:
     of what JSON has of it, or of the client's object.
     """
     if isinstance(raw, dict):
-        known = [(name, value) for name in names if (value := raw.get(name)) is not None]
-        found = {name: value if type(value) is str else _scalar(value) for name, value in known}
+        found = {
+            name: value if type(value) is str else _scalar(value)
+            for name in names
+            if (value := raw.get(name)) is not None
+        }
         return found if "objectType" in found else {}
     if isinstance(raw, etree._Element):
         found = {child.tag: child.text or "" for child in raw.iterchildren(*names)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from kaltura_archiver.model.tags import notice_of, owner_mark
+from kaltura_archiver.model.tags import NoticeTag, notice_of, owner_mark
 from kaltura_archiver.model.words import (
     ARCHIVED_TAG,
     ENTRY_STATUSES,
@@ -14,6 +14,7 @@ from kaltura_archiver.model.words import (
     REPLACED_TAG,
     THIN_TAG,
     VERSION_STEP,
+    Announced,
     EntryStatus,
     FlavorStatus,
     MediaType,
@@ -101,20 +102,21 @@ class Entry:
         return self.owner_id or self.creator_id
 
     @property
-    def notices(self) -> tuple[tuple[date, bool], ...]:
-        """The days (UTC) on which somebody had a notice, by the tags, and whether that was who owns it today.
+    def notices(self) -> tuple[tuple[NoticeTag, bool], ...]:
+        """The notices that somebody had, by the tags, the newest last, and whether that was who owns it today.
 
         Tags of earlier versions do not tell to whom it went. It was the creator.
         """
         mine = {owner_mark(self.owner)}
         if owner_mark(self.creator_id) in mine:
             mine.add("")
-        return tuple(sorted((told.on, told.mark in mine) for told in map(notice_of, self.tag_set) if told))
+        found = sorted(filter(None, map(notice_of, self.tag_set)), key=lambda told: told.on)
+        return tuple((told, told.mark in mine) for told in found)
 
-    @property
-    def noticed_on(self) -> date | None:
-        """The day of the newest notice to today's owner: each one made a promise that is to be kept."""
-        return max((day for day, mine in self.notices if mine), default=None)
+    def notice(self, of: Announced | None = None) -> NoticeTag | None:
+        """The newest notice to today's owner of this, or of anything: each one made a promise that is to be kept."""
+        mine = (told for told, is_mine in self.notices if is_mine and told.is_of(of))
+        return max(mine, key=lambda told: (told.on, told.of or ""), default=None)
 
     @property
     def promised_until(self) -> date | None:

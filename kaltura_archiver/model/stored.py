@@ -51,7 +51,7 @@ class Proof:
     def read(cls, tag: str) -> Proof | None:
         """What the tag `proof` says; None for an empty one, or one that says nothing known."""
         evidence, *rest = tag.split(" ")
-        if evidence in set(Evidence) and len(rest) == 2 and all(rest):
+        if len(rest) == 2 and all(rest) and evidence in set(Evidence):
             return cls(Evidence(evidence), *rest)
         return None
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
-from kaltura_archiver.model.words import NOTICE_PREFIX
+from kaltura_archiver.model.words import NOTICE_PREFIX, Announced
 
 # What Kaltura trims tags of (PHP's trim): a no-break space is part of a tag (real-kaltura M01).
 _BLANKS = " \t\n\r\0\x0b"
@@ -68,26 +68,36 @@ def owner_mark(user: str) -> str:
     return sha256(name.encode()).hexdigest()[:8] if name else ""
 
 
-def notice_tag(day: date, owner: str, until: date | None = None) -> str:
-    """The tag that says that this owner had a notice on this day, and which day it named."""
+def notice_tag(day: date, owner: str, until: date | None = None, of: Announced | None = None) -> str:
+    """The tag that says that this owner had a notice on this day, which day it named, and of what it told."""
     named = f"until_{until.isoformat()}" if until else ""
-    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner), named)))
+    told = f"for_{of}" if of else ""
+    return "_".join(filter(None, (f"{NOTICE_PREFIX}{day.isoformat()}", owner_mark(owner), named, told)))
 
 
 @dataclass(frozen=True)
 class NoticeTag:
-    """What the tag of a notice tells. Those of earlier versions name no day `until`, or not even who was told."""
+    """What the tag of a notice tells. Those of earlier versions name no day `until`, or not even who was told; where it
+    is not said of what (`of`), as by `notify`, it was of all that may become of the video."""
 
     on: date
     mark: str
     until: date | None
+    of: Announced | None = None
+
+    def is_of(self, what: Announced | None) -> bool:
+        """Whether it told of this, or of everything; of None any did."""
+        return self.of is None or what is None or self.of is what
 
 
 def notice_of(tag: str) -> NoticeTag | None:
     """What this whole tag, in lower case, tells of a notice; None for any other tag."""
     day = r"(\d{4}-\d\d-\d\d)"
-    found = re.fullmatch(rf"{NOTICE_PREFIX}{day}(?:_([0-9a-f]{{8}}))?(?:_until_{day})?", tag, re.ASCII)
+    found = re.fullmatch(
+        rf"{NOTICE_PREFIX}{day}(?:_([0-9a-f]{{8}}))?(?:_until_{day})?(?:_for_([a-z]+))?", tag, re.ASCII
+    )
     with suppress(ValueError):
         until = date.fromisoformat(found[3]) if found and found[3] else None
-        return NoticeTag(date.fromisoformat(found[1]), found[2] or "", until) if found else None
+        of = Announced(found[4]) if found and found[4] else None
+        return NoticeTag(date.fromisoformat(found[1]), found[2] or "", until, of) if found else None
     return None

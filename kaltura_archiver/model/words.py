@@ -15,6 +15,7 @@ REPLACED_TAG = "flavors_deleted"
 THIN_TAG = "original_in_s3"
 # And the day on which the owner was told that the original will be replaced, with a mark of who that was, and on which
 # day at the earliest: notice_2026-11-25_d30a5f57_until_2026-12-25. Tags may be seen by viewers, so it is not the name.
+# A policy also says of what it told: …_for_replace (see Announced).
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
@@ -40,6 +41,14 @@ SETTINGS_DUE, SETTINGS_SET = "due", "set"
 # Empty objects, placeholders/<entry id>/<flavor asset id>@<version>/<bytes>: a placeholder that took an original's
 # place, so that a listing tells it from what came over it later. Without one the copy's tags are looked at.
 PLACEHOLDER_PREFIX = "placeholders/"
+
+
+class Announced(StrEnum):
+    """What a notice said that becomes of a video: it loses other flavors, its original, or all but a placeholder."""
+
+    FLAVORS = "flavors"
+    THIN = "thin"
+    REPLACE = "replace"
 
 
 class EntryStatus(StrEnum):

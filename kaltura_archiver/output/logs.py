@@ -83,9 +83,14 @@ class _JsonFormatter(logging.Formatter):
         return to_json(fields | getattr(record, "metrics", {}))
 
 
+def new_run() -> str:
+    """An id of a run."""
+    return os.urandom(4).hex()
+
+
 def mark_lines() -> str:
     """Give every log line of this process from now on the id of a run, a new one; returns it."""
-    run = os.urandom(4).hex()
+    run = new_run()
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = logging.LogRecord(*args, **kwargs)

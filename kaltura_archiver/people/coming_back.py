@@ -37,7 +37,7 @@ class Coming(NamedTuple):
     expected_at: float = 0.0
 
 
-class Told(NamedTuple):
+class Written(NamedTuple):
     """What became of one message, with the entries that it was of."""
 
     address: str
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 
 def tell_people(
     news: News, coming: Iterable[Coming], head: Letterhead, templates: Templates, deliver: Deliver | None
-) -> Iterator[Told]:
+) -> Iterator[Written]:
     """Write to each of these people of their videos.
 
     Without `deliver` (`Mailer.send`) nothing is sent, and each is told as WOULD. A recipient whom the server refuses is
@@ -73,7 +73,7 @@ def tell_people(
                 deliver(message, notice.address)
             except EntryFailed as error:
                 outcome, detail = Outcome.FAILED, str(error)
-        yield Told(notice.address or notice.owner, notice.entry_ids, outcome, detail)
+        yield Written(notice.address or notice.owner, notice.entry_ids, outcome, detail)
 
 
 def _by_person(news: News, coming: Iterable[Coming]) -> list[tuple[Notice, list[Coming]]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import logging
 import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,6 +14,8 @@ from pathlib import Path
 from kaltura_archiver.errors import InputError, Locked
 from kaltura_archiver.output.files import check_target
 from kaltura_archiver.people.notices import Notice
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,12 @@ class Ledger:
     A message is recorded when the server has accepted it, and before the next is sent. A run that is killed just
     between sends that one again, under the same Message-ID, as SMTP itself does where an answer is lost. Recorded
     before, the message of a killed run would never be sent, and nobody would know. A context manager.
+
+    `may_be_lost`: where nothing can be written, as in the image's container, which is thrown away anyway, no record is
+    kept. What is marked is known by its tag; just what a killed run has not marked yet is told once more.
     """
 
-    def __init__(self, folder: Path, plan: str, *, dry_run: bool) -> None:
+    def __init__(self, folder: Path, plan: str, *, dry_run: bool, may_be_lost: bool = False) -> None:
         self._plan = plan
         self._path = folder / "sent.jsonl"
         self._file: int | None = None
@@ -57,6 +64,9 @@ class Ledger:
         except BlockingIOError as error:
             raise Locked(f"another notify is writing to {folder}: wait for it, or use another --out") from error
         except OSError as error:
+            if may_be_lost and error.errno == errno.EROFS:
+                log.info("no record of messages is kept in %s: nothing can be written here", folder)
+                return
             raise InputError(f"cannot use {self._path}: {error.strerror}") from error
         for number, line in enumerate(raw.splitlines(), 1):
             self._read(number, line)

@@ -10,20 +10,53 @@ from datetime import date
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.model import Announced
 from kaltura_archiver.people.notices import Notice, NoticedEntry, clean
 
 _OF_MESSAGES = frozenset({
     "name", "unit", "count", "date", "contact", "videos", "day", "reminder", "how_to_keep", "signature", "whose",
+    "changed", "what_happens", "nothing_lost",
 })  # fmt: skip
 _OF_ENTRIES = frozenset({"entry_id", "title", "link", "keep_link", "created", "last_played", "plays", "owner"})
+# Whole sentences: paragraphs of their own in plain text.
+_WRAPPED = ("how_to_keep", "what_happens", "nothing_lost")
 _TEMPLATES = {
     "subject.txt": _OF_MESSAGES,
     "message.txt": _OF_MESSAGES | {"entries"},
     "message.html": _OF_MESSAGES | {"entries"},
     "entry.txt": _OF_ENTRIES | {"to_watch", "to_keep"},
     "entry.html": _OF_ENTRIES | {"linked_title", "linked_keep"},
+}
+_STAY = "Links, captions and statistics stay as they are."
+
+
+class _Told(NamedTuple):
+    """How a message says what becomes of videos: in its subject, from its day on, and why nothing is lost."""
+
+    changed: str
+    what_happens: str
+    nothing_lost: str
+
+
+_TOLD_OF = {
+    Announced.REPLACE: _Told(
+        "archived",
+        "their originals are kept in our archive, and a short placeholder video is shown in their place.",
+        "Nothing is lost. Whoever plays the placeholder asks for the video, and it is back within two days.",
+    ),
+    Announced.THIN: _Told(
+        "made smaller",
+        "they are played from one smaller version, and their originals are kept in our archive.",
+        "Nothing is lost. The videos can be played as before, and who needs an original can have it back.",
+    ),
+    Announced.FLAVORS: _Told(
+        "kept in one size",
+        "their originals and one version of them are kept, and the further versions in other sizes are deleted.",
+        "Nothing is lost. The videos can be played as before, and the sizes can be made again.",
+    ),
 }
 # What there is of each: to owners, to who is asked in their place, of what was asked back and of what is back.
 _KINDS = ("", "fallback_", "asked_", "back_")
@@ -49,6 +82,7 @@ class Wording:
     keep_link: str = ""
     signature: str = ""
     reminder: bool = False
+    of: Announced = Announced.REPLACE
 
     def how_to_keep(self, day: str) -> str:
         """`To keep a video as it is, play it once before 25 December 2026, …`, with the ways that there are."""
@@ -88,6 +122,7 @@ class Templates:
         """Subject, plain text and HTML."""
         kind = "fallback_" if notice.fallback else f"{notice.desk}_" if notice.desk else ""
         number = len(notice.items)
+        told_of = _TOLD_OF[wording.of]
         day = day_in_words(replaced_on)
         values = {
             "name": notice.name,
@@ -100,13 +135,16 @@ class Templates:
             "reminder": "Reminder: " if wording.reminder else "",
             "how_to_keep": wording.how_to_keep(day),
             "signature": wording.signature,
+            "changed": told_of.changed,
+            "what_happens": f"From {day} on, {told_of.what_happens}",
+            "nothing_lost": f"{told_of.nothing_lost} {_STAY}",
             "whose": ", which others own and you may edit," if notice.co_editor else " are yours, and",
         }
 
         def entries(name: str, escape: Callable[[str], str]) -> str:
             return "\n".join(self._entry(kind + name, item, wording, escape) for item in notice.items.values())
 
-        wrapped = values | {"how_to_keep": textwrap.fill(values["how_to_keep"], 72)}
+        wrapped = values | {name: textwrap.fill(values[name], 72) for name in _WRAPPED}
         text = self._fill(f"{kind}message.txt", wrapped, str, entries=entries("entry.txt", str))
         page = self._fill(f"{kind}message.html", values, html.escape, entries=entries("entry.html", html.escape))
         return clean(self._fill(f"{kind}subject.txt", values, str)), text, page

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from kaltura_archiver.desk import DayLimits
 from kaltura_archiver.model import FROZEN_CLASSES, RETRIEVAL_TIERS, Facts
 from kaltura_archiver.output.tables import readable_bytes
-from kaltura_archiver.policy import DayLimits
 from kaltura_archiver.run.desk_book import DeskBook
 from kaltura_archiver.run.limits import Allowance, Limits, Measure
 from kaltura_archiver.run.runlog import read_day

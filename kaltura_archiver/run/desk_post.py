@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.model import Entry, Outcome, same_id
-from kaltura_archiver.people.coming_back import Coming, News, Told
+from kaltura_archiver.people.coming_back import Coming, News, Written
 from kaltura_archiver.people.notices import Notice
 from kaltura_archiver.policy import Rule
 from kaltura_archiver.run.desk_book import Begun, DeskBook
@@ -38,14 +38,14 @@ class DeskPost:
     rule: Rule
     instead: bool
 
-    def tell(self, news: News, found: Iterable[Awaited]) -> Iterator[Told]:
+    def tell(self, news: News, found: Iterable[Awaited]) -> Iterator[Written]:
         """Write to whom it concerns, unless they were told. Raises MailError where no message gets through."""
         promised = {same_id(each.entry.id): each for each in found if each.begun.promised}
         of_owners = [each.entry for each in promised.values() if not (self.instead and each.begun.mail)]
         notices = self.letters.owners(self.rule, of_owners)
         later = [notice for notice in notices if notice.unknown and not notice.address]
         for notice in later:
-            yield Told(notice.owner, notice.entry_ids, Outcome.WAITING, notice.why)
+            yield Written(notice.owner, notice.entry_ids, Outcome.WAITING, notice.why)
         coming = [
             each for each in self._addressed(promised, [notice for notice in notices if notice not in later])
             if not self.book.was_told(each.request, news, each.address)

@@ -96,16 +96,24 @@ def gone_since(kaltura: Kaltura, listed: Listed) -> list[str]:
 
 def remember(
     store: Store, rule: str, run: str, now: float, policy_sha256: str, entry_ids: Sequence[str], csv: bytes,
-    gone: Sequence[str],
-) -> None:  # fmt: skip
-    """Write down what was listed, and what was found to be gone. That it cannot be written is told: it is the proof."""
+    gone: Sequence[str], *, keep_csv: bool = False,
+) -> str:  # fmt: skip
+    """Write down what was listed, and what was found to be gone. That it cannot be written is told: it is the proof.
+
+    `keep_csv`: the list itself, too, beside it; its key is the answer, empty where that failed.
+    """
     at = iso_time(now)
     record: dict[str, Any] = {
         "run": run, "rule": rule, "at": at, "policy_sha256": policy_sha256,
         "csv_sha256": hashlib.sha256(csv).hexdigest(), "entries": list(entry_ids), "gone": list(gone),
     }  # fmt: skip
     key = f"{PREFIX}{folder_of(rule)}/{at.replace('-', '').replace(':', '')}-{run}.json"
+    list_key = f"{key.removesuffix('.json')}.csv"
     try:
+        if keep_csv:
+            store.put_text(list_key, csv.decode(), if_match="")
         store.put_text(key, json.dumps(record), if_match="")
     except StoreError as error:
         log.warning("the list of the rule %r is not remembered in the bucket: %s", rule, error)
+        return ""
+    return list_key

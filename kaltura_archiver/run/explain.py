@@ -97,9 +97,10 @@ def _dates(facts: Facts) -> Iterator[dict[str, Any]]:
     """What the entry and the tags of its stored copy tell of when what was done."""
     entry, stored = facts.entry, facts.stored
     times: list[tuple[str, str]] = [(iso_date(entry.created_at), "created in Kaltura")]
-    if entry.noticed_on:
-        until = f", to be replaced on {entry.promised_until} at the earliest" if entry.promised_until else ""
-        times.append((entry.noticed_on.isoformat(), f"the owner was told{until}"))
+    for notice in (told for told, mine in entry.notices if mine):
+        of = f" of {notice.of}" if notice.of else ""
+        until = f", to be replaced on {notice.until} at the earliest" if notice.until else ""
+        times.append((notice.on.isoformat(), f"the owner was told{of}{until}"))
     if stored is not None:
         times += [
             (_written(stored), "the stored copy was written"),
@@ -136,7 +137,7 @@ def _entry_told(facts: Facts, children: int, options: Options) -> dict[str, Any]
         "last_played": iso_date(entry.last_played_at) or "never",
         "creator": entry.creator_id,
         "owner": entry.owner,
-        "owner_noticed": entry.noticed_on.isoformat() if entry.noticed_on else "no",
+        "owner_noticed": notice.on.isoformat() if (notice := entry.notice()) else "no",
         "stays_until": entry.promised_until.isoformat() if entry.promised_until else "no day was named",
         "categories": ",".join(facts.category_names),
         "replacement": f"status {entry.replacement_status}, entry {entry.replacing_entry_id}"

@@ -7,10 +7,10 @@ import json
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import DirectoryError, MailError, StoreError
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Entry, Facts, Outcome, iso_time
-from kaltura_archiver.people.coming_back import Coming, News, Told, tell_people
+from kaltura_archiver.people.coming_back import Coming, News, Written, tell_people
 from kaltura_archiver.people.directory import Directory
 from kaltura_archiver.people.ledger import Ledger
 from kaltura_archiver.people.letterhead import Letterhead, letterhead
@@ -29,7 +29,7 @@ from kaltura_archiver.people.notices import Notice
 from kaltura_archiver.people.of_rules import NoticesOfRule
 from kaltura_archiver.people.owners import LookUp, attributes_of
 from kaltura_archiver.people.post import Post
-from kaltura_archiver.policy import Rule, to_be_reminded, to_be_told
+from kaltura_archiver.policy import Reminder, Rule, Stage, StageRule, to_be_reminded, to_be_told
 from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -95,33 +95,39 @@ class Correspondence:
         Raises MailError where no message gets through, Stopped where the run was asked to end, Locked where another
         run writes to the folder.
         """
-        to_tell, to_remind = self._sorted(rule, found, now)
-        if not to_tell and not to_remind:
-            return
+        for stage, (to_tell, to_remind) in self._sorted(rule, found, now).items():
+            yield from self._tell(rule, rule.stage(stage), to_tell, to_remind)
+
+    def _tell(
+        self, rule: Rule, made: StageRule, to_tell: Sequence[Entry], to_remind: Mapping[Reminder, Sequence[Entry]]
+    ) -> Iterator[ToldOf]:
+        """Of one stage."""
         of_rule = self._rules[rule.name]
-        plan = f"{rule.name} {datetime.now(UTC).date()}"
+        plan = f"{rule.name}, {made.announced} {datetime.now(UTC).date()}"
+        # Before either is over nothing of this stage can happen, and the message is to name a day on which it can.
+        grace = timedelta(seconds=max(of_rule.grace_seconds, made.told_seconds or 0))
+        head = replace(self._head, wording=replace(self._head.wording, of=made.announced))
         with ExitStack() as stack:
-            ledger = stack.enter_context(Ledger(self.folder, plan, dry_run=self.dry_run))
+            ledger = stack.enter_context(Ledger(self.folder, plan, dry_run=self.dry_run, may_be_lost=True))
             if not self.dry_run:
                 stack.enter_context(self._mailer)
             post = Post(
-                plan=plan, folder=self.folder, ledger=ledger, templates=of_rule.templates, head=self._head,
-                replaced_on=(datetime.now(UTC) + timedelta(seconds=of_rule.grace_seconds)).date(),
-                dry_run=self.dry_run, deliver=self._mailer.send,
-                mark=partial(add_notice, self.kaltura, dry_run=self.dry_run), later="another day tells of them",
+                plan=plan, folder=self.folder, ledger=ledger, templates=of_rule.templates, head=head,
+                replaced_on=(datetime.now(UTC) + grace).date(), dry_run=self.dry_run, deliver=self._mailer.send,
+                mark=partial(add_notice, self.kaltura, of=made.announced, dry_run=self.dry_run),
+                later="another day tells of them",
             )  # fmt: skip
             yield from _first(post, of_rule.notices(to_tell), self.stop)
-            wording = replace(self._head.wording, reminder=True)
-            again = replace(post, head=replace(self._head, wording=wording))
-            for until, entries in sorted(to_remind.items()):
+            again = replace(post, head=replace(head, wording=replace(head.wording, reminder=True)))
+            for reminder, entries in sorted(to_remind.items(), key=lambda each: each[0].until):
                 notices = (notice for notice in of_rule.notices(entries) if not notice.co_editor and notice.address)
-                yield from self._remind(again, rule, until, notices)
+                yield from self._remind(again, rule, reminder, notices)
 
     def owners(self, rule: Rule, entries: Iterable[Entry]) -> list[Notice]:
         """Whose these entries are, and their addresses as far as they are known."""
         return self._rules[rule.name].notices(entries)
 
-    def write_of(self, rule: Rule, news: News, coming: Iterable[Coming]) -> Iterator[Told]:
+    def write_of(self, rule: Rule, news: News, coming: Iterable[Coming]) -> Iterator[Written]:
         """Write of what a restore desk was asked for. Raises MailError where no message gets through."""
         with nullcontext() if self.dry_run else self._mailer:
             deliver = None if self.dry_run else self._mailer.send
@@ -129,26 +135,26 @@ class Correspondence:
 
     def _sorted(
         self, rule: Rule, found: Iterable[Facts], now: float
-    ) -> tuple[list[Entry], dict[date, list[Entry]]]:  # fmt: skip
-        """Those to be told of, and those to be reminded of, by the day that was named."""
-        to_tell: list[Entry] = []
-        to_remind: dict[date, list[Entry]] = defaultdict(list)
+    ) -> dict[Stage, tuple[list[Entry], dict[Reminder, list[Entry]]]]:  # fmt: skip
+        """Those to be told of each stage, and those to be reminded of it."""
+        sorted_by: dict[Stage, tuple[list[Entry], dict[Reminder, list[Entry]]]]
+        sorted_by = defaultdict(lambda: ([], defaultdict(list)))
         for facts in found:
             if rule.unmet(facts):
                 continue
-            if to_be_told(rule, facts, now):
-                to_tell.append(facts.entry)
-            elif until := to_be_reminded(rule, facts, now):
-                to_remind[until].append(facts.entry)
-        return to_tell, to_remind
+            if stage := to_be_told(rule, facts, now):
+                sorted_by[stage][0].append(facts.entry)
+            elif reminder := to_be_reminded(rule, facts, now):
+                sorted_by[reminder.stage][1][reminder].append(facts.entry)
+        return sorted_by
 
-    def _remind(self, post: Post, rule: Rule, until: date, notices: Iterable[Notice]) -> Iterator[ToldOf]:
+    def _remind(self, post: Post, rule: Rule, reminder: Reminder, notices: Iterable[Notice]) -> Iterator[ToldOf]:
+        until = reminder.until
         for notice in notices:
             if self.stop.is_set():
                 return
-            key = (
-                f"{PREFIX}{until}-{hashlib.sha256(json.dumps([rule.name, notice.key]).encode()).hexdigest()[:16]}.json"
-            )
+            whose = [rule.name, notice.key, *filter(None, [reminder.by])]  # earlier versions did not say of what
+            key = f"{PREFIX}{until}-{hashlib.sha256(json.dumps(whose).encode()).hexdigest()[:16]}.json"
             record = {"rule": rule.name, "until": str(until), "entries": notice.entry_ids, "at": iso_time(_now())}
             try:
                 first = self._is_first(key, json.dumps(record))

@@ -128,7 +128,8 @@ class StageSum:
     """What is due in one stage, and what waits for it: until when, where that is known (unix seconds).
 
     `ids` are those that a run has to take up: where it is due, and, in a run that acts, where it may follow at once.
-    `to_tell` counts those whose owners have to be told first.
+    `to_tell` counts those whose `owners` are to be told first; `to_tell_after` those that a run may tell of when it has
+    done the stages before.
     """
 
     due: int = 0
@@ -138,7 +139,17 @@ class StageSum:
     opens_at: float | None = None
     left: Counter[Outcome] = field(default_factory=Counter)
     to_tell: int = 0
+    to_tell_after: int = 0
+    owners: set[str] = field(default_factory=set)
     ids: list[str] = field(default_factory=list)
+
+    @property
+    def notice(self) -> str:
+        """Who is to be told today, in words."""
+        if not self.to_tell and not self.to_tell_after:
+            return "nobody to be told"
+        told = f"{len(self.owners)} owner{'' if len(self.owners) == 1 else 's'} to be told of {self.to_tell}"
+        return told + (f", and of up to {self.to_tell_after} more when archived" if self.to_tell_after else "")
 
 
 @dataclass
@@ -174,10 +185,15 @@ class RuleTally:
 
     def _add_notice(self, facts: Facts, at: Standing) -> None:
         told = to_be_told(self.rule, facts, self.now)
-        if told and at.waits_for:
-            self.stages[at.waits_for].to_tell += 1
         # What is about to be archived may be told of in this very run: it is looked at once more before.
-        soon = at.due is not None and not self.dry_run and may_be_told(self.rule, facts, self.now)
+        soon = may_be_told(self.rule, facts, self.now) if at.due else None
+        if told:
+            self.stages[told].to_tell += 1
+        elif soon:
+            self.stages[soon].to_tell_after += 1
+        if stage := told or soon:
+            self.stages[stage].owners.add(facts.entry.owner)
+        soon = None if self.dry_run else soon
         if self.acting and (told or soon or to_be_reminded(self.rule, facts, self.now)):
             self.to_write.append(facts.entry.id)
 

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from kaltura_archiver.output.logs import mark_lines
+from kaltura_archiver.output.logs import mark_lines, new_run
 from kaltura_archiver.output.summary import Totals
 from kaltura_archiver.run.limits import Limits
 from kaltura_archiver.run.services import Services, make_runner
@@ -28,6 +28,7 @@ class Asked:
     """What a run was asked for. `choose` selects: every id, before the first change. `selection` says it in words.
 
     `start_fleet` is given the run's id; without it the work is done in this process. A fleet knows no `limits`.
+    `part_of` is the id of the run by a policy that this is a part of: log lines go by that.
     """
 
     command: Command
@@ -41,6 +42,7 @@ class Asked:
     review: Review | None = None
     start_fleet: Callable[[str], Crew] | None = None
     limits: Limits = field(default_factory=Limits)
+    part_of: str = ""
 
 
 class Crew(Protocol):
@@ -80,7 +82,7 @@ class Teller(Protocol):
 
 def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
     """Do what was asked for, under the lock: the one way in which anything is changed."""
-    run = mark_lines()
+    run = new_run() if asked.part_of else mark_lines()  # in locks and logs each has one of its own
     fleet = asked.start_fleet(run) if asked.start_fleet else None
     limits = asked.limits
     runner = make_runner(services, asked.command, asked.options, review=asked.review, limits=limits.review, run=run)
@@ -121,4 +123,6 @@ def _lock(services: Services, runner: Runner, asked: Asked, run: str) -> RunLock
 def _run_log(runner: Runner, asked: Asked, run: str, totals: Totals) -> RunLog:
     from kaltura_archiver.run.runlog import RunLog
 
-    return RunLog(runner.store, str(asked.command), run=run, selection=asked.selection, totals=totals)
+    return RunLog(
+        runner.store, str(asked.command), run=run, selection=asked.selection, totals=totals, part_of=asked.part_of
+    )

@@ -55,11 +55,14 @@ class RunLog:
     leaves those it has written. Where one cannot be written, that is a warning, and no more is logged but the totals.
     """
 
-    def __init__(self, store: Store, command: str, *, run: str, selection: str, totals: Totals) -> None:
+    def __init__(
+        self, store: Store, command: str, *, run: str, selection: str, totals: Totals, part_of: str = ""
+    ) -> None:  # fmt: skip
         self._store = store
         self._run = run
         self._command = command
         self._selection = selection
+        self._part_of = {"part_of": part_of} if part_of else {}
         self._totals = totals
         started = iso_time(totals.started_at)
         compact = started.replace("-", "").replace(":", "")
@@ -108,6 +111,7 @@ class RunLog:
             kind="run", run=self._run, command=self._command, started=iso_time(self._totals.started_at),
             ended=iso_time(time.time()), outcomes={o.value: n for o, n in self._totals.outcomes.items()},
             **self._totals.figures(), exit=int(code), filter=self._selection, version=__version__,
+            **self._part_of,
         )  # fmt: skip
         self._write("", [line, *self._first])
 

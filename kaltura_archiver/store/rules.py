@@ -34,6 +34,8 @@ def dangers(bucket: Bucket) -> tuple[list[str], list[str]]:
         except StoreError as error:
             if error.code not in _UNKNOWN:
                 unseen.append(f"the bucket's {what} cannot be looked at: {error}")
+        except (ValueError, TypeError, AttributeError):  # of another service: whatever it likes
+            unseen.append(f"the bucket's {what} cannot be looked at: S3 answers what is none")
     return found, unseen
 
 

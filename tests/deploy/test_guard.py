@@ -87,6 +87,7 @@ CHANGES = {
     ],
     "no_secret_is_given_by_value": [
         ("{Name: LOG_FORMAT, Value: json}", "{Name: KALTURA_SECRET, Value: abc}"),
+        ("{Name: LOG_FORMAT, Value: json}", "{Name: SMTP_PWD, Value: abc}"),
     ],
     "nothing_comes_in": [
         (

@@ -21,6 +21,7 @@ from kaltura_archiver.cli.types import STORAGE_CLASSES
 from kaltura_archiver.config import VARIABLES, read_settings
 from kaltura_archiver.errors import ConfigError, Exit
 from kaltura_archiver.fleet import tasks as run_task
+from kaltura_archiver.people.letterhead import letterhead
 from kaltura_archiver.run import run as acting
 from kaltura_archiver.run import runlog
 from kaltura_archiver.sandbox.world import Sandbox
@@ -76,8 +77,7 @@ KEY_PERMISSIONS = {
 # What a bucket may be like, as parameters of the stack.
 BUCKETS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "held": {"ObjectLockMode": "GOVERNANCE", "ObjectLockYears": 7},
-    "kms": {"BucketKeyArn": KEY},
+    "held-kms": {"ObjectLockMode": "GOVERNANCE", "ObjectLockYears": 7, "BucketKeyArn": KEY},
 }
 Calls = list[tuple[str, dict[str, Any]]]
 
@@ -215,7 +215,7 @@ def test_a_job_may_do_what_it_does_and_does_all_it_may(
     at = f"arn:aws:s3:::{sandbox.s3.bucket}"
     stack = Stack(BucketName=sandbox.s3.bucket, **BUCKETS[bucket])
     statements = stack.statements(f"{job}Role")
-    sandbox.s3.settings.kms = bucket == "kms"
+    sandbox.s3.settings.kms = bucket == "held-kms"
     environment = _environment(stack.resources[f"{job}Task"]["Properties"]["ContainerDefinitions"][0])
     if environment.get("OBJECT_LOCK"):
         sandbox.s3._backend.buckets[sandbox.s3.bucket].object_lock_enabled = True
@@ -228,7 +228,7 @@ def test_a_job_may_do_what_it_does_and_does_all_it_may(
         made.add((PERMISSIONS[operation], where))
         if "ObjectLockMode" in parameters:
             made.add((HOLDS, where))
-        if bucket == "kms":
+        if bucket == "held-kms":
             made |= {(action, KEY) for action in KEY_PERMISSIONS.get(operation, ())}
     forbidden = {call for call in made if not allows(statements, *call)}
     assert not forbidden
@@ -286,6 +286,51 @@ def test_the_secret_is_fetched_by_its_arn_and_nothing_else_is(key: str) -> None:
     assert not [s for s in stack.statements("ExecutionRole") if "kms:Decrypt" in s["Action"]]
     keyed = Stack(SecretKeyArn="arn:aws:kms:eu-west-1:123456789012:key/1")
     assert allows(keyed.statements("ExecutionRole"), "kms:Decrypt", "arn:aws:kms:eu-west-1:123456789012:key/1")
+
+
+PORTS = ("SMTP_PORT", "LDAP_PORT")
+WRITES = ("NOTIFY_", "SMTP_", "LDAP_")
+
+
+def test_what_writes_to_owners_reaches_every_task_of_a_policy() -> None:
+    """The settings by a file in the bucket that Fargate reads, passwords by their secrets, ports by parameters."""
+    file, secret = "settings/mail.env", "arn:aws:secretsmanager:eu-west-1:123456789012:secret"
+    without, stack = Stack(), Stack(
+        Settings=file, SmtpSecretArn=f"{secret}:smtp-AbCdEf", LdapSecretArn=f"{secret}:ldap-AbCdEf", SmtpPort=465,
+        BucketKeyArn=KEY,
+    )  # fmt: skip
+    for container in _containers(stack)[:3]:
+        assert container["EnvironmentFiles"] == [{"Type": "s3", "Value": f"arn:aws:s3:::lectures/{file}"}]
+        assert {s["Name"]: s["ValueFrom"] for s in container["Secrets"][1:]} == {
+            "SMTP_PWD": f"{secret}:smtp-AbCdEf", "LDAP_PWD": f"{secret}:ldap-AbCdEf",
+        }  # fmt: skip
+        # What the definition itself says is not overridden by the file: none of it but the ports is of these settings.
+        assert {name for name in _environment(container) if name.startswith(WRITES)} == set(PORTS)
+        assert [_environment(container)[name] for name in PORTS] == [465, 636]
+    start = stack.statements("ExecutionRole")
+    assert allows(start, "s3:GetObject", f"arn:aws:s3:::lectures/{file}")
+    assert allows(start, "s3:GetBucketLocation", "arn:aws:s3:::lectures")
+    assert allows(start, "kms:Decrypt", KEY)
+    assert not allows(start, "s3:GetObject", "arn:aws:s3:::lectures/0_abc12345")
+    assert all(allows(start, "secretsmanager:GetSecretValue", f"{secret}:{name}-AbCdEf") for name in ("smtp", "ldap"))
+    assert {p["FromPort"] for p in stack.of_type("AWS::EC2::SecurityGroupEgress").values()} == {465, 636}
+    # And nothing of it where nobody is written to.
+    assert all("EnvironmentFiles" not in container for container in _containers(without))
+    assert all(len(container["Secrets"]) == 1 for container in _containers(without))
+    assert without.of_type("AWS::EC2::SecurityGroupEgress") == {}
+    assert not [s for s in without.statements("ExecutionRole") if {"s3:GetObject", "kms:Decrypt"} & set(s["Action"])]
+
+
+def test_the_settings_that_the_page_puts_into_the_bucket_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is read by Fargate, not by us: a line for each, and no quotes."""
+    page = (ROOT / "docs" / "aws" / "parts.md").read_text(encoding="utf-8")
+    lines = dict(re.findall(r"^ {4}((?:NOTIFY|SMTP|LDAP)_\w+)=(.*)$", page, re.MULTILINE))
+    assert set(lines) <= set(VARIABLES) - set(PORTS) - {"SMTP_PWD", "LDAP_PWD"}
+    assert {"NOTIFY_FROM", "SMTP_SERVER", "LDAP_SERVER"} <= set(lines)
+    assert not any({"'", '"'} & set(value) for value in lines.values())
+    for name, value in lines.items():
+        monkeypatch.setenv(name, value)
+    assert letterhead(read_settings()).address == "archive@example.edu"
 
 
 # The bucket
@@ -383,8 +428,8 @@ def test_containers_get_settings_by_name_and_no_secret_by_value(stack: Stack) ->
         assert container["ReadonlyRootFilesystem"] is True
         assert container["User"] == "10001"
     archive, restore, health, array = (_environment(container) for container in _containers(stack))
-    # A policy is carried out by one task; the shares of an array work by the rule of years.
-    assert {name: value for name, value in archive.items() if name != "POLICY"} == array
+    # A policy is carried out, and owners written to, by one task; the shares of an array work by the rule of years.
+    assert dict(archive.items() - {name: archive[name] for name in ("POLICY", *PORTS)}.items()) == array
     assert archive["DOIT"] == restore["DOIT"] == "false"
     assert "DOIT" not in health
 
@@ -503,7 +548,7 @@ def test_array_jobs_are_tried_again_by_exit_status(stack: Stack) -> None:
 def test_the_templates_can_be_deployed_from_a_file() -> None:
     """CloudFormation takes 51,200 bytes of what does not lie in a bucket; the rest is room for what is to come."""
     for path in TEMPLATES:
-        assert path.stat().st_size < 40_000, path
+        assert path.stat().st_size < 43_000, path
 
 
 def test_the_aws_page_names_what_there_is(stack: Stack) -> None:

@@ -485,6 +485,11 @@ MUTANTS = (
         _test("rules/test_plans.py", "a_day_that_a_notice_named"),
     ),
     Mutant(
+        "take a notice about flavors for one about the video",
+        (("model/tags.py", "self.of is None or what is None or self.of is what", "True"),),
+        _test("run/test_policy_notices.py", "lost_its_flavors"),
+    ),
+    Mutant(
         "presign for the address that all regions once had",
         (("store/bucket.py", '    context.pop("use_global_endpoint", None)\n', "    pass\n"),),
         _test("store/test_addresses.py", "everything_goes_where"),
@@ -547,7 +552,7 @@ MUTANTS = (
     ),
     Mutant(
         "leave rounded sizes to the listing",
-        (("states.py", "        return exact or (about and not original.size_bytes)", "        return exact"),),
+        (("states.py", "        needed = exact or (about and not original.size_bytes)", "        needed = exact"),),
         _test("rules/test_states.py", "listing_is_not_enough"),
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -190,12 +191,13 @@ POLICIES = {
         },
         (
             Step(
-                "2031-01-16", {"four": "archived", "played": "archived", "two": "one flavor"}, (ANNA,),
+                "2031-01-16", {"four": "archived", "played": "archived"}, (ANNA, ANNA),
             ),
             Step("2031-01-20", play="played"),
-            Step("2031-01-26", {"four": "replaced"}),
+            Step("2031-01-26", {"four": "replaced", "two": "one flavor"}),
             Step("2031-07-14"),
-            Step("2031-07-16", {"four": "due", "young": "one flavor"}),
+            Step("2031-07-16", {"four": "due"}, (ANNA,)),
+            Step("2031-07-26", {"young": "one flavor"}),
             Step("2033-01-16", {"two": "archived"}, (ANNA,)),
             Step("2033-01-26", {"two": "replaced"}),
         ),
@@ -239,8 +241,14 @@ def _add(sandbox: Sandbox, fields: Mapping[str, Any]) -> tuple[str, bytes]:
     return sandbox.add(State.INITIAL, content=video, created_at=_unix(fields["created"]), **more), video
 
 
-def _stands(sandbox: Sandbox, run: Run, policy: Path, entry_id: str) -> str:
-    if any(row["stage"] == "due" and row["says"] == "due" for row in run("run", policy, "--explain", entry_id).rows):
+def _due(folder: Path, day: str) -> set[str]:
+    """The entries of the lists that the run of this day has written."""
+    lists = folder.glob(f"*-due-{day}.csv")
+    return {row["entry_id"] for one in lists for row in csv.DictReader(one.read_text().splitlines())}
+
+
+def _stands(sandbox: Sandbox, due: set[str], entry_id: str) -> str:
+    if entry_id in due:
         return "due"
     tags = tags_of(sandbox, entry_id)
     if REPLACED_TAG in tags:
@@ -286,15 +294,17 @@ def test_a_published_policy_is_carried_out_over_years(
         with time_machine.travel(at):
             if step.play:
                 sandbox.kaltura.edit(made[step.play][0], plays=9, last_played_at=int(at))
-            acted = run("run", policy, "--no-dry-run")
+            acted = run("run", policy, "--no-dry-run", "--lists", tmp_path / "lists")
             assert acted.code in (0, 3), (step.day, acted.err)
-            stands = {title: _stands(sandbox, run, policy, one) for title, (one, _) in made.items()}
+            due = _due(tmp_path / "lists", step.day)
+            stands = {title: _stands(sandbox, due, one) for title, (one, _) in made.items()}
             expected |= step.becomes
             assert stands == expected, (step.day, acted.out, acted.err)
             mails += step.mails
             assert sorted(address for address, _ in sink.mail) == sorted(mails), (step.day, acted.out, acted.err)
-            again = run("run", policy, "--no-dry-run")
-            assert [row for row in again.rows if row["outcome"] == "done"] == [], (step.day, again.out)
+            if step is played.steps[0] or step is played.steps[-1]:
+                again = run("run", policy, "--no-dry-run")
+                assert [row for row in again.rows if row["outcome"] == "done"] == [], (step.day, again.out)
     end = _unix(played.steps[-1].day) + timedelta(days=10).total_seconds()
     _restored(run, [one for title, (one, _) in made.items() if REPLACED_TAG in tags_of(sandbox, one)], end)
     assert {title: shown(sandbox, one) == video for title, (one, video) in made.items()} == dict.fromkeys(made, True)

@@ -12,7 +12,7 @@ from mailsink import MailSink
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import MailError
 from kaltura_archiver.model import Outcome
-from kaltura_archiver.people.coming_back import Coming, News, Told, tell_people
+from kaltura_archiver.people.coming_back import Coming, News, Written, tell_people
 from kaltura_archiver.people.letterhead import letterhead
 from kaltura_archiver.people.mailer import Mailer
 from kaltura_archiver.people.templates_of_notices import Templates
@@ -33,7 +33,7 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailSink]:
         yield running
 
 
-def _tell(*back: Coming, news: News = News.BACK, templates: Path | None = None, send: bool = True) -> list[Told]:
+def _tell(*back: Coming, news: News = News.BACK, templates: Path | None = None, send: bool = True) -> list[Written]:
     settings = read_settings()
     head = letterhead(settings)
     with Mailer(settings.smtp, sender=head.address, per_minute=100_000, stop=threading.Event()) as mailer:

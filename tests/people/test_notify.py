@@ -451,7 +451,7 @@ def test_templates_of_ones_own_take_the_place_of_the_built_in_ones() -> None:
         (["--unit-file", "nounit.tsv", "owners.tsv"], "nounit.tsv, row 2: no org_unit"),
         (["--templates", "none", "owners.tsv"], "--templates none: no such folder"),
         (["--templates", "wrongname", "owners.tsv"], "there is no such template; there are subject.txt"),
-        (["--templates", "wrongvalue", "owners.tsv"], "there is no $title; there are $contact"),
+        (["--templates", "wrongvalue", "owners.tsv"], "there is no $title; there are $changed, $contact"),
         (["--templates", "dollar", "owners.tsv"], "a $ that begins no name is written $$"),
         (["--grace", "30", "owners.tsv"], "'30' is not a number of days such as 30d"),
         (["--mark", "owners.tsv"], "--mark goes with --send"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import re
@@ -16,10 +17,15 @@ import time_machine
 from conftest import Ran, Run
 
 from kaltura_archiver.cli import policies
+from kaltura_archiver.config import read_settings
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.run import run as acting
+from kaltura_archiver.run.runlog import read
 from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store import Store
 
+RUN_LOG = acting._run_log  # the fixture `run` does without it
 YEAR = 365.25 * 86400
 THREE_YEARS = """\
 [[rule]]
@@ -433,3 +439,69 @@ def test_explain_reads_custom_metadata_where_a_rule_keeps_by_it(sandbox: Sandbox
     ]
     assert said == ["due", "skipped"]
     assert run("run", policy).outcomes == {plain: "would"}
+
+
+def test_one_run_has_one_id_whatever_it_is_made_of(
+    sandbox: Sandbox, run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part has a lock and a log of its own; their log lines go by the run, and their logs name it."""
+    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
+    policy.write_text('[restore]\nrequest_tag = "please"\n' + THREE_YEARS)
+    sandbox.add(State.PLACEHOLDER, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}, please")
+    sandbox.add(State.INITIAL)
+    for more in ((), ("--no-dry-run",)):
+        told = run("run", policy, *more).err
+        [number] = set(re.findall(r" run=(\w+)", told))
+    parts = [line for line in read(Store(read_settings(), read_only=True)) if line["kind"] == "run"]
+    assert {line["command"]: line["part_of"] for line in parts} == {"restore": number, "s3copy": number}
+    assert len({line["run"] for line in parts} | {number}) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("select = { unplayed_for = true }", "select.unplayed_for: unplayed-for: true is not a value"),
+        ('select = { unplayed_for = ["a", 1] }', 'select.unplayed_for: unplayed-for: ["a", 1] is not a value'),
+        ("select = { tag = false }", "select.tag: tag: false is not a value"),
+        ('select = { owner = { a = "x" } }', 'select.owner: owner: { a = "x" } is not a value'),
+        ("select = { never_played = 1979-05-27 }", "true or false, not 1979-05-27"),
+        ("keep = { tag = [true] }", "keep.tag: true is not what this key holds"),
+        ("keep = [1]", "keep: [1] is no table"),
+        ("archive = { review = [] }", "archive.review: [] is neither true nor false"),
+        ('archive = { unplayed_for = "soon" }', "archive.unplayed_for: 'soon' is not an age"),
+        ("archive = { unplayed_for = true }", "archive.unplayed_for: true is not an age"),
+        ("limits = { entries = true }", "limits.entries: true is not a number above 0"),
+        ("drift = false", "drift: false is not a percentage such as 50%"),
+        ("on = 5", 'on: days are a list such as ["05-15", "12-15"]'),
+    ],
+)
+def test_a_mistake_is_told_as_it_is_written(run: Run, policy: Path, lines: str, told: str) -> None:
+    """As TOML, that is, and not as Python would have it."""
+    keys = {line.partition(" = ")[0]: line for line in (*THREE_YEARS.splitlines()[1:4], lines)}
+    policy.write_text("[[rule]]\n" + "\n".join(keys.values()))
+    refused = run("run", policy)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert told in refused.err
+
+
+def test_where_nothing_can_be_written_the_list_is_in_the_bucket(
+    sandbox: Sandbox, run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image's container, whose file system is read-only."""
+
+    def read_only(folder: Path, *given: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+
+    due = sandbox.add(State.PLACEHOLDER)
+    policy.write_text('[[rule]]\nname = "old"\nselect = { created_before = 4 }\ndue = {}\n')
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    acted = run("run", policy, "--no-dry-run")
+    assert acted.code == 0, acted.err
+    (table, record) = [key for key in sandbox.s3.keys() if key.startswith("log/due/")]  # noqa: SIM118 - not a dict
+    assert table in acted.err
+    body = sandbox.s3.body(table) or b""
+    assert [row["entry_id"] for row in csv.DictReader(body.decode().splitlines())] == [due]
+    assert json.loads(sandbox.s3.body(record) or b"")["csv_sha256"] == hashlib.sha256(body).hexdigest()
+    policy.write_text(THREE_YEARS.replace("archive = {}", "archive = { review = true }"))
+    refused = run("run", policy, "--no-dry-run")
+    assert (refused.code, "cannot be written: nothing can be here" in refused.err) == (2, True), refused.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,7 @@ from looking import tags_of
 from mailsink import MailSink
 from slapd import Authority, Slapd, person
 
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Outcome, State, notice_tag
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, Announced, Outcome, State, notice_tag
 from kaltura_archiver.results import Result
 from kaltura_archiver.run import notices
 from kaltura_archiver.sandbox.world import Sandbox
@@ -78,7 +80,7 @@ def test_an_owner_is_told_once_and_nothing_goes_before_the_day_that_was_named(
     assert of_anna["detail"].startswith("to anna (anna@example.edu): would send it and mark 2 entries")
     assert (sink.mail, sandbox.control.writes(), Path("notices").exists()) == ([], [], False)
     checked = next(row for row in run("run", "--check").rows if row["stage"] == "replace")
-    assert checked["detail"] == "skipped 3; owners to be told of 3"
+    assert checked["detail"] == "skipped 3; 2 owners to be told of 3"
 
     told = {row["stage"]: row["detail"] for row in run("run", "--explain", one).rows}
     assert told["replace"] == "its owner is to be told first: the next run writes to them"
@@ -89,7 +91,7 @@ def test_an_owner_is_told_once_and_nothing_goes_before_the_day_that_was_named(
     assert (len(sink.mail), sorted(mails)) == (2, ["anna@example.edu", "ben@example.edu"])
     today = datetime.now(UTC).date()
     until = today + timedelta(days=30)
-    assert notice_tag(today, "anna", until) in tags_of(sandbox, one)
+    assert notice_tag(today, "anna", until, Announced.REPLACE) in tags_of(sandbox, one)
     assert f"{until.day} {until:%B %Y}" in mails["anna@example.edu"].as_string().replace("=\n", "").replace("\n", " ")
 
     Path("notices/sent.jsonl").unlink()  # a container's disk is lost: the marks count
@@ -292,7 +294,7 @@ def test_the_record_names_the_rule_and_the_day(sandbox: Sandbox, run: Run) -> No
     _act(run, "--notices", "elsewhere")
     lines = [json.loads(line) for line in Path("elsewhere/sent.jsonl").read_text().splitlines()]
     assert [(line["plan"], line["kind"]) for line in lines] == [
-        (f"three years {datetime.now(UTC).date()}", kind) for kind in ("sent", "marked")
+        (f"three years, replace {datetime.now(UTC).date()}", kind) for kind in ("sent", "marked")
     ]  # fmt: skip
 
 
@@ -370,3 +372,186 @@ def test_of_a_recording_of_several_streams_its_owner_is_told_once(
     with _in_days(sandbox, 32):
         assert _act(run).outcomes == {parent: "done", slides: "done"}
     assert len(sink.mail) == 1
+
+
+THIN_FIRST = RULE.replace("replace = ", "thin = { unplayed_for = 3 }\nreplace = ")
+
+
+def _text(message: Any) -> str:
+    return " ".join(message.get_body(("plain",)).get_content().split())
+
+
+def test_each_stage_is_told_of_by_itself_and_each_once(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    Path("policy.toml").write_text(THIN_FIRST)
+    entry_id = _add(sandbox)
+    assert _told(_act(run)) == [(entry_id, "done")]
+    with _in_days(sandbox, 31.1):
+        acted = _act(run)
+        assert [(row["stage"], row["outcome"]) for row in acted.rows] == [("thin", "done")], acted.err
+        assert THIN_TAG in tags_of(sandbox, entry_id)
+    for days in (31.2, 32, 61):
+        with _in_days(sandbox, days):
+            assert _told(_act(run)) == ([(entry_id, "done")] if days == 31.2 else [])
+            assert not _replaced(sandbox, entry_id)
+    with _in_days(sandbox, 63):
+        assert _act(run).outcomes == {entry_id: "done"}
+    assert _replaced(sandbox, entry_id)
+    thin, gone = (message for _, message in sink.mail)
+    assert "be made smaller on" in thin["Subject"]
+    assert "they are played from one smaller version" in _text(thin)
+    assert "placeholder" not in thin.as_string()
+    assert "be archived on" in gone["Subject"]
+    assert "placeholder video is shown in their place" in _text(gone)
+
+
+def test_what_lost_its_flavors_after_a_notice_is_told_of_anew_before_it_goes(
+    sandbox: Sandbox, run: Run, sink: MailSink
+) -> None:
+    flavors = RULE.replace("replace = {", "thin = { derived_only = true,")
+    Path("policy.toml").write_text(flavors)
+    entry_id = _add(sandbox)
+    _act(run)
+    promised = max(tag for tag in tags_of(sandbox, entry_id).split(", ") if "until" in tag)
+    assert promised.endswith("_for_flavors")
+    Path("policy.toml").write_text(RULE)  # which takes the video itself: its promise is one of the video, too
+    for days in (10, 30):
+        with _in_days(sandbox, days):
+            assert (_act(run).rows, _replaced(sandbox, entry_id)) == ([], False)
+    with _in_days(sandbox, 31.1):
+        assert _told(_act(run)) == [(entry_id, "done")]
+    with _in_days(sandbox, 61.1):
+        assert _act(run).rows == []
+    with _in_days(sandbox, 63):
+        assert _act(run).outcomes == {entry_id: "done"}
+    texts = [_text(message) for _, message in sink.mail]
+    assert ["the further versions in other sizes are deleted" in text for text in texts] == [True, False]
+
+
+def test_a_notice_that_does_not_say_of_what_counts_for_each_stage(
+    sandbox: Sandbox, run: Run, sink: MailSink
+) -> None:  # fmt: skip
+    """As earlier versions marked, and `notify --mark` does."""
+    day = datetime.now(UTC).date() - timedelta(days=40)
+    one = _add(sandbox, tags=f"{ARCHIVED_TAG}, {notice_tag(day, 'anna', day + timedelta(days=30))}")
+    two = _add(sandbox, tags=f"{ARCHIVED_TAG}, {notice_tag(day, 'anna')}")
+    assert _act(run).outcomes == {one: "done", two: "done"}
+    assert sink.mail == []
+
+
+def test_a_reminder_is_of_its_stage(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    Path("policy.toml").write_text(f'{THIN_FIRST}remind = "7d"\n')
+    entry_id = _add(sandbox)
+    for days in (0, 25, 31.1, 31.2, 57, 58):
+        with _in_days(sandbox, days):
+            _act(run)
+    subjects = [str(message["Subject"]).strip().split(" will be ") for _, message in sink.mail]
+    assert [(who, what.split(" on ")[0]) for who, what in subjects] == [
+        (who, what) for what in ("made smaller", "archived")
+        for who in ("Your video", "Reminder: Your video")
+    ]  # fmt: skip
+    assert not _replaced(sandbox, entry_id)
+
+
+def test_a_reminder_of_an_earlier_version_is_not_sent_again(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    Path("policy.toml").write_text(f'{RULE}remind = "7d"\n')
+    until = datetime.now(UTC).date() + timedelta(days=5)
+    _add(sandbox, tags=f"{ARCHIVED_TAG}, {notice_tag(until - timedelta(days=30), 'anna', until)}")
+    whose = json.dumps(["three years", "anna anna@example.edu"])
+    key = f"log/notices/{until}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}.json"
+    sandbox.s3.put(key, b"{}")
+    assert (_act(run).rows, sink.mail) == ([], [])
+    sandbox.s3.client().delete_object(Bucket=sandbox.s3.bucket, Key=key)
+    assert len(_act(run).rows) == 1
+
+
+def test_a_tag_that_tells_of_what_there_is_not_keeps_it(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = _add(sandbox, tags=f"{ARCHIVED_TAG}, notice_2020-01-01_until_2020-02-01_for_ever")
+    assert (_act(run).rows, sink.mail) == ([], [])
+    assert "names a day that cannot be read" in run("run", "--explain", entry_id).out
+
+
+def test_the_day_that_is_named_is_one_on_which_it_can_go(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    """Though the stage waits longer than `grace`; and the rule's own days only say when its other clocks are read."""
+    now = datetime.fromtimestamp(sandbox.control.clock.now(), UTC).date()
+    on = f'on = ["{now - timedelta(days=3):%m-%d}"]\n'
+    later = RULE.replace("unplayed_for = 3 }\n\n", 'unplayed_for = 3, told_for = "60d" }\n\n')
+    Path("policy.toml").write_text(later.replace("select", f"{on}select"))
+    entry_id = _add(sandbox)
+    assert _told(_act(run)) == [(entry_id, "done")]
+    until = now + timedelta(days=60)
+    assert f"From {until.day} {until:%B %Y} on" in _text(sink.mail[0][1])
+    assert notice_tag(now, "anna", until, Announced.REPLACE) in tags_of(sandbox, entry_id)
+    with _in_days(sandbox, 60):
+        assert _act(run).rows == []
+    with _in_days(sandbox, 61.1):
+        assert _act(run).outcomes == {entry_id: "done"}
+    assert len(sink.mail) == 1
+
+
+def test_a_day_by_which_nobody_can_be_told_any_more_is_refused(sandbox: Sandbox, run: Run) -> None:
+    Path("policy.toml").write_text(RULE.replace("replace = {", "replace = { told_for = 2020-01-01,"))
+    refused = _act(run)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "policy.toml, line 5: rule 'three years', replace.told_for: this clock never comes" in refused.err
+
+
+def test_told_by_a_day_means_that_day_whatever_days_the_rule_has(sandbox: Sandbox, run: Run) -> None:
+    now = datetime.fromtimestamp(sandbox.control.clock.now(), UTC).date()
+    day = now - timedelta(days=50)
+    rule = RULE.partition("[rule.notice]")[0].replace("replace = {", f"replace = {{ told_for = {day},")
+    Path("policy.toml").write_text(rule.replace("select", f'on = ["{now - timedelta(days=40):%m-%d}"]\nselect', 1))
+    before, after = (
+        _add(sandbox, tags=f"{ARCHIVED_TAG}, {notice_tag(day + timedelta(days=days), 'anna')}") for days in (-3, 9)
+    )
+    assert _act(run).outcomes == {before: "done"}
+    assert not _replaced(sandbox, after)
+
+
+def test_owners_are_told_where_nothing_can_be_written(
+    sandbox: Sandbox, run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image's container, whose file system is read-only. By hand, the record is all that there is."""
+
+    def read_only(folder: Path, *given: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    entry_id = _add(sandbox)
+    assert _told(acted := _act(run)) == [(entry_id, "done")], acted.err
+    assert (_act(run).rows, len(sink.mail)) == ([], 1)
+    Path("owners.tsv").write_text(f"entry_id\towner_id\tldap_status\tmail\n{entry_id}\tanna\tactive\ta@example.edu\n")
+    by_hand = run("notify", "--send", "--no-dry-run", "owners.tsv")
+    assert (by_hand.code, len(sink.mail)) == (2, 1)
+    assert "Read-only file system" in by_hand.err
+
+
+def test_check_tells_of_which_stage_how_many_owners_are_told_today(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    Path("policy.toml").write_text(THIN_FIRST)
+    one, _, _ = _add(sandbox), _add(sandbox, "ben"), sandbox.add(State.INITIAL, creator_id="anna")
+    sandbox.add(State.THIN, creator_id="anna")
+    sandbox.kaltura.edit(one, plays=9, last_played_at=int(sandbox.control.clock.now()))
+
+    def told() -> dict[str, str]:
+        return {row["stage"]: row["detail"].rpartition("; ")[2] for row in run("run", "--check").rows}
+
+    assert {key: value for key, value in told().items() if key in ("archive", "thin", "replace")} == {
+        "archive": "", "thin": "2 owners to be told of 1, and of up to 1 more when archived",
+        "replace": "1 owner to be told of 1",
+    }  # fmt: skip
+    _act(run)
+    assert [told()[stage] for stage in ("thin", "replace")] == ["nobody to be told"] * 2
+    assert len(sink.mail) == 3
+
+
+def test_who_was_told_waits_for_the_day_that_was_named(sandbox: Sandbox, run: Run) -> None:
+    entry_id, other = _add(sandbox), _add(sandbox, "gone")
+    _act(run)
+    opens = datetime.now(UTC).date() + timedelta(days=31)  # the day that was named is over
+    row = next(row for row in run("run", "--check").rows if row["stage"] == "replace")
+    assert (row["waits"], row["left"], row["opens_date"]) == ("1", "1", str(opens))
+    assert row["detail"] == "skipped 1; 1 owner to be told of 1"
+    explained = {row["stage"]: row for row in run("run", "--explain", entry_id).rows}["replace"]
+    assert (explained["says"], explained["opens_date"]) == ("waits", str(opens))
+    assert "to be told first" in run("run", "--explain", other).out
+    on = next(row for row in run("run", "--check", "--on", opens).rows if row["stage"] == "replace")
+    assert (on["due"], on["left"]) == ("1", "1")

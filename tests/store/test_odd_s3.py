@@ -35,6 +35,13 @@ SERVICES = {
     "says-amazon-shows-nothing": (replace(AWS_LIKE, shown=False), "read"),
 }
 VIDEO_BYTES = 5_000
+# In turns, so that the services of one kind of evidence have every pair among them.
+IN_TURNS = [(service, "in-parts" if number % 2 else "whole") for number, service in enumerate(SERVICES)]
+FLIPPED = [  # when stored, or on the way
+    (service, parted, (parted == "whole") == bool(number % 2))
+    for number, service in enumerate(SERVICES)
+    for parted in ("whole", "in-parts")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +112,7 @@ def test_the_cycle_ends_well_and_the_evidence_is_recorded(
     assert odd.uploads == {}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(("service", "parted"), IN_TURNS, indirect=["parted"])
 def test_what_was_edited_is_archived_beside_and_comes_back(
     sandbox: Sandbox, run: Run, serve: Serve, parted: bool, service: str
 ) -> None:
@@ -148,8 +155,7 @@ def test_a_bit_that_flips_in_a_copy_beside_never_makes_that_the_entrys(
     assert odd.objects[entry_id].body == video
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["on-the-way", "when-stored"])
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(("service", "parted", "late"), FLIPPED, indirect=["parted"])
 def test_a_flipped_bit_is_never_called_good(
     sandbox: Sandbox, run: Run, serve: Serve, parted: bool, service: str, late: bool
 ) -> None:

@@ -108,6 +108,17 @@ def test_who_may_not_look_at_the_rules_is_told_by_config_alone(sandbox: Sandbox,
     assert "cannot be looked at" not in run("health", "--id", entry_id).err
 
 
+@pytest.mark.parametrize("policy", ["<html>welcome</html>", "[1, 2]", '{"Statement": "none"}', '{"Statement": [7]}'])
+def test_a_policy_that_is_none_ends_nothing(sandbox: Sandbox, run: Run, policy: str) -> None:
+    """Another service answered a page of its own to the question, with status 200."""
+    entry_id = sandbox.add(State.ARCHIVED)
+    sandbox.s3.settings.rules.policy = policy
+    ran = run("config")
+    assert "the bucket's policy cannot be looked at: S3 answers what is none" in ran.err
+    assert "unexpected" not in ran.err
+    assert run("health", "--id", entry_id).rows[0]["entry_id"] == entry_id
+
+
 def test_another_service_that_knows_no_such_rules_is_not_blamed(sandbox: Sandbox, run: Run) -> None:
     for operation in ("GetBucketPolicy", "GetBucketVersioning"):
         sandbox.control.add_fault(f"s3.{operation}", "error", times=9, code="NotImplemented", status=501)

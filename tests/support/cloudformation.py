@@ -145,6 +145,8 @@ class Stack:
                 return one == other
             case "Not", [value]:
                 return not value
+            case "And", holds:
+                return all(holds)
             case "Join", [by, parts]:
                 return by.join(parts)
             case "Split", [by, text]:
