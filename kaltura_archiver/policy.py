@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from kaltura_archiver.criteria.base import Seen
+from kaltura_archiver.desk import RestoreDesk
 from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import LAST_SECOND, Announced, Facts, Outcome, State, iso_date
@@ -181,30 +182,6 @@ class Rule:
         seen = Seen(facts.entry)
         plain = (criterion for criterion in self.query.criteria if criterion.of_entry)
         return next(filter(None, (criterion.unmet(seen) for criterion in plain)), "")
-
-
-@dataclass(frozen=True)
-class DayLimits:
-    """What the runs of one day (UTC) may begin to bring back: entries, bytes, money, and entries of one owner."""
-
-    entries: int | None = None
-    bytes: int | None = None
-    money: float | None = None
-    per_owner: int | None = None
-
-
-@dataclass(frozen=True)
-class RestoreDesk:
-    """What is brought back before any rule is carried out: of each of the `sources` (play, tag, request) what it
-    selects, an entry once. `options` are fields of `Options`; `mail`: owners are told, by the table `notice`."""
-
-    sources: Mapping[str, Query]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    limits: DayLimits = field(default_factory=DayLimits)
-    mail: Mapping[str, Any] | None = None
-
-    def options_of(self, source: str, now: float, *, dry_run: bool) -> Options:
-        return Options(now=now, dry_run=dry_run, plays=self.sources[source].plays, **self.options)
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ OPTIONS = {
     Command.VERIFY: ("request", *_THAW[:2]),
     Command.RESOLVE: ("side", "storage_class", *_THAW, "timeout_seconds", "approve", "allow_in_place"),
 }
-OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture", "request_tag")
+OF_A_RUN = ("timeout_seconds", "max_converting", "new_picture")
 # Which of two videos an entry is to have: the one that Kaltura has, or the stored copy.
 KEPT_SIDES = ("kaltura", "s3")
 # What a plan can be made of, by the word for it.

@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from kaltura_archiver.asking.words import ENTRY_ID
 from kaltura_archiver.envfile import read_text
@@ -18,25 +19,43 @@ def read_ids(idfile: str, what: str = "--idfile", *, may_be_empty: bool = False)
 
     Empty lines and those that begin with # are left out; ids may be quoted. `what` asked for the file.
     """
-    try:
-        raw = sys.stdin.buffer.read() if idfile == "-" else Path(idfile).read_bytes()
-    except OSError as error:
-        raise SelectionError(f"cannot read {what} {idfile}: {error.strerror}") from error
-    ids: dict[str, None] = {}
-    try:
-        for number, entry_id in _cells_with_ids(raw.decode("utf-8-sig", errors="replace")):
-            if not ENTRY_ID.fullmatch(entry_id):
-                raise SelectionError(f"{what} {idfile}, line {number}: {entry_id[:40]!r} is not an entry id")
-            ids[entry_id] = None
-    except csv.Error as error:
-        raise SelectionError(f"{what} {idfile} is no CSV: {error}") from error
+    ids = dict.fromkeys(listed.entry_id for listed in lines_in(list_text(idfile, what), f"{what} {idfile}"))
     if not ids and not may_be_empty:
         raise SelectionError(f"{what} {idfile} holds no entry id")
     return tuple(ids)
 
 
-def _cells_with_ids(text: str) -> Iterator[tuple[int, str]]:
-    """Number of the line, and what stands there as an entry's id; lines that begin with # are comments."""
+def list_text(file: str, what: str) -> str:
+    """The text of a list that was asked for as `what`; - is stdin."""
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise SelectionError(f"cannot read {what} {file}: {error.strerror}") from error
+    return raw.decode("utf-8-sig", errors="replace")
+
+
+class ListLine(NamedTuple):
+    """A line of a list, its number, and what stands in the columns that were asked for beside the id: empty where a
+    table has no such column, or the list is none."""
+
+    line: int
+    entry_id: str
+    more: tuple[str, ...] = ()
+
+
+def lines_in(text: str, where: str, *columns: str) -> Iterator[ListLine]:
+    """The lines of a list with an entry's id. Raises SelectionError for what is none."""
+    try:
+        for listed in _cells_with_ids(text.removeprefix("\ufeff"), columns):
+            if not ENTRY_ID.fullmatch(listed.entry_id):
+                raise SelectionError(f"{where}, line {listed.line}: {listed.entry_id[:40]!r} is not an entry id")
+            yield listed
+    except csv.Error as error:
+        raise SelectionError(f"{where} is no CSV: {error}") from error
+
+
+def _cells_with_ids(text: str, columns: tuple[str, ...]) -> Iterator[ListLine]:
+    """What stands in each line as an entry's id, and in these columns; lines that begin with # are comments."""
     lines = text.splitlines(keepends=True)
     told = ((number, line.strip()) for number, line in enumerate(lines) if not line.startswith("#"))
     begin, head = next(((number, line) for number, line in told if line), (len(lines), ""))
@@ -46,16 +65,18 @@ def _cells_with_ids(text: str) -> Iterator[tuple[int, str]]:
         plain = (
             (number, line.strip().strip("'\"")) for number, line in enumerate(lines, 1) if not line.startswith("#")
         )
-        yield from ((number, line) for number, line in plain if line)
+        yield from (ListLine(number, line, ("",) * len(columns)) for number, line in plain if line)
         return
     # A TSV of ours quotes nothing; in a CSV a name may have line breaks between its quotes.
     table = lines[begin + 1 :]
     reader = csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE) if tab else csv.reader(table)
-    column = names.index("entry_id" if "entry_id" in names else "id")
+    wanted = ("entry_id" if "entry_id" in names else "id", *columns)
+    places = [names.index(name) if name in names else len(names) for name in wanted]
     for row in reader:
         if any(cell.strip() for cell in row) and not row[0].startswith("#"):
-            cell = row[column] if column < len(row) else ""
-            yield begin + 1 + reader.line_num, cell.strip().strip("'\"")
+            cells = (row[place] if place < len(row) else "" for place in places)
+            entry_id, *more = (cell.strip().strip("'\"") for cell in cells)
+            yield ListLine(begin + 1 + reader.line_num, entry_id, tuple(more))
 
 
 def users_named(words: Iterable[str], where: str) -> list[str]:

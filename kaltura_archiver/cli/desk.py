@@ -5,39 +5,45 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import money_limit
 from kaltura_archiver.cli.query import exits_of_named, not_begun
 from kaltura_archiver.cli.telling import StageTelling
-from kaltura_archiver.errors import ConfigError, Exit, Gone, MailError, Stopped
+from kaltura_archiver.desk import DayLimits, RestoreDesk
+from kaltura_archiver.errors import Exit, Gone, MailError, Stopped
 from kaltura_archiver.filters import Query
-from kaltura_archiver.model import Availability, Outcome, same_id
+from kaltura_archiver.model import Availability, Outcome, State, same_id
 from kaltura_archiver.output.screen import RowWriter
 from kaltura_archiver.output.summary import counted_outcomes
-from kaltura_archiver.output.tables import Cell
-from kaltura_archiver.policy import DayLimits, Policy, Rule
+from kaltura_archiver.policy import Policy, Rule
 from kaltura_archiver.redact import redact
 from kaltura_archiver.run.desk import LimitsOfDay, begun_today
+from kaltura_archiver.run.desk_book import Begun, DeskBook
 from kaltura_archiver.run.errand import Errand
+from kaltura_archiver.run.limits import Allowance
 from kaltura_archiver.run.run import Asked
 from kaltura_archiver.selection import Ids, Selection
-from kaltura_archiver.steps import Command, Options, Step, bytes_of
-from kaltura_archiver.survey import plans_of
+from kaltura_archiver.states import classify
+from kaltura_archiver.steps import Command, Options, Plan, Step, asked_back_bytes
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
     from kaltura_archiver.cli.policies import PolicyRun
     from kaltura_archiver.model import Entry, Facts
     from kaltura_archiver.results import Result
+    from kaltura_archiver.run.desk_post import Awaited
     from kaltura_archiver.run.notices import Correspondence
 
 log = logging.getLogger(__name__)
 NAME = "restore"
 _BRINGS_BACK = frozenset({Step.PUT_ORIGINAL, Step.SETTLE})
+# Where the original is in Kaltura.
+_IN_PLACE = frozenset({State.INITIAL, State.ARCHIVED, State.UNTAGGED, State.UNBACKED})
 
 
 def rule_of_desk(policy: Policy) -> Rule | None:
@@ -47,34 +53,26 @@ def rule_of_desk(policy: Policy) -> Rule | None:
     return Rule(f"[{NAME}]", Query(), (), notice=policy.desk.mail)
 
 
-def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
-    """A row for each source: how many ask, what can be brought back now, what thaws."""
-    desk = run.policy.desk
-    seen: set[str] = set()
-    for source, query in desk.sources.items() if desk else ():
-        options = desk.options_of(source, run.now, dry_run=True) if desk else Options(run.now)
-        selection = Selection(run.kaltura, query)
-        moved, outcomes, thaws = 0, Counter[Outcome](), Counter[str]()
-        with plans_of(
-            run.kaltura, run.store, selection, Command.RESTORE, options, placeholders=run.placeholders,
-            workers=2 * run.workers,
-        ) as planned:  # fmt: skip
-            for facts, plan in planned:
-                if facts.entry.id in seen:
-                    continue
-                seen.add(facts.entry.id)
-                outcomes[Outcome.WOULD if plan.steps else plan.outcome] += 1
-                moved += bytes_of(facts, plan.steps, options)[0]
-                stored = facts.stored or facts.source
-                if stored and stored.availability in (Availability.FROZEN, Availability.THAWING):
-                    thaws[stored.availability.value] += 1
-        run.codes |= exits_of_named(selection)
-        due, waits = outcomes.pop(Outcome.WOULD, 0), outcomes.pop(Outcome.WAITING, 0)
-        yield {
-            "rule": NAME, "stage": source, "here": due + waits + outcomes.total(), "due": due, "bytes_moved": moved,
-            "waits": waits, "left": outcomes.total(),
-            "detail": ", ".join(f"{name} {number}" for name, number in thaws.items()) or None,
-        }  # fmt: skip
+def limits_of_day(run: PolicyRun, desk: RestoreDesk, book: DeskBook, options: Options) -> LimitsOfDay:
+    """What this day still allows. Raises StoreError."""
+
+    def priced(tier: str) -> Allowance:
+        by, name = replace(options, tier=tier), "restore.limits.money"
+        return money_limit(run.app, by, name, desk.limits.money or 0.0, ends=False, span="today")
+
+    bill = priced(options.tier) if desk.limits.money is not None else None
+    limits = LimitsOfDay(desk.limits, options.tier, bill, cache(lambda tier: priced(tier).measure))
+    if desk.limits != DayLimits():
+        limits.count_begun(begun_today(run.store, book, time.time()), partial(look, run))
+    return limits
+
+
+def look(run: PolicyRun, entry_id: str) -> Facts | None:
+    """The facts about an entry; None if it is gone."""
+    try:
+        return run.look(entry_id)
+    except Gone:
+        return None
 
 
 class DeskTelling(StageTelling):
@@ -91,45 +89,47 @@ class DeskTelling(StageTelling):
 
 @dataclass
 class Desk:
-    """What a run brings back, source by source. `served` are the entries that came back, or would, by their ids."""
+    """What a run brings back, source by source. `number` is the run's id. By their ids: `served` are the entries that
+    came back, or would, `thawing` those that will."""
 
     run: PolicyRun
+    desk: RestoreDesk
     dry_run: bool
     no_lock: bool
     no_run_log: bool
     rows: RowWriter
+    number: str
     served: dict[str, Entry] = field(default_factory=dict)
+    thawing: dict[str, Entry] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        store = self.run.store if self.dry_run else self.run.app.store(read_only=False)
+        self.book = DeskBook(store, self.number, time.time(), dry_run=self.dry_run)
+
     def serve(self) -> None:
-        desk = self.run.policy.desk
-        if desk is None:
-            return
-        if self.no_run_log and desk.limits != DayLimits() and not self.dry_run:
-            raise ConfigError("--no-run-log: the limits of a day are kept by the logs of its runs ([restore.limits])")
         limits: LimitsOfDay | None = None
-        for source, query in desk.sources.items():
+        for source, query, options in self.desk.parts(self.run.now, dry_run=self.dry_run):
             if self.run.app.stop.is_set():
                 return
-            options = desk.options_of(source, self.run.now, dry_run=self.dry_run)
-            limits = limits or self._limits(desk.limits, options)
+            limits = limits or limits_of_day(self.run, self.desk, self.book, options)
+            limits.tier, limits.before = options.tier, partial(self._write_down, source, options)
             self._carry_out(source, query, options, limits)
 
-    def _limits(self, told: DayLimits, options: Options) -> LimitsOfDay:
-        bill = None
-        if told.money is not None:
-            name = "restore.limits.money"
-            bill = money_limit(self.run.app, options, name, told.money, ends=False, span="today")
-        limits = LimitsOfDay(told, bill)
-        if told != DayLimits():
-            limits.count_begun(begun_today(self.run.store, time.time()), self._look)
-        return limits
-
-    def _look(self, entry_id: str) -> Facts | None:
-        try:
-            return self.run.look(entry_id)
-        except Gone:
-            return None
+    def _write_down(self, source: str, options: Options, facts: Facts, plan: Plan) -> None:
+        """Write into the book what is about to be asked for or brought back, and what thaws already. StoreError."""
+        stored, entry = facts.stored or facts.source, facts.entry
+        size = asked_back_bytes(facts, plan.steps)
+        thaws = stored is not None and stored.availability is Availability.THAWING
+        waits = thaws and bool(plan.steps or plan.outcome is Outcome.WAITING)
+        comes = waits or not _BRINGS_BACK.isdisjoint(plan.steps)
+        if not size and (not comes or self.book.last(entry.id)):
+            return
+        tier = (stored.thaw_asked[0] if stored and thaws else "") or options.tier
+        takes = stored.thaw_seconds(tier) if stored and (thaws or Step.THAW in plan.steps) else 0.0
+        promised = self.desk.mail is not None and not entry.parent_of_stream
+        mail = self.desk.request(entry.id).mail
+        self.book.begin(Begun(entry.id, time.time(), source, tier, size, takes, mail, promised))
 
     def _carry_out(self, source: str, query: Query, options: Options, limits: LimitsOfDay) -> None:
         """What asks in one way: a run of `restore`."""
@@ -138,7 +138,8 @@ class Desk:
         def choose(runner: Runner) -> Errand:
             selection = Selection(runner.kaltura, query)
             found = [entry.id for entry in selection if not selection.leaves_to_parent(entry)]
-            new = [entry_id for entry_id in found if same_id(entry_id) not in self._asked]
+            ours = (entry_id for entry_id in found if self.desk.tier_of(entry_id) == options.tier)
+            new = [entry_id for entry_id in ours if same_id(entry_id) not in self._asked]
             self._asked.update(map(same_id, new))
             return Errand(Ids(new), exits_of_named(selection), list(not_begun(selection)))
 
@@ -150,29 +151,63 @@ class Desk:
 
     def saw(self, result: Result) -> None:
         """Hear of a result."""
-        came = result.outcome in (Outcome.DONE, Outcome.WOULD) and not _BRINGS_BACK.isdisjoint(result.steps)
-        if result.facts and not result.member_of and came:
-            self.served[same_id(result.entry_id)] = result.facts.entry
-
-    def tell_owners(self, letters: Correspondence, number: str) -> None:
-        """Write to the owners of what has come back. A row for each entry of each message."""
-        rule = rule_of_desk(self.run.policy)
-        if rule is None or not self.served:
+        if result.facts is None or result.member_of:
             return
+        entry, stored = result.facts.entry, result.facts.stored or result.facts.source
+        went_well = result.outcome in (Outcome.DONE, Outcome.WOULD)
+        runs = stored is not None and stored.availability is Availability.THAWING
+        if went_well and not _BRINGS_BACK.isdisjoint(result.steps):
+            self.served[same_id(result.entry_id)] = entry
+        elif result.outcome in (Outcome.WAITING, Outcome.WOULD) and (Step.THAW in result.steps or runs):
+            self.thawing[same_id(result.entry_id)] = entry
+
+    def tell_people(self, letters: Correspondence) -> None:
+        """Write to whom it concerns of what was asked back, and of what has come back, also what earlier runs did not
+        tell. A row for each entry of each message."""
+        rule = rule_of_desk(self.run.policy)
+        if rule is None:
+            return
+        from kaltura_archiver.people.coming_back import News
+        from kaltura_archiver.run.desk_post import DeskPost
+
+        post = DeskPost(letters, self.book, rule, self.desk.mail_instead)
         outcomes: Counter[Outcome] = Counter()
         try:
-            for told in letters.tell_back(rule, self.served.values(), number):
-                outcomes[told.outcome] += 1
-                for entry_id in told.entry_ids:
-                    self.rows.write({
-                        "rule": NAME, "stage": "notice", "entry_id": entry_id, "outcome": told.outcome.value,
-                        "detail": redact(f"to {told.address or 'no address'}: {told.detail}"),
-                    })  # fmt: skip
+            for news, found in ((News.ASKED, self._awaited(self.thawing)), (News.BACK, self._back())):
+                awaited = list(found)
+                names = {each.entry.id: each.entry.name for each in awaited}
+                for told in post.tell(news, awaited):
+                    outcomes[told.outcome] += 1
+                    for entry_id in told.entry_ids:
+                        self.rows.write({
+                            "rule": NAME, "stage": "notice", "entry_id": entry_id, "outcome": told.outcome.value,
+                            "name": names.get(entry_id),
+                            "detail": redact(f"to {told.address or 'no address'}: {told.detail}"),
+                        })  # fmt: skip
         except Stopped:
             return
         except MailError as error:
-            log.error("%s: owners are not told that their videos are back: %s", NAME, error)
+            log.error("%s: nobody is told of their videos, before another run: %s", NAME, error)
             self.run.codes.add(Exit.FAILED)
         if outcomes:
             log.info("%s, notice: %s", NAME, counted_outcomes(outcomes))
         self.run.codes |= exits.of_outcomes(outcomes)
+
+    def _awaited(self, entries: Mapping[str, Entry]) -> Iterator[Awaited]:
+        from kaltura_archiver.run.desk_post import Awaited
+
+        for entry in entries.values():
+            if begun := self.book.last(entry.id):
+                yield Awaited(entry, begun)
+
+    def _back(self) -> Iterator[Awaited]:
+        """What came back in this run, and what earlier ones brought back and did not tell."""
+        from kaltura_archiver.run.desk_post import Awaited
+
+        yield from self._awaited(self.served)
+        for begun in self.book.open():
+            if not begun.promised or same_id(begun.entry_id) in {**self.served, **self.thawing}:
+                continue
+            facts = look(self.run, begun.entry_id)
+            if facts and classify(facts).state in _IN_PLACE:
+                yield Awaited(facts.entry, begun)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, NoReturn
 from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
-from kaltura_archiver.cli.desk import Desk, check_desk, rule_of_desk
+from kaltura_archiver.cli.desk import Desk, rule_of_desk
+from kaltura_archiver.cli.desk_looks import check_desk, explain_desk
 from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
-from kaltura_archiver.errors import ArchiverError, Exit, InputError, Stopped
+from kaltura_archiver.errors import ArchiverError, Exit, Stopped
 from kaltura_archiver.model import Outcome, same_id
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
-IN_BUCKET = "s3:"
-MAX_POLICY_BYTES = 2**20
 
 
 @dataclass
@@ -118,19 +117,6 @@ class PolicyRun:
                 raise
 
 
-def text_in_bucket(app: App, file: str) -> str | None:
-    """The text of a policy that is kept in the bucket, named `s3:KEY`; None for a file of this machine."""
-    key = file.removeprefix(IN_BUCKET)
-    if key == file:
-        return None
-    found = app.store().get_text(key, MAX_POLICY_BYTES)
-    if found is None:
-        raise InputError(f"the bucket has no {key}: put the policy there (aws s3 cp policy.toml s3://BUCKET/{key})")
-    if len(found[0].encode()) >= MAX_POLICY_BYTES:
-        raise InputError(f"{file} has more than {MAX_POLICY_BYTES} bytes: it is no policy")
-    return found[0]
-
-
 def check(run: PolicyRun, part: str = "all") -> NoReturn:
     """A row for each stage of each rule: what is there, what is due, what waits and until when."""
     due = 0
@@ -181,6 +167,8 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
     facts = run.look(entry_id)
     owner: Rule | None = None
     with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
+        for row in explain_desk(run, facts):
+            rows.write(row)
         for rule in run.policy.rules:
             selection = Selection(run.kaltura, rule.query)
             why = next((why for _, why in selection.tested([facts.entry])), "")
@@ -255,11 +243,11 @@ def act(acting: Acting) -> NoReturn:
         before = last_selected(store, [rule.name for rule in run.rules])
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
         rows = stack.enter_context(results_as(run.style, columns, stdout))
-        if acting.part != "rules" and run.serves_desk:
-            acting.desk = Desk(run, acting.dry_run, acting.no_lock, acting.no_run_log, rows)
+        if acting.part != "rules" and run.policy.desk and run.serves_desk:
+            acting.desk = Desk(run, run.policy.desk, acting.dry_run, acting.no_lock, acting.no_run_log, rows, number)
             acting.desk.serve()
             if letters and not app.stop.is_set():
-                acting.desk.tell_owners(letters, number)
+                acting.desk.tell_people(letters)
         elif acting.part == "restore":
             log.warning("nothing is brought back: %s", "--rule says by what" if run.only else "there is no [restore]")
         for rule in run.rules if acting.part != "restore" else ():

@@ -19,7 +19,7 @@ from kaltura_archiver.asking.query import query_of
 from kaltura_archiver.asking.words import AGES, age_seconds, as_written
 from kaltura_archiver.cli.options import keep_options, options_of, selection_options
 from kaltura_archiver.cli.policy_desk import read_desk
-from kaltura_archiver.cli.policy_text import PolicyText, Table, converted, keys_of, limits_in, said
+from kaltura_archiver.cli.policy_text import InBucket, PolicyText, Table, converted, keys_of, limits_in, said
 from kaltura_archiver.cli.types import Days
 from kaltura_archiver.config import Settings
 from kaltura_archiver.envfile import read_text
@@ -78,9 +78,12 @@ def stage_keys(stage: Stage) -> dict[str, click.Option]:
     }  # fmt: skip
 
 
-def read_policy(path: str, settings: Settings, now: float, text: str | None = None) -> Policy:
-    """The policy of a file, or of this `text` of it, as of `now` (unix seconds). Raises InputError with the rule, the
-    key and the line."""
+def read_policy(
+    path: str, settings: Settings, now: float, in_bucket: InBucket = lambda name, what: None
+) -> Policy:  # fmt: skip
+    """The policy of a file, here or in the bucket, as of `now` (unix seconds). Raises InputError with the rule, the key
+    and the line."""
+    text = in_bucket(path, "the policy")
     text = read_text(Path(path), f"the policy {path}") if text is None else text
     try:
         told = tomllib.loads(text)
@@ -89,7 +92,7 @@ def read_policy(path: str, settings: Settings, now: float, text: str | None = No
     source = PolicyText(path, text)
     source.require_known(told, _TOP, None, "")
     rules = told.get("rule", [])
-    desk = read_desk(source, told, now)
+    desk = read_desk(source, told, now, in_bucket)
     proper = isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
     if not proper or not (rules or desk):
         source.fail("no rule is in it: each begins with [[rule]]")

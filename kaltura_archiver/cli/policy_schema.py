@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kaltura_archiver.asking.words import AGES
-from kaltura_archiver.cli.policy_desk import SOURCES, desk_keys
+from kaltura_archiver.cli.policy_desk import ASKER, SOURCES, desk_keys
 from kaltura_archiver.cli.policy_file import BEFORE, NOTICE, keep_keys, selection_keys, stage_keys
 from kaltura_archiver.cli.types import Age, CategoryName, Duration, Size
 from kaltura_archiver.policy import CLOCKS, Stage
@@ -57,7 +57,7 @@ def schema() -> dict[str, Any]:
     }, required=["name", "select"])  # fmt: skip
     desk = table({
         "played_within": age, "request_tag": {"type": "string"}, "requests": {"type": "string"},
-        "mail": {"type": "boolean"}, **{key: of_option(option) for key, option in desk_keys().items()},
+        "mail": {"enum": [True, False, ASKER]}, **{key: of_option(option) for key, option in desk_keys().items()},
         "limits": table({
             "entries": {"type": "integer", "minimum": 1}, "bytes": {"type": ["integer", "string"]},
             "money": {"type": "number", "exclusiveMinimum": 0}, "per_owner": {"type": "integer", "minimum": 1},

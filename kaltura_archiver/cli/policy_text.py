@@ -6,14 +6,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import click
 
 from kaltura_archiver.asking.words import as_written, bytes_of
 from kaltura_archiver.errors import ArchiverError, InputError
 
+if TYPE_CHECKING:
+    from kaltura_archiver.store import Store
+
 T = TypeVar("T")
+IN_BUCKET = "s3:"
+MAX_BYTES = 2**20
+# The text of what is named `s3:KEY`; None for a file of this machine. `what` it is, in words.
+InBucket = Callable[[str, str], str | None]
 Table = Mapping[str, Any]
 
 
@@ -21,6 +28,19 @@ class Fail(Protocol):
     """Tells why the value of a key, by its path, is refused."""
 
     def __call__(self, why: str, /, *path: str) -> NoReturn: ...
+
+
+def text_in_bucket(store: Callable[[], Store], name: str, what: str) -> str | None:
+    """An `InBucket`. Raises InputError where the bucket has no such object, or one that is too large."""
+    key = name.removeprefix(IN_BUCKET)
+    if key == name:
+        return None
+    found = store().get_text(key, MAX_BYTES)
+    if found is None:
+        raise InputError(f"the bucket has no {key}: put {what} there (aws s3 cp FILE s3://BUCKET/{key})")
+    if len(found[0].encode()) >= MAX_BYTES:
+        raise InputError(f"{name} has more than {MAX_BYTES} bytes: {what} cannot be that")
+    return found[0]
 
 
 def keys_of(decorate: Callable[[Any], Any]) -> dict[str, click.Option]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -96,6 +97,16 @@ def checked_request_tag(text: str) -> str:
     if not tag.isascii():  # of others Kaltura keeps the case, and the tag would not be found again
         raise SelectionError(f"--request-tag: {tag!r} has letters other than a to z")
     return tag
+
+
+def asked_for_by(query: Query, tag: str) -> tuple[Query, str]:
+    """What has this tag, by which people ask, of all that a query selects; and the tag. All, where none is told."""
+    if not tag:
+        return query, tag
+    tag = checked_request_tag(tag)
+    query = replace(query, tags=tuple(dict.fromkeys((*query.tags, tag))))
+    query.check()
+    return query, tag
 
 
 def min_age_years(query: Query, asked: float | None) -> float:

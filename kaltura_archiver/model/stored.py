@@ -24,10 +24,12 @@ from kaltura_archiver.model.words import (
     unix_time,
 )
 
+# In words, and in hours.
 _THAWS_WITHIN = {
-    ("GLACIER", "expedited"): "5 minutes, if it is small", ("GLACIER", "standard"): "5 hours",
-    ("GLACIER", "bulk"): "12 hours", ("DEEP_ARCHIVE", "standard"): "12 hours",
+    ("GLACIER", "expedited"): ("5 minutes, if it is small", 5 / 60), ("GLACIER", "standard"): ("5 hours", 5.0),
+    ("GLACIER", "bulk"): ("12 hours", 12.0), ("DEEP_ARCHIVE", "standard"): ("12 hours", 12.0),
 }  # fmt: skip
+_SLOWEST = ("48 hours", 48.0)
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,15 @@ class StoredObject(Recorded):
 
     def thaws_within(self, tier: str) -> str:
         """How long after a request it is readable at the latest, by AWS's word (docs/aws/costs.md)."""
+        return self._thaws(tier)[0]
+
+    def thaw_seconds(self, tier: str) -> float:
+        """As `thaws_within`, to reckon with."""
+        return self._thaws(tier)[1] * 3600
+
+    def _thaws(self, tier: str) -> tuple[str, float]:
         as_fast_as = ARCHIVE_TIERS.get(self.archive_tier, self.storage_class)
-        return _THAWS_WITHIN.get((as_fast_as, tier), "48 hours")
+        return _THAWS_WITHIN.get((as_fast_as, tier), _SLOWEST)
 
     @property
     def has_expedited(self) -> bool:

@@ -44,6 +44,8 @@ class NoticedEntry:
     plays: str
     owner: str
     owner_id: str = ""
+    asked: str = ""
+    expected: str = ""
 
 
 @dataclass
@@ -51,8 +53,8 @@ class Notice:
     """A message to be: to an owner, or (`fallback`) to whoever is asked in the place of several.
 
     `key` names the recipient within a plan; no owner's begins with an @. Without an `address` nobody can be told:
-    `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked. `back`: of what
-    was brought back.
+    `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked. `desk`: of what a
+    restore desk has `asked` back, or has brought `back`.
     """
 
     key: str
@@ -62,7 +64,7 @@ class Notice:
     unit: str = ""
     fallback: bool = False
     co_editor: bool = False
-    back: bool = False
+    desk: str = ""
     unknown: bool = False
     why: str = ""
     items: dict[str, NoticedEntry] = field(default_factory=dict)  # by `same_id` of the entry's

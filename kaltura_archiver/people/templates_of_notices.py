@@ -58,12 +58,18 @@ _TOLD_OF = {
         "Nothing is lost. The videos can be played as before, and the sizes can be made again.",
     ),
 }
-# What there is of each: to owners, to who is asked in their place, and of what was brought back.
-_KINDS = ("", "fallback_", "back_")
+# What there is of each: to owners, to who is asked in their place, of what was asked back and of what is back.
+_KINDS = ("", "fallback_", "asked_", "back_")
+_OF_ASKED = frozenset({"asked", "expected"})
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
+
+
+def day_in_words(day: date) -> str:
+    """`25 December 2026`."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,9 @@ class Templates:
                 template = Template(source.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(f"cannot read the template {source}: {error}") from error
-            known = _TEMPLATES[name.removeprefix("fallback_").removeprefix("back_")]
+            of_kind = next((kind for kind in _KINDS[1:] if name.startswith(kind)), "")
+            known = _TEMPLATES[name.removeprefix(of_kind)]
+            known |= _OF_ASKED if of_kind == "asked_" and "entry" in name else frozenset()
             if not template.is_valid():
                 raise ConfigError(f"{source}: a $ that begins no name is written $$")
             if unknown := set(template.get_identifiers()) - known:
@@ -112,10 +120,10 @@ class Templates:
 
     def write(self, notice: Notice, *, replaced_on: date, wording: Wording) -> tuple[str, str, str]:
         """Subject, plain text and HTML."""
-        kind = "fallback_" if notice.fallback else "back_" if notice.back else ""
+        kind = "fallback_" if notice.fallback else f"{notice.desk}_" if notice.desk else ""
         number = len(notice.items)
         told_of = _TOLD_OF[wording.of]
-        day = f"{replaced_on.day} {_MONTHS[replaced_on.month - 1]} {replaced_on.year}"
+        day = day_in_words(replaced_on)
         values = {
             "name": notice.name,
             "unit": notice.unit,
@@ -142,7 +150,7 @@ class Templates:
         return clean(self._fill(f"{kind}subject.txt", values, str)), text, page
 
     def _entry(self, template: str, item: NoticedEntry, wording: Wording, escape: Callable[[str], str]) -> str:
-        values = {name: getattr(item, name) for name in _OF_ENTRIES - {"link", "keep_link"}}
+        values = {name: getattr(item, name) for name in (_OF_ENTRIES | _OF_ASKED) - {"link", "keep_link"}}
         link, keep = (text.replace("{entry_id}", item.entry_id) for text in (wording.link, wording.keep_link))
         values |= {
             "link": link, "keep_link": keep, "to_watch": f"to watch: {link}" if link else "",

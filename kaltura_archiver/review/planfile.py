@@ -71,9 +71,14 @@ STEPS_GOING_ON = {
         Step.REMOVE_THIN,
         Step.SETTLE,
         Step.SET_PICTURE,
+        Step.REMOVE_REQUEST,
         *_FLAVORS,
     },
 }
+
+
+# What plans of earlier versions do not tell.
+_OF_EARLIER = {"request_tag": ""}
 
 
 @dataclass(frozen=True)
@@ -317,13 +322,10 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
     if check != _check(line, str(line.get("plan"))):
         raise InputError(f"{at} is not as the plan was written: make another plan for anything else")
     try:
-        command = ACTIONS[line["action"]]
+        command, told = ACTIONS[line["action"]], _OF_EARLIER | line["options"]
         return Terms(
             command,
-            {
-                name: _same_kind(line["options"][name], getattr(Options(now=0), name))
-                for name in planned_options(command)
-            },
+            {name: _same_kind(told[name], getattr(Options(now=0), name)) for name in planned_options(command)},
             _read_keep(line["keep"]),
             {name: line["plays"][name] for name in _PLAYS if name in line["plays"]},
             line["account"],

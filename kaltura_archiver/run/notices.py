@@ -20,7 +20,7 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import DirectoryError, MailError, StoreError
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import Entry, Facts, Outcome, iso_time
-from kaltura_archiver.people.coming_back import CameBack, ToldBack, told_back
+from kaltura_archiver.people.coming_back import Coming, News, Written, tell_people
 from kaltura_archiver.people.directory import Directory
 from kaltura_archiver.people.ledger import Ledger
 from kaltura_archiver.people.letterhead import Letterhead, letterhead
@@ -123,16 +123,15 @@ class Correspondence:
                 notices = (notice for notice in of_rule.notices(entries) if not notice.co_editor and notice.address)
                 yield from self._remind(again, rule, reminder, notices)
 
-    def tell_back(self, rule: Rule, entries: Iterable[Entry], run: str) -> Iterator[ToldBack]:
-        """Write to the owners of these entries that they are back. Raises MailError where no message gets through."""
-        of_rule = self._rules[rule.name]
-        back = [
-            CameBack(item.entry_id, item.title, notice.address or notice.owner, notice.name)
-            for notice in of_rule.notices(entries) for item in notice.items.values()
-        ]  # fmt: skip
+    def owners(self, rule: Rule, entries: Iterable[Entry]) -> list[Notice]:
+        """Whose these entries are, and their addresses as far as they are known."""
+        return self._rules[rule.name].notices(entries)
+
+    def write_of(self, rule: Rule, news: News, coming: Iterable[Coming]) -> Iterator[Written]:
+        """Write of what a restore desk was asked for. Raises MailError where no message gets through."""
         with nullcontext() if self.dry_run else self._mailer:
             deliver = None if self.dry_run else self._mailer.send
-            yield from told_back(back, self._head, of_rule.templates, deliver, run=run)
+            yield from tell_people(news, coming, self._head, self._rules[rule.name].templates, deliver)
 
     def _sorted(
         self, rule: Rule, found: Iterable[Facts], now: float

@@ -12,14 +12,14 @@ from mailsink import MailSink
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import MailError
 from kaltura_archiver.model import Outcome
-from kaltura_archiver.people.coming_back import CameBack, ToldBack, told_back
+from kaltura_archiver.people.coming_back import Coming, News, Written, tell_people
 from kaltura_archiver.people.letterhead import letterhead
 from kaltura_archiver.people.mailer import Mailer
 from kaltura_archiver.people.templates_of_notices import Templates
 
-ALGEBRA = CameBack("0_a1", "Algebra <1>", "anna@example.edu", "Anna A.")
-ANALYSIS = CameBack("0_a2", "Analysis", "Anna@example.edu", "Anna A.")
-BOTANY = CameBack("0_b1", "", "ben@example.edu")
+ALGEBRA = Coming("0_a1", "Algebra <1>", "anna@example.edu", "Anna A.")
+ANALYSIS = Coming("0_a2", "Analysis", "Anna@example.edu", "Anna A.")
+BOTANY = Coming("0_b1", "", "ben@example.edu")
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailSink]:
         yield running
 
 
-def _tell(*back: CameBack, templates: Path | None = None, send: bool = True) -> list[ToldBack]:
+def _tell(*back: Coming, news: News = News.BACK, templates: Path | None = None, send: bool = True) -> list[Written]:
     settings = read_settings()
     head = letterhead(settings)
     with Mailer(settings.smtp, sender=head.address, per_minute=100_000, stop=threading.Event()) as mailer:
         deliver = mailer.send if send else None
-        return list(told_back(back, head, Templates(templates), deliver, run="r1"))
+        return list(tell_people(news, back, head, Templates(templates), deliver))
 
 
 def test_each_person_gets_one_message_of_all_that_came_back_for_them(sink: MailSink) -> None:
@@ -60,7 +60,7 @@ def test_each_person_gets_one_message_of_all_that_came_back_for_them(sink: MailS
 
 
 def test_a_dry_run_sends_nothing_and_who_cannot_be_written_to_is_told_of(sink: MailSink) -> None:
-    odd = CameBack("0_c1", "Chess", "carla")
+    odd = Coming("0_c1", "Chess", "carla")
     dry = _tell(ALGEBRA, odd, send=False)
     assert [told.outcome for told in dry] == [Outcome.WOULD, Outcome.REFUSED]
     sink.on_recipient = lambda address: "550 no such person"
@@ -81,3 +81,28 @@ def test_templates_of_ones_own(sink: MailSink, tmp_path: Path) -> None:
     (tmp_path / "back_subject.txt").write_text("Wieder da: $count")
     _tell(BOTANY, templates=tmp_path)
     assert sink.mail[0][1]["Subject"] == "Wieder da: 1"
+
+
+def test_what_is_asked_back_is_told_of_with_its_time(sink: MailSink) -> None:
+    asked_at = 1_795_978_400  # 2026-11-29T18:53:20Z
+    coming = [each._replace(asked_at=asked_at, expected_at=asked_at + 5 * 3600) for each in (ALGEBRA, ANALYSIS)]
+    (told,) = _tell(*coming, news=News.ASKED)
+    assert told.detail == "told that it is expected by 30 November 2026, 00:00 UTC"
+    ((_, message),) = sink.mail
+    assert message["Subject"] == "Your 2 videos: asked back, expected by 30 November 2026"
+    text = message.get_body(("plain",))
+    assert text is not None
+    line = "asked back on 29 November 2026, 18:53 UTC\n  expected by   30 November 2026, 00:00 UTC"
+    assert text.get_content().replace("\r\n", "\n").count(line) == 2
+
+
+def test_a_message_is_the_same_one_whichever_run_sends_it(sink: MailSink) -> None:
+    asked = ALGEBRA._replace(request="log/desk/1.json")
+    other = ALGEBRA._replace(request="log/desk/2.json")
+    _tell(asked)
+    _tell(asked)
+    _tell(other)
+    _tell(asked, news=News.ASKED)
+    first, second, *others = [message["Message-ID"] for _, message in sink.mail]
+    assert first == second
+    assert len({first, *others}) == 3

@@ -11,10 +11,21 @@ from typing import Any
 
 import pytest
 from conftest import Ran, Run
-from looking import assert_nothing_left, http_requests, lose_flavor_tag, shown, somebody_replaces, state_of, writes
+from looking import (
+    BOTH,
+    assert_nothing_left,
+    http_requests,
+    lose_flavor_tag,
+    shown,
+    somebody_replaces,
+    state_of,
+    tags_of,
+    writes,
+)
 
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.model import ARCHIVED_TAG, State
+from kaltura_archiver.review.planfile import _check
 from kaltura_archiver.run import run as acting
 from kaltura_archiver.run.lock import RunLock, lock_key
 from kaltura_archiver.sandbox.world import Sandbox
@@ -310,6 +321,49 @@ def test_a_restore_is_planned_once_and_applied_until_it_is_done(sandbox: Sandbox
     sandbox.s3.thaw(entry_id)
     assert apply(run).outcomes == {entry_id: "done"}
     assert shown(sandbox, entry_id) == video
+
+
+def test_what_a_tag_asks_for_is_planned_and_the_tag_goes_at_last(sandbox: Sandbox, run: Run) -> None:
+    frozen = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags="please")
+    there, withdrawn = (sandbox.add(state, tags="please") for state in (State.ARCHIVED, State.PLACEHOLDER))
+    sandbox.add(State.PLACEHOLDER)
+    arguments = ("plan", "restore", "--request-tag", "please", "--tier", "standard", "-o", PLAN)
+    ran = run(*arguments)
+    assert ran.code == 0, ran.err
+    assert lines_of()[0]["options"]["request_tag"] == "please"
+    assert {entry_id: line["steps"] for entry_id, line in entries_of().items()} == {
+        frozen: ["thaw"], there: ["remove_request"],
+        withdrawn: ["put_original", "remove_replaced", "remove_request"],
+    }  # fmt: skip
+    sandbox.kaltura.edit(withdrawn, tags=BOTH)
+    assert apply(run, "--max-drift", 5).outcomes == {frozen: "waiting", there: "done", withdrawn: "drifted"}
+    assert tags_of(sandbox, there) == ARCHIVED_TAG
+    sandbox.control.clock.advance(86400)
+    assert apply(run, "--max-drift", 5).outcomes[frozen] == "done"
+    assert tags_of(sandbox, frozen) == ARCHIVED_TAG
+    assert apply(run, "--max-drift", 5).outcomes[frozen] == "already"
+    nobody = run(*arguments, "--force")
+    assert (nobody.code, entries_of()) == (0, {})
+    assert "nobody asks: no entry matches" in nobody.err
+
+
+def test_a_plan_of_an_earlier_version_asks_by_no_tag(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    planned(run, "restore")
+    first, *others = lines_of()
+    del first["options"]["request_tag"], first["check"]
+    first["check"] = _check(first, first["plan"])
+    PLAN.write_text("".join(f"{json.dumps(line)}\n" for line in (first, *others)))
+    assert apply(run).outcomes == {entry_id: "done"}
+
+
+def test_a_request_tag_is_for_restores(run: Run) -> None:
+    refused = run("plan", "archive", "--all", "--request-tag", "please", "-o", PLAN)
+    assert refused.code == 2
+    assert "--request-tag is no option of plan archive" in refused.err
+    ours = run("plan", "restore", "--request-tag", "keep", "-o", PLAN)
+    assert (ours.code, len(ours.err.splitlines())) == (2, 1)
+    assert "keep is a tag of this tool's own" in ours.err
 
 
 def test_drift_that_comes_while_others_are_worked_on_counts_too(sandbox: Sandbox, run: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from mailsink import MailSink
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, iso_time
 from kaltura_archiver.run import notices
 from kaltura_archiver.run import run as acting
+from kaltura_archiver.run.desk_book import PREFIX
 from kaltura_archiver.sandbox.world import Sandbox
 
 RUN_LOG = acting._run_log  # the fixture `run` does without it
@@ -183,7 +186,8 @@ def test_a_check_counts_what_asks(sandbox: Sandbox, run: Run) -> None:
     Path("requests.csv").write_text(both)
     rows = {row["stage"]: row for row in run("run", "--check").rows}
     assert list(rows) == ["play", "tag", "request"]
-    assert (rows["tag"]["here"], rows["tag"]["due"], rows["tag"]["detail"]) == ("2", "2", "frozen 1")
+    assert (rows["tag"]["here"], rows["tag"]["due"]) == ("2", "2")
+    assert re.fullmatch(r"frozen 1; readable by [-\d]+ [:\d]+ UTC; costs <0.01 USD at most", rows["tag"]["detail"])
     assert rows["play"]["here"] == rows["request"]["here"] == "0"
     assert writes(sandbox) == []
 
@@ -211,13 +215,6 @@ def test_mistakes_are_one_line(run: Run, desk: Path, text: str, told: str) -> No
     assert len(refused.err.splitlines()) == 1
 
 
-def test_limits_of_a_day_need_the_logs_of_its_runs(run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _limited(monkeypatch, desk, "entries = 2")
-    refused = _act(run, "--no-run-log")
-    assert refused.code == 2
-    assert "--no-run-log: the limits of a day are kept by the logs of its runs" in refused.err
-
-
 def test_what_waits_for_the_day_takes_no_place_of_its_owner_s_others(
     sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,3 +226,109 @@ def test_what_waits_for_the_day_takes_no_place_of_its_owner_s_others(
     _limited(monkeypatch, desk, "bytes = 10000\nper_owner = 1")
     desk.write_text("[restore]\nrequests = 'asked.txt'\n[restore.limits]\nbytes = 10000\nper_owner = 1\n")
     assert _act(run).outcomes == {large: "waiting", small: "done"}
+
+
+def test_each_request_may_have_its_tier(sandbox: Sandbox, run: Run, desk: Path) -> None:
+    desk.write_text(f'{DESK}tier = "standard"\n')
+    kinds = {"fast": "GLACIER", "slow": "GLACIER", "usual": "GLACIER", "deep": "DEEP_ARCHIVE", "there": "STANDARD"}
+    ids = {name: sandbox.add(State.PLACEHOLDER, storage_class=kind) for name, kind in kinds.items()}
+    sandbox.kaltura.edit(ids["slow"], tags=f"{tags_of(sandbox, ids['slow'])}, {TAG}")
+    tiers = {"fast": "Expedited", "slow": "Bulk", "usual": "", "deep": "expedited", "there": "expedited"}
+    lines = [f"{ids[name]},{tier}" for name, tier in tiers.items()]
+    Path("requests.csv").write_text("\n".join(["entry_id,tier", *lines]))
+    ran = _act(run)
+    said = {row["entry_id"]: (row["stage"], row["outcome"], row["detail"]) for row in ran.rows}
+    assert len(ran.rows) == len(ids), ran.out
+    assert "tier expedited" in said[ids["fast"]][2]
+    assert "tier bulk" in said[ids["slow"]][2]  # though by its tag it asks, too
+    assert "tier standard" in said[ids["usual"]][2]
+    assert said[ids["deep"]] == ("request", "refused", "DEEP_ARCHIVE has no tier expedited; use standard or bulk")
+    assert said[ids["there"]][1] == "done"
+
+
+def test_what_a_tier_costs_counts_for_the_day(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _limited(monkeypatch, desk, "money = 0.015")  # an expedited request costs 0.01, a bulk one nothing
+    fast, faster = (sandbox.add(State.PLACEHOLDER, storage_class="GLACIER") for _ in range(2))
+    Path("requests.csv").write_text(f"id,tier\n{fast},expedited\n")
+    assert "tier expedited" in _act(run).out
+    Path("requests.csv").write_text(f"id,tier\n{faster},expedited\n")
+    assert "not begun, restore.limits.money" in _act(run).out
+
+
+def test_requests_may_lie_in_the_bucket(sandbox: Sandbox, run: Run, desk: Path) -> None:
+    desk.write_text("[restore]\nrequests = 's3:settings/requests.csv'\n")
+    missing = run("run", "--check")
+    assert (missing.code, missing.out) == (2, "")
+    assert "line 2: restore.requests: the bucket has no settings/requests.csv: put the requests there" in missing.err
+    entry_id = sandbox.add(State.PLACEHOLDER)
+    sandbox.s3.put("settings/requests.csv", f"\ufeffentry_id,tier\n{entry_id},bulk\n".encode())
+    assert _act(run).outcomes == {entry_id: "done"}
+    sandbox.s3.put("settings/requests.csv", b"entry_id,tier\n0_a,fast\n")
+    assert "restore.requests: requests s3:settings/requests.csv, line 2: 'fast' is no tier" in run("run").err
+
+
+def _explained(run: Run, entry_id: str) -> list[tuple[str, str, str]]:
+    return [(row["stage"], row["says"], row["detail"]) for row in run("run", "--explain", entry_id).rows]
+
+
+def test_explain_tells_what_the_desk_has_to_do_with_an_entry(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _limited(monkeypatch, desk, "entries = 1")
+    with time_machine.travel("2027-03-01T08:00:00Z"):
+        first, second, nobodys = (
+            sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=tags) for tags in (TAG, TAG, "lecture")
+        )
+        Path("requests.csv").write_text(f"entry_id,tier\n{first},expedited\n")
+        assert _explained(run, nobodys) == [("", "no", "nobody asks for it")]
+        ((stage, says, detail),) = _explained(run, first)
+        assert (stage, says) == ("request", "due")
+        assert "asked for by the list of requests; would request a restore from Glacier" in detail
+        assert detail.endswith("; readable by 2027-03-01 08:05 UTC; costs 0.01 USD at most")
+        assert _act(run).outcomes == {first: "waiting", second: "waiting"}
+        ((stage, says, detail),) = _explained(run, second)
+        assert (stage, says) == ("tag", "waits")
+        assert detail.startswith(f"asked for by the tag {TAG}; begun on 2027-03-01 08:00 UTC (tier bulk); the restore ")
+        assert detail.endswith("; readable by 2027-03-01 20:00 UTC")
+        ((stage, says, detail),) = _explained(run, first)
+        assert (stage, says) == ("request", "waits")
+        assert "asked for by the list of requests; not begun, restore.limits.entries 1: it takes 1 entries" in detail
+        assert "readable by 2027-03-01 08:05 UTC, were it begun now" in detail
+        assert _explained(run, sandbox.add(State.ARCHIVED)) == [("", "no", "nobody asks for it")]
+    assert run("run", "--explain", first, "--rule", "none").code == 2
+
+
+def test_explain_of_a_play_names_its_day_and_what_else_asks(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, tags=TAG)
+    _play(sandbox, entry_id)
+    sandbox.kaltura.settle()
+    day = iso_time(sandbox.control.clock.now())[:10]
+    (play, says, detail), (tag, also, told) = _explained(run, entry_id)
+    assert (play, says, tag, also) == ("play", "due", "tag", "asked")
+    assert f"asked for by a play on {day}; would bring the original back" in detail
+    assert told == f"asked for by the tag {TAG}"
+
+
+def test_what_cannot_be_written_down_is_not_begun(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    refusal = {"subject": f"{PREFIX}*", "code": "AccessDenied", "status": 403}
+    sandbox.control.add_fault("s3.PutObject", "error", times=10**6, **refusal)
+    ran = _act(run)
+    assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
+    assert f"write {PREFIX}" in ran.out
+    assert not sandbox.control.requests("s3.RestoreObject")
+    sandbox.control.clear_faults()
+    assert _act(run).outcomes == {entry_id: "waiting"}
+
+
+def test_what_is_no_record_of_a_desk_is_told_of_and_left_out(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
+    day = iso_time(time.time())
+    stamp = day.replace("-", "").replace(":", "")
+    for number, text in enumerate((b"", b"[]", b'{"mail": 1}', b'{"entry_id": "0_a", "mail": []}')):
+        sandbox.s3.put(f"{PREFIX}{day[:7]}/{stamp}-{entry_id}-ab-{number}.json", text)
+    ran = _act(run)
+    assert ran.outcomes == {entry_id: "waiting"}
+    assert f"an object under {PREFIX} is nothing that a restore desk has begun: it is left out" in ran.err

@@ -27,7 +27,7 @@ from kaltura_archiver.cli.options import (
 )
 from kaltura_archiver.cli.plan_show import PlanCommand
 from kaltura_archiver.cli.plans import account_of, lines_written_at_once
-from kaltura_archiver.cli.query import after_selection, min_age_years, need_criteria
+from kaltura_archiver.cli.query import after_selection, asked_for_by, min_age_years, need_criteria
 from kaltura_archiver.cli.telling import line_of, typed
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import SelectionError
@@ -79,6 +79,7 @@ def plan(
       kaltura-archiver plan archive --tag '!archived_to_s3' --unplayed-for 3 -o plan.jsonl
       kaltura-archiver plan replace --unplayed-for 3 --kaltura-price 0.12 -o replace.jsonl
       kaltura-archiver plan restore --idfile ids.txt --tier standard -o -
+      kaltura-archiver plan restore --request-tag restore_please -o back.jsonl
       kaltura-archiver plan show plan.jsonl
     """
     from kaltura_archiver.placeholders import Placeholders
@@ -89,13 +90,10 @@ def plan(
 
     command = ACTIONS[action]
     _refuse_options_of_others(action, set(planned_options(command)))
+    query, options["request_tag"] = asked_for_by(query, options["request_tag"])
     need_criteria(f"plan {action}", query, everything=everything)
     if output != "-":
-        if Path(output).exists() and not (force and Path(output).is_file()):
-            raise SelectionError(
-                f"{output} exists; name another file with --output, or use --force to overwrite a file"
-            )
-        check_target(Path(output))
+        _check_new(Path(output), force=force)
     by_option = [options.pop(f"keep_{what}") for what in KEPT_BY]
     kept = keep_list(app.settings, *by_option) if command.heeds_keep else Keep(frozenset())
     options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
@@ -114,13 +112,19 @@ def plan(
         with planned as found, progress("plan", found, lambda: selection.expected) as counted:
             for facts, what in counted:
                 body.write(f"{writer.entry(facts, what)}\n")
-        codes = after_selection(selection, limited=True)
+        codes = after_selection(selection, limited=True, request_tag=settings.request_tag)
         finish(writer.first(), writer.last())
     log.info("plan: %s", writer.told(people=sys.stderr.isatty()))
     to_type = line_of(*_before("plan"), "apply", output, "--no-dry-run")
     told = "to act, give it to" if output == "-" else f"plan show {shlex.quote(output)} shows it; to act"
     log.info("nothing was changed; %s: %s", told, to_type, extra={"to_type": to_type})
     app.exit(*codes, *exits.of_outcomes(writer.outcomes))
+
+
+def _check_new(output: Path, *, force: bool) -> None:
+    if output.exists() and not (force and output.is_file()):
+        raise SelectionError(f"{output} exists; name another file with --output, or use --force to overwrite a file")
+    check_target(output)
 
 
 def _before(command: str) -> Sequence[str]:

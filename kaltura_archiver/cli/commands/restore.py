@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from kaltura_archiver.cli.acting import run_command
@@ -10,7 +9,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import acting_options, options_of, selection_options
-from kaltura_archiver.cli.query import checked_request_tag
+from kaltura_archiver.cli.query import asked_for_by
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
 
@@ -33,8 +32,5 @@ def restore(app: App, /, query: Query, **options: Any) -> None:
       kaltura-archiver restore --idfile requests.txt --tier expedited --days 3 --no-dry-run
       kaltura-archiver restore --tag flavors_deleted --played_within 1 --max-cost 20 --no-dry-run
     """
-    if options["request_tag"]:
-        options["request_tag"] = tag = checked_request_tag(options["request_tag"])
-        query = replace(query, tags=tuple(dict.fromkeys((*query.tags, tag))))
-        query.check()
+    query, options["request_tag"] = asked_for_by(query, options["request_tag"])
     run_command(app, Command.RESTORE, query, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -84,9 +85,10 @@ def run(
       kaltura-archiver run --explain 0_abc12345
       kaltura-archiver run policy.toml --no-dry-run
     """
-    from kaltura_archiver.cli.policies import Acting, PolicyRun, act, check, tell_of_entry, text_in_bucket
+    from kaltura_archiver.cli.policies import Acting, PolicyRun, act, check, tell_of_entry
     from kaltura_archiver.cli.policy_file import read_policy
     from kaltura_archiver.cli.policy_lists import checked_folder
+    from kaltura_archiver.cli.policy_text import text_in_bucket
 
     looks = checks or entry_id is not None
     if checks and entry_id is not None:
@@ -98,7 +100,7 @@ def run(
     if entry_id is not None and not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     now = _noon(day) if day is not None else time.time()
-    policy = read_policy(file, app.settings, now, text_in_bucket(app, file))
+    policy = read_policy(file, app.settings, now, partial(text_in_bucket, app.store))
     desk = policy.desk.sources.values() if policy.desk else ()
     if any(query.shard for query in (*(rule.query for rule in policy.rules), *desk)):
         raise ConfigError("a policy is carried out by one task, not by the shares of an array job: start it by itself")
