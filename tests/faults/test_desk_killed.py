@@ -84,14 +84,17 @@ MAIL = '[notice]\ndirectory = "people.csv"\n[restore]\nrequest_tag = "please"\nt
 
 @pytest.mark.parametrize(
     ("word", "storage_class", "when"),
-    [("asked back", "GLACIER", "before"), ("asked back", "GLACIER", "after"), ("back again", "STANDARD", "after")],
+    [("asked back", "GLACIER", "before"), ("back again", "STANDARD", "after")],
 )
 def test_whatever_kills_it_each_word_reaches_its_reader(
     sandbox: Sandbox, start: Callable[[], Process], sink: MailSink, tmp_path: Path, word: str, storage_class: str,
     when: str,
 ) -> None:  # fmt: skip
-    """Killed at each write. A message that comes twice, for the run was killed before it could write down that it was
-    sent, comes under the same Message-ID."""
+    """Killed at each write: before it a message may have gone that is not written down, after it one may be due.
+
+    A message that comes twice, for the run was killed before it could write down that it was sent, comes under the same
+    Message-ID.
+    """
     (work := tmp_path / "runs" / "work").mkdir(parents=True)
     (work / "policy.toml").write_text(MAIL)
     (work / "people.csv").write_text("uid,displayName,ou,mail,ldap_status\nann,Ann,Physics,ann@example.edu,active\n")
