@@ -60,12 +60,15 @@ def shared_boto_data() -> Iterator[None]:
         self._alias_name_cache = aliases
 
     def shared_class(self: ClientCreator, service_name: str, service_model: ServiceModel) -> type:
-        if service_name not in classes:
-            classes[service_name] = plain_class(self, service_name, service_model)
-        return classes[service_name]
+        # What a session adds to the classes of its clients, as boto3's do, is of that session alone.
+        event = f"creating-client-class.{service_model.service_id.hyphenize()}"
+        key = service_name, tuple(self._event_emitter._emitter._handlers.prefix_search(event))
+        if key not in classes:
+            classes[key] = plain_class(self, service_name, service_model)
+        return classes[key]
 
     aliases: dict[str, str] = {}
-    classes: dict[str, type] = {}
+    classes: dict[tuple[str, tuple[Any, ...]], type] = {}
     plain_class = ClientCreator._create_client_class
     plain_aliaser = EventAliaser.__init__
     takes_keywords = functools.lru_cache(maxsize=1024)(accepts_kwargs)
