@@ -278,8 +278,8 @@ def peak_of(n: int) -> int:
 
 
 def test_the_memory_of_a_list_does_not_grow_with_its_length() -> None:
-    # Some pages of 500 are there at a time, more or fewer by how the threads take turns; all entries would be 14 MB.
-    assert peak_of(20_000) < 2_000_000
+    # Some pages of 500 are there at a time, more or fewer by how the threads take turns; all entries would be 7 MB.
+    assert peak_of(10_000) < 2_000_000
 
 
 def test_ids_collected_before_the_first_change_take_little_memory() -> None:

@@ -81,7 +81,7 @@ def lecture(sandbox: Sandbox) -> tuple[str, bytes]:
     return sandbox.add(State.INITIAL, content=video), video
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(("service", "parted"), [*IN_TURNS, ("no-type-of-checksums", "in-parts")], indirect=["parted"])
 def test_the_cycle_ends_well_and_the_evidence_is_recorded(
     sandbox: Sandbox, run: Run, serve: Serve, parted: bool, service: str
 ) -> None:

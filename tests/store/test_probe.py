@@ -141,11 +141,16 @@ def test_a_dry_run_tries_nothing(sandbox: Sandbox, run: Run) -> None:
     assert [r for r in sandbox.control.writes() if r.server == "s3"] == []
 
 
-@pytest.mark.parametrize("operation", ["s3.PutObject", "s3.PutObjectTagging", "s3.GetObjectTagging", "s3.HeadObject"])
-@pytest.mark.parametrize("kind", ["drop_before", "drop_after", "http_500", "http_503"])
-@pytest.mark.parametrize("skip", [0, 1, 2, 3, 4])
+OPERATIONS = ("s3.PutObject", "s3.PutObjectTagging", "s3.GetObjectTagging", "s3.HeadObject")
+KINDS = ("drop_before", "drop_after", "http_500", "http_503")
+
+
+@pytest.mark.parametrize(  # each operation at each turn, with each kind at one of them
+    ("operation", "skip", "kind"),
+    [(name, skip, KINDS[(number + skip) % len(KINDS)]) for number, name in enumerate(OPERATIONS) for skip in range(5)],
+)
 def test_a_service_that_fails_for_a_moment_is_asked_again(
-    sandbox: Sandbox, store: Store, operation: str, kind: str, skip: int, locked: None
+    sandbox: Sandbox, store: Store, operation: str, skip: int, kind: str, locked: None
 ) -> None:
     sandbox.control.add_fault(operation, kind, subject=KEY, skip=skip)
     with RunLock(store, KEY, run="one", stop=threading.Event()) as held:
