@@ -51,8 +51,9 @@ def tell_people(
 ) -> Iterator[Written]:
     """Write to each of these people of their videos.
 
-    Without `deliver` (`Mailer.send`) nothing is sent, and each is told as WOULD. A recipient whom the server refuses is
-    FAILED, whose address is none REFUSED. Raises MailError where no message will get through.
+    Without `deliver` (`Mailer.send`) nothing is sent, and each is told as WOULD. A recipient whom the server refuses
+    for now is FAILED; whom it refuses for good, or whose address is none, REFUSED. Raises MailError where no message
+    will get through.
     """
     for notice, found in _by_person(news, coming):
         latest = max(_hour(each.expected_at) for each in found)
@@ -72,7 +73,7 @@ def tell_people(
             try:
                 deliver(message, notice.address)
             except EntryFailed as error:
-                outcome, detail = Outcome.FAILED, str(error)
+                outcome, detail = error.outcome, str(error)
         yield Written(notice.address or notice.owner, notice.entry_ids, outcome, detail)
 
 

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from types import TracebackType
 
 from kaltura_archiver.config import SmtpSettings
-from kaltura_archiver.errors import ConfigError, EntryFailed, MailError, Stopped
+from kaltura_archiver.errors import ConfigError, EntryFailed, MailError, Refused, Stopped
 from kaltura_archiver.transfer.deadlines import ends, tls_context
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,8 @@ class Mailer:
         """Hand over one message; when this returns, the server has taken responsibility for it.
 
         Where an answer is lost, the message is sent once more, with the same Message-ID, as SMTP has it (RFC 1047).
-        Raises EntryFailed where this recipient is refused, MailError where no message will get through, Stopped where
-        the run was asked to end while it waited for its turn.
+        Raises EntryFailed where this recipient is refused, Refused where for good, MailError where no message will get
+        through, Stopped where the run was asked to end while it waited for its turn.
         """
         self._wait()
         data = message.as_bytes()
@@ -94,8 +94,7 @@ class Mailer:
             except (smtplib.SMTPServerDisconnected, OSError) as error:
                 code, refused = _GOING_AWAY, f"lost the connection to the mail server {self._host}: {error}"
             if code != _GOING_AWAY:
-                again = "; run the command again later" if code < 500 else ""
-                raise EntryFailed(f"{refused}{again}")
+                raise Refused(refused) if code >= 500 else EntryFailed(f"{refused}; run the command again later")
             self._close(politely=False)
             if last_try:
                 raise MailError(f"{refused}; run the command again to go on", code=str(code), retryable=True)

@@ -52,7 +52,7 @@ class DeskPost:
         ]  # fmt: skip
         left = {(each.request, each.address.lower()) for each in coming}
         for told in self.letters.write_of(self.rule, news, coming) if coming else ():
-            if told.outcome in (Outcome.DONE, Outcome.REFUSED):  # an address that is none becomes none by waiting
+            if told.outcome in (Outcome.DONE, Outcome.REFUSED):  # nor does another day find who is refused for good
                 requests = [promised[same_id(entry_id)].begun.key for entry_id in told.entry_ids]
                 self._mark(news, requests, told.address)
                 left -= {(request, told.address.lower()) for request in requests}

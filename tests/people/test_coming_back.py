@@ -63,9 +63,11 @@ def test_a_dry_run_sends_nothing_and_who_cannot_be_written_to_is_told_of(sink: M
     odd = Coming("0_c1", "Chess", "carla")
     dry = _tell(ALGEBRA, odd, send=False)
     assert [told.outcome for told in dry] == [Outcome.WOULD, Outcome.REFUSED]
+    sink.on_recipient = lambda address: "450 too many messages"
+    assert [told.outcome for told in _tell(ALGEBRA, odd)] == [Outcome.FAILED, Outcome.REFUSED]
     sink.on_recipient = lambda address: "550 no such person"
     refused = _tell(ALGEBRA, odd)
-    assert [told.outcome for told in refused] == [Outcome.FAILED, Outcome.REFUSED]
+    assert [told.outcome for told in refused] == [Outcome.REFUSED, Outcome.REFUSED]
     assert "refuses anna@example.edu: 550" in refused[0].detail
     assert refused[1].detail == "'carla' is not a mail address"
     assert sink.mail == []

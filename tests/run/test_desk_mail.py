@@ -194,3 +194,14 @@ def test_an_owner_without_an_address_is_named_once(sandbox: Sandbox, run: Run, s
     ]
     assert (_act(run).code, _act(run).rows) == (0, [])
     assert _told(sink) == []
+
+
+def test_who_is_refused_for_good_is_tried_once(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, tags="back_please", creator_id="ben")
+    sink.on_recipient = lambda address: "450 later"
+    assert _act(run).code == 1
+    sink.on_recipient = lambda address: "550 no such person"
+    again = _act(run)
+    assert [(row["stage"], row["entry_id"], row["outcome"]) for row in again.rows] == [("notice", entry_id, "refused")]
+    assert "550 no such person" in again.out
+    assert (_act(run).code, _act(run).rows) == (0, [])
