@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import time_machine
 from conftest import Ran, Run
 from looking import do_not_wait, tags_of
 from mailsink import OK, MailSink
@@ -205,3 +207,18 @@ def test_who_is_refused_for_good_is_tried_once(sandbox: Sandbox, run: Run, sink:
     assert [(row["stage"], row["entry_id"], row["outcome"]) for row in again.rows] == [("notice", entry_id, "refused")]
     assert "550 no such person" in again.out
     assert (_act(run).code, _act(run).rows) == (0, [])
+
+
+def test_what_is_back_and_told_of_still_counts_for_the_day(
+    sandbox: Sandbox, run: Run, sink: MailSink, desk: Path
+) -> None:
+    """By the book alone: these runs write no log."""
+    desk.write_text(f"{desk.read_text()}[restore.limits]\nentries = 1\n")
+    first = sandbox.add(State.PLACEHOLDER, tags="back_please", creator_id="anna")
+    assert _act(run).outcomes == {first: "done"}
+    assert _told(sink) == [("anna@example.edu", "back again")]
+    second = sandbox.add(State.PLACEHOLDER, tags="back_please", creator_id="ben")
+    assert _act(run).outcomes == {second: "waiting"}
+    sandbox.control.clock.advance(DAY)
+    with time_machine.travel(time.time() + DAY):
+        assert _act(run).outcomes == {second: "done"}

@@ -555,3 +555,11 @@ def test_who_was_told_waits_for_the_day_that_was_named(sandbox: Sandbox, run: Ru
     assert "to be told first" in run("run", "--explain", other).out
     on = next(row for row in run("run", "--check", "--on", opens).rows if row["stage"] == "replace")
     assert (on["due"], on["left"]) == ("1", "1")
+
+
+def test_who_was_told_without_a_day_waits_for_the_grace(sandbox: Sandbox, run: Run) -> None:
+    """The tag of an earlier version names none."""
+    today = datetime.now(UTC).date()
+    entry_id = _add(sandbox, tags=f"{ARCHIVED_TAG}, {notice_tag(today, 'anna', None)}")
+    explained = {row["stage"]: row for row in run("run", "--explain", entry_id).rows}["replace"]
+    assert (explained["says"], explained["opens_date"]) == ("waits", str(today + timedelta(days=31)))
