@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,6 @@ from kaltura_archiver.sandbox.world import Sandbox
 START = {"archive": State.INITIAL, "replace": State.ARCHIVED, "restore": State.PLACEHOLDER}
 COMMAND = {"archive": "s3copy", "replace": "replace_video", "restore": "restore"}
 Start = Callable[..., Process]
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    zygote = Zygote()
-    yield zygote
-    zygote.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ What a server holds after one write is what it holds before the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,6 @@ from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.world import Sandbox
 
 OPTIONS = ("--no-dry-run", "--allow-in-place", "--no-lock", "--no-run-log")
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    zygote = Zygote()
-    yield zygote
-    zygote.close()
 
 
 @pytest.fixture
