@@ -27,7 +27,7 @@ DESK_LIMITS = ("entries", "bytes", "money", "per_owner")
 # `mail`, where whom a list of requests names is told in place of the owner.
 ASKER = "asker"
 # What a message that it is back is written with, of the table `notice`.
-_OF_NOTICE = ("directory", "templates")
+OF_NOTICE = ("directory", "templates")
 
 
 @cache
@@ -66,7 +66,7 @@ def read_desk(source: PolicyText, told: Table, now: float, in_bucket: InBucket) 
     if "tag" in queries:
         options["request_tag"] = queries["tag"].tags[0]
     notice = told.get("notice", {})
-    written = {key: notice[key] for key in _OF_NOTICE if key in notice} if isinstance(notice, dict) else {}
+    written = {key: notice[key] for key in OF_NOTICE if key in notice} if isinstance(notice, dict) else {}
     by_id = {same_id(entry_id): request for entry_id, request in requests.items()}
     limits = _limits(source, table, fail)
     return RestoreDesk(queries, options, limits, written if mail else None, mail == ASKER, by_id)

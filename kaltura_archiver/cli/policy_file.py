@@ -18,7 +18,7 @@ from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.asking.query import query_of
 from kaltura_archiver.asking.words import AGES, age_seconds, as_written
 from kaltura_archiver.cli.options import keep_options, options_of, selection_options
-from kaltura_archiver.cli.policy_desk import read_desk
+from kaltura_archiver.cli.policy_desk import OF_NOTICE, read_desk
 from kaltura_archiver.cli.policy_text import InBucket, PolicyText, Table, converted, keys_of, limits_in, said
 from kaltura_archiver.cli.types import Days
 from kaltura_archiver.config import Settings
@@ -101,7 +101,23 @@ def read_policy(
     for number, name in enumerate(names):
         if name in names[:number]:
             source.fail("another rule has this name: the history of a rule goes by it", number, name, "name")
+    _require_heard(source, told, made)
     return Policy(made, hashlib.sha256(text.encode()).hexdigest(), desk)
+
+
+def _require_heard(source: PolicyText, told: Table, rules: tuple[Rule, ...]) -> None:
+    """Refuse a `[notice]` that no rule takes up: a person reads it as a promise, and videos would go without a word.
+
+    What it says for the mail of the restore desk is no promise.
+    """
+    takes_away = any({Stage.THIN, Stage.REPLACE} & {made.stage for made in rule.stages} for rule in rules)
+    table = told.get("notice", {})
+    if not isinstance(table, dict):
+        source.fail(f"{as_written(table)} is no table: write [notice]", None, "", "notice")
+    promised = [key for key in table if key not in OF_NOTICE]
+    if promised and takes_away and all(rule.notice is None for rule in rules):
+        why = "no owner would be told, for no rule has a notice: add notice = {} to each rule that is to tell them"
+        source.fail(why, None, "", "notice", promised[0])
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,23 @@ class Ledger:
 
     def record(self, kind: str, notice: Notice, sent: Sent) -> None:
         """Write down that a message was `written`, `sent` or `reminded` of, or that its entries are `marked`."""
+        # A file that was written may be written again; a message that was sent may not.
+        self._write(self._line(kind, notice, sent), to_stay=kind != "written")
+
+    def require_room(self, notice: Notice, sent: Sent) -> None:
+        """Before a message is sent: InputError where it could not be recorded, lest each run send it again.
+
+        Blanks are no record, should the run be killed here.
+        """
+        if self._file is None:
+            return
+        end = os.fstat(self._file).st_size
+        try:
+            self._write(b" " * len(self._line("reminded", notice, sent)))
+        finally:
+            os.ftruncate(self._file, end)
+
+    def _line(self, kind: str, notice: Notice, sent: Sent) -> bytes:
         line = {
             "plan": self._plan,
             "kind": kind,
@@ -113,8 +130,7 @@ class Ledger:
             "at": sent.at.isoformat(timespec="seconds"),
             "until": sent.until.isoformat() if sent.until else None,
         }
-        # A file that was written may be written again; a message that was sent may not.
-        self._write(json.dumps(line).encode() + b"\n", to_stay=kind != "written")
+        return json.dumps(line).encode() + b"\n"
 
     def _write(self, data: bytes, *, to_stay: bool = True) -> None:
         if self._file is None:

@@ -113,6 +113,7 @@ class Post:
             if not self.head.wording.reminder:
                 self.ledger.record("written", notice, sent)
             return f"written to {path}"
+        self.ledger.require_room(notice, sent)
         self.deliver(message, notice.address)
         self.ledger.record("reminded" if self.head.wording.reminder else "sent", notice, sent)
         path.unlink(missing_ok=True)  # nobody is to send it a second time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import threading
@@ -20,6 +21,8 @@ def run_sandbox(stop: threading.Event, *, thaw_seconds: float, entries: int = 0,
 
     The export lines go to stdout, or to the file, which is replaced; the talk goes to stderr.
     """
+    for name in _ASIDE:  # those of the sandbox before, which a shell has read: its S3 would look for a profile ''
+        os.environ.pop(name, None)
     with Sandbox(thaw_seconds=thaw_seconds, conversion_seconds=1.0) as sandbox:
         added = sandbox.fill()
         sandbox.fill_more(entries)

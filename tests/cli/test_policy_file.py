@@ -122,6 +122,18 @@ def test_a_list_due_of_what_its_rule_would_not_find_again_is_refused(tmp_path: P
     assert told.startswith("FILE, line 6: rule 'a', due: never comes: what is replaced has the placeholder's length")
 
 
+def test_a_notice_that_no_rule_takes_up_is_refused(tmp_path: Path) -> None:
+    """A person reads it as the promise that owners are told first; what is for the desk's mail is none."""
+    rule = '[[rule]]\nname = "a"\nselect = { plays = 0 }\narchive = {}\n'
+    promise = '[notice]\ndirectory = "people.csv"\ngrace = "30d"\n'
+    told = _refused(tmp_path, f"{promise}{rule}replace = {{}}\n")
+    assert told.startswith("FILE, line 3: notice.grace: no owner would be told, for no rule has a notice: add notice")
+    assert _read(tmp_path, f"{promise}{rule}replace = {{}}\nnotice = {{}}\n").rules[0].notice
+    assert _read(tmp_path, f"{promise}{rule}").rules
+    assert _refused(tmp_path, f"notice = 30\n{rule}") == "FILE, line 1: notice: 30 is no table: write [notice]"
+    assert _read(tmp_path, f'[notice]\ndirectory = "people.csv"\n{rule}replace = {{}}\n').rules
+
+
 def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
     rule = '[[rule]]\nname = "a"\nselect = { plays = 0 }\narchive = {}\n'
     assert "line 6: rule 'a', name: another rule has this name" in _refused(tmp_path, rule + rule)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -510,6 +511,24 @@ def test_messages_are_sent_once_and_recorded(sink: MailSink) -> None:
     assert len(sink.mail) == 2
     assert [r["outcome"] for r in call("owners.tsv").rows] == ["already", "already"]  # nor written
     assert files() == []
+
+
+def test_what_could_not_be_recorded_is_not_sent(sink: MailSink) -> None:
+    """On a full disk each run would send the first message again."""
+    write(THREE)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        ran = send("owners.tsv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ran.code != 0
+    assert "cannot write notices/sent.jsonl: File too large; no further message is sent" in ran.err
+    assert (sink.mail, Path("notices/sent.jsonl").read_bytes()) == ([], b"")
+
+    assert send("owners.tsv").code == 0
+    assert len(sink.mail) == 2
+    assert [line["kind"] for line in ledger()] == ["sent", "sent"]
 
 
 def test_a_list_made_anew_is_the_same_plan_by_its_id(sink: MailSink) -> None:

@@ -43,6 +43,26 @@ def test_the_export_lines_are_a_file_for_a_shell_and_for_env_file(
         process.stderr.close()
 
 
+def test_a_sandbox_begins_in_a_shell_that_read_the_settings_of_one_before(tmp_path: Path, run: Run) -> None:
+    """These set AWS_PROFILE to nothing, which the sandbox's own S3 took for the name of a profile."""
+    program = [sys.executable, "-m", "kaltura_archiver", "sandbox", "--env-file", "sandbox.rc"]
+    environ = os.environ | {"AWS_PROFILE": "", "AWS_SESSION_TOKEN": ""}
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environ)
+    assert process.stderr
+    try:
+        assert "each state among them" in next(process.stderr)
+        shell = subprocess.run(
+            ["sh", "-c", f". ./sandbox.rc; {sys.executable} -m kaltura_archiver s3copy --all --no-dry-run"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "no answer from S3" not in shell.stderr
+        assert "summary: done" in shell.stderr, shell.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        process.stderr.close()
+
+
 @pytest.mark.parametrize("entries", [0, 200])
 def test_the_library_is_of_all_ages_and_the_same_each_time(tmp_path: Path, entries: int) -> None:
     seen = []
