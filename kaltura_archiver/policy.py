@@ -45,6 +45,10 @@ _REACHED = {
 }
 
 
+# What a swap that was cut short leaves: a repair finishes it before the entry is in any stage.
+_CUT_SHORT = frozenset({State.UNSETTLED, State.HALF_TAGGED, State.HALF_THIN})
+
+
 def _last_used(facts: Facts) -> float | None:
     """A restore counts as a play, for it was asked for; what was never played is unplayed since it was created."""
     entry, stored = facts.entry, facts.stored
@@ -198,7 +202,8 @@ class Standing(NamedTuple):
 
     `due`: the stage that is to be done now, with its `plan` (of the list `due` without one); `then`: those that may
     follow at once. Else `waits_for` is the stage that it is before, `why` it is not done, and from when on (unix
-    seconds) it may be, where that is known. None of both: it has all stages behind it.
+    seconds) it may be, where that is known; a `repair` comes first where something was cut short. None of these: it has
+    all stages behind it.
     """
 
     reached: Stage | None
@@ -208,6 +213,7 @@ class Standing(NamedTuple):
     waits_for: Stage | None = None
     why: str = ""
     opens_at: float | None = None
+    repair: bool = False
     streams: tuple[tuple[Facts, Plan], ...] = ()  # those of a recording, which go with it, and what is due for them
 
 
@@ -227,8 +233,18 @@ def _days_of(now: float, on: tuple[tuple[int, int], ...]) -> Iterator[float]:
         yield from (datetime(y, month, day, tzinfo=UTC).timestamp() for y in (year - 1, year, year + 1))
 
 
+def cut_short(rule: Rule, facts: Facts) -> Standing | None:
+    """Where an entry stands whose swap was cut short; None where none was."""
+    judgement = classify(facts)
+    if judgement.state in _CUT_SHORT or (judgement.state is State.NO_ORIGINAL and facts.entry.replaced):
+        return Standing(None, waits_for=rule.stages[0].stage, why=f"{judgement.why}; a repair comes first", repair=True)
+    return None
+
+
 def standing(rule: Rule, facts: Facts, now: float, *, in_group: bool = False, dry_run: bool = True) -> Standing:
     """Where an entry that the rule selects stands in it, now (unix seconds)."""
+    if cut := cut_short(rule, facts):
+        return cut
     judged_reached = _REACHED.get(classify(facts).state, frozenset())
     reached: Stage | None = None
     for number, made in enumerate(rule.stages):
@@ -317,6 +333,8 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
 
     All its other clocks are over, and so are those of the stages before it.
     """
+    if cut_short(rule, facts):
+        return None
     reached = _REACHED.get(classify(facts).state, frozenset())
     for made in rule.stages:
         if made.stage in reached:

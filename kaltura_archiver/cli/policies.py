@@ -326,6 +326,9 @@ def _act_by(
         if exits.of_outcomes(told.left) - {Exit.OK}:
             log.warning("%s, %s: %s", rule.name, stage, counted_outcomes(told.left))
         run.codes |= exits.of_outcomes(told.left)
+    if (cut := _not_served(acting, tally.to_repair)) and not run.app.stop.is_set() and _in_hours(run, rule, "repair"):
+        last = next(made for made in reversed(rule.stages) if made.stage.command)
+        _carry_out(acting, rule, last, Command.REPAIR, cut, rows)
     for made in rule.stages:
         command = made.stage.command
         ids = _not_served(acting, tally.stages[made.stage].ids)
@@ -338,28 +341,36 @@ def _act_by(
             if acting.dry_run:
                 log.info("%s, %s: a plan of %d entries would be written for review", rule.name, made.stage, len(ids))
             continue
-        if not rule.limits.allow_hour(time.localtime().tm_hour):
-            log.warning("%s, %s: not begun, for it is outside the hours of the rule", rule.name, made.stage)
-            run.codes.add(Exit.LIMIT)
+        if not _in_hours(run, rule, made.stage):
             return
         _carry_out(acting, rule, made, command, ids, rows)
+
+
+def _in_hours(run: PolicyRun, rule: Rule, stage: str) -> bool:
+    if rule.limits.allow_hour(time.localtime().tm_hour):
+        return True
+    log.warning("%s, %s: not begun, for it is outside the hours of the rule", rule.name, stage)
+    run.codes.add(Exit.LIMIT)
+    return False
 
 
 def _carry_out(
     acting: Acting, rule: Rule, made: StageRule, command: Command, ids: Sequence[str], rows: RowWriter
 ) -> None:  # fmt: skip
-    """One stage of a rule: a run of its command."""
+    """One stage of a rule, or the repair of what a run that was killed has left: a run of its command."""
     run = acting.run
+    name = made.stage.value if command is made.stage.command else command.value
     options = rule.options(made, run.now, dry_run=acting.dry_run)
     asked = Asked(
-        command, options, lambda runner: Errand(ids), f"rule {rule.name}, {made.stage}: {rule.query}", None,
-        run.workers, acting.no_lock, acting.no_run_log, review=review_of(rule, made.stage, run.now),
+        command, options, lambda runner: Errand(ids), f"rule {rule.name}, {name}: {rule.query}", None,
+        run.workers, acting.no_lock, acting.no_run_log,
+        review=review_of(rule, made.stage, run.now) if command is made.stage.command else None,
         limits=limits_of(
             run.app, command, options, rule.limits.money, rule.limits.bytes, rule.limits.entries,
             ("limits.money", "limits.bytes", "limits.entries"),
         ),
     )  # fmt: skip
-    run.carry_out(asked, StageTelling(run.app, command, options, run.style, rows, rule.name, made.stage))
+    run.carry_out(asked, StageTelling(run.app, command, options, run.style, rows, rule.name, name))
 
 
 def _not_served(acting: Acting, ids: Sequence[str]) -> Sequence[str]:

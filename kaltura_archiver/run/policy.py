@@ -19,6 +19,7 @@ from kaltura_archiver.policy import (
     Rule,
     Stage,
     Standing,
+    cut_short,
     may_be_told,
     standing,
     to_be_reminded,
@@ -98,6 +99,7 @@ def _with_streams(rule: Rule, now: float, found: Iterable[tuple[Facts, Standing]
         if facts.entry.parent_of_stream:
             streams.append(facts)
             continue
+        at = next(filter(None, (cut_short(rule, stream) for stream in streams)), at)
         if streams and at.due and at.due.command:
             options = rule.options(rule.stage(at.due), now, dry_run=True)
             plans = ((stream, plan_for(at.due.command, stream, options, in_group=True)) for stream in streams)
@@ -156,7 +158,7 @@ class StageSum:
 class RuleTally:
     """What a rule holds, added up. `here` counts the entries by the last stage that they have behind them. The ids of
     what is due are kept for `acting`, with those of what may follow unless it is `dry_run`; `to_write` are the ids of
-    those whose owners are to be told, or reminded."""
+    those whose owners are to be told, or reminded, `to_repair` of those that were cut short."""
 
     rule: Rule
     now: float
@@ -166,6 +168,7 @@ class RuleTally:
     here: Counter[Stage | None] = field(default_factory=Counter)
     stages: dict[Stage, StageSum] = field(default_factory=dict)
     to_write: list[str] = field(default_factory=list)
+    to_repair: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.stages = {made.stage: StageSum() for made in self.rule.stages}
@@ -173,6 +176,8 @@ class RuleTally:
     def add(self, facts: Facts, at: Standing) -> None:
         self.selected += 1
         self.here[at.reached] += 1
+        if at.repair and self.acting:
+            self.to_repair.append(facts.entry.id)
         if at.due:
             self._add_due(facts, at, at.due)
         elif at.waits_for and at.plan:

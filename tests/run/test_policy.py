@@ -505,3 +505,23 @@ def test_where_nothing_can_be_written_the_list_is_in_the_bucket(
     policy.write_text(THREE_YEARS.replace("archive = {}", "archive = { review = true }"))
     refused = run("run", policy, "--no-dry-run")
     assert (refused.code, "cannot be written: nothing can be here" in refused.err) == (2, True), refused.err
+
+
+@pytest.mark.parametrize("state", [State.UNSETTLED, State.HALF_TAGGED])
+def test_what_a_killed_run_left_is_repaired_and_then_goes_on(sandbox: Sandbox, run: Run, state: State) -> None:
+    """A tag says that the placeholder is coming, and the original is in place; or it came, and no tag says so."""
+    cut = sandbox.add(state)
+    rule = '[[rule]]\nname = "old"\nselect = { unplayed_for = 3 }\narchive = {}\nreplace = {}\n'
+    Path("policy.toml").write_text(rule)
+    row = next(row for row in run("run", "--check").rows if row["stage"] == "archive")
+    assert (row["waits"], row["left"]) == ("1", "0")
+    assert "a repair comes first" in run("run", "--explain", cut).out
+    dry = run("run")
+    assert [(row["stage"], row["entry_id"], row["outcome"]) for row in dry.rows] == [("repair", cut, "would")], dry.err
+    assert sandbox.control.writes() == []
+    first = run("run", "--no-dry-run")
+    assert (first.code, [(row["stage"], row["outcome"]) for row in first.rows]) == (0, [("repair", "done")]), first.err
+    run("run", "--no-dry-run")
+    assert run("health", "--id", cut).rows[0]["message"].startswith("placeholder")
+    again = run("run", "--no-dry-run")
+    assert (again.code, again.rows) == (0, [])
