@@ -48,7 +48,8 @@ def lines_in(text: str, where: str, *columns: str) -> Iterator[ListLine]:
     try:
         for listed in _cells_with_ids(text.removeprefix("\ufeff"), columns):
             if not ENTRY_ID.fullmatch(listed.entry_id):
-                raise SelectionError(f"{where}, line {listed.line}: {listed.entry_id[:40]!r} is not an entry id")
+                table = "; a table needs a column entry_id or id" if {*",;"} & {*listed.entry_id} else ""
+                raise SelectionError(f"{where}, line {listed.line}: {listed.entry_id[:40]!r} is not an entry id{table}")
             yield listed
     except csv.Error as error:
         raise SelectionError(f"{where} is no CSV: {error}") from error
@@ -59,8 +60,10 @@ def _cells_with_ids(text: str, columns: tuple[str, ...]) -> Iterator[ListLine]:
     lines = text.splitlines(keepends=True)
     told = ((number, line.strip()) for number, line in enumerate(lines) if not line.startswith("#"))
     begin, head = next(((number, line) for number, line in told if line), (len(lines), ""))
-    tab = "\t" in head
-    names = [name.strip().strip("'\"").lower() for name in head.split("\t" if tab else ",")]
+    # Spreadsheets of some countries write semicolons.
+    tab, between = "\t" in head, ";" if ";" in head and "," not in head else ","
+    names = [name.strip().strip("'\"").lower() for name in head.split("\t" if tab else between)]
+    names = ["mail" if name in ("email", "e-mail") else name for name in names]
     if not {"entry_id", "id"}.intersection(names):
         plain = (
             (number, line.strip().strip("'\"")) for number, line in enumerate(lines, 1) if not line.startswith("#")
@@ -69,7 +72,7 @@ def _cells_with_ids(text: str, columns: tuple[str, ...]) -> Iterator[ListLine]:
         return
     # A TSV of ours quotes nothing; in a CSV a name may have line breaks between its quotes.
     table = lines[begin + 1 :]
-    reader = csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE) if tab else csv.reader(table)
+    reader = csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE) if tab else csv.reader(table, delimiter=between)
     wanted = ("entry_id" if "entry_id" in names else "id", *columns)
     places = [names.index(name) if name in names else len(names) for name in wanted]
     for row in reader:

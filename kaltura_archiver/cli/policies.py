@@ -273,7 +273,8 @@ def _correspondence(acting: Acting, store: Store) -> Correspondence | None:
     from kaltura_archiver.run.notices import Correspondence
 
     kaltura = run.kaltura if acting.dry_run else app.kaltura(read_only=False)
-    return Correspondence(app.settings, rules, acting.notices, kaltura, store, app.stop, acting.dry_run)
+    by_play = run.policy.desk is not None and "play" in run.policy.desk.sources
+    return Correspondence(app.settings, rules, acting.notices, kaltura, store, app.stop, acting.dry_run, by_play)
 
 
 def _tell_owners(acting: Acting, rule: Rule, ids: Sequence[str], letters: Correspondence, rows: RowWriter) -> None:

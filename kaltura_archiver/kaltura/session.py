@@ -91,7 +91,7 @@ class Session:
         self.session_user = settings.user_id  # an app token may have a user of its own
         self.session_notes: tuple[str, ...] = ()  # what is odd about the session that an app token gives
         self._heard = ("", 0.0)  # what time it was there, and here
-        self.pace = Pace(self._pause)
+        self.pace = Pace(self._pause, "Kaltura")
 
     def sign_in(self) -> None:
         """Open a session; ConfigError tells what is wrong with the credentials or the address."""

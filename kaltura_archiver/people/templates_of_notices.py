@@ -30,6 +30,8 @@ _TEMPLATES = {
     "entry.txt": _OF_ENTRIES | {"to_watch", "to_keep"},
     "entry.html": _OF_ENTRIES | {"linked_title", "linked_keep"},
 }
+# Of what was replaced, where no play of the placeholder brings it back.
+_ASK_US = "Nothing is lost. Whoever needs a video answers this message, and it is back within two days."
 _STAY = "Links, captions and statistics stay as they are."
 
 
@@ -75,7 +77,7 @@ def day_in_words(day: date) -> str:
 @dataclass(frozen=True)
 class Wording:
     """What all messages of a run have in common. `link` and `keep_link` lead to an entry, with {entry_id} in them, or
-    are empty; `signature` are the lines of the unit that writes."""
+    are empty; `signature` are the lines of the unit that writes. `by_play`: who plays a placeholder gets the video."""
 
     contact: str
     link: str = ""
@@ -83,6 +85,7 @@ class Wording:
     signature: str = ""
     reminder: bool = False
     of: Announced = Announced.REPLACE
+    by_play: bool = True
 
     def how_to_keep(self, day: str) -> str:
         """`To keep a video as it is, play it once before 25 December 2026, …`, with the ways that there are."""
@@ -123,6 +126,8 @@ class Templates:
         kind = "fallback_" if notice.fallback else f"{notice.desk}_" if notice.desk else ""
         number = len(notice.items)
         told_of = _TOLD_OF[wording.of]
+        if wording.of is Announced.REPLACE and not wording.by_play:
+            told_of = told_of._replace(nothing_lost=_ASK_US)
         day = day_in_words(replaced_on)
         values = {
             "name": notice.name,

@@ -51,7 +51,8 @@ class Correspondence:
     """The post of a run by a policy: what it is written with, and by whom. A context manager.
 
     What is missing of the settings, or wrong in a rule's table, is told before anything is done (ConfigError,
-    InputError). A directory or a mail server that is down stops nothing but the notices.
+    InputError). A directory or a mail server that is down stops nothing but the notices. `by_play`: who plays the
+    placeholder has the video back, by the restore desk.
     """
 
     settings: Settings
@@ -61,11 +62,13 @@ class Correspondence:
     store: Store
     stop: threading.Event
     dry_run: bool
+    by_play: bool = True
 
     def __post_init__(self) -> None:
         self._stack = ExitStack()
         self._directory: Directory | None = None
-        self._head: Letterhead = letterhead(self.settings)
+        head: Letterhead = letterhead(self.settings)
+        self._head = replace(head, wording=replace(head.wording, by_play=self.by_play))
         self._mailer = Mailer(self.settings.smtp, sender=self._head.address, per_minute=PER_MINUTE, stop=self.stop)
         self._rules = {rule.name: NoticesOfRule(rule, self.settings.ldap, self._ldap) for rule in self.rules}
 

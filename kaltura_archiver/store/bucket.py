@@ -105,7 +105,7 @@ class Bucket:
             parsers = session.get_component("response_parser_factory")
             parsers.set_parser_defaults(timestamp_parser=parse_time)
             self._region = session.get_config_variable("region") or "us-east-1"
-            self.pace = Pace(self._stop.wait)
+            self.pace = Pace(self._stop.wait, "S3")
             client = session.create_client("s3", config=self._config, region_name=self._region)
             self._s3: S3Client = self._paced(cast("S3Client", client))
             if session.get_credentials() is None:

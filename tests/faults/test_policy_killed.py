@@ -29,7 +29,7 @@ class Runs:
         return self._zygote.start([*arguments, "--no-lock", "--workers", "1"], environ, self._folder, {})
 
     def killed(self, *arguments: str, at: str) -> None:
-        """Killed just before this call."""
+        """Killed while this call is under way."""
         running: list[Process] = []
         self._sandbox.control.add_fault(at, before=lambda _: running[0].kill())
         running.append(self.start(*arguments))

@@ -150,6 +150,20 @@ def test_whom_a_list_names_may_be_told_instead_of_the_owner(
     assert sorted(_told(sink)) == [("ben@example.edu", "back again"), ("zoe@example.edu", "back again")]
 
 
+def test_a_list_as_spreadsheets_write_it(sandbox: Sandbox, run: Run, sink: MailSink) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, creator_id="anna")
+    Path("requests.csv").write_text(f'\ufeffentry_id;E-Mail;Tier\r\n{entry_id};"yan@example.edu;zoe@example.edu";\r\n')
+    assert _act(run).outcomes == {entry_id: "done"}
+    assert sorted(to for to, _ in _told(sink)) == [f"{name}@example.edu" for name in ("anna", "yan", "zoe")]
+
+
+def test_a_table_without_ids_says_what_it_needs(run: Run, sink: MailSink) -> None:
+    Path("requests.csv").write_text("entry,mail\n0_a,\n")
+    ran = run("run", "--check")
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "line 1: 'entry,mail' is not an entry id; a table needs a column entry_id or id" in ran.err
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

@@ -557,6 +557,20 @@ def test_who_was_told_waits_for_the_day_that_was_named(sandbox: Sandbox, run: Ru
     assert (on["due"], on["left"]) == ("1", "1")
 
 
+@pytest.mark.parametrize("source", ["played_within = 1", "request_tag = 'please'"])
+def test_that_a_play_brings_a_video_back_is_said_where_it_does(
+    sandbox: Sandbox, run: Run, sink: MailSink, source: str
+) -> None:
+    Path("policy.toml").write_text(f"{RULE}\n[restore]\n{source}\n")
+    _add(sandbox)
+    _act(run)
+    ((_, message),) = sink.mail
+    text = " ".join(message.get_body(("plain",)).get_content().split())
+    by_play = source.startswith("played")
+    assert ("Whoever plays the placeholder asks for the video" in text) == by_play
+    assert ("Whoever needs a video answers this message" in text) != by_play
+
+
 def test_who_was_told_without_a_day_waits_for_the_grace(sandbox: Sandbox, run: Run) -> None:
     """The tag of an earlier version names none."""
     today = datetime.now(UTC).date()

@@ -440,7 +440,7 @@ def test_what_s3_refuses_is_told_by_boto3_and_the_short_way_is_not_tried_again(
 
 
 def _direct(url: str, credentials: Callable[[], Any]) -> Direct:
-    return Direct(line(), url, "us-east-1", credentials, Pace(lambda _: False), sign_bodies=True)
+    return Direct(line(), url, "us-east-1", credentials, Pace(lambda _: False, "S3"), sign_bodies=True)
 
 
 class _Frozen:
@@ -471,7 +471,7 @@ def test_a_slow_down_is_heeded_and_no_reason_to_give_up(serve: Serve) -> None:
         server.url,
         "us-east-1",
         lambda: _Frozen(None),
-        Pace(lambda s: pauses.append(s) or True),
+        Pace(lambda s: pauses.append(s) or True, "S3"),
         sign_bodies=True,
     )
     with inflow_of(b"a video") as chunks:
