@@ -118,13 +118,17 @@ def writes(sandbox: Sandbox, operation: str = "*") -> list[Request]:
 
 
 def made(sandbox: Sandbox) -> Iterator[tuple[str, list[str]]]:
-    """Each HTTP request so far: whom it went to, and the calls in it. Of a run that asks one thing at a time."""
-    requests = iter(sandbox.control.requests())
-    for request in requests:
+    """Each HTTP request so far: whom it went to, and the calls in it. Of a run that asks one thing at a time.
+
+    What Kaltura itself fetches may come between the calls of one request.
+    """
+    parts: list[str] = []  # still to come of a multirequest
+    for request in sandbox.control.requests():
+        if request.server == "kaltura" and request.operation in parts:
+            parts.remove(request.operation)
+            continue
         calls: list[str] = request.parameters.get("calls", [request.operation])
-        if request.operation == "multirequest":
-            for _ in calls:
-                next(requests)
+        parts += calls if request.operation == "multirequest" else []
         yield request.server, calls
 
 
