@@ -32,7 +32,7 @@ from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, da
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, standings
+from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, selects_all, standings
 from kaltura_archiver.run.run import Asked, carry_out
 from kaltura_archiver.selection import Named
 from kaltura_archiver.steps import Command
@@ -94,6 +94,8 @@ class PolicyRun:
                 tally.add(facts, at)
                 see(facts, at)
         self.tallies.append(tally)
+        if told := selects_all(self.kaltura, rule, tally.selected):
+            log.warning("%s", told)
         self.codes |= exits_of_named(selection)
         return tally, selection
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
 from kaltura_archiver.model import Entry, Facts, Outcome
@@ -69,6 +70,20 @@ class Claimed(Selection):
             self.overlaps[name] += len(batch) - len(others)
             batch = others
         return batch
+
+
+# Of so few entries that a rule selects them all says nothing.
+FEW_ENTRIES = 20
+
+
+def selects_all(kaltura: Kaltura, rule: Rule, selected: int) -> str:
+    """That a rule has selected every video there is, in words: its author may not have meant that. Empty if not."""
+    if selected < FEW_ENTRIES:
+        return ""
+    every = kaltura.count(replace(Query(), media_type=rule.query.media_type, statuses=rule.query.statuses))
+    if selected < every:
+        return ""
+    return f"{rule.name}: it selects every video of the account ({selected}), by: {rule.query}; is that what is meant?"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import re
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -525,3 +526,17 @@ def test_what_a_killed_run_left_is_repaired_and_then_goes_on(sandbox: Sandbox, r
     assert run("health", "--id", cut).rows[0]["message"].startswith("placeholder")
     again = run("run", "--no-dry-run")
     assert (again.code, again.rows) == (0, [])
+
+
+@pytest.mark.parametrize(("since", "told"), [("0d", True), ("4", False)])
+def test_a_rule_that_selects_every_video_is_told_before_anything_is_done(
+    sandbox: Sandbox, run: Run, since: str, told: bool
+) -> None:
+    for number in range(20):
+        sandbox.add(State.INITIAL, created_at=time.time() - (number / 4 + 1) * YEAR)
+    Path("policy.toml").write_text(f'[[rule]]\nname = "all"\nselect = {{ unplayed_for = "{since}" }}\narchive = {{}}\n')
+    for words in (("--check",), ("--no-dry-run",)):
+        ran = run("run", *words)
+        line = "all: it selects every video of the account (20), by: "
+        assert (line in ran.err) == told, ran.err
+    assert ran.err.index("selects every") < ran.err.index("s3copy") if told else True
