@@ -139,6 +139,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG_FILES)
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Any]:
+    """Makes processes of the tool that can be killed (faults/zygote.py)."""
+    from faults.zygote import Zygote
+
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
 @pytest.fixture
 def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `kaltura-archiver` with these arguments on the sandbox, in this process.
