@@ -131,12 +131,18 @@ class Ran:
 
 Run = Callable[..., Ran]
 
-# Files with a test of half a minute or more: begun first, so that no process is left alone with one at the end.
-LONG_FILES = ("test_selection.py", "test_demo.py", "test_kills.py")
+# The files that take longest, begun first: no process is left alone with one at the end.
+LONG_FILES = (
+    "test_odd_s3.py", "test_walk.py", "test_policies.py", "test_odd_entries.py", "test_policy_notices.py",
+    "test_cluster.py", "test_gate.py", "test_selection.py", "test_desk_killed.py", "test_flavors.py",
+    "test_template.py", "test_demo.py", "test_clones.py", "test_output.py", "test_groups.py", "test_contract.py",
+    "test_calls.py", "test_versions.py", "test_files.py", "test_old_library.py", "test_jobs.py", "test_kills.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+    turn = {name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: turn.get(item.path.name, len(turn)))
 
 
 @pytest.fixture(scope="session")
