@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
@@ -60,16 +60,19 @@ class App(Services):
     signal: int = 0
 
     tolerated: frozenset[Exit] = frozenset()  # see --tolerate
+    _prices: dict[tuple[float | None, Path | None], Prices] = field(default_factory=dict)
 
     def prices(self, kaltura_price: float | None = None, price_table: Path | None = None) -> Prices:
-        """The prices of these options, or else of the settings; an old table is warned of."""
+        """The prices of these options, or else of the settings, read once; an old table is warned of."""
         from kaltura_archiver.money.prices import Prices
 
         kaltura_price = self.settings.kaltura_price if kaltura_price is None else kaltura_price
-        prices = Prices.load(kaltura_price, price_table or self.settings.price_table)
-        if prices.stale:
-            log.warning("the prices are of %s: look for newer ones (--price-table, PRICE_TABLE)", prices.as_of)
-        return prices
+        asked = kaltura_price, price_table or self.settings.price_table
+        if asked not in self._prices:
+            self._prices[asked] = prices = Prices.load(*asked)
+            if prices.stale:
+                log.warning("the prices are of %s: look for newer ones (--price-table, PRICE_TABLE)", prices.as_of)
+        return self._prices[asked]
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:

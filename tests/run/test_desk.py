@@ -332,3 +332,15 @@ def test_what_is_no_record_of_a_desk_is_told_of_and_left_out(sandbox: Sandbox, r
     ran = _act(run)
     assert ran.outcomes == {entry_id: "waiting"}
     assert f"an object under {PREFIX} is nothing that a restore desk has begun: it is left out" in ran.err
+
+
+def test_old_prices_are_told_once_however_many_ask(
+    sandbox: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.toml").write_text("[storage.STANDARD]\ngb_month = 7\nas_of = 2020-01-01\n")
+    monkeypatch.setenv("PRICE_TABLE", str(tmp_path / "own.toml"))
+    for _ in range(3):
+        sandbox.add(State.PLACEHOLDER, tags="please", storage_class="GLACIER")
+    Path("policy.toml").write_text('[restore]\nrequest_tag = "please"\n[restore.limits]\nmoney = 5.0\n')
+    ran = run("run", "--check")
+    assert (ran.code, ran.err.count("the prices are of 2020-01-01")) == (0, 1), ran.err
