@@ -45,7 +45,7 @@ class RestoreDesk:
         return self.requests.get(same_id(entry_id), Requested())
 
     def tier_of(self, entry_id: str) -> str:
-        return self.request(entry_id).tier or Options(0.0, **self.options).tier
+        return self.request(entry_id).tier or str(self.options.get("tier", Options.tier))
 
     def parts(self, now: float, *, dry_run: bool) -> Iterator[tuple[str, Query, Options]]:
         """What asks, source by source, and of the listed requests tier by tier: what has a tier of its own is brought

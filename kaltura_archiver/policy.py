@@ -20,7 +20,7 @@ from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import LAST_SECOND, Announced, Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.reasons import told_until, unnoticed, untold
-from kaltura_archiver.states import classify
+from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
 
 
@@ -233,9 +233,8 @@ def _days_of(now: float, on: tuple[tuple[int, int], ...]) -> Iterator[float]:
         yield from (datetime(y, month, day, tzinfo=UTC).timestamp() for y in (year - 1, year, year + 1))
 
 
-def cut_short(rule: Rule, facts: Facts) -> Standing | None:
+def cut_short(rule: Rule, facts: Facts, judgement: Judgement) -> Standing | None:
     """Where an entry stands whose swap was cut short; None where none was."""
-    judgement = classify(facts)
     if judgement.state in _CUT_SHORT or (judgement.state is State.NO_ORIGINAL and facts.entry.replaced):
         return Standing(None, waits_for=rule.stages[0].stage, why=f"{judgement.why}; a repair comes first", repair=True)
     return None
@@ -243,9 +242,10 @@ def cut_short(rule: Rule, facts: Facts) -> Standing | None:
 
 def standing(rule: Rule, facts: Facts, now: float, *, in_group: bool = False, dry_run: bool = True) -> Standing:
     """Where an entry that the rule selects stands in it, now (unix seconds)."""
-    if cut := cut_short(rule, facts):
+    judgement = classify(facts)
+    if cut := cut_short(rule, facts, judgement):
         return cut
-    judged_reached = _REACHED.get(classify(facts).state, frozenset())
+    judged_reached = _REACHED.get(judgement.state, frozenset())
     reached: Stage | None = None
     for number, made in enumerate(rule.stages):
         if made.stage in judged_reached:
@@ -333,9 +333,10 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
 
     All its other clocks are over, and so are those of the stages before it.
     """
-    if cut_short(rule, facts):
+    judgement = classify(facts)
+    if cut_short(rule, facts, judgement):
         return None
-    reached = _REACHED.get(classify(facts).state, frozenset())
+    reached = _REACHED.get(judgement.state, frozenset())
     for made in rule.stages:
         if made.stage in reached:
             continue

@@ -205,8 +205,9 @@ class Desk:
         from kaltura_archiver.run.desk_post import Awaited
 
         yield from self._awaited(self.served)
+        known = {*self.served, *self.thawing}
         for begun in self.book.open():
-            if not begun.promised or same_id(begun.entry_id) in {**self.served, **self.thawing}:
+            if not begun.promised or same_id(begun.entry_id) in known:
                 continue
             facts = look(self.run, begun.entry_id)
             if facts and classify(facts).state in _IN_PLACE:

@@ -114,7 +114,7 @@ def _with_streams(rule: Rule, now: float, found: Iterable[tuple[Facts, Standing]
         if facts.entry.parent_of_stream:
             streams.append(facts)
             continue
-        at = next(filter(None, (cut_short(rule, stream) for stream in streams)), at)
+        at = next(filter(None, (cut_short(rule, stream, classify(stream)) for stream in streams)), at)
         if streams and at.due and at.due.command:
             options = rule.options(rule.stage(at.due), now, dry_run=True)
             plans = ((stream, plan_for(at.due.command, stream, options, in_group=True)) for stream in streams)
