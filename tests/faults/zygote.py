@@ -7,7 +7,6 @@ sizes of parts and chunks and the time-outs of the clients.
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import json
 import os
@@ -116,9 +115,9 @@ class Zygote:
 
 def _prepare() -> None:
     """Import all that a run needs, and shorten waits that only let time pass."""
-    import botocore.session
-    from botocore.loaders import create_loader
+    sys.path.append(str(Path(__file__).parents[1] / "support"))
     from botocore.retries import standard
+    from shared_boto import shared_boto_data
 
     from kaltura_archiver import cli, config, selection
     from kaltura_archiver.apply import swap
@@ -128,8 +127,7 @@ def _prepare() -> None:
     from kaltura_archiver.store import Store
     from kaltura_archiver.transfer import pacing
 
-    loader = functools.cache(create_loader)
-    botocore.session.create_loader = loader
+    shared_boto_data().__enter__()  # for ever
     standard.ExponentialBackoff.delay_amount = lambda self, context: 0.001
     pause = Kaltura._pause
     Kaltura._pause = lambda self, seconds: pause(self, min(seconds, 0.01))
