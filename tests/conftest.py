@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -16,7 +17,9 @@ from hypothesis import HealthCheck, settings
 from shared_boto import shared_boto_data
 
 from kaltura_archiver.cli import cli
+from kaltura_archiver.people import directory, mailer
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.transfer.deadlines import tls_context
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,6 +34,16 @@ _OURS = ("KALTURA_", "AWS_", "LDAP_", "SMTP_", "NOTIFY_", "KEEP_", "PLACEHOLDER_
 @pytest.fixture(scope="session", autouse=True)
 def boto_data() -> Iterator[None]:
     with shared_boto_data():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_trust() -> Iterator[None]:
+    """The certificates that the system trusts are read once, not by every run that may send mail or ask a directory."""
+    of_system = functools.cache(lambda: tls_context("", ""))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (directory, mailer):
+            patch.setattr(module, "tls_context", lambda file, name: tls_context(file, name) if file else of_system())
         yield
 
 
