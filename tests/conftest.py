@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
-from shared_boto import shared_boto_data
+from shared_work import shared_work
 
 from kaltura_archiver.cli import cli
 from kaltura_archiver.people import directory, mailer
@@ -32,8 +32,8 @@ _OURS = ("KALTURA_", "AWS_", "LDAP_", "SMTP_", "NOTIFY_", "KEEP_", "PLACEHOLDER_
 
 
 @pytest.fixture(scope="session", autouse=True)
-def boto_data() -> Iterator[None]:
-    with shared_boto_data():
+def work_done_once() -> Iterator[None]:
+    with shared_work():
         yield
 
 

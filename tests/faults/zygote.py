@@ -261,7 +261,7 @@ def _serve() -> None:
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parents[1] / "support"))
-    from shared_boto import shared_boto_data
+    from shared_work import shared_work
 
-    with shared_boto_data():
+    with shared_work():
         _serve()

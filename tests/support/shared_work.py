@@ -6,10 +6,12 @@ Nothing of an account, an address or a connection is shared.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
+from urllib.request import getproxies_environment
 
 from botocore.client import ClientCreator
 from botocore.compat import accepts_kwargs
@@ -35,9 +37,15 @@ def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+def _proxies() -> dict[str, str]:
+    """Of the environment, whose variables are all decoded for each request otherwise; mostly there is none."""
+    known = os.environ._data  # type: ignore[attr-defined]
+    return getproxies_environment() if any(name.lower().endswith(b"_proxy") for name in known) else {}
+
+
 @contextmanager
-def shared_boto_data() -> Iterator[None]:
-    """boto3's description of S3 is read and worked out once while this lasts."""
+def shared_work() -> Iterator[None]:
+    """While this lasts: of S3's description by boto3 above all."""
 
     def with_shared_aliases(self: EventAliaser, *arguments: Any, **named: Any) -> None:
         plain_aliaser(self, *arguments, **named)
@@ -65,6 +73,9 @@ def shared_boto_data() -> Iterator[None]:
         "botocore.regions.EndpointProvider": _shared(EndpointProvider),
         "botocore.hooks.EventAliaser.__init__": with_shared_aliases,
         "botocore.hooks.accepts_kwargs": lambda handler: takes_keywords(getattr(handler, "__func__", handler)),
+        "botocore.utils.getproxies": _proxies,
+        "requests.utils.getproxies": _proxies,
+        "urllib.request.getproxies_environment": _proxies,
         "botocore.useragent.sanitize_user_agent_string_component": functools.lru_cache(maxsize=1024)(
             sanitize_user_agent_string_component
         ),
