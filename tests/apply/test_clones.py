@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.zygote import Zygote
 from looking import Run, act, do_not_wait, original_of, shown, state_of, tags_of, writes
 from test_flavors import killed
 
@@ -308,10 +309,10 @@ def test_a_plan_of_clones_is_done_as_it_was_reviewed(sandbox: Sandbox, run: Run,
     "cut", [("s3.PutObject", 0), ("s3.PutObjectTagging", 0), ("uploadToken.upload", 0), ("media.updateContent", 0)]
 )
 def test_a_restore_of_a_clone_that_is_killed_goes_on(
-    sandbox: Sandbox, run: Run, tmp_path: Path, cut: tuple[str, int]
+    sandbox: Sandbox, run: Run, zygote: Zygote, tmp_path: Path, cut: tuple[str, int]
 ) -> None:
     source, clone, video = cloned(sandbox, run, State.PLACEHOLDER)
-    killed(sandbox, tmp_path, "restore", clone, *cut)
+    killed(sandbox, zygote, tmp_path, ["restore", "--id", clone], *cut)
     sandbox.kaltura.settle()
     assert state_of(run, clone) in ("lost", "placeholder", "unsettled", "busy")
     ran = act(run, "restore", clone)

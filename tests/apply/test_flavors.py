@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.zygote import HANGS_SECONDS, Zygote
+from faults.zygote import Run as Process
 from looking import Run, act, assets_of, do_not_wait, original_of, shown, state_of, tags_of, writes
 
 from kaltura_archiver.model import State
-from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SOURCE_TAGS
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -399,40 +397,29 @@ CUTS = [
 ]  # fmt: skip
 
 
-def killed(sandbox: Sandbox, folder: Path, command: str, entry_id: str, operation: str, skip: int) -> None:
+def killed(sandbox: Sandbox, zygote: Zygote, folder: Path, arguments: list[str], operation: str, skip: int) -> None:
     """Run a command in a process of its own and kill it just after the server has done this."""
-    process: list[subprocess.Popen[bytes]] = []
-
-    def kill(_: Request) -> None:
-        os.kill(process[0].pid, signal.SIGKILL)
-
-    sandbox.control.add_fault(operation, after=kill, skip=skip)
-    arguments = [command, "--id", entry_id, "--no-dry-run", "--no-lock", "--no-run-log"]
-    environ = {"PATH": os.environ["PATH"], **sandbox.environ(), "AWS_EC2_METADATA_DISABLED": "true"}
-    process.append(
-        subprocess.Popen(
-            [sys.executable, "-m", "kaltura_archiver", *arguments],
-            cwd=folder, env=environ | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-    )  # fmt: skip
-    assert process[0].wait(60) == -signal.SIGKILL, "it ended before"
+    process: list[Process] = []
+    sandbox.control.add_fault(operation, after=lambda _: process[0].kill(), skip=skip)
+    environ = {**sandbox.environ(), "AWS_EC2_METADATA_DISABLED": "true"}
+    process.append(zygote.start([*arguments, "--no-dry-run", "--no-lock", "--no-run-log"], environ, folder, {}))
+    assert process[0].ended.wait(HANGS_SECONDS)
+    assert process[0].code == -signal.SIGKILL, "it ended before"
     sandbox.control.clear_faults()
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: f"{cut[0]}-{cut[1]}")
 @pytest.mark.parametrize("command", ["replace_video", "restore"])
 def test_a_run_that_is_killed_loses_none_of_them(
-    sandbox: Sandbox, run: Run, tmp_path: Path, command: str, cut: tuple[str, int]
+    sandbox: Sandbox, run: Run, zygote: Zygote, tmp_path: Path, command: str, cut: tuple[str, int]
 ) -> None:
     sandbox.kaltura.settings.late_flavor = False
     video = sandbox.video()
     # What was replaced by somebody else has nothing kept yet: all that is set was set while the placeholder was in.
     state = State.ARCHIVED if command == "replace_video" else State.PLACEHOLDER
     entry_id = set_on(sandbox, sandbox.add(state, content=video))
-    operation, skip = cut
     wanted = settings_on(sandbox, entry_id)
-    killed(sandbox, tmp_path, command, entry_id, operation, skip)
+    killed(sandbox, zygote, tmp_path, [command, "--id", entry_id], *cut)
     sandbox.kaltura.settle()
     ran = act(run, command, entry_id)
     assert set(ran.outcomes.values()) <= {"done", "already"}, ran.err
