@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import time_machine
 from conftest import Run
-from looking import shown, tags_of
+from looking import do_not_probe, shown, tags_of
 from mailsink import MailSink
 
 from kaltura_archiver.cli.policy_file import read_policy
@@ -222,6 +222,7 @@ POLICIES = {
 
 @pytest.fixture(autouse=True)
 def sink(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MailSink]:
+    do_not_probe(monkeypatch)
     monkeypatch.setattr(notices, "PER_MINUTE", 1e6)
     (tmp_path / "people.csv").write_text(PEOPLE)
     (tmp_path / "left.txt").write_text("gone\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import time_machine
 from conftest import Ran, Run
-from looking import do_not_wait, shown, tags_of, writes
+from looking import do_not_probe, do_not_wait, shown, tags_of, writes
 from mailsink import MailSink
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, iso_time
@@ -27,6 +27,7 @@ RULE = '\n[[rule]]\nname = "all lectures"\nselect = { tag = "lecture" }\narchive
 
 @pytest.fixture(autouse=True)
 def desk(monkeypatch: pytest.MonkeyPatch) -> Path:
+    do_not_probe(monkeypatch)
     do_not_wait(monkeypatch)
     Path("requests.csv").write_text("entry_id,who\n")
     path = Path("policy.toml")

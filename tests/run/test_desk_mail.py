@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import time_machine
 from conftest import Ran, Run
-from looking import do_not_wait, tags_of
+from looking import do_not_probe, do_not_wait, tags_of
 from mailsink import OK, MailSink
 
 from kaltura_archiver.model import State
@@ -28,6 +28,7 @@ DESK = '[restore]\nrequest_tag = "back_please"\nrequests = "requests.csv"\ntier 
 
 @pytest.fixture(autouse=True)
 def desk(monkeypatch: pytest.MonkeyPatch) -> Path:
+    do_not_probe(monkeypatch)
     do_not_wait(monkeypatch)
     monkeypatch.setattr(notices, "PER_MINUTE", 1e6)
     Path("people.csv").write_text(PEOPLE)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 from conftest import Ran, Run
+from looking import do_not_probe
 
 from kaltura_archiver.cli import policies
 from kaltura_archiver.config import read_settings
@@ -39,7 +40,8 @@ due = { replaced_for = 2 }
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Path:
+def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    do_not_probe(monkeypatch)
     path = tmp_path / "policy.toml"
     path.write_text(THREE_YEARS)
     return path

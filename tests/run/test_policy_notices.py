@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import time_machine
 from conftest import Run
-from looking import tags_of
+from looking import do_not_probe, tags_of
 from mailsink import MailSink
 from slapd import Authority, Slapd, person
 
@@ -40,6 +40,7 @@ PEOPLE += "ben,Ben B.,Music,ben@example.edu,active\ngone,Gone G.,Music,,inactive
 
 @pytest.fixture(autouse=True)
 def sink(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MailSink]:
+    do_not_probe(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(notices, "PER_MINUTE", 1e6)
     Path("people.csv").write_text(PEOPLE)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, StoredObject
+from kaltura_archiver.run import lock
 from kaltura_archiver.run import run as acting
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.kaltura.server import Asset, Token
@@ -200,6 +201,11 @@ def assert_restored(sandbox: Sandbox, run: Run, entry_id: str, content: bytes, *
 def use_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have `run` take the lock, which it otherwise leaves out."""
     monkeypatch.setattr(acting, "_lock", LOCK)
+
+
+def do_not_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no run try what the S3 service keeps, which takes nine requests: store/test_probe.py is about that."""
+    monkeypatch.setattr(lock, "probe", lambda store, key, text, etag, **_: (etag, ()))
 
 
 def use_run_log(monkeypatch: pytest.MonkeyPatch) -> None:
