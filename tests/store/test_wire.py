@@ -1,0 +1,109 @@
+"""boto3's calls by libcurl, beside boto3's own way over HTTP."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, HTTPClientError
+from looking import Run, write
+from scripted import HANGS_UP, Serve, servers
+from slapd import Authority
+
+from kaltura_archiver.config import read_settings
+from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store import Store, bucket, wire
+
+KEY = "0_abcdefgh"
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    yield from servers()
+
+
+@pytest.fixture
+def store(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Store]:
+    del run  # the sandbox's address and credentials
+
+    def made(endpoint: str = "") -> Store:
+        if endpoint:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        return Store(read_settings(None), read_only=False)
+
+    return made
+
+
+def asked(at: Store, *, own_way: bool) -> BotoCoreError:
+    """What a call that is made once raises, by libcurl or as boto3 has it."""
+    if own_way:
+        at._once.meta.events.unregister("before-send.s3", at._wire.send)  # type: ignore[arg-type]
+    with pytest.raises(BotoCoreError) as caught:
+        at._once.get_object_tagging(Bucket=at.bucket, Key=KEY)
+    return caught.value
+
+
+def test_a_failure_is_the_one_that_boto3_would_tell(
+    serve: Serve, store: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made again, and what people are told, is decided by it."""
+    monkeypatch.setattr(bucket, "READ_SECONDS", 0.5)
+    (tmp_path / "server.pem").write_bytes(Authority.named("Nobody knows it").server("localhost"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "server.pem")
+    kinds: dict[bool, list[str]] = {}
+    for own_way in (False, True):
+        places = {
+            "EndpointConnectionError": ["http://127.0.0.1:1", "http://no-such-host.invalid"],
+            "ConnectionClosedError": [serve(HANGS_UP).url],
+            "ReadTimeoutError": [serve(b"").url],
+            "SSLError": [serve(b"", tls=tls).url],
+        }
+        told = [type(asked(store(at), own_way=own_way)).__name__ for found in places.values() for at in found]
+        assert told == [kind for kind, found in places.items() for _ in found]
+        kinds[own_way] = told
+    assert kinds[False] == kinds[True]
+
+
+def test_nothing_but_content_goes_boto3s_own_way(
+    sandbox: Sandbox, store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del sandbox
+    at = store()
+    streamed: list[bool] = []
+    own: Any = at._s3._endpoint.http_session  # type: ignore[attr-defined]
+    send = own.send
+    monkeypatch.setattr(own, "send", lambda request: streamed.append(request.stream_output) or send(request))
+    write(at, KEY, b"a video")
+    stored = at.head(KEY)
+    assert stored is not None
+    at.set_tags(KEY, kept="a b+c=d")
+    assert at._tags(KEY) == {"kept": "a b+c=d"}
+    assert [item[0] for page in at.pages() for item in page] == [KEY]
+    at.put_text("log/a b/ü?", "text", if_match="")
+    assert streamed == []
+    assert (at.get_text("log/a b/ü?") or ("", ""))[0] == "text"
+    assert streamed == [True]
+    at._s3.delete_object(Bucket=at.bucket, Key="log/a b/ü?")
+    assert at.get_text("log/a b/ü?") is None
+    assert at.head("0_nothing1") is None
+
+
+def test_what_has_no_end_is_refused(serve: Serve, store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 1000)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
+    with pytest.raises(HTTPClientError, match="more than 1000 bytes"):
+        store(serve(answer).url)._once.get_object_tagging(Bucket="b", Key=KEY)
+
+
+@pytest.mark.parametrize("value", ["", "a b", "a; b=c"])
+def test_headers_are_sent_as_they_were_signed(sandbox: Sandbox, store: Callable[..., Store], value: str) -> None:
+    """S3 refuses others; libcurl leaves one out that is empty, if it is not told so."""
+    del sandbox
+    at = store()
+    at._s3.put_object(Bucket=at.bucket, Key=KEY, Body=b"1", ContentType=value, CacheControl=value)
+    found = at._s3.head_object(Bucket=at.bucket, Key=KEY)
+    assert (found["ContentType"], found.get("CacheControl", "")) == (value or "binary/octet-stream", value)
