@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.client import ClientCreator
-from botocore.compat import accepts_kwargs
-from botocore.endpoint_provider import EndpointProvider
-from botocore.hooks import EventAliaser
-from botocore.loaders import create_loader
-from botocore.model import ServiceModel
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
+from shared_boto import shared_boto_data
 
 from kaltura_archiver.cli import cli
+from kaltura_archiver.people import directory, mailer
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.transfer.deadlines import tls_context
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,53 +31,19 @@ settings.load_profile("untimed")
 _OURS = ("KALTURA_", "AWS_", "LDAP_", "SMTP_", "NOTIFY_", "KEEP_", "PLACEHOLDER_", "PRICE_TABLE", "N_YEARS", "DOIT")
 
 
-def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """The same result for the same arguments; boto3's own constants count by identity."""
-    made: dict[tuple[Any, ...], tuple[Any, list[Any]]] = {}
-
-    def make(*arguments: Any, **named: Any) -> Any:
-        given = [*arguments, *named.values()]
-        key = tuple(id(value) if isinstance(value, dict | set) else value for value in given)
-        if key not in made:
-            made[key] = factory(*arguments, **named), given  # kept, so that an id stays theirs
-        return made[key][0]
-
-    return make
+@pytest.fixture(scope="session", autouse=True)
+def boto_data() -> Iterator[None]:
+    with shared_boto_data():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_boto_data() -> Iterator[None]:
-    """boto3's description of S3 is read and worked out once, not by every run in this process.
-
-    Shared is only what every client of a process has in common: nothing of an account, an address or a connection.
-    """
-
-    def with_shared_aliases(self: EventAliaser, *arguments: Any, **named: Any) -> None:
-        plain_aliaser(self, *arguments, **named)
-        self._alias_name_cache = aliases
-
-    def shared_class(self: ClientCreator, service_name: str, service_model: ServiceModel) -> type:
-        # What a session adds to the classes of its clients, as boto3's do, is of that session alone.
-        event = f"creating-client-class.{service_model.service_id.hyphenize()}"
-        key = service_name, tuple(self._event_emitter._emitter._handlers.prefix_search(event))
-        if key not in classes:
-            classes[key] = plain_class(self, service_name, service_model)
-        return classes[key]
-
-    aliases: dict[str, str] = {}
-    classes: dict[tuple[str, tuple[Any, ...]], type] = {}
-    plain_class = ClientCreator._create_client_class
-    plain_aliaser = EventAliaser.__init__
-    takes_keywords = functools.lru_cache(maxsize=1024)(accepts_kwargs)
+def shared_trust() -> Iterator[None]:
+    """The certificates that the system trusts are read once, not by every run that may send mail or ask a directory."""
+    of_system = functools.cache(lambda: tls_context("", ""))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", functools.cache(create_loader))
-        patch.setattr("botocore.client.ServiceModel", _shared(ServiceModel))
-        patch.setattr(ClientCreator, "_create_client_class", shared_class)
-        patch.setattr("botocore.regions.EndpointProvider", _shared(EndpointProvider))
-        patch.setattr(EventAliaser, "__init__", with_shared_aliases)
-        patch.setattr(
-            "botocore.hooks.accepts_kwargs", lambda handler: takes_keywords(getattr(handler, "__func__", handler))
-        )
+        for module in (directory, mailer):
+            patch.setattr(module, "tls_context", lambda file, name: tls_context(file, name) if file else of_system())
         yield
 
 

@@ -99,8 +99,8 @@ def whole_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def library(sandbox: Sandbox, whole_run: Run) -> str:
-    """An entry in every state, frozen ones too, a plan, and the files that commands read; the id of an archived one."""
+def library(sandbox: Sandbox) -> str:
+    """An entry in every state, frozen ones too, and the files that commands read; the id of an archived one."""
     for state in State:
         sandbox.add(state)
     sandbox.add(State.ARCHIVED, storage_class="GLACIER")
@@ -113,8 +113,6 @@ def library(sandbox: Sandbox, whole_run: Run) -> str:
         "[[rule]]\nname = 'old'\nselect = { unplayed_for = 3 }\narchive = {}\nreplace = {}\n"
     )
     Path("people.tsv").write_text("uid\tdisplayName\tou\nanna\tAnna\tMaths\n")
-    assert whole_run("plan", "archive", "--all", "-o", "plan.jsonl").code == 3
-    sandbox.control.clear_log()
     return entry_id
 
 
@@ -135,6 +133,9 @@ def test_nothing_is_changed_without_no_dry_run(
             monkeypatch.setenv(name, value)
         diverged = list(sandbox.kaltura.entries)[list(State).index(State.DIVERGED)]
         words = [diverged if word == "DIVERGED" else word for word in ACTING[command]]
+        if command == "apply":
+            assert whole_run("plan", "archive", "--all", "-o", *words).code == 3
+            sandbox.control.clear_log()
         before, files = content_of(sandbox), set(Path().iterdir())
         for dry in ((), ("--dry-run",)):
             ran = whole_run(command, *words, *dry)

@@ -7,7 +7,6 @@ sizes of parts and chunks and the time-outs of the clients.
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import json
 import os
@@ -116,20 +115,17 @@ class Zygote:
 
 def _prepare() -> None:
     """Import all that a run needs, and shorten waits that only let time pass."""
-    import botocore.session
-    from botocore.loaders import create_loader
     from botocore.retries import standard
 
     from kaltura_archiver import cli, config, selection
     from kaltura_archiver.apply import swap
     from kaltura_archiver.kaltura import Kaltura
+    from kaltura_archiver.money import bill
     from kaltura_archiver.run import download, explain
     from kaltura_archiver.run import run as acting
     from kaltura_archiver.store import Store
     from kaltura_archiver.transfer import pacing
 
-    loader = functools.cache(create_loader)
-    botocore.session.create_loader = loader
     standard.ExponentialBackoff.delay_amount = lambda self, context: 0.001
     pause = Kaltura._pause
     Kaltura._pause = lambda self, seconds: pause(self, min(seconds, 0.01))
@@ -139,9 +135,9 @@ def _prepare() -> None:
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}
     os.environ |= {"AWS_BUCKET": "x", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "KALTURA_PARTNERID": "1"}
     settings = config.read_settings()
-    Store(settings, read_only=True)
+    Store(settings, read_only=True)._s3.get_paginator("list_objects_v2")
     Kaltura(settings, read_only=True)._take_client()
-    _ = cli, download, explain, selection
+    _ = bill, cli, download, explain, selection, *cli.cli.commands.values()
     # Without the run lock: a run that is killed holds it for two minutes, and here another run comes at once.
     acting._lock = lambda *_: _NoLock(others_are_over=True)
 
@@ -262,4 +258,8 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    sys.path.append(str(Path(__file__).parents[1] / "support"))
+    from shared_boto import shared_boto_data
+
+    with shared_boto_data():
+        _serve()

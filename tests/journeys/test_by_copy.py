@@ -21,12 +21,11 @@ def ago(days: int) -> str:
 
 def record(sandbox: Sandbox, entry_id: str, *, archived: int | None = None, **tags: str) -> None:
     """Have the stored copy say that it was stored so many days ago, and these tags."""
-    client, bucket = sandbox.s3.client(), sandbox.s3.bucket
-    known = {tag["Key"]: tag["Value"] for tag in client.get_object_tagging(Bucket=bucket, Key=entry_id)["TagSet"]}
-    found = client.get_object(Bucket=bucket, Key=entry_id)
-    metadata = found["Metadata"] | ({"archived-at": ago(archived)} if archived is not None else {})
+    body = sandbox.s3.body(entry_id)
+    assert body is not None
+    metadata = sandbox.s3.metadata(entry_id) | ({"archived-at": ago(archived)} if archived is not None else {})
     more = {name.replace("_", "-"): value for name, value in tags.items()}
-    sandbox.s3.put(entry_id, found["Body"].read(), metadata=metadata, tags=known | more)
+    sandbox.s3.put(entry_id, body, metadata=metadata, tags=sandbox.s3.tags(entry_id) | more)
 
 
 @pytest.fixture
@@ -66,10 +65,21 @@ def library(sandbox: Sandbox) -> dict[str, str]:
 )
 def test_each_selects_by_what_is_recorded(library: dict[str, str], run: Run, options: str, expected: set[str]) -> None:
     assert names(library, run("list", *options.split()).rows) == expected
+    assert names(library, run("restore", *options.split()).rows) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--archived-before 18mo", {"long replaced", "long thin"}),
+        ("--replaced-before 400d", {"long replaced"}),
+        ("--thinned-before 1d --archived-before 899d", {"long thin"}),
+    ],
+)
+def test_whatever_selects_has_them(library: dict[str, str], run: Run, options: str, expected: set[str]) -> None:
     assert run("count", *options.split()).rows[0]["count"] == str(len(expected))
     Path("ids.txt").write_text("\n".join(library.values()))
     assert names(library, run("list", "--idfile", "ids.txt", *options.split()).rows) == expected
-    assert names(library, run("restore", *options.split()).rows) == expected
     assert names(library, run("health", *options.split()).rows) == expected
     assert run("plan", "restore", "-o", "-", *options.split()).out.count('"kind": "entry"') == len(expected)
 
