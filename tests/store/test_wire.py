@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, HTTPClientError
+from botocore.utils import parse_timestamp
 from looking import Run, write
 from scripted import HANGS_UP, Serve, servers
 from slapd import Authority
@@ -16,6 +18,7 @@ from slapd import Authority
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store, bucket, wire
+from kaltura_archiver.store.answers import parse_time
 
 KEY = "0_abcdefgh"
 
@@ -107,3 +110,26 @@ def test_headers_are_sent_as_they_were_signed(sandbox: Sandbox, store: Callable[
     at._s3.put_object(Bucket=at.bucket, Key=KEY, Body=b"1", ContentType=value, CacheControl=value)
     found = at._s3.head_object(Bucket=at.bucket, Key=KEY)
     assert (found["ContentType"], found.get("CacheControl", "")) == (value or "binary/octet-stream", value)
+
+
+def test_s3_is_told_who_asks(serve: Serve, store: Callable[..., Store]) -> None:
+    server = serve(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    assert store(server.url).head(KEY, with_tags=False) is None
+    assert re.search(rb"(?im)^user-agent: kaltura-archiver/[\d.]+ botocore/[\d.]+\r$", server.requests[0])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Sun, 29 Nov 2026 12:00:00 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "2026-11-29T12:00:00.000Z", "1794139200",
+        1794139200, "Sun, 29 Nov 2026 13:00:00 +0100",
+    ],
+)  # fmt: skip
+def test_a_time_is_the_one_that_botocore_reads(told: object) -> None:
+    assert parse_time(told) == parse_timestamp(told)
+
+
+@pytest.mark.parametrize("told", ["soon GMT", "", None])
+def test_what_is_no_time_is_told(told: object) -> None:
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        parse_time(told)
