@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 import requests
@@ -24,6 +25,8 @@ from kaltura_archiver.transfer.streams import Piece
 READ_SECONDS = 120.0
 # A page of 500 entries has a few MiB. Parsed, an answer can take thirty times its size.
 MAX_ANSWER_BYTES = 16 * 2**20
+# One that needs no quoting.
+_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9._~/+=,;:!*$()&?-]*")
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
 
 
@@ -36,6 +39,21 @@ JSON_FORMAT, XML_FORMAT = 1, 2
 
 class NotJson(Exception):
     """What came is to be asked for as XML."""
+
+
+def proper_address(url: str) -> str:
+    """The address as requests would ask for it: quoted, its host in letters that DNS knows, and no password in it.
+
+    Raises requests' InvalidURL (an OSError).
+    """
+    if _PLAIN_ADDRESS.fullmatch(url):
+        return url
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    address = urlsplit(str(request.url))
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise requests.exceptions.InvalidURL(f"{address.scheme}: is no web address")
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
 def carrier_to(url: str) -> Carrier:
@@ -114,6 +132,7 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         return self._post(url, "application/json", [body], len(body))
 
     def _post(self, url: str, content_type: str, body: Iterable[Piece], size_bytes: int) -> bytes:
+        url = proper_address(url)
         headers = {"Accept": "text/xml", "Accept-Encoding": "gzip", "Content-Type": content_type}
         try:
             answer = self._carriers.to(url).post(url, headers, body, size_bytes, most_bytes=MAX_ANSWER_BYTES)

@@ -45,7 +45,7 @@ class Wire:
 
     def send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         """Raises botocore's exceptions, as its own way does: they decide whether a call is made again."""
-        headers = _plain(request.headers)
+        headers = _plain(request.headers) if request.url.isascii() else None
         body = request.body.getvalue() if isinstance(request.body, BytesIO) else request.body
         if request.stream_output or headers is None or not isinstance(body, bytes | bytearray | None):
             return None

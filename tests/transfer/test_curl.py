@@ -19,8 +19,7 @@ from slapd import Authority
 
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import EntryFailed, StoreError
-from kaltura_archiver.kaltura import files
-from kaltura_archiver.kaltura.wire import carrier_to
+from kaltura_archiver.kaltura.wire import carrier_to, proper_address
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
 from kaltura_archiver.store.direct import Direct
@@ -312,7 +311,19 @@ def test_tls_goes_through_a_proxy_which_hears_nothing(serve: Serve, tls: ssl.SSL
     ],
 )
 def test_an_address_is_asked_for_as_requests_would(url: str, asked: str) -> None:
-    assert files._proper(url) == asked
+    assert proper_address(url) == asked
+
+
+def test_kaltura_is_asked_at_its_proper_address_and_told_no_password_of_it(
+    serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = b"<xml><result><error><code>SERVICE_FORBIDDEN</code><message>No</message></error></result></xml>"
+    server = serve(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+    monkeypatch.setenv("KALTURA_SERVICE_URL", server.url.replace("://", "://someone:password@") + "a b")
+    assert "SERVICE_FORBIDDEN" in run("count").err
+    assert server.requests[0].startswith(b"POST /a%20b/api_v3/service/session/action/start")
+    assert b"authorization" not in server.requests[0].lower()
+    assert b"password" not in server.requests[0]
 
 
 # S3
