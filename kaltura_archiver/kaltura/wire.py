@@ -143,8 +143,7 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         self.responseHeaders = requests.structures.CaseInsensitiveDict(answer.headers)
         if answer.status != 200:
             raise KalturaClientException(f"HTTP status {answer.status}", -5)
-        unpacked = _unpacked(answer)
-        if answer.cut or len(unpacked) > MAX_ANSWER_BYTES:
+        if answer.cut or len(unpacked := _unpacked(answer)) > MAX_ANSWER_BYTES:
             raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
         return unpacked
 

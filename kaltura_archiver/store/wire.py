@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 import ssl
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,9 +15,11 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    ProxyConnectionError,
     ReadTimeoutError,
     SSLError,
 )
+from botocore.httpsession import mask_proxy_url
 
 from kaltura_archiver.transfer.curl import Answer, Carriers
 
@@ -49,12 +50,11 @@ class Wire:
         body = request.body.getvalue() if isinstance(request.body, BytesIO) else request.body
         if request.stream_output or headers is None or not isinstance(body, bytes | bytearray | None):
             return None
+        carrier = self._carriers.to(request.url)
         try:
-            answer = self._carriers.to(request.url).made(
-                request.method, request.url, headers, bytes(body or b""), most_bytes=MAX_ANSWER_BYTES
-            )
+            answer = carrier.made(request.method, request.url, headers, bytes(body or b""), most_bytes=MAX_ANSWER_BYTES)
         except OSError as error:
-            raise _as_botocore(error, request) from error
+            raise _as_botocore(error, request, carrier.proxy) from error
         return _response(request, answer)
 
 
@@ -74,12 +74,16 @@ def _response(request: AWSPreparedRequest, answer: Answer) -> AWSResponse:
     return AWSResponse(request.url, answer.status, cast(Any, answer.headers), _Body(bytes(answer.body)))
 
 
-def _as_botocore(error: OSError, request: AWSPreparedRequest) -> BotoCoreError:
+def _as_botocore(error: OSError, request: AWSPreparedRequest, proxy: str) -> BotoCoreError:
     if isinstance(error, ssl.SSLError):
         return SSLError(endpoint_url=request.url, error=error)
+    if isinstance(error, TimeoutError) and error.errno != errno.ETIMEDOUT:
+        return ReadTimeoutError(endpoint_url=request.url, error=error)
+    # What has a number is that of connecting.
+    if proxy and (error.errno or "CONNECT" in str(error)):
+        return ProxyConnectionError(proxy_url=mask_proxy_url(proxy), error=error)
     if isinstance(error, TimeoutError):
-        kind = ConnectTimeoutError if error.errno == errno.ETIMEDOUT else ReadTimeoutError
-        return kind(endpoint_url=request.url, error=error)
-    if isinstance(error, socket.gaierror) or (error.errno and not isinstance(error, ConnectionResetError)):
+        return ConnectTimeoutError(endpoint_url=request.url, error=error)
+    if error.errno:
         return EndpointConnectionError(endpoint_url=request.url, error=error)
     return ConnectionClosedError(endpoint_url=request.url, error=error, request=request)

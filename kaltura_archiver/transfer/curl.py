@@ -29,7 +29,6 @@ _SEND_BYTES = 2**19
 # How often an exchange is looked at: whether it is still wanted, and gets on.
 _LOOK_SECONDS = 0.2
 _NOTHING = memoryview(b"")
-_ABORT: int = pycurl.READFUNC_ABORT
 _SUPPRESS_CONNECT_HEADERS = 265  # of curl.h; pycurl has no name for it
 _TLS_ERRORS = frozenset(
     {
@@ -106,7 +105,7 @@ class _Connection:
         wanted: Callable[[Answer], bool] | None = None,
         most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
-        """Make a request. Raises OSError, and what `body`, `into` and `wanted` raise."""
+        """Make a request. Raises OSError, and what `into` and `wanted` raise."""
         self._body, self._into, self._wanted, self._most_bytes = iter(body), into, wanted, most_bytes
         self._moved, self._moved_at = 0, time.monotonic()
         self._look_at = self._sent_at = self._moved_at
@@ -164,27 +163,19 @@ class _Connection:
         self._answer.body += data
         return None
 
-    def _give(self, count: int) -> memoryview | int:
+    def _give(self, count: int) -> memoryview:
         """At most `count` of the bytes that are to be sent; none when all are."""
-        try:
-            if not self._unsent:
-                self._unsent = memoryview(next(self._body, b""))
-            piece, self._unsent = self._unsent[:count], self._unsent[count:]
-            return piece
-        except BaseException as error:  # noqa: BLE001 - likewise
-            self._raised = error
-            return _ABORT
+        if not self._unsent:
+            self._unsent = memoryview(next(self._body, b""))
+        piece, self._unsent = self._unsent[:count], self._unsent[count:]
+        return piece
 
     def _going_on(self, _: int, got: int, to_send: int, sent: int) -> int:
-        """Whether to end it (1): libcurl asks at least once a second, and after each read. An interrupt comes here."""
-        try:
-            now = time.monotonic()
-            return self._is_over(now, got, to_send, sent) if now >= self._look_at else 0
-        except BaseException as error:  # noqa: BLE001 - likewise
-            self._raised = error
-            return 1
-
-    def _is_over(self, now: float, got: int, to_send: int, sent: int) -> int:
+        """Whether to end it (1): libcurl asks at least once a second, and after each read. So Ctrl-C is heard, too:
+        pycurl raises it where the request was made."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return 0
         self._look_at = now + _LOOK_SECONDS
         if self._into and self._into.is_set():
             return 1
@@ -225,7 +216,7 @@ class Carrier:
         }
         if proxy.startswith("https:"):
             self._options[pycurl.PROXY_CAPATH if folder else pycurl.PROXY_CAINFO] = trust
-        self._seconds = seconds
+        self.proxy, self._seconds = proxy, seconds
         self._idle: list[_Connection] = []  # the last one used last
 
     def get(
@@ -330,7 +321,7 @@ def _request(url: str, headers: Mapping[str, str], signing: Signing | None, *mor
 def _as_os_error(handle: pycurl.Curl, code: int, text: str) -> OSError:
     """The same failure, as Python's own libraries would raise it."""
     shown = redact(text)
-    if code == pycurl.E_COULDNT_RESOLVE_HOST:
+    if code in (pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY):
         return socket.gaierror(socket.EAI_NONAME, shown)
     if code in _TLS_ERRORS:
         failure = ssl.SSLError(1, shown)

@@ -57,7 +57,6 @@ def test_a_failure_is_the_one_that_boto3_would_tell(
     (tmp_path / "server.pem").write_bytes(Authority.named("Nobody knows it").server("localhost"))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "server.pem")
-    kinds: dict[bool, list[str]] = {}
     for own_way in (False, True):
         places = {
             "EndpointConnectionError": ["http://127.0.0.1:1", "http://no-such-host.invalid"],
@@ -67,8 +66,20 @@ def test_a_failure_is_the_one_that_boto3_would_tell(
         }
         told = [type(asked(store(at), own_way=own_way)).__name__ for found in places.values() for at in found]
         assert told == [kind for kind, found in places.items() for _ in found]
-        kinds[own_way] = told
-    assert kinds[False] == kinds[True]
+
+
+@pytest.mark.parametrize("proxy", ["nobody listens", "no such host", "refuses"])
+def test_a_proxy_that_fails_is_named(
+    serve: Serve, store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    refusing = serve(*[b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"] * 2)
+    address = {"nobody listens": "http://127.0.0.1:1", "no such host": "http://nosuch.invalid:1"}.get(proxy)
+    for name, value in {"https_proxy": address or refusing.url, "no_proxy": "", "NO_PROXY": ""}.items():
+        monkeypatch.setenv(name, value)
+    for own_way in (False, True):
+        failure = asked(store("https://s3.invalid"), own_way=own_way)
+        assert type(failure).__name__ == "ProxyConnectionError"
+        assert (address or refusing.url) in str(failure)
 
 
 def test_nothing_but_content_goes_boto3s_own_way(
@@ -116,6 +127,14 @@ def test_s3_is_told_who_asks(serve: Serve, store: Callable[..., Store]) -> None:
     server = serve(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
     assert store(server.url).head(KEY, with_tags=False) is None
     assert re.search(rb"(?im)^user-agent: kaltura-archiver/[\d.]+ botocore/[\d.]+\r$", server.requests[0])
+
+
+def test_nobody_is_asked_for_leave_to_send(serve: Serve, store: Callable[..., Store]) -> None:
+    """Who does not know that question would be waited for."""
+    server = serve(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n')
+    assert store(server.url).put_text("log/a", "text", if_match="") == '"e"'
+    assert server.requests[0].endswith(b"\r\n\r\ntext")
+    assert b"expect" not in server.requests[0].lower()
 
 
 @pytest.mark.parametrize(
