@@ -12,6 +12,7 @@ where the workload says so; everything else is the tool's own `Kaltura.content`,
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import json
 import os
@@ -175,7 +176,6 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
     from kaltura_archiver.model import FlavorAsset, FlavorStatus
     from kaltura_archiver.store import Store
 
-    gc.set_threshold(50_000)  # as the command has it
     pause = KALTURA_MS / 1000 if where.slow else 0.0
 
     class FixedClient(WireClient):
@@ -216,6 +216,7 @@ def _ours(action: str, name: str, work: Work, where: Servers, options: dict[str,
             kaltura.upload("t", file_name, stored.size_bytes, chunks)
         taken.result()
 
+    gc.freeze()  # as every run has it
     names = [f"{i:05}.mp4" for i in range(work.count)]
     with ThreadPoolExecutor(work.workers) as pool:
         list(pool.map(copy if action == "copy" else restore, names))
@@ -355,6 +356,9 @@ def one_work(name: str, work: Work, asked: argparse.Namespace) -> None:
 def main() -> None:
     if sys.argv[1:2] == ["--inside"]:
         which, action, told = sys.argv[2:5]
+        if which == "ours":  # as the command has it
+            gc.set_threshold(50_000)
+            atexit.register(gc.freeze)
         given = json.loads(told)
         INSIDE[which](action, given["name"], Work(**given["work"]), Servers(**given["where"]), given["options"])
         return

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
 from KalturaClient.Plugins.Core import KalturaFilterPager, KalturaMediaInfoFilter
 
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped
@@ -28,6 +27,7 @@ from kaltura_archiver.kaltura.errors import ACCESS_CONTROL, FORBIDDEN, mixed_up,
 from kaltura_archiver.kaltura.questions import FIRST_KALTURA, ask_entry, ask_thumbs, ask_together
 from kaltura_archiver.kaltura.searching import Searching
 from kaltura_archiver.kaltura.session import MAX_TRIES
+from kaltura_archiver.kaltura.wire import proper_address
 from kaltura_archiver.model import FlavorAsset, same_id
 from kaltura_archiver.pictures import Picture
 from kaltura_archiver.redact import redact
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 # As many as requests follows.
 MAX_REDIRECTS = 30
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# One that needs no quoting.
-_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9._~/+=,;:!*$()&?-]*")
 
 
 def _require_size(original: FlavorAsset, size_bytes: int) -> None:
@@ -207,21 +205,9 @@ class Files(Searching):
         What it says when it redirects is followed to any other web address; nobody is told a password or cookies.
         """
         for _ in range(MAX_REDIRECTS):
-            address = urlsplit(_proper(url))._replace(fragment="").geturl()
+            address = urlsplit(proper_address(url))._replace(fragment="").geturl()
             answer = self._carriers.to(address).get(address, headers, inflow, wanted)
             if answer.status not in _REDIRECTS or not answer.headers.get("location"):
                 return answer
             url = urljoin(url, answer.headers["location"])
         raise ConnectionError("redirected again and again")
-
-
-def _proper(url: str) -> str:
-    """The address as requests would ask for it: quoted, its host in letters that DNS knows. Raises OSError."""
-    if _PLAIN_ADDRESS.fullmatch(url):
-        return url
-    request = requests.PreparedRequest()
-    request.prepare_url(url, None)
-    address = urlsplit(str(request.url))
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise requests.exceptions.InvalidURL(f"{address.scheme}: is no web address")
-    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()

@@ -22,9 +22,10 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.errors import ConfigError, KalturaError, Stopped
 from kaltura_archiver.kaltura.answers import field_int, field_text
 from kaltura_archiver.kaltura.errors import NOT_ACTED, RATE_LIMIT, translated, unreachable
-from kaltura_archiver.kaltura.wire import Carriers, WireClient
+from kaltura_archiver.kaltura.wire import WireClient, carrier_to
 from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.transfer.bandwidth import Bandwidth
+from kaltura_archiver.transfer.curl import Carriers
 from kaltura_archiver.transfer.pacing import MAX_REFUSALS, Pace
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Session:
         self._idle: list[Any] = []  # clients, each with its connection, the last one used last
         self._bandwidth = bandwidth
         self._calls = calls or nullcontext()
-        self._carriers = Carriers()
+        self._carriers = Carriers(carrier_to)
         self._session_lock = threading.Lock()
         self._ks = ""
         self._params_lock = threading.Lock()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -18,19 +19,14 @@ from requests.utils import select_proxy
 from urllib3.filepost import encode_multipart_formdata
 
 from kaltura_archiver.transfer.chunks import Chunk
-from kaltura_archiver.transfer.dribble import BoundedAdapter
+from kaltura_archiver.transfer.curl import Answer, Carrier, Carriers
 from kaltura_archiver.transfer.streams import Piece
 
-if TYPE_CHECKING:
-    from kaltura_archiver.transfer.curl import Carrier
-
-CONNECT_SECONDS = 10.0
 READ_SECONDS = 120.0
 # A page of 500 entries has a few MiB. Parsed, an answer can take thirty times its size.
 MAX_ANSWER_BYTES = 16 * 2**20
-# Of a packed answer, unpacked at a time: at most a thousand times as much.
-PACKED_PIECE_BYTES = 16 * 2**10
-PIECE_BYTES = 2**18
+# One that needs no quoting.
+_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9._~/+=,;:!*$()&?-]*")
 _NOT_XML = bytes(c for c in range(32) if c not in b"\t\n\r")
 
 
@@ -45,42 +41,26 @@ class NotJson(Exception):
     """What came is to be asked for as XML."""
 
 
-class Carriers:
-    """What content of each host goes by, made when it is asked for; from any thread."""
+def proper_address(url: str) -> str:
+    """The address as requests would ask for it: quoted, its host in letters that DNS knows, and no password in it.
 
-    def __init__(self) -> None:
-        self._known: dict[str, Carrier] = {}
-
-    def to(self, url: str) -> Carrier:
-        place = urlsplit(url)._replace(path="", query="", fragment="").geturl()
-        return self._known.get(place) or self._known.setdefault(place, carrier_to(place))
+    Raises requests' InvalidURL (an OSError).
+    """
+    if _PLAIN_ADDRESS.fullmatch(url):
+        return url
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    address = urlsplit(str(request.url))
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise requests.exceptions.InvalidURL(f"{address.scheme}: is no web address")
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
 def carrier_to(url: str) -> Carrier:
     """Which proxy and certificates, the environment says as it does to requests."""
-    from kaltura_archiver.transfer.curl import Carrier  # most commands move nothing
-
-    told = HttpSession().merge_environment_settings(url, {}, True)
+    told = requests.Session().merge_environment_settings(url, {}, None, None, None)
     trust = told["verify"] if isinstance(told["verify"], str) else certifi.where()
     return Carrier(trust=trust, proxy=select_proxy(url, told["proxies"]) or "", seconds=READ_SECONDS)
-
-
-class HttpSession(requests.Session):
-    """Heeds the environment (proxies, certificates), but gives nobody a password out of ~/.netrc."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.auth = lambda request: request
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, BoundedAdapter())
-        self._surroundings: dict[str, Any] = {}
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, *_: Any) -> Any:
-        """What the environment says of this host, read once: for every request it would be a third of the work."""
-        host = urlsplit(str(url))._replace(path="", query="", fragment="").geturl()
-        if host not in self._surroundings:
-            self._surroundings[host] = super().merge_environment_settings(host, {}, None, None, None)
-        return {**self._surroundings[host], "stream": stream}
 
 
 @dataclass(frozen=True)
@@ -110,6 +90,23 @@ class _Form:
         yield self._end
 
 
+def _unpacked(answer: Answer) -> bytes:
+    """The content, and no more than a byte more of it than is allowed."""
+    packing = answer.headers.get("content-encoding", "identity").lower()
+    if packing == "identity":
+        return bytes(answer.body)
+    if packing != "gzip":
+        raise KalturaClientException("the answer is packed in a way that was not asked for", -5)
+    gzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        found = gzip.decompress(answer.body, MAX_ANSWER_BYTES + 1)
+    except zlib.error as error:
+        raise KalturaClientException(f"the answer cannot be unpacked: {error}", -5) from error
+    if not gzip.eof and len(found) <= MAX_ANSWER_BYTES:
+        raise KalturaClientException("the answer cannot be unpacked: it is cut", -5)
+    return found
+
+
 class WireClient(KalturaClient):  # type: ignore[misc]
     """KalturaApiClient over one kept-alive connection, with our timeouts, a bounded answer and a strict parser.
 
@@ -118,8 +115,7 @@ class WireClient(KalturaClient):  # type: ignore[misc]
 
     def __init__(self, configuration: Any, carriers: Carriers | None = None) -> None:
         """`carriers` are those that clients share."""
-        self._http = HttpSession()
-        self._carriers = carriers or Carriers()
+        self._carriers = carriers or Carriers(carrier_to)
         super().__init__(configuration)
         self.parser = etree.XMLParser(encoding="UTF-8", resolve_entities=False, no_network=True, huge_tree=False)
 
@@ -128,30 +124,28 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         self.loadPlugin("Core")
 
     def doHttpRequest(self, url: str, params: Any = None, files: Any = None) -> bytes:
+        told: str = params.toJson()
         if files:
-            return self._upload(url, _Form(params.toJson(), files["fileData"]))
-        headers = {"Accept": "text/xml", "Accept-Encoding": "gzip", "Content-Type": "application/json"}
-        with self._http.post(
-            url,
-            data=params.toJson().encode(),
-            headers=headers,
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            stream=True,
-            allow_redirects=False,
-        ) as response:
-            self.responseHeaders = response.headers
-            if response.status_code != 200:
-                raise KalturaClientException(f"HTTP status {response.status_code}", -5)
-            if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip"):
-                raise KalturaClientException("the answer is packed in a way that was not asked for", -5)
-            pieces, size = [], 0
-            packed = "Content-Encoding" in response.headers
-            for piece in response.iter_content(PACKED_PIECE_BYTES if packed else PIECE_BYTES):
-                size += len(piece)
-                if size > MAX_ANSWER_BYTES:
-                    raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
-                pieces.append(piece)
-            return b"".join(pieces)
+            form = _Form(told, files["fileData"])
+            return self._post(url, form.content_type, form, len(form))
+        body = told.encode()
+        return self._post(url, "application/json", [body], len(body))
+
+    def _post(self, url: str, content_type: str, body: Iterable[Piece], size_bytes: int) -> bytes:
+        url = proper_address(url)
+        headers = {"Accept": "text/xml", "Accept-Encoding": "gzip", "Content-Type": content_type}
+        try:
+            answer = self._carriers.to(url).post(url, headers, body, size_bytes, most_bytes=MAX_ANSWER_BYTES)
+        except TimeoutError as error:
+            raise requests.Timeout(error) from error
+        except OSError as error:
+            raise requests.ConnectionError(error) from error
+        self.responseHeaders = requests.structures.CaseInsensitiveDict(answer.headers)
+        if answer.status != 200:
+            raise KalturaClientException(f"HTTP status {answer.status}", -5)
+        if answer.cut or len(unpacked := _unpacked(answer)) > MAX_ANSWER_BYTES:
+            raise KalturaClientException("the answer is unreasonably large; try a smaller --page-size", -5)
+        return unpacked
 
     def doQueueAsJson(self) -> Any:
         """The answer to the call that is queued, in JSON: plain data, or the error that it holds as a KalturaException.
@@ -174,19 +168,6 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         if isinstance(answer, dict) and answer.get("objectType") == "KalturaAPIException":
             raise KalturaException(str(answer.get("message")), str(answer.get("code")))
         return answer
-
-    def _upload(self, url: str, body: _Form) -> bytes:
-        headers = {"Accept": "text/xml", "Content-Type": body.content_type}
-        try:
-            answer = self._carriers.to(url).post(url, headers, body, len(body))
-        except TimeoutError as error:
-            raise requests.Timeout(error) from error
-        except OSError as error:
-            raise requests.ConnectionError(error) from error
-        self.responseHeaders = requests.structures.CaseInsensitiveDict(answer.headers)
-        if answer.status != 200:
-            raise KalturaClientException(f"HTTP status {answer.status}", -5)
-        return bytes(answer.body)
 
     def parsePostResult(self, postResult: bytes) -> Any:
         """The result's element, or the error it holds as a KalturaException.

@@ -16,11 +16,14 @@ from kaltura_archiver.model import FROZEN_CLASSES, READABLE_CLASSES, TIERED_CLAS
 
 
 def parse_time(value: Any) -> datetime:
-    """As botocore does, and fifty times as fast for what listings have: a third of their time went there."""
-    try:
+    """As botocore does, and fifty times as fast for what listings and heads have: a third of a page's time, and a
+    tenth of a HeadObject's, went there."""
+    with suppress(TypeError, ValueError):
         return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return parse_timestamp(value)
+    if isinstance(value, str) and value.endswith(" GMT"):
+        with suppress(ValueError):
+            return parsedate_to_datetime(value)
+    return parse_timestamp(value)
 
 
 def availability_of(head: Mapping[str, Any]) -> tuple[Availability, str]:

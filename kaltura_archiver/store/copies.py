@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.httpsession import get_cert_path
-from botocore.utils import get_environ_proxies
 
 from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, StoreError
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
-from kaltura_archiver.store.bucket import READ_SECONDS
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
 from kaltura_archiver.store.errors import status_of
 from kaltura_archiver.store.marks import MarkedBucket, Marks
@@ -259,7 +255,6 @@ class Copies(MarkedBucket):
     def _direct(self) -> Direct | None:
         """The way past boto3; None where only that knows the way: to an access point named by ARN."""
         from kaltura_archiver.store.direct import Direct  # most commands move nothing
-        from kaltura_archiver.transfer.curl import Carrier
 
         address, _, query = self._s3.generate_presigned_url(
             "put_object", Params={"Bucket": self.bucket, "Key": "key"}
@@ -268,15 +263,8 @@ class Copies(MarkedBucket):
         if credentials is None or self.bucket.startswith("arn:"):
             return None
         region = parse_qs(query)["X-Amz-Credential"][0].split("/")[2]
-        proxy = get_environ_proxies(address).get(urlsplit(address).scheme, "")
-        carrier = Carrier(trust=self._trust(), proxy=proxy, seconds=READ_SECONDS)
         address, frozen = address.removesuffix("key"), credentials.get_frozen_credentials
-        return Direct(carrier, address, region, frozen, self.pace, sign_bodies=self._plain)
-
-    def _trust(self) -> str:
-        """The file or folder of certificates that boto3 trusts."""
-        named = self._session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-        return str(named or get_cert_path(True))
+        return Direct(self._carrier_to(address), address, region, frozen, self.pace, sign_bodies=self._plain)
 
     def presign(self, key: str, seconds: float) -> tuple[str, int]:
         """A URL by which Kaltura can fetch the object, and for how many seconds: not longer than our credentials.

@@ -3,6 +3,7 @@ time that Python's own libraries take for it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pycurl
 
@@ -24,6 +26,8 @@ CONNECT_SECONDS = 10
 MAX_ANSWER_BYTES = 2**16
 # What libcurl asks for at a time.
 _SEND_BYTES = 2**19
+# How often an exchange is looked at: whether it is still wanted, and gets on.
+_LOOK_SECONDS = 0.2
 _NOTHING = memoryview(b"")
 _SUPPRESS_CONNECT_HEADERS = 265  # of curl.h; pycurl has no name for it
 _TLS_ERRORS = frozenset(
@@ -52,12 +56,13 @@ class Signing:
 
 @dataclass
 class Answer:
-    """What was answered; header names in lower case. `body` is empty where it went to an inflow, and has its end at
-    MAX_ANSWER_BYTES."""
+    """What was answered; header names in lower case. `body` is empty where it went to an inflow, and `cut` where there
+    was more of it than anybody wanted."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
+    cut: bool = False
 
 
 class _Connection:
@@ -68,25 +73,28 @@ class _Connection:
 
     def __init__(self, options: Mapping[int, object], seconds: float) -> None:
         self.handle, self._seconds = pycurl.Curl(), seconds
+        self._lines: list[bytes] = []  # of heads, as they come; they are read once there is content, or at the end
         for option in (pycurl.CAINFO, pycurl.CAPATH):
             self.handle.unsetopt(option)  # else a folder that libcurl was built with is trusted, too
         own = {
-            pycurl.HEADERFUNCTION: self._head,
-            pycurl.WRITEFUNCTION: self._content,
+            pycurl.HEADERFUNCTION: self._lines.append,
             pycurl.READFUNCTION: self._give,
             pycurl.XFERINFOFUNCTION: self._going_on,
             pycurl.NOPROGRESS: 0,
         }
         for option, value in {**options, **own}.items():
             self.handle.setopt(option, value)
+        self.handle.setopt(pycurl.WRITEFUNCTION, self._content, use_memoryview=True)
         self._clear()
 
     def _clear(self) -> None:
         self._into: Inflow | None = None
         self._wanted: Callable[[Answer], bool] | None = None
         self._body: Iterator[Piece] = iter(())
-        self._unsent, self._lines = _NOTHING, bytearray()
-        self._answer, self._taking = Answer(), False
+        self._unsent = _NOTHING
+        self._lines.clear()
+        self._answer = Answer()
+        self._take: Callable[[memoryview], int | None] | None = None  # once the head is read
         self._raised: BaseException | None = None
 
     def exchange(
@@ -95,14 +103,24 @@ class _Connection:
         body: Iterable[Piece] = (),
         into: Inflow | None = None,
         wanted: Callable[[Answer], bool] | None = None,
+        most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         """Make a request. Raises OSError, and what `into` and `wanted` raise."""
-        self._body, self._into, self._wanted = iter(body), into, wanted
+        self._body, self._into, self._wanted, self._most_bytes = iter(body), into, wanted, most_bytes
         self._moved, self._moved_at = 0, time.monotonic()
-        self._sent_at = self._moved_at
+        self._look_at = self._sent_at = self._moved_at
         try:
             for option, value in options.items():
                 self.handle.setopt(option, value)
+            self._perform()
+            if self._take is None:
+                self._begin()
+            return self._answer
+        finally:
+            self._clear()
+
+    def _perform(self) -> None:
+        try:
             self.handle.perform()
         except pycurl.error as error:
             if self._raised:
@@ -110,56 +128,57 @@ class _Connection:
             # Ended by us: when an answer that is no content is too long, or nobody waits for it any more.
             if error.args[0] not in (pycurl.E_WRITE_ERROR, pycurl.E_ABORTED_BY_CALLBACK):
                 raise _as_os_error(self.handle, *error.args) from None
-        finally:
-            answer = self._answer
-            self._clear()
-        return answer
 
-    def _head(self, line: bytes) -> int | None:
-        """A line of the answer's head. An empty one ends it; after an answer such as 100 Continue comes another."""
-        if line.strip(b"\r\n"):
-            self._lines += line
-            return None
-        first, *lines = self._lines.decode("latin-1").split("\n")
-        self._lines.clear()
-        if not first.startswith("HTTP/"):
-            return None  # what comes behind a body in pieces
-        pairs = (text.partition(":") for text in lines if text)
-        self._answer.status = int(first.split(None, 2)[1])
-        self._answer.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        if self._answer.status >= 200 and self._wanted:
-            try:
-                self._taking = self._wanted(self._answer)
-            except BaseException as error:  # noqa: BLE001 - raised where the request was made
-                self._raised = error
-                return 0
-        return None
+    def _begin(self) -> Callable[[memoryview], int | None]:
+        """Read the head of the answer, and tell what takes its content. Raises what `wanted` raises."""
+        head: list[bytes] = []
+        lines: list[bytes] = []
+        for line in self._lines:
+            if line.strip(b"\r\n"):
+                lines.append(line)
+                continue
+            # An answer such as 100 Continue has one before; what comes behind a body in pieces is none.
+            head, lines = (lines if lines and lines[0].startswith(b"HTTP/") else head), []
+        if head:
+            self._answer.status = int(head[0].split(None, 2)[1])
+            pairs = (line.decode("latin-1").partition(":") for line in head[1:])
+            self._answer.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        if self._into and self._wanted and self._answer.status >= 200 and self._wanted(self._answer):
+            return self._into.put
+        return self._keep
 
-    def _content(self, data: bytes) -> int | None:
-        if self._taking and self._into:
-            try:
-                self._into.put(data)
-            except BaseException as error:  # noqa: BLE001 - likewise
-                self._raised = error
-                return 0
-            return None
-        if len(self._answer.body) + len(data) > MAX_ANSWER_BYTES:
+    def _content(self, data: memoryview) -> int | None:
+        try:
+            if self._take is None:
+                self._take = self._begin()
+            return self._take(data)
+        except BaseException as error:  # noqa: BLE001 - raised where the request was made
+            self._raised = error
+            return 0
+
+    def _keep(self, data: memoryview) -> int | None:
+        if len(self._answer.body) + len(data) > self._most_bytes:
+            self._answer.cut = True
             return 0
         self._answer.body += data
         return None
 
-    def _give(self, count: int) -> bytes:
+    def _give(self, count: int) -> memoryview:
         """At most `count` of the bytes that are to be sent; none when all are."""
         if not self._unsent:
             self._unsent = memoryview(next(self._body, b""))
         piece, self._unsent = self._unsent[:count], self._unsent[count:]
-        return bytes(piece)
+        return piece
 
     def _going_on(self, _: int, got: int, to_send: int, sent: int) -> int:
-        """Whether to end it (1): libcurl asks at least once a second."""
+        """Whether to end it (1): libcurl asks at least once a second, and after each read. So Ctrl-C is heard, too:
+        pycurl raises it where the request was made."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return 0
+        self._look_at = now + _LOOK_SECONDS
         if self._into and self._into.is_set():
             return 1
-        now = time.monotonic()
         if sent < to_send:
             self._sent_at = now
         if got + sent != self._moved:
@@ -197,7 +216,7 @@ class Carrier:
         }
         if proxy.startswith("https:"):
             self._options[pycurl.PROXY_CAPATH if folder else pycurl.PROXY_CAINFO] = trust
-        self._seconds = seconds
+        self.proxy, self._seconds = proxy, seconds
         self._idle: list[_Connection] = []  # the last one used last
 
     def get(
@@ -222,11 +241,40 @@ class Carrier:
         with self._connection() as connection:
             return connection.exchange(options, body)
 
-    def post(self, url: str, headers: Mapping[str, str], body: Iterable[Piece], size_bytes: int) -> Answer:
-        """Raises OSError."""
-        options = {pycurl.POST: 1, pycurl.POSTFIELDSIZE_LARGE: size_bytes, **_request(url, headers, None, "Expect:")}
+    def post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: Iterable[Piece],
+        size_bytes: int,
+        *,
+        most_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
+        """The answer is cut where there are more than `most_bytes` of it. Raises OSError."""
+        options = {
+            pycurl.POST: 1,
+            pycurl.POSTFIELDSIZE_LARGE: size_bytes,
+            **_request(url, headers, None, "Expect:"),
+            # Where a kept connection turns out to be closed libcurl sends again what it can: what has no body.
+            pycurl.FRESH_CONNECT: int(not size_bytes),
+        }
         with self._connection() as connection:
-            return connection.exchange(options, body)
+            return connection.exchange(options, body, most_bytes=most_bytes)
+
+    def made(self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, most_bytes: int) -> Answer:
+        """The request as somebody else has made and signed it. May be sent again where a kept connection turns out to
+        be closed, unless it has a body. Raises OSError."""
+        given = {name.lower() for name in headers}
+        unwanted = [f"{name}:" for name in ("Accept", "Content-Type") if name.lower() not in given]
+        how = {"GET": pycurl.HTTPGET, "HEAD": pycurl.NOBODY, "PUT": pycurl.UPLOAD, "POST": pycurl.POST}
+        options = {
+            how.get(method, pycurl.HTTPGET): 1,
+            pycurl.CUSTOMREQUEST: None if method in how else method,
+            pycurl.INFILESIZE_LARGE if method == "PUT" else pycurl.POSTFIELDSIZE_LARGE: len(body),
+            **_request(url, headers, None, "Expect:", *unwanted),
+        }
+        with self._connection() as connection:
+            return connection.exchange(options, [body] if body else (), most_bytes=most_bytes)
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:
@@ -240,11 +288,25 @@ class Carrier:
             self._idle.append(connection)
 
 
+class Carriers:
+    """What each host is asked by, made when it is needed; from any thread."""
+
+    def __init__(self, make: Callable[[str], Carrier]) -> None:
+        """`make` is told the address of a host."""
+        self._make = make
+        self._known: dict[str, Carrier] = {}
+
+    def to(self, url: str) -> Carrier:
+        place = urlsplit(url)._replace(path="", query="", fragment="").geturl()
+        return self._known.get(place) or self._known.setdefault(place, self._make(place))
+
+
 def _request(url: str, headers: Mapping[str, str], signing: Signing | None, *more: str) -> dict[int, object]:
     """libcurl's options for a request; `more` are headers that are to be left out."""
-    lines = [*(f"{name}: {value}" for name, value in headers.items()), *more]
+    # libcurl leaves a header out that says nothing, unless it is written so.
+    lines = [*(f"{name}: {value}" if value else f"{name};" for name, value in headers.items()), *more]
     if signing is None:
-        return {pycurl.URL: url, pycurl.PATH_AS_IS: 1, pycurl.HTTPHEADER: lines}
+        return {pycurl.URL: url, pycurl.PATH_AS_IS: 1, pycurl.HTTPHEADER: lines, pycurl.FRESH_CONNECT: 0}
     if signing.token:
         lines.append(f"x-amz-security-token: {signing.token}")
     return {
@@ -259,14 +321,14 @@ def _request(url: str, headers: Mapping[str, str], signing: Signing | None, *mor
 def _as_os_error(handle: pycurl.Curl, code: int, text: str) -> OSError:
     """The same failure, as Python's own libraries would raise it."""
     shown = redact(text)
-    if code == pycurl.E_COULDNT_RESOLVE_HOST:
+    if code in (pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY):
         return socket.gaierror(socket.EAI_NONAME, shown)
     if code in _TLS_ERRORS:
         failure = ssl.SSLError(1, shown)
         failure.reason = shown
         return failure
-    if code == pycurl.E_OPERATION_TIMEDOUT:
-        return TimeoutError(shown)
+    if code == pycurl.E_OPERATION_TIMEDOUT:  # of connecting; who waits for an answer has time-outs of his own
+        return TimeoutError(errno.ETIMEDOUT, shown)
     number = handle.getinfo(pycurl.OS_ERRNO)
     if code == pycurl.E_COULDNT_CONNECT and number:
         return OSError(number, os.strerror(number))

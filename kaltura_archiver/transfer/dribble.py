@@ -5,11 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from typing import Any, cast
-
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from typing import Any
 
 # For an answer, head and body, so long is waited in all, and a second more for each of so many bytes that have come.
 ANSWER_SECONDS = 120.0
@@ -57,29 +53,6 @@ def bounded(kind: type[Any]) -> type[Any]:
             self.sock: Any = _EndingSocket(self.sock)
 
     return Bounded
-
-
-class _Plain(HTTPConnectionPool):
-    ConnectionCls = bounded(HTTPConnection)
-
-
-class _Secure(HTTPSConnectionPool):
-    ConnectionCls = bounded(HTTPSConnection)
-
-
-class BoundedAdapter(HTTPAdapter):
-    """What a requests.Session is mounted with, so that its answers end."""
-
-    _pools = {"http": _Plain, "https": _Secure}  # noqa: RUF012 - never changed
-
-    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, **named)
-        cast(Any, self).poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, *arguments: Any, **named: Any) -> Any:
-        manager = super().proxy_manager_for(*arguments, **named)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
 
 
 def bound_boto(client: Any) -> None:

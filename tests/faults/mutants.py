@@ -495,6 +495,21 @@ MUTANTS = (
         _test("store/test_addresses.py", "everything_goes_where"),
     ),
     Mutant(
+        "let libcurl send again what Kaltura may have done",
+        (("transfer/curl.py", "int(not size_bytes)", "0"),),
+        _test("transfer/test_curl.py", "nothing_is_sent_twice"),
+    ),
+    Mutant(
+        "believe an answer that was cut",
+        (("kaltura/wire.py", "if answer.cut or len(", "if len("),),
+        _test("journeys/test_hostile.py", "answer_without_end"),
+    ),
+    Mutant(
+        "wait for leave to send what botocore has made",
+        (("store/wire.py", '("content-length", "expect")', '("content-length",)'),),
+        _test("store/test_wire.py", "nobody_is_asked_for_leave"),
+    ),
+    Mutant(
         "never give the quick way up",
         (("store/direct.py", "            self._failures[kind] += 1\n", "            pass\n"),),
         _test("store/test_addresses.py", "cannot_be_reached"),

@@ -165,7 +165,7 @@ class _Everybody(frozenset[str]):
 def _patch(patch: Mapping[str, Any]) -> None:
     from kaltura_archiver.kaltura import wire
     from kaltura_archiver.run import run as acting
-    from kaltura_archiver.store import bucket, copies
+    from kaltura_archiver.store import bucket
     from kaltura_archiver.transfer import chunks
 
     if patch.get("beside"):
@@ -176,10 +176,8 @@ def _patch(patch: Mapping[str, Any]) -> None:
         for name in ("MAX_WHOLE_BYTES", "CHUNK_BYTES"):
             _set(chunks, name, patch["part_bytes"])
     if "read_seconds" in patch:
-        for module in (wire, copies):
+        for module in (wire, bucket):
             _set(module, "READ_SECONDS", patch["read_seconds"])
-        plain = bucket.Config
-        bucket.Config = lambda **options: plain(**(options | {"read_timeout": patch["read_seconds"]}))
 
 
 def _set(module: Any, name: str, value: object) -> None:

@@ -26,7 +26,9 @@ def closed_port() -> Iterator[int]:
     ("url", "why"),
     [
         ("http://127.0.0.1:{closed}", "connection refused"),
+        ("http://127.0.0.1:{closed}/a b/ü", "connection refused"),
         ("https://nosuch.invalid", "no such host"),
+        ("https://bücher.invalid", "no such host"),
         ("https://127.0.0.1:{kaltura}", "no TLS connection"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import threading
@@ -13,12 +14,12 @@ from typing import Any
 import certifi
 import pytest
 from looking import MiB, Run, big, inflow_of, read, write
+from scripted import HANGS_UP, OK, Serve, servers
 from slapd import Authority
 
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import EntryFailed, StoreError
-from kaltura_archiver.kaltura import files
-from kaltura_archiver.kaltura.wire import carrier_to
+from kaltura_archiver.kaltura.wire import carrier_to, proper_address
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
 from kaltura_archiver.store.direct import Direct
@@ -27,84 +28,10 @@ from kaltura_archiver.transfer.curl import Answer, Carrier, libraries
 from kaltura_archiver.transfer.pacing import Pace
 from kaltura_archiver.transfer.streams import Inflow
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\na video"
-
-
-class Server:
-    """Answers each request with the next of these answers, and then not at all; its `requests` are kept."""
-
-    def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family)
-        self._answers, self._tls = iter(answers), tls
-        self._taken: list[socket.socket] = []
-        self.requests: list[bytes] = []
-        self.connections = 0
-        place = f"[{host}]" if ":" in host else host
-        self.url = f"{'https' if tls else 'http'}://{place}:{self._listener.getsockname()[1]}/"
-        self._threads: list[threading.Thread] = []
-        self._start(self._accept)
-
-    def _start(self, target: Callable[..., None], *arguments: object) -> None:
-        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
-        self._threads[-1].start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self._start(self._serve, connection)
-
-    def _serve(self, connection: socket.socket) -> None:
-        self._taken.append(connection)
-        with suppress(OSError):
-            if self._tls:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-                self._taken.append(connection)
-            self.connections += 1
-            while request := self._request(connection):
-                self.requests.append(request)
-                answer = next(self._answers)
-                connection.sendall(answer)
-                if b"Connection: close" in answer:
-                    break
-            connection.close()
-
-    def _request(self, connection: socket.socket) -> bytes:
-        got = b""
-        while b"\r\n\r\n" not in got and (more := connection.recv(2**16)):
-            got += more
-        head = got.partition(b"\r\n\r\n")[0].lower()
-        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        while got and len(got) < len(head) + 4 + length and (more := connection.recv(2**16)):
-            got += more
-        return got
-
-    def close(self) -> None:
-        """Not before nobody uses the sockets any more: their numbers are given to others at once."""
-        for used in (self._listener, *self._taken):
-            with suppress(OSError):
-                socket.socket.shutdown(used, socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        for used in (self._listener, *self._taken):
-            used.close()
-
-
-Serve = Callable[..., Server]
-
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    running: list[Server] = []
-
-    def started(*answers: bytes, **options: Any) -> Server:
-        running.append(Server(*answers, **options))
-        return running[-1]
-
-    yield started
-    for server in running:
-        server.close()
+    yield from servers()
 
 
 def line(*, trust: str = "", proxy: str = "", seconds: float = 10) -> Carrier:
@@ -183,12 +110,14 @@ def test_what_a_callback_raises_is_raised_where_the_request_was_made(serve: Serv
     assert content(at, server.url) == b"a video"
 
 
-def test_nothing_is_sent_twice(serve: Serve) -> None:
+@pytest.mark.parametrize("answer", [HANGS_UP, b""], ids=["hangs up", "says nothing"])
+@pytest.mark.parametrize("body", [[], [b"second"], [b"x" * MiB] * 3], ids=["no body", "small", "large"])
+def test_nothing_is_sent_twice(serve: Serve, body: list[bytes], answer: bytes) -> None:
     """libcurl would, where a kept connection fails: but what was done has to be looked at."""
-    server, at = serve(OK, b""), line(seconds=1)
+    server, at = serve(OK, answer, OK), line(seconds=1)
     assert at.post(server.url, {}, [b"first"], 5).status == 200
     with pytest.raises(OSError, match=r"."):
-        at.post(server.url, {}, [b"second"], 6)
+        at.post(server.url, {}, body, sum(map(len, body)))
     assert len(server.requests) == 2
 
 
@@ -204,6 +133,20 @@ def test_a_trailer_is_no_head(serve: Serve) -> None:
 def test_who_says_nothing_is_given_up(serve: Serve) -> None:
     with pytest.raises(TimeoutError):
         line(seconds=0.5).get(serve(b"").url, {})
+
+
+def test_an_interrupt_is_heard_while_nothing_comes(serve: Serve) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            line(seconds=60).get(serve(b"").url, {})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_an_inflow_that_nobody_wants_ends(serve: Serve) -> None:
@@ -368,7 +311,19 @@ def test_tls_goes_through_a_proxy_which_hears_nothing(serve: Serve, tls: ssl.SSL
     ],
 )
 def test_an_address_is_asked_for_as_requests_would(url: str, asked: str) -> None:
-    assert files._proper(url) == asked
+    assert proper_address(url) == asked
+
+
+def test_kaltura_is_asked_at_its_proper_address_and_told_no_password_of_it(
+    serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = b"<xml><result><error><code>SERVICE_FORBIDDEN</code><message>No</message></error></result></xml>"
+    server = serve(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+    monkeypatch.setenv("KALTURA_SERVICE_URL", server.url.replace("://", "://someone:password@") + "a b")
+    assert "SERVICE_FORBIDDEN" in run("count").err
+    assert server.requests[0].startswith(b"POST /a%20b/api_v3/service/session/action/start")
+    assert b"authorization" not in server.requests[0].lower()
+    assert b"password" not in server.requests[0]
 
 
 # S3
