@@ -1,4 +1,4 @@
-"""What every client of a process has in common is read and worked out once, not by every run of the tool in it.
+"""What boto3 knows of S3 is read and worked out once for a process, not by every run of the tool in it.
 
 Nothing of an account, an address or a connection is shared.
 """
@@ -6,12 +6,10 @@ Nothing of an account, an address or a connection is shared.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
-from urllib.request import getproxies_environment
 
 from botocore.client import ClientCreator
 from botocore.compat import accepts_kwargs
@@ -20,7 +18,6 @@ from botocore.errorfactory import ClientExceptionsFactory
 from botocore.hooks import EventAliaser
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
-from botocore.useragent import sanitize_user_agent_string_component
 
 
 def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,15 +34,9 @@ def _shared(factory: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
-def _proxies() -> dict[str, str]:
-    """Of the environment, whose variables are all decoded for each request otherwise; mostly there is none."""
-    known = os.environ._data  # type: ignore[attr-defined]
-    return getproxies_environment() if any(name.lower().endswith(b"_proxy") for name in known) else {}
-
-
 @contextmanager
 def shared_work() -> Iterator[None]:
-    """While this lasts: of S3's description by boto3 above all."""
+    """Until the end of this."""
 
     def with_shared_aliases(self: EventAliaser, *arguments: Any, **named: Any) -> None:
         plain_aliaser(self, *arguments, **named)
@@ -73,12 +64,6 @@ def shared_work() -> Iterator[None]:
         "botocore.regions.EndpointProvider": _shared(EndpointProvider),
         "botocore.hooks.EventAliaser.__init__": with_shared_aliases,
         "botocore.hooks.accepts_kwargs": lambda handler: takes_keywords(getattr(handler, "__func__", handler)),
-        "botocore.utils.getproxies": _proxies,
-        "requests.utils.getproxies": _proxies,
-        "urllib.request.getproxies_environment": _proxies,
-        "botocore.useragent.sanitize_user_agent_string_component": functools.lru_cache(maxsize=1024)(
-            sanitize_user_agent_string_component
-        ),
     }
     with ExitStack() as stack:
         for name, value in instead.items():
