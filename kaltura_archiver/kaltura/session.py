@@ -78,7 +78,7 @@ class Session:
         self._settings = settings
         self._read_only = read_only
         self._stop = stop or threading.Event()
-        self._idle: list[Any] = []  # clients, each with its connection, the last one used last
+        self._idle: list[Any] = []  # clients, the last one used last
         self._bandwidth = bandwidth
         self._calls = calls or nullcontext()
         self._carriers = Carriers(carrier_to)

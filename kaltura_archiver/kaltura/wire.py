@@ -135,7 +135,8 @@ class WireClient(KalturaClient):  # type: ignore[misc]
         url = proper_address(url)
         headers = {"Accept": "text/xml", "Accept-Encoding": "gzip", "Content-Type": content_type}
         try:
-            answer = self._carriers.to(url).post(url, headers, body, size_bytes, most_bytes=MAX_ANSWER_BYTES)
+            carrier = self._carriers.to(url)
+            answer = carrier.send("POST", url, headers, body, size_bytes, most_bytes=MAX_ANSWER_BYTES)
         except TimeoutError as error:
             raise requests.Timeout(error) from error
         except OSError as error:

@@ -8,7 +8,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import urllib3
@@ -18,12 +17,10 @@ from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, Stor
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
+from kaltura_archiver.store.direct import Direct
 from kaltura_archiver.store.errors import status_of
 from kaltura_archiver.store.marks import MarkedBucket, Marks
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow
-
-if TYPE_CHECKING:
-    from kaltura_archiver.store.direct import Direct
 
 log = logging.getLogger(__name__)
 # boto3's part size, which the old tool used.
@@ -254,8 +251,6 @@ class Copies(MarkedBucket):
     @cached_property
     def _direct(self) -> Direct | None:
         """The way past boto3; None where only that knows the way: to an access point named by ARN."""
-        from kaltura_archiver.store.direct import Direct  # most commands move nothing
-
         address, _, query = self._s3.generate_presigned_url(
             "put_object", Params={"Bucket": self.bucket, "Key": "key"}
         ).partition("?")

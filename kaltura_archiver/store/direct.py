@@ -51,7 +51,8 @@ class Direct:
         headers = {**headers, "x-amz-content-sha256": body.sha256() if self._sign_bodies else "UNSIGNED-PAYLOAD"}
 
         def send(url: str, signing: Signing) -> Answer:
-            return self._carrier.put(f"{url}?{wanted}" if wanted else url, headers, body, len(body), signing)
+            url = f"{url}?{wanted}" if wanted else url
+            return self._carrier.send("PUT", url, headers, body, len(body), signing=signing)
 
         answer = self._made("PUT", key, headers, send)
         stored = answer.status == 200 and not answer.body

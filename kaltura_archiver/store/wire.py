@@ -48,11 +48,13 @@ class Wire:
         """Raises botocore's exceptions, as its own way does: they decide whether a call is made again."""
         headers = _plain(request.headers) if request.url.isascii() else None
         body = request.body.getvalue() if isinstance(request.body, BytesIO) else request.body
-        if request.stream_output or headers is None or not isinstance(body, bytes | bytearray | None):
+        if request.stream_output or headers is None or not isinstance(body, bytes | None):
             return None
-        carrier = self._carriers.to(request.url)
+        carrier, pieces = self._carriers.to(request.url), [body] if body else []
         try:
-            answer = carrier.made(request.method, request.url, headers, bytes(body or b""), most_bytes=MAX_ANSWER_BYTES)
+            answer = carrier.send(
+                request.method, request.url, headers, pieces, len(body or b""), most_bytes=MAX_ANSWER_BYTES
+            )
         except OSError as error:
             raise _as_botocore(error, request, carrier.proxy) from error
         return _response(request, answer)

@@ -193,7 +193,8 @@ class _Connection:
 
 
 class Carrier:
-    """Requests to one host, from any thread; its connections are kept. Nothing is followed, sent twice or believed."""
+    """Requests to one host, from any thread; its connections are kept. Nothing is followed or believed, and nothing but
+    GET and HEAD sent twice."""
 
     def __init__(self, *, trust: str, proxy: str, seconds: float) -> None:
         """`trust` is a file or folder of certificates, `proxy` an address or empty; `seconds` bounds waits for bytes.
@@ -230,51 +231,30 @@ class Carrier:
     ) -> Answer:
         """GET; the content goes to `into` if the head of the answer is `wanted`, which may raise. Raises OSError where
         no answer came, or was cut."""
+        options = {**_how("GET", 0), **_request(url, headers, signing)}
         with self._connection() as connection:
-            return connection.exchange({pycurl.HTTPGET: 1, **_request(url, headers, signing)}, (), into, wanted)
+            return connection.exchange(options, (), into, wanted)
 
-    def put(
-        self, url: str, headers: Mapping[str, str], body: Iterable[Piece], size_bytes: int, signing: Signing
-    ) -> Answer:
-        """Raises OSError."""
-        options = {pycurl.UPLOAD: 1, pycurl.INFILESIZE_LARGE: size_bytes, **_request(url, headers, signing, "Expect:")}
-        with self._connection() as connection:
-            return connection.exchange(options, body)
-
-    def post(
+    def send(
         self,
+        method: str,
         url: str,
         headers: Mapping[str, str],
-        body: Iterable[Piece],
-        size_bytes: int,
+        body: Iterable[Piece] = (),
+        size_bytes: int = 0,
         *,
+        signing: Signing | None = None,
         most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
-        """The answer is cut where there are more than `most_bytes` of it. Raises OSError."""
-        options = {
-            pycurl.POST: 1,
-            pycurl.POSTFIELDSIZE_LARGE: size_bytes,
-            **_request(url, headers, None, "Expect:"),
-            # Where a kept connection turns out to be closed libcurl sends again what it can: what has no body.
-            pycurl.FRESH_CONNECT: int(not size_bytes),
-        }
+        """Any request, with no headers but these. The answer is cut where there are more than `most_bytes` of it.
+
+        Raises OSError.
+        """
+        given = {name.lower() for name in headers}
+        unwanted = [f"{name}:" for name in ("Accept", "Content-Type", "Expect") if name.lower() not in given]
+        options = {**_how(method, size_bytes), **_request(url, headers, signing, *unwanted)}
         with self._connection() as connection:
             return connection.exchange(options, body, most_bytes=most_bytes)
-
-    def made(self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, most_bytes: int) -> Answer:
-        """The request as somebody else has made and signed it. May be sent again where a kept connection turns out to
-        be closed, unless it has a body. Raises OSError."""
-        given = {name.lower() for name in headers}
-        unwanted = [f"{name}:" for name in ("Accept", "Content-Type") if name.lower() not in given]
-        how = {"GET": pycurl.HTTPGET, "HEAD": pycurl.NOBODY, "PUT": pycurl.UPLOAD, "POST": pycurl.POST}
-        options = {
-            how.get(method, pycurl.HTTPGET): 1,
-            pycurl.CUSTOMREQUEST: None if method in how else method,
-            pycurl.INFILESIZE_LARGE if method == "PUT" else pycurl.POSTFIELDSIZE_LARGE: len(body),
-            **_request(url, headers, None, "Expect:", *unwanted),
-        }
-        with self._connection() as connection:
-            return connection.exchange(options, [body] if body else (), most_bytes=most_bytes)
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:
@@ -301,12 +281,24 @@ class Carriers:
         return self._known.get(place) or self._known.setdefault(place, self._make(place))
 
 
+def _how(method: str, size_bytes: int) -> dict[int, object]:
+    """libcurl's options for a request of this method with so large a body, whatever went by the handle before."""
+    known = {"GET": pycurl.HTTPGET, "HEAD": pycurl.NOBODY, "PUT": pycurl.UPLOAD, "POST": pycurl.POST}
+    return {
+        known.get(method, pycurl.HTTPGET): 1,
+        pycurl.CUSTOMREQUEST: None if method in known else method,
+        pycurl.INFILESIZE_LARGE if method == "PUT" else pycurl.POSTFIELDSIZE_LARGE: size_bytes,
+        # Where a kept connection turns out to be closed libcurl sends again what it can: what has no body.
+        pycurl.FRESH_CONNECT: int(not size_bytes and method not in ("GET", "HEAD")),
+    }
+
+
 def _request(url: str, headers: Mapping[str, str], signing: Signing | None, *more: str) -> dict[int, object]:
     """libcurl's options for a request; `more` are headers that are to be left out."""
     # libcurl leaves a header out that says nothing, unless it is written so.
     lines = [*(f"{name}: {value}" if value else f"{name};" for name, value in headers.items()), *more]
     if signing is None:
-        return {pycurl.URL: url, pycurl.PATH_AS_IS: 1, pycurl.HTTPHEADER: lines, pycurl.FRESH_CONNECT: 0}
+        return {pycurl.URL: url, pycurl.PATH_AS_IS: 1, pycurl.HTTPHEADER: lines}
     if signing.token:
         lines.append(f"x-amz-security-token: {signing.token}")
     return {

@@ -143,13 +143,13 @@ def test_bodies_are_signed_where_no_tls_protects_them(
         hashes.append(value.decode() if isinstance(value, bytes) else value)
         raise _CaughtError
 
-    def put(url: str, headers: dict[str, str], *_: object) -> None:
+    def send(method: str, url: str, headers: dict[str, str], *_: object, **__: object) -> None:
         hashes.append(headers["x-amz-content-sha256"])
         raise OSError
 
     made._s3.meta.events.register("before-send.s3.PutObject", catch)
     assert made._direct is not None
-    monkeypatch.setattr(made._direct._carrier, "put", put)
+    monkeypatch.setattr(made._direct._carrier, "send", send)
     with pytest.raises(StoreError):
         write(made, "0_abcdefgh", b"a video")
     assert hashes == [hashlib.sha256(b"a video").hexdigest() if signed else "UNSIGNED-PAYLOAD"] * 2
@@ -181,8 +181,13 @@ def _tries(made: Store, monkeypatch: pytest.MonkeyPatch, objects: int) -> int:
     """How often the short way was tried for so many objects, each of which boto3 then takes."""
     tries: list[str] = []
     assert made._direct is not None
-    put = made._direct._carrier.put
-    monkeypatch.setattr(made._direct._carrier, "put", lambda url, *more: (tries.append(url), put(url, *more))[1])
+    send = made._direct._carrier.send
+
+    def counted(method: str, url: str, *more: Any, **named: Any) -> Any:
+        tries.append(url)
+        return send(method, url, *more, **named)
+
+    monkeypatch.setattr(made._direct._carrier, "send", counted)
     monkeypatch.setattr(made._s3, "put_object", lambda **_: {"ETag": '"e"'})
     for number in range(objects):
         write(made, f"0_{number}", b"a video")

@@ -79,7 +79,7 @@ def test_a_connection_that_the_host_has_closed_meanwhile_is_not_used(serve: Serv
 def test_an_answer_after_100_continue_is_the_answer(serve: Serve) -> None:
     server = serve(b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n" + OK, OK)
     assert content(line(), server.url) == b"a video"
-    assert line().post(server.url, {}, [b"x" * 2 * MiB], 2 * MiB).body == b"a video"
+    assert line().send("POST", server.url, {}, [b"x" * 2 * MiB], 2 * MiB).body == b"a video"
     assert b"expect" not in server.requests[1].lower()
     assert server.requests[1].endswith(b"\r\n\r\n" + b"x" * 2 * MiB)
 
@@ -111,14 +111,34 @@ def test_what_a_callback_raises_is_raised_where_the_request_was_made(serve: Serv
 
 
 @pytest.mark.parametrize("answer", [HANGS_UP, b""], ids=["hangs up", "says nothing"])
-@pytest.mark.parametrize("body", [[], [b"second"], [b"x" * MiB] * 3], ids=["no body", "small", "large"])
-def test_nothing_is_sent_twice(serve: Serve, body: list[bytes], answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("POST", []), ("POST", [b"second"]), ("POST", [b"x" * MiB] * 3),
+        ("PUT", []), ("PUT", [b"second"]), ("DELETE", []),
+    ],
+    ids=["POST", "POST small", "POST large", "PUT", "PUT small", "DELETE"],
+)  # fmt: skip
+def test_nothing_is_sent_twice(serve: Serve, method: str, body: list[bytes], answer: bytes) -> None:
     """libcurl would, where a kept connection fails: but what was done has to be looked at."""
     server, at = serve(OK, answer, OK), line(seconds=1)
-    assert at.post(server.url, {}, [b"first"], 5).status == 200
+    assert at.send("POST", server.url, {}, [b"first"], 5).status == 200
     with pytest.raises(OSError, match=r"."):
-        at.post(server.url, {}, body, sum(map(len, body)))
+        at.send(method, server.url, {}, body, sum(map(len, body)))
     assert len(server.requests) == 2
+
+
+def test_each_request_is_of_its_own_method_whatever_went_before(serve: Serve) -> None:
+    server, at = serve(*[b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"] * 12), line()
+    asked = ["DELETE", "GET", "HEAD", "GET", "PUT", "HEAD", "POST", "DELETE", "PUT", "GET"]
+    for method in asked:
+        at.send(method, server.url, {}, [b"body"] if method in ("PUT", "POST") else [], 4 * (method in ("PUT", "POST")))
+    at.send("DELETE", server.url, {})
+    at.get(server.url, {})
+    assert [request.split(b" ")[0].decode() for request in server.requests] == [*asked, "DELETE", "GET"]
+    assert [request.endswith(b"\r\n\r\nbody") for request in server.requests[:10]] == [
+        method in ("PUT", "POST") for method in asked
+    ]
 
 
 def test_a_trailer_is_no_head(serve: Serve) -> None:
