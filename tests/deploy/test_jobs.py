@@ -268,6 +268,22 @@ def test_variables_become_options_of_the_commands_they_are_for(stubbed: Stubbed)
         assert all(call[:2] == ["--log-format", "json"] for call in ended.calls)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux keeps a process on a core")
+@pytest.mark.parametrize(("units", "one"), [("256", True), ("1024", True), ("2048", False), ("", False), ("x", False)])
+def test_what_has_one_cpu_in_all_stays_on_one_core(tmp_path: Path, units: str, one: bool) -> None:
+    environ = _program(tmp_path / "cores", "#!/bin/sh\nexec nproc\n")
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # the tests themselves stay on one
+    try:
+        cores = len(os.sched_getaffinity(0))
+        ended = subprocess.run(
+            [JOBS / "entry", "list"], env=environ | {"CPU_UNITS": units}, capture_output=True, text=True, check=False
+        )
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{1 if one else cores}\n", "")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("job", [("archive",), ("entry", "s3copy"), ("entry", "jobs/archive")])
 def test_a_signal_reaches_the_command_whose_end_is_awaited(

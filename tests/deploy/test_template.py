@@ -411,6 +411,7 @@ def test_a_task_runs_its_job_with_time_to_end_and_nothing_to_write_to(job: str, 
     [container] = task["ContainerDefinitions"]
     assert task["Family"] == stack.outputs[f"{job}TaskFamily"] == f"{STACK}-{job.lower()}"
     assert "EphemeralStorage" not in task
+    assert _environment(container)["CPU_UNITS"] == task["Cpu"]
     assert task["TaskRoleArn"] == f"arn:{job}Role"
     assert container["StopTimeout"] == 120
     assert container["Command"] == [f"jobs/{job.lower()}"]
@@ -430,7 +431,8 @@ def test_containers_get_settings_by_name_and_no_secret_by_value(stack: Stack) ->
         assert container["User"] == "10001"
     archive, restore, health, array = (_environment(container) for container in _containers(stack))
     # A policy is carried out, and owners written to, by one task; the shares of an array work by the rule of years.
-    assert dict(archive.items() - {name: archive[name] for name in ("POLICY", *PORTS)}.items()) == array
+    own = ("POLICY", "CPU_UNITS", *PORTS)
+    assert {name: value for name, value in archive.items() if name not in own} | {"CPU_UNITS": "1024"} == array
     assert archive["DOIT"] == restore["DOIT"] == "false"
     assert "DOIT" not in health
 
@@ -541,6 +543,8 @@ def test_array_jobs_are_tried_again_by_exit_status(stack: Stack) -> None:
     assert tried_again == {Exit.FAILED, Exit.INTERRUPTED, Exit.TERMINATED, 137}
     assert job["ContainerProperties"]["JobRoleArn"] == "arn:ArchiveRole"
     assert job["PlatformCapabilities"] == ["FARGATE"]
+    [cpu] = [each for each in job["ContainerProperties"]["ResourceRequirements"] if each["Type"] == "VCPU"]
+    assert float(cpu["Value"]) * 1024 == int(_environment(job["ContainerProperties"])["CPU_UNITS"])
     assert stack.resources["JobQueue"]["Properties"]["ComputeEnvironmentOrder"][0]["ComputeEnvironment"] == (
         "ComputeEnvironment"
     )
