@@ -206,6 +206,8 @@ def _standing_rows(rule: Rule, at: Standing) -> Iterator[dict[str, Cell]]:
             row["detail"] = at.why
         else:
             row["says"] = "done" if number < behind else "follows at once" if stage in at.then else "later"
+            if row["says"] == "later" and number:
+                row["detail"] = f"once {stages[number - 1].value} is done"
         yield row
 
 

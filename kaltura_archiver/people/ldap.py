@@ -72,7 +72,8 @@ def checked_filter(text: str, what: str) -> str:
 def ldap_address(settings: LdapSettings) -> tuple[str, int, str]:
     """Host, port and kind of TLS, from LDAP_SERVER as a host, host:port or ldap(s)://host:port."""
     if not settings.server:
-        raise ConfigError("not set: LDAP_SERVER; set it in the environment or in a .env file, or use --directory-file")
+        file = "--directory-file, in a policy directory"
+        raise ConfigError(f"not set: LDAP_SERVER; set it in the environment or in a .env file, or use a file ({file})")
     tls = settings.tls.lower()
     if tls not in ("ldaps", "starttls", "none"):
         raise ConfigError(f"LDAP_TLS must be ldaps, starttls or none, not {settings.tls[:20]!r}")

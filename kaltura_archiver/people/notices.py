@@ -180,7 +180,8 @@ def _recipient(
     if fallback:
         return Notice(f"@fallback {fallback.lower()}", fallback, fallback=True)
     gone = "has no mail address" if status == ACTIVE else "has left" if status else "is not known"
-    why = f"the owner {gone}, and there is no address in their place (--fallback, --unit-file)"
+    instead = "--fallback, --unit-file; in a policy fallback, unit_file"
+    why = f"the owner {gone}, and there is no address in their place ({instead})"
     return Notice(f"@nobody {uid}", owner=owner, why=why)
 
 

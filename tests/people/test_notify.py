@@ -214,7 +214,7 @@ def test_entries_of_owners_who_are_gone_go_to_their_unit_or_the_fallback() -> No
     ran = call("--out", "again", write(rows))
     assert ran.code == 3
     assert Counter(r["outcome"] for r in ran.rows) == {"done": 1, "refused": 5, "waiting": 1}
-    assert "the owner has left, and there is no address in their place (--fallback, --unit-file)" in ran.err
+    assert "the owner has left, and there is no address in their place (--fallback, --unit-file;" in ran.err
 
 
 class Outline(HTMLParser):

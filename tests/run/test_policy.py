@@ -95,6 +95,7 @@ def test_what_was_brought_back_is_left_alone_for_as_long_as_a_play_counts(
     assert told["replace"]["says"] == "waits"
     assert told["replace"]["detail"].startswith("last used on ")
     assert told["archive"]["says"] == "done"
+    assert (told["due"]["says"], told["due"]["detail"]) == ("later", "once replace is done")
 
 
 def test_an_entry_is_the_first_rule_s_that_selects_it(sandbox: Sandbox, run: Run, tmp_path: Path) -> None:
