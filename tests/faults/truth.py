@@ -97,7 +97,7 @@ class Truth:
 
     def key(self) -> str:
         """Of the copy that is the entry's: the first one, or the last that a mark says came after it."""
-        key, keys = self.entry_id, list(self.sandbox.s3.keys())
+        key, keys = self.entry_id, self.sandbox.s3.keys(f"suspect/{self.entry_id}")
         while True:
             start = f"suspect/{key}/newer."
             after = [mark.removeprefix(start) for mark in keys if mark.startswith(start) and mark != start]
@@ -116,7 +116,7 @@ class Truth:
             content_id = f"{original.id}@{original.version}" if original else ""
             derived = frozenset(a.id for a in kaltura.library.live_assets(entry.id) if not a.is_original)
         shown = self._digest(content.data) if content and content.data is not None else ""
-        bodies = {key: s3.body(key) for key in s3.keys() if self.entry_id in key}  # noqa: SIM118 - not a dict
+        bodies = {key: s3.body(key) for key in s3.keys(self.entry_id)}
         copies = {name: digest(body) for name, body in bodies.items() if body is not None}
         key = self.key()
         return Look(

@@ -123,9 +123,10 @@ class Kept:
             found = self._find(key)
             return found.storage_class if found else None
 
-    def keys(self) -> list[str]:
+    def keys(self, part: str = "") -> list[str]:
+        """Of the objects there are, or of those with this in their key."""
         with self._lock:
-            return sorted(name for name in list(self._bucket.keys) if self._find(name))
+            return sorted(name for name in list(self._bucket.keys) if part in name and self._find(name))
 
     def uploads(self) -> list[tuple[str, str]]:
         """Key and id of each multipart upload that was neither completed nor aborted."""
@@ -161,7 +162,7 @@ class Kept:
             raise ValueError(f"no restore was requested for {key}")
         return restore
 
-    @property
+    @functools.cached_property
     def _backend(self) -> S3Backend:
         return s3_backends[self._account]["aws"]
 
