@@ -74,7 +74,7 @@ class Truth:
     found: dict[str, str] = field(default_factory=dict)  # category to its first evidence
     secrets: set[str] = field(default_factory=set)
     _before: Look | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)  # held while a person changes what is to be kept
     _hashes: dict[int, tuple[bytes, str]] = field(default_factory=dict)
 
     def blame(self, category: str, evidence: str) -> None:
@@ -126,13 +126,12 @@ class Truth:
 
     def check(self, where: str, *, by_person: bool = False) -> Look:
         """Judge this moment; `by_person` says that the last change was a person's."""
-        with self._lock:
+        with self.lock:
             now = self.look()
             before, self._before = self._before, now
-        there = {now.original, *now.copies.values()}
-        for video in self.kept:
-            if video not in there:
-                self.blame("LOST", f"{where}: no copy of {video[:8]} anywhere")
+            lost = self.kept - {now.original, *now.copies.values()}
+        for video in lost:
+            self.blame("LOST", f"{where}: no copy of {video[:8]} anywhere")
         marks = now.object_tags
         if (key := self.key()) != self.entry_id and (not now.copy or marks.get("sha256") != now.copy):
             self.blame("CORRUPT", f"{where}: {key} is the entry's copy, and not known to be good")

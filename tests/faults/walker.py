@@ -276,8 +276,9 @@ class Walk:
     def _replace(self) -> None:
         if not self._entry().deleted:
             self._undone = self.sandbox.kaltura.library.links_again(self.aimed.entry_id)
-            self.aimed.upload(self._other)
-            self.sandbox.kaltura.replace_original(self.aimed.entry_id, self._other)
+            with self.aimed.lock:  # else a request beside this one is judged before the video is there
+                self.aimed.upload(self._other)
+                self.sandbox.kaltura.replace_original(self.aimed.entry_id, self._other)
             self.aimed.check("the upload", by_person=True)
 
     def _delete(self) -> None:
