@@ -81,7 +81,7 @@ class Files(Searching):
         where access to the picture is controlled.
         """
         what = "look at a picture"
-        if urlsplit(picture.url).scheme not in ("http", "https"):
+        if picture.url.partition("://")[0].lower() not in ("http", "https"):
             return None
         try:
             answer = self._get(picture.url, {"Accept-Encoding": "identity"})
@@ -148,9 +148,13 @@ class Files(Searching):
         def wanted(answer: Answer) -> bool:
             length = answer.headers.get("content-length", "")
             proper = answer.status == (206 if offset else 200) and length.isdigit() and int(length) > 0
-            if not proper or answer.headers.get("x-kaltura-app"):
+            packed = answer.headers.get("content-encoding", "identity") != "identity"  # which nobody asked for
+            if not proper or packed or answer.headers.get("x-kaltura-app"):
                 return False
             found = offset + int(length)
+            begin, _, total = answer.headers.get("content-range", "").partition("/")
+            if offset and not (begin.startswith(f"bytes {offset}-") and total in ("*", str(found))):
+                return False
             if inflow.size_bytes and found != inflow.size_bytes:
                 raise Changed(f"{what}: the content is now {found} bytes, not {inflow.size_bytes}")
             _require_size(flavor, found)
@@ -165,9 +169,9 @@ class Files(Searching):
                 if error.code == "ASSET_NOT_ALLOWED":
                     raise KalturaError(f"{error}: {ACCESS_CONTROL}", code=FORBIDDEN) from error
                 raise
-            if urlsplit(url).scheme not in ("http", "https"):
+            if url.partition("://")[0].lower() not in ("http", "https"):
                 raise KalturaError(f"{what}: Kaltura gave no address to download from")
-            named = _NAMED_FLAVOR.search(urlsplit(url).path)
+            named = _NAMED_FLAVOR.search(url.partition("?")[0])
             if named and same_id(named[1]) != same_id(flavor.id):
                 failure = mixed_up(f"the address of flavor {flavor.id}", f"that of {named[1]}")
                 continue
@@ -209,5 +213,10 @@ class Files(Searching):
             answer = self._carriers.to(address).get(address, headers, inflow, wanted)
             if answer.status not in _REDIRECTS or not answer.headers.get("location"):
                 return answer
-            url = urljoin(url, answer.headers["location"])
+            try:
+                url = urljoin(
+                    url, answer.headers["location"].encode("latin-1").decode()
+                )  # written in UTF-8, if not in ASCII
+            except ValueError as error:
+                raise ConnectionError("redirected to what is no address") from error
         raise ConnectionError("redirected again and again")

@@ -17,7 +17,7 @@ from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, Stor
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
-from kaltura_archiver.store.direct import Direct
+from kaltura_archiver.store.direct import Direct, is_rest
 from kaltura_archiver.store.errors import status_of
 from kaltura_archiver.store.marks import MarkedBucket, Marks
 from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow
@@ -244,8 +244,11 @@ class Copies(MarkedBucket):
             raise self._failure(what, error) from error
         except BotoCoreError as error:
             raise self._failure(what, error) from error
+        if "ETag" in answer and not is_rest(answer.get("ContentRange"), answer["ETag"], offset, etag):
+            answer["Body"].close()
+            raise StoreError(f"{what}: S3 was asked for it from byte {offset} on, and answered with something else")
         with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
-            while not inflow.is_set() and (piece := body.read(READ_BYTES)):
+            while "ETag" in answer and not inflow.is_set() and (piece := body.read(READ_BYTES)):
                 inflow.put(piece)
 
     @cached_property

@@ -19,7 +19,6 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
-from botocore.httpsession import mask_proxy_url
 
 from kaltura_archiver.transfer.curl import Answer, Carriers
 
@@ -73,6 +72,10 @@ def _plain(headers: Any) -> dict[str, str] | None:
 def _response(request: AWSPreparedRequest, answer: Answer) -> AWSResponse:
     if answer.cut:
         raise HTTPClientError(error=f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    told = "x-amz-bucket-region" in answer.headers or b"<Code>" in answer.body
+    if answer.status in (301, 302, 307) and not told:
+        # A login page, or http to https: botocore would ask for the bucket's region, by a call that is redirected, too.
+        raise HTTPClientError(error=f"redirected (HTTP {answer.status}), and not by S3")
     return AWSResponse(request.url, answer.status, cast(Any, answer.headers), _Body(bytes(answer.body)))
 
 
@@ -83,7 +86,7 @@ def _as_botocore(error: OSError, request: AWSPreparedRequest, proxy: str) -> Bot
         return ReadTimeoutError(endpoint_url=request.url, error=error)
     # What has a number is that of connecting.
     if proxy and (error.errno or "CONNECT" in str(error)):
-        return ProxyConnectionError(proxy_url=mask_proxy_url(proxy), error=error)
+        return ProxyConnectionError(proxy_url=proxy, error=error)
     if isinstance(error, TimeoutError):
         return ConnectTimeoutError(endpoint_url=request.url, error=error)
     if error.errno:

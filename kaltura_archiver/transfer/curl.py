@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import ssl
 import time
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import pycurl
 
 from kaltura_archiver import __version__
-from kaltura_archiver.redact import redact
+from kaltura_archiver.redact import hide, redact
 from kaltura_archiver.transfer import dribble
 from kaltura_archiver.transfer.streams import Inflow, Piece
 
@@ -72,7 +73,7 @@ class _Connection:
     """
 
     def __init__(self, options: Mapping[int, object], seconds: float) -> None:
-        self.handle, self._seconds = pycurl.Curl(), seconds
+        self.handle, self._seconds, self._proxy = pycurl.Curl(), seconds, str(options[pycurl.PROXY])
         self._lines: list[bytes] = []  # of heads, as they come; they are read once there is content, or at the end
         for option in (pycurl.CAINFO, pycurl.CAPATH):
             self.handle.unsetopt(option)  # else a folder that libcurl was built with is trusted, too
@@ -97,6 +98,16 @@ class _Connection:
         self._take: Callable[[memoryview], int | None] | None = None  # once the head is read
         self._raised: BaseException | None = None
 
+    def _spoilt(self) -> bool:
+        """Whether the kept connection is at its end, or has brought what nobody asked for: libcurl looks once a second
+        at most, and would take the one for a failure and the other for the answer to the next request."""
+        number = self.handle.getinfo(pycurl.ACTIVESOCKET)
+        if number < 0:
+            return False
+        looker = select.poll()
+        looker.register(number, select.POLLIN)
+        return bool(looker.poll(0))
+
     def exchange(
         self,
         options: Mapping[int, object],
@@ -105,29 +116,38 @@ class _Connection:
         wanted: Callable[[Answer], bool] | None = None,
         most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
-        """Make a request. Raises OSError, and what `into` and `wanted` raise."""
+        """Make a request. Raises OSError, and what `body`, `into` and `wanted` raise."""
+        self._clear()  # whatever an interrupt has left
+        if self._spoilt():
+            options = {**options, pycurl.FRESH_CONNECT: 1}
         self._body, self._into, self._wanted, self._most_bytes = iter(body), into, wanted, most_bytes
         self._moved, self._moved_at = 0, time.monotonic()
         self._look_at = self._sent_at = self._moved_at
         try:
-            for option, value in options.items():
-                self.handle.setopt(option, value)
-            self._perform()
+            whole = self._perform(options)
             if self._take is None:
                 self._begin()
+            if whole and self._answer.status < 200:  # libcurl has nothing against a head that is cut
+                raise ConnectionError("the answer was cut within its head")
             return self._answer
         finally:
             self._clear()
 
-    def _perform(self) -> None:
+    def _perform(self, options: Mapping[int, object]) -> bool:
+        """Whether it came to its end, and not to one by us."""
         try:
+            for option, value in options.items():
+                self.handle.setopt(option, value)
             self.handle.perform()
         except pycurl.error as error:
             if self._raised:
                 raise self._raised from None
             # Ended by us: when an answer that is no content is too long, or nobody waits for it any more.
             if error.args[0] not in (pycurl.E_WRITE_ERROR, pycurl.E_ABORTED_BY_CALLBACK):
-                raise _as_os_error(self.handle, *error.args) from None
+                code, text = error.args
+                raise _as_os_error(self.handle, code, text.replace(self._proxy, shown_proxy(self._proxy))) from None
+            return False
+        return True
 
     def _begin(self) -> Callable[[memoryview], int | None]:
         """Read the head of the answer, and tell what takes its content. Raises what `wanted` raises."""
@@ -140,7 +160,10 @@ class _Connection:
             # An answer such as 100 Continue has one before; what comes behind a body in pieces is none.
             head, lines = (lines if lines and lines[0].startswith(b"HTTP/") else head), []
         if head:
-            self._answer.status = int(head[0].split(None, 2)[1])
+            status = head[0].split(None, 2)[1]
+            if not status.isdigit():
+                raise ConnectionError("the answer has no status")
+            self._answer.status = int(status)
             pairs = (line.decode("latin-1").partition(":") for line in head[1:])
             self._answer.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         if self._into and self._wanted and self._answer.status >= 200 and self._wanted(self._answer):
@@ -163,11 +186,16 @@ class _Connection:
         self._answer.body += data
         return None
 
-    def _give(self, count: int) -> memoryview:
+    def _give(self, count: int) -> memoryview | int:
         """At most `count` of the bytes that are to be sent; none when all are."""
-        if not self._unsent:
-            self._unsent = memoryview(next(self._body, b""))
-        piece, self._unsent = self._unsent[:count], self._unsent[count:]
+        try:
+            if not self._unsent:
+                self._unsent = memoryview(next(self._body, b""))
+        except BaseException as error:  # noqa: BLE001 - raised where the request was made
+            self._raised = error
+            return int(pycurl.READFUNC_ABORT)
+        piece: memoryview = self._unsent[:count]
+        self._unsent = self._unsent[count:]
         return piece
 
     def _going_on(self, _: int, got: int, to_send: int, sent: int) -> int:
@@ -215,9 +243,10 @@ class Carrier:
             pycurl.UPLOAD_BUFFERSIZE: _SEND_BYTES,
             pycurl.CAPATH if folder else pycurl.CAINFO: trust,
         }
-        if proxy.startswith("https:"):
+        if proxy.lower().startswith("https:"):
             self._options[pycurl.PROXY_CAPATH if folder else pycurl.PROXY_CAINFO] = trust
-        self.proxy, self._seconds = proxy, seconds
+        hide(proxy.rpartition("@")[0].rpartition("//")[2].partition(":")[2])
+        self.proxy, self._seconds = shown_proxy(proxy), seconds
         self._idle: list[_Connection] = []  # the last one used last
 
     def get(
@@ -279,6 +308,13 @@ class Carriers:
     def to(self, url: str) -> Carrier:
         place = urlsplit(url)._replace(path="", query="", fragment="").geturl()
         return self._known.get(place) or self._known.setdefault(place, self._make(place))
+
+
+def shown_proxy(proxy: str) -> str:
+    """Its address without user and password."""
+    user, at, place = proxy.rpartition("@")
+    scheme, slashes, _ = user.rpartition("//")
+    return f"{scheme}{slashes}***@{place}" if at else proxy
 
 
 def _how(method: str, size_bytes: int) -> dict[int, object]:

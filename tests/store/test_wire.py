@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, HTTPClientError
 from botocore.utils import parse_timestamp
 from looking import Run, write
 from scripted import HANGS_UP, Serve, servers
 from slapd import Authority
 
 from kaltura_archiver.config import read_settings
+from kaltura_archiver.errors import ConfigError, StoreError
+from kaltura_archiver.model import StoredObject
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store, bucket, wire
 from kaltura_archiver.store.answers import parse_time
@@ -152,3 +154,24 @@ def test_a_time_is_the_one_that_botocore_reads(told: object) -> None:
 def test_what_is_no_time_is_told(told: object) -> None:
     with pytest.raises(ValueError, match="Invalid timestamp"):
         parse_time(told)
+
+
+def test_an_answer_without_a_whole_head_is_no_success(serve: Serve, store: Callable[..., Store]) -> None:
+    cut = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Le"
+    at = store(serve(*[cut] * 20).url)
+    assert isinstance(asked(at, own_way=False), ConnectionClosedError)
+    with pytest.raises(StoreError):
+        at.request_thaw(StoredObject(KEY, 10, etag="e", storage_class="GLACIER"), tier="bulk", days=3)
+    with pytest.raises(StoreError):
+        at.mark_placeholder(KEY, "1_x@1", 5)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirection_that_is_none_of_s3s_is_told(serve: Serve, store: Callable[..., Store], status: int) -> None:
+    """botocore would ask where the bucket is, which is redirected, too, until nothing goes any more."""
+    answer = b"HTTP/1.1 %d X\r\nLocation: https://login.example.edu/\r\nContent-Length: 0\r\n\r\n" % status
+    at = store(serve(*[answer] * 20).url)
+    with pytest.raises(ConfigError, match=f"redirected .HTTP {status}., and not by S3"):
+        at.check_bucket()
+    with pytest.raises(StoreError):
+        at.head(KEY, with_tags=False)

@@ -67,6 +67,14 @@ class Server:
             got += more
         return got
 
+    def say(self, unasked: bytes) -> None:
+        """Send this on the newest connection, though nobody asks."""
+        self._taken[-1].sendall(unasked)
+
+    def hang_up(self) -> None:
+        """Close the newest connection, and say nothing."""
+        self._taken[-1].shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Not before nobody uses the sockets any more: their numbers are given to others at once."""
         for used in (self._listener, *self._taken):

@@ -24,7 +24,7 @@ from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
 from kaltura_archiver.store.direct import Direct
 from kaltura_archiver.transfer.chunks import Budget
-from kaltura_archiver.transfer.curl import Answer, Carrier, libraries
+from kaltura_archiver.transfer.curl import Answer, Carrier, _Connection, libraries
 from kaltura_archiver.transfer.pacing import Pace
 from kaltura_archiver.transfer.streams import Inflow
 
@@ -74,6 +74,83 @@ def test_a_connection_that_the_host_has_closed_meanwhile_is_not_used(serve: Serv
     server, at = serve(OK.replace(b"\r\n\r\n", b"\r\nX-Note: Connection: close\r\n\r\n"), OK), line()
     assert [content(at, server.url) for _ in range(2)] == [b"a video"] * 2
     assert server.connections == 2
+
+
+WITH_BODY = {"POST": [b"x"], "PUT": [b"x"]}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+@pytest.mark.parametrize("unasked", [b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 5\r\n\r\nwrong", b""])
+def test_what_a_kept_connection_brings_unasked_is_nobodys_answer(serve: Serve, method: str, unasked: bytes) -> None:
+    """Nor does its end make a request fail. libcurl itself looks once a second at most."""
+    server, at = serve(OK, OK), line()
+    content(at, server.url)
+    server.say(unasked) if unasked else server.hang_up()
+    body = WITH_BODY.get(method, [])
+    answer = at.send(method, server.url, {}, body, sum(map(len, body)))
+    assert (answer.status, bytes(answer.body)) == (200, b"" if method == "HEAD" else b"a video")
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 X\r\nConnection: close\r\nX",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 200x OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_head_that_is_cut_or_is_none_is_no_answer(serve: Serve, method: str, head: bytes) -> None:
+    """libcurl has nothing against it; botocore takes a status of 0 for success."""
+    body = WITH_BODY.get(method, [])
+    with pytest.raises(ConnectionError):
+        line().send(method, serve(head).url, {}, body, len(body))
+
+
+def test_what_a_body_raises_is_raised_where_the_request_was_made(serve: Serve) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"x"
+        raise ZeroDivisionError
+
+    at, server = line(seconds=1), serve(OK, OK)
+    with pytest.raises(ZeroDivisionError):
+        at.send("PUT", server.url, {}, body(), 2)
+    assert at.get(serve(OK).url, {}).body == b"a video"
+
+
+def test_what_an_interrupt_has_left_is_in_no_other_answer(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, server, clear = line(), serve(OK, OK, OK), _Connection._clear
+    at.get(server.url, {})
+    interrupts = iter([False, True])  # at the end of an exchange
+
+    def interrupted(self: _Connection) -> None:
+        if next(interrupts):
+            raise KeyboardInterrupt
+        clear(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Connection, "_clear", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            at.get(server.url, {})
+    assert at.get(server.url, {}).body == b"a video"
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:{}@127.0.0.1:1", "user:{}@127.0.0.1:1", "//user:{}@127.0.0.1:1", "user:{}@127.0.0.1:99999",
+        "http://user:{}/x@127.0.0.1:1", "http://user:{} x@127.0.0.1:1", "http://user:p@{}@127.0.0.1:1",
+    ],
+)  # fmt: skip
+def test_no_error_tells_the_password_of_a_proxy(proxy: str) -> None:
+    for password in ("a-secret-of-ours", "short"):
+        at = line(proxy=proxy.format(password))
+        with pytest.raises(OSError, match=r".") as caught:
+            at.get("http://kaltura.invalid/", {})
+        assert password not in f"{caught.value!r} {at.proxy}"
 
 
 def test_an_answer_after_100_continue_is_the_answer(serve: Serve) -> None:
@@ -456,14 +533,16 @@ def test_a_slow_down_is_heeded_and_no_reason_to_give_up(serve: Serve) -> None:
 
 
 def test_what_does_not_begin_where_it_was_asked_to_is_not_taken(serve: Serve) -> None:
-    """A cache that knows no ranges would have the beginning twice."""
-    server = serve(OK, OK.replace(b"200 OK", b"206 Partial Content\r\nContent-Range: bytes 0-6/10"))
+    """A cache that knows no ranges would have the beginning twice, one that knows no conditions another object."""
+    rest = b"206 Partial Content\r\nContent-Range: bytes %d-9/10\r\nETag: %s"
+    odd = [OK.replace(b"200 OK", rest % which) for which in ((0, b'"e"'), (3, b'"f"'))]
+    server = serve(OK, *odd)
     made = _direct(server.url, lambda: _Frozen(None))
 
     def source(inflow: Inflow) -> None:
         inflow.begin(10)
         inflow.put(b"abc")
-        assert [made.get("key", '"e"', inflow) for _ in range(2)] == [False, False]
+        assert [made.get("key", '"e"', inflow) for _ in range(3)] == [False] * 3
         inflow.put(b"defghij")
 
     with Inflow(source, threading.Event(), about_bytes=10) as inflow:
