@@ -505,6 +505,21 @@ MUTANTS = (
         _test("journeys/test_hostile.py", "answer_without_end"),
     ),
     Mutant(
+        "believe an answer whose head was cut",
+        (("transfer/curl.py", "if whole and self._answer.status < 200:", "if False:"),),
+        _test("store/test_wire.py", "without_a_whole_head"),
+    ),
+    Mutant(
+        "take what comes unasked for an answer",
+        (("transfer/curl.py", "        if self._spoilt():\n", "        if False:\n"),),
+        _test("transfer/test_curl.py", "brings_unasked"),
+    ),
+    Mutant(
+        "put anything behind what was read of a video",
+        (("kaltura/files.py", "if offset and not (begin.startswith(", "if False and not (begin.startswith("),),
+        _test("kaltura/test_downloads.py", "not_the_rest"),
+    ),
+    Mutant(
         "wait for leave to send what botocore has made",
         (("store/wire.py", '("content-length", "expect")', '("content-length",)'),),
         _test("store/test_wire.py", "nobody_is_asked_for_leave"),
