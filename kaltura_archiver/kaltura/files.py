@@ -148,7 +148,8 @@ class Files(Searching):
         def wanted(answer: Answer) -> bool:
             length = answer.headers.get("content-length", "")
             proper = answer.status == (206 if offset else 200) and length.isdigit() and int(length) > 0
-            packed = answer.headers.get("content-encoding", "identity") != "identity"  # which nobody asked for
+            # Which nobody asked for.
+            packed = answer.headers.get("content-encoding", "").lower() not in ("", "identity")
             if not proper or packed or answer.headers.get("x-kaltura-app"):
                 return False
             found = offset + int(length)
@@ -213,10 +214,9 @@ class Files(Searching):
             answer = self._carriers.to(address).get(address, headers, inflow, wanted)
             if answer.status not in _REDIRECTS or not answer.headers.get("location"):
                 return answer
+            location = answer.headers["location"].encode("latin-1")
             try:
-                url = urljoin(
-                    url, answer.headers["location"].encode("latin-1").decode()
-                )  # written in UTF-8, if not in ASCII
+                url = urljoin(url, location.decode())  # it is written in UTF-8, if not in ASCII
             except ValueError as error:
                 raise ConnectionError("redirected to what is no address") from error
         raise ConnectionError("redirected again and again")

@@ -244,11 +244,12 @@ class Copies(MarkedBucket):
             raise self._failure(what, error) from error
         except BotoCoreError as error:
             raise self._failure(what, error) from error
-        if "ETag" in answer and not is_rest(answer.get("ContentRange"), answer["ETag"], offset, etag):
-            answer["Body"].close()
-            raise StoreError(f"{what}: S3 was asked for it from byte {offset} on, and answered with something else")
         with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
-            while "ETag" in answer and not inflow.is_set() and (piece := body.read(READ_BYTES)):
+            if "ETag" not in answer:  # its head was cut
+                return
+            if not is_rest(answer.get("ContentRange"), answer["ETag"], offset, etag):
+                raise StoreError(f"{what}: S3 was asked for it from byte {offset} on, and answered with something else")
+            while not inflow.is_set() and (piece := body.read(READ_BYTES)):
                 inflow.put(piece)
 
     @cached_property

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -98,7 +98,7 @@ class _Connection:
         self._take: Callable[[memoryview], int | None] | None = None  # once the head is read
         self._raised: BaseException | None = None
 
-    def _spoilt(self) -> bool:
+    def is_spoilt(self) -> bool:
         """Whether the kept connection is at its end, or has brought what nobody asked for: libcurl looks once a second
         at most, and would take the one for a failure and the other for the answer to the next request."""
         number = self.handle.getinfo(pycurl.ACTIVESOCKET)
@@ -118,8 +118,6 @@ class _Connection:
     ) -> Answer:
         """Make a request. Raises OSError, and what `body`, `into` and `wanted` raise."""
         self._clear()  # whatever an interrupt has left
-        if self._spoilt():
-            options = {**options, pycurl.FRESH_CONNECT: 1}
         self._body, self._into, self._wanted, self._most_bytes = iter(body), into, wanted, most_bytes
         self._moved, self._moved_at = 0, time.monotonic()
         self._look_at = self._sent_at = self._moved_at
@@ -282,19 +280,28 @@ class Carrier:
         given = {name.lower() for name in headers}
         unwanted = [f"{name}:" for name in ("Accept", "Content-Type", "Expect") if name.lower() not in given]
         options = {**_how(method, size_bytes), **_request(url, headers, signing, *unwanted)}
-        with self._connection() as connection:
+        # Where a kept connection turns out to be closed libcurl sends again what it can: what has no body.
+        kept = bool(size_bytes) or method in ("GET", "HEAD")
+        with self._connection(kept=kept) as connection:
             return connection.exchange(options, body, most_bytes=most_bytes)
 
     @contextmanager
-    def _connection(self) -> Iterator[_Connection]:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = _Connection(self._options, self._seconds)
+    def _connection(self, *, kept: bool = True) -> Iterator[_Connection]:
+        connection = (self._idle_one() if kept else None) or _Connection(self._options, self._seconds)
         try:
             yield connection
         finally:
-            self._idle.append(connection)
+            if kept:
+                self._idle.append(connection)
+            else:
+                connection.handle.close()
+
+    def _idle_one(self) -> _Connection | None:
+        with suppress(IndexError):
+            while (connection := self._idle.pop()).is_spoilt():
+                connection.handle.close()
+            return connection
+        return None
 
 
 class Carriers:
@@ -324,8 +331,6 @@ def _how(method: str, size_bytes: int) -> dict[int, object]:
         known.get(method, pycurl.HTTPGET): 1,
         pycurl.CUSTOMREQUEST: None if method in known else method,
         pycurl.INFILESIZE_LARGE if method == "PUT" else pycurl.POSTFIELDSIZE_LARGE: size_bytes,
-        # Where a kept connection turns out to be closed libcurl sends again what it can: what has no body.
-        pycurl.FRESH_CONNECT: int(not size_bytes and method not in ("GET", "HEAD")),
     }
 
 

@@ -496,7 +496,7 @@ MUTANTS = (
     ),
     Mutant(
         "let libcurl send again what may have been done",
-        (("transfer/curl.py", 'int(not size_bytes and method not in ("GET", "HEAD"))', "0"),),
+        (("transfer/curl.py", 'bool(size_bytes) or method in ("GET", "HEAD")', "True"),),
         _test("transfer/test_curl.py", "nothing_is_sent_twice"),
     ),
     Mutant(
@@ -511,7 +511,7 @@ MUTANTS = (
     ),
     Mutant(
         "take what comes unasked for an answer",
-        (("transfer/curl.py", "        if self._spoilt():\n", "        if False:\n"),),
+        (("transfer/curl.py", "._idle.pop()).is_spoilt():", "._idle.pop()) is None:"),),
         _test("transfer/test_curl.py", "brings_unasked"),
     ),
     Mutant(
