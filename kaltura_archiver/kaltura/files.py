@@ -31,7 +31,7 @@ from kaltura_archiver.kaltura.wire import proper_address
 from kaltura_archiver.model import FlavorAsset, same_id
 from kaltura_archiver.pictures import Picture
 from kaltura_archiver.redact import redact
-from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, Inflow
+from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, Inflow, is_rest
 
 if TYPE_CHECKING:
     from kaltura_archiver.transfer.curl import Answer
@@ -54,6 +54,7 @@ def _require_size(original: FlavorAsset, size_bytes: int) -> None:
         raise EntryFailed(f"the download has {size_bytes} bytes, Kaltura says {known}; nothing rests on it")
 
 
+_WEB_ADDRESS = re.compile(r"(?i)https?://")
 # As the file host's own addresses name it (kaltura-api 4.5); those of other places may name nothing.
 _NAMED_FLAVOR = re.compile(r"/flavorIds?/([01]_\w+)")
 
@@ -81,7 +82,7 @@ class Files(Searching):
         where access to the picture is controlled.
         """
         what = "look at a picture"
-        if picture.url.partition("://")[0].lower() not in ("http", "https"):
+        if not _WEB_ADDRESS.match(picture.url):
             return None
         try:
             answer = self._get(picture.url, {"Accept-Encoding": "identity"})
@@ -153,8 +154,7 @@ class Files(Searching):
             if not proper or packed or answer.headers.get("x-kaltura-app"):
                 return False
             found = offset + int(length)
-            begin, _, total = answer.headers.get("content-range", "").partition("/")
-            if offset and not (begin.startswith(f"bytes {offset}-") and total in ("*", str(found))):
+            if offset and not is_rest(answer.headers.get("content-range"), offset, found):
                 return False
             if inflow.size_bytes and found != inflow.size_bytes:
                 raise Changed(f"{what}: the content is now {found} bytes, not {inflow.size_bytes}")
@@ -170,7 +170,7 @@ class Files(Searching):
                 if error.code == "ASSET_NOT_ALLOWED":
                     raise KalturaError(f"{error}: {ACCESS_CONTROL}", code=FORBIDDEN) from error
                 raise
-            if url.partition("://")[0].lower() not in ("http", "https"):
+            if not _WEB_ADDRESS.match(url):
                 raise KalturaError(f"{what}: Kaltura gave no address to download from")
             named = _NAMED_FLAVOR.search(url.partition("?")[0])
             if named and same_id(named[1]) != same_id(flavor.id):

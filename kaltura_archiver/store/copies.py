@@ -17,10 +17,10 @@ from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, Stor
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
 from kaltura_archiver.store.answers import availability_of, full_checksum
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
-from kaltura_archiver.store.direct import Direct, is_rest
+from kaltura_archiver.store.direct import Direct
 from kaltura_archiver.store.errors import status_of
 from kaltura_archiver.store.marks import MarkedBucket, Marks
-from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow
+from kaltura_archiver.transfer.streams import MIN_PROGRESS_BYTES, READ_BYTES, Fingerprinter, Inflow, is_rest
 
 log = logging.getLogger(__name__)
 # boto3's part size, which the old tool used.
@@ -247,7 +247,8 @@ class Copies(MarkedBucket):
         with suppress(OSError, BotoCoreError, urllib3.exceptions.HTTPError), answer["Body"] as body:
             if "ETag" not in answer:  # its head was cut
                 return
-            if not is_rest(answer.get("ContentRange"), answer["ETag"], offset, etag):
+            same = answer["ETag"].strip('"') == stored.etag
+            if not (same and is_rest(answer.get("ContentRange"), offset, stored.size_bytes)):
                 raise StoreError(f"{what}: S3 was asked for it from byte {offset} on, and answered with something else")
             while not inflow.is_set() and (piece := body.read(READ_BYTES)):
                 inflow.put(piece)

@@ -10,7 +10,7 @@ from kaltura_archiver.store.errors import RATE_LIMITS
 from kaltura_archiver.transfer.chunks import Chunk
 from kaltura_archiver.transfer.curl import Answer, Carrier, Signing
 from kaltura_archiver.transfer.pacing import Pace
-from kaltura_archiver.transfer.streams import Inflow
+from kaltura_archiver.transfer.streams import Inflow, is_rest
 
 # So many calls in a row that came to nothing, and this way is given up: each may have cost a time-out.
 MAX_FAILURES = 3
@@ -64,8 +64,9 @@ class Direct:
         headers = {"range": f"bytes={offset}-", "if-match": etag}
 
         def wanted(answer: Answer) -> bool:
-            told = answer.headers
-            return answer.status == 206 and is_rest(told.get("content-range"), told.get("etag"), offset, etag)
+            same = answer.headers.get("etag", "").strip('"') == etag.strip('"')
+            rest = is_rest(answer.headers.get("content-range"), offset, inflow.size_bytes)
+            return answer.status == 206 and same and rest
 
         def fetch(url: str, signing: Signing) -> Answer:
             try:
@@ -98,12 +99,6 @@ class Direct:
         elif kind == "PUT" or answer.status not in _OF_THE_OBJECT:
             self._failures[kind] += 1
         return answer
-
-
-def is_rest(content_range: str | None, shown_etag: str | None, offset: int, etag: str) -> bool:
-    """Whether an answer has what was asked for, an object from here on: not all services heed range and condition."""
-    same = shown_etag is not None and shown_etag.strip('"') == etag.strip('"')
-    return same and (content_range or "").startswith(f"bytes {offset}-")
 
 
 def _is_simple(key: str, headers: Mapping[str, str]) -> bool:

@@ -86,7 +86,6 @@ class _Connection:
         for option, value in {**options, **own}.items():
             self.handle.setopt(option, value)
         self.handle.setopt(pycurl.WRITEFUNCTION, self._content, use_memoryview=True)
-        self._clear()
 
     def _clear(self) -> None:
         self._into: Inflow | None = None

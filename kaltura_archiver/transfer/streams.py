@@ -187,6 +187,12 @@ class Inflow:
             chunk.release(again=over)  # a source that hangs may yet write into it
 
 
+def is_rest(content_range: str | None, offset: int, size_bytes: int) -> bool:
+    """Whether this header says that the content, of that size, comes from `offset` on: not all heed what was asked."""
+    begin, _, total = (content_range or "").partition("/")
+    return begin.startswith(f"bytes {offset}-") and total in ("*", str(size_bytes))
+
+
 def poured(pieces: Iterable[Piece], size_bytes: int) -> Callable[[Inflow], None]:
     """A source of what is at hand already."""
 

@@ -516,7 +516,7 @@ MUTANTS = (
     ),
     Mutant(
         "put anything behind what was read of a video",
-        (("kaltura/files.py", "if offset and not (begin.startswith(", "if False and not (begin.startswith("),),
+        (("kaltura/files.py", "if offset and not is_rest(", "if False and not is_rest("),),
         _test("kaltura/test_downloads.py", "not_the_rest"),
     ),
     Mutant(
