@@ -99,7 +99,10 @@ class _Connection:
 
     def is_spoilt(self) -> bool:
         """Whether the kept connection is at its end, or has brought what nobody asked for: libcurl looks once a second
-        at most, and would take the one for a failure and the other for the answer to the next request."""
+        at most, and would take the one for a failure and the other for the answer to the next request.
+
+        What TLS has read ahead already is not seen so: a host that answers twice is believed there.
+        """
         number = self.handle.getinfo(pycurl.ACTIVESOCKET)
         if number < 0:
             return False
@@ -126,6 +129,10 @@ class _Connection:
                 self._begin()
             if whole and self._answer.status < 200:  # libcurl has nothing against a head that is cut
                 raise ConnectionError("the answer was cut within its head")
+            size = options.get(pycurl.INFILESIZE_LARGE, options.get(pycurl.POSTFIELDSIZE_LARGE, 0))
+            # Where the host closes, libcurl is content with that.
+            if whole and self._answer.status < 300 and self.handle.getinfo(pycurl.SIZE_UPLOAD_T) < size:
+                raise ConnectionError("the answer came before all was sent")
             return self._answer
         finally:
             self._clear()

@@ -16,13 +16,15 @@ HANGS_UP = b"\0"
 class Server:
     """Answers each request with the next of these answers, and then not at all; its `requests` are kept.
 
-    It `HANGS_UP` without an answer where one says so.
+    It `HANGS_UP` without an answer where one says so; `early`, it answers when it has read a head.
     """
 
-    def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *answers: bytes, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", early: bool = False
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, 0), family=family)
-        self._answers, self._tls = iter(answers), tls
+        self._answers, self._tls, self._early = iter(answers), tls, early
         self._taken: list[socket.socket] = []
         self.requests: list[bytes] = []
         self.connections = 0
@@ -53,6 +55,8 @@ class Server:
                 if (answer := next(self._answers)) == HANGS_UP:
                     break
                 connection.sendall(answer)
+                while self._early and connection.recv(2**16):
+                    pass
                 if b"Connection: close" in answer:
                     break
             connection.close()
@@ -63,7 +67,7 @@ class Server:
             got += more
         head = got.partition(b"\r\n\r\n")[0].lower()
         length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        while got and len(got) < len(head) + 4 + length and (more := connection.recv(2**16)):
+        while got and not self._early and len(got) < len(head) + 4 + length and (more := connection.recv(2**16)):
             got += more
         return got
 

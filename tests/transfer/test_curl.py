@@ -111,6 +111,16 @@ def test_a_head_that_is_cut_or_is_none_is_no_answer(serve: Serve, method: str, h
         line().send(method, serve(head).url, {}, body, len(body))
 
 
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_what_is_answered_before_all_was_sent_is_no_success(serve: Serve, method: str) -> None:
+    """Where the host closes then, libcurl leaves it at that."""
+    early = b"HTTP/1.1 %d Early\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    body = [b"x" * MiB] * 30
+    with pytest.raises(ConnectionError, match="before all was sent"):
+        line().send(method, serve(early % 200, early=True).url, {}, body, 30 * MiB)
+    assert line().send(method, serve(early % 413, early=True).url, {}, body, 30 * MiB).status == 413
+
+
 def test_what_a_body_raises_is_raised_where_the_request_was_made(serve: Serve) -> None:
     def body() -> Iterator[bytes]:
         yield b"x"
