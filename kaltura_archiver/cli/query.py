@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+_AT_ONCE_SECONDS = 60
 
 
 def selected(app: App, query: Query) -> Selection:
@@ -82,7 +83,10 @@ def not_begun(selection: Selection) -> Iterator[Result]:
 
 def need_criteria(command: str, query: Query, *, everything: bool) -> None:
     """Raise SelectionError unless something narrows the selection, or --all was given."""
-    if not query.has_criteria and not everything:
+    # For no time at all, as of a script's variable which is 0, leaves nobody out.
+    at_once = query.unplayed_since is not None and query.unplayed_since > time.time() - _AT_ONCE_SECONDS
+    narrow = replace(query, unplayed_since=None) if at_once else query
+    if not narrow.has_criteria and not everything:
         raise SelectionError(
             f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from kaltura_archiver.model import State
-from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.sandbox.world import Sandbox, set_aside
 
 LECTURE = "Lecture 7: Über das Archivieren"
 _FOREIGN = ("KALTURA_", "AWS_", "PLACEHOLDER_VIDEO")
@@ -65,6 +65,7 @@ class _Demo:
 def run_demo(*, quick: bool) -> int:
     """Play the cycle; returns 0 if all went as it should, 1 otherwise."""
     started = time.monotonic()
+    set_aside()
     with Sandbox(thaw_seconds=12 * 3600, conversion_seconds=0.8) as sandbox:
         demo = _Demo(sandbox, quick=quick)
         _cycle(demo, sandbox)

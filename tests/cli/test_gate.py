@@ -169,7 +169,9 @@ def test_what_only_looks_changes_nothing(sandbox: Sandbox, whole_run: Run, libra
 BARE = ((), ("--max-entries", "-1"), ("--status", "2"), ("--media-type", "audio"), ("--shard", "0/2"))
 
 
-@pytest.mark.parametrize("bare", [*BARE, ("--page-size", "10"), ("--first-page", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "bare", [*BARE, ("--page-size", "10"), ("--first-page", "2"), ("--unplayed-for", "0")], ids=" ".join
+)
 @pytest.mark.parametrize("command", [*SELECTING, "plan archive", "plan replace", "plan restore"])
 def test_nothing_acts_on_everything_by_mistake(sandbox: Sandbox, run: Run, command: str, bare: tuple[str, ...]) -> None:
     more = [("-o", "plan.jsonl")] if command.startswith("plan") else [(), ("--no-dry-run",)]

@@ -24,7 +24,7 @@ def test_the_export_lines_are_a_file_for_a_shell_and_for_env_file(
     try:
         told = [next(process.stderr) for _ in range(4)]
         assert "48 entries" in told[0]
-        assert ". sandbox.rc" in told[1]
+        assert ". ./sandbox.rc" in told[1]
         file = tmp_path / "sandbox.rc"
         assert file.stat().st_mode & 0o777 == 0o600
         for name in [name for name in os.environ if name.startswith(("KALTURA_", "AWS_", "PLACEHOLDER_"))]:
@@ -78,3 +78,13 @@ def test_the_library_is_of_all_ages_and_the_same_each_time(tmp_path: Path, entri
     if entries:
         assert min(ages) < 1 < 7 < max(ages)
         assert {plays > 0 for _, plays in seen[0]} == {True, False}
+
+
+def test_a_file_that_is_none_of_the_sandboxs_stays(tmp_path: Path, run: Run) -> None:
+    """Before the command --env-file reads a file."""
+    file = tmp_path / "production.env"
+    file.write_text("KALTURA_SECRET=one of the site\n")
+    ran = run("sandbox", "--env-file", "production.env")
+    assert ran.code == 2
+    assert "production.env exists, and is none of the sandbox's" in ran.err
+    assert file.read_text() == "KALTURA_SECRET=one of the site\n"

@@ -16,7 +16,12 @@ from kaltura_archiver.errors import Exit
     "--thaw-seconds", type=click.FloatRange(0), default=20, show_default=True, help="Time that Glacier takes."
 )
 @click.option("--entries", type=click.IntRange(0, 100_000), default=0, metavar="N", help="So many more entries.")
-@click.option("--env-file", type=PATH, metavar="FILE", help="Write the export lines to FILE.")
+@click.option(
+    "--env-file",
+    type=PATH,
+    metavar="FILE",
+    help="Write the export lines to FILE (given before the command, --env-file reads it).",
+)
 @pass_app
 def sandbox(app: App, /, thaw_seconds: float, entries: int, env_file: str | None) -> None:
     """Run a Kaltura and an S3 of your own on this machine, with a small library, to try any command on.
