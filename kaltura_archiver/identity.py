@@ -41,7 +41,7 @@ def identify(original: FlavorAsset, stored: StoredObject) -> tuple[Identity, str
         return Identity.DIFFERENT, stored.spoiled
     if stored.differs_from(original):
         return Identity.DIFFERENT, "the original was read, and the stored copy does not have its bytes"
-    if stored.placeholder == original.content_id:
+    if stored.placeholder == original.content_id or _recorded_placeholder(original, stored):
         return Identity.DIFFERENT, f"the object is tagged placeholder={stored.placeholder}: this is what replaced it"
     named = bool(stored.sha256) and (stored.flavor == original.content_id or _linked_again(original, stored))
     unproven = "but no evidence is recorded that S3 has the right bytes" if named else ""
@@ -92,17 +92,20 @@ def may_have(original: FlavorAsset, sizes: Collection[int]) -> bool:
 
 
 def known_placeholder(facts: Facts) -> bool:
-    """Whether it is recorded that this very original is a placeholder.
-
-    Its version may be one step further, if it still has the placeholder's size: its file was linked once more.
-    """
+    """Whether it is recorded that this very original is a placeholder."""
     original, stored = facts.original, facts.stored
-    if original is None or stored is None:
-        return False
-    steps, size = original.steps_after(stored.placeholder), stored.placeholder_bytes
-    if size is None:
-        return stored.placeholder == original.content_id
-    return steps in (0, 1) and original.size_bytes in (None, size)
+    return original is not None and stored is not None and _recorded_placeholder(original, stored)
+
+
+def _recorded_placeholder(original: FlavorAsset, stored: StoredObject) -> bool:
+    """Whether this is what a tag of the copy names: a placeholder, or what a restore sent and did not arrive whole.
+
+    Its version may be one step further, if it is known to have that very size still: its file was linked once more.
+    """
+    size = stored.placeholder_bytes
+    if stored.placeholder == original.content_id:
+        return size is None or original.size_bytes in (None, size)
+    return bool(size) and original.size_bytes == size and original.steps_after(stored.placeholder) == 1
 
 
 def holds_placeholder(facts: Facts) -> bool | None:
@@ -126,11 +129,21 @@ def holds_placeholder(facts: Facts) -> bool | None:
         return None
     if original.size_bytes in facts.placeholder_sizes:
         return True
-    if facts.stored is None or not original.size_bytes:
+    other_size = bool(facts.placeholder_sizes and original.size_kb) and not may_have(original, facts.placeholder_sizes)
+    if facts.stored is None or not (original.size_bytes or other_size):
         return None
     if facts.stored.placeholder or (facts.placeholder_sizes and (facts.stored.flavor or _swapped(original))):
         return False
     return None
+
+
+def newer_flavors(facts: Facts) -> tuple[FlavorAsset, ...]:
+    """What plays of an entry without original, and may be of a newer video than is stored: its source was deleted, or
+    never kept, as a conversion profile may have it."""
+    since = facts.stored.archived_at if facts.stored and not facts.kept else None
+    if since is None or (facts.original is not None and facts.original.status.ready):
+        return ()
+    return tuple(flavor for flavor in facts.derived if not flavor.updated_at or flavor.updated_at >= since)
 
 
 def placeholder_stored(facts: Facts, stored: StoredObject) -> bool:

@@ -78,9 +78,10 @@ def plan_for(command: Command, facts: Facts, options: Options, *, in_group: bool
     if Step.PROVE in plan.steps and undecided(facts) and not options.accept_size_match:
         return stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)  # reading it again would show no more
     kept = options.keep.why(facts, options.now) if command.heeds_keep else ""
-    if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY:
+    settles = Step.SETTLE in plan.steps  # which cancels a replacement by the placeholder, see swap.py
+    if kept and command is not Command.REPAIR and plan.outcome is not Outcome.ALREADY and not settles:
         return Plan(judgement.state, (), Outcome.SKIPPED, f"kept: {kept}")
-    if kept and any(step.may_swap_placeholder_in for step in plan.steps):
+    if kept and not settles and any(step.may_swap_placeholder_in for step in plan.steps):
         reason = f"kept: {kept}; {judgement.why}; restore brings the original back"
         return Plan(judgement.state, (), Outcome.REFUSED, reason)
     odd = next((flavor.odd for flavor in facts.flavors if flavor.odd), "")
@@ -121,7 +122,7 @@ def _left(facts: Facts, options: Options) -> tuple[Step, ...]:
 def _busy(facts: Facts, judgement: Judgement) -> Plan:
     # Only an entry that we tagged before the swap can be in a replacement of ours.
     ours = facts.entry.replaced or facts.entry.thin
-    if ours and facts.entry.replacement_running and facts.stored is not None:
+    if ours and facts.entry.replacement_running:
         return go(judgement, Step.SETTLE, reason=judgement.why)
     return stop(judgement, Outcome.WAITING)
 

@@ -13,6 +13,9 @@ from kaltura_archiver.steps import Options, Plan, Step
 
 def archive_beside(facts: Facts, judgement: Judgement) -> Plan:
     """What Kaltura has becomes the newest stored copy."""
+    if facts.original is None:
+        why = "Kaltura has no original of what plays, and nothing to archive: upload the newer video again"
+        return stop(judgement, Outcome.REFUSED, why)
     if holds_placeholder(facts):
         return stop(judgement, Outcome.REFUSED, "the original is the placeholder video: it is not archived")
     archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)

@@ -13,6 +13,7 @@ from kaltura_archiver.identity import (
     identified,
     identify,
     known_placeholder,
+    newer_flavors,
     placeholder_stored,
     sizes_agree,
 )
@@ -164,7 +165,13 @@ def _unseen(facts: Facts) -> Finding | None:
 
 
 def _replaced_without_copy(facts: Facts) -> Finding | None:
-    return Finding(State.LOST, *_lost(facts)) if facts.entry.replaced and facts.stored is None else None
+    if not facts.entry.replaced or facts.stored is not None:
+        return None
+    in_place = facts.original is not None and facts.original.status.ready and not holds_placeholder(facts)
+    if in_place and facts.entry.replacement_running:
+        why = "S3 has no copy, and a replacement is in progress: what is in place may be all that there is"
+        return Finding(State.BUSY, why, "run repair: it cancels the replacement if that is ours", sound=False)
+    return Finding(State.LOST, *_lost(facts))
 
 
 def _not_understood(facts: Facts) -> Finding | None:
@@ -231,6 +238,9 @@ def _without_original(facts: Facts) -> Finding | None:
         return Finding(State.LOST, *_lost_beside_derived(facts))
     if facts.stored is None:
         return Finding(State.EMPTY, f"{why}, and no copy in S3", "a person has to look: nothing here can be archived")
+    if newer_flavors(facts):
+        why += ", and what plays was made after the copy was stored: perhaps of a newer video"
+        return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
     back = "the placeholder" if facts.entry.replaced else "the original from S3"
     return Finding(State.NO_ORIGINAL, why, f"repair puts {back} back")
 

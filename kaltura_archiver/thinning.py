@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kaltura_archiver.model import Facts, FlavorAsset, split_tags
+from kaltura_archiver.model import Facts, FlavorAsset, MediaType, split_tags
 
 MAX_KEPT_BYTES = 1_000_000_000
 # Which of the derived flavors beside the kept one are deleted: all, those of fewer bytes, or none.
 DERIVED = ("all", "smaller", "none")
 _PLAYED = {"mbr", "web"}
+# Of flavors without pictures (`flavorParams::TAG_AUDIO_ONLY`, `TAG_ALT_AUDIO`).
+_SOUND_ONLY = {"audio_only", "alt_audio"}
 # How far two tellers of a length may be apart: what they round, and what an encoder adds at the end.
 APART_SECONDS, APART_PART = 2.0, 0.001
 
@@ -29,6 +31,8 @@ class Choice(NamedTuple):
 def kept_flavor(facts: Facts, wanted: Choice) -> tuple[FlavorAsset | None, str]:
     """The derived flavor to keep, or why there is none: with a height the smallest file of at least so many lines."""
     found = [f for f in facts.derived if f.known_bytes and _PLAYED.intersection(split_tags(f.tags))]
+    if facts.entry.media_type == MediaType.VIDEO.value:
+        found = [f for f in found if f.height != 0 and not _SOUND_ONLY.intersection(split_tags(f.tags))]
     if not found:
         return None, "no derived flavor is READY and tagged for players (mbr or web)"
     small = [flavor for flavor in found if flavor.known_bytes < wanted.max_bytes]

@@ -54,11 +54,14 @@ def require_current(
 ) -> None:
     """Raise Changed unless this is still the original, among `flavors` if those were read just now.
 
-    `linked_again` says that it came by a replacement of ours: then the server may have linked its file once more.
+    A derived flavor has to be there still. `linked_again` says that it came by a replacement of ours: then the server
+    may have linked its file once more.
     """
     if flavors is None:
         flavors = tools.kaltura.flavors([original.entry_id])[original.entry_id]
     now = Facts(Entry(original.entry_id), flavors).original
+    if not original.is_original:
+        now = next((flavor for flavor in flavors if flavor.id == original.id), None)
     if now is not None and linked_again and now.linked_again(original):
         original = now
     if now is None or now.content_id != original.content_id or not now.status.ready:
@@ -87,10 +90,18 @@ def require_sound(tools: Tools, work: InHand) -> None:
         raise Refused(spoiled)
 
 
+def require_proven(stored: StoredObject) -> None:
+    """Raise Refused unless S3 is known to have the original, and nothing speaks against it: all else is to go."""
+    if stored.spoiled or not stored.proven:
+        raise Refused(stored.spoiled or f"it is not proven that {stored.key} is the original; run restore")
+
+
 def check_copy(tools: Tools, work: InHand) -> None:
     stored = require_stored(tools, work)
     original = work.facts.original
     if original is None or not original.status.ready or holds_placeholder(work.facts):
+        if work.facts.kept:
+            require_proven(stored)
         return
     if identify(original, stored)[0] is not Identity.SAME:
         raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")

@@ -7,18 +7,18 @@ import time
 from functools import partial
 from typing import Any
 
-from kaltura_archiver.apply.guards import frozen_again, require_current, require_sound, require_way, while_current
+from kaltura_archiver.apply.displaced import keep_displaced
+from kaltura_archiver.apply.guards import frozen_again, require_current, require_sound, require_way
 from kaltura_archiver.apply.marks import placeholder_tag
 from kaltura_archiver.apply.pictures import note_picture
-from kaltura_archiver.apply.prove import proof_of_copy, record_copy
+from kaltura_archiver.apply.prove import record_copy
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.swap import settled_original, swap
 from kaltura_archiver.apply.thaw import keep_thawed
 from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, proven, upload_content
 from kaltura_archiver.errors import EntryFailed, StoreError
-from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.model import DISPLACED_PREFIX, REPLACED_TAG, Evidence, FlavorAsset, Proof, StoredObject, iso_time
+from kaltura_archiver.model import REPLACED_TAG, Evidence, FlavorAsset, Proof, StoredObject, iso_time
 from kaltura_archiver.steps import Command, Step
 from kaltura_archiver.transfer.streams import fingerprint
 
@@ -119,33 +119,6 @@ def beginning_of(tools: Tools, cut: FlavorAsset, stored: StoredObject) -> tuple[
         read = fingerprint(tools.kaltura.content(cut))
         start = fingerprint(tools.store.read(stored), most_bytes=read.size_bytes)
     return (read.sha256, read.size_bytes) if read.sha256 == start.sha256 else None
-
-
-def keep_displaced(tools: Tools, work: InHand) -> None:
-    """Keep a copy of what a restore displaces, unless it is known to be the placeholder.
-
-    Old archives do not record their placeholder, and somebody may have uploaded over it: nothing unproven is lost.
-    """
-    original = work.facts.original
-    if original is None or not original.status.ready:
-        return
-    if holds_placeholder(work.facts):
-        return
-    key = f"{DISPLACED_PREFIX}{work.id}/{original.content_id}"
-    kept = tools.store.head(key, with_tags=False)
-    with tools.transfers:
-        content = tools.kaltura.content(original)
-        if kept:  # by a run that was cut: it is looked at like any other
-            found = fingerprint(content, tools.store.fingerprinter(kept))
-            require_current(tools, original)
-        else:
-            with content:
-                size, current = content.size_bytes, while_current(tools, original, content)
-                metadata = {"entry-id": work.id, "file-ext": original.file_ext or "noex", "source-bytes": str(size)}
-                found = tools.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
-            work.bytes_moved += size
-    proof_of_copy(tools, work, key, found)
-    work.notes.append(f"what was in its place is kept as {key}")
 
 
 def extension(stored: StoredObject) -> str:

@@ -13,10 +13,10 @@ from kaltura_archiver.apply.marks import placeholder_tag, record_placeholder
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, end_conversion
-from kaltura_archiver.errors import Cancelled, Changed, EntryFailed, KalturaError, Waiting
-from kaltura_archiver.identity import holds_placeholder
+from kaltura_archiver.errors import ArchiverError, Cancelled, Changed, EntryFailed, KalturaError, Refused, Waiting
+from kaltura_archiver.identity import holds_placeholder, identify
 from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN
-from kaltura_archiver.model import Entry, EntryStatus, Facts, FlavorAsset, ReplacementStatus
+from kaltura_archiver.model import REPLACED_TAG, Entry, EntryStatus, Facts, FlavorAsset, Identity, ReplacementStatus
 
 log = logging.getLogger(__name__)
 # For so long it is tried to learn whether a replacement has begun whose call failed.
@@ -85,8 +85,8 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
     copy, which is looked at again with each further look at the entry.
     """
     temporary: Entry | None = None
-    first = entry
-    looked_again = False
+    first, looked_again = entry, False
+    ours = entry.replacing_entry_id if entry else ""
     if entry and entry.replacing_entry_id:
         work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
     if entry is None or not entry.replacement_running:
@@ -95,6 +95,8 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
         if entry is None:
             raise Changed(f"entry {work.id} was deleted meanwhile")
         status, work.tags_seen = entry.replacement_status, entry.tag_set
+        ours = ours or entry.replacing_entry_id
+        _require_ours(work, entry, ours)
         if not entry.replacement_running:
             new = new_original_of(tools, work)
             if new is None and not looked_again:
@@ -105,8 +107,7 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 entry, temporary = next_look(tools, work, entry, deadline)
                 continue
             if new is None:
-                work.past_point_of_no_return = False
-                raise Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
+                raise _nothing_came(tools, work)
             before = work.facts.original
             if before and new.linked_again(before) and new.size_bytes not in (None, work.sent_bytes):
                 work.past_point_of_no_return = False
@@ -137,6 +138,26 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
         elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not tools.options.approve:
             raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
         entry, temporary = next_look(tools, work, entry, deadline)
+
+
+def _require_ours(work: InHand, entry: Entry, ours: str) -> None:
+    """Raise Changed where another replacement runs: that is neither ours to approve nor to cancel. What became of ours
+    is not known, so tags stay.
+    """
+    if entry.replacing_entry_id not in ("", ours):
+        raise Changed(f"somebody replaces the content of {work.id} now, and ours is over: wait for theirs{work.left}")
+
+
+def _nothing_came(tools: Tools, work: InHand) -> ArchiverError:
+    """Why a replacement is over and has brought no new original."""
+    now = Facts(work.facts.entry, tools.kaltura.flavors([work.id])[work.id]).original
+    if now is None and work.facts.original is not None:
+        return EntryFailed(
+            f"Kaltura keeps no original of what came to {work.id}: see its conversion profile, which has to keep the "
+            "source; its tags stay as they are"
+        )
+    work.past_point_of_no_return = False
+    return Changed(f"somebody cancelled the replacement of {work.id}; the old content is in place")
 
 
 def _failed(temporary: Entry | None) -> bool:
@@ -175,10 +196,13 @@ def settled_original(tools: Tools, work: InHand, new: FlavorAsset) -> FlavorAsse
 
 
 def settle_replacement(tools: Tools, work: InHand) -> None:
-    """Go on with a replacement that an earlier run of ours began; somebody else's is only waited for."""
-    entry = work.facts.entry
+    """Go on with a replacement that an earlier run of ours began; somebody else's is only waited for.
+
+    One by the placeholder that must not come any more is cancelled, while what it would displace is still there.
+    """
+    entry, stored = work.facts.entry, work.facts.stored
     source = source_of_replacement(tools, entry)
-    known = {work.stored.size_bytes, *work.facts.placeholder_sizes}
+    known = {stored.size_bytes if stored else None, *work.facts.placeholder_sizes}
     # A failed import has brought nothing, and ends only by being cancelled: see _await_swap.
     temporary = entry.replacing_entry_id
     import_failed = source is None and bool(temporary) and _failed(tools.kaltura.entry(temporary))
@@ -188,6 +212,11 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
             f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
         )
     work.swaps_placeholder_in = source is not None and source.size_bytes in work.facts.placeholder_sizes
+    if work.swaps_placeholder_in:
+        if kept := tools.options.keep.why(work.facts, tools.options.now):
+            raise Refused(_cancelled(tools, work, f"it is kept: {kept}"))
+        if why := _must_not_come(work.facts):
+            raise EntryFailed(_cancelled(tools, work, why))
     begin_conversion(tools, work)
     try:
         new = await_swap(tools, work, entry, time.monotonic() + tools.options.timeout_seconds)
@@ -199,3 +228,30 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
         sha256 = facts.original_sha256 or work.stored.placeholder_sha256
         record_placeholder(tools, work, new, sha256, new.size_bytes)
     set_settings_again(tools, work)
+
+
+def _must_not_come(facts: Facts) -> str:
+    """Why the placeholder must not take the place of what is there now, in words; empty if it may."""
+    original, stored = facts.original, facts.stored
+    if stored is None:
+        return "S3 has no copy of it"
+    if original is None or not original.status.ready or holds_placeholder(facts):
+        return stored.spoiled
+    identity, why = identify(original, stored)
+    return "" if identity is Identity.SAME else f"S3 is not known to have what is in place: {why}"
+
+
+def _cancelled(tools: Tools, work: InHand, why: str) -> str:
+    """Cancel the replacement, and tell so. Raises EntryFailed unless what was in place is seen to be there still."""
+    before = work.facts.original
+    tools.kaltura.cancel_replace(work.id)
+    entry, flavors, *_ = tools.kaltura.look(work.id)
+    now = Facts(entry, flavors).original if entry else None
+    stays = now is not None and before is not None and now.content_id == before.content_id and now.status.ready
+    if entry is None or entry.replacement_running or not stays:
+        raise EntryFailed(f"the placeholder must not take the place of {work.id}, and it may have: look at it; {why}")
+    tools.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+    return (
+        f"an earlier run had begun to put the placeholder in the place of {work.id}: that was cancelled, what was "
+        f"there is in place; {why}"
+    )

@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from kaltura_archiver.apply.guards import check_copy, require_current, require_stored, require_unchanged, still_proven
+from kaltura_archiver.apply.guards import (
+    check_copy,
+    require_current,
+    require_proven,
+    require_stored,
+    require_unchanged,
+    still_proven,
+)
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Refused
@@ -155,7 +162,7 @@ def drop_derived(tools: Tools, work: InHand) -> None:
 
         def look(flavor: FlavorAsset = flavor) -> None:
             if original is None:
-                require_stored(tools, work)
+                require_proven(require_stored(tools, work))
             # Last of all, so that nobody's upload comes between it and the call.
             entry, flavors, *_ = tools.kaltura.look(work.id)
             _require_as_it_is_to_be(work, entry, flavors, original)

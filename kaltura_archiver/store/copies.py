@@ -142,7 +142,13 @@ class Copies(MarkedBucket):
         return Availability.READABLE
 
     def _tags(self, key: str) -> dict[str, str]:
-        tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
+        try:
+            tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=key)["TagSet"]
+        except ClientError as error:
+            # Some services say so of an object without tags, which is there: ansible-collections/amazon.aws 1607.
+            if error.response.get("Error", {}).get("Code") != "NoSuchTagSet":
+                raise
+            return {}
         return {tag["Key"]: tag["Value"] for tag in tags}
 
     def part_bytes(self, stored: StoredObject) -> tuple[int | None, bool]:

@@ -573,12 +573,42 @@ MUTANTS = (
         "do not keep what is displaced where no tag tells what it is",
         (
             (
-                "apply/restore.py",
-                "    if holds_placeholder(work.facts):\n        return\n    key",
-                "    if holds_placeholder(work.facts) is not False:\n        return\n    key",
+                "apply/displaced.py",
+                "    elif holds_placeholder(work.facts):",
+                "    elif holds_placeholder(work.facts) is not False:",
             ),
         ),
         _test("journeys/test_cycle.py", "may_not_be_the_placeholder"),
+    ),
+    Mutant(
+        "believe what was displaced without reading it again",
+        (("apply/displaced.py", "is not Identity.DIFFERENT:", "is not None:"),),
+        _test("apply/test_displaced.py", "seen_before_the_swap"),
+    ),
+    Mutant(
+        "put something over a video whose source is gone",
+        (("states.py", "    if newer_flavors(facts):", "    if False:"),),
+        _test("apply/test_displaced.py", "a_persons_to_decide"),
+    ),
+    Mutant(
+        "take what arrived damaged and was linked again for the video",
+        (("identity.py", "original.steps_after(stored.placeholder) == 1", "False"),),
+        _test("apply/test_displaced.py", "arrived_damaged"),
+    ),
+    Mutant(
+        "go on with a replacement whatever became of the copy",
+        (("apply/swap.py", "        if why := _must_not_come(work.facts):", '        if why := "":'),),
+        _test("apply/test_armed.py", "must_not_come"),
+    ),
+    Mutant(
+        "approve what somebody else has begun",
+        (("apply/swap.py", '    if entry.replacing_entry_id not in ("", ours):', "    if False:"),),
+        _test("apply/test_armed.py", "is_not_approved"),
+    ),
+    Mutant(
+        "call a body sent of which the host has taken a part",
+        (("transfer/curl.py", "self.handle.getinfo(pycurl.SIZE_UPLOAD_T) < size", "False"),),
+        _test("transfer/test_curl.py", "before_all_was_sent"),
     ),
     Mutant(
         "leave rounded sizes to the listing",

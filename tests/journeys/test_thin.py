@@ -10,7 +10,7 @@ import requests
 from looking import Run, act, assets_of, content_of, original_of, state_of, tags_of
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, State, split_tags
-from kaltura_archiver.sandbox.kaltura.records import CONVERTING, Asset, Content
+from kaltura_archiver.sandbox.kaltura.records import CONVERTING, Asset, Content, new_id
 from kaltura_archiver.sandbox.world import Sandbox
 
 VIDEO = b"a lecture of an hour and a half\n" * 4000
@@ -417,3 +417,13 @@ def test_explain_and_download_know_it(sandbox: Sandbox, run: Run, entry_id: str)
     assert run("download", "--id", entry_id, "--output", "whole.mp4").code == 0
     with open("whole.mp4", "rb") as file:
         assert file.read() == VIDEO
+
+
+def test_a_flavor_without_pictures_is_not_what_plays_on(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED, content=VIDEO * 40, derived=2, duration_ms=5_400_000)
+    sound = Asset(new_id(), entry_id, 99, version=0, width=0, height=0, tags="mbr,web,audio_only")
+    sound.store(Content.movie(20_000, 5_400_000), 2)
+    sandbox.kaltura.library.put_asset(sound)
+    ran = run("thin", "--id", entry_id, "--max-kept-bytes", "21000", "--no-dry-run")
+    assert ran.outcomes == {entry_id: "refused"}
+    assert "the smallest derived flavor has" in ran.out

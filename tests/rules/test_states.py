@@ -26,14 +26,17 @@ from kaltura_archiver.states import classify, needs_tags
 
 # The state table, written down a second time: tag flavors_deleted, tag archived_to_s3, object, original flavor, agree,
 # whether the original is the placeholder, tag original_in_s3, what plays where there is no original (the flavor that is
-# recorded, or one that is not), state. The first row that fits wins. "*" is any.
+# recorded, one that is not, or one that was made since the copy was stored), state. The first row that fits wins.
+# "*" is any.
 TABLE = """
+yes *   no  going *   *   *   *     busy
 yes *   no  *     *   *   *   *     lost
 *   *   *   busy  *   *   *   *     busy
 *   *   yes gone  *   *   yes other half-thin
 yes *   yes gone  *   *   *   kept  half-thin
 no  yes yes gone  *   *   yes kept  thin
 no  *   yes gone  *   *   *   kept  half-thin
+*   *   yes gone  *   *   *   newer diverged
 *   *   yes gone  *   *   *   *     no-original
 *   *   no  gone  *   *   yes *     lost
 *   *   no  gone  *   *   *   *     empty
@@ -68,7 +71,10 @@ def _cells(known: Facts) -> tuple[str, ...]:
     ready = [f for f in originals if f.status.name in READY]
     flavor = (ready or originals or [None])[0]
     if entry.replacing_entry_id or entry.replacement_status != "0":
-        kind = "busy"
+        in_place = (
+            flavor is not None and flavor.status.name in READY and flavor.size_bytes not in known.placeholder_sizes
+        )
+        kind = "going" if in_place and copy is None and "flavors_deleted" in entry.tags else "busy"
     elif flavor is None or flavor.status.name in GONE:
         # A URL import has no asset before it is done (kaltura-api 10.6).
         kind = "busy" if entry.status == "0" else "gone"
@@ -91,15 +97,24 @@ def _cells(known: Facts) -> tuple[str, ...]:
         if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at") or overwritten:
             # Recorded as what replaced the original, or found to be broken: sizes count for nothing.
             agree = "no"
+        # To three per cent, where Kaltura tells kilobytes only.
+        kb = 0 if flavor.size_bytes else flavor.size_kb or 0
+        other_kb = bool(kb and configured) and not any(1 / 1.03 <= size / (kb * 1024) <= 1.03 for size in configured)
         if named == f"{flavor.id}@{flavor.version}" or flavor.size_bytes in configured:
             placeholder = "yes"
-        elif flavor.size_bytes and (named or (configured and (copy.tags.get("flavor") or flavor.version == "12"))):
+        elif (flavor.size_bytes or other_kb) and (
+            named or (configured and (copy.tags.get("flavor") or flavor.version == "12"))
+        ):
             placeholder = "no"
     plays = "*"
     if flavor is None and copy:
         derived = [f"{f.id}@{f.version}" for f in known.flavors if not f.is_original and f.status.name == "READY"]
         recorded = copy.tags.get("thin")
-        plays = "kept" if recorded in derived else "other" if derived and not recorded else "*"
+        since = copy.archived_at
+        newer = [f for f in known.derived if since and (not f.updated_at or f.updated_at >= since)]
+        cut_short = "original_in_s3" in entry.tags and not recorded
+        plays = "kept" if recorded in derived else "newer" if newer and not cut_short else "*"
+        plays = "other" if derived and cut_short else plays
     return (
         _yes("flavors_deleted" in entry.tags),
         _yes("archived_to_s3" in entry.tags),

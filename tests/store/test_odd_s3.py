@@ -402,3 +402,11 @@ def test_an_object_of_one_part_is_known_by_its_etag(sandbox: Sandbox, run: Run) 
     assert proof is not None
     assert proof.evidence == "md5"
     assert sandbox.s3.tags(entry.id)["flavor"] == content_id(sandbox, entry.id)
+
+
+def test_an_object_whose_tags_are_told_to_be_missing_is_there(sandbox: Sandbox, run: Run, serve: Serve) -> None:
+    """As a 404, by Wasabi and others of an object without tags: it was taken for a copy that is gone."""
+    odd = serve(Habits(no_tag_set=True))
+    entry_id = sandbox.add(State.UNBACKED)
+    made(odd, entry_id, shown(sandbox, entry_id))
+    assert state_of(run, entry_id) == "archived"

@@ -98,6 +98,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
             draw(st.none() | _sizes.map(lambda size: max(1, size // 1024))),
             draw(st.sampled_from(["mp4", "", "noex"])),
             tags=draw(st.sampled_from(["", "mbr", "source,web"])),
+            updated_at=draw(st.sampled_from([None, 1_500_000_000, 1_700_000_000])),
         )
         for number in range(draw(st.integers(0, 2)))
     ]
@@ -117,6 +118,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
                 "thin": draw(st.sampled_from(["", "", "0_flavor1@2", "0_flavor2@12"])),
                 "damaged-at": draw(st.sampled_from(["", "", "", "2026-01-01T00:00:00Z"])),
             },
+            metadata={"archived-at": draw(st.sampled_from(["", "2020-01-01T00:00:00Z"]))},
             crc64nvme=draw(st.sampled_from(["", CRC64NVME])),
         )
     running = draw(st.sampled_from(["", "", "0_temporary"]))

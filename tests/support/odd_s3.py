@@ -47,6 +47,7 @@ class Habits:
     if_none_match: bool = True
     if_match: bool = True
     tags: bool = True
+    no_tag_set: bool = False  # of an object without tags it says that there are none, by an error
     part_numbers: bool = True
     flips: int = 0
     late: bool = False
@@ -279,6 +280,8 @@ class OddS3:
     def _get_tagging(self, key: str, query: Any, headers: dict[str, str], body: bytes) -> Any:
         if not self.habits.tags:
             raise _RefusedError(501, "NotImplemented", "A header or query you provided is not implemented: tagging")
+        if self.habits.no_tag_set and not self._kept(key, {}).tags:
+            raise _RefusedError(404, "NoSuchTagSet", "There is no tag set associated with the object")
         return 200, {}, (self._kept(key, {}).tags or "<Tagging><TagSet></TagSet></Tagging>").encode()
 
     def _put_tagging(self, key: str, query: Any, headers: dict[str, str], body: bytes) -> Any:

@@ -1,0 +1,58 @@
+"""What a swap displaces is kept in S3 where it may be all that there is of a video: nothing unproven is lost."""
+
+from __future__ import annotations
+
+from kaltura_archiver.apply.guards import require_current, while_current
+from kaltura_archiver.apply.proof import compare
+from kaltura_archiver.apply.prove import proof_of_copy
+from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.apply.versions import MAX_COPIES
+from kaltura_archiver.errors import EntryFailed
+from kaltura_archiver.identity import holds_placeholder, newer_flavors
+from kaltura_archiver.model import DISPLACED_PREFIX, FlavorAsset, Identity
+from kaltura_archiver.transfer.streams import fingerprint
+
+
+def keep_displaced(tools: Tools, work: InHand) -> None:
+    """Keep a copy of what a restore displaces, unless it is known to be the placeholder.
+
+    Old archives do not record their placeholder, and somebody may have uploaded over it.
+    Of an entry without original that is the largest flavor of what plays.
+    """
+    displaced = work.facts.original
+    if displaced is None or not displaced.status.ready:
+        displaced = max(newer_flavors(work.facts), key=lambda flavor: flavor.known_bytes, default=None)
+    elif holds_placeholder(work.facts):
+        return
+    if displaced is not None:
+        _keep(tools, work, displaced)
+
+
+def _keep(tools: Tools, work: InHand, displaced: FlavorAsset) -> None:
+    """Store it, and show by a reading of its own that this is it: a byte that changed on its way from Kaltura would be
+    seen in no other way, and never again.
+    """
+    first = f"{DISPLACED_PREFIX}{work.id}/{displaced.content_id}"
+    for key in (first, *(f"{first}.{number}" for number in range(1, MAX_COPIES))):
+        if tools.store.head(key, with_tags=False) is None:
+            _store(tools, work, displaced, key)
+        kept = tools.store.head(key, with_tags=False)
+        if kept is None:
+            raise EntryFailed(f"S3 does not show {key} as it was written; nothing was replaced")
+        with tools.transfers:
+            found = fingerprint(tools.kaltura.content(displaced), tools.store.fingerprinter(kept))
+        require_current(tools, displaced)
+        if compare(found, kept).identity is not Identity.DIFFERENT:
+            proof_of_copy(tools, work, key, found)
+            work.notes.append(f"what was in its place is kept as {key}")
+            return
+    raise EntryFailed(f"there are {MAX_COPIES} copies of {displaced.content_id} that are not it: look at them")
+
+
+def _store(tools: Tools, work: InHand, displaced: FlavorAsset, key: str) -> None:
+    with tools.transfers, tools.kaltura.content(displaced) as content:
+        size, current = content.size_bytes, while_current(tools, displaced, content)
+        metadata = {"entry-id": work.id, "file-ext": displaced.file_ext or "noex", "source-bytes": str(size)}
+        sent = tools.store.write(key, current, size, metadata=metadata, storage_class="STANDARD")
+    work.bytes_moved += size
+    proof_of_copy(tools, work, key, sent)
