@@ -13,7 +13,7 @@ from kaltura_archiver.cli.command_line import OnceEach, SelectingCommand
 from kaltura_archiver.cli.extras import lacks
 from kaltura_archiver.cli.options import columns_of_row, columns_option
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.model import Outcome
+from kaltura_archiver.model import Outcome, so_many
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.rows import went_well
 from kaltura_archiver.output.screen import SCREEN, coloured, columns_of_terminal, rows_as, wrapped
@@ -144,7 +144,7 @@ def _total(plan: ShownPlan) -> str:
     size = readable_bytes(sum(entry.size_bytes for entry in plan.acting))
     return (
         f"plan {one_line(plan.plan)} of {one_line(plan.made)}: {plan.action} {len(plan.acting):,} of "
-        f"{len(plan.entries):,} entries, {size} to {plan.meant}"
+        f"{so_many(len(plan.entries))}, {size} to {plan.meant}"
     )
 
 

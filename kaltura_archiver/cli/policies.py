@@ -21,7 +21,7 @@ from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
 from kaltura_archiver.errors import ArchiverError, Exit, Stopped
-from kaltura_archiver.model import Outcome, same_id
+from kaltura_archiver.model import Outcome, same_id, so_many
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_ON_SCREEN, STANDING_COLUMNS
@@ -137,8 +137,9 @@ def check(run: PolicyRun, part: str = "all") -> NoReturn:
             due += sum(stage.due for stage in tally.stages.values())
             for name, number in selection.overlaps.items():
                 if number:
-                    log.info("%s: %d entries are the rule %r's, which comes before it", rule.name, number, name)
-    log.info("policy of %d rules: %d entries are due; nothing was changed", len(run.policy.rules), due)
+                    log.info("%s: the rule %r, which comes first, takes %s of it", rule.name, name, so_many(number))
+    rules, is_due = so_many(len(run.policy.rules), "rule", "rules"), f"{so_many(due)} {'is' if due == 1 else 'are'} due"
+    log.info("policy of %s: %s; nothing was changed", rules, is_due)
     run.app.exit(*run.codes)
 
 
@@ -387,7 +388,7 @@ def _not_served(acting: Acting, ids: Sequence[str]) -> Sequence[str]:
 def _sum_up(acting: Acting) -> None:
     run = acting.run
     due = sum(stage.due for tally in run.tallies for stage in tally.stages.values())
-    back = f"{len(acting.desk.served)} entries to bring back, " if acting.desk else ""
+    back = f"{so_many(len(acting.desk.served))} to bring back, " if acting.desk else ""
     fields = log_fields("run", "run", dry_run=acting.dry_run)
     if acting.dry_run:
         to_type = acting_line()

@@ -30,7 +30,9 @@ def sort_options(function: F) -> F:
         "--sort", type=click.Choice(list(_KEYS)),
         help="Largest, oldest, longest unplayed, or most played first, of all that match.",
     )  # fmt: skip
-    number = click.option("-n", "number", type=click.IntRange(1), metavar="N", help="The first N rows only.")
+    number = click.option(
+        "-n", "number", type=click.IntRange(1), metavar="N", help="The first N only: what is told of all is of these."
+    )
     return sort(number(function))
 
 

@@ -15,7 +15,7 @@ import click
 from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.streams import PatientStdout
-from kaltura_archiver.model import Outcome
+from kaltura_archiver.model import Outcome, so_many
 from kaltura_archiver.output.logs import without_entries
 from kaltura_archiver.output.progress import AboveTheBar, progress
 from kaltura_archiver.output.rows import RESULT_COLUMNS, result_on_screen, result_row, went_well
@@ -125,7 +125,7 @@ class Telling:
             (limit, f"the limit {limit} is reached"),
         ):  # fmt: skip
             if why:
-                yield f"{said}, {left} entries were not begun"
+                yield f"{said}, {so_many(left)} {'was' if left == 1 else 'were'} not begun"
         if dry and not (to_type and totals.outcomes[Outcome.WOULD]):
             yield "nothing was changed"
         elif dry:

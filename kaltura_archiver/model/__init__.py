@@ -51,6 +51,7 @@ from kaltura_archiver.model.words import (
     iso_date,
     iso_time,
     same_id,
+    so_many,
 )
 
 __all__ = [
@@ -104,6 +105,7 @@ __all__ = [
     "notice_tag",
     "owner_mark",
     "same_id",
+    "so_many",
     "split_tags",
     "tags_with",
     "version_key",

@@ -247,3 +247,8 @@ def iso_time(unix_seconds: float) -> str:
 @lru_cache(maxsize=4096)
 def _iso_day(days: int) -> str:
     return datetime.fromtimestamp(days * 86400, UTC).strftime("%Y-%m-%d")
+
+
+def so_many(number: int, what: str = "entry", several: str = "entries") -> str:
+    """`1 entry`, `1,000 entries`"""
+    return f"{number:,} {what if number == 1 else several}"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kaltura_archiver.model import Cause, Outcome
+from kaltura_archiver.model import Cause, Outcome, so_many
 from kaltura_archiver.output.tables import readable_bytes
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Totals:
         has read."""
         seconds, counts = self.figures()["seconds"], self.counts() or "nothing to do"
         if people:
-            entries = "1 entry" if (number := self.outcomes.total()) == 1 else f"{number:,} entries"
+            entries = so_many(self.outcomes.total())
             verb = "read" if reads else "would move" if dry else "moved"
             freed = f", {'free' if dry else 'freed'} {readable_bytes(bytes_freed)} in Kaltura" if bytes_freed else ""
             return f"{counts}; {verb} {readable_bytes(bytes_moved)}{freed}; {entries} in {seconds} s"

@@ -102,6 +102,8 @@ class HealthVerdict:
             return f"When the {self.copies:,} stored copies were last read back is told by --verified."
         never = self.copies - self.verified
         if not never:
+            if self.copies == 1:
+                return "The stored copy was read back once at least."
             return f"Each of the {self.copies:,} stored copies was read back once at least."
         since = "was never read back since it was" if never == 1 else "were never read back since they were"
         return f"{never:,} of {self.copies:,} stored copies {since} stored: verify does that."
@@ -115,4 +117,5 @@ class HealthVerdict:
         text = f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {told}"
         if not wrong:
             text = f"all {entries:,} are well" if entries else "no entry was looked at"
-        return f"{text}; of the ids that were named {self.nowhere:,} are no entry's" if self.nowhere else text
+        no_entrys = "1 is no entry's" if self.nowhere == 1 else f"{self.nowhere:,} are no entry's"
+        return f"{text}; of the ids that were named {no_entrys}" if self.nowhere else text

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from kaltura_archiver.desk import DayLimits
-from kaltura_archiver.model import FROZEN_CLASSES, RETRIEVAL_TIERS, Facts
+from kaltura_archiver.model import FROZEN_CLASSES, RETRIEVAL_TIERS, Facts, so_many
 from kaltura_archiver.output.tables import readable_bytes
 from kaltura_archiver.run.desk_book import DeskBook
 from kaltura_archiver.run.limits import Allowance, Limits, Measure
@@ -107,5 +107,5 @@ class LimitsOfDay(Limits):
 def _entries(name: str, most: int) -> Allowance:
     return Allowance(
         name, most, lambda facts, steps: float(asked_back_bytes(facts, steps) > 0),
-        lambda amount: f"{amount:.0f} entries", ends=False, span="today",
+        lambda amount: so_many(round(amount)), ends=False, span="today",
     )  # fmt: skip

@@ -94,8 +94,8 @@ def _readable_copy(facts: Facts) -> StoredObject:
         raise EntryFailed(f"there is no stored copy of {facts.entry.id}")
     if stored.availability is not Availability.READABLE:
         raise Waiting(
-            f"the stored copy of {facts.entry.id} is {stored.availability} in {stored.storage_class}; "
-            "run restore, or thaw the object, and try again when it is readable"
+            f"the stored copy of {facts.entry.id} is {stored.availability} in {stored.storage_class}: to have it "
+            f"thawed alone, verify --id {facts.entry.id} --request --no-dry-run; when it is readable, this again"
         )
     return stored
 

@@ -10,7 +10,7 @@ from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.keep import DEFAULT_TAG, Keep, unusual
-from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Entry
+from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Entry, so_many
 from kaltura_archiver.selection import Selection, metadata_ids
 
 # Owners told one by one; of more, those that own nothing are named.
@@ -90,14 +90,14 @@ def census(kaltura: Kaltura, keep: Keep, counted: Counted) -> str:
 
     Owners are told from the entries themselves, all of which are read for that.
     """
-    told = [f"tag {tag}: {sum(_having(kaltura, tag))} entries" for tag in sorted(keep.tags)]
+    told = [f"tag {tag}: {so_many(sum(_having(kaltura, tag)))}" for tag in sorted(keep.tags)]
     for number in sorted(keep.categories):
         name = kaltura.category_name(number)
         found = kaltura.count(Query(categories=(number,), media_type=None, statuses=EVERY_STATUS))
-        told.append(f"category {number} ({name}): {found} entries")
+        told.append(f"category {number} ({name}): {so_many(found)}")
     for field, value in sorted(keep.metadata):
         found = sum(_saying(kaltura, field, value, "KEEP_METADATA"))
-        told.append(f"metadata {field}={value}: {found} entries")
+        told.append(f"metadata {field}={value}: {so_many(found)}")
     if keep.owners:
         told += _owners(kaltura, keep, counted)
     return "; ".join(told) or "nothing"
@@ -127,7 +127,7 @@ def _owners(kaltura: Kaltura, keep: Keep, counted: Counted) -> list[str]:
             found.update(rules)
             held += bool(rules)
     if len(found) <= FEW_OWNERS:
-        return [f"owner {user}: {number} entries" for user, number in found.items()]
+        return [f"owner {user}: {so_many(number)}" for user, number in found.items()]
     idle = [user for user, number in found.items() if not number]
     shown = f"; {len(idle)} own nothing: {', '.join(idle[:FEW_OWNERS])}{' …' if len(idle) > FEW_OWNERS else ''}"
-    return [f"{len(found)} owners: {held} entries{shown if idle else ''}"]
+    return [f"{len(found)} owners: {so_many(held)}{shown if idle else ''}"]

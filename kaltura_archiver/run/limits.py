@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kaltura_archiver.model import Facts, Outcome
+from kaltura_archiver.model import Facts, Outcome, so_many
 from kaltura_archiver.output.tables import readable_bytes
 from kaltura_archiver.steps import Options, Plan, Step, bytes_of
 
@@ -105,7 +105,7 @@ class Limits:
 
 def entries_limit(name: str, most: int) -> Allowance:
     """At most so many entries that anything is done to."""
-    return Allowance(name, most, lambda facts, steps: 1, lambda amount: f"{amount:.0f} entries")
+    return Allowance(name, most, lambda facts, steps: 1, lambda amount: so_many(round(amount)))
 
 
 def bytes_limit(name: str, most: float, options: Options) -> Allowance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import pytest
 from conftest import Run
@@ -111,6 +112,9 @@ def test_what_arrived_damaged_is_brought_back_by_the_next_restore(
 ) -> None:
     """Kaltura links its file once more (kaltura-api 10.16), and so it has another version than the one recorded."""
     do_not_wait(monkeypatch)
+    monkeypatch.setenv("KALTURA_SETTLE_SECONDS", "0.05")
+    sandbox.kaltura.settings.second_link_seconds = math.inf
+    sandbox.kaltura.settings.second_link_always = True
     resolve = command == "resolve"
     entry_id = sandbox.add(State.DIVERGED if resolve else State.PLACEHOLDER, content=LONG)
     sandbox.control.add_fault("uploadToken.upload", "flip")
@@ -119,6 +123,7 @@ def test_what_arrived_damaged_is_brought_back_by_the_next_restore(
     assert "run restore again" in ran.out
     sandbox.kaltura.settle()
     sandbox.kaltura.library.link_again(entry_id)
+    sandbox.kaltura.settings.second_link_seconds = 0
     assert state_of(run, entry_id) == "placeholder"
     assert act(run, "restore", entry_id).outcomes == {entry_id: "done"}
     assert shown(sandbox, entry_id) == LONG

@@ -592,7 +592,7 @@ MUTANTS = (
     ),
     Mutant(
         "take what arrived damaged and was linked again for the video",
-        (("identity.py", "original.steps_after(stored.placeholder) == 1", "False"),),
+        (("identity.py", " or _recorded_placeholder(original, stored):", ":"),),
         _test("apply/test_displaced.py", "arrived_damaged"),
     ),
     Mutant(

@@ -179,7 +179,7 @@ def test_stats_come_in_each_form(sandbox: Sandbox, run: Run, style: str) -> None
 
 def test_the_summary_tells_the_totals_and_what_they_cost(sandbox: Sandbox, run: Run) -> None:
     sandbox.kaltura.add_entry(content_bytes=2**40, derived=0)
-    assert "1 entries: 1 TiB in Kaltura, 0 B in S3 for 0.00 USD a month" in run("stats").err
+    assert "1 entry: 1 TiB in Kaltura, 0 B in S3 for 0.00 USD a month" in run("stats").err
     assert "--kaltura-price tells" in run("stats").err
     assert "saves 0.00 USD a month in all; prices of 20" in run("stats", "--kaltura-price", "0.1").err
 

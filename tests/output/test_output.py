@@ -701,7 +701,10 @@ def test_a_frozen_copy_is_waited_for_and_not_asked_to_thaw(sandbox: Sandbox, run
     entry_id = sandbox.add("placeholder", storage_class=storage_class)
     ran = run("download", "--id", entry_id)
     assert ran.code == 3
-    assert re.fullmatch(rf"error: the stored copy of {entry_id} is frozen in {storage_class}; .+\n", ran.err)
+    assert re.fullmatch(
+        rf"error: the stored copy of {entry_id} is frozen in {storage_class}: .+verify --id {entry_id} --request.+\n",
+        ran.err,
+    )
     assert ran.out == ""
     assert files() == []
     assert sandbox.control.writes() == []

@@ -245,7 +245,7 @@ def test_an_id_that_leads_nowhere_is_told_once_and_never_well(
     process, terminal = on_terminal("restore", "--id", "0_nosuch00", "--id", entry)
     assert process.wait(60) == 1
     assert terminal.written.count("no such entry") == 1
-    verdict = "all 1 are well; of the ids that were named 1 are no entry's"
+    verdict = "all 1 are well; of the ids that were named 1 is no entry's"
     process, terminal = on_terminal("health", "--id", "0_nosuch00", "--id", entry)
     assert process.wait(60) == 1
     assert terminal.lines()[-1] == verdict

@@ -295,7 +295,7 @@ def test_explain_tells_what_the_desk_has_to_do_with_an_entry(
         assert detail.endswith("; readable by 2027-03-01 20:00 UTC")
         ((stage, says, detail),) = _explained(run, first)
         assert (stage, says) == ("request", "waits")
-        assert "asked for by the list of requests; not begun, restore.limits.entries 1: it takes 1 entries" in detail
+        assert "asked for by the list of requests; not begun, restore.limits.entries 1: it takes 1 entry" in detail
         assert "readable by 2027-03-01 08:05 UTC, were it begun now" in detail
         assert _explained(run, sandbox.add(State.ARCHIVED)) == [("", "no", "nobody asks for it")]
     assert run("run", "--explain", first, "--rule", "none").code == 2

@@ -106,7 +106,7 @@ def test_an_entry_is_the_first_rule_s_that_selects_it(sandbox: Sandbox, run: Run
     )
     assert run("run", path).outcomes == {other: "would"}
     told = run("run", path, "--check")
-    assert "three years: 1 entries are the rule 'lectures''s, which comes before it" in told.err
+    assert "three years: the rule 'lectures', which comes first, takes 1 entry of it" in told.err
     assert _stages(told)["lectures/archive"]["waits"] == "1"
     explained = run("run", path, "--explain", lecture).rows
     assert [(row["rule"], row["says"]) for row in explained if not row["stage"]] == [

@@ -118,12 +118,13 @@ def _for_people(row: dict[str, Cell]) -> dict[str, Cell]:
 
 
 def _summary(total: Sums, prices: Prices) -> str:
+    from kaltura_archiver.model import so_many
     from kaltura_archiver.money.bill import money
 
     text = (
-        f"{total.entries} entries: {readable_bytes(total.kaltura_bytes)} in Kaltura, "
+        f"{so_many(total.entries)}: {readable_bytes(total.kaltura_bytes)} in Kaltura, "
         f"{readable_bytes(total.stored_bytes)} in S3 for {money(total.s3_cost, prices.currency)} a month; "
-        f"placeholders free {readable_bytes(total.freed_bytes)}"
+        f"placeholders and thin originals free {readable_bytes(total.freed_bytes)}"
     )
     freed = prices.kaltura_month(total.freed_bytes)
     if freed is None:
