@@ -25,7 +25,17 @@ from kaltura_archiver.criteria.what import (
 from kaltura_archiver.criteria.when import Created, EndsUntil, FewPlays, NeverPlayed, PlayedSince, UnplayedSince
 from kaltura_archiver.criteria.where import InCategories, NotInCategories, Uncategorised
 from kaltura_archiver.errors import SelectionError
-from kaltura_archiver.model import Entry, EntryStatus, MediaType, Placing, StoredObject, same_id
+from kaltura_archiver.model import (
+    ARCHIVED_TAG,
+    REPLACED_TAG,
+    THIN_TAG,
+    Entry,
+    EntryStatus,
+    MediaType,
+    Placing,
+    StoredObject,
+    same_id,
+)
 
 # All but DELETED, in the order that people know from the old tool.
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
@@ -223,6 +233,18 @@ class Query:
     def but_for_copies(self) -> Query:
         """What is tested before any copy is looked at."""
         return replace(self, archived_until=None, replaced_until=None, thinned_until=None)
+
+    @property
+    def of_the_entry(self) -> Query:
+        """What the entry itself tells of, but for its status and for tags of ours: a run changes these on its way."""
+        ours = {ARCHIVED_TAG, REPLACED_TAG, THIN_TAG}
+        return replace(
+            self.but_for_copies, statuses=EVERY_STATUS, least_bytes=None, below_bytes=None,
+            metadata=(), without_metadata=(),
+            tags=tuple(tag for tag in self.tags if tag not in ours),
+            without_tags=tuple(tag for tag in self.without_tags if tag not in ours),
+            categories=(), category_names=(), uncategorised=False, without_categories=(),
+        )  # fmt: skip
 
     @property
     def countable(self) -> bool:

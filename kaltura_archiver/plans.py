@@ -34,7 +34,7 @@ from kaltura_archiver.planning import (
 )
 from kaltura_archiver.plans_of_thin import plan_thin, record_kept, remove_thin
 from kaltura_archiver.plans_of_versions import archive_beside, plan_resolve, with_tag_before
-from kaltura_archiver.reasons import came_back_lately, frees_nothing, not_played, stream_played, unnoticed
+from kaltura_archiver.reasons import frees_nothing, in_use, not_played, unnoticed
 from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
 
@@ -189,8 +189,7 @@ def _not_to_be_replaced(facts: Facts, judgement: Judgement, options: Options) ->
     unsure = unproven(facts, judgement) if facts.original else _unproven_alone(facts, judgement)
     if plan := unsure or no_video(facts, judgement) or too_young(facts, judgement, options):
         return plan
-    played = came_back_lately(facts, options.plays) or stream_played(facts, options.plays)
-    if reason := played or frees_nothing(facts) or unnoticed(facts, options, Announced.REPLACE):
+    if reason := in_use(facts, options) or frees_nothing(facts) or unnoticed(facts, options, Announced.REPLACE):
         return stop(judgement, Outcome.SKIPPED, reason)
     if facts.stored is not None and facts.stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)

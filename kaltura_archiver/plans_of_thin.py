@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import Announced, Facts, FlavorAsset, Outcome, State
 from kaltura_archiver.planning import CROWDED, go, keep_settings, no_video, stop, too_young, unproven
-from kaltura_archiver.reasons import came_back_lately, stream_played, unnoticed
+from kaltura_archiver.reasons import in_use, unnoticed
 from kaltura_archiver.states import Judgement
 from kaltura_archiver.steps import Options, Plan, Step
 from kaltura_archiver.thinning import dropped, kept_flavor
@@ -39,8 +39,7 @@ def _not_to_go(facts: Facts, judgement: Judgement, options: Options) -> Plan | N
     """Why the original stays in Kaltura; None if it may go."""
     if plan := unproven(facts, judgement) or _unfit(facts, judgement, options):
         return plan
-    played = came_back_lately(facts, options.plays) or stream_played(facts, options.plays)
-    if reason := played or unnoticed(facts, options, Announced.THIN):
+    if reason := in_use(facts, options) or unnoticed(facts, options, Announced.THIN):
         return stop(judgement, Outcome.SKIPPED, reason)
     if facts.stored is not None and facts.stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)

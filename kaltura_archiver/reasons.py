@@ -109,12 +109,41 @@ def came_back_lately(facts: Facts, plays: Plays) -> str:
     return ""
 
 
+def changed_lately(facts: Facts, plays: Plays) -> str:
+    """Why a video that somebody put into an old entry keeps its place: it was used then. Empty if it does not."""
+    original, since = facts.original, plays.unplayed_since
+    if since is None or original is None or not original.version.isdecimal() or original.first_content:
+        return ""  # a version of another kind tells nothing
+    if (original.updated_at or 0) <= since:
+        return ""
+    return f"its content was changed on {iso_date(original.updated_at)}, which counts as a play"
+
+
+def not_asked(facts: Facts, options: Options) -> str:
+    """Why it is not what was asked for any more: of many, one's turn may come hours after they were selected."""
+    if options.asked is None or facts.entry.parent_of_stream:
+        return ""
+    why = options.asked.of_the_entry.mismatch(facts.entry)
+    return f"not what was asked for any more: {why}" if why else ""
+
+
 def stream_played(facts: Facts, plays: Plays) -> str:
     """Why a further stream, which nobody has searched for, keeps its recording: it was played itself. Empty if not."""
     if not facts.entry.parent_of_stream:
         return ""
     asked = Query(plays_below=plays.plays_below, never_played=plays.never_played, unplayed_since=plays.unplayed_since)
     return asked.too_much_played(facts.entry)
+
+
+def in_use(facts: Facts, options: Options) -> str:
+    """Why an entry that is archived keeps its original all the same; empty if nothing of this speaks against it."""
+    plays = options.plays
+    return (
+        not_asked(facts, options)
+        or came_back_lately(facts, plays)
+        or changed_lately(facts, plays)
+        or stream_played(facts, plays)
+    )
 
 
 def came_back(stored: StoredObject) -> str:

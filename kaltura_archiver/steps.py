@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from kaltura_archiver.filters import Plays
+from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
@@ -107,6 +107,7 @@ class Options:
     keep: Keep = field(default_factory=Keep)
     noticed_before_seconds: float | None = None
     plays: Plays = field(default_factory=Plays)
+    asked: Query | None = None  # by what the entries were selected, where that is to hold still when its turn comes
     keep_height: int | None = None
     max_kept_bytes: int = MAX_KEPT_BYTES
     derived: str = DERIVED[0]

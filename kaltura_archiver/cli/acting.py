@@ -75,7 +75,7 @@ def run_command(
     for name in ("cluster_tls", "max_calls", "max_transfers"):
         if not cluster and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{dashed(name)} is for --cluster", context)
-    settings = Options(now=time.time(), dry_run=dry_run and not acting, plays=query.plays, **options)
+    settings = Options(now=time.time(), dry_run=dry_run and not acting, plays=query.plays, asked=query, **options)
     start_fleet, limits = None, limits_of(app, command, settings, max_cost, max_bytes)
     if cluster:
         if limits.any:
