@@ -106,7 +106,7 @@ def test_a_page_has_at_most_500_entries_and_0_is_that_too(
         ("--max 1", "--max-entries 1"),
         ("--max_e=1", "--max-entries=1"),
         ("--unpl 5", "--unplayed-for 5"),
-        ("--created_w 9", "--created-within 9"),
+        ("--created_w 8.5", "--created-within 8.5"),
         ("--ta archived_to_s3 --cat 7", "--tag archived_to_s3 --category 7"),
         ("--stat 2 -1 --max 1", "--status 2 --status -1 --max-entries 1"),
     ],

@@ -290,7 +290,7 @@ def test_what_its_custom_metadata_keeps_is_left_alone_by_every_command(
     if not by_option:
         assert run("explain", kept, "--format", "json").json["entry"]["kept"] == "its Retention is Permanent"
         (row,) = [row for row in run("config").rows if row["check"] == "keep"]
-        assert row["detail"] == "tag keep: 0 entries; metadata Retention=Permanent: 1 entries"
+        assert row["detail"] == "tag keep: 0 entries; metadata Retention=Permanent: 1 entry"
     assert {request.subject for request in writes(sandbox)}.isdisjoint([kept])
 
 
@@ -363,8 +363,8 @@ def test_config_tells_the_keep_list(sandbox: Sandbox, run: Run, monkeypatch: pyt
     ran = run("config")
     (row,) = [row for row in ran.rows if row["check"] == "keep"]
     assert row["detail"] == (
-        "tag gold: 2 entries; tag keep: 0 entries; category 10 (Faculty): 1 entries; "
-        "owner ann@example.edu: 1 entries; owner jdoe: 2 entries; owner nobody: 0 entries"
+        "tag gold: 2 entries; tag keep: 0 entries; category 10 (Faculty): 1 entry; "
+        "owner ann@example.edu: 1 entry; owner jdoe: 2 entries; owner nobody: 0 entries"
     )
     assert ran.code == 0
     Path("many.txt").write_text("".join(f"user{n}\n" for n in range(30)) + "jdoe\n")
