@@ -30,6 +30,9 @@ TRIES = 3  # of a deletion, each after a look at everything
 def check_kept(tools: Tools, work: InHand) -> None:
     """The derived flavor that is to play on is of the entry's full length, by Kaltura's word and by its own head."""
     kept = _to_keep(tools, work)
+    if work.facts.original is not None and Step.DELETE_ORIGINAL not in work.steps:
+        with tools.kaltura.content(work.original):  # its beginning: an asset may be READY though its file is gone
+            pass
     wanted = work.facts.entry.duration_seconds or 0
     if not wanted:
         raise Refused(f"Kaltura does not tell how long {work.id} plays; nothing was deleted")

@@ -427,3 +427,13 @@ def test_a_flavor_without_pictures_is_not_what_plays_on(sandbox: Sandbox, run: R
     ran = run("thin", "--id", entry_id, "--max-kept-bytes", "21000", "--no-dry-run")
     assert ran.outcomes == {entry_id: "refused"}
     assert "the smallest derived flavor has" in ran.out
+
+
+def test_what_kaltura_has_lost_the_original_of_keeps_its_flavors(sandbox: Sandbox, run: Run) -> None:
+    """Its asset is READY all the same; nothing could make them again."""
+    entry_id = sandbox.add(State.INITIAL, content=VIDEO, derived=3, duration_ms=5_400_000)
+    original_of(sandbox, entry_id).contents = {}
+    before = set(assets_of(sandbox, entry_id))
+    ran = run("thin", "--id", entry_id, "--derived-only", "--no-dry-run")
+    assert ran.outcomes == {entry_id: "failed"}
+    assert set(assets_of(sandbox, entry_id)) == before
