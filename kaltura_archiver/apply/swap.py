@@ -212,7 +212,7 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
             f"(replacementStatus {entry.replacement_status}): wait for it, or cancel it in Kaltura"
         )
     work.swaps_placeholder_in = source is not None and source.size_bytes in work.facts.placeholder_sizes
-    if work.swaps_placeholder_in:
+    if work.swaps_placeholder_in and not holds_placeholder(work.facts):
         if kept := tools.options.keep.why(work.facts, tools.options.now):
             raise Refused(_cancelled(tools, work, f"it is kept: {kept}"))
         if why := _must_not_come(work.facts):
@@ -235,7 +235,7 @@ def _must_not_come(facts: Facts) -> str:
     original, stored = facts.original, facts.stored
     if stored is None:
         return "S3 has no copy of it"
-    if original is None or not original.status.ready or holds_placeholder(facts):
+    if original is None or not original.status.ready:
         return stored.spoiled
     identity, why = identify(original, stored)
     return "" if identity is Identity.SAME else f"S3 is not known to have what is in place: {why}"
@@ -243,12 +243,14 @@ def _must_not_come(facts: Facts) -> str:
 
 def _cancelled(tools: Tools, work: InHand, why: str) -> str:
     """Cancel the replacement, and tell so. Raises EntryFailed unless what was in place is seen to be there still."""
-    before = work.facts.original
+    planned, before = work.facts.entry, work.facts.original
+    entry = tools.kaltura.entry(work.id)
+    if entry is None or entry.replacing_entry_id != planned.replacing_entry_id:
+        raise Changed(f"the replacement of {work.id} ended, or another began, meanwhile: run the command again")
     tools.kaltura.cancel_replace(work.id)
     entry, flavors, *_ = tools.kaltura.look(work.id)
-    now = Facts(entry, flavors).original if entry else None
-    stays = now is not None and before is not None and now.content_id == before.content_id and now.status.ready
-    if entry is None or entry.replacement_running or not stays:
+    now = Facts(planned, flavors).original
+    if entry is None or entry.replacement_running or (now and now.content_id) != (before and before.content_id):
         raise EntryFailed(f"the placeholder must not take the place of {work.id}, and it may have: look at it; {why}")
     tools.kaltura.change_tags(work.id, remove=REPLACED_TAG)
     return (

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 from conftest import Run
-from looking import act, do_not_wait, shown, somebody_replaces, state_of, tags_of
+from looking import act, assets_of, do_not_wait, shown, somebody_replaces, state_of, tags_of
 
 from kaltura_archiver.model import REPLACED_TAG, State
 from kaltura_archiver.sandbox.world import Sandbox
@@ -47,6 +47,22 @@ def test_what_must_not_come_any_more_is_cancelled(
     sandbox.kaltura.settle()
     assert shown(sandbox, entry_id) == video
     assert REPLACED_TAG not in tags_of(sandbox, entry_id)
+
+
+def test_what_plays_without_its_original_stays_too(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    do_not_wait(monkeypatch)
+    entry_id = sandbox.add(State.THIN, content=b"a lecture of an hour and a half " * 4000, duration_ms=5_400_000)
+    before = set(assets_of(sandbox, entry_id))
+    sandbox.kaltura.settings.hold_jobs = True
+    assert act(run, "replace_video", entry_id, "--timeout", "0.1").outcomes == {entry_id: "waiting"}
+    sandbox.kaltura.edit(entry_id, tags=f"{tags_of(sandbox, entry_id)}, keep")
+    ran = act(run, "repair", entry_id, "--timeout", "0.1")
+    assert ran.outcomes == {entry_id: "refused"}, ran.out
+    assert "that was cancelled, what was there is in place" in ran.out
+    sandbox.kaltura.settings.hold_jobs = False
+    sandbox.kaltura.settle()
+    assert set(assets_of(sandbox, entry_id)) == before
+    assert state_of(run, entry_id) == "thin"
 
 
 def test_what_somebody_began_in_place_of_ours_is_not_approved(
