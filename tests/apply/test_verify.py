@@ -395,3 +395,12 @@ def test_a_copy_found_damaged_in_the_last_moment_is_not_handed_to_kaltura(sandbo
     sandbox.control.add_fault("s3.GetObjectTagging", "none", after=found)
     assert run("restore", "--id", entry_id, "--via", "url", "--no-dry-run").outcomes == {entry_id: "refused"}
     assert sandbox.control.requests("media.updateContent") == []
+
+
+def test_an_empty_copy_is_not_well(sandbox: Sandbox, run: Run) -> None:
+    """The old tool took an empty answer of the file host for the video."""
+    entry_id = sandbox.add("placeholder")
+    sandbox.s3.put(entry_id, b"")
+    ran = run("health", "--id", entry_id)
+    assert ran.code == 1
+    assert "the stored copy is empty: it has 0 bytes" in ran.out

@@ -94,7 +94,12 @@ def _cells(known: Facts) -> tuple[str, ...]:
         here = f"{flavor.id}@{flavor.version}"
         proof = copy.tags["proof"].split(" ")
         overwritten = len(proof) == 3 and copy.crc64nvme not in ("", proof[1])
-        if here in (named, copy.tags.get("differs")) or copy.tags.get("damaged-at") or overwritten:
+        if (
+            here in (named, copy.tags.get("differs"))
+            or copy.tags.get("damaged-at")
+            or overwritten
+            or not copy.size_bytes
+        ):
             # Recorded as what replaced the original, or found to be broken: sizes count for nothing.
             agree = "no"
         # To three per cent, where Kaltura tells kilobytes only.
