@@ -202,7 +202,7 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
     """
     entry, stored = work.facts.entry, work.facts.stored
     source = source_of_replacement(tools, entry)
-    known = {stored.size_bytes if stored else None, *work.facts.placeholder_sizes}
+    known = work.facts.placeholder_sizes | ({stored.size_bytes} if stored else set())
     # A failed import has brought nothing, and ends only by being cancelled: see _await_swap.
     temporary = entry.replacing_entry_id
     import_failed = source is None and bool(temporary) and _failed(tools.kaltura.entry(temporary))

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 from conftest import Run
-from looking import act, assets_of, do_not_wait, shown, somebody_replaces, state_of, tags_of
+from looking import act, assets_of, do_not_wait, original_of, shown, somebody_replaces, state_of, tags_of
 
 from kaltura_archiver.model import REPLACED_TAG, State
 from kaltura_archiver.sandbox.world import Sandbox
@@ -101,3 +101,22 @@ def test_a_profile_that_keeps_no_source_is_named_and_the_tag_stays(
     assert ran.outcomes == {entry_id: "failed"}
     assert "Kaltura keeps no original of what came" in ran.out
     assert REPLACED_TAG in tags_of(sandbox, entry_id)
+
+
+def test_what_somebody_replaces_is_not_ours_where_neither_size_is_known(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no copy to compare with, and a server before 16.9 tells no exact size."""
+    do_not_wait(monkeypatch)
+    entry_id = sandbox.add(State.ARCHIVED, tags="lecture")
+    sandbox.kaltura.edit(entry_id, tags=f"{tags_of(sandbox, entry_id)}, {REPLACED_TAG}")
+    sandbox.s3.client().delete_object(Bucket=sandbox.s3.bucket, Key=entry_id)
+    sandbox.kaltura.settings.replacement_approval = True
+    somebody_replaces(sandbox, entry_id, b"an upload that a moderator has to look at " * 500)
+    sandbox.kaltura.settle()
+    temporary = sandbox.kaltura.entries[entry_id].replacing_entry_id
+    original_of(sandbox, temporary).size_in_bytes = 0
+    ran = act(run, "repair", entry_id, "--approve", "--timeout", "1")
+    assert ran.outcomes == {entry_id: "waiting"}
+    assert "not known to be ours" in ran.out
+    assert [r.operation for r in sandbox.control.writes() if "Replace" in r.operation] == []
