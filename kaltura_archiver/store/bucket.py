@@ -32,7 +32,9 @@ from kaltura_archiver.store.errors import (
     POLICY,
     RATE_LIMITS,
     RETRYABLE,
+    ProperParsers,
     no_credentials,
+    renew_in_words,
     require_below,
     require_proper,
     status_of,
@@ -111,17 +113,20 @@ class Bucket:
         try:
             # What boto3 is made of: the same variables and files, without what it imports for copying files.
             session = botocore.session.get_session()
-            parsers = session.get_component("response_parser_factory")
+            parsers = ProperParsers()
             parsers.set_parser_defaults(timestamp_parser=parse_time)
+            session.register_component("response_parser_factory", parsers)
             self._region = session.get_config_variable("region") or "us-east-1"
             self.pace = Pace(self._stop.wait, "S3")
             self._session, self._wire = session, Wire(Carriers(self._carrier_to))
             client = session.create_client("s3", config=self._config, region_name=self._region)
             self._s3: S3Client = self._paced(cast("S3Client", client))
-            if session.get_credentials() is None:
+            credentials = session.get_credentials()
+            if credentials is None:
                 raise ConfigError(
                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or use a task role"
                 )
+            renew_in_words(credentials)
             self._open_air = self._without_tls()
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error

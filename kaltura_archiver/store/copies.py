@@ -279,13 +279,17 @@ class Copies(MarkedBucket):
         """
         if self._open_air:
             raise Refused("--via url would have the video's address travel unencrypted: use --via upload, or S3 by TLS")
-        left = self._credentials_end()
-        good_for = int(min(seconds, left - time.time() - CLOCK_SECONDS if left else seconds))
-        if good_for < 1:
-            raise StoreError(f"make a URL of {key}: the AWS credentials end now; renew them", retryable=True)
-        url = self._s3.generate_presigned_url(
-            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=good_for
-        )
+        what = f"make a URL of {key}"
+        try:
+            left = self._credentials_end()
+            good_for = int(min(seconds, left - time.time() - CLOCK_SECONDS if left else seconds))
+            if good_for < 1:
+                raise StoreError(f"{what}: the AWS credentials end now; renew them", retryable=True)
+            url = self._s3.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=good_for
+            )
+        except BotoCoreError as error:
+            raise self._failure(what, error) from error
         return url, good_for
 
     def _credentials_end(self) -> float | None:

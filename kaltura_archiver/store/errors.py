@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from botocore.credentials import Credentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -15,6 +16,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParser, ResponseParserFactory
 
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.redact import redact
@@ -39,6 +41,29 @@ NO_CREDENTIALS = (
     NoCredentialsError, PartialCredentialsError, SSOError, TokenRetrievalError, CredentialRetrievalError,
     MetadataRetrievalError,
 )  # fmt: skip
+
+
+def renew_in_words(credentials: Credentials) -> None:
+    """Have what goes wrong when they are renewed, in the middle of a run, raised as one of NO_CREDENTIALS.
+
+    What a credential_process prints is read as it comes (botocore 1.43: TypeError, KeyError, JSONDecodeError), and if
+    the new ones have expired, too, that is a RuntimeError.
+    """
+    frozen = credentials.get_frozen_credentials
+
+    def get() -> Any:
+        try:
+            return frozen()
+        except BotoCoreError:
+            raise
+        except RuntimeError as error:
+            said = str(error)
+        except Exception as error:  # noqa: BLE001 - of any kind, see above
+            # Without its text: that may be of what a helper printed, and so hold a secret.
+            said = f"the new ones cannot be read ({type(error).__name__})"
+        raise CredentialRetrievalError(provider="renewal", error_msg=said)
+
+    credentials.get_frozen_credentials = get  # type: ignore[method-assign]
 
 
 def no_credentials(error: Exception) -> str:
@@ -71,9 +96,28 @@ class _ImproperAnswer(BotoCoreError):
     fmt = "not a proper answer of S3"
 
 
+class ProperParsers(ResponseParserFactory):
+    """botocore's, but what they stumble over (a date, a number, XML that is none) is an improper answer."""
+
+    def create_parser(self, protocol_name: str) -> ResponseParser:
+        parser = super().create_parser(protocol_name)
+        parse = parser.parse
+
+        def properly(response: Any, shape: Any) -> Any:
+            try:
+                return parse(response, shape)
+            except Exception as error:
+                raise _ImproperAnswer from error
+
+        parser.parse = properly  # type: ignore[method-assign]
+        return parser
+
+
 def require_proper(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
     status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status < 300 and model.name in _NEEDED and _NEEDED[model.name] not in parsed:
+        raise _ImproperAnswer
+    if any(not {"Key", "Size", "LastModified"} <= item.keys() for item in parsed.get("Contents", ())):
         raise _ImproperAnswer
 
 

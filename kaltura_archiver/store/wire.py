@@ -73,7 +73,7 @@ def _response(request: AWSPreparedRequest, answer: Answer) -> AWSResponse:
     if answer.cut:
         raise HTTPClientError(error=f"an answer of more than {MAX_ANSWER_BYTES} bytes")
     told = "x-amz-bucket-region" in answer.headers or b"<Code>" in answer.body
-    if answer.status in (301, 302, 307) and not told:
+    if answer.status in (301, 302, 303, 307, 308) and not told:
         # A login page, or http to https: botocore would ask for the bucket's region, by a call that is redirected, too.
         raise HTTPClientError(error=f"redirected (HTTP {answer.status}), and not by S3")
     return AWSResponse(request.url, answer.status, cast(Any, answer.headers), _Body(bytes(answer.body)))

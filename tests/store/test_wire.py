@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -166,7 +169,7 @@ def test_an_answer_without_a_whole_head_is_no_success(serve: Serve, store: Calla
         at.mark_placeholder(KEY, "1_x@1", 5)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirection_that_is_none_of_s3s_is_told(serve: Serve, store: Callable[..., Store], status: int) -> None:
     """botocore would ask where the bucket is, which is redirected, too, until nothing goes any more."""
     answer = b"HTTP/1.1 %d X\r\nLocation: https://login.example.edu/\r\nContent-Length: 0\r\n\r\n" % status
@@ -175,3 +178,88 @@ def test_a_redirection_that_is_none_of_s3s_is_told(serve: Serve, store: Callable
         at.check_bucket()
     with pytest.raises(StoreError):
         at.head(KEY, with_tags=False)
+
+
+def answer(head: str, body: bytes = b"", status: int = 200) -> bytes:
+    return b"HTTP/1.1 %d X\r\n%sContent-Length: %d\r\n\r\n%s" % (status, head.encode(), len(body), body)
+
+
+LISTED = (
+    b"<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>1</KeyCount><Contents><Key>0_abcdefgh</Key>"
+    b"<LastModified>2026-11-29T12:00:00.000Z</LastModified><Size>1</Size></Contents></ListBucketResult>"
+)
+HEAD = 'ETag: "e"\r\nLast-Modified: Sun, 29 Nov 2026 12:00:00 GMT\r\n'
+ODD = {
+    "205": answer("", b"abc", 205),
+    "206": answer("Content-Range: bytes 0-2/3\r\n", b"abc", 206),
+    "no time": answer(HEAD.replace("Sun, 29 Nov 2026 12:00:00 GMT", "yesterday")),
+    "no year": answer(HEAD.replace("Sun, 29 Nov 2026 12:00:00 GMT", "9" * 17)),
+    "no number": answer(HEAD + "x-amz-tagging-count: many\r\nx-amz-mp-parts-count: many\r\n"),
+    "size": answer("", LISTED.replace(b"<Size>1", b"<Size>many")),
+    "no size": answer("", LISTED.replace(b"<Size>1</Size>", b"")),
+    "no key": answer("", LISTED.replace(b"<Key>0_abcdefgh</Key>", b"")),
+    "no date": answer("", re.sub(b"<LastModified>.*?</LastModified>", b"", LISTED)),
+    "XML": answer("", b"<ListBucketResult><IsTruncated>"),
+}
+ODD_HEADS = ("no time", "no year", "no number")
+STORED = StoredObject(KEY, 10, etag="e", storage_class="GLACIER")
+LOOKS: dict[str, Callable[[Store], object]] = {
+    "head": lambda at: at.head(KEY, with_tags=False),
+    "pages": lambda at: list(at.pages()),
+    "named after": lambda at: at.named_after(KEY),
+    "thaw": lambda at: at.request_thaw(STORED, tier="bulk", days=3),
+    "mark": lambda at: at.mark(STORED, "damaged"),
+    "text": lambda at: at.put_text("log/a", "t", if_match=""),
+    "lock": lambda at: at.put_lock("lock/a", "t", if_match=""),
+    "read lock": lambda at: at.read_lock("lock/a"),
+    "rules": lambda at: at.own("get_bucket_versioning", ""),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_botocore_cannot_read_is_no_answer(
+    serve: Serve, store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    """Its parsers raise what they stumble over; for one entry that must not end a run of thousands."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    failed = set()
+    for name, look in LOOKS.items():
+        at = store(serve(*[ODD[odd]] * 20).url)
+        try:
+            look(at)
+        except (StoreError, ConfigError):
+            failed.add(name)
+    assert ({"head", "read lock"} if odd in ODD_HEADS else {"pages", "named after"}) <= failed
+
+
+# What a credential_process prints when it is asked again, in the middle of a run.
+RENEWALS = {
+    "expired": '{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "hidden", "SessionToken": "t", '
+    '"Expiration": "2020-01-01T00:00:00Z"}',
+    "no date": '{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "hidden"}',
+    "no JSON": "<html>hidden",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("renewal", RENEWALS)
+def test_credentials_that_cannot_be_renewed_are_told_as_such(
+    serve: Serve, store: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renewal: str
+) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {sys.executable} {tmp_path / 'helper.py'}\n")
+    (tmp_path / "helper.py").write_text(f"print(open({str(told)!r}).read())")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
+    told.write_text(
+        json.dumps({"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": soon})
+    )
+    at = store(serve(answer(HEAD)).url)
+    told.write_text(RENEWALS[renewal])
+    looks = {**LOOKS, "presign": lambda at: at.presign(KEY, 3600)}
+    for name, look in looks.items():
+        with pytest.raises((StoreError, ConfigError), match=r"no AWS credentials: .*see the AWS profile") as caught:
+            look(at)
+        assert "hidden" not in str(caught.value), name
