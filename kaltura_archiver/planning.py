@@ -64,7 +64,7 @@ def unproven(facts: Facts, judgement: Judgement) -> Plan | None:
 
 
 def no_video(facts: Facts, judgement: Judgement) -> Plan | None:
-    """A placeholder takes the place of a video that is READY only."""
+    """A placeholder takes the place of a video that is READY only, and of which S3 has all that was uploaded."""
     entry = facts.entry
     if entry.media_type != MediaType.VIDEO.value:
         kind = {MediaType.IMAGE.value: "an image", MediaType.AUDIO.value: "audio"}.get(entry.media_type or 0)
@@ -72,6 +72,12 @@ def no_video(facts: Facts, judgement: Judgement) -> Plan | None:
         return stop(judgement, Outcome.REFUSED, reason)
     if entry.status != EntryStatus.READY:
         return stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
+    if further := [f.id for f in facts.further_sources]:
+        reason = (
+            f"{', '.join(further)}: a further source flavor, which S3 does not have and no conversion makes again; if "
+            "nobody needs it, delete it in Kaltura"
+        )
+        return stop(judgement, Outcome.REFUSED, reason)
     return None
 
 

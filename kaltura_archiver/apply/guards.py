@@ -134,6 +134,8 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     goes = work.swaps_placeholder_in or work.takes_original_away
     if goes and (kept := _kept(tools, Facts(entry, flavors, placings=placings))):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
+    if goes and (further := Facts(entry, flavors).further_sources):
+        raise Changed(f"entry {work.id} has a further source flavor, {further[0].id}, which S3 does not have")
     begun_before = work.facts.original is None or not work.facts.original.status.ready
     of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
     if goes and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options, of)):

@@ -68,6 +68,13 @@ class Facts:
         return max(originals, key=lambda f: f.status.ready, default=None)
 
     @property
+    def further_sources(self) -> tuple[FlavorAsset, ...]:
+        """READY source flavors beside `original`: a second one, or an earlier one after flavorAsset.setAsSource, which
+        only moves isOriginal (FlavorAssetService.php)."""
+        sources = (f for f in self.flavors if f.status.ready and (f.is_original or f.flavor_params_id == 0))
+        return tuple(f for f in sources if f is not self.original)
+
+    @property
     def derived(self) -> tuple[FlavorAsset, ...]:
         """The flavors that were made of an original and play, but for `original` itself."""
         return tuple(f for f in self.flavors if not f.is_original and f.status is FlavorStatus.READY and not f.odd)

@@ -14,6 +14,7 @@ from faults.zygote import Run as Process
 from looking import Run, act, assets_of, do_not_wait, original_of, shown, state_of, tags_of, writes
 
 from kaltura_archiver.model import State
+from kaltura_archiver.sandbox.kaltura.records import Asset, Content, new_id
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SOURCE_TAGS
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -431,3 +432,41 @@ def test_a_run_that_is_killed_loses_none_of_them(
     back: Callable[[], Any] = lambda: act(run, "restore", entry_id)  # noqa: E731
     assert back().outcomes[entry_id] in ("done", "already")
     assert settings_on(sandbox, entry_id) == wanted
+
+
+def further_source(sandbox: Sandbox, entry_id: str, number: int, *, original: bool) -> Asset:
+    """A second original, or what was the source before flavorAsset.setAsSource named another one."""
+    asset = Asset(new_id(), entry_id, number, is_original=original, version=0, tags=SOURCE_TAGS)
+    asset.store(Content.of(b"what nobody would make again\n" * 300), 2)
+    sandbox.kaltura.library.put_asset(asset)
+    return asset
+
+
+@pytest.mark.parametrize(("number", "original"), [(99, True), (0, False)], ids=["second", "earlier"])
+@pytest.mark.parametrize(
+    "arguments", [("replace_video",), ("thin",), ("thin", "--derived-only", "--derived", "none")], ids=" ".join
+)
+def test_what_no_conversion_makes_does_not_go(
+    sandbox: Sandbox, run: Run, arguments: tuple[str, ...], number: int, original: bool
+) -> None:
+    entry_id = sandbox.add(State.ARCHIVED, derived=2)
+    further = further_source(sandbox, entry_id, number, original=original)
+    command, *options = arguments
+    ran = act(run, command, entry_id, *options)
+    assert ran.outcomes == {entry_id: "refused"}
+    assert f"{further.id}: a further source flavor" in ran.out
+    assert not writes(sandbox)
+    sandbox.kaltura.library.assets[further.id].status = 3  # deleted, because nobody needs it
+    assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
+
+
+def test_a_further_source_that_comes_at_the_last_moment_stops_a_swap(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.ARCHIVED, derived=2)
+    sandbox.control.add_fault(
+        "uploadToken.add", after=lambda _: further_source(sandbox, entry_id, 99, original=True), subject=""
+    )
+    ran = act(run, "replace_video", entry_id)
+    assert ran.outcomes == {entry_id: "failed"}
+    assert "has a further source flavor" in ran.out
+    assert set(assets_of(sandbox, entry_id)) >= {0, 99}
+    assert shown(sandbox, entry_id) != sandbox.placeholder
