@@ -174,7 +174,7 @@ def columns_of_row(asked: str | None, default: tuple[str, ...], more: tuple[str,
     columns = tuple(name.strip() for name in asked.split(","))
     unknown = [name for name in columns if name not in default + more]
     if unknown:
-        known = ", ".join(default + more)
+        known = ", ".join(dict.fromkeys(default + more))
         raise click.UsageError(f"no column {unknown[0]!r}; there are {known}", click.get_current_context())
     return columns
 
@@ -220,7 +220,8 @@ tolerate_option = click.option(
 )  # fmt: skip
 bandwidth_option = click.option(
     "--bandwidth", metavar="RATE", expose_value=False, callback=_limit,
-    help="Move at most RATE bytes a second, all workers together: 50M, or by local time '08:00,50M 19:00,off'.",
+    help="Move at most RATE bytes a second, all workers together: 50M (MiB; a bare number is KiB), or by local time "
+    "'08:00,50M 19:00,off'.",
 )  # fmt: skip
 dry_run_option = click.option(
     "--dry-run/--no-dry-run", default=True, show_default=True, help="Only tell what would be done."

@@ -22,6 +22,9 @@ STORAGE_CLASSES = (
 # Shells complete it. What cannot be read is said by those who read it, with what it was wanted for.
 PATH = click.Path(readable=False)
 
+# Kaltura began in 2006: who says more mostly means days.
+_LONG_YEARS = 20
+
 
 class _Typed(click.ParamType[T]):
     """One that a function reads which raises SelectionError; a value that is no text is a default, and stands."""
@@ -46,7 +49,10 @@ class Age(_Typed[float]):
         self._unit = 1.0 if in_seconds else YEAR_SECONDS
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return super().convert(str(value), param, ctx) / self._unit
+        seconds = super().convert(str(value), param, ctx)
+        if seconds > _LONG_YEARS * YEAR_SECONDS and str(value).isdecimal():
+            log.warning("%s are years, in which nothing may be so old: %s days are %sd", value, value, value)
+        return seconds / self._unit
 
     @staticmethod
     def read(text: str) -> float:

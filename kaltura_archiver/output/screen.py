@@ -86,6 +86,11 @@ def _money(value: Cell) -> str:
     return "-" if value == 0 else _plain(value)
 
 
+def _rate(value: Cell) -> str:
+    """A price per GB and month: most are a few cents."""
+    return f"{value:.3g}" if isinstance(value, float) else _number(value)
+
+
 def _status(value: Cell) -> str:
     return EntryStatus(value).name if value in set(EntryStatus) else str(value)
 
@@ -137,7 +142,7 @@ _SHAPES = {
     "s3_month": _Shape("S3/month", -1, _money, right=True),
     "kaltura_month": _Shape("Kaltura/month", -1, _money, right=True),
     "saved_month": _Shape("saved/month", -1, _money, right=True),
-    "pays_from": _Shape("pays from", -1, _money, right=True),
+    "pays_from": _Shape("pays from", -1, _rate, right=True),
 }
 
 

@@ -43,6 +43,15 @@ def test_what_is_no_age_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -
         Age().convert(text, None, None)
 
 
+@pytest.mark.parametrize(("text", "told"), [("30", True), ("20", False), ("30d", False), ("2000-01-01", False)])
+def test_so_many_years_are_mostly_days(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, text: str, told: bool
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: float(NOW))
+    Age().convert(text, None, None)
+    assert ("30 days are 30d" in caplog.text) is told
+
+
 def test_ages_select(sandbox: Sandbox, run: Run) -> None:
     now = sandbox.control.clock.now()
     young, old = (sandbox.add("initial", created_at=now - days * 86400) for days in (100, 500))

@@ -70,6 +70,15 @@ def test_what_is_not_fine_is_told_whole_below_its_row(wide: int) -> None:
     assert " ".join(" ".join(lines).split()) == " ".join(told.replace("\x1b", r"\x1b").split())
 
 
+def test_a_price_of_fractions_of_a_cent_is_shown() -> None:
+    stream = io.StringIO()
+    with rows_as("screen", ("key", "pays_from"), stream) as screen:
+        screen.write({"key": "a", "pays_from": 0.0023})
+        screen.write({"key": "b", "pays_from": 0.0})
+        screen.write({"key": "c", "pays_from": None})
+    assert [line.split()[1:] for line in stream.getvalue().splitlines()[1:]] == [["0.0023"], ["0"], []]
+
+
 def test_a_word_longer_than_the_terminal_is_broken() -> None:
     assert list(wrapped("ab 日本語講義", 8, indent="  ")) == ["  ab", "  日本語", "  講義"]
 
