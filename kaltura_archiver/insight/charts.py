@@ -51,11 +51,13 @@ def draw(chart: Draw) -> tuple[str, str]:
 
 
 def _svg(spec: dict[str, Any], width: int) -> str:
+    # Of a legend: below each other where there is no room beside each other.
+    legend = _CONFIG["legend"] | ({} if width == WIDE else {"columns": 1})
     whole = {
         "width": width,
         "height": 240,
         "autosize": {"type": "fit", "contains": "padding"},
-        "config": _CONFIG,
+        "config": _CONFIG | {"legend": legend},
         **spec,
     }
     svg = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
@@ -88,11 +90,6 @@ def _months(width: int) -> dict[str, Any]:
     return _axis(labelAngle=0, labelExpr=expression, labelOverlap=width < WIDE, grid=False)
 
 
-def _columns(width: int, most: int) -> int:
-    """Of a legend: below each other where there is no room beside each other."""
-    return most if width == WIDE else 1
-
-
 def _palette(names: Sequence[str], colours: Sequence[str]) -> dict[str, Any]:
     return {"domain": list(names), "range": list(colours)}
 
@@ -117,7 +114,7 @@ def places(table: Table) -> Draw:
                 "x": {"field": "year", "type": "ordinal", "axis": _axis(labelAngle=0, labelOverlap=True),
                       "scale": {"paddingInner": 0.15}},
                 "y": {"field": "size", "type": "quantitative", "axis": _values(unit_name)},
-                "color": colour | {"legend": {"columns": _columns(width, 4)}},
+                "color": colour,
                 "order": {"field": "n"},
             },
         }  # fmt: skip
@@ -149,8 +146,7 @@ def growth(table: Table) -> Draw:
                 "x": {"field": "month", "type": "ordinal", "axis": _months(width), "scale": {"domain": domain}},
                 "y": {"field": "size", "type": "quantitative", "axis": _values(unit_name)},
                 "color": {"field": "what", "type": "nominal", "scale": _palette(names, colours),
-                          "legend": {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 300,
-                                     "columns": _columns(width, 3)}},
+                          "legend": {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 300}},
                 "strokeDash": {"field": "what", "type": "nominal", "scale": {"domain": names, "range": dashes}},
             },
         }  # fmt: skip
@@ -266,7 +262,7 @@ def owners(table: Table) -> Draw:
             for number, (name, cell) in enumerate(zip(names, row[-3:-1], strict=True))
         ]  # fmt: skip
         colour = {"field": "what", "type": "nominal", "scale": _palette(names, ["var(--kaltura)", "var(--s3)"])}
-        return _horizontal(rows, width, colour | {"sort": names, "legend": {"columns": _columns(width, 2)}})
+        return _horizontal(rows, width, colour | {"sort": names})
 
     return spec
 

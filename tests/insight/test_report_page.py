@@ -75,8 +75,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
         for name, value in sandbox.environ().items():
             patch.setenv(name, value)
         command = ["report", "--enriched", str(folder / "owners.tsv"), "--kaltura-price", "0.12", "-o", str(path)]
-        result = CliRunner().invoke(cli, command)
-        assert (result.exit_code, result.stdout) == (0, ""), result.output
+        for arguments in (command, ["report", "-o", str(folder / "no-price.html")]):
+            result = CliRunner().invoke(cli, arguments)
+            assert (result.exit_code, result.stdout) == (0, ""), result.output
     with Browser() as browser:
         browser.look()
         browser.open(path.as_uri())
@@ -157,26 +158,41 @@ def test_its_policy_stops_what_is_not_its_own(report: Report) -> None:
     report.browser.events[:] = [event for event in report.browser.events if event["method"] != "Log.entryAdded"]
 
 
+CHARTS = """[...document.querySelectorAll("figure")].map((figure) => {
+  const boxes = [...figure.querySelectorAll("svg")].map((svg) => svg.getBoundingClientRect());
+  const seen = boxes.filter((box) => box.width);
+  const marks = [...figure.querySelectorAll("svg path[fill^=var], svg path[stroke^=var]")]
+    .map((mark) => mark.getBoundingClientRect()).filter((box) => box.width && box.height);
+  const cut = [...figure.querySelectorAll("svg text")].map((text) => text.getBoundingClientRect())
+    .filter((box) => box.width && (box.left < seen[0].left - 1 || box.right > seen[0].right + 1));
+  const {width, height} = seen[0] ?? {};
+  return [figure.querySelector("h3").textContent, seen.length, width, height, marks.length, cut.length];
+})"""
+
+
 def test_every_chart_is_drawn_for_a_wide_and_for_a_narrow_window(report: Report) -> None:
-    sizes = """[...document.querySelectorAll("figure")].map((figure) => {
-      const boxes = [...figure.querySelectorAll("svg")].map((svg) => svg.getBoundingClientRect());
-      const seen = boxes.filter((box) => box.width);
-      const marks = [...figure.querySelectorAll("svg path[fill^=var], svg path[stroke^=var]")]
-        .map((mark) => mark.getBoundingClientRect()).filter((box) => box.width && box.height);
-      return [figure.querySelector("h3").textContent, seen.length, seen[0]?.width, seen[0]?.height, marks.length];
-    })"""
     for width in (1280, 400):
         report.browser.look(width=width)
-        found = report.run(sizes)
+        found = report.run(CHARTS)
         assert [name for name, *_ in found] == [
             "Videos by year of creation", "Size of the library", "Net saving by month", "Originals brought back",
             "How long viewers waited", "Replaced too early?", "Units", "People", "When copies were last verified",
         ]  # fmt: skip
-        for name, count, wide, high, marks in found:
+        for name, count, wide, high, marks, cut in found:
             assert count == 1, name
             assert wide > 200, name
             assert high > 100, name
             assert marks > 0, name
+            assert cut == 0, name
+
+
+def test_no_chart_is_cut_where_no_price_is_known(report: Report) -> None:
+    report.browser.open(report.path.with_name("no-price.html").as_uri())
+    report.browser.look(width=400)
+    found = {name: cut for name, *_, cut in report.run(CHARTS)}
+    report.browser.open(report.path.as_uri())
+    assert "Costs by month" in found
+    assert set(found.values()) == {0}
 
 
 @pytest.mark.parametrize("width", [1280, 768, 400, 320])
