@@ -15,6 +15,8 @@ from kaltura_archiver.steps import Command, Plan, Step
 _REACHED = (Outcome.DONE, Outcome.WOULD, Outcome.ALREADY)
 # Somebody wants the entry to stay as it is, or the run to end: that is about the whole recording.
 _LEFT_ALONE = (Outcome.SKIPPED, Outcome.DRIFTED, Outcome.INTERRUPTED)
+_AWAY = (State.PLACEHOLDER, State.THIN, State.HALF_TAGGED, State.HALF_THIN)
+_FINDS = frozenset({Step.REMOVE_REQUEST, Step.REMOVE_REPLACED, Step.REMOVE_THIN})
 
 
 # Of members that are not alike the one tells how the recording is that comes first here: what is wrong, then what has
@@ -31,11 +33,18 @@ def judgement_of_group(own: Judgement, streams: Sequence[tuple[str, Judgement]])
     def rank(judgement: Judgement) -> tuple[bool, int]:
         return judgement.sound, _WORST_FIRST.index(judgement.state)
 
-    entry_id, worst = min((("", own), *streams), key=lambda member: rank(member[1]))
-    if not entry_id or rank(worst) == rank(own):
+    members = (("", own), *streams)
+    entry_id, worst = min(members, key=lambda member: rank(member[1]))
+    states = {judgement.state for _, judgement in members}
+    # All go, or none: else one was not brought back, or not replaced, and no search finds a stream.
+    halfway = worst.sound and len(states) > 1 and not states.isdisjoint({State.PLACEHOLDER, State.THIN})
+    if not halfway and (not entry_id or rank(worst) == rank(own)):
         return own
-    why = f"{own.state} itself, but its further stream {entry_id} is {worst.state}: {worst.why}"
-    return replace(worst, identity=own.identity, identity_why=own.identity_why, why=why)
+    named, other = next((i, j) for i, j in streams if i == entry_id or (not entry_id and j.state is not own.state))
+    why = f"{own.state} itself, but its further stream {named} is {other.state}: {other.why}"
+    found = replace(worst, identity=own.identity, identity_why=own.identity_why, why=why)
+    hint = "restore --id of this entry brings back what is not; replace_video or thin goes on"
+    return replace(found, hint=hint, sound=False) if halfway else found
 
 
 def judged_together(found: Iterable[Facts]) -> Iterator[tuple[Facts, Judgement]]:
@@ -60,12 +69,37 @@ def hindered(command: Command, plan: Plan, other: Outcome) -> bool:
     return command is Command.RESTORE and other is Outcome.WAITING and Step.THAW not in plan.steps
 
 
-def still_asked_for(plan: Plan, others: Iterable[Outcome]) -> Plan:
-    """The plan of a parent; the tag by which it was asked for stays where a stream failed that is to come back, too."""
-    if Step.REMOVE_REQUEST not in plan.steps or Outcome.FAILED not in others:
+def is_away(state: str, steps: Iterable[Step], outcome: Outcome) -> bool:
+    """Whether what became of a stream leaves its original in S3 only, as far as a restore or a repair goes."""
+    return outcome not in _REACHED or (state in _AWAY and Step.PUT_ORIGINAL not in steps)
+
+
+def still_found(plan: Plan) -> Plan:
+    """The plan of a parent of which a stream is away: the tags stay by which searches find it, and it was asked for.
+
+    No search finds a stream.
+    """
+    if _FINDS.isdisjoint(plan.steps):
         return plan
-    steps = tuple(step for step in plan.steps if step is not Step.REMOVE_REQUEST)
+    steps = tuple(step for step in plan.steps if step not in _FINDS)
     return replace(plan, steps=steps, outcome=plan.outcome if steps else Outcome.ALREADY)
+
+
+def half_replaced(facts: Facts, plan: Plan, streams: Sequence[str]) -> Plan:
+    """What is left for a parent that stays while these streams of it are replaced: a tag by which it is found, so that
+    a play brings them back."""
+    reason = f"{plan.reason}; of its further streams replaced already: {', '.join(streams)}; restore brings all back"
+    outcome = Outcome.WAITING if plan.outcome is Outcome.SKIPPED else plan.outcome
+    due = plan.state is State.ARCHIVED and not facts.entry.replaced
+    return Plan(plan.state, (Step.ADD_REPLACED,) if due else (), outcome, reason, plan.cause)
+
+
+def without_placeholder(plan: Plan, kept: str) -> Plan:
+    """The plan of a member of a recording that is kept."""
+    if Step.PUT_PLACEHOLDER not in plan.steps:
+        return plan
+    reason = f"kept: {kept}; restore brings the original back"
+    return Plan(plan.state, (), Outcome.REFUSED, reason)
 
 
 def held_back(plan: Plan, entry_id: str, outcome: Outcome, why: str) -> Plan:

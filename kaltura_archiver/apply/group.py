@@ -7,8 +7,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from kaltura_archiver.errors import Gone, Refused, Waiting
-from kaltura_archiver.groups import held_back, hindered, still_asked_for, together
-from kaltura_archiver.model import Facts, same_id
+from kaltura_archiver.groups import (
+    half_replaced,
+    held_back,
+    hindered,
+    is_away,
+    still_found,
+    together,
+    without_placeholder,
+)
+from kaltura_archiver.model import Facts, Outcome, same_id
 from kaltura_archiver.steps import Command, Plan
 
 if TYPE_CHECKING:
@@ -51,9 +59,12 @@ class Group:
             facts, streams = self._runner.look(entry_id)  # it took its time
         if set(streams) != set(self._streams):
             raise Waiting(f"the further streams of {entry.id} changed meanwhile: run the command again")
-        if entry.id in self._held:
-            return facts, self._held[entry.id]
-        return facts, self._after_streams(facts)
+        plan = self._held.get(entry.id) or self._after_streams(facts)
+        gone = [result.entry_id for result in self.results if result.outcome in (Outcome.DONE, Outcome.ALREADY)]
+        stays = not plan.steps and plan.outcome is not Outcome.ALREADY
+        if self._runner.command is Command.REPLACE and gone and stays:
+            plan = half_replaced(facts, plan, gone)
+        return facts, plan
 
     def _plan_of_stream(self, facts: Facts, streams: tuple[str, ...]) -> tuple[Facts, Plan]:
         require_stream(facts, streams, self.parent)
@@ -67,6 +78,9 @@ class Group:
         members = [*look_at_streams(self._runner.look, facts, streams), facts]
         plans = [self._runner.plan(member, in_group=True) for member in members]
         final = together(self._runner.command, list(zip(members, plans, strict=True)))
+        kept = self._runner.options.keep.why(facts, self._runner.options.now)
+        if self._runner.command is Command.REPAIR and kept:
+            final = [without_placeholder(plan, kept) for plan in final]
         # What a run may not begin any more it may not begin in part.
         allowed = [self._runner.within_limits(*member) for member in zip(members, final, strict=True)]
         final = together(self._runner.command, list(zip(members, allowed, strict=True)))
@@ -78,11 +92,23 @@ class Group:
 
     def _after_streams(self, facts: Facts) -> Plan:
         """The plan of a member, if what became of those before it lets it be carried out."""
-        plan = self._runner.within_limits(facts, self._runner.plan(facts, in_group=True))
+        plan = self._runner.within_limits(facts, self._agreed(facts))
         for result in self.results:
             if hindered(self._runner.command, plan, result.outcome):
                 return held_back(plan, result.entry_id, result.outcome, result.detail)
-        return still_asked_for(plan, [result.outcome for result in self.results])
+        away = any(is_away(result.state, result.steps, result.outcome) for result in self.results)
+        return still_found(plan) if away and facts.entry.id == self.parent else plan
+
+    def _agreed(self, facts: Facts) -> Plan:
+        """The plan of a member, as those that are yet to go let it be carried out: what began with all of them may
+        have taken hours, in which the recording was played, or is kept since."""
+        own = self._runner.plan(facts, in_group=True)
+        if not self.results or not own.steps or self._runner.command not in (Command.REPLACE, Command.THIN):
+            return own
+        over = {facts.entry.id, *(result.entry_id for result in self.results)}
+        left = [self._runner.look(i)[0] for i in (*self._streams, self.parent) if i not in over]
+        members = [(facts, own), *((member, self._runner.plan(member, in_group=True)) for member in left)]
+        return together(self._runner.command, members)[0]
 
 
 class WithStreams:

@@ -273,9 +273,9 @@ class Runner:
                 raise Stopped("asked to stop")
             line(self._tools, logging.DEBUG, "step", work.facts.entry, step.value)
             STEPS[step](self._tools, work)
-        if Step.THAW in plan.steps:
-            return Outcome.WAITING, "; ".join(work.notes)
-        return Outcome.DONE, "; ".join(work.notes)
+        if plan.outcome is not Outcome.DONE:
+            return plan.outcome, plan.reason
+        return Outcome.WAITING if Step.THAW in plan.steps else Outcome.DONE, "; ".join(work.notes)
 
     def _foretold(self, plan: Plan, work: InHand) -> str:
         """What would be done. A copy that would be read back is read: that changes nothing, and nothing else tells what

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from looking import Run, act, shown, state_of, tags_of, writes
+from looking import Run, act, assets_of, shown, state_of, tags_of, writes
 
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, State
 from kaltura_archiver.sandbox.world import Sandbox
 
 
@@ -439,10 +439,107 @@ def test_the_tag_that_asks_for_a_recording_stays_until_all_of_it_is_back(sandbox
     ran = run(*words)
     assert told(ran) == [(video.streams[0], "failed"), (video.streams[1], "done"), (video.parent, "done")], ran.err
     assert fault.times == 0
-    assert tags_of(sandbox, video.parent) == f"{ARCHIVED_TAG}, please"
+    assert tags_of(sandbox, video.parent) == f"{ARCHIVED_TAG}, {REPLACED_TAG}, please"
     ran = run(*words)
     assert [outcome for _, outcome in told(ran)] == ["done", "already", "done"], ran.err
     assert tags_of(sandbox, video.parent) == ARCHIVED_TAG
+
+
+@pytest.mark.parametrize("state", [State.PLACEHOLDER, State.THIN])
+def test_a_stream_that_did_not_come_back_is_found_by_the_next_run(sandbox: Sandbox, run: Run, state: State) -> None:
+    """No search finds it: the parent's tag has to."""
+    video = recording(sandbox, state, derived=2, duration_ms=60_000)
+    tag = REPLACED_TAG if state is State.PLACEHOLDER else THIN_TAG
+    sandbox.control.add_fault("media.updateContent", "error", code="ENTRY_ID_NOT_FOUND", subject=video.streams[0])
+    words = ("restore", "--tag", tag, "--no-dry-run")
+    assert [outcome for _, outcome in told(run(*words))] == ["failed", "done", "done"]
+    health = run("health", "--columns", "entry_id,state")
+    states = {row["entry_id"]: row["state"] for row in health.rows}
+    assert (health.code, states[video.parent]) == (1, "unsettled" if state is State.PLACEHOLDER else "half-thin")
+    assert act(run, "repair", video.parent).outcomes[video.parent] == "already"  # it leaves the tag
+    assert tag in tags_of(sandbox, video.parent)
+    assert [outcome for _, outcome in told(run(*words))] == ["done", "already", "done"]
+    assert run("health").code == 0
+
+
+def test_what_was_asked_for_is_not_forgotten_where_a_stream_is_refused(sandbox: Sandbox, run: Run) -> None:
+    parent = sandbox.add(State.PLACEHOLDER, tags="please", name="camera")
+    sandbox.add(State.PLACEHOLDER, parent_id=parent, display_in_search=-1, storage_class="DEEP_ARCHIVE", name="slides")
+    run("restore", "--request-tag", "please", "--tier", "expedited", "--no-dry-run")
+    assert "please" in tags_of(sandbox, parent)
+
+
+def test_a_replacement_that_ended_half_way_is_undone_by_a_play(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    before = {entry_id: shown(sandbox, entry_id) for entry_id in video.all}
+    sandbox.control.add_fault("media.updateContent", "error", code="ENTRY_ID_NOT_FOUND", subject=video.streams[1])
+    words = ("replace_video", "--unplayed-for", "3", "--no-dry-run")
+    ran = run(*words)
+    assert told(ran) == [(video.streams[0], "done"), (video.streams[1], "failed"), (video.parent, "waiting")]
+    assert run("health").code == 1
+    sandbox.kaltura.settle()
+    sandbox.kaltura.edit(video.parent, plays=3, last_played_at=int(sandbox.control.clock.now()))
+    assert run(*words).rows == []
+    run("restore", "--played-within", "1d", "--tag", REPLACED_TAG, "--no-dry-run")
+    assert {entry_id: shown(sandbox, entry_id) for entry_id in video.all} == before
+    assert run("health").code == 0
+
+
+@pytest.mark.parametrize("why", ["kept", "played", "kept stream"])
+@pytest.mark.parametrize("command", ["replace_video", "thin"])
+def test_what_keeps_a_recording_while_its_first_stream_goes_keeps_the_others(
+    sandbox: Sandbox, run: Run, command: str, why: str
+) -> None:
+    video = recording(sandbox, State.ARCHIVED, derived=2, duration_ms=60_000)
+    first, second = video.streams
+    before = {entry_id: shown(sandbox, entry_id) for entry_id in video.all}
+
+    def somebody(_: object) -> None:
+        entry_id = second if why == "kept stream" else video.parent
+        played = {"plays": 3, "last_played_at": int(sandbox.control.clock.now())}
+        kept = {"tags": f"{tags_of(sandbox, entry_id)}, keep"}
+        sandbox.kaltura.edit(entry_id, **(played if why == "played" else kept))
+
+    call = "media.updateContent" if command == "replace_video" else "flavorAsset.delete"
+    sandbox.control.add_fault(call, after=somebody)
+    ran = run(command, "--unplayed-for", "3", "--no-dry-run")
+    outcomes = dict(told(ran))
+    assert outcomes[first] == "done"
+    assert shown(sandbox, second) == before[second]
+    assert shown(sandbox, video.parent) == before[video.parent]
+    assert run("health").code == 1
+    restored = act(run, "restore", video.parent)
+    assert restored.code == 0, restored.out
+    assert {entry_id: shown(sandbox, entry_id) for entry_id in video.all} == before
+    if command == "replace_video":
+        assert ran.code == 3
+        assert "restore brings all back" in ran.out
+
+
+def test_what_is_kept_too_late_is_found_by_its_tags(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    before = {entry_id: shown(sandbox, entry_id) for entry_id in video.all}
+    sandbox.control.add_fault(
+        "media.updateContent",
+        after=lambda _: sandbox.kaltura.edit(video.parent, tags=f"{tags_of(sandbox, video.parent)}, keep"),
+    )
+    act(run, "replace_video", video.parent)
+    run("restore", "--tag", "keep", "--tag", REPLACED_TAG, "--no-dry-run")
+    assert {entry_id: shown(sandbox, entry_id) for entry_id in video.all} == before
+
+
+def test_repair_puts_no_placeholder_into_a_stream_of_a_kept_recording(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    stream = video.streams[0]
+    sandbox.kaltura.edit(video.parent, tags=f"{tags_of(sandbox, video.parent)}, keep")
+    sandbox.kaltura.edit(stream, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}")
+    for asset in assets_of(sandbox, stream).values():
+        sandbox.kaltura.library.delete_asset(asset)
+    ran = act(run, "repair", video.parent)
+    assert ran.outcomes[stream] == "refused"
+    assert "kept: " in ran.out
+    assert not writes(sandbox, "media.updateContent")
+    assert not writes(sandbox, "uploadToken.add")
 
 
 def test_which_video_stays_is_decided_for_one_stream_alone(sandbox: Sandbox, run: Run) -> None:
