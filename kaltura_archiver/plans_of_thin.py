@@ -118,7 +118,7 @@ def _drop_beside_original(facts: Facts, judgement: Judgement, options: Options) 
     """The original stays; Kaltura can make what goes again."""
     if plan := _unfit(facts, judgement, options):
         return plan
-    if reason := unnoticed(facts, options, Announced.FLAVORS):
+    if reason := in_use(facts, options) or unnoticed(facts, options, Announced.FLAVORS):
         return stop(judgement, Outcome.SKIPPED, reason)
     kept, _ = kept_flavor(facts, options.wanted)
     steps = _drop(facts, kept, options)

@@ -23,6 +23,7 @@ from kaltura_archiver.model import (
     THIN_TAG,
     EntryStatus,
     Facts,
+    FlavorAsset,
     Identity,
     State,
     StoredObject,
@@ -229,6 +230,14 @@ def _lost_beside_derived(facts: Facts) -> tuple[str, str]:
     return why, f"download --id {facts.source.entry_id} --from s3, and upload that in Kaltura"
 
 
+def _foreign(original: FlavorAsset, facts: Facts) -> bool:
+    """Whether an original that does not play is known to be neither what was archived nor a placeholder."""
+    stored = facts.stored
+    if stored is None or original.content_id in (stored.flavor, stored.placeholder) or not original.size_bytes:
+        return False
+    return original.size_bytes not in facts.placeholder_sizes | {stored.size_bytes}
+
+
 def _without_original(facts: Facts) -> Finding | None:
     original = facts.original
     if original is not None and original.status.ready:
@@ -240,6 +249,9 @@ def _without_original(facts: Facts) -> Finding | None:
         return Finding(State.EMPTY, f"{why}, and no copy in S3", "a person has to look: nothing here can be archived")
     if newer_flavors(facts):
         why += ", and what plays was made after the copy was stored: perhaps of a newer video"
+        return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
+    if original is not None and _foreign(original, facts):
+        why += ", of another size than the copy and the placeholder: perhaps a newer video, to be converted again"
         return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
     back = "the placeholder" if facts.entry.replaced else "the original from S3"
     return Finding(State.NO_ORIGINAL, why, f"repair puts {back} back")

@@ -22,7 +22,7 @@ from kaltura_archiver.model import (
     normalised_tags,
 )
 from kaltura_archiver.planning import CROWDED
-from kaltura_archiver.reasons import unnoticed
+from kaltura_archiver.reasons import in_use, unnoticed
 from kaltura_archiver.steps import Step
 from kaltura_archiver.transfer.chunks import Chunk
 from kaltura_archiver.transfer.streams import Fingerprint
@@ -131,21 +131,35 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     own = work.own_tags
     if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
         raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-    goes = work.swaps_placeholder_in or work.takes_original_away
-    if goes and (kept := _kept(tools, Facts(entry, flavors, placings=placings))):
-        raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
-    if goes and (further := Facts(entry, flavors).further_sources):
-        raise Changed(f"entry {work.id} has a further source flavor, {further[0].id}, which S3 does not have")
-    begun_before = work.facts.original is None or not work.facts.original.status.ready
-    of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
-    if goes and not begun_before and (why := unnoticed(replace(work.facts, entry=entry), tools.options, of)):
-        raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
-    if work.facts.original is not None:
-        if work.facts.original.status.ready:
-            require_current(tools, work.facts.original, flavors)
-    elif Facts(entry, flavors).original is not None:
+    if work.swaps_placeholder_in or work.takes_original_away:
+        # Without our own tags: those of others are what they were.
+        seen = replace(entry, tags=planned.tags)
+        of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
+        require_may_go(tools, work, replace(work.facts, entry=seen, flavors=flavors, placings=placings), of)
+    begun, original = work.facts.original, Facts(entry, flavors).original
+    if begun is not None and begun.status.ready:
+        require_current(tools, begun, flavors)
+    elif original is not None and (begun is None or _said_of(original) != _said_of(begun)):
         raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
     return entry
+
+
+def _said_of(original: FlavorAsset) -> tuple[str, str]:
+    return original.content_id, original.status.name
+
+
+def require_may_go(tools: Tools, work: InHand, now: Facts, of: Announced) -> None:
+    """Raise Changed where something keeps the entry, as it is `now`, that did not when it was planned: a place among
+    conversions may have been waited for for hours."""
+    if kept := _kept(tools, now):
+        raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
+    if further := now.further_sources:
+        raise Changed(f"entry {work.id} has a further source flavor, {further[0].id}, which S3 does not have")
+    begun = work.facts.original is None or not work.facts.original.status.ready
+    if begun and work.facts.entry.replaced:
+        return  # it is gone on with
+    if why := in_use(now, tools.options) or unnoticed(now, tools.options, of):
+        raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
 
 
 def _kept(tools: Tools, facts: Facts) -> str:

@@ -21,9 +21,8 @@ def replace_in_place(
     """Delete the flavors, the original last, and add the new content: for accounts without replacement."""
     require_way(tools)
     require_token(tools, work)
-    original = work.facts.original
     for flavor in sorted(tools.kaltura.flavors([work.id])[work.id], key=lambda f: f.is_original):
-        if flavor.is_original and original is not None and original.status.ready:
+        if flavor.is_original:
             last_check()
             require_unchanged(tools, work)
         # Without derived flavors the original still plays: up to its deletion there is a way back.

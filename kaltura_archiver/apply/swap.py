@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from kaltura_archiver.apply.guards import copy_went, new_original_of, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
@@ -17,6 +18,7 @@ from kaltura_archiver.errors import ArchiverError, Cancelled, Changed, EntryFail
 from kaltura_archiver.identity import holds_placeholder, identify
 from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN
 from kaltura_archiver.model import REPLACED_TAG, Entry, EntryStatus, Facts, FlavorAsset, Identity, ReplacementStatus
+from kaltura_archiver.reasons import not_asked, promise_pending
 
 log = logging.getLogger(__name__)
 # For so long it is tried to learn whether a replacement has begun whose call failed.
@@ -120,12 +122,12 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 return new
             if not new.status.in_progress:
                 raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
-        elif entry is not first and work.swaps_placeholder_in and copy_went(tools, work):
+        elif why := _unwanted(tools, work, entry, again=entry is not first):
             tools.kaltura.cancel_replace(work.id)
             work.past_point_of_no_return = False
             raise EntryFailed(
-                f"the stored copy of {work.id} went or was changed while Kaltura converted the placeholder: the "
-                "replacement was cancelled, the old content is in place"
+                f"{why} while Kaltura converted the placeholder: the replacement was cancelled, the old content is "
+                "in place"
             )
         elif status == ReplacementStatus.FAILED or _failed(temporary):
             tools.kaltura.cancel_replace(work.id)
@@ -138,6 +140,17 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
         elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not tools.options.approve:
             raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
         entry, temporary = next_look(tools, work, entry, deadline)
+
+
+def _unwanted(tools: Tools, work: InHand, entry: Entry, *, again: bool) -> str:
+    """Why the placeholder that Kaltura converts is not to come any more; empty if it is. With each look but the first
+    at the entry goes one at the copy."""
+    if not work.swaps_placeholder_in:
+        return ""
+    now = replace(work.facts, entry=entry)
+    if kept := tools.options.keep.why(now, tools.options.now) or promise_pending(now, tools.options.now):
+        return f"{work.id} was kept ({kept})"
+    return f"the stored copy of {work.id} went or was changed" if again and copy_went(tools, work) else ""
 
 
 def _require_ours(work: InHand, entry: Entry, ours: str) -> None:
@@ -215,6 +228,8 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
     if work.swaps_placeholder_in and not holds_placeholder(work.facts):
         if kept := tools.options.keep.why(work.facts, tools.options.now):
             raise Refused(_cancelled(tools, work, f"it is kept: {kept}"))
+        if promised := promise_pending(work.facts, tools.options.now) or not_asked(work.facts, tools.options):
+            raise Refused(_cancelled(tools, work, promised))
         if why := _must_not_come(work.facts):
             raise EntryFailed(_cancelled(tools, work, why))
     begin_conversion(tools, work)

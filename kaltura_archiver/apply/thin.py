@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from kaltura_archiver.apply.guards import (
     check_copy,
     require_current,
+    require_may_go,
     require_proven,
     require_stored,
     require_unchanged,
@@ -17,7 +19,7 @@ from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Refused
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import THIN_TAG, Entry, EntryStatus, Facts, FlavorAsset, FlavorStatus, iso_time
+from kaltura_archiver.model import THIN_TAG, Announced, Entry, EntryStatus, Facts, FlavorAsset, FlavorStatus, iso_time
 from kaltura_archiver.movie import movie_seconds
 from kaltura_archiver.steps import Step
 from kaltura_archiver.thinning import dropped, kept_flavor, same_length
@@ -167,13 +169,15 @@ def drop_derived(tools: Tools, work: InHand) -> None:
             if original is None:
                 require_proven(require_stored(tools, work))
             # Last of all, so that nobody's upload comes between it and the call.
-            entry, flavors, *_ = tools.kaltura.look(work.id)
-            _require_as_it_is_to_be(work, entry, flavors, original)
+            entry, flavors, _, placings = tools.kaltura.look(work.id, categories=tools.kept_by_category)
+            entry = _as_it_is_to_be(work, entry, flavors, original)
             if original is not None:
                 require_current(tools, original, flavors)
+                now = replace(facts, entry=entry, flavors=flavors, placings=placings)
+                require_may_go(tools, work, now, Announced.FLAVORS)
             _require_kept(kept, flavors)
-            now = next((f for f in flavors if f.id == flavor.id), flavor)
-            if now.content_id != flavor.content_id:
+            same = next((f for f in flavors if f.id == flavor.id), flavor)
+            if same.content_id != flavor.content_id:
                 raise Changed(f"flavor {flavor.id} of {work.id} was made anew meanwhile; it was not deleted")
 
         delete_for_certain(tools.kaltura, flavor, look)
@@ -182,14 +186,15 @@ def drop_derived(tools: Tools, work: InHand) -> None:
     work.notes.append(f"{len(others)} derived flavors deleted ({freed} bytes)")
 
 
-def _require_as_it_is_to_be(work: InHand, entry: Entry | None, flavors: Flavors, original: FlavorAsset | None) -> None:
-    """Raise Changed if somebody has touched the entry, or uploaded an original where there is to be none."""
+def _as_it_is_to_be(work: InHand, entry: Entry | None, flavors: Flavors, original: FlavorAsset | None) -> Entry:
+    """The entry; Changed if somebody has touched the entry, or uploaded an original where there is to be none."""
     if entry is None or entry.recycled:
         raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
     if entry.replacement_running:
         raise Changed(f"somebody began to replace the content of {work.id} meanwhile")
     if original is None and Facts(entry, flavors).original is not None:
         raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
+    return entry
 
 
 def remove_thin(tools: Tools, work: InHand) -> None:

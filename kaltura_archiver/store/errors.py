@@ -54,11 +54,9 @@ def renew_in_words(credentials: Credentials) -> None:
     def get() -> Any:
         try:
             return frozen()
-        except BotoCoreError:
-            raise
         except RuntimeError as error:
             said = str(error)
-        except Exception as error:  # noqa: BLE001 - of any kind, see above
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             # Without its text: that may be of what a helper printed, and so hold a secret.
             said = f"the new ones cannot be read ({type(error).__name__})"
         raise CredentialRetrievalError(provider="renewal", error_msg=said)

@@ -71,8 +71,8 @@ MUTANTS = (
         (
             (
                 "apply/guards.py",
-                "        if work.facts.original.status.ready:\n            require_current(tools, ",
-                "        if not work.facts.original.status.ready:\n            require_current(tools, ",
+                "        require_current(tools, begun, flavors)\n",
+                "        pass\n",
             ),
         ),
         _walk("replace", "author-replaces"),
@@ -463,8 +463,8 @@ MUTANTS = (
         (
             (
                 "apply/swap.py",
-                "        elif entry is not first and work.swaps_placeholder_in and copy_went(tools, work):",
-                "        elif False:",
+                " if again and copy_went(tools, work) else",
+                " if False else",
             ),
         ),
         _test("store/test_odd_s3.py", "goes_while_kaltura_converts"),

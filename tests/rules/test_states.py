@@ -120,6 +120,11 @@ def _cells(known: Facts) -> tuple[str, ...]:
         cut_short = "original_in_s3" in entry.tags and not recorded
         plays = "kept" if recorded in derived else "newer" if newer and not cut_short else "*"
         plays = "other" if derived and cut_short else plays
+    elif (
+        flavor and copy and flavor.size_bytes and f"{flavor.id}@{flavor.version}" not in (copy.flavor, copy.placeholder)
+    ):
+        # In error, and known to be neither the one nor the other: read where there is no original only.
+        plays = "*" if flavor.size_bytes in (copy.size_bytes, copy.placeholder_bytes, *configured) else "newer"
     return (
         _yes("flavors_deleted" in entry.tags),
         _yes("archived_to_s3" in entry.tags),
