@@ -94,6 +94,8 @@ check_policy() {
     true_or_false DOIT "$DOIT"
     check_strict
     [ -z "${SELECTION-}" ] || die "POLICY and SELECTION: the policy itself says what is selected; leave one of them out"
+    [ "${MAX_ENTRIES:--1}" = -1 ] && [ -z "${MAX_COST-}${MAX_BYTES-}" ] ||
+        die "POLICY and MAX_ENTRIES, MAX_COST or MAX_BYTES: the policy says how much a run may do, in [rule.limits] and [restore.limits]"
 }
 
 # by_policy PART: the rules of the policy, or its restores.

@@ -17,9 +17,9 @@ from kaltura_archiver.criteria.base import Seen
 from kaltura_archiver.desk import RestoreDesk
 from kaltura_archiver.filters import Plays, Query
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import LAST_SECOND, Announced, Facts, Outcome, State, iso_date
+from kaltura_archiver.model import LAST_SECOND, Announced, Availability, Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.reasons import told_until, unnoticed, untold
+from kaltura_archiver.reasons import promise_pending, told_until, unnoticed, untold
 from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
 
@@ -280,7 +280,10 @@ def _plan(
     if made.stage.command is None:
         # What people delete rests on the list: what is kept is not on it.
         kept = rule.keep.why(facts, now)
-        return Plan(classify(facts).state, (), Outcome.SKIPPED, f"kept: {kept}") if kept else None
+        why = f"kept: {kept}" if kept else promise_pending(facts, now)
+        if not why and facts.stored and facts.stored.availability is Availability.THAWING:
+            why = "somebody has asked for it: S3 is making its copy readable"
+        return Plan(classify(facts).state, (), Outcome.SKIPPED, why) if why else None
     return plan_for(made.stage.command, facts, rule.options(made, now, dry_run=dry_run), in_group=in_group)
 
 

@@ -138,7 +138,11 @@ def _value(option: str, word: Word, value: object, now: float) -> Any:
             raise SelectionError(f"{option}: true or false, not {as_written(value)}")
         return value
     values = value if isinstance(value, list) and word.many else [value]
+    if not values:
+        raise SelectionError(f"{option}: a list without values is no criterion: leave it out, or say what is meant")
     for one in values:
+        if one == "":
+            raise SelectionError(f"{option}: the value is empty")
         if isinstance(one, bool | list | dict):
             raise SelectionError(
                 f"{option}: {as_written(one)} is not {'a value or a list of values' if word.many else 'a value'}"

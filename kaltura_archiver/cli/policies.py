@@ -57,6 +57,7 @@ class PolicyRun:
     style: str
     workers: int
     only: Sequence[str] = ()
+    checked: bool = True  # what the rules name: not where nothing is done by them
     codes: set[Exit] = field(default_factory=set)
     tallies: list[RuleTally] = field(default_factory=list)
     number: str = ""
@@ -67,7 +68,8 @@ class PolicyRun:
         self.placeholders: Placeholders = Placeholders.read(self.app.settings).known()
         self.kaltura: Kaltura = self.app.kaltura()
         self.store: Store = self.app.store(check=False)
-        check_policy(self.kaltura, self.policy)
+        if self.checked:
+            check_policy(self.kaltura, self.policy)
 
     @property
     def serves_desk(self) -> bool:
@@ -91,6 +93,8 @@ class PolicyRun:
         )  # fmt: skip
         with found as each, progress(rule.name, each, lambda: selection.expected) as counted:
             for facts, at in counted:
+                if self.app.stop.is_set():
+                    raise Stopped(f"asked to stop while {rule.name!r} was looked at; run it again")
                 tally.add(facts, at)
                 see(facts, at)
         self.tallies.append(tally)
@@ -240,6 +244,7 @@ def act(acting: Acting) -> NoReturn:
     letters = _correspondence(acting, store)  # what is wrong with its settings is told before anything is done
     with ExitStack() as stack:
         stack.enter_context(app.stoppable())
+        lock: RunLock | None = None
         if letters:
             stack.enter_context(letters)
         if not acting.dry_run:
@@ -259,6 +264,8 @@ def act(acting: Acting) -> NoReturn:
             if app.stop.is_set():
                 break
             _act_by(acting, rule, before.get(rule.name), letters, rows, store, number)
+        if lock and lock.lost:
+            run.codes.add(Exit.LOCKED)
         if not acting.dry_run and run.tallies:
             record(store, number, time.time(), run.policy.text_sha256, run.tallies)
     _sum_up(acting)
@@ -317,11 +324,14 @@ def _act_by(
     from kaltura_archiver.run.rule_history import drifted
 
     run = acting.run
-    lists = Lists(run.app, rule, rows, acting.lists, run.now, acting.dry_run)
+    lists = Lists(
+        run.app, rule, rows, acting.lists, run.now, acting.dry_run, lambda entry_id: not _not_served(acting, [entry_id])
+    )
     with lists.writing(run.placeholders) as writing:
-        tally, _ = run.survey(rule, acting=True, dry_run=acting.dry_run, see=writing.see)
+        tally, claimed = run.survey(rule, acting=True, dry_run=acting.dry_run, see=writing.see)
+        why = "" if rule.name in acting.accepted_drift else drifted(rule, tally.selected, before)
+        lists.dropped = bool(why)
     run.codes |= lists.codes
-    why = "" if rule.name in acting.accepted_drift else drifted(rule, tally.selected, before)
     if why:
         log.error("rule %r is not carried out: %s", rule.name, why)
         run.codes.add(Exit.LIMIT)
@@ -334,7 +344,7 @@ def _act_by(
         run.codes |= exits.of_outcomes(told.left)
     if (cut := _not_served(acting, tally.to_repair)) and not run.app.stop.is_set() and _in_hours(run, rule, "repair"):
         last = next(made for made in reversed(rule.stages) if made.stage.command)
-        _carry_out(acting, rule, last, Command.REPAIR, cut, rows)
+        _carry_out(acting, rule, last, Command.REPAIR, cut, rows, claimed)
     for made in rule.stages:
         command = made.stage.command
         ids = _not_served(acting, tally.stages[made.stage].ids)
@@ -349,7 +359,7 @@ def _act_by(
             continue
         if not _in_hours(run, rule, made.stage):
             return
-        _carry_out(acting, rule, made, command, ids, rows)
+        _carry_out(acting, rule, made, command, ids, rows, claimed)
 
 
 def _in_hours(run: PolicyRun, rule: Rule, stage: str) -> bool:
@@ -361,7 +371,8 @@ def _in_hours(run: PolicyRun, rule: Rule, stage: str) -> bool:
 
 
 def _carry_out(
-    acting: Acting, rule: Rule, made: StageRule, command: Command, ids: Sequence[str], rows: RowWriter
+    acting: Acting, rule: Rule, made: StageRule, command: Command, ids: Sequence[str], rows: RowWriter,
+    claimed: Claimed,
 ) -> None:  # fmt: skip
     """One stage of a rule, or the repair of what a run that was killed has left: a run of its command."""
     run = acting.run
@@ -370,7 +381,7 @@ def _carry_out(
     asked = Asked(
         command, options, lambda runner: Errand(ids), f"rule {rule.name}, {name}: {rule.query}", None,
         run.workers, acting.no_lock, acting.no_run_log,
-        review=review_of(rule, made.stage, run.now) if command is made.stage.command else None,
+        review=review_of(rule, made.stage, run.now, claimed) if command is made.stage.command else None,
         limits=limits_of(
             run.app, command, options, rule.limits.money, rule.limits.bytes, rule.limits.entries,
             ("limits.money", "limits.bytes", "limits.entries"),

@@ -20,6 +20,7 @@ from kaltura_archiver.asking.words import AGES, age_seconds, as_written
 from kaltura_archiver.cli.options import keep_options, options_of, selection_options
 from kaltura_archiver.cli.policy_desk import OF_NOTICE, read_desk
 from kaltura_archiver.cli.policy_text import InBucket, PolicyText, Table, converted, keys_of, limits_in, said
+from kaltura_archiver.cli.query import but_for_no_time
 from kaltura_archiver.cli.types import Days
 from kaltura_archiver.config import Settings
 from kaltura_archiver.envfile import read_text
@@ -188,7 +189,7 @@ class _RuleReader:
         for key in ("tag", "exclude_tag"):
             if {ARCHIVED_TAG, REPLACED_TAG, THIN_TAG} & {*query.tags, *query.without_tags} and key in table:
                 self.fail("the stages themselves look at this tag: leave it out", "select", key)
-        if not query.has_criteria:
+        if not but_for_no_time(query, self.now).has_criteria:
             self.fail("it selects every video of the account: say at least one criterion", "select")
         return query
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,14 +58,16 @@ class Lists:
     folder: Path
     now: float
     dry_run: bool
+    served: Callable[[str], bool] = lambda entry_id: False  # whether this run has just brought it back
     reviews: dict[Stage, ForReview] = field(default_factory=dict)
     due: list[dict[str, Cell]] = field(default_factory=list)
     codes: set[Exit] = field(default_factory=set)
+    dropped: bool = False  # the rule is not carried out: nothing is to be reviewed
 
     def see(self, facts: Facts, at: Standing) -> None:
         """Take up what a survey has found of one entry."""
-        if at.due is Stage.DUE:
-            self.due.append({**due_row(self.rule, facts)})
+        if at.due is Stage.DUE and not self.served(facts.entry.id):
+            self.due.append({**due_row(self.rule, facts, [stream for stream, _ in at.streams])})
         elif at.due in self.reviews:
             self.reviews[at.due].add(facts, at)
         elif at.waits_for and at.plan and exits.of_outcomes([at.plan.outcome]) - {Exit.OK}:
@@ -107,7 +109,8 @@ class Lists:
         if command is None:
             raise AssertionError("there is nothing to review about a list")
         options = self.rule.options(made, self.now, dry_run=True)
-        query = replace(self.rule.query, category_names=())
+        since = options.plays.unplayed_since  # the stage's own clock, or the rule's
+        query = replace(self.rule.query, category_names=(), unplayed_since=since)
         writer = Writer(
             terms_of(command, options, query, account_of(self.app, command, placeholders)), options, self.app.prices()
         )
@@ -117,7 +120,7 @@ class Lists:
         with lines_written_at_once(str(path), force=False) as (body, finish):
             review = self.reviews[made.stage] = ForReview(path, writer, body)
             yield
-            if not review.entries:
+            if not review.entries or self.dropped:
                 return
             finish(writer.first(), writer.last())
         log.info("%s, %s: %s", self.rule.name, made.stage, writer.told(people=False))

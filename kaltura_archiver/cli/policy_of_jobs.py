@@ -31,11 +31,12 @@ def policy_of_jobs(variables: Mapping[str, str]) -> str:
         *(f"{key} = {_toml(values)}" for key, values in select.items()),
         *_table("rule.archive", variables, {"STORAGE_CLASS": "storage_class"}),
         *_table("rule.replace", variables, {"MIN_AGE_YEARS": "created_before", "NOTICED_BEFORE": "told_for"}),
-        *_limits(variables),
+        *_limits("rule.limits", variables),
         "",
         "[restore]",
         f'played_within = "{years}"',
         *_values(variables, {"TIER": "tier", "DAYS": "days"}),
+        *_limits("restore.limits", variables),
     ]
     return "\n".join(lines) + "\n"
 
@@ -57,13 +58,13 @@ def _table(name: str, variables: Mapping[str, str], keys: Mapping[str, str]) -> 
     yield from _values(variables, keys)
 
 
-def _limits(variables: Mapping[str, str]) -> Iterator[str]:
+def _limits(table: str, variables: Mapping[str, str]) -> Iterator[str]:
     limited = {name: value for name, value in variables.items() if value != "-1"}
     found = list(_values(limited, {"MAX_ENTRIES": "entries", "MAX_BYTES": "bytes"}))
     if cost := variables.get("MAX_COST", ""):
         found.append(f"money = {cost}")
     if found:
-        yield from ("", "[rule.limits]", *found)
+        yield from ("", f"[{table}]", *found)
 
 
 def _selection(words: str) -> dict[str, Values]:

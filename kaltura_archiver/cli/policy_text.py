@@ -130,7 +130,7 @@ def limits_in(table: Table, fail: Fail, *path: str) -> dict[str, Any]:
         value = table.get(key)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < float("inf"):
             fail(f"{as_written(value)} is not a number above 0", *path, key)
         found[key] = float(value) if key == "money" else value
     if "bytes" in table:

@@ -83,13 +83,18 @@ def not_begun(selection: Selection) -> Iterator[Result]:
 
 def need_criteria(command: str, query: Query, *, everything: bool) -> None:
     """Raise SelectionError unless something narrows the selection, or --all was given."""
-    # For no time at all, as of a script's variable which is 0, leaves nobody out.
-    at_once = query.unplayed_since is not None and query.unplayed_since > time.time() - _AT_ONCE_SECONDS
-    narrow = replace(query, unplayed_since=None) if at_once else query
-    if not narrow.has_criteria and not everything:
+    if not but_for_no_time(query, time.time()).has_criteria and not everything:
         raise SelectionError(
             f"{command} without any selection criterion: select entries (--id, --tag, …), or say --all"
         )
+
+
+def but_for_no_time(query: Query, now: float) -> Query:
+    """Without ages of no time at all, as of a script's variable which is 0: they leave nobody out."""
+    recent = int(now) - _AT_ONCE_SECONDS
+    if (query.unplayed_since or 0) > recent:
+        query = replace(query, unplayed_since=None)
+    return replace(query, created_until=None) if (query.created_until or 0) > recent else query
 
 
 def checked_request_tag(text: str) -> str:
@@ -117,5 +122,6 @@ def min_age_years(query: Query, asked: float | None) -> float:
     """How old an entry has to be to be replaced: as asked for, else as the selection says, else 3 years."""
     if asked is not None:
         return asked
+    query = but_for_no_time(query, time.time())
     selected_by_age = query.created_until is not None or query.unplayed_since is not None
     return 0.0 if selected_by_age else Options.min_age_years

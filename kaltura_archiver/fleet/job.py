@@ -54,6 +54,7 @@ def place_of_job(settings: Settings) -> tuple[tuple[str, str], ...]:
         ("KALTURA_USERID", settings.user_id),
         ("AWS_BUCKET", settings.bucket),
         ("AWS_ENDPOINT_URL", settings.endpoint_url),
+        ("OBJECT_LOCK", ":".join(map(str, settings.object_lock or ()))),
         ("the content of PLACEHOLDER_VIDEO and PLACEHOLDER_MAP", Placeholders.read(settings).fingerprint[:12]),
     )
 

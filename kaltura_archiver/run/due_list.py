@@ -17,8 +17,9 @@ from typing import Any
 
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.kaltura import Kaltura
-from kaltura_archiver.model import Facts, StoredObject, iso_date, iso_time
+from kaltura_archiver.model import Facts, Identity, State, iso_date, iso_time
 from kaltura_archiver.policy import Rule
+from kaltura_archiver.states import classify
 from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ COLUMNS = (
 GONE_COLUMNS = ("rule", "entry_id", "listed_at", "gone_by")
 
 
-def due_row(rule: Rule, facts: Facts) -> dict[str, str | int | None]:
-    """One entry that is due, with what there is to show for it."""
+def due_row(rule: Rule, facts: Facts, streams: Sequence[Facts] = ()) -> dict[str, str | int | None]:
+    """One entry that is due, with what there is to show for it; its further streams go with it when it is deleted."""
     entry, stored, original = facts.entry, facts.stored, facts.original
     return {
         "rule": rule.name,
@@ -49,16 +50,19 @@ def due_row(rule: Rule, facts: Facts) -> dict[str, str | int | None]:
         "storage_class": stored.storage_class if stored else None,
         "sha256": stored.sha256 or None if stored else None,
         # What people delete rests on it.
-        "evidence": _evidence(stored),
+        "evidence": _evidence(facts) if all(_evidence(stream) for stream in streams) else None,
         "why": f"selected by: {rule.query}",
     }
 
 
-def _evidence(stored: StoredObject | None) -> str | None:
-    """By what the stored copy is known to be right; None where it is not, or there is none."""
+def _evidence(facts: Facts) -> str | None:
+    """By what the stored copy is known to be the video that Kaltura has, or had; None where it is not."""
+    stored, judgement = facts.stored, classify(facts)
     if stored is None or stored.proof is None or not stored.proven or stored.spoiled:
         return None
-    return str(stored.proof.evidence)
+    away = judgement.state in (State.PLACEHOLDER, State.THIN)
+    same = judgement.state is State.ARCHIVED and judgement.identity is Identity.SAME
+    return str(stored.proof.evidence) if judgement.healthy and (away or same) else None
 
 
 def folder_of(rule: str) -> str:

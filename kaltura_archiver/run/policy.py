@@ -71,6 +71,10 @@ class Claimed(Selection):
             batch = others
         return batch
 
+    def earlier_of(self, entry: Entry) -> str:
+        """The rule before this one that selects the entry as it is now; empty where none does."""
+        return next((name for name, selection in self._before if not next(selection.tested([entry]))[1]), "")
+
 
 # Of so few entries that a rule selects them all says nothing.
 FEW_ENTRIES = 20
@@ -96,7 +100,9 @@ def standings(
 
     def planner(facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:
         at = found[facts.entry.id] = standing(rule, facts, now, in_group=in_group)
-        return at.plan or Plan(classify(facts).state, (), Outcome.SKIPPED, at.why)
+        # What is to be deleted by people is looked at with its further streams, too.
+        outcome = Outcome.ALREADY if at.due is Stage.DUE else Outcome.SKIPPED
+        return at.plan or Plan(classify(facts).state, (), outcome, at.why)
 
     commands = [made.stage.command for made in rule.stages]
     command = Command.THIN if Command.THIN in commands else Command.REPLACE
@@ -115,6 +121,8 @@ def _with_streams(rule: Rule, now: float, found: Iterable[tuple[Facts, Standing]
             streams.append(facts)
             continue
         at = next(filter(None, (cut_short(rule, stream, classify(stream)) for stream in streams)), at)
+        if streams and at.due is Stage.DUE:
+            at = at._replace(streams=tuple((stream, Plan(classify(stream).state)) for stream in streams))
         if streams and at.due and at.due.command:
             options = rule.options(rule.stage(at.due), now, dry_run=True)
             plans = ((stream, plan_for(at.due.command, stream, options, in_group=True)) for stream in streams)
@@ -123,14 +131,16 @@ def _with_streams(rule: Rule, now: float, found: Iterable[tuple[Facts, Standing]
         streams = []
 
 
-def review_of(rule: Rule, stage: Stage, now: float) -> Review:
-    """Looks once more, when an entry is about to be acted on, whether its rule still says so."""
+def review_of(rule: Rule, stage: Stage, now: float, claimed: Claimed) -> Review:
+    """Looks once more, when an entry is about to be acted on, whether its rule still says so, and none before it."""
 
     def review(facts: Facts, plan: Plan) -> Plan:
         if not plan.steps or facts.entry.parent_of_stream:
             return plan  # a further stream goes with its parent, which is the rule's
         if why := rule.unmet(facts):
             return Plan(plan.state, (), Outcome.SKIPPED, f"not one of the rule {rule.name!r} any more: {why}")
+        if earlier := claimed.earlier_of(facts.entry):
+            return Plan(plan.state, (), Outcome.SKIPPED, f"one of the rule {earlier!r} by now, which comes before")
         at = standing(rule, facts, now)
         if at.due is stage:
             return plan

@@ -52,6 +52,13 @@ def test_so_many_years_are_mostly_days(
     assert ("30 days are 30d" in caplog.text) is told
 
 
+@pytest.mark.parametrize("word", ["--created-before", "--unplayed-for"])
+def test_an_age_of_no_time_is_no_criterion_and_lifts_no_guard(sandbox: Sandbox, run: Run, word: str) -> None:
+    entry_id = sandbox.add("archived", age_years=0.1)
+    assert "without any selection criterion" in run("replace_video", word, "0").err
+    assert run("replace_video", word, "0", "--all").outcomes == {entry_id: "skipped"}
+
+
 def test_ages_select(sandbox: Sandbox, run: Run) -> None:
     now = sandbox.control.clock.now()
     young, old = (sandbox.add("initial", created_at=now - days * 86400) for days in (100, 500))

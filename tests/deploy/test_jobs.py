@@ -486,6 +486,11 @@ def test_with_a_policy_a_job_carries_it_out_and_nothing_else(stubbed: Stubbed, j
     refused = stubbed(job, POLICY="policy.toml", SELECTION="--tag x")
     assert (refused.code, refused.calls) == (2, [])
     assert "POLICY and SELECTION" in refused.err
+    for name, value in {"MAX_ENTRIES": "10", "MAX_COST": "20", "MAX_BYTES": "1G"}.items():
+        limited = stubbed(job, POLICY="policy.toml", **{name: value})
+        assert (limited.code, limited.calls) == (2, [])
+        assert "[rule.limits] and [restore.limits]" in limited.err
+    assert stubbed(job, POLICY="policy.toml", MAX_ENTRIES="-1").code == 0
     assert stubbed(job, POLICY="policy.toml", DOIT="yes").code == 2
 
 

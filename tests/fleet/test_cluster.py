@@ -587,3 +587,13 @@ def test_a_client_that_cannot_be_closed_spoils_nothing(monkeypatch: pytest.Monke
     dask_client._Client__loop = None  # what its __del__ asks
     client._close(dask_client, 1)
     assert dask_client.status == "closed"
+
+
+def test_a_worker_that_would_store_without_the_runs_lock_is_unfit(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sandbox.environ().items():
+        monkeypatch.setenv(name, value)
+    here = job.place_of_job(read_settings())
+    monkeypatch.setenv("OBJECT_LOCK", "COMPLIANCE:7")
+    assert set(job.place_of_job(read_settings())) - set(here) == {("OBJECT_LOCK", "COMPLIANCE:7")}

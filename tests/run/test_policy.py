@@ -531,7 +531,7 @@ def test_what_a_killed_run_left_is_repaired_and_then_goes_on(sandbox: Sandbox, r
     assert (again.code, again.rows) == (0, [])
 
 
-@pytest.mark.parametrize(("since", "told"), [("0d", True), ("4", False)])
+@pytest.mark.parametrize(("since", "told"), [("1d", True), ("4", False)])
 def test_a_rule_that_selects_every_video_is_told_before_anything_is_done(
     sandbox: Sandbox, run: Run, since: str, told: bool
 ) -> None:

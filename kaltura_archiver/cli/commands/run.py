@@ -105,7 +105,7 @@ def run(
     if any(query.shard for query in (*(rule.query for rule in policy.rules), *desk)):
         raise ConfigError("a policy is carried out by one task, not by the shares of an array job: start it by itself")
     _require_rules((*only, *accepted_drift), [rule.name for rule in policy.rules])
-    asked = PolicyRun(app, policy, now, style, workers, only)
+    asked = PolicyRun(app, policy, now, style, workers, only, checked=part != "restore")
     if entry_id is not None:
         tell_of_entry(asked, entry_id)
     if checks:
