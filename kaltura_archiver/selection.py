@@ -70,6 +70,7 @@ class Selection:
     unknown: list[str] = field(default_factory=list)
     odd: int = 0
     recycled: list[str] = field(default_factory=list)
+    _parents: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a category that there is not, or whose name several have, and for a field of custom
@@ -97,9 +98,16 @@ class Selection:
             yield entry
 
     def goes_with_parent(self, entry: Entry) -> bool:
-        """Whether it is a further stream of an entry that is named, too: then it is that one's matter."""
+        """Whether it is a further stream of an entry that is selected, too: then it is that one's matter."""
         parent = entry.parent_of_stream
-        return bool(parent) and same_id(parent) in self._named_ids
+        return bool(parent) and same_id(parent) in self._named_ids and self._selects(parent)
+
+    def _selects(self, entry_id: str) -> bool:
+        """Whether an entry that is named is there, and meets the other criteria."""
+        if entry_id not in self._parents:
+            entry = self.kaltura.entry(entry_id)
+            self._parents[entry_id] = entry is not None and not next(iter(self.tested([entry])))[1]
+        return self._parents[entry_id]
 
     def leaves_to_parent(self, entry: Entry) -> bool:
         """Whether a command that acts leaves it to its parent: also where a search has found a further stream, which

@@ -26,12 +26,11 @@ from kaltura_archiver.apply.reading import (
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.errors import Refused, StoreError
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.groups import together
 from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import FLAVOR_BATCH
-from kaltura_archiver.kaltura.questions import ANY_STATUS
 from kaltura_archiver.model import Availability, Entry, Facts, FlavorAsset, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
@@ -234,8 +233,8 @@ class _Survey:
 def _streams_by_parent(kaltura: Kaltura) -> Mapping[str, Sequence[str]]:
     """The ids of all further streams of the account by their parents', as the search index has them."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    every = tuple(ANY_STATUS.split(","))
-    for entry in Selection(kaltura, Query(further_streams=True, statuses=every, media_type=None, max_entries=None)):
+    every = Query(further_streams=True, statuses=EVERY_STATUS, media_type=None, max_entries=None)
+    for entry in Selection(kaltura, every):
         found[entry.parent_of_stream].append(entry.id)
     return found
 

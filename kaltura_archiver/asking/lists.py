@@ -72,13 +72,20 @@ def _cells_with_ids(text: str, columns: tuple[str, ...]) -> Iterator[ListLine]:
         return
     # A TSV of ours quotes nothing; in a CSV a name may have line breaks between its quotes.
     table = lines[begin + 1 :]
-    reader = csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE) if tab else csv.reader(table, delimiter=between)
+    # Else a quote that is not closed would swallow all the lines after it.
+    reader = (
+        csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if tab
+        else csv.reader(table, delimiter=between, strict=True)
+    )
     wanted = ("entry_id" if "entry_id" in names else "id", *columns)
     places = [names.index(name) if name in names else len(names) for name in wanted]
     for row in reader:
-        if any(cell.strip() for cell in row) and not row[0].startswith("#"):
-            cells = (row[place] if place < len(row) else "" for place in places)
-            entry_id, *more = (cell.strip().strip("'\"") for cell in cells)
+        cells = (row[place] if place < len(row) else "" for place in places)
+        entry_id, *more = (cell.strip().strip("'\"") for cell in cells)
+        # A title may begin so, too: "#1 Introduction".
+        comment = entry_id.startswith("#") or (bool(row) and row[0].startswith("#") and not entry_id)
+        if any(cell.strip() for cell in row) and not comment:
             yield ListLine(begin + 1 + reader.line_num, entry_id, tuple(more))
 
 

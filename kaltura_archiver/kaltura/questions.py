@@ -36,7 +36,7 @@ INCLUDE_FIELDS = 1
 MAX_PAGE = 500
 # No picture is so old: 2006-01-01. Kaltura began in that year.
 FIRST_KALTURA = 1_136_073_600
-# In any of these an entry is there: all but DELETED. (Plugins' statuses are none that a further stream is in.)
+# In any of these an entry is there: all but DELETED, and those of plugins.
 ANY_STATUS = "-2,-1,0,1,2,4,5,6,7"
 ANY_MODERATION = "1,2,3,4,5,6"
 
@@ -100,7 +100,9 @@ def _ask_entries(related: str, entry_id: str, client: Any) -> None:
     """The entries that are related so to this one, in whatever status."""
     wanted = KalturaBaseEntryFilter()
     setattr(wanted, related, entry_id)
-    wanted.statusIn, wanted.moderationStatusIn = ANY_STATUS, ANY_MODERATION
+    # Not DELETED: so plugins' statuses count, too, which a server without the plugin does not know by name
+    # [read: KalturaBaseEntryFilter::setDefaultStatus, kPluginableEnumsManager::apiToCore].
+    wanted.statusNotIn, wanted.moderationStatusIn = "3", ANY_MODERATION
     _ask_list("baseentry", "KalturaBaseEntryListResponse", wanted, client)
 
 

@@ -260,7 +260,11 @@ class Directory:
         self._somebody_seen = self._somebody_seen or bool(found)
         owners = {uid: Owner(ACTIVE, self._attributes.cells(entries[0].attributes)) for uid, entries in found.items()}
         for uid, entries in found.items():
-            if len(entries) > 1:
+            addresses = {self._attributes.mail(self._attributes.cells(entry.attributes)) for entry in entries}
+            if len(addresses) > 1:
+                log.warning("%r: %d people in the directory, with addresses of their own: unknown", uid, len(entries))
+                owners[uid] = Owner(UNKNOWN)
+            elif len(entries) > 1:
                 log.warning("%r: %d people in the directory; the first is shown", uid, len(entries))
         missing = [uid for uid in uids if uid not in owners]
         if missing and answer.code in _LIMITS:

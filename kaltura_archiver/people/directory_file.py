@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.output.reading import HeadedTable, check_columns, column_index, opened
-from kaltura_archiver.people.owners import ACTIVE, INACTIVE, STATUS_COLUMN, Attributes, Owner, same_uid
+from kaltura_archiver.people.owners import ACTIVE, INACTIVE, STATUS_COLUMN, UNKNOWN, Attributes, Owner, same_uid
+
+log = logging.getLogger(__name__)
 
 
 class DirectoryFile:
@@ -39,9 +42,12 @@ class DirectoryFile:
         if status not in (ACTIVE, INACTIVE):
             raise InputError(f"{where}: {STATUS_COLUMN} is {status!r}, neither {ACTIVE} nor {INACTIVE}")
         known = self._owners.get(uid)
-        if known is None or (known.status != ACTIVE and status == ACTIVE):
-            person = {column: [cell] for column, cell in cells.items() if cell}
-            self._owners[uid] = Owner(status, attributes.cells(person))
+        person = attributes.cells({column: [cell] for column, cell in cells.items() if cell})
+        if known is None or (known.status == INACTIVE and status == ACTIVE):
+            self._owners[uid] = Owner(status, person)
+        elif known.status == status == ACTIVE and attributes.mail(known.cells) != attributes.mail(person):
+            log.warning("%s: there is another %r, with another address: neither is taken for the owner", where, uid)
+            self._owners[uid] = Owner(UNKNOWN)
 
     def look_up(self, uids: Sequence[str]) -> dict[str, Owner]:
         return {uid: self._owners.get(same_uid(uid), Owner(INACTIVE)) for uid in uids}

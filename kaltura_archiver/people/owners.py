@@ -54,6 +54,10 @@ class Attributes:
         more = (person.get(name.lower(), ()) for name in self.more)
         return (names[0] if names else "", *("; ".join(values) for values in (units, *more)))
 
+    def mail(self, cells: Sequence[str]) -> str:
+        """The address among the cells of a person; empty where none was asked for."""
+        return cells[2 + self.more.index("mail")] if "mail" in self.more and cells else ""
+
 
 def attributes_of(settings: LdapSettings, more: str | None = None) -> Attributes:
     """The attributes that the settings name, and a comma list of further ones. Raises ConfigError."""

@@ -143,3 +143,26 @@ def test_a_column_of_ids_may_be_called_id(sandbox: Sandbox, run: Run) -> None:
     ids = [sandbox.add("initial") for _ in range(2)]
     Path("ids.txt").write_text("id\n" + "\n".join(ids))
     assert {row["entry_id"] for row in run("list", "--idfile", "ids.txt").rows} == set(ids)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "title,entry_id\n#MeToo seminar,{a}\nOther,{b}\n",
+        "name\tentry_id\n#1 Introduction\t{a}\n# 2\t{b}\n",
+        "title,entry_id\n# made by hand\nOne,{a}\nTwo,{b}\n#Three,#{a}\n",
+    ],
+)
+def test_a_title_is_no_comment(sandbox: Sandbox, run: Run, tmp_path: Path, text: str) -> None:
+    a, b = sandbox.add("initial"), sandbox.add("initial")
+    (tmp_path / "ids").write_text(text.format(a=a, b=b))
+    assert set(run("s3copy", "--idfile", tmp_path / "ids").outcomes) == {a, b}
+
+
+@pytest.mark.parametrize("cell", ['"unclosed', '"12" disc'])
+def test_a_stray_quote_swallows_no_line(sandbox: Sandbox, run: Run, tmp_path: Path, cell: str) -> None:
+    a, b = sandbox.add("initial"), sandbox.add("initial")
+    (tmp_path / "ids.csv").write_text(f"entry_id,name\n{a},{cell}\n{b},x\n")
+    ran = run("s3copy", "--idfile", tmp_path / "ids.csv")
+    assert (ran.code, ran.out) == (2, "")
+    assert "is no CSV" in ran.err

@@ -549,3 +549,25 @@ def test_which_video_stays_is_decided_for_one_stream_alone(sandbox: Sandbox, run
     assert (resolved.code, resolved.outcomes) == (0, {stream: "done"}), resolved.err
     assert run("resolve", parent, "--keep", "kaltura", "--no-dry-run").outcomes.keys() == {parent}
     assert run("explain", other, "--format", "json").json["state"]["name"] == "diverged"
+
+
+@pytest.mark.parametrize("entries", [1, 45])
+def test_a_stream_that_a_virus_scan_holds_is_a_stream(sandbox: Sandbox, run: Run, entries: int) -> None:
+    parent = sandbox.add(State.ARCHIVED)
+    stream = sandbox.add(State.INITIAL, parent_id=parent, display_in_search=-1)
+    sandbox.kaltura.edit(stream, status="virusScan.Infected")
+    for _ in range(entries - 1):
+        sandbox.add(State.ARCHIVED, content=b"x" * 2000)
+    assert act(run, "replace_video", parent).outcomes[parent] != "done"
+    assert not writes(sandbox, "media.updateContent")
+    assert stream in {row["entry_id"] for row in run("health", "--columns", "entry_id").rows}
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_stream_is_not_left_to_a_parent_that_is_not_selected(sandbox: Sandbox, run: Run, *, gone: bool) -> None:
+    parent = "0_longgone" if gone else sandbox.add(State.INITIAL)
+    stream = sandbox.add(State.PLACEHOLDER, parent_id=parent, display_in_search=-1)
+    more = () if gone else ("--tag", ARCHIVED_TAG)
+    ran = run("restore", "--id", stream, "--id", parent, *more)
+    assert ran.outcomes[stream] == ("would" if gone else "refused")
+    assert stream in {row["entry_id"] for row in run("health", "--id", stream, "--id", parent, *more).rows}

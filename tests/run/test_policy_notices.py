@@ -578,3 +578,50 @@ def test_who_was_told_without_a_day_waits_for_the_grace(sandbox: Sandbox, run: R
     entry_id = _add(sandbox, tags=f"{ARCHIVED_TAG}, {notice_tag(today, 'anna', None)}")
     explained = {row["stage"]: row for row in run("run", "--explain", entry_id).rows}["replace"]
     assert (explained["says"], explained["opens_date"]) == ("waits", str(today + timedelta(days=31)))
+
+
+# Who is written to
+
+HEADER = "uid,displayName,ou,mail\n"
+
+
+@pytest.mark.parametrize(
+    ("owner", "people"),
+    [
+        ("smith@gmail.com", f"{HEADER}smith,Sam Smith,Physics,smith@example.edu\n"),
+        ("smith@other.ac.uk", f"{HEADER}smith,Sam Smith,Physics,smith@example.ac.uk\n"),
+        ("jdoe", f"{HEADER}jdoe,John Doe,Alumni,john@alumni.edu\njdoe,Jane Doe,Physics,jane@example.edu\n"),
+        ("jdoe", f"{HEADER}jdoe,J,A,j@example.edu\njdoe,J,B,i@example.edu\njdoe,J,C,j@example.edu\n"),
+    ],
+    ids=["another place", "another university", "two people", "three"],
+)
+def test_who_may_be_somebody_else_is_not_written_to_and_keeps_their_videos(
+    sandbox: Sandbox, run: Run, sink: MailSink, owner: str, people: str
+) -> None:
+    Path("people.csv").write_text(people)
+    Path("policy.toml").write_text(f'{RULE}fallback = "helpdesk@example.edu"\n')
+    entry_id = _add(sandbox, owner)
+    assert _act(run).code == 3
+    with _in_days(sandbox, 31.1):
+        _act(run)
+    assert (sink.mail, _replaced(sandbox, entry_id)) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("owner", "people"),
+    [
+        ("anna@cs.example.ac.uk", f"{HEADER}anna,Anna,Physics,anna.a@mail.example.ac.uk\n"),
+        ("anna@example.edu", f"{HEADER}anna,Anna,Physics,anna@example.edu\nanna,Anna,Music,anna@example.edu\n"),
+        ("Anna@Example.EDU", "mail,displayName,ou\nanna@example.edu,Anna,Physics\n"),
+    ],
+    ids=["of one university", "of two units", "by address"],
+)
+def test_who_is_the_owner_is_written_to(
+    sandbox: Sandbox, run: Run, sink: MailSink, monkeypatch: pytest.MonkeyPatch, owner: str, people: str
+) -> None:
+    Path("people.csv").write_text(people)
+    if people.startswith("mail"):
+        monkeypatch.setenv("LDAP_UID_ATTRIBUTE", "mail")
+    _add(sandbox, owner)
+    assert _act(run).code == 0
+    assert [address.partition("@")[0] for address, _ in sink.mail] in (["anna"], ["anna.a"])

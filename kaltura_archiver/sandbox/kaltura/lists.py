@@ -107,7 +107,8 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[EntryRecord], bool]:
     wanted = _object(p, "filter")
     named = split_csv(wanted.get("idEqual")) or split_csv(wanted.get("idIn"))[:LIST_LIMIT]
     ids = set(map(same_id, named))
-    statuses = set(split_csv(wanted.get("statusEqual"))) or set(split_csv(wanted.get("statusIn"))) or {"2"}
+    statuses, never = set(split_csv(wanted.get("statusEqual"))), set(split_csv(wanted.get("statusNotIn")))
+    statuses = statuses or set(split_csv(wanted.get("statusIn"))) or (set() if never else {"2"})
     moderation = set(split_csv(wanted.get("moderationStatusIn")))
     parent = str(wanted.get("parentEntryIdEqual") or "").lower()
     root = same_id(wanted.get("rootEntryIdEqual") or "")
@@ -125,7 +126,8 @@ def entry_filter(p: dict[str, Any], now: int) -> Callable[[EntryRecord], bool]:
 
     def matches(entry: EntryRecord) -> bool:
         return (
-            entry.status in statuses
+            (not statuses or entry.status in statuses)
+            and entry.status not in never
             and (str(entry.moderation_status) in moderation if moderation else entry.moderation_status not in (1, 3))
             # Further streams have display_in_search -1, and are found by their parent all the same [read].
             and (parent == entry.parent_id.lower() if parent else entry.display_in_search not in (_RECYCLED, _SYSTEM))
