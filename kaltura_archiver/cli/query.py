@@ -13,7 +13,7 @@ import click
 from kaltura_archiver import exits
 from kaltura_archiver.asking.words import parse_tag
 from kaltura_archiver.errors import Exit, SelectionError
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import DEFAULT_STATUSES, EVERY_STATUS, Query
 from kaltura_archiver.keep import DEFAULT_TAG
 from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Outcome, kept_until
 from kaltura_archiver.steps import Options
@@ -95,6 +95,11 @@ def but_for_no_time(query: Query, now: float) -> Query:
     if (query.unplayed_since or 0) > recent:
         query = replace(query, unplayed_since=None)
     return replace(query, created_until=None) if (query.created_until or 0) > recent else query
+
+
+def whatever_status(query: Query) -> Query:
+    """For what tells how the archive is: where nobody says which status, an entry in one that is rare counts, too."""
+    return replace(query, statuses=EVERY_STATUS) if query.statuses == DEFAULT_STATUSES else query
 
 
 def checked_request_tag(text: str) -> str:

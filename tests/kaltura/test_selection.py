@@ -653,3 +653,15 @@ def test_the_entries_of_twelve_pages_are_archived_none_skipped_none_twice(sandbo
     assert {entry.tags for entry in sandbox.kaltura.entries.values()} == {"archived_to_s3"}
     assert [n for n, entry_id in enumerate(entries) if sandbox.s3.body(entry_id) != b"video %d" % n] == []
     assert run("count", "--tag", "!archived_to_s3").rows[0]["count"] == "0"
+
+
+@pytest.mark.parametrize("status", ["5", "6", "virusScan.ScanFailure"])
+def test_what_tells_how_the_archive_is_looks_at_entries_of_every_status(
+    sandbox: Sandbox, run: Run, status: str
+) -> None:
+    lost = sandbox.add("lost", status=status)
+    sandbox.add("archived")
+    ran = run("health", "--columns", "entry_id,state")
+    assert (ran.code, {row["entry_id"]: row["state"] for row in ran.rows}[lost]) == (1, "lost")
+    assert ("state", "lost") in {(row["section"], row["key"]) for row in run("stats").rows}
+    assert run("health", "--status", "2", "--columns", "entry_id").rows != ran.rows

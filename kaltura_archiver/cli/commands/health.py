@@ -13,7 +13,7 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import after_selection
+from kaltura_archiver.cli.query import after_selection, whatever_status
 from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query
@@ -83,7 +83,7 @@ def health(
     usual = OLD_HEALTH_COLUMNS if legacy else HEALTH_ON_SCREEN if told else HEALTH_COLUMNS
     shown = columns_of_row(columns, usual, (*HEALTH_COLUMNS, *MORE_HEALTH_COLUMNS))
     kaltura, store = app.kaltura(), app.store(check=False)
-    selection = Selection(kaltura, whole(query, sort), store)
+    selection = Selection(kaltura, whatever_status(whole(query, sort)), store)
     look = facts_of(
         kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers,
         thorough=verified or not COLUMNS_OF_TAGS.isdisjoint(shown), availability="availability" in shown,

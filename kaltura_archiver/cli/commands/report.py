@@ -13,7 +13,7 @@ from kaltura_archiver.cli.command_line import SelectingCommand
 from kaltura_archiver.cli.extras import need
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
-from kaltura_archiver.cli.query import after_selection
+from kaltura_archiver.cli.query import after_selection, whatever_status
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.files import written_whole
@@ -73,7 +73,7 @@ def report(
     owner_of = owners_of(enriched) if enriched else None
     with written_whole(output) as file:
         kaltura, store = app.kaltura(), app.store()
-        selection = Selection(kaltura, query, store)
+        selection = Selection(kaltura, whatever_status(query), store)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
         found = items(kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers)
         with progress("report", found, lambda: selection.expected) as counted:

@@ -20,7 +20,7 @@ from kaltura_archiver.cli.options import (
     price_options,
     selection_options,
 )
-from kaltura_archiver.cli.query import after_selection
+from kaltura_archiver.cli.query import after_selection, whatever_status
 from kaltura_archiver.cli.types import PATH, STORAGE_CLASSES
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
@@ -93,7 +93,7 @@ def stats(
     unit_of = units_of(enriched) if enriched else None
     placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
-    selection = Selection(kaltura, query, store)
+    selection = Selection(kaltura, whatever_status(query), store)
     sums = Stats(prices, now=time.time(), storage_class=storage_class, unit_of=unit_of, ways=ways)
     found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
     with progress("stats", found, lambda: selection.expected) as counted:
