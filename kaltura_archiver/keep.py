@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.model import Entry, Facts, kept_until
@@ -36,9 +38,8 @@ class Keep:
         """Why an entry is kept at this time (unix seconds); empty if it is not. One of which the categories are not
         known, or the custom metadata, where a rule is about these, is kept."""
         entry = facts.entry
-        # A no-break space around a tag is none of Kaltura's blanks: whoever wrote it meant to keep the video.
-        said = {tag.strip() for tag in entry.tag_set}
-        if tags := sorted(self.tags & said):
+        said = set(map(_seen, entry.tag_set))
+        if tags := sorted(tag for tag in self.tags if _seen(tag) in said):
             return f"tagged {tags[0]}"
         if told := _until(said, now):
             return told
@@ -96,7 +97,14 @@ def _until(tags: Iterable[str], now: float) -> str:
 
 def owner_rule(user: str) -> str:
     """A Kaltura user as it is compared: case does not count. Without an @ it also means the addresses before one."""
-    return " ".join(user.casefold().split())
+    return " ".join(_seen(user).casefold().split())
+
+
+@lru_cache(maxsize=4096)
+def _seen(text: str) -> str:
+    """As people see it: in one of the spellings that Unicode has for it, without marks that nobody sees. Whoever wrote
+    it meant to keep the video."""
+    return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").strip()
 
 
 # No id of a Kaltura user has one of these [read: kuser, PUSER_ID_REGEXP], or it says that more is meant than one user.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -16,12 +15,13 @@ from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
 from kaltura_archiver.cli.desk import Desk, rule_of_desk
 from kaltura_archiver.cli.desk_looks import check_desk, explain_desk
+from kaltura_archiver.cli.policy_letters import tell_owners
 from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.cli.streams import PatientStdout
 from kaltura_archiver.cli.telling import StageTelling, acting_line, results_as
 from kaltura_archiver.errors import ArchiverError, Exit, Stopped
-from kaltura_archiver.model import Outcome, same_id, so_many
+from kaltura_archiver.model import same_id, so_many
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_ON_SCREEN, STANDING_COLUMNS
@@ -29,12 +29,10 @@ from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import counted_outcomes
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, day_of, standing, to_be_told
-from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
 from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, selects_all, standings
 from kaltura_archiver.run.run import Asked, carry_out
-from kaltura_archiver.selection import Named
 from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
@@ -231,6 +229,10 @@ class Acting:
     desk: Desk | None = None
 
 
+# Rules may take days, the first time: what viewers ask for does not wait for them.
+_LOCKS = {"all": ("run", "desk"), "rules": ("run",), "restore": ("desk",)}
+
+
 def act(acting: Acting) -> NoReturn:
     """Rule by rule: look at its entries, then stage by stage do what is due. A row for each entry that is acted on."""
     from kaltura_archiver.run.lock import RunLock, lock_key
@@ -244,11 +246,13 @@ def act(acting: Acting) -> NoReturn:
     letters = _correspondence(acting, store)  # what is wrong with its settings is told before anything is done
     with ExitStack() as stack:
         stack.enter_context(app.stoppable())
-        lock: RunLock | None = None
         if letters:
             stack.enter_context(letters)
-        if not acting.dry_run:
-            lock = RunLock(store, lock_key("run"), run=number, stop=app.stop, beside=acting.no_lock)
+        held = [
+            RunLock(store, lock_key(name), run=number, stop=app.stop, beside=acting.no_lock)
+            for name in (_LOCKS[acting.part] if not acting.dry_run else ())
+        ]
+        for lock in held:
             stack.enter_context(lock)
         before = last_selected(store, [rule.name for rule in run.rules])
         columns = POLICY_ON_SCREEN if screen else POLICY_COLUMNS
@@ -264,7 +268,7 @@ def act(acting: Acting) -> NoReturn:
             if app.stop.is_set():
                 break
             _act_by(acting, rule, before.get(rule.name), letters, rows, store, number)
-        if lock and lock.lost:
+        if any(lock.lost for lock in held):
             run.codes.add(Exit.LOCKED)
         if not acting.dry_run and run.tallies:
             record(store, number, time.time(), run.policy.text_sha256, run.tallies)
@@ -287,34 +291,6 @@ def _correspondence(acting: Acting, store: Store) -> Correspondence | None:
     kaltura = run.kaltura if acting.dry_run else app.kaltura(read_only=False)
     by_play = run.policy.desk is not None and "play" in run.policy.desk.sources
     return Correspondence(app.settings, rules, acting.notices, kaltura, store, app.stop, acting.dry_run, by_play)
-
-
-def _tell_owners(acting: Acting, rule: Rule, ids: Sequence[str], letters: Correspondence, rows: RowWriter) -> None:
-    """Look at these entries once more, and write to their owners. A row for each entry of each message."""
-    run = acting.run
-    found = standings(
-        run.kaltura, run.store, Named(run.kaltura, ids), rule, now=run.now, placeholders=run.placeholders,
-        workers=2 * run.workers,
-    )  # fmt: skip
-    outcomes: Counter[Outcome] = Counter()
-    try:
-        with found as each:
-            for notice, outcome, detail in letters.tell(rule, (facts for facts, _ in each), run.now):
-                outcomes[outcome] += 1
-                to = f"{notice.owner or notice.unit or 'in place of owners'} ({notice.address or 'no address'})"
-                for item in notice.items.values():
-                    rows.write({
-                        "rule": rule.name, "stage": "notice", "entry_id": item.entry_id, "outcome": outcome.value,
-                        "name": item.title, "detail": redact(f"to {to}: {detail}"),
-                    })  # fmt: skip
-    except Stopped:
-        log.info("%s: stopped before everybody was told; the next run goes on", rule.name)
-    except ArchiverError as error:
-        log.error("%s: owners are not told: %s", rule.name, error)
-        run.codes.add(Exit.FAILED)
-    if outcomes:
-        log.info("%s, notice: %s", rule.name, counted_outcomes(outcomes))
-    run.codes |= exits.of_outcomes(outcomes)
 
 
 def _act_by(
@@ -350,7 +326,7 @@ def _act_by(
         ids = _not_served(acting, tally.stages[made.stage].ids)
         if letters and made.stage in (Stage.THIN, Stage.REPLACE) and tally.to_write and not run.app.stop.is_set():
             to_write, tally.to_write = _not_served(acting, tally.to_write), []
-            _tell_owners(acting, rule, to_write, letters, rows)
+            tell_owners(run, rule, to_write, letters, rows)
         if command is None or not ids or run.app.stop.is_set():
             continue
         if made.review:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from looking import lose_flavor_tag, original_of, shown, somebody_replaces, state_of, tags_of, writes
 from made_facts import any_facts
 
-from kaltura_archiver.keep import Keep, checked_owner, owner_rules
+from kaltura_archiver.keep import Keep, checked_owner, owner_rule, owner_rules
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, Entry, Facts, Outcome, Placing, State
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
@@ -59,6 +59,22 @@ def test_what_is_not_known_to_be_outside_the_kept_categories_is_kept() -> None:
     known = Facts(Entry("0_a"))
     assert Keep(categories=frozenset({12})).why(known, 2e9) == "its categories are not known"
     assert Keep().why(known, 2e9) == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("k\u00e9ep", "ke\u0301ep"),
+        ("keep", "keep\u200b"),
+        ("keep", "\ufeffkeep"),
+        ("keep", "\uff4beep"),
+        ("k", "k\u00a0"),
+    ],
+)
+def test_what_looks_the_same_is_the_same(rule: str, said: str) -> None:
+    assert Keep(tags=frozenset({rule})).why(Facts(Entry("0_a", tags=(said,))), 0) == f"tagged {rule}"
+    owners = Keep(owners=frozenset({owner_rule(rule)}))
+    assert owners.why(Facts(Entry("0_a", owner_id=said)), 0).startswith("owned by ")
 
 
 # 2027-06-30T23:59:59Z

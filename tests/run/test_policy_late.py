@@ -158,6 +158,22 @@ def test_an_age_of_no_time_is_no_criterion(sandbox: Sandbox, run: Run, policy: P
     assert run("run", policy).code == 0  # before that day
 
 
+@pytest.mark.parametrize(
+    ("held", "locked"),
+    [("run", {"all": True, "rules": True, "restore": False}), ("desk", {"all": True, "rules": False, "restore": True})],
+)
+def test_restores_do_not_wait_for_rules_nor_these_for_them(
+    sandbox: Sandbox, run: Run, policy: Path, held: str, locked: dict[str, bool]
+) -> None:
+    policy.write_text(f'[restore]\nrequest_tag = "restore_please"\n\n{OLD}archive = {{}}\n')
+    sandbox.s3.put(f"locks/{held}.json", json.dumps({"run": "other", "expires": 9e9, "owner": "elsewhere"}).encode())
+    for part, ends in locked.items():
+        ran = run("run", policy, "--part", part, "--no-dry-run")
+        assert (ran.code == 5) == ends, (part, ran.err)
+    assert run("unlock", held, "--force").code == 0
+    assert run("run", policy, "--no-dry-run").code == 0
+
+
 # What is due: people delete by it
 
 

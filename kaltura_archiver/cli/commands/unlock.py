@@ -11,7 +11,7 @@ from kaltura_archiver.errors import Exit
 from kaltura_archiver.redact import one_line
 from kaltura_archiver.steps import Command
 
-LOCKED = (*(c.value for c in Command), "run")
+LOCKED = (*(c.value for c in Command), "run", "desk")
 
 
 @command("unlock")
@@ -21,7 +21,7 @@ LOCKED = (*(c.value for c in Command), "run")
 @pass_app
 def unlock(app: App, /, command: str, shard: str | None, force: bool) -> None:
     """Free the lock of a command whose run was killed: s3copy, replace_video, thin, restore, repair, verify, resolve,
-    or run (of a policy).
+    run (the rules of a policy), or desk (its restores).
 
     A lock that was renewed within the last minute is freed by --force only: its run may be alive. It expires by itself
     two minutes after its run has died.
