@@ -96,8 +96,10 @@ class Group:
         for result in self.results:
             if hindered(self._runner.command, plan, result.outcome):
                 return held_back(plan, result.entry_id, result.outcome, result.detail)
+        if facts.entry.id != self.parent or self._runner.command not in (Command.RESTORE, Command.REPAIR):
+            return plan
         away = any(is_away(result.state, result.steps, result.outcome) for result in self.results)
-        return still_found(plan) if away and facts.entry.id == self.parent else plan
+        return still_found(plan) if away else plan
 
     def _agreed(self, facts: Facts) -> Plan:
         """The plan of a member, as those that are yet to go let it be carried out: what began with all of them may

@@ -375,6 +375,14 @@ def test_a_recording_goes_thin_and_comes_back(sandbox: Sandbox, run: Run) -> Non
     assert {entry_id: shown(sandbox, entry_id) for entry_id in video.all} == before
 
 
+def test_a_thin_recording_goes_on_to_placeholders(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.THIN, derived=2, duration_ms=60_000)
+    ran = act(run, "replace_video", video.parent)
+    assert (ran.code, told(ran)) == (0, video.each("done")), ran.err
+    for entry_id in video.all:
+        assert (state_of(run, entry_id), THIN_TAG in tags_of(sandbox, entry_id)) == ("placeholder", False)
+
+
 def test_where_replacements_need_approval_the_first_stream_waits_for_it(sandbox: Sandbox, run: Run) -> None:
     sandbox.kaltura.settings.replacement_approval = True
     video = recording(sandbox, State.ARCHIVED)
