@@ -29,6 +29,7 @@ from kaltura_archiver.model import Facts
 from kaltura_archiver.output.logs import set_up_logging
 from kaltura_archiver.redact import RedactingFilter, redact
 from kaltura_archiver.results import Traffic
+from kaltura_archiver.steps import Command
 from kaltura_archiver.transfer.bandwidth import Bandwidth
 
 if TYPE_CHECKING:
@@ -232,9 +233,12 @@ class Finished:
 def _to_tell(job: Job, result: Result) -> Result:
     members = tuple(_to_tell(job, member) for member in result.members)
     result = dataclasses.replace(result, detail=redact(result.detail), members=members)
-    if result.facts and not job.options.dry_run:  # a dry run's bill is made from them
-        result = dataclasses.replace(result, facts=Facts(result.facts.entry, ()), steps=())
-    return result
+    facts = result.facts
+    if facts is None or job.options.dry_run:  # a dry run's bill is made from them
+        return result
+    if job.command is Command.RESTORE:  # a day's limits count what was asked back
+        return dataclasses.replace(result, facts=Facts(facts.entry, (), facts.stored, source=facts.source))
+    return dataclasses.replace(result, facts=Facts(facts.entry, ()), steps=())
 
 
 def do_entry(job: Job, share: Share, entry_id: str) -> None:

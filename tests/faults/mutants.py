@@ -459,6 +459,53 @@ MUTANTS = (
         _test("store/test_odd_s3.py", "guessed_part_size"),
     ),
     Mutant(
+        "replace what was played while it waited for its place",
+        (("apply/guards.py", "    if why := in_use(now, tools.options) or unnoticed(", "    if why := unnoticed("),),
+        _test("apply/test_last_looks.py", "waits_for_its_place"),
+    ),
+    Mutant(
+        "let a placeholder come to what is kept meanwhile",
+        (
+            (
+                "apply/swap.py",
+                "    if kept := tools.options.keep.why(now, tools.options.now) or promise_pending(",
+                '    if kept := (lambda *_: "")(',
+            ),
+        ),
+        _test("apply/test_last_looks.py", "while_kaltura_converts_its_placeholder"),
+    ),
+    Mutant(
+        "put the copy over what was uploaded over one in error",
+        (("apply/guards.py", "_said_of(original) != _said_of(begun)", "False"),),
+        _test("apply/test_last_looks.py", "over_one_in_error_stands"),
+    ),
+    Mutant(
+        "delete in place an original that came where there was none",
+        (
+            (
+                "apply/in_place.py",
+                "        if flavor.is_original:\n",
+                "        if flavor.is_original and work.facts.original:\n",
+            ),
+        ),
+        _test("apply/test_last_looks.py", "came_where_there_was_none"),
+    ),
+    Mutant(
+        "forget a stream that did not come back",
+        (("apply/group.py", "        return still_found(plan) if away else plan", "        return plan"),),
+        _test("journeys/test_groups.py", "did_not_come_back"),
+    ),
+    Mutant(
+        "go on with the streams of what is kept meanwhile",
+        (("apply/group.py", "        return together(self._runner.command, members)[0]", "        return own"),),
+        _test("journeys/test_groups.py", "while_its_first_stream_goes"),
+    ),
+    Mutant(
+        "let a further source flavor go",
+        (("planning.py", "    if further := [f.id for f in facts.further_sources]:", "    if further := []:"),),
+        _test("apply/test_flavors.py", "no_conversion_makes"),
+    ),
+    Mutant(
         "go on with a replacement whose copy went",
         (
             (

@@ -232,6 +232,18 @@ def test_local_workers_share_the_run_with_its_lock_and_its_log(
     assert all(entry["last_played_at"] == PLAYED_AT and entry["at"] >= logged["started"] for entry in entries)
 
 
+def test_what_a_fleet_brings_back_counts_for_the_limits_of_the_day(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
+    entry_id = sandbox.add("placeholder")
+    ran = run("restore", "--id", entry_id, "--no-dry-run", "--cluster", "local:1")
+    assert ran.outcomes == {entry_id: "done"}, ran.err
+    [key] = [key for key in sandbox.s3.keys() if key.startswith("log/runs/")]  # noqa: SIM118 - not a dict
+    _, logged = [json.loads(line) for line in (sandbox.s3.body(key) or b"").splitlines()]
+    assert logged["asked_back"] == len(sandbox.s3.body(entry_id))
+
+
 class Fargate(Aws):
     """Whose tasks are processes on this machine, with the settings of the sandbox in place of the task definition's."""
 
