@@ -235,11 +235,11 @@ def test_local_workers_share_the_run_with_its_lock_and_its_log(
 def test_what_a_fleet_brings_back_counts_for_the_limits_of_the_day(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
     entry_id = sandbox.add("placeholder")
+    monkeypatch.setattr(acting, "_run_log", RUN_LOG)
     ran = run("restore", "--id", entry_id, "--no-dry-run", "--cluster", "local:1")
     assert ran.outcomes == {entry_id: "done"}, ran.err
-    [key] = [key for key in sandbox.s3.keys() if key.startswith("log/runs/")]  # noqa: SIM118 - not a dict
+    [key] = [key for key in sandbox.s3.keys() if "-restore-" in key]  # noqa: SIM118 - not a dict
     _, logged = [json.loads(line) for line in (sandbox.s3.body(key) or b"").splitlines()]
     assert logged["asked_back"] == len(sandbox.s3.body(entry_id))
 
