@@ -43,7 +43,7 @@ def judgement_of_group(own: Judgement, streams: Sequence[tuple[str, Judgement]])
     named, other = next((i, j) for i, j in streams if i == entry_id or (not entry_id and j.state is not own.state))
     why = f"{own.state} itself, but its further stream {named} is {other.state}: {other.why}"
     found = replace(worst, identity=own.identity, identity_why=own.identity_why, why=why)
-    hint = "restore --id of this entry brings back what is not; replace_video or thin goes on"
+    hint = "restore of this entry brings all of it back; replace_video or thin goes on with the rest"
     return replace(found, hint=hint, sound=False) if halfway else found
 
 
