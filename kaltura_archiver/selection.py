@@ -106,8 +106,12 @@ class Selection:
         """Whether an entry that is named is there, and meets the other criteria."""
         if entry_id not in self._parents:
             entry = self.kaltura.entry(entry_id)
-            self._parents[entry_id] = entry is not None and not next(iter(self.tested([entry])))[1]
+            self._parents[entry_id] = entry is not None and self.takes(entry)
         return self._parents[entry_id]
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether an entry meets the criteria as it is now."""
+        return not next(self.tested([entry]))[1]
 
     def leaves_to_parent(self, entry: Entry) -> bool:
         """Whether a command that acts leaves it to its parent: also where a search has found a further stream, which

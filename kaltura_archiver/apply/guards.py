@@ -136,10 +136,10 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
         seen = replace(entry, tags=planned.tags)
         of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
         require_may_go(tools, work, replace(work.facts, entry=seen, flavors=flavors, placings=placings), of)
-    begun, original = work.facts.original, Facts(entry, flavors).original
-    if begun is not None and begun.status.ready:
-        require_current(tools, begun, flavors)
-    elif original is not None and (begun is None or _said_of(original) != _said_of(begun)):
+    was, original = work.facts.original, Facts(entry, flavors).original
+    if was is not None and was.status.ready:
+        require_current(tools, was, flavors)
+    elif original is not None and (was is None or _said_of(original) != _said_of(was)):
         raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
     return entry
 

@@ -73,7 +73,7 @@ class Claimed(Selection):
 
     def earlier_of(self, entry: Entry) -> str:
         """The rule before this one that selects the entry as it is now; empty where none does."""
-        return next((name for name, selection in self._before if not next(selection.tested([entry]))[1]), "")
+        return next((name for name, selection in self._before if selection.takes(entry)), "")
 
 
 # Of so few entries that a rule selects them all says nothing.

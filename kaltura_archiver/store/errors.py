@@ -88,6 +88,7 @@ _NEEDED = {
     "CreateMultipartUpload": "UploadId",
     "ListObjectsV2": "IsTruncated",
 }
+_NEEDED_OF_EACH = frozenset({"Key", "Size", "LastModified"})
 
 
 class _ImproperAnswer(BotoCoreError):
@@ -115,7 +116,7 @@ def require_proper(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
     status = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status < 300 and model.name in _NEEDED and _NEEDED[model.name] not in parsed:
         raise _ImproperAnswer
-    if any(not {"Key", "Size", "LastModified"} <= item.keys() for item in parsed.get("Contents", ())):
+    if any(not item.keys() >= _NEEDED_OF_EACH for item in parsed.get("Contents", ())):
         raise _ImproperAnswer
 
 

@@ -71,7 +71,7 @@ MUTANTS = (
         (
             (
                 "apply/guards.py",
-                "        require_current(tools, begun, flavors)\n",
+                "        require_current(tools, was, flavors)\n",
                 "        pass\n",
             ),
         ),
@@ -476,7 +476,7 @@ MUTANTS = (
     ),
     Mutant(
         "put the copy over what was uploaded over one in error",
-        (("apply/guards.py", "_said_of(original) != _said_of(begun)", "False"),),
+        (("apply/guards.py", "_said_of(original) != _said_of(was)", "False"),),
         _test("apply/test_last_looks.py", "over_one_in_error_stands"),
     ),
     Mutant(
