@@ -13,7 +13,7 @@ from kaltura_archiver.apply.marks import placeholder_tag
 from kaltura_archiver.apply.pictures import note_picture
 from kaltura_archiver.apply.prove import record_copy
 from kaltura_archiver.apply.settings import set_settings_again
-from kaltura_archiver.apply.swap import settled_original, swap
+from kaltura_archiver.apply.swap import require_not_undone, settled_original, swap
 from kaltura_archiver.apply.thaw import keep_thawed
 from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, proven, upload_content
@@ -53,18 +53,7 @@ def put_original(tools: Tools, work: InHand) -> None:
         found = taken.result()
         new = swap(tools, work, work.token, lambda: None)
     if new.size_bytes not in (None, stored.size_bytes):
-        if found is None and (beginning := beginning_of(tools, new, stored)):
-            # What we had put there is no original: the next restore may replace it.
-            tools.store.set_tags(work.key, placeholder=placeholder_tag(new.content_id, *beginning))
-            raise EntryFailed(
-                f"Kaltura fetched only {new.size_bytes} of {stored.size_bytes} bytes and took them for the whole "
-                "video; run restore again"
-            )
-        raise EntryFailed(
-            f"the new original has {new.size_bytes} bytes, the stored copy {stored.size_bytes}: Kaltura re-encoded "
-            f"it (see the conversion profile), or another video was uploaded; the stored copy and the tag "
-            f"{REPLACED_TAG} stay"
-        )
+        raise _other_size(tools, work, new, fetched=found is None)
     first, new = new, settled_original(tools, work, new)
     # By the version that the swap gave it: the next one is told from that.
     put = partial(dict[str, Any], flavor=first.content_id, placeholder=None, replaced_at=None, thaw=None)
@@ -85,6 +74,24 @@ def put_original(tools: Tools, work: InHand) -> None:
     record_copy(tools, work, new, found, proof, **put(restored_at=iso_time(time.time())))
     work.notes.append(f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}")
     set_settings_again(tools, work)
+
+
+def _other_size(tools: Tools, work: InHand, new: FlavorAsset, *, fetched: bool) -> EntryFailed:
+    """Why the new original has another size than the stored copy. Raises Waiting where the placeholder is back."""
+    require_not_undone(tools, work)
+    stored = work.stored
+    if fetched and (beginning := beginning_of(tools, new, stored)):
+        # What we had put there is no original: the next restore may replace it.
+        tools.store.set_tags(work.key, placeholder=placeholder_tag(new.content_id, *beginning))
+        return EntryFailed(
+            f"Kaltura fetched only {new.size_bytes} of {stored.size_bytes} bytes and took them for the whole "
+            "video; run restore again"
+        )
+    return EntryFailed(
+        f"the new original has {new.size_bytes} bytes, the stored copy {stored.size_bytes}: Kaltura re-encoded "
+        f"it (see the conversion profile), or another video was uploaded; the stored copy and the tag "
+        f"{REPLACED_TAG} stay"
+    )
 
 
 def record_return(tools: Tools, work: InHand) -> None:

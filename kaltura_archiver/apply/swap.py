@@ -193,8 +193,18 @@ def settled_original(tools: Tools, work: InHand, new: FlavorAsset) -> FlavorAsse
     now = Facts(entry, flavors).original
     if now is not None and (now.content_id == new.content_id or now.linked_again(new)):
         return now
+    if not work.swaps_placeholder_in:
+        require_not_undone(tools, work)
+    raise Changed(
+        f"the new original of {work.id} was replaced or removed by somebody else ({new.content_id}, now "
+        f"{now.content_id if now else 'none'})"
+    )
+
+
+def require_not_undone(tools: Tools, work: InHand) -> None:
+    """Raise Waiting where a late job of the replacement before has put the placeholder over the restored original."""
     facts = facts_of_entry(tools, work.id)
-    if not work.swaps_placeholder_in and holds_placeholder(facts) and facts.original:
+    if facts.original and holds_placeholder(facts):
         sha256 = facts.original_sha256 or work.stored.placeholder_sha256
         what = placeholder_tag(facts.original.content_id, sha256, facts.original.size_bytes or 0)
         tools.store.set_tags(work.key, placeholder=what)
@@ -202,10 +212,6 @@ def settled_original(tools: Tools, work: InHand, new: FlavorAsset) -> FlavorAsse
             f"Kaltura put the placeholder of {work.id} back over the original: a job of the replacement before "
             "came late; run restore again"
         )
-    raise Changed(
-        f"the new original of {work.id} was replaced or removed by somebody else ({new.content_id}, now "
-        f"{now.content_id if now else 'none'})"
-    )
 
 
 def settle_replacement(tools: Tools, work: InHand) -> None:

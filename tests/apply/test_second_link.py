@@ -154,7 +154,10 @@ def test_a_placeholder_that_comes_back_over_a_restored_original_is_seen_and_heal
     assert state_of(run, entry_id) == "archived"
 
 
-def test_a_placeholder_that_comes_back_while_a_restore_settles_is_not_called_done(held: Sandbox, run: Run) -> None:
+@pytest.mark.parametrize("look", ["flavorAsset.list", "multirequest"], ids=["before our first look", "after it"])
+def test_a_placeholder_that_comes_back_while_a_restore_settles_is_not_called_done(
+    held: Sandbox, run: Run, look: str
+) -> None:
     entry_id = held.add(State.ARCHIVED)
     video = held.s3.body(entry_id)
     assert video is not None
@@ -166,7 +169,7 @@ def test_a_placeholder_that_comes_back_while_a_restore_settles_is_not_called_don
             links[entry_id].pop()
             link_again(held, entry_id)
 
-    held.control.add_fault("multirequest", times=1000, before=late)
+    held.control.add_fault(look, times=1000, before=late)
     ran = run("restore", "--id", entry_id, ACT)
     held.control.clear_faults()
     assert (ran.code, ran.outcomes) == (3, {entry_id: "waiting"}), ran.err
