@@ -256,6 +256,15 @@ def test_the_roles_refuse_what_is_not_their_job() -> None:
     assert not {action for statement in health for action in statement["Action"]} & {"s3:PutObject", "s3:RestoreObject"}
 
 
+def test_no_job_may_change_what_tells_it_what_to_do() -> None:
+    stack = Stack(BucketName="b", Policy="settings/policy.toml", Settings="settings/mail.env")
+    for statements in (stack.statements(f"{job}Role") for job in JOBS):
+        for key in ("settings/policy.toml", "settings/mail.env"):
+            assert not allows(statements, "s3:PutObject", f"arn:aws:s3:::b/{key}")
+    for job in ("Archive", "Restore"):
+        assert allows(stack.statements(f"{job}Role"), "s3:PutObject", "arn:aws:s3:::b/settings/0_x.json")
+
+
 def test_nobody_is_given_deletion_or_a_wildcard(stack: Stack) -> None:
     given = [s for name in (*stack.of_type("AWS::IAM::Role"), "RunTaskPolicy") for s in stack.statements(name)]
     assert len(given) > 15
