@@ -115,13 +115,15 @@ class Zygote:
 
 def _prepare() -> None:
     """Import all that a run needs, and shorten waits that only let time pass."""
+    import _strptime
+
     from botocore.retries import standard
 
     from kaltura_archiver import cli, config, selection
     from kaltura_archiver.apply import swap
     from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.money import bill
-    from kaltura_archiver.run import download, explain
+    from kaltura_archiver.run import download, explain, kept
     from kaltura_archiver.run import run as acting
     from kaltura_archiver.store import Store
     from kaltura_archiver.transfer import pacing
@@ -137,7 +139,7 @@ def _prepare() -> None:
     settings = config.read_settings()
     Store(settings, read_only=True)._s3.get_paginator("list_objects_v2")
     Kaltura(settings, read_only=True)._take_client()
-    _ = bill, cli, download, explain, selection, *cli.cli.commands.values()
+    _ = _strptime, bill, cli, download, explain, kept, selection, *cli.cli.commands.values()
     # Without the run lock: a run that is killed holds it for two minutes, and here another run comes at once.
     acting._lock = lambda *_: _NoLock(others_are_over=True)
 
