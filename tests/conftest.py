@@ -109,10 +109,12 @@ def pytest_configure() -> None:
 
 # The files that take longest, begun first: no process is left alone with one at the end.
 LONG_FILES = (
-    "test_odd_s3.py", "test_walk.py", "test_policies.py", "test_odd_entries.py", "test_policy_notices.py",
-    "test_cluster.py", "test_gate.py", "test_selection.py", "test_desk_killed.py", "test_flavors.py",
-    "test_template.py", "test_demo.py", "test_clones.py", "test_output.py", "test_groups.py", "test_contract.py",
-    "test_calls.py", "test_versions.py", "test_files.py", "test_old_library.py", "test_jobs.py", "test_kills.py",
+    "test_odd_s3.py", "test_groups.py", "test_walk.py", "test_policies.py", "test_output.py", "test_files.py",
+    "test_contract.py", "test_cluster.py", "test_selection.py", "test_clones.py", "test_flavors.py",
+    "test_faults.py", "test_run.py", "test_versions.py", "test_desk_killed.py", "test_template.py",
+    "test_odd_entries.py", "test_commands.py", "test_gate.py", "test_policy_notices.py", "test_guard.py",
+    "test_bad_input.py", "test_docs.py", "test_policy.py", "test_whole_cycle.py", "test_wire.py", "test_thin.py",
+    "test_demo.py", "test_report_page.py", "test_jobs.py",
 )  # fmt: skip
 
 
