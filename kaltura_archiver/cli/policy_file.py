@@ -26,6 +26,7 @@ from kaltura_archiver.config import Settings
 from kaltura_archiver.envfile import read_text
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.filters import Query
+from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG
 from kaltura_archiver.policy import CLOCKS, Policy, Rule, RuleLimits, Stage, StageClock, StageRule, as_of
 from kaltura_archiver.steps import OPTIONS
@@ -80,10 +81,13 @@ def stage_keys(stage: Stage) -> dict[str, click.Option]:
 
 
 def read_policy(
-    path: str, settings: Settings, now: float, in_bucket: InBucket = lambda name, what: None
+    path: str, settings: Settings, now: float, in_bucket: InBucket = lambda name, what: None, *, keeps: bool = True
 ) -> Policy:  # fmt: skip
     """The policy of a file, here or in the bucket, as of `now` (unix seconds). Raises InputError with the rule, the key
-    and the line."""
+    and the line.
+
+    With `keeps` false nothing is archived or replaced by it, and no keep list is read, which may be wrong: what viewers
+    ask for comes back all the same."""
     text = in_bucket(path, "the policy")
     text = read_text(Path(path), f"the policy {path}") if text is None else text
     try:
@@ -97,7 +101,8 @@ def read_policy(
     proper = isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
     if not proper or not (rules or desk):
         source.fail("no rule is in it: each begins with [[rule]]")
-    made = tuple(_RuleReader(source, number, rule, told, settings, now).rule() for number, rule in enumerate(rules))
+    reader = partial(_RuleReader, source, whole=told, settings=settings, now=now, keeps=keeps)
+    made = tuple(reader(number, rule).rule() for number, rule in enumerate(rules))
     names = [rule.name for rule in made]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -131,6 +136,7 @@ class _RuleReader:
     whole: Table
     settings: Settings
     now: float
+    keeps: bool
 
     @property
     def name(self) -> str:
@@ -193,7 +199,9 @@ class _RuleReader:
             self.fail("it selects every video of the account: say at least one criterion", "select")
         return query
 
-    def _keep(self) -> Any:
+    def _keep(self) -> Keep:
+        if not self.keeps:
+            return Keep()
         table = self._subtable("keep", shared=True)
         keys = keep_keys()
         self.source.require_known(table, list(keys), self.number, self.name, "keep")

@@ -139,6 +139,7 @@ def test_a_survey_is_ended_by_a_signal(sandbox: Sandbox, run: Run, policy: Path)
         'select = { unplayed_for = 3, tag = "!exam" }\narchive = {}\n',
         'select = { unplayed_for = 3 }\nkeep = { tag = "exam" }\narchive = {}\n',
         "select = { category = 4711 }\narchive = {}\n",
+        'select = { unplayed_for = 3 }\nkeep = { owner = "@emeriti.txt" }\narchive = {}\n',
     ],
 )
 def test_no_rule_stands_in_the_way_of_the_desk(sandbox: Sandbox, run: Run, policy: Path, rule: str) -> None:

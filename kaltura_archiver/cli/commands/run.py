@@ -100,7 +100,8 @@ def run(
     if entry_id is not None and not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     now = _noon(day) if day is not None else time.time()
-    policy = read_policy(file, app.settings, now, partial(text_in_bucket, app.store))
+    in_bucket = partial(text_in_bucket, app.store)
+    policy = read_policy(file, app.settings, now, in_bucket, keeps=looks or part != "restore")
     desk = policy.desk.sources.values() if policy.desk else ()
     if any(query.shard for query in (*(rule.query for rule in policy.rules), *desk)):
         raise ConfigError("a policy is carried out by one task, not by the shares of an array job: start it by itself")
