@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kaltura_archiver.asking.words import ENTRY_ID
 from kaltura_archiver.envfile import read_text
@@ -58,35 +59,50 @@ def lines_in(text: str, where: str, *columns: str) -> Iterator[ListLine]:
 def _cells_with_ids(text: str, columns: tuple[str, ...]) -> Iterator[ListLine]:
     """What stands in each line as an entry's id, and in these columns; lines that begin with # are comments."""
     lines = text.splitlines(keepends=True)
-    told = ((number, line.strip()) for number, line in enumerate(lines) if not line.startswith("#"))
-    begin, head = next(((number, line) for number, line in told if line), (len(lines), ""))
-    # Spreadsheets of some countries write semicolons.
-    tab, between = "\t" in head, ";" if ";" in head and "," not in head else ","
-    names = [name.strip().strip("'\"").lower() for name in head.split("\t" if tab else between)]
-    names = ["mail" if name in ("email", "e-mail") else name for name in names]
-    if not {"entry_id", "id"}.intersection(names):
+    begin = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    reader, names = _as_table(lines[begin:])
+    if not names:
         plain = (
             (number, line.strip().strip("'\"")) for number, line in enumerate(lines, 1) if not line.startswith("#")
         )
         yield from (ListLine(number, line, ("",) * len(columns)) for number, line in plain if line)
         return
-    # A TSV of ours quotes nothing; in a CSV a name may have line breaks between its quotes.
-    table = lines[begin + 1 :]
-    # Else a quote that is not closed would swallow all the lines after it.
-    reader = (
-        csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if tab
-        else csv.reader(table, delimiter=between, strict=True)
-    )
     wanted = ("entry_id" if "entry_id" in names else "id", *columns)
+    if twice := next((name for name in wanted if names.count(name) > 1), ""):
+        raise csv.Error(f"two columns are called {twice}")
     places = [names.index(name) if name in names else len(names) for name in wanted]
     for row in reader:
+        number = begin + reader.line_num
         cells = (row[place] if place < len(row) else "" for place in places)
         entry_id, *more = (cell.strip().strip("'\"") for cell in cells)
         # A title may begin so, too: "#1 Introduction".
-        comment = entry_id.startswith("#") or (bool(row) and row[0].startswith("#") and not entry_id)
-        if any(cell.strip() for cell in row) and not comment:
-            yield ListLine(begin + 1 + reader.line_num, entry_id, tuple(more))
+        if not any(cell.strip() for cell in row) or entry_id.startswith("#") or (row[0][:1] == "#" and not entry_id):
+            continue
+        if any(cell.strip() for cell in row[len(names) :]):
+            raise csv.Error(f"line {number} has more cells than the first line, so that they may have shifted")
+        yield ListLine(number, entry_id, tuple(more))
+
+
+def _as_table(lines: list[str]) -> tuple[Any, list[str]]:
+    """A reader of the rows of a table, and its columns' names, in lower case; none where there is none of ids.
+
+    The first line is read as the rows are: a comma between quotes, or a column without a name, is told from none.
+    """
+    # A TSV of ours quotes nothing; in a CSV a name may have line breaks between its quotes, and strictly, for else one
+    # that is not closed would swallow all the lines after it. Spreadsheets of some countries write semicolons.
+    for made in (
+        partial(csv.reader, delimiter="\t", quoting=csv.QUOTE_NONE),
+        partial(csv.reader, delimiter=",", strict=True),
+        partial(csv.reader, delimiter=";", strict=True),
+    ):
+        reader = made(lines)
+        try:
+            names = [name.strip().strip("'\"").lower() for name in next(reader, [])]
+        except csv.Error:
+            continue
+        if not {"entry_id", "id"}.isdisjoint(names):
+            return reader, ["mail" if name in ("email", "e-mail") else name for name in names]
+    return iter(()), []
 
 
 def users_named(words: Iterable[str], where: str) -> list[str]:

@@ -159,6 +159,41 @@ def test_a_title_is_no_comment(sandbox: Sandbox, run: Run, tmp_path: Path, text:
     assert set(run("s3copy", "--idfile", tmp_path / "ids").outcomes) == {a, b}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"Name, title",entry_id,recorded_from\n"x, y",{a},{b}\n',
+        '"Name; title";entry_id;recorded_from\n"x; y";{a};{b}\n',
+        '"Name, title";entry_id;recorded_from\nx;{a};{b}\n',
+        '"Name\n(title)",entry_id,recorded_from\n"x\ny",{a},{b}\n',
+        "\tentry_id\tname\n{b}\t{a}\tx\n",
+        ",entry_id,name,,\n{b},{a},x,,\n",
+    ],
+)
+def test_the_column_of_ids_is_found_as_the_rows_are_read(sandbox: Sandbox, run: Run, tmp_path: Path, text: str) -> None:
+    """Quotes, breaks and columns without a name in the first line shift nothing."""
+    a, b = sandbox.add("initial"), sandbox.add("initial")
+    (tmp_path / "ids").write_text(text.format(a=a, b=b))
+    assert set(run("s3copy", "--idfile", tmp_path / "ids").outcomes) == {a}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,entry_id,from\nAlgebra, I,{a},{b}\n", "line 2 has more cells than the first line"),
+        ("entry_id\tname\tentry_id\n{a}\tx\t{b}\n", "two columns are called entry_id"),
+    ],
+)
+def test_a_table_whose_columns_are_not_certain_is_refused(
+    sandbox: Sandbox, run: Run, tmp_path: Path, text: str, words: str
+) -> None:
+    a, b = sandbox.add("initial"), sandbox.add("initial")
+    (tmp_path / "ids").write_text(text.format(a=a, b=b))
+    ran = run("s3copy", "--idfile", tmp_path / "ids")
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+
+
 @pytest.mark.parametrize("cell", ['"unclosed', '"12" disc'])
 def test_a_stray_quote_swallows_no_line(sandbox: Sandbox, run: Run, tmp_path: Path, cell: str) -> None:
     a, b = sandbox.add("initial"), sandbox.add("initial")
