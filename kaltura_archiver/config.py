@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from kaltura_archiver.envfile import check_values, read_env_file
+from kaltura_archiver.envfile import PROTECTIVE, check_values, read_env_file
 from kaltura_archiver.errors import ConfigError
 from kaltura_archiver.redact import hide
 
@@ -221,6 +221,9 @@ def read_settings(env_file: str | None = None) -> Settings:
         raise ConfigError(f"--env-file {env_file}: no such file")
     if path.is_file():
         told = read_env_file(path)
+        for name in told.keys() & set(PROTECTIVE):
+            if not os.environ.get(name, "").strip():
+                os.environ.pop(name, None)  # what is handed on empty says nothing, and would protect nothing
         others = sorted(name for name, value in told.items() if os.environ.get(name, value) != value)
         if env_file and others:
             log.warning("%s says otherwise, but the environment counts: %s", env_file, ", ".join(others))

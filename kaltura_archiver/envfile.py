@@ -19,6 +19,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A further variable within a value: to bash one of its own, after a blank, a ; or a missing quote. (Not the parts of a
 # directory's name, which follow a comma.)
 _ANOTHER = re.compile(r"(?<![,\s])[\s;&|]+(?:export\s+)?[A-Z][A-Z0-9_]{2,}=")
+# What stands between quotes, and after them.
+_QUOTED = re.compile(r"""(?s)(?P<quote>["'])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)(?P<rest>.*)""")
+_EXPANDED = re.compile(r"\$(\{[^}]*\}?|\w+|[@*#?$!-])")
 _PROTECTION = re.compile(rf"\b(?:{'|'.join(PROTECTIVE)})\s*=")
 
 
@@ -63,10 +66,34 @@ def read_env_file(path: Path) -> dict[str, str]:
             inner = " ".join(another[0].split())
             raise ConfigError(f"{where}: {inner!r} within the value of {binding.key}: one variable a line")
         value = binding.value
+        if why := _read_otherwise(raw):
+            raise ConfigError(f"{where}: {why}")
         if not raw.startswith("'"):
-            value = "".join(atom.resolve({**found, **os.environ}) for atom in parse_variables(value))
+            # To bash an empty variable has no value either, where there is a default.
+            known = {name: text for name, text in {**found, **os.environ}.items() if text}
+            value = "".join(atom.resolve(known) for atom in parse_variables(value))
+            if value.startswith("~/") and not raw.startswith('"'):
+                value = os.path.expanduser(value)
+        if binding.key in PROTECTIVE and raw.startswith(("$", '"$')) and not value.strip():
+            raise ConfigError(f"{where}: {raw[:40]} is empty, so that {binding.key} protects nothing")
         found[binding.key] = value
     return found
+
+
+def _read_otherwise(raw: str) -> str:
+    """Why bash would make another value of what was written than is made of it here; empty if it would not."""
+    quoted = _QUOTED.match(raw)
+    text = quoted["text"] if quoted else re.sub(r"\s#.*", "", raw)
+    if quoted and not re.match(r"\s|$", quoted["rest"]):
+        return "something follows the closing quote: put all of the value between the quotes"
+    if raw.startswith("'"):
+        return "a backslash before a quote or another one is read in two ways" if re.search(r"\\['\\]", raw) else ""
+    # Not told as it stands there: it may be a part of a password.
+    if _EXPANDED.search(re.sub(r"\$\{[A-Za-z_]\w*(:-[^}$\\]*)?\}", "", text)):
+        return "of variables no more than ${NAME} and ${NAME:-default} are known here; a $ stays one in single quotes"
+    if re.search(r"\\[$`'abfnrtv]" if quoted else r"\\", text):
+        return "a backslash: put the value in single quotes"
+    return ""
 
 
 def _advice(written: str) -> str:

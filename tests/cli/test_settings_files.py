@@ -25,6 +25,8 @@ EMPTY=
 LDAP_PWD='pa$word${HERE}`x`'
 HERE=there
 PLACEHOLDER_VIDEO="${HERE}/x.mp4"
+KEEP_OWNERS=${EMPTY:-jdoe},${HERE}
+OURS=~/keep
 AWS_BUCKET=bucket#1
 TWO_LINES="one
 two"
@@ -38,7 +40,8 @@ def test_a_file_is_read_as_bash_reads_it(tmp_path: Path) -> None:
     assert read_env_file(path) == {
         "KALTURA_PARTNERID": "101", "KALTURA_SECRET": "a b", "KEEP_TAGS": "keep,heritage",
         "LDAP_BASE": "o=princeton university,c=us", "EMPTY": "", "LDAP_PWD": "pa$word${HERE}`x`", "HERE": "there",
-        "PLACEHOLDER_VIDEO": "there/x.mp4", "AWS_BUCKET": "bucket#1", "TWO_LINES": "one\ntwo", "LAST": "1",
+        "PLACEHOLDER_VIDEO": "there/x.mp4", "KEEP_OWNERS": "jdoe,there",
+        "OURS": str(Path.home() / "keep"), "AWS_BUCKET": "bucket#1", "TWO_LINES": "one\ntwo", "LAST": "1",
     }  # fmt: skip
     path.write_bytes(MEANT.replace("\n", "\r\n").encode())
     assert read_env_file(path)["KEEP_TAGS"] == "keep,heritage"
@@ -71,6 +74,22 @@ def test_a_file_is_read_as_bash_reads_it(tmp_path: Path) -> None:
         ("N=1 && export AWS_BUCKET=other", "'&& export AWS_BUCKET=' within the value of N"),
         ('Environment="KEEP_TAGS=heritage"', "'KEEP_TAGS=' within the value of Environment"),
         ("N='1\nKEEP_TAGS=heritage\nM='", "'KEEP_TAGS=' within the value of N"),
+        (
+            "export KEEP_TAGS=${EXTRA-heritage}",
+            "no more than ${NAME} and ${NAME:-default} are known",
+        ),
+        ('KEEP_OWNERS="${STAFF,,}"', "of variables no more than"),
+        ("KEEP_TAGS=${TAG%x}", "of variables no more than"),
+        ("KEEP_TAGS=${TAG:=heritage}", "of variables no more than"),
+        ("KEEP_TAGS=$HERITAGE", "of variables no more than"),
+        ('LDAP_PWD="pa$$word"', "a $ stays one in single quotes"),
+        ('KEEP_TAGS="${NOBODY_HAS_SET_THIS}"', "is empty, so that KEEP_TAGS protects nothing"),
+        ('KEEP_TAGS="heritage"#x', "something follows the closing quote"),
+        ("LDAP_PWD='a'b", "not NAME=value"),
+        ('LDAP_PWD="a\\$b"', "a $ stays one in single quotes"),
+        ('LDAP_PWD="a\\nb"', "a backslash: put the value in single quotes"),
+        ("LDAP_PWD=a\\b", "a backslash"),
+        ("LDAP_PWD='a\\\\b'", "a backslash"),
     ],
 )
 def test_a_line_that_would_be_lost_is_refused_with_its_number(
@@ -119,6 +138,17 @@ def test_protection_under_a_misspelled_name_is_told(name: str) -> None:
 
 def test_variables_of_other_programs_are_none_of_ours() -> None:
     check_values({"KEEPALIVE": "1", "KEEP_ALIVE_SECONDS": "1", "KEEP_GOING": "1", "TAGS": '"x"', "PS1": "'"}, VARIABLES)
+
+
+def test_an_empty_variable_of_the_environment_takes_no_protection_away(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a compose file or CI hands it on."""
+    entry_id = sandbox.add(State.ARCHIVED, tags="heritage")
+    Path(".env").write_text("KEEP_TAGS=heritage\n")
+    monkeypatch.setenv("KEEP_TAGS", " ")
+    assert run("replace_video", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "skipped"}
+    assert writes(sandbox) == []
 
 
 def test_the_environment_wins_and_nothing_else_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
