@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -58,18 +59,21 @@ def show(file: str, enriched: str | None, style: str, columns: str | None, outpu
     """
     from kaltura_archiver.output.reading import numbered_lines, opened
     from kaltura_archiver.people.owners import owners_of
+    from kaltura_archiver.review.planfile import MAX_LINE_BYTES
     from kaltura_archiver.review.shown import shown_plan
 
     if style == "html" and output == "-" and sys.stdout.isatty():
         raise click.UsageError("a page is to be looked at in a browser: name a file with --output")
     if style == "html" and columns:
         raise click.UsageError("a page has its own columns: leave out --columns")
+    if output != "-" and file != "-" and Path(output).exists() and Path(output).samefile(file):
+        raise click.UsageError("--output would take the place of the plan itself: name another file")
     usual = tuple(column for column in COLUMNS if column != "unit" or enriched)
     shown = columns_of_row(columns, usual, tuple(c for c in (*COLUMNS, *MORE_COLUMNS) if c not in usual))
     owner_of = owners_of(enriched) if enriched else None
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
-        plan = shown_plan(numbered_lines(stream, where), where, owner_of)
+        plan = shown_plan(numbered_lines(stream, where, MAX_LINE_BYTES), where, owner_of)
     if style == "html":
         text = _page(plan)
     elif style == "table":
@@ -145,6 +149,7 @@ def _total(plan: ShownPlan) -> str:
     return (
         f"plan {one_line(plan.plan)} of {one_line(plan.made)}: {plan.action} {len(plan.acting):,} of "
         f"{so_many(len(plan.entries))}, {size} to {plan.meant}"
+        + (f"; with {one_line(plan.asked)}" if plan.asked else "")
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit, urlunsplit
 
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.errors import Exit
@@ -22,8 +23,16 @@ def account_of(app: App, command: Command, placeholders: Placeholders) -> dict[s
     settings = app.settings
     settings.need_kaltura()
     settings.need_bucket()
-    account = {"partner": settings.partner_id, "service": settings.service_url.rstrip("/"), "bucket": settings.bucket}
+    account = {"partner": settings.partner_id, "service": _address(settings.service_url), "bucket": settings.bucket}
+    if settings.endpoint_url:  # elsewhere another bucket may have that name
+        account["S3 service"] = _address(settings.endpoint_url)
     return account | ({"placeholder": placeholders.fingerprint} if command is Command.REPLACE else {})
+
+
+def _address(url: str) -> str:
+    """Without what may stand before the host: plans are sent about, and a password may stand there."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
 
 
 @contextmanager

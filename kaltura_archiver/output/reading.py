@@ -31,14 +31,14 @@ def opened(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def numbered_lines(file: BinaryIO, path: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(file: BinaryIO, path: str, most_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers, read as they are wanted, without their ends."""
     number = 0
     try:
-        while raw := file.readline(MAX_LINE_BYTES):
+        while raw := file.readline(most_bytes):
             number += 1
-            if len(raw) == MAX_LINE_BYTES:
-                raise InputError(f"{path}, line {number}: longer than {MAX_LINE_BYTES} bytes")
+            if len(raw) == most_bytes:
+                raise InputError(f"{path}, line {number}: longer than {most_bytes} bytes")
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             yield number, line.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.model import NOTICE_PREFIX, Availability, Facts, Identity, Outcome, State, normalised_tags
-from kaltura_archiver.review.planfile import STEPS_GOING_ON, TAGS_ADDED, TAGS_REMOVED, Line, Terms
+from kaltura_archiver.model import (
+    NOTICE_PREFIX,
+    REPLACED_TAG,
+    Availability,
+    Facts,
+    Identity,
+    Outcome,
+    State,
+    normalised_tags,
+)
+from kaltura_archiver.review.planfile import STEPS_GOING_ON, TAGS_ADDED, TAGS_REMOVED, Line, Terms, told_of
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import Command, Plan, Step
 
@@ -23,6 +32,8 @@ def drift(terms: Terms, line: Line, facts: Facts, plan: Plan) -> str:
         *_changed_tags(line, facts, command),
         *_changed_original(line, facts, command),
         *_changed_copy(line, facts),
+        *_changed_flavors(line, facts, command),
+        *_changed_words(line, facts, command),
         *filter(None, [terms.too_much_played(facts.entry)]),
     ]
     if not plan.steps:
@@ -102,3 +113,26 @@ def _changed_copy(line: Line, facts: Facts) -> Iterator[str]:
     elif now.size_bytes != line.stored_bytes or now.etag != line.etag or (line.sha256 and now.sha256 != line.sha256):
         # The ETag too where a tag agrees: tags stay what they are when somebody overwrites the object.
         yield "the stored copy is another one"
+
+
+def _changed_flavors(line: Line, facts: Facts, command: Command) -> Iterator[str]:
+    """Whether more flavors would go than were reviewed: one that somebody has uploaded comes back by no conversion."""
+    if line.derived is None or command not in (Command.THIN, Command.REPLACE):
+        return
+    if facts.entry.replaced and REPLACED_TAG not in line.tags:
+        return  # a run of this plan has begun: they may be those of the placeholder
+    if added := sorted({flavor.id for flavor in facts.derived} - line.derived):
+        yield f"flavors +{' +'.join(added)}"
+
+
+def _changed_words(line: Line, facts: Facts, command: Command) -> Iterator[str]:
+    """What the plan was reviewed by; a restore gives everybody back what is theirs."""
+    if command is Command.RESTORE:
+        return
+    for name, now in told_of(facts.entry).items():
+        if line.told.get(name, now) != now:
+            yield f"{name} is {_said(now)}, was {_said(line.told[name])}"
+
+
+def _said(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value or "none")

@@ -35,7 +35,7 @@ def make_page(plan: ShownPlan) -> str:
     return rendered(
         ASSETS, "plan", templates,
         title=_TITLES[plan.action],
-        what=_WHAT[plan.action],
+        what=_WHAT[plan.action] + (f" Planned with: {plan.asked}." if plan.asked else ""),
         plan=plan,
         sums=[(kind, rows) for kind, rows in _sums(plan) if rows],
         names={entry.owner: entry.owner_name for entry in plan.entries},

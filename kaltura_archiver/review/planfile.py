@@ -37,6 +37,8 @@ from kaltura_archiver.output.tables import readable_bytes, to_json
 from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, bytes_of, planned_options
 
 FORMAT = 1
+# The first one holds the keep list, which may name all of a staff.
+MAX_LINE_BYTES = 2**24
 # Criteria of a selection that a play since then can break.
 _PLAYS = ("plays_below", "never_played", "unplayed_since")
 # Which of our tags a run of the plan itself adds and removes.
@@ -105,7 +107,8 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class Line:
     """An entry that the plan would act on, and the facts that this rests on. `original` is `<flavor>@<version>`, and
-    `parent` the entry with which it goes as a further stream of it."""
+    `parent` the entry with which it goes as a further stream of it. `derived` are the ids of its derived flavors, None
+    in a plan of an earlier version; `told` is what people go by who read the plan."""
 
     entry_id: str
     steps: tuple[Step, ...]
@@ -116,6 +119,13 @@ class Line:
     etag: str
     sha256: str
     parent: str = ""
+    derived: frozenset[str] | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+def told_of(entry: Entry) -> dict[str, Any]:
+    """What an entry is chosen and reviewed by, and what a person may change without a word: it has to hold still."""
+    return {"owner": entry.owner, "admin_tags": list(entry.admin_tags), "end_date": iso_date(entry.end_at) or None}
 
 
 def terms_of(command: Command, options: Options, query: Query, account: Mapping[str, str]) -> Terms:
@@ -156,14 +166,12 @@ class Writer:
             "state": plan.state.value,
             "outcome": outcome.value,
             "why": plan.describe(),
-            "owner": entry.owner,
+            **told_of(entry),
             "created": iso_date(entry.created_at),
             "last_played": iso_date(entry.last_played_at) or None,
             "plays": entry.plays,
             "duration_seconds": entry.duration_seconds,
-            "admin_tags": list(entry.admin_tags),
             "source": source_name(entry.source_type),
-            "end_date": iso_date(entry.end_at) or None,
             "categories": list(facts.category_names),
         }
         if entry.parent_of_stream:
@@ -185,6 +193,7 @@ class Writer:
                     "stored_bytes": stored.size_bytes if stored else None,
                     "etag": stored.etag if stored else "",
                     "sha256": stored.sha256 if stored else "",
+                    "derived": sorted(flavor.id for flavor in facts.derived),
                 },
             }
         return _written(line, self._terms.plan)
@@ -256,14 +265,14 @@ def _check(line: Mapping[str, Any], plan: str) -> str:
     return hashlib.sha256(f"{plan}\n{same}".encode(errors="replace")).hexdigest()[:16]
 
 
-def read_plan(lines: Iterable[tuple[int, str]], where: str) -> tuple[Terms, list[Line], Counter[str]]:
-    """The terms, the entries to act on in their order, and how many of which outcome are left out.
+def read_plan(lines: Iterable[tuple[int, str]], where: str) -> tuple[Terms, list[Line], dict[str, str]]:
+    """The terms, the entries to act on in their order, and the outcome of each that is left out.
 
     Raises InputError, with the number of the line, for what `plan` did not write, or not all of which is there.
     """
     terms: Terms | None = None
     found: dict[str, tuple[int, Line | None]] = {}
-    left_out: Counter[str] = Counter()
+    left_out: dict[str, str] = {}
     number, ended = 0, False
     for number, text in lines:
         at = f"{where}, line {number}"
@@ -287,7 +296,7 @@ def read_plan(lines: Iterable[tuple[int, str]], where: str) -> tuple[Terms, list
                 raise InputError(f"{at}: entry {entry_id} is there twice, also in line {found[entry_id][0]}")
             found[entry_id] = number, entry
             if entry is None:
-                left_out[outcome] += 1
+                left_out[entry_id] = outcome
     if terms is None:
         raise InputError(f"{where} is empty: a plan was expected")
     if not ended:
@@ -367,6 +376,8 @@ def _entry(line: Mapping[str, Any], at: str) -> tuple[str, str, Line | None]:
             facts["etag"],
             facts["sha256"],
             str(line.get("parent", "")),
+            frozenset(facts["derived"]) if "derived" in facts else None,
+            {name: line[name] for name in told_of(Entry("")) if name in line},
         )  # fmt: skip
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{at} does not hold what a line of a plan holds") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from kaltura_archiver.errors import InputError
 from kaltura_archiver.model import Outcome
 from kaltura_archiver.people.owners import Owner
 from kaltura_archiver.review.planfile import read_plan
+from kaltura_archiver.steps import Options
 
 # What is done with the bytes of an entry, by the plan's action.
 MEANT = {"archive": "copy", "replace": "free", "thin": "free", "restore": "bring back"}
@@ -49,7 +50,8 @@ class ShownEntry:
 
 @dataclass(frozen=True)
 class ShownPlan:
-    """A whole plan; `first` and `last` are its lines that stay whatever is left out."""
+    """A whole plan; `first` and `last` are its lines that stay whatever is left out, `asked` what is not as usual, in
+    words."""
 
     action: str
     made: str
@@ -59,6 +61,7 @@ class ShownPlan:
     last: str
     entries: Sequence[ShownEntry]
     has_units: bool
+    asked: str = ""
 
     @property
     def meant(self) -> str:
@@ -92,7 +95,15 @@ def shown_plan(
     return ShownPlan(
         action, terms.made, terms.filter, terms.plan, first, last,
         [_entry(text, f"{where}, line {number}", action, owner_of) for number, text in middle], owner_of is not None,
+        ", ".join(_unusual(terms.options)),
     )  # fmt: skip
+
+
+def _unusual(options: Mapping[str, Any]) -> Iterator[str]:
+    usual = Options(now=0)
+    for name, value in options.items():
+        if value != getattr(usual, name):
+            yield name.replace("_", " ") + ("" if value is True else f" {value}")
 
 
 def _entry(text: str, at: str, action: str, owner_of: Callable[[Any], Owner] | None) -> ShownEntry:

@@ -124,6 +124,7 @@ def test_the_first_line_tells_what_the_plan_is_and_what_it_costs(
         "partner": str(sandbox.kaltura.partner_id),
         "service": sandbox.kaltura.url,
         "bucket": sandbox.s3.bucket,
+        "S3 service": sandbox.s3.url,
     }
     totals = first["totals"]
     assert totals["outcomes"] == {"would": 1, "skipped": 1}

@@ -6,6 +6,7 @@ import logging
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -85,14 +86,16 @@ def apply(
     """
     from kaltura_archiver.output.reading import numbered_lines, opened
     from kaltura_archiver.placeholders import Placeholders
-    from kaltura_archiver.review.planfile import read_plan
+    from kaltura_archiver.review.planfile import MAX_LINE_BYTES, read_plan
 
     where = "stdin" if file == "-" else file
     with opened(file) as stream:
-        terms, lines, left_out = read_plan(numbered_lines(stream, where), where)
+        terms, lines, left_out = read_plan(numbered_lines(stream, where, MAX_LINE_BYTES), where)
     placeholders = Placeholders.read(app.settings).needed_by(terms.command)
-    for name, here in account_of(app, terms.command, placeholders).items():
-        if (there := terms.account.get(name)) != here:
+    ours = account_of(app, terms.command, placeholders)
+    for name in dict.fromkeys((*ours, *terms.account)):
+        there, here = (account.get(name) or "of AWS" for account in (terms.account, ours))
+        if there != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep
     if terms.command.heeds_keep:
@@ -102,8 +105,8 @@ def apply(
         plays=Plays(**terms.plays), **terms.options,  # type: ignore[arg-type]
     )  # fmt: skip
     number, percent = max_drift
-    work = Applying(terms, lines, len(lines) * number / 100 if percent else number, f"{number:g}{percent}")
-    told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(left_out.items()))
+    work = Applying(terms, lines, left_out, len(lines) * number / 100 if percent else number, f"{number:g}{percent}")
+    told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(Counter(left_out.values()).items()))
     log.info(
         "plan %s of %s: %s of %d entries%s", terms.plan, terms.made, terms.command, len(lines),
         f"; left out: {told}" if told else "",
