@@ -38,8 +38,8 @@ class Keep:
         """Why an entry is kept at this time (unix seconds); empty if it is not. One of which the categories are not
         known, or the custom metadata, where a rule is about these, is kept."""
         entry = facts.entry
-        said = set(map(_seen, entry.tag_set))
-        if tags := sorted(tag for tag in self.tags if _seen(tag) in said):
+        said = set(map(as_seen, entry.tag_set))
+        if tags := sorted(tag for tag in self.tags if as_seen(tag) in said):
             return f"tagged {tags[0]}"
         if told := _until(said, now):
             return told
@@ -97,11 +97,11 @@ def _until(tags: Iterable[str], now: float) -> str:
 
 def owner_rule(user: str) -> str:
     """A Kaltura user as it is compared: case does not count. Without an @ it also means the addresses before one."""
-    return " ".join(_seen(user).casefold().split())
+    return " ".join(as_seen(user).casefold().split())
 
 
 @lru_cache(maxsize=4096)
-def _seen(text: str) -> str:
+def as_seen(text: str) -> str:
     """As people see it: in one of the spellings that Unicode has for it, without marks that nobody sees. Whoever wrote
     it meant to keep the video."""
     return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").strip()

@@ -55,15 +55,17 @@ class Ids(Sequence[str]):
 class Selection:
     """The entries of a query, read as they are iterated. What was left out is counted and told in warnings.
 
-    `store` is for a query about stored copies. `cut` is True when the limit ended the selection while more entries
-    matched. `expected` is about how many there will be, known when the first one comes. `odd` counts those that were
-    left out since Kaltura's answer about them cannot be understood. Of the ids that were named, `unknown` are those of
-    no entry, `recycled` the true ids of entries in the recycle bin.
+    `store` is for a query about stored copies. `whole` leaves further streams to their parents, before a limit counts
+    them. `cut` is True when the limit ended the selection while more entries matched. `expected` is about how many
+    there will be, known when the first one comes. `odd` counts those that were left out since Kaltura's answer about
+    them cannot be understood. Of the ids that were named, `unknown` are those of no entry, `recycled` the true ids of
+    entries in the recycle bin.
     """
 
     kaltura: Kaltura
     query: Query
     store: Store | None = None
+    whole: bool = False
     selected: int = 0
     cut: bool = False
     expected: int | None = None
@@ -91,6 +93,8 @@ class Selection:
             if skip > 0:
                 skip -= 1
                 continue
+            if self.whole and self._leaves_to_parent(entry):
+                continue
             if query.max_entries is not None and self.selected >= query.max_entries:
                 self.cut = True
                 return
@@ -113,7 +117,7 @@ class Selection:
         """Whether an entry meets the criteria as it is now."""
         return not next(self.tested([entry]))[1]
 
-    def leaves_to_parent(self, entry: Entry) -> bool:
+    def _leaves_to_parent(self, entry: Entry) -> bool:
         """Whether a command that acts leaves it to its parent: also where a search has found a further stream, which
         Kaltura hides from searches as a rule."""
         parent = entry.parent_of_stream

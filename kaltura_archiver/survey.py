@@ -252,6 +252,7 @@ def plans_of(
     """
     planned = plan or partial(plan_for, command)
 
+    selection.whole = True
     sources, keep = Sources(kaltura, store, placeholders), options.keep
     categories = command.heeds_keep and bool(keep.categories)
     metadata = command.heeds_keep and bool(keep.metadata)
@@ -276,7 +277,7 @@ def plans_of(
         return list(zip(members, together(command, plans), strict=True))
 
     def decide(batch: list[Facts]) -> list[tuple[Facts, Plan]]:
-        batch = [complete(facts) for facts in batch if not selection.leaves_to_parent(facts.entry)]
+        batch = [complete(facts) for facts in batch]
         plans = [planned(facts, options) for facts in batch]
         # What is there already may have a further stream that is not.
         streams = kaltura.children(

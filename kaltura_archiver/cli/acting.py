@@ -61,11 +61,11 @@ def run_command(
 
         check_keep(runner.kaltura, options.get("keep", Keep(frozenset())))
         check_excluded(runner.kaltura, query)
-        selection = Selection(runner.kaltura, query, runner.store)
+        selection = Selection(runner.kaltura, query, runner.store, whole=True)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         told = without_entries() if style == SCREEN else nullcontext()
         with told, progress("selecting", selection, lambda: selection.expected) as entries:
-            ids = draw(Ids(entry.id for entry in entries if not selection.leaves_to_parent(entry)))
+            ids = draw(Ids(entry.id for entry in entries))
         return Errand(
             ids,
             after_selection(selection, limited=True, request_tag=options.get("request_tag", "")),

@@ -136,8 +136,8 @@ class Desk:
         run = self.run
 
         def choose(runner: Runner) -> Errand:
-            selection = Selection(runner.kaltura, query)
-            found = [entry.id for entry in selection if not selection.leaves_to_parent(entry)]
+            selection = Selection(runner.kaltura, query, whole=True)
+            found = [entry.id for entry in selection]
             ours = (entry_id for entry_id in found if self.desk.tier_of(entry_id) == options.tier)
             new = [entry_id for entry_id in ours if same_id(entry_id) not in self._asked]
             self._asked.update(map(same_id, new))

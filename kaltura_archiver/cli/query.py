@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from kaltura_archiver import exits
 from kaltura_archiver.asking.words import parse_tag
 from kaltura_archiver.errors import Exit, SelectionError
-from kaltura_archiver.filters import DEFAULT_STATUSES, EVERY_STATUS, Query
+from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.keep import DEFAULT_TAG
 from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Outcome, kept_until
 from kaltura_archiver.steps import Options
@@ -90,8 +91,9 @@ def need_criteria(command: str, query: Query, *, everything: bool) -> None:
 
 
 def but_for_no_time(query: Query, now: float) -> Query:
-    """Without ages of no time at all, as of a script's variable which is 0: they leave nobody out."""
+    """Without ages and lengths of no time at all, as of a script's variable which is 0: they leave nobody out."""
     recent = int(now) - _AT_ONCE_SECONDS
+    query = replace(query, longer_than_seconds=query.longer_than_seconds or None)
     if (query.unplayed_since or 0) > recent:
         query = replace(query, unplayed_since=None)
     return replace(query, created_until=None) if (query.created_until or 0) > recent else query
@@ -99,7 +101,8 @@ def but_for_no_time(query: Query, now: float) -> Query:
 
 def whatever_status(query: Query) -> Query:
     """For what tells how the archive is: where nobody says which status, an entry in one that is rare counts, too."""
-    return replace(query, statuses=EVERY_STATUS) if query.statuses == DEFAULT_STATUSES else query
+    said = click.get_current_context().get_parameter_source("statuses")
+    return query if said is ParameterSource.COMMANDLINE else replace(query, statuses=EVERY_STATUS)
 
 
 def checked_request_tag(text: str) -> str:

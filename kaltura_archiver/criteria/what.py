@@ -19,7 +19,7 @@ from kaltura_archiver.criteria.base import (
     item,
     within,
 )  # fmt: skip
-from kaltura_archiver.keep import owner_rule
+from kaltura_archiver.keep import as_seen, owner_rule
 from kaltura_archiver.model import EntryStatus, MediaType, SourceType
 
 # Elasticsearch bounds the clauses of one query (1,024 by default): more owners are told from the entries.
@@ -119,7 +119,9 @@ class Tags(Criterion):
 
     def unmet(self, seen: Seen) -> str:
         tags = seen.entry.tag_set
-        if tags.issuperset(self.wanted) and tags.isdisjoint(self.unwanted):
+        # As the keep list takes them: Kaltura tells two spellings of one word apart, and people do not.
+        barred = set(map(as_seen, self.unwanted))
+        if tags.issuperset(self.wanted) and (not barred or barred.isdisjoint(map(as_seen, tags))):
             return ""
         return f"its tags are {', '.join(seen.entry.tags) or 'none'}"
 

@@ -579,3 +579,13 @@ def test_a_stream_is_not_left_to_a_parent_that_is_not_selected(sandbox: Sandbox,
     ran = run("restore", "--id", stream, "--id", parent, *more)
     assert ran.outcomes[stream] == ("would" if gone else "refused")
     assert stream in {row["entry_id"] for row in run("health", "--id", stream, "--id", parent, *more).rows}
+
+
+@pytest.mark.parametrize("command", ["s3copy", "plan archive -o -"])
+def test_a_limit_counts_recordings_whichever_stream_comes_first(sandbox: Sandbox, run: Run, command: str) -> None:
+    """Else the stream took the place, went with its parent, and that one was beyond the limit: for ever."""
+    video = recording(sandbox, State.INITIAL)
+    Path("ids").write_text("\n".join([*video.streams, video.parent]))
+    ran = run(*command.split(), "--idfile", "ids", "--max-entries", "1")
+    assert video.parent in ran.out
+    assert all(stream in ran.out for stream in video.streams)

@@ -665,3 +665,23 @@ def test_what_tells_how_the_archive_is_looks_at_entries_of_every_status(
     assert (ran.code, {row["entry_id"]: row["state"] for row in ran.rows}[lost]) == (1, "lost")
     assert ("state", "lost") in {(row["section"], row["key"]) for row in run("stats").rows}
     assert run("health", "--status", "2", "--columns", "entry_id").rows != ran.rows
+
+
+@pytest.mark.parametrize("command", ["health", "stats"])
+def test_statuses_count_that_are_said_though_they_are_the_usual_ones(sandbox: Sandbox, run: Run, command: str) -> None:
+    usual, rare = sandbox.add("initial"), sandbox.add("initial", status="5")
+    for options, number in (((), 2), (("--status", "-1,-2,0,1,2,7,4"), 1)):
+        ran = run(command, *options)
+        if command == "stats":
+            assert ran.rows[0]["entries"] == str(number)
+        else:
+            assert {row["entry_id"] for row in ran.rows} == {usual, rare} - ({rare} if options else set())
+
+
+@pytest.mark.parametrize("option", ["--longer-than", "--unplayed-for"])
+def test_what_leaves_nobody_out_is_no_criterion(sandbox: Sandbox, run: Run, option: str) -> None:
+    """As of a script's variable which is 0."""
+    sandbox.add("initial")
+    ran = run("s3copy", option, "0")
+    assert (ran.code, ran.out) == (2, "")
+    assert "without any selection criterion" in ran.err
