@@ -118,8 +118,20 @@ true_or_false() {
     esac
 }
 
+# What is a job's own is read from the environment alone: a SELECTION or MAX_COST that stands in .env would not be heeded.
+check_env_file() {
+    [ -f .env ] || return 0
+    for name in SELECTION MAX_ENTRIES MAX_COST MAX_BYTES POLICY N_YEARS MIN_AGE_YEARS NOTICED_BEFORE DOIT STRICT STORAGE_CLASS TIER DAYS WORKERS; do
+        eval "given=\${$name-}"
+        [ -z "$given" ] || continue
+        ! grep -Eq "^[[:space:]]*(export[[:space:]]+)?$name=." .env ||
+            die "$name stands in .env, and is a job's own, which is read from the environment alone: export it"
+    done
+}
+
 # That entries wait is not told by a status, unless STRICT; that they failed is.
 check_strict() {
+    check_env_file
     STRICT=${STRICT:-false}
     true_or_false STRICT "$STRICT"
     tolerate='--tolerate 3'

@@ -169,6 +169,15 @@ def test_wrong_settings_are_one_line_and_start_nothing(
     assert ended.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("job", ["archive", "restore", "health"])
+def test_what_is_a_jobs_own_and_stands_in_a_settings_file_is_not_left_unheeded(stubbed: Stubbed, job: str) -> None:
+    Path(".env").write_text("KEEP_TAGS=exam\n  export SELECTION='--category 5'\n#MAX_COST=20\nMAX_BYTES=\n")
+    ended = stubbed(job, N_YEARS="3")
+    assert (ended.code, ended.calls) == (2, [])
+    assert "SELECTION stands in .env, and is a job's own" in ended.err
+    assert stubbed(job, N_YEARS="3", SELECTION="--category 5").code == 0
+
+
 @pytest.mark.parametrize(
     ("codes", "expected", "strict"),
     [
