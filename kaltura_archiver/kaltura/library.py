@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 from KalturaClient.Plugins.Core import KalturaCategoryFilter, KalturaFilterPager
@@ -276,17 +277,23 @@ class Library(Session):
         """
         same = name.casefold()
         for wanted in (
-            KalturaCategoryFilter(fullNameEqual=name), KalturaCategoryFilter(nameOrReferenceIdStartsWith=name),
+            KalturaCategoryFilter(fullNameEqual=name),
+            KalturaCategoryFilter(nameOrReferenceIdStartsWith=name, orderBy="+createdAt"),
         ):  # fmt: skip
 
-            def read(client: Any, wanted: Any = wanted) -> list[tuple[int, str, str]]:
-                answer = client.category.list(wanted, KalturaFilterPager(pageSize=MAX_PAGE))
+            def read(client: Any, page: int, wanted: Any = wanted) -> tuple[list[tuple[int, str, str]], int]:
+                answer = client.category.list(wanted, KalturaFilterPager(pageSize=MAX_PAGE, pageIndex=page))
                 return [
                     (field_int(found.id) or 0, field_text(found.name), field_text(found.fullName))
                     for found in answer.objects
-                ]
+                ], field_int(answer.totalCount) or 0
 
-            rows = self._call(f"look for the category {name[:60]}", read)
+            rows: list[tuple[int, str, str]] = []
+            for page in count(1):  # of all: on a later one may be another of that name
+                more, total = self._call(f"look for the category {name[:60]}", partial(read, page=page))
+                rows += more
+                if len(more) < MAX_PAGE or len(rows) >= total:
+                    break
             if found := {number: full for number, own, full in rows if same in (own.casefold(), full.casefold())}:
                 return found
         return {}

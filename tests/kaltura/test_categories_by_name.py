@@ -72,3 +72,15 @@ def test_a_number_is_a_number_and_a_name_never_means_all(sandbox: Sandbox, run: 
     with pytest.raises(AssertionError):
         query.mismatch(Entry("0_a", "Lecture"))
     assert query.has_criteria
+
+
+def test_two_of_a_name_are_told_though_hundreds_of_names_begin_so(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.add_category(1, "Arts")
+    sandbox.kaltura.add_category(2, "Course", 1)
+    for number in range(1000, 1600):
+        sandbox.kaltura.add_category(number, f"Course {number}")
+    sandbox.kaltura.add_category(1600, "Science")
+    sandbox.kaltura.add_category(1601, "Course", 1600)
+    ran = run("list", "--category", "course")
+    assert ran.code == 2
+    assert "several are called 'course': 2 (Arts>Course), 1601 (Science>Course)" in ran.err

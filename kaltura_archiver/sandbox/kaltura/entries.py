@@ -159,12 +159,12 @@ class Entries(Describing):
         """By full name, or by how the name begins, as the database compares: in any case [api]."""
         wanted = p["filter"] if isinstance(p.get("filter"), dict) else {}
         full, begins = (str(wanted.get(n, "")).casefold() for n in ("fullNameEqual", "nameOrReferenceIdStartsWith"))
-        rows = [
-            self._describe_category(category)
+        found = [
+            category
             for category in self._library.categories.values()
             if full in ("", category.full_name.casefold()) and category.name.casefold().startswith(begins)
         ]
-        return {"objectType": "KalturaCategoryListResponse", "totalCount": len(rows), "objects": rows[:LIST_LIMIT]}
+        return list_page("KalturaCategoryListResponse", found, p, self._describe_category)
 
     def _describe_category(self, category: Category) -> dict[str, Any]:
         inside = [e for e in self._library.entries.values() if category.id in e.categories and not e.deleted]
