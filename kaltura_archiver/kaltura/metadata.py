@@ -117,12 +117,16 @@ def _read_fields(answer: Any) -> Iterator[tuple[str, int]]:
 
 
 def _parsed(text: str) -> Any:
-    """The root; None for what is no XML. Nothing that it names is fetched, or put in."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
+    """The root; None for what is no XML, or rests on its DTD. Nothing that it names is fetched, or put in."""
+    # Whatever its first line says it was: this text comes as UTF-8.
+    parser = etree.XMLParser(
+        encoding="UTF-8", resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
+    )
     try:
-        return etree.fromstring(text.strip().encode(), parser)
+        root = etree.fromstring(text.strip().encode(), parser)
     except (etree.XMLSyntaxError, ValueError):
         return None
+    return None if any(True for _ in root.iter(etree.Entity)) else root
 
 
 def _fields_of_schema(text: str) -> frozenset[str]:
