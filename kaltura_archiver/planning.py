@@ -78,6 +78,8 @@ def no_video(facts: Facts, judgement: Judgement) -> Plan | None:
             "nobody needs it, delete it in Kaltura"
         )
         return stop(judgement, Outcome.REFUSED, reason)
+    if coming := [f.id for f in facts.sources_to_come]:
+        return stop(judgement, Outcome.WAITING, f"Kaltura is still making {', '.join(coming)}, a further source flavor")
     return None
 
 

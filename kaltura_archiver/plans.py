@@ -139,9 +139,9 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             if steps:
                 return go(judgement, *steps, reason=judgement.identity_why)
             return stop(judgement, Outcome.ALREADY, "the original is in S3")
-        case State.PLACEHOLDER:
+        case State.PLACEHOLDER if judgement.sound:
             return stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
-        case State.THIN:
+        case State.THIN if judgement.sound:
             return stop(judgement, Outcome.ALREADY, judgement.why)
         case State.UNBACKED | State.LOST if has_own_original(facts):
             return go(judgement, Step.COPY, reason=judgement.why)
@@ -164,7 +164,7 @@ def _plan_replace(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return go(judgement, *thin, *_set_flavors(facts), reason="the placeholder is in place")
         case State.PLACEHOLDER if judgement.healthy and _set_flavors(facts):
             return go(judgement, Step.SET_FLAVORS, reason="the placeholder is in place")
-        case State.PLACEHOLDER:
+        case State.PLACEHOLDER if judgement.sound:
             return stop(judgement, Outcome.ALREADY, "the placeholder is in place")
         case State.THIN if judgement.healthy:
             return _not_to_be_replaced(facts, judgement, options) or _swap_in_placeholder(facts, judgement)
@@ -234,6 +234,8 @@ def _plan_restore(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             return _from_source(facts, judgement, options)
         case State.ARCHIVED if judgement.healthy and (steps := _left(facts, options)):
             return go(judgement, *steps, reason="the original is in Kaltura")
+        case State.INITIAL | State.UNBACKED if holds_placeholder(facts):
+            return stop(judgement, Outcome.REFUSED, "the placeholder video is in Kaltura, and S3 has no copy")
         case State.INITIAL | State.ARCHIVED | State.UNTAGGED | State.UNBACKED:
             return stop(judgement, Outcome.ALREADY, "the original is in Kaltura")
         case State.BUSY:
@@ -340,6 +342,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 return stop(judgement, Outcome.REFUSED, CROWDED)
             video, kept = facts.entry.media_type == MediaType.VIDEO.value, options.keep.why(facts, options.now)
             if facts.entry.replaced and video and not kept:
+                if facts.derived and (unsure := _unproven_alone(facts, judgement)):
+                    return unsure
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)
@@ -369,7 +373,7 @@ def _plan_resolve(facts: Facts, judgement: Judgement, options: Options) -> Plan:
 def _plan_verify(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     stored = facts.stored
     if stored is None:
-        if facts.entry.archived or facts.entry.replaced:
+        if facts.entry.archived or facts.entry.replaced or facts.entry.thin:
             return stop(judgement, Outcome.FAILED)
         return stop(judgement, Outcome.SKIPPED, "not archived")
     if stored.availability is Availability.READABLE:

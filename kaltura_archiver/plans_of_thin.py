@@ -17,6 +17,8 @@ def plan_thin(facts: Facts, judgement: Judgement, options: Options) -> Plan:
     if options.derived_only and original is not None and judgement.state in (State.INITIAL, State.ARCHIVED):
         return _drop_beside_original(facts, judgement, options)
     match judgement.state:
+        case State.HALF_THIN if options.derived_only and original is not None:
+            return stop(judgement, Outcome.REFUSED)  # to go on would take the original away
         case State.THIN:
             return _drop_rest(facts, judgement, options)
         case State.HALF_THIN if facts.entry.replaced:

@@ -13,6 +13,7 @@ from kaltura_archiver.identity import (
     identified,
     identify,
     known_placeholder,
+    may_have,
     newer_flavors,
     placeholder_stored,
     sizes_agree,
@@ -204,6 +205,8 @@ def _without_original_on_purpose(facts: Facts) -> Finding | None:
     entry, stored = facts.entry, facts.stored
     if facts.original is not None or stored is None or not facts.derived or not (entry.thin or stored.kept):
         return None
+    if not stored.kept and newer_flavors(facts):
+        return None  # and of a newer video, perhaps
     if not stored.kept:
         why = "the original was deleted to leave a derived flavor, and which one is not recorded: thin was cut short"
         return Finding(State.HALF_THIN, why, "thin or repair goes on; restore brings the original back")
@@ -230,12 +233,14 @@ def _lost_beside_derived(facts: Facts) -> tuple[str, str]:
     return why, f"download --id {facts.source.entry_id} --from s3, and upload that in Kaltura"
 
 
-def _foreign(original: FlavorAsset, facts: Facts) -> bool:
+def foreign(original: FlavorAsset, facts: Facts) -> bool:
     """Whether an original that does not play is known to be neither what was archived nor a placeholder."""
     stored = facts.stored
-    if stored is None or original.content_id in (stored.flavor, stored.placeholder) or not original.size_bytes:
+    if stored is None or original.content_id in (stored.flavor, stored.placeholder):
         return False
-    return original.size_bytes not in facts.placeholder_sizes | {stored.size_bytes}
+    if not (original.size_bytes or original.size_kb):
+        return False
+    return not may_have(original, facts.placeholder_sizes | {stored.size_bytes})
 
 
 def _without_original(facts: Facts) -> Finding | None:
@@ -250,7 +255,7 @@ def _without_original(facts: Facts) -> Finding | None:
     if newer_flavors(facts):
         why += ", and what plays was made after the copy was stored: perhaps of a newer video"
         return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
-    if original is not None and _foreign(original, facts):
+    if original is not None and foreign(original, facts):
         why += ", of another size than the copy and the placeholder: perhaps a newer video, to be converted again"
         return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
     back = "the placeholder" if facts.entry.replaced else "the original from S3"
@@ -260,6 +265,10 @@ def _without_original(facts: Facts) -> Finding | None:
 def _in_kaltura_only(facts: Facts) -> Finding:
     if facts.entry.archived:
         return Finding(State.UNBACKED, *_unbacked(facts))
+    if holds_placeholder(facts):
+        why = "the original is the placeholder video, and S3 has no copy of what it stands for"
+        hint = "find out whose place it took (a clone of a replaced video?), and do not delete this entry"
+        return Finding(State.INITIAL, why, hint, sound=False)
     return Finding(State.INITIAL, "the original is in Kaltura only", "s3copy archives it")
 
 

@@ -223,7 +223,7 @@ class _Survey:
         entry, stored = facts.entry, facts.stored
         if stored is None:
             changed_lately = not entry.updated_at or entry.updated_at > self.began - CLOCK_SECONDS
-            says_so = entry.archived or entry.replaced
+            says_so = entry.archived or entry.replaced or entry.thin
             return says_so and (changed_lately or entry.id in inventory.suspects)
         if self.copies or (self.availability and stored.availability is Availability.UNKNOWN):
             return True

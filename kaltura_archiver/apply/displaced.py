@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaltura_archiver.apply.guards import require_current, while_current
 from kaltura_archiver.apply.proof import compare
 from kaltura_archiver.apply.prove import proof_of_copy
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.versions import MAX_COPIES
-from kaltura_archiver.errors import EntryFailed
+from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import holds_placeholder, newer_flavors
-from kaltura_archiver.model import DISPLACED_PREFIX, FlavorAsset, Identity
+from kaltura_archiver.model import DISPLACED_PREFIX, FlavorAsset, Identity, StoredObject
+from kaltura_archiver.states import foreign
 from kaltura_archiver.transfer.streams import fingerprint
 
 
@@ -17,15 +20,30 @@ def keep_displaced(tools: Tools, work: InHand) -> None:
     """Keep a copy of what a restore displaces, unless it is known to be the placeholder.
 
     Old archives do not record their placeholder, and somebody may have uploaded over it.
-    Of an entry without original that is the largest flavor of what plays.
+    Of an entry without original that is the largest flavor of what plays, unless S3 is proven to have what that was
+    made of; and with any, further sources.
     """
-    displaced = work.facts.original
-    if displaced is None or not displaced.status.ready:
-        displaced = max(newer_flavors(work.facts), key=lambda flavor: flavor.known_bytes, default=None)
-    elif holds_placeholder(work.facts):
-        return
-    if displaced is not None:
-        _keep(tools, work, displaced)
+    facts, original = work.facts, work.facts.original
+    # Looked at by their ids: which of several is the original is not said.
+    going = {flavor.id: replace(flavor, is_original=False) for flavor in facts.further_sources}
+    if original is not None and original.status.ready:
+        if not holds_placeholder(facts):
+            going[original.id] = original
+    elif original is not None and foreign(original, facts):
+        raise Refused(
+            f"Kaltura's video is {original.status.name} and cannot be read, so it would not be kept: have it converted "
+            "again, or, if nobody needs it, delete its flavor in Kaltura, and then run restore"
+        )
+    else:
+        playing = newer_flavors(facts) or (() if _has_it_all(work.stored) else facts.derived)
+        going |= {flavor.id: flavor for flavor in sorted(playing, key=lambda flavor: flavor.known_bytes)[-1:]}
+    for flavor in going.values():
+        _keep(tools, work, flavor)
+
+
+def _has_it_all(stored: StoredObject) -> bool:
+    """Whether S3 is proven to have what was archived, and that was never found to be another video."""
+    return stored.proven and not stored.spoiled and not stored.marked_differing and "differs" not in stored.tags
 
 
 def _keep(tools: Tools, work: InHand, displaced: FlavorAsset) -> None:

@@ -99,8 +99,10 @@ def require_proven(stored: StoredObject) -> None:
 def check_copy(tools: Tools, work: InHand) -> None:
     stored = require_stored(tools, work)
     original = work.facts.original
-    if original is None or not original.status.ready or holds_placeholder(work.facts):
-        if work.facts.kept:
+    if holds_placeholder(work.facts):
+        return
+    if original is None or not original.status.ready:
+        if work.facts.derived:  # which are all that Kaltura has of it
             require_proven(stored)
         return
     if identify(original, stored)[0] is not Identity.SAME:
@@ -136,6 +138,8 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
         seen = replace(entry, tags=planned.tags)
         of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
         require_may_go(tools, work, replace(work.facts, entry=seen, flavors=flavors, placings=placings), of)
+    elif came := {f.id for f in Facts(entry, flavors).further_sources} - {f.id for f in work.facts.further_sources}:
+        raise Changed(f"somebody added a source flavor to {work.id} meanwhile: {min(came)}")
     was, original = work.facts.original, Facts(entry, flavors).original
     if was is not None and was.status.ready:
         require_current(tools, was, flavors)
@@ -153,7 +157,7 @@ def require_may_go(tools: Tools, work: InHand, now: Facts, of: Announced) -> Non
     conversions may have been waited for for hours."""
     if kept := _kept(tools, now):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
-    if further := now.further_sources:
+    if further := (*now.further_sources, *now.sources_to_come):
         raise Changed(f"entry {work.id} has a further source flavor, {further[0].id}, which S3 does not have")
     begun = work.facts.original is None or not work.facts.original.status.ready
     if begun and work.facts.entry.replaced:

@@ -35,6 +35,8 @@ def compare(found: Fingerprint, stored: StoredObject) -> Verdict:
 
 def compare_own(found: Fingerprint, stored: StoredObject) -> Verdict:
     """Whether the bytes that S3 has just given of an object are what was archived."""
+    if not stored.size_bytes:
+        return Verdict(Identity.DIFFERENT, "it is empty")
     if found.size_bytes == stored.size_bytes and stored.sha256:
         if found.sha256 == stored.sha256:
             return Verdict(Identity.SAME, "SHA-256 agrees", Evidence.READ)

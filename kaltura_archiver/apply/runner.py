@@ -297,7 +297,8 @@ class Runner:
                 untag(self._tools, work)
             except ArchiverError as error:
                 log.warning("entry %s keeps the tag %s for now: %s", work.id, THIN_TAG, error)
-        if work.token and REPLACED_TAG in work.own_tags and not work.past_point_of_no_return:
+        begun = work.token or self.command is Command.RESOLVE  # which tags before it sends anything
+        if begun and REPLACED_TAG in work.own_tags and not work.past_point_of_no_return:
             try:
                 if not placeholder_comes(self._tools, work.id):
                     self.kaltura.change_tags(work.id, remove=REPLACED_TAG)

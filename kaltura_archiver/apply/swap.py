@@ -163,8 +163,11 @@ def _require_ours(work: InHand, entry: Entry, ours: str) -> None:
 
 def _nothing_came(tools: Tools, work: InHand) -> ArchiverError:
     """Why a replacement is over and has brought no new original."""
-    now = Facts(work.facts.entry, tools.kaltura.flavors([work.id])[work.id]).original
-    if now is None and work.facts.original is not None:
+    flavors = tools.kaltura.flavors([work.id])[work.id]
+    before, now = work.facts.derived, Facts(work.facts.entry, flavors).original
+    # Of what had no original, what plays tells whether something came.
+    stayed = {flavor.content_id for flavor in before} & {flavor.content_id for flavor in flavors}
+    if now is None and (work.facts.original is not None or (before and not stayed)):
         return EntryFailed(
             f"Kaltura keeps no original of what came to {work.id}: see its conversion profile, which has to keep the "
             "source; its tags stay as they are"

@@ -151,7 +151,7 @@ def record_kept(tools: Tools, work: InHand) -> None:
     _require_kept(kept, flavors)
     if entry.status != EntryStatus.READY:
         raise EntryFailed(f"entry {work.id} is not READY without its original (status {entry.status}): run restore")
-    require_stored(tools, work)
+    require_proven(require_stored(tools, work))
     tools.store.set_tags(work.key, thin=kept.content_id, replaced_at=iso_time(time.time()), restored_at=None)
 
 

@@ -58,7 +58,8 @@ def _stored_beside(tools: Tools, work: InHand) -> tuple[str, Fingerprint]:
                 found = copied_original(tools, work, key)
             work.bytes_moved += found.size_bytes
             return key, found
-        if not kept.spoiled and (same := _read_as(tools, work, kept)):
+        known_bad = kept.spoiled or kept.differs_from(work.original)
+        if not known_bad and (same := _read_as(tools, work, kept)):
             return kept.key, same
     raise EntryFailed(f"there are {MAX_COPIES} copies of {work.original.content_id} that are not it: look at them")
 

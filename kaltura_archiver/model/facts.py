@@ -75,6 +75,12 @@ class Facts:
         return tuple(f for f in sources if f is not self.original)
 
     @property
+    def sources_to_come(self) -> tuple[FlavorAsset, ...]:
+        """Such that Kaltura is still making."""
+        sources = (f for f in self.flavors if f.status.in_progress and (f.is_original or f.flavor_params_id == 0))
+        return tuple(f for f in sources if f is not self.original)
+
+    @property
     def derived(self) -> tuple[FlavorAsset, ...]:
         """The flavors that were made of an original and play, but for `original` itself."""
         return tuple(f for f in self.flavors if not f.is_original and f.status is FlavorStatus.READY and not f.odd)
