@@ -935,6 +935,39 @@ MUTANTS = (
         ),
         _test("journeys/test_asked_for.py", "until_it_is_back"),
     ),
+    Mutant(
+        "take a newer video for what thin has left",
+        (("states.py", "    if not stored.kept and newer_flavors(facts):", "    if False:"),),
+        _test("apply/test_all_that_is_left.py", "not_taken_for_the_flavor"),
+    ),
+    Mutant(
+        "let the placeholder take the place of the last flavors",
+        (
+            ("plans.py", "if facts.derived and (unsure := _unproven_alone(facts, judgement)):", "if unsure := None:"),
+            ("apply/guards.py", "        if work.facts.derived:  # which", "        if False:  # which"),
+        ),
+        _test("apply/test_all_that_is_left.py", "no_placeholder_takes"),
+    ),
+    Mutant(
+        "keep nothing of what an unproven copy displaces",
+        (("apply/displaced.py", "(() if _has_it_all(work.stored) else facts.derived)", "()"),),
+        _test("apply/test_all_that_is_left.py", "what_plays_is_kept"),
+    ),
+    Mutant(
+        "keep no further source that a restore displaces",
+        (("apply/displaced.py", "for flavor in facts.further_sources}", "for flavor in ()}"),),
+        _test("apply/test_all_that_is_left.py", "restore_displaces_is_kept"),
+    ),
+    Mutant(
+        "take the original away by --derived-only where thin was cut",
+        (("plans_of_thin.py", "if options.derived_only and original is not None:", "if False:"),),
+        _test("apply/test_all_that_is_left.py", "derived_only"),
+    ),
+    Mutant(
+        "replace a source that Kaltura is still making",
+        (("planning.py", "if coming := [f.id for f in facts.sources_to_come]:", "if coming := []:"),),
+        _test("apply/test_all_that_is_left.py", "still_being_made"),
+    ),
     *_unguarded(),
 )
 
