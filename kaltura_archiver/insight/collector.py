@@ -54,6 +54,21 @@ def _by_month_and_class() -> ByMonthAndClass:
     return defaultdict(lambda: defaultdict(Held))
 
 
+def _is_away(item: SnapshotEntry) -> bool:
+    """Whether what Kaltura has of the entry is not its original, be it healthy or not."""
+    gone = not item.original_bytes and item.stored_bytes is not None
+    return gone or State(item.state) in (State.PLACEHOLDER, State.HALF_TAGGED)
+
+
+def _verified_at(item: SnapshotEntry, history: History) -> int | None:
+    """When the copy that is the entry's was last read back and found whole (unix seconds): by its tag, else by the log,
+    unless that was about what was stored before."""
+    logged = history.last(item.entry_id, Kind.VERIFIED)
+    if logged is not None and logged < (item.stored_at or 0):
+        logged = None
+    return max((at for at in (unix_seconds(item.verified_at), logged) if at is not None), default=None)
+
+
 def _could_save(stats: Stats, prices: Prices) -> Table | None:
     """What replacing all that was not played for so many years would free and save, as `stats` reckons."""
     rows: list[list[Cell]] = []
@@ -127,7 +142,7 @@ class Collector:
         name = f"{name} ({item.owner})" if name else item.owner
         self._accounts[name] = owner.status if owner else ""
         for table, key in ((self._owners, name), (self._units, unit)):
-            table[key].update(entries=1, **{"freed" if place is Place.S3 else "kaltura": size})
+            table[key].update(entries=1, **{"freed" if _is_away(item) else "kaltura": size})
         if not item.healthy:
             severity = list(State).index(state)
             self._trouble[severity, state_name(item), what_to_do(item)].add(size)
@@ -187,8 +202,7 @@ class Collector:
         self._stored[month][item.storage_class].add(item.stored_bytes)
         if copied is not None:
             self._copied[month][item.storage_class].add(item.stored_bytes)
-        times = (unix_seconds(item.verified_at), history.last(item.entry_id, Kind.VERIFIED))
-        verified = max((at for at in times if at is not None), default=None)
+        verified = None if item.spoiled else _verified_at(item, history)
         age = NEVER_VERIFIED if verified is None else band_of((self._now - verified) / DAY_SECONDS, AGES)
         self._verified[age].add(item.stored_bytes)
         if verified is not None:

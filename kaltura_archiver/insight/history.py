@@ -25,11 +25,13 @@ class Kind(Enum):
 
 
 class Event(NamedTuple):
-    """`at` and `played_at` are unix seconds; `played_at` is when the entry had last been played by then."""
+    """`at` and `played_at` are unix seconds; `played_at` is when the entry had last been played by then. `away`: its
+    original was in S3 only before."""
 
     at: int
     kind: Kind
     played_at: int | None = None
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,14 @@ _KINDS: dict[tuple[str, str], Kind] = {
 }
 
 
+# What a run was done in that had something else to do than its command says: labels, a picture, the tag of a request.
+_NOTHING_CAME = {
+    Kind.REPLACED: (State.PLACEHOLDER,),
+    Kind.THINNED: (State.THIN,),
+    Kind.RESTORED: (State.INITIAL, State.ARCHIVED, State.UNTAGGED),
+}
+
+
 class History:
     """The events of a run log, by entry. Lines of a form that it does not know are left out."""
 
@@ -76,12 +86,14 @@ class History:
         entry_id, kind = line.get("entry"), _KINDS.get((str(line.get("command")), str(line.get("outcome"))))
         if line.get("kind") != "entry" or not isinstance(entry_id, str) or kind is None:
             return
-        if kind is Kind.COPIED and line.get("state") != State.INITIAL:
-            return  # a copy that was there already
-        if kind is Kind.RESTORED and line.get("state") == State.UNSETTLED:
+        state = str(line.get("state"))
+        if (kind is Kind.COPIED and state != State.INITIAL) or state in _NOTHING_CAME.get(kind, ()):
+            return  # it was so already
+        if kind is Kind.RESTORED and state == State.UNSETTLED:
             kind = Kind.SETTLED
         played_at = line.get("last_played_at")
-        self._events.setdefault(entry_id, []).append(Event(at, kind, played_at if type(played_at) is int else None))
+        event = Event(at, kind, played_at if type(played_at) is int else None, state in (State.THIN, State.HALF_THIN))
+        self._events.setdefault(entry_id, []).append(event)
 
     def last(self, entry_id: str, kind: Kind) -> int | None:
         """When this last happened to the entry."""
@@ -100,7 +112,8 @@ class History:
         plays: list[int] = []
         for event in self._events.get(entry_id, ()):
             if event.kind in (Kind.REPLACED, Kind.THINNED):
-                since, away, plays = event.at, True, []
+                # What was thin is away since then.
+                since, away, plays = since if away and event.away else event.at, True, []
                 asks = event.kind is Kind.REPLACED
             elif event.kind in (Kind.ASKED, Kind.RESTORED, Kind.SETTLED):
                 # Only plays of the placeholder ask for something; it was there before the log if the log does not say.

@@ -16,8 +16,9 @@ class SnapshotEntry:
 
     `kaltura_bytes` are all READY flavor assets, the original included. `stored_bytes` is None without a stored copy.
     `why` and `hint` say what is wrong and what to do where the entry is not `healthy`. `verified_at` is empty where it
-    was never verified, or where the tags of the copy were not read. `placeholder_bytes` is the size of the placeholder
-    that the entry gets. `thin_freed` is what `thin` would free with its usual options, 0 where it would do nothing.
+    was never verified, or where the tags of the copy were not read. `stored_at` is since when S3 has the copy as it is.
+    `placeholder_bytes` is the size of the placeholder that the entry gets. `thin_freed` is what `thin` would free with
+    its usual options, 0 where it would do nothing.
     """
 
     entry_id: str
@@ -43,6 +44,8 @@ class SnapshotEntry:
     source: str = ""
     admin_tags: str = ""
     end_at: int | None = None
+    stored_at: float | None = None
+    spoiled: bool = False
 
     @property
     def owner(self) -> str:
@@ -78,4 +81,6 @@ def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
         source=source_name(entry.source_type),
         admin_tags=", ".join(entry.admin_tags),
         end_at=entry.end_at,
+        stored_at=stored.last_modified.timestamp() if stored and stored.last_modified else None,
+        spoiled=bool(stored and stored.spoiled),
     )

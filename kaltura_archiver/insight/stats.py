@@ -28,7 +28,7 @@ WAYS = {"thin": "thin", "replace": "threshold"}
 TIER, DAYS = Options.tier, Options.days
 # What s3copy and replace_video would bring to a placeholder.
 _REPLACEABLE = frozenset({State.INITIAL, State.ARCHIVED, State.UNTAGGED})
-_REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED})
+_REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED, State.HALF_THIN})
 
 
 def items(
