@@ -6,6 +6,8 @@ the same video. (Source: akinom/kaltura_archiver at cac0231, `report_str` and `e
 
 from __future__ import annotations
 
+from kaltura_archiver.criteria.copies import ArchivedUntil, ReplacedUntil
+from kaltura_archiver.criteria.metadata import CustomMetadata
 from kaltura_archiver.criteria.what import AdminTags, FromSources, LongerThan, Owners, Sized
 from kaltura_archiver.criteria.when import EndsUntil
 from kaltura_archiver.criteria.where import Uncategorised
@@ -29,7 +31,10 @@ HEALTH_TITLES = (*OLD_HEALTH_COLUMNS[:-1], "---")
 SIZE_LIMIT_KB = 10_000_000
 
 # Criteria that it did not know.
-_NEW = (AdminTags, EndsUntil, FromSources, LongerThan, Owners, Sized, Uncategorised)
+_NEW = (
+    AdminTags, ArchivedUntil, CustomMetadata, EndsUntil, FromSources, LongerThan, Owners, ReplacedUntil, Sized,
+    Uncategorised,
+)  # fmt: skip
 OldRow = dict[str, Cell]
 
 

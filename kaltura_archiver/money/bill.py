@@ -47,7 +47,7 @@ class Bill:
                     self.thawing[tier] += prices.retrieval(
                         stored.storage_class, tier, stored.size_bytes, days=options.days
                     )
-            elif step is Step.PUT_ORIGINAL and stored is not None:
+            elif step in (Step.PUT_ORIGINAL, Step.READ_BACK) and stored is not None:
                 # A thawed copy is read as if it were STANDARD: the retrieval is paid.
                 readable = "STANDARD" if stored.storage_class in FROZEN_CLASSES else stored.storage_class
                 self.reading += prices.retrieval(readable, options.tier, stored.size_bytes)
@@ -94,7 +94,7 @@ def committed(prices: Prices, options: Options) -> Callable[[Facts, tuple[Step, 
         stored = facts.stored or facts.source
         thawed = stored is not None and stored.storage_class in FROZEN_CLASSES
         bill = Bill(prices, options)
-        bill.add(facts, (step for step in steps if not (thawed and step is Step.PUT_ORIGINAL)))
+        bill.add(facts, (step for step in steps if not (thawed and step in (Step.PUT_ORIGINAL, Step.READ_BACK))))
         return bill.upload + bill.at_least + bill.thawing.get(options.tier, 0.0) + bill.reading + bill.leaving
 
     return measure

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.output.tables import unescape_tsv
+from kaltura_archiver.output.tables import uncovered, unescape_tsv
 
 Row = list[str]
 MAX_LINE_BYTES = 2**20
@@ -69,7 +69,7 @@ class HeadedTable:
         reader = csv.reader((f"{line}\n" for _, line in lines), strict=True)
         try:
             for row in filter(None, reader):
-                yield reader.line_num, row
+                yield reader.line_num, [uncovered(cell) for cell in row]
         except csv.Error as error:
             raise InputError(f"{self.where}, line {reader.line_num}: {error}") from error
 

@@ -162,6 +162,11 @@ def csv_cell(value: Cell, *, numbers: bool = True, breaks: str = "\n\t") -> str:
     return text
 
 
+def uncovered(cell: str) -> str:
+    """A cell of a CSV without the apostrophe that `csv_cell` has put before it."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
 def readable_bytes(size: int) -> str:
     """`1.2 TiB`, for people; units of 1024."""
     amount = float(size)

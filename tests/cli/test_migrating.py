@@ -394,3 +394,17 @@ def test_each_link_of_the_page_leads_somewhere() -> None:
         page = DOCS / (file or "migrating.md")
         assert not anchor or anchor[1:] in anchors(page), (file, anchor)
         assert page.is_file(), file
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--archived-before", "0.1"], "[archived <= "),
+        (["--replaced-before", "0.1"], "[replaced <= "),
+        (["--category", "Faculty"], "category == 7"),
+    ],
+)
+def test_the_old_line_of_count_tells_each_criterion(sandbox: Sandbox, run: Run, options: list[str], words: str) -> None:
+    sandbox.kaltura.add_category(7, "Faculty")
+    sandbox.add("archived")
+    assert words in run("count", "--legacy-columns", *options).out

@@ -589,3 +589,12 @@ def test_a_limit_counts_recordings_whichever_stream_comes_first(sandbox: Sandbox
     ran = run(*command.split(), "--idfile", "ids", "--max-entries", "1")
     assert video.parent in ran.out
     assert all(stream in ran.out for stream in video.streams)
+
+
+def test_due_tells_each_stream_once(sandbox: Sandbox, run: Run) -> None:
+    """Its parent was played, which is one part of what is due; it was created lately, which is another."""
+    video = recording(sandbox, State.PLACEHOLDER, age_years=1)
+    parent = sandbox.kaltura.library.entries[video.parent]
+    parent.last_played_at = int(sandbox.control.clock.now()) - 86_400
+    ran = run("due", "--years", "3")
+    assert sorted(row["entry_id"] for row in ran.rows) == sorted((video.parent, *video.streams))

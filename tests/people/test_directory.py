@@ -632,3 +632,13 @@ def test_ldapsearch_fails_when_the_server_is_down(start: Start) -> None:
     ran = ask("ldapsearch", "uid=jdoe")
     assert ran.code == 1
     assert "cannot reach the directory" in ran.err
+
+
+def test_an_id_that_a_spreadsheet_would_take_for_a_formula_is_read_back_from_our_csv(
+    sandbox: Sandbox, run: Run
+) -> None:
+    Path("people.csv").write_text("uid,displayName,ou\n-joe,Joe,Lib\n")
+    sandbox.add("initial", creator_id="-joe")
+    listed = run("list", "--format", "csv", "--columns", "entry_id,owner_id").out
+    assert "'-joe" in listed
+    assert run("enrich", "--directory-file", "people.csv", stdin=listed).rows[0]["ldap_status"] == "active"

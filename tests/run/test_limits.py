@@ -193,3 +193,13 @@ def test_what_is_no_limit_is_refused(run: Run, option: tuple[str, str]) -> None:
 def test_a_fleet_adds_up_nothing_so_that_a_limit_is_refused_there(run: Run) -> None:
     ran = run("restore", "--all", "--max-cost", 5, "--cluster", "local:2")
     assert (ran.code, "not for --cluster" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("storage_class", ["STANDARD", "GLACIER_IR"])
+def test_reading_copies_back_is_paid_for_too(sandbox: Sandbox, run: Run, storage_class: str) -> None:
+    """What leaves AWS, and of GLACIER_IR what each GB costs to be read."""
+    entry_id = sandbox.add(State.ARCHIVED, storage_class=storage_class, content=b"v" * 6_000_000)
+    assert "leaving AWS" in run("verify", "--id", entry_id).err
+    ran = run("verify", "--id", entry_id, "--max-cost", "0", "--no-dry-run")
+    assert ran.outcomes == {entry_id: "waiting"}
+    assert "not begun, --max-cost" in ran.out

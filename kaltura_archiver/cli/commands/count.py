@@ -37,8 +37,8 @@ def count(app: App, /, query: Query, legacy: bool, style: str) -> None:
     selection = selected(app, query)
     number = selection.count()
     if legacy:
-        click.echo(count_line(number, query))
+        click.echo(count_line(number, selection.query))
     else:
         with rows_as(style, COUNT_COLUMNS, note="filter", fine=lambda _: False) as rows:
-            rows.write({"count": number, "filter": str(query)})
+            rows.write({"count": number, "filter": str(selection.query)})
     app.exit(*exits_of_named(selection))

@@ -83,7 +83,7 @@ def due(
     kaltura, store = app.kaltura(), app.store(check=False)
     check_keep(kaltura, keep)
     check_excluded(kaltura, query)
-    backlog, codes = Backlog(), set[Exit]()
+    backlog, codes, told = Backlog(), set[Exit](), set[str]()
     with rows_as(style, DUE_ON_SCREEN if style == SCREEN else DUE_COLUMNS, note="detail", fine=went_well) as rows:
         for part in parts:
             selection = Selection(kaltura, part.query, store)
@@ -94,8 +94,10 @@ def due(
             bar = partial(progress, "due", expected=partial(_expected, selection), streamed=style != "table")
             with planned as found, bar(found) as counting:
                 for facts, plan in counting:
-                    if not part.counts(facts.entry):
+                    # A stream has its own last play, and is told with its parent, whose play counts.
+                    if facts.entry.id in told or not part.counts(facts.entry):
                         continue
+                    told.add(facts.entry.id)
                     command = rule.command_for(facts, settings)
                     backlog.add(command, plan)
                     if plan.outcome not in (Outcome.SKIPPED, Outcome.ALREADY):
