@@ -17,6 +17,7 @@ from kaltura_archiver.model.words import (
     MAX_OBJECT_TAGS,
     NEWER_TAG,
     RETRIEVAL_TIERS,
+    TAGS_GIVING_WAY,
     TAGS_NEEDED,
     VERSION_MARK,
     Availability,
@@ -275,4 +276,4 @@ class StoredObject(Recorded):
     @property
     def crowded(self) -> bool:
         """Whether others have set so many tags that there is no room for those that a swap needs."""
-        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS
+        return len(TAGS_NEEDED.union(self.tags) - TAGS_GIVING_WAY) > MAX_OBJECT_TAGS

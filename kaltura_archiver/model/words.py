@@ -34,6 +34,8 @@ NEWER_MARK, NEWER_TAG = "newer.", "newer-copy"
 # S3 keeps no more tags of an object; these are the ones that we may still have to set.
 MAX_OBJECT_TAGS = 10
 TAGS_NEEDED = frozenset({"sha256", "flavor", "proof", "placeholder", "replaced-at", "settings", "verified-at"})
+# These give way to one of them, or go, whatever is done next.
+TAGS_GIVING_WAY = frozenset({"thaw", "thin", "restored-at"})
 # What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
 SETTINGS_PREFIX = "settings/"
 # The object tag `settings`: whether they have to be set again, or have been.

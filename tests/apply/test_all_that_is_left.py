@@ -256,3 +256,20 @@ def test_the_placeholder_alone_is_no_video(sandbox: Sandbox, run: Run, state: St
     assert run("health", "--id", entry_id).code == 1
     for command in ("s3copy", "restore", "repair", "replace_video"):
         assert act(run, command, entry_id).outcomes == {entry_id: "refused"}
+
+
+@pytest.mark.parametrize("way", ["thin", "thaw"])
+def test_tags_of_ours_that_go_keep_no_video_from_coming_back(sandbox: Sandbox, run: Run, way: str) -> None:
+    """S3 keeps ten tags of an object, of which three are others' here."""
+    if way == "thin":
+        entry_id = lecture(sandbox)
+    else:
+        entry_id = sandbox.add(State.PLACEHOLDER, content=VIDEO, storage_class="GLACIER")
+    sandbox.s3.set_tags(entry_id, sandbox.s3.tags(entry_id) | {"cost": "1", "dept": "2", "owner": "3"})
+    if way == "thin":
+        assert act(run, "thin", entry_id).outcomes == {entry_id: "done"}
+    else:
+        assert act(run, "restore", entry_id).outcomes == {entry_id: "waiting"}
+        sandbox.control.clock.advance(2 * DAY)
+    assert act(run, "restore", entry_id).outcomes == {entry_id: "done"}
+    assert {"cost", "dept", "owner"} <= sandbox.s3.tags(entry_id).keys()
