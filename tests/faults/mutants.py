@@ -348,7 +348,7 @@ MUTANTS = (
         (
             (
                 "model/stored.py",
-                "        return len(TAGS_NEEDED.union(self.tags)) > MAX_OBJECT_TAGS",
+                "        return len(TAGS_NEEDED.union(self.tags) - TAGS_GIVING_WAY) > MAX_OBJECT_TAGS",
                 "        return False",
             ),
         ),
@@ -621,8 +621,8 @@ MUTANTS = (
         (
             (
                 "apply/displaced.py",
-                "    elif holds_placeholder(work.facts):",
-                "    elif holds_placeholder(work.facts) is not False:",
+                "        if not holds_placeholder(facts):",
+                "        if holds_placeholder(facts) is False:",
             ),
         ),
         _test("journeys/test_cycle.py", "may_not_be_the_placeholder"),
