@@ -156,17 +156,13 @@ def test_conversions_are_looked_at_together_while_other_entries_go_on(
     sandbox.kaltura.settings.conversion_seconds = 1e6
     replaced = [sandbox.add(State.ARCHIVED, content=bytes(500 + n)) for n in range(60)]
     others = [sandbox.add(State.PLACEHOLDER) for _ in range(3)]
-    together = [20, 20, 20, 100, 100, 100]
-    seen = False
     looks: list[int] = []  # for each request while all of them convert: how many entries it looks at
 
     def look(request: Request) -> None:
-        nonlocal seen
         calls = request.parameters["calls"]
         if set(calls) == {"media.get"} and in_flight(sandbox) == len(replaced):
             looks.append(len(calls))
-            seen = seen or sorted(looks[-6:]) == together
-            if seen or len(looks) == 100:  # until then some come to the others
+            if len(looks) == 12:
                 sandbox.kaltura.settle()
 
     sandbox.control.add_fault("multirequest", times=10**6, after=look)
@@ -174,8 +170,10 @@ def test_conversions_are_looked_at_together_while_other_entries_go_on(
     ran = run("replace_video", *ids, "--no-dry-run", "--workers", 2, "--max-converting", 60)
     assert ran.outcomes == dict.fromkeys(replaced, "done") | dict.fromkeys(others, "already"), ran.err
     assert {row["entry_id"] for row in ran.rows[:3]} == set(others)
-    # 100 entries to a request: 60 of ours, each with the temporary one of its replacement.
-    assert seen, looks
+    # 60 of ours, each with the temporary one of its replacement, 100 to a request at most: two requests a round, or on
+    # a busy machine, where they do not all wake in time, three.
+    assert max(looks) <= 100
+    assert sum(looks) / len(looks) >= 40, looks
     # Nobody looks at its own alone: what is left is the read before a tag is set.
     together = sum(r.parameters["calls"].count("media.get") for r in sandbox.control.requests("multirequest"))
     assert len(sandbox.control.requests("media.get")) - together == len(replaced)
