@@ -6,6 +6,9 @@ from collections.abc import Collection
 
 from kaltura_archiver.model import VERSION_STEP, Facts, FlavorAsset, Identity, StoredObject
 
+# By so much clocks may differ.
+CLOCK_SECONDS = 300
+
 
 def sizes_agree(size_kb: int, stored_bytes: int, *, tolerance: float = 0.03) -> bool:
     """Whether a stored object may be an original of which only Kaltura's rounded kilobytes are known.
@@ -143,6 +146,8 @@ def newer_flavors(facts: Facts) -> tuple[FlavorAsset, ...]:
     since = facts.stored.archived_at if facts.stored and not facts.kept else None
     if since is None or (facts.original is not None and facts.original.status.ready):
         return ()
+    # Two clocks: ours, and Kaltura's.
+    since -= CLOCK_SECONDS
     return tuple(flavor for flavor in facts.derived if not flavor.updated_at or flavor.updated_at >= since)
 
 

@@ -96,7 +96,7 @@ def _drop_rest(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return stop(judgement, Outcome.REFUSED)
     if not steps:
         return stop(judgement, Outcome.ALREADY, judgement.why)
-    return go(judgement, *steps, reason=_told(facts, facts.kept))
+    return go(judgement, *keep_settings(facts), *steps, reason=_told(facts, facts.kept))
 
 
 def _go_on(facts: Facts, judgement: Judgement, options: Options) -> Plan:

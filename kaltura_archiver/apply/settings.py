@@ -19,7 +19,7 @@ def keep_settings(tools: Tools, work: InHand) -> None:
     be set is seen when its tag is removed, so that it need not say so before: another run may tag the copy then.
     """
     swaps_in = Step.PUT_PLACEHOLDER in work.steps
-    takes_away = Step.DELETE_ORIGINAL in work.steps
+    takes_away = not {Step.DELETE_ORIGINAL, Step.DROP_DERIVED}.isdisjoint(work.steps)
     try:
         work.settings = keep(tools.store, work.id, settings_of(work.facts))
         if (swaps_in or takes_away) and work.settings:

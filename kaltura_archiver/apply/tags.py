@@ -10,7 +10,7 @@ from kaltura_archiver.apply.restore import record_return
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, UNREADABLE
-from kaltura_archiver.steps import Step
+from kaltura_archiver.steps import Command, Step
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ def add_replaced(tools: Tools, work: InHand) -> None:
 
 
 def remove_replaced(tools: Tools, work: InHand) -> None:
-    if not {Step.PUT_ORIGINAL, Step.SET_FLAVORS}.intersection(work.steps):
+    # What was kept is of the video that a placeholder had replaced: of a newer one that stays it says nothing.
+    newer_stays = tools.command is Command.RESOLVE and tools.options.side == "kaltura"
+    if not newer_stays and not {Step.PUT_ORIGINAL, Step.SET_FLAVORS}.intersection(work.steps):
         set_settings_again(tools, work, look=True)  # for a restore that was cut
     if Step.PUT_ORIGINAL not in work.steps:
         record_return(tools, work)

@@ -273,3 +273,34 @@ def test_tags_of_ours_that_go_keep_no_video_from_coming_back(sandbox: Sandbox, r
         sandbox.control.clock.advance(2 * DAY)
     assert act(run, "restore", entry_id).outcomes == {entry_id: "done"}
     assert {"cost", "dept", "owner"} <= sandbox.s3.tags(entry_id).keys()
+
+
+def test_a_newer_video_of_the_minute_of_the_copy_counts_as_newer(sandbox: Sandbox, run: Run) -> None:
+    """The copy's time is by our clock, a flavor's by Kaltura's."""
+    entry_id = lecture(sandbox)
+    sandbox.kaltura.replace_original(entry_id, NEWER)
+    for asset in assets_of(sandbox, entry_id).values():
+        asset.updated_at = int(sandbox.control.clock.now()) - 60
+    sandbox.take_original_away(entry_id)
+    assert state_of(run, entry_id) == "diverged"
+
+
+def test_labels_of_flavors_that_a_second_thin_drops_come_back(sandbox: Sandbox, run: Run) -> None:
+    entry_id = lecture(sandbox)
+    assert act(run, "thin", entry_id, "--derived", "none").outcomes == {entry_id: "done"}
+    assets_of(sandbox, entry_id)[3].language = "German"
+    assert act(run, "thin", entry_id).outcomes == {entry_id: "done"}
+    assert act(run, "restore", entry_id).outcomes == {entry_id: "done"}
+    sandbox.kaltura.settle()
+    act(run, "repair", entry_id)
+    assert assets_of(sandbox, entry_id)[3].language == "German"
+
+
+def test_labels_of_the_old_video_are_not_set_on_a_newer_one_that_stays(sandbox: Sandbox, run: Run) -> None:
+    entry_id = lecture(sandbox)
+    original_of(sandbox, entry_id).language = "German"
+    assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
+    sandbox.kaltura.replace_original(entry_id, NEWER)
+    original_of(sandbox, entry_id).language = "English"
+    assert run("resolve", entry_id, "--keep", "kaltura", "--no-dry-run").outcomes == {entry_id: "done"}
+    assert original_of(sandbox, entry_id).language == "English"

@@ -129,8 +129,8 @@ def test_the_journey(sandbox: Sandbox, run: Run, swaps: bool) -> None:
         if ROWS[kind][2] == "archived":
             assert shown(sandbox, left.id) == left.videos[0]
             assert tags_of(sandbox, left.id) == f"lecture, {ARCHIVED_TAG}"
-    # The bucket has what was there, what was archived, and notes. Only what played without an original was put aside: by
-    # nothing is that tool's copy proven to be what it was made of.
+    # The bucket has what was there, what was archived, and notes. Only what played without an original was put aside:
+    # by nothing is that tool's copy proven to be what it was made of.
     new = set(sandbox.s3.keys()) - set(objects)
     assert {key for key in new if "/" not in key} == {library["untouched"].id}
     aside = [key for key in new if key.startswith("displaced/")]

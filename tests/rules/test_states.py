@@ -20,8 +20,17 @@ from made_facts import (
     stored,
 )
 
-from kaltura_archiver.identity import holds_placeholder, identify, sizes_agree
-from kaltura_archiver.model import Entry, Facts, FlavorAsset, FlavorStatus, Identity, ReplacementStatus, State
+from kaltura_archiver.identity import CLOCK_SECONDS, holds_placeholder, identify, sizes_agree
+from kaltura_archiver.model import (
+    Entry,
+    Facts,
+    FlavorAsset,
+    FlavorStatus,
+    Identity,
+    ReplacementStatus,
+    State,
+    StoredObject,
+)
 from kaltura_archiver.states import classify, needs_tags
 
 # The state table, written down a second time: tag flavors_deleted, tag archived_to_s3, object, original flavor, agree,
@@ -112,19 +121,17 @@ def _cells(known: Facts) -> tuple[str, ...]:
         ):
             placeholder = "no"
     plays = "*"
-    if flavor is None and copy:
+    if kind == "gone" and copy:
         derived = [f"{f.id}@{f.version}" for f in known.flavors if not f.is_original and f.status.name == "READY"]
         recorded = copy.tags.get("thin")
         since = copy.archived_at
-        newer = [f for f in known.derived if since and (not f.updated_at or f.updated_at >= since)]
-        cut_short = "original_in_s3" in entry.tags and not recorded
-        plays = "kept" if recorded in derived else "newer" if newer and not cut_short else "*"
-        plays = "other" if derived and cut_short else plays
-    elif (
-        flavor and copy and flavor.size_bytes and f"{flavor.id}@{flavor.version}" not in (copy.flavor, copy.placeholder)
-    ):
-        # In error, and known to be neither the one nor the other: read where there is no original only.
-        plays = "*" if flavor.size_bytes in (copy.size_bytes, copy.placeholder_bytes, *configured) else "newer"
+        newer = [f for f in known.derived if since and (not f.updated_at or f.updated_at >= since - CLOCK_SECONDS)]
+        if flavor is None and recorded in derived:
+            plays = "kept"
+        elif (newer and recorded not in derived) or (flavor and _foreign(known, flavor, copy)):
+            plays = "newer"
+        elif flavor is None and derived and "original_in_s3" in entry.tags and not recorded:
+            plays = "other"
     return (
         _yes("flavors_deleted" in entry.tags),
         _yes("archived_to_s3" in entry.tags),
@@ -135,6 +142,17 @@ def _cells(known: Facts) -> tuple[str, ...]:
         _yes("original_in_s3" in entry.tags),
         plays,
     )
+
+
+def _foreign(known: Facts, flavor: FlavorAsset, copy: StoredObject) -> bool:
+    """In error, and known to be neither what was archived nor a placeholder."""
+    if f"{flavor.id}@{flavor.version}" in (copy.flavor, copy.placeholder):
+        return False
+    configured = (known.placeholder_bytes, *known.more_placeholder_bytes)
+    sizes = {copy.size_bytes, *(size for size in (copy.placeholder_bytes, *configured) if size)}
+    if flavor.size_bytes:
+        return flavor.size_bytes not in sizes
+    return bool(flavor.size_kb) and not any(sizes_agree(flavor.size_kb or 0, size) for size in sizes)
 
 
 def _state_by_table(known: Facts) -> str:
