@@ -220,7 +220,7 @@ def read_settings(env_file: str | None = None) -> Settings:
     if env_file and not path.is_file():
         raise ConfigError(f"--env-file {env_file}: no such file")
     if path.is_file():
-        told = read_env_file(path)
+        told = read_env_file(path, VARIABLES)
         for name in told.keys() & set(PROTECTIVE):
             if not os.environ.get(name, "").strip():
                 os.environ.pop(name, None)  # what is handed on empty says nothing, and would protect nothing

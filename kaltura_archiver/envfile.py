@@ -6,7 +6,7 @@ import difflib
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from kaltura_archiver.errors import ConfigError
@@ -35,10 +35,11 @@ def read_text(path: Path, what: str) -> str:
         raise ConfigError(f"cannot read {what}: not UTF-8") from error
 
 
-def read_env_file(path: Path) -> dict[str, str]:
+def read_env_file(path: Path, known: Collection[str] = ()) -> dict[str, str]:
     """The variables of a file such as bash sources: NAME=value, quotes, `export`, comments, ${OTHER}.
 
-    Raises ConfigError, with the line, for anything that would be dropped, or read otherwise than bash reads it.
+    Raises ConfigError, with the line, for anything that would be dropped, and for a value of what is `known` here, or
+    by boto3, that bash would read otherwise. (A PATH or PS1 may stand there, too.)
     """
     from dotenv.parser import parse_stream
     from dotenv.variables import parse_variables
@@ -66,12 +67,13 @@ def read_env_file(path: Path) -> dict[str, str]:
             inner = " ".join(another[0].split())
             raise ConfigError(f"{where}: {inner!r} within the value of {binding.key}: one variable a line")
         value = binding.value
-        if why := _read_otherwise(raw):
+        ours = binding.key in known or binding.key.startswith(("AWS_", "KEEP_"))
+        if ours and (why := _read_otherwise(raw)):
             raise ConfigError(f"{where}: {why}")
         if not raw.startswith("'"):
             # To bash an empty variable has no value either, where there is a default.
-            known = {name: text for name, text in {**found, **os.environ}.items() if text}
-            value = "".join(atom.resolve(known) for atom in parse_variables(value))
+            filled = {name: text for name, text in {**found, **os.environ}.items() if text}
+            value = "".join(atom.resolve(filled) for atom in parse_variables(value))
             if value.startswith("~/") and not raw.startswith('"'):
                 value = os.path.expanduser(value)
         if binding.key in PROTECTIVE and raw.startswith(("$", '"$')) and not value.strip():

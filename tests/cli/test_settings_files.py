@@ -30,6 +30,8 @@ OURS=~/keep
 AWS_BUCKET=bucket#1
 TWO_LINES="one
 two"
+PATH="$HOME/bin:$PATH"
+PS1="\\u \\$ "
 LAST=1
 """
 
@@ -42,6 +44,7 @@ def test_a_file_is_read_as_bash_reads_it(tmp_path: Path) -> None:
         "LDAP_BASE": "o=princeton university,c=us", "EMPTY": "", "LDAP_PWD": "pa$word${HERE}`x`", "HERE": "there",
         "PLACEHOLDER_VIDEO": "there/x.mp4", "KEEP_OWNERS": "jdoe,there",
         "OURS": str(Path.home() / "keep"), "AWS_BUCKET": "bucket#1", "TWO_LINES": "one\ntwo", "LAST": "1",
+        "PATH": "$HOME/bin:$PATH", "PS1": "\\u \\$ ",
     }  # fmt: skip
     path.write_bytes(MEANT.replace("\n", "\r\n").encode())
     assert read_env_file(path)["KEEP_TAGS"] == "keep,heritage"
