@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from kaltura_archiver.output.files import check_target, written
 from kaltura_archiver.states import classify
 from kaltura_archiver.transfer.streams import Fingerprint, Fingerprinter
 
+log = logging.getLogger(__name__)
 STDOUT = "-"
 
 
@@ -40,9 +42,7 @@ def download_original(
     facts = facts_of_entry(sources, entry_id)
     entry_id = facts.entry.id
     if source == "auto":
-        elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED, State.THIN)
-        gone = facts.original is None and facts.stored is not None
-        source = "s3" if gone or classify(facts).state in elsewhere else "kaltura"
+        source = _where_it_is(facts)
     stored = original = None
     if source == "s3":
         stored = _readable_copy(facts)
@@ -78,6 +78,16 @@ def download_original(
                 raise EntryFailed(f"what S3 sent is not what was archived: {how}; {left}")
     hidden = source == "kaltura" and _is_placeholder(sources, facts, found)
     return (entry_id, source, found.size_bytes, found.sha256, path), hidden
+
+
+def _where_it_is(facts: Facts) -> str:
+    """S3 where Kaltura holds the placeholder or nothing."""
+    elsewhere = (State.PLACEHOLDER, State.NO_ORIGINAL, State.HALF_TAGGED, State.THIN)
+    gone, state = facts.original is None and facts.stored is not None, classify(facts).state
+    if gone and state is State.DIVERGED:
+        what = "what plays in Kaltura is perhaps a newer video, of which it has no original"
+        log.warning("entry %s: %s", facts.entry.id, what)
+    return "s3" if gone or state in elsewhere else "kaltura"
 
 
 def _is_placeholder(sources: Sources, facts: Facts, found: Fingerprint) -> bool:

@@ -304,3 +304,13 @@ def test_labels_of_the_old_video_are_not_set_on_a_newer_one_that_stays(sandbox: 
     original_of(sandbox, entry_id).language = "English"
     assert run("resolve", entry_id, "--keep", "kaltura", "--no-dry-run").outcomes == {entry_id: "done"}
     assert original_of(sandbox, entry_id).language == "English"
+
+
+def test_who_downloads_is_told_that_what_plays_is_perhaps_newer(sandbox: Sandbox, run: Run) -> None:
+    entry_id = lecture(sandbox)
+    sandbox.control.clock.advance(DAY)
+    sandbox.kaltura.replace_original(entry_id, NEWER)
+    sandbox.take_original_away(entry_id)
+    ran = run("download", "--id", entry_id, "-o", "v.mp4")
+    assert ran.code == 0
+    assert "what plays in Kaltura is perhaps a newer video" in ran.err
