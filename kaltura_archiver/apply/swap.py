@@ -70,8 +70,16 @@ def seen_after(tools: Tools, work: InHand, failure: KalturaError) -> tuple[Entry
     while True:
         try:
             seen = tools.kaltura.entry(work.id) if failure.retryable else None
-            running = seen is not None and seen.replacement_running
-            return seen, running or new_original_of(tools, work) is not None
+            if seen is None or not seen.replacement_running:
+                return seen, new_original_of(tools, work) is not None
+            source = source_of_replacement(tools, seen) if work.token else None
+            if source is None or source.size_bytes in (None, 0, work.sent_bytes):
+                return seen, True
+            work.token_used = work.past_point_of_no_return = False
+            raise Changed(
+                f"somebody began to replace the content of {work.id} in this very moment, and ours did not begin: wait "
+                "for theirs"
+            )
         except KalturaError as error:
             if time.monotonic() >= until or tools.stop.wait(min(tools.poll_seconds, 5)):
                 raise EntryFailed(

@@ -228,3 +228,22 @@ def test_a_signal_during_a_copy_leaves_no_half_object(sandbox: Sandbox, run: Run
     ran = run("s3copy", "--id", entry_id, "--id", second, "--no-dry-run")
     assert ran.code == 0, ran.err
     assert sandbox.s3.body(entry_id) == video
+
+
+def test_a_replacement_that_began_where_our_call_was_lost_is_not_taken_for_ours(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be approved, or cancelled where something keeps the entry: and it is somebody's upload."""
+    do_not_wait(monkeypatch)
+    sandbox.kaltura.settings.conversion_seconds = 3600
+    entry_id, newer = sandbox.add(State.ARCHIVED), b"newer" * 500
+    sandbox.control.add_fault(
+        "media.updateContent", "drop_before", before=lambda _: somebody_replaces(sandbox, entry_id, newer)
+    )
+    ran = run("replace_video", "--id", entry_id, "--approve", "--no-dry-run")
+    assert ran.outcomes == {entry_id: "failed"}
+    assert "ours did not begin: wait for theirs" in ran.err
+    assert tags_of(sandbox, entry_id) == ARCHIVED_TAG
+    sandbox.control.clock.advance(3601)
+    sandbox.kaltura.settle()
+    assert shown(sandbox, entry_id) == newer
