@@ -104,6 +104,8 @@ def owner_rule(user: str) -> str:
 def as_seen(text: str) -> str:
     """As people see it: in one of the spellings that Unicode has for it, without marks that nobody sees. Whoever wrote
     it meant to keep the video."""
+    if text.isascii():
+        return text.strip()  # which is one of them, and has none of these
     return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").strip()
 
 

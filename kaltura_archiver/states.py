@@ -205,9 +205,9 @@ def _without_original_on_purpose(facts: Facts) -> Finding | None:
     entry, stored = facts.entry, facts.stored
     if facts.original is not None or stored is None or not facts.derived or not (entry.thin or stored.kept):
         return None
-    if not stored.kept and newer_flavors(facts):
-        return None  # and of a newer video, perhaps
     if not stored.kept:
+        if newer_flavors(facts):
+            return None  # of a newer video, perhaps
         why = "the original was deleted to leave a derived flavor, and which one is not recorded: thin was cut short"
         return Finding(State.HALF_THIN, why, "thin or repair goes on; restore brings the original back")
     if facts.kept is None:

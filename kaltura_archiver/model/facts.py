@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,14 +71,17 @@ class Facts:
     def further_sources(self) -> tuple[FlavorAsset, ...]:
         """READY source flavors beside `original`: a second one, or an earlier one after flavorAsset.setAsSource, which
         only moves isOriginal (FlavorAssetService.php)."""
-        sources = (f for f in self.flavors if f.status.ready and (f.is_original or f.flavor_params_id == 0))
-        return tuple(f for f in sources if f is not self.original)
+        return tuple(flavor for flavor in self._other_sources if flavor.status.ready)
 
     @property
     def sources_to_come(self) -> tuple[FlavorAsset, ...]:
         """Such that Kaltura is still making."""
-        sources = (f for f in self.flavors if f.status.in_progress and (f.is_original or f.flavor_params_id == 0))
-        return tuple(f for f in sources if f is not self.original)
+        return tuple(flavor for flavor in self._other_sources if flavor.status.in_progress)
+
+    @property
+    def _other_sources(self) -> Iterator[FlavorAsset]:
+        sources = (flavor for flavor in self.flavors if flavor.is_original or flavor.flavor_params_id == 0)
+        return (flavor for flavor in sources if flavor is not self.original)
 
     @property
     def derived(self) -> tuple[FlavorAsset, ...]:

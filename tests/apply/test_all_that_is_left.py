@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import Run
-from looking import act, assets_of, content_id, do_not_wait, original_of, shown, state_of, tags_of
+from looking import act, assets_of, content_id, displaced, do_not_wait, original_of, shown, state_of, tags_of
 
 from kaltura_archiver import survey
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, State
@@ -30,9 +30,8 @@ def sizes(sandbox: Sandbox, entry_id: str) -> dict[int, int]:
     return {params: asset.size_in_bytes for params, asset in assets_of(sandbox, entry_id).items()}
 
 
-def displaced(sandbox: Sandbox) -> list[bytes | None]:
-    keys = sandbox.s3.keys()
-    return [sandbox.s3.body(key) for key in keys if key.startswith("displaced/")]
+def aside(sandbox: Sandbox) -> list[bytes | None]:
+    return [sandbox.s3.body(key) for key in displaced(sandbox)]
 
 
 def source_beside(sandbox: Sandbox, entry_id: str, *, status: int = 2) -> Asset:
@@ -60,7 +59,7 @@ def test_a_newer_video_is_not_taken_for_the_flavor_that_thin_left(sandbox: Sandb
     assert sizes(sandbox, entry_id) == before
     ran = run("resolve", entry_id, "--keep", "s3", "--no-dry-run")
     assert ran.outcomes == {entry_id: "done"}
-    assert [len(body or b"") for body in displaced(sandbox)] == [max(before.values())]
+    assert [len(body or b"") for body in aside(sandbox)] == [max(before.values())]
 
 
 @pytest.mark.parametrize("command", ["repair", "replace_video"])
@@ -98,7 +97,7 @@ def test_what_plays_is_kept_where_an_unproven_copy_takes_its_place(
     sandbox.take_original_away(entry_id)
     best = max(sizes(sandbox, entry_id).values())
     assert act(run, command, entry_id).outcomes == {entry_id: "done"}
-    assert [len(body or b"") for body in displaced(sandbox)] == [best]
+    assert [len(body or b"") for body in aside(sandbox)] == [best]
 
 
 @pytest.mark.parametrize("size", ["bytes", "kb"])
@@ -129,7 +128,7 @@ def test_a_further_source_that_a_restore_displaces_is_kept(sandbox: Sandbox, run
     source_beside(sandbox, entry_id)
     ran = act(run, "restore", entry_id)
     assert ran.outcomes == {entry_id: "done"}, ran.out
-    assert displaced(sandbox) == [NEWER]
+    assert aside(sandbox) == [NEWER]
 
 
 def test_a_further_source_that_comes_while_the_copy_is_sent_stops_the_restore(sandbox: Sandbox, run: Run) -> None:
@@ -246,7 +245,7 @@ def test_nothing_is_recorded_as_kept_beside_a_copy_that_was_overwritten(sandbox:
     assert run("health", "--id", entry_id).code == 1
     best = max(sizes(sandbox, entry_id).values())
     assert act(run, "restore", entry_id).outcomes == {entry_id: "done"}
-    assert [len(body or b"") for body in displaced(sandbox)] == [best]
+    assert [len(body or b"") for body in aside(sandbox)] == [best]
 
 
 @pytest.mark.parametrize("state", [State.INITIAL, State.UNBACKED])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from looking import content_id, original_of, shown, state_of, tags_of
+from looking import content_id, displaced, original_of, shown, state_of, tags_of
 
 from kaltura_archiver.model import State
 from kaltura_archiver.placeholders import Placeholders
@@ -45,11 +45,6 @@ def files(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def speaks(sandbox: Sandbox, entry_id: str, language: str) -> str:
     original_of(sandbox, entry_id).language = language
     return entry_id
-
-
-def displaced(sandbox: Sandbox) -> list[str]:
-    keys: list[str] = list(sandbox.s3.keys())
-    return [key for key in keys if key.startswith("displaced/")]
 
 
 def test_an_entry_gets_the_placeholder_of_its_category_or_its_language(

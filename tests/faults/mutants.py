@@ -634,7 +634,7 @@ MUTANTS = (
     ),
     Mutant(
         "put something over a video whose source is gone",
-        (("states.py", "    if newer_flavors(facts):", "    if False:"),),
+        (("states.py", "    if newer_flavors(facts):\n        why", "    if False:\n        why"),),
         _test("apply/test_displaced.py", "a_persons_to_decide"),
     ),
     Mutant(
@@ -937,7 +937,13 @@ MUTANTS = (
     ),
     Mutant(
         "take a newer video for what thin has left",
-        (("states.py", "    if not stored.kept and newer_flavors(facts):", "    if False:"),),
+        (
+            (
+                "states.py",
+                "        if newer_flavors(facts):\n            return None  # of",
+                "        if False:\n            return None  # of",
+            ),
+        ),
         _test("apply/test_all_that_is_left.py", "not_taken_for_the_flavor"),
     ),
     Mutant(

@@ -30,6 +30,12 @@ START = {"s3copy": State.INITIAL, "replace_video": State.ARCHIVED, "restore": St
 GOAL = {"s3copy": State.ARCHIVED, "replace_video": State.PLACEHOLDER, "restore": State.ARCHIVED}
 
 
+def displaced(sandbox: Sandbox) -> list[str]:
+    """The keys of what was put aside."""
+    keys: list[str] = list(sandbox.s3.keys())
+    return [key for key in keys if key.startswith("displaced/")]
+
+
 def inflow_of(content: bytes) -> Inflow:
     return Inflow(poured([content], len(content)), threading.Event(), about_bytes=len(content))
 
