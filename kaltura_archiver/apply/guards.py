@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from kaltura_archiver.apply.proof import Verdict
@@ -121,10 +121,16 @@ def same_object(now: StoredObject, then: StoredObject) -> bool:
     )
 
 
-def require_unchanged(tools: Tools, work: InHand) -> Entry:
-    """The entry, read now, if it and its original are still what was planned on; Changed otherwise."""
+def require_unchanged(tools: Tools, work: InHand, *, gone: Collection[str] = ()) -> Entry:
+    """The entry, read now, if it and its original are still what was planned on; Changed otherwise.
+
+    Where it has no original, what plays is looked at instead. `gone` are ids of flavors that we have deleted.
+    """
     planned = work.facts.entry
-    entry, flavors, _, placings = tools.kaltura.look(work.id, categories=tools.kept_by_category)
+    goes = work.swaps_placeholder_in or work.takes_original_away
+    # What keeps it is asked before: nothing is to come between the look at the flavors and what is done to them.
+    asked = with_what_keeps(tools, work.facts) if goes else work.facts
+    entry, flavors, *_ = tools.kaltura.look(work.id)
     if entry is None or entry.recycled:
         raise Changed(f"entry {work.id} was {'recycled' if entry else 'deleted'} meanwhile")
     if entry.replacement_running:
@@ -133,29 +139,40 @@ def require_unchanged(tools: Tools, work: InHand) -> Entry:
     own = work.own_tags
     if not own.issubset(now) or [t for t in now if t not in own] != [t for t in before if t not in own]:
         raise Changed(f"somebody changed the tags of {work.id} meanwhile; run the command again")
-    if work.swaps_placeholder_in or work.takes_original_away:
+    if goes:
         # Without our own tags: those of others are what they were.
         seen = replace(entry, tags=planned.tags)
         of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
-        require_may_go(tools, work, replace(work.facts, entry=seen, flavors=flavors, placings=placings), of)
+        require_may_go(tools, work, replace(asked, entry=seen, flavors=flavors), of)
     elif came := {f.id for f in Facts(entry, flavors).further_sources} - {f.id for f in work.facts.further_sources}:
         raise Changed(f"somebody added a source flavor to {work.id} meanwhile: {min(came)}")
     was, original = work.facts.original, Facts(entry, flavors).original
     if was is not None and was.status.ready:
         require_current(tools, was, flavors)
-    elif original is not None and (was is None or _said_of(original) != _said_of(was)):
-        raise Changed(f"somebody uploaded an original to {work.id} meanwhile")
+        return entry
+    if _said_of(original) != _said_of(was):
+        raise Changed(f"somebody uploaded an original to {work.id} meanwhile, or removed one; run the command again")
+    plays = {f.content_id for f in Facts(entry, flavors).derived}
+    if plays != {f.content_id for f in work.facts.derived if f.id not in gone}:
+        raise Changed(f"somebody changed what plays of {work.id} meanwhile; run the command again")
     return entry
 
 
-def _said_of(original: FlavorAsset) -> tuple[str, str]:
-    return original.content_id, original.status.name
+def _said_of(original: FlavorAsset | None) -> tuple[str, str] | None:
+    return (original.content_id, original.status.name) if original else None
+
+
+def with_what_keeps(tools: Tools, facts: Facts) -> Facts:
+    """The facts, with what may keep the entry and is asked for by requests of its own, as it is now."""
+    if tools.kept_by_category:
+        facts = replace(facts, placings=tools.kaltura.placings([facts.entry.id])[facts.entry.id])
+    return with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts
 
 
 def require_may_go(tools: Tools, work: InHand, now: Facts, of: Announced) -> None:
     """Raise Changed where something keeps the entry, as it is `now`, that did not when it was planned: a place among
     conversions may have been waited for for hours."""
-    if kept := _kept(tools, now):
+    if kept := tools.options.keep.why(now, tools.options.now):
         raise Changed(f"entry {work.id} is kept since a moment ago: {kept}; nothing was replaced")
     if further := (*now.further_sources, *now.sources_to_come):
         raise Changed(f"entry {work.id} has a further source flavor, {further[0].id}, which S3 does not have")
@@ -164,12 +181,6 @@ def require_may_go(tools: Tools, work: InHand, now: Facts, of: Announced) -> Non
         return  # it is gone on with
     if why := in_use(now, tools.options) or unnoticed(now, tools.options, of):
         raise Changed(f"entry {work.id} is not to be replaced since a moment ago: {why}")
-
-
-def _kept(tools: Tools, facts: Facts) -> str:
-    """Why the entry is kept, as it is now; empty if it is not."""
-    read = with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts
-    return tools.options.keep.why(read, tools.options.now)
 
 
 def new_original_of(tools: Tools, work: InHand) -> FlavorAsset | None:

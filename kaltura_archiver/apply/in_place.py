@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from kaltura_archiver.apply.guards import new_original_of, require_token, require_unchanged, require_way
 from kaltura_archiver.apply.looks import next_look
+from kaltura_archiver.apply.thin import delete_for_certain
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import end_conversion
-from kaltura_archiver.errors import Changed, EntryFailed, KalturaError
+from kaltura_archiver.errors import ArchiverError, Changed, EntryFailed, KalturaError
 from kaltura_archiver.model import EntryStatus, FlavorAsset, FlavorStatus
 
 NO_CONTENT_SECONDS = 60.0
@@ -21,13 +22,24 @@ def replace_in_place(
     """Delete the flavors, the original last, and add the new content: for accounts without replacement."""
     require_way(tools)
     require_token(tools, work)
-    for flavor in sorted(tools.kaltura.flavors([work.id])[work.id], key=lambda f: f.is_original):
-        if flavor.is_original:
-            last_check()
-            require_unchanged(tools, work)
-        # Without derived flavors the original still plays: up to its deletion there is a way back.
-        work.past_point_of_no_return = work.past_point_of_no_return or flavor.is_original
-        tools.kaltura.delete_flavor(flavor.id)
+    original = work.facts.original
+    main = original.id if original else ""
+    gone: list[str] = []
+    try:
+        for flavor in sorted(tools.kaltura.flavors([work.id])[work.id], key=lambda f: (f.is_original, f.id == main)):
+
+            def look(flavor: FlavorAsset = flavor) -> None:
+                last_check()
+                require_unchanged(tools, work, gone=gone)
+                # Without derived flavors the original still plays: up to its deletion there is a way back.
+                work.past_point_of_no_return = flavor.id == main
+
+            delete_for_certain(tools.kaltura, flavor, look)
+            gone.append(flavor.id)
+    except ArchiverError as error:
+        if gone:
+            error.args = (f"{error}; flavors deleted by then: {', '.join(gone)}",)
+        raise
     until = min(deadline, time.monotonic() + NO_CONTENT_SECONDS)
     while (entry := tools.kaltura.entry(work.id)) and entry.status != EntryStatus.NO_CONTENT:
         if time.monotonic() >= until:

@@ -11,8 +11,9 @@ from kaltura_archiver.apply.tags import keep_tags
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, upload_content
 from kaltura_archiver.errors import Changed, EntryFailed
-from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG
-from kaltura_archiver.transfer.streams import poured
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, FlavorAsset
+from kaltura_archiver.placeholders import Placeholder
+from kaltura_archiver.transfer.streams import fingerprint, poured
 
 
 def upload_placeholder(tools: Tools, work: InHand) -> None:
@@ -28,6 +29,13 @@ def upload_placeholder(tools: Tools, work: InHand) -> None:
         work.token = upload_content(tools, name, size, content)
 
 
+def _came(tools: Tools, new: FlavorAsset, placeholder: Placeholder) -> bool:
+    """Whether the new original is the placeholder. Where Kaltura tells no bytes (from before 2020), it is read."""
+    if new.size_bytes:
+        return new.size_bytes == placeholder.size_bytes
+    return fingerprint(tools.kaltura.content(new)).sha256 == placeholder.sha256
+
+
 def put_placeholder(tools: Tools, work: InHand) -> None:
     placeholder = work.placeholder
     assert placeholder is not None  # noqa: S101 - uploaded by the step before
@@ -36,12 +44,12 @@ def put_placeholder(tools: Tools, work: InHand) -> None:
     stored = tools.store.head(work.key, with_tags=False)
     if stored is None or not same_object(stored, work.stored):
         raise EntryFailed(f"the stored copy of {work.id} changed while the original was replaced: look at it now")
-    if new.size_bytes not in (None, placeholder.size_bytes):
+    if not _came(tools, new, placeholder):
         # Whatever this is, it is not ours: the state is to say `diverged`, and a placeholder that comes late over
         # it is to be told from one that took the original's place.
         tools.store.set_tags(work.key, placeholder=next_version(before, placeholder) or "superseded")
         raise Changed(
-            f"the new original of {work.id} has {new.size_bytes} bytes, not the placeholder's "
+            f"the new original of {work.id} has {new.size_bytes or 'other'} bytes, not the placeholder's "
             f"{placeholder.size_bytes}: was another video uploaded meanwhile?"
         )
     picture = pictures.unknown(work.facts)

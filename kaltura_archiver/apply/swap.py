@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
+from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier
 from kaltura_archiver.apply.guards import copy_went, new_original_of, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
 from kaltura_archiver.apply.looks import facts_of_entry, next_look, source_of_replacement
@@ -15,9 +17,9 @@ from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, end_conversion
 from kaltura_archiver.errors import ArchiverError, Cancelled, Changed, EntryFailed, KalturaError, Refused, Waiting
-from kaltura_archiver.identity import holds_placeholder, identify
+from kaltura_archiver.identity import holds_placeholder, identify, may_have
 from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN
-from kaltura_archiver.model import REPLACED_TAG, Entry, EntryStatus, Facts, FlavorAsset, Identity, ReplacementStatus
+from kaltura_archiver.model import Entry, EntryStatus, Facts, FlavorAsset, Identity, ReplacementStatus
 from kaltura_archiver.reasons import not_asked, promise_pending
 
 log = logging.getLogger(__name__)
@@ -39,10 +41,18 @@ def swap(tools: Tools, work: InHand, resource: str, last_check: Callable[[], obj
         return fill_entry(tools, work, resource, deadline)
     if tools.no_replacement:
         return replace_in_place(tools, work, resource, last_check, deadline)
+
+    def look_again() -> None:
+        """Kaltura has begun nothing: what was seen before it let us wait is not what is there now."""
+        work.token_used = work.past_point_of_no_return = False
+        last_check()
+        require_unchanged(tools, work)
+        work.token_used = work.past_point_of_no_return = True
+
     work.token_used = work.past_point_of_no_return = True
     seen: Entry | None
     try:
-        seen = tools.kaltura.update_content(work.id, resource)
+        seen = tools.kaltura.update_content(work.id, resource, look=look_again)
     except KalturaError as error:
         if error.code == FEATURE_FORBIDDEN:
             tools.no_replacement = True
@@ -50,10 +60,7 @@ def swap(tools: Tools, work: InHand, resource: str, last_check: Callable[[], obj
             return replace_in_place(tools, work, resource, last_check, deadline)
         if error.code == ALREADY_REPLACED:
             work.past_point_of_no_return = False
-            raise Changed(
-                f"somebody began to replace the content of {work.id} in this very moment, and Kaltura has "
-                "cancelled both replacements: nothing was replaced; they have to upload theirs again"
-            ) from error
+            raise Changed(_somebody_too(tools, work)) from error
         seen, began = seen_after(tools, work, error)
         if not began:
             work.token_used = work.past_point_of_no_return = False
@@ -61,31 +68,59 @@ def swap(tools: Tools, work: InHand, resource: str, last_check: Callable[[], obj
     return await_swap(tools, work, seen, deadline)
 
 
+def _somebody_too(tools: Tools, work: InHand) -> str:
+    """What became of another replacement in whose way ours was, in words: mostly Kaltura ends both, but not where it
+    only found the entry locked (kaltura-api 5.3)."""
+    begun = f"somebody began to replace the content of {work.id} in this very moment, and ours did not begin"
+    with suppress(KalturaError):
+        if (entry := tools.kaltura.entry(work.id)) and entry.replacement_running:
+            return f"{begun}: wait for theirs"
+    return f"{begun}; Kaltura may have cancelled theirs as well: if it does not come, they have to upload it again"
+
+
 def seen_after(tools: Tools, work: InHand, failure: KalturaError) -> tuple[Entry | None, bool]:
     """The entry after a call to replace its content failed, and whether that has begun all the same.
 
-    Asked for a while: what failed the call may fail the look, too.
+    Asked for a while: what failed the call may fail the look, too. Our upload token tells best: it is used up by what
+    has begun, and by nothing else.
     """
+    if failure.code and not failure.retryable:
+        return None, False  # Kaltura's own word: it undid what it had begun (kaltura-api 5.3)
     until = time.monotonic() + UNKNOWN_SECONDS
     while True:
+        over = time.monotonic() >= until
         try:
-            seen = tools.kaltura.entry(work.id) if failure.retryable else None
+            seen = tools.kaltura.entry(work.id)
             if seen is None or not seen.replacement_running:
-                return seen, new_original_of(tools, work) is not None
+                new = new_original_of(tools, work) if seen else None
+                return seen, new is not None and (bool(new.size_bytes) or not _token_unused(tools, work))
             source = source_of_replacement(tools, seen) if work.token else None
-            if source is None or source.size_bytes in (None, 0, work.sent_bytes):
+            told = source.size_bytes if source else None
+            if told == work.sent_bytes or not (told or _token_unused(tools, work)):
                 return seen, True
-            work.token_used = work.past_point_of_no_return = False
-            raise Changed(
-                f"somebody began to replace the content of {work.id} in this very moment, and ours did not begin: wait "
-                "for theirs"
-            )
-        except KalturaError as error:
-            if time.monotonic() >= until or tools.stop.wait(min(tools.poll_seconds, 5)):
-                raise EntryFailed(
-                    f"{failure}; whether the replacement of {work.id} has begun is not known: its tags stay as "
-                    "they are; run the command again, or repair"
-                ) from error
+            if told or over:
+                work.token_used = work.past_point_of_no_return = False
+                raise Changed(
+                    f"somebody began to replace the content of {work.id} in this very moment, and ours did not begin: "
+                    "wait for theirs"
+                )
+        except KalturaError:
+            if over:
+                raise _not_known(work, failure) from failure
+        if tools.stop.wait(min(tools.poll_seconds, 5)):
+            raise _not_known(work, failure)
+
+
+def _token_unused(tools: Tools, work: InHand) -> bool:
+    """Whether our upload token, where there is one, still has what was sent to it."""
+    return bool(work.token) and tools.kaltura.is_full(work.token, work.sent_bytes)
+
+
+def _not_known(work: InHand, failure: KalturaError) -> EntryFailed:
+    return EntryFailed(
+        f"{failure}; whether the replacement of {work.id} has begun is not known: its tags stay as they are; run the "
+        "command again, or repair"
+    )
 
 
 def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> FlavorAsset:
@@ -119,7 +154,7 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
             if new is None:
                 raise _nothing_came(tools, work)
             before = work.facts.original
-            if before and new.linked_again(before) and new.size_bytes not in (None, work.sent_bytes):
+            if before and new.linked_again(before) and not may_have(new, {work.sent_bytes}):
                 work.past_point_of_no_return = False
                 raise Waiting(
                     f"the replacement of {work.id} was thrown away by Kaltura, which ended an earlier one in that "
@@ -130,35 +165,37 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 return new
             if not new.status.in_progress:
                 raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
-        elif why := _unwanted(tools, work, entry, again=entry is not first):
-            tools.kaltura.cancel_replace(work.id)
-            work.past_point_of_no_return = False
-            raise EntryFailed(
-                f"{why} while Kaltura converted the placeholder: the replacement was cancelled, the old content is "
-                "in place"
-            )
+        elif entry is not first and work.swaps_placeholder_in and copy_went(tools, work):
+            why = f"the stored copy of {work.id} went or was changed"
+            raise _cancelled(tools, work, entry, why, pressing=True)
+        elif why := _unwanted(tools, work, entry):
+            raise _cancelled(tools, work, entry, why)
         elif status == ReplacementStatus.FAILED or _failed(temporary):
-            tools.kaltura.cancel_replace(work.id)
+            why = f"Kaltura could not convert the new content of {work.id}"
+            cancel(tools, work, entry, why)
             work.past_point_of_no_return = False
-            raise Cancelled(f"Kaltura could not convert the new content of {work.id}; the old content is in place")
+            raise Cancelled(f"{why}; the old content is in place")
         elif status == ReplacementStatus.READY_BUT_NOT_APPROVED:
             if not tools.options.approve:
                 raise Waiting(f"the replacement of {work.id} waits to be approved in Kaltura, or for --approve")
-            tools.kaltura.approve_replace(work.id)
+            approve(tools, work, entry)
         elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not tools.options.approve:
             raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
         entry, temporary = next_look(tools, work, entry, deadline)
 
 
-def _unwanted(tools: Tools, work: InHand, entry: Entry, *, again: bool) -> str:
-    """Why the placeholder that Kaltura converts is not to come any more; empty if it is. With each look but the first
-    at the entry goes one at the copy."""
-    if not work.swaps_placeholder_in:
-        return ""
+def _unwanted(tools: Tools, work: InHand, entry: Entry) -> str:
+    """Why the placeholder that Kaltura converts is not to come any more; empty if it is."""
     now = replace(work.facts, entry=entry)
-    if kept := tools.options.keep.why(now, tools.options.now) or promise_pending(now, tools.options.now):
-        return f"{work.id} was kept ({kept})"
-    return f"the stored copy of {work.id} went or was changed" if again and copy_went(tools, work) else ""
+    kept = tools.options.keep.why(now, tools.options.now) or promise_pending(now, tools.options.now)
+    return f"{work.id} was kept ({kept})" if kept and work.swaps_placeholder_in else ""
+
+
+def _cancelled(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: bool = False) -> EntryFailed:
+    why += " while Kaltura converted the placeholder"
+    ended = cancel(tools, work, entry, why, pressing=pressing)
+    work.past_point_of_no_return = False
+    return EntryFailed(f"{why}: the replacement was cancelled, the old content is in place{ended}")
 
 
 def _require_ours(work: InHand, entry: Entry, ours: str) -> None:
@@ -244,11 +281,11 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
     work.swaps_placeholder_in = source is not None and source.size_bytes in work.facts.placeholder_sizes
     if work.swaps_placeholder_in and not holds_placeholder(work.facts):
         if kept := tools.options.keep.why(work.facts, tools.options.now):
-            raise Refused(_cancelled(tools, work, f"it is kept: {kept}"))
+            raise Refused(cancel_earlier(tools, work, f"it is kept: {kept}"))
         if promised := promise_pending(work.facts, tools.options.now) or not_asked(work.facts, tools.options):
-            raise Refused(_cancelled(tools, work, promised))
+            raise Refused(cancel_earlier(tools, work, promised))
         if why := _must_not_come(work.facts):
-            raise EntryFailed(_cancelled(tools, work, why))
+            raise EntryFailed(cancel_earlier(tools, work, why, pressing=True))
     begin_conversion(tools, work)
     try:
         new = await_swap(tools, work, entry, time.monotonic() + tools.options.timeout_seconds)
@@ -271,21 +308,3 @@ def _must_not_come(facts: Facts) -> str:
         return stored.spoiled
     identity, why = identify(original, stored)
     return "" if identity is Identity.SAME else f"S3 is not known to have what is in place: {why}"
-
-
-def _cancelled(tools: Tools, work: InHand, why: str) -> str:
-    """Cancel the replacement, and tell so. Raises EntryFailed unless what was in place is seen to be there still."""
-    planned, before = work.facts.entry, work.facts.original
-    entry = tools.kaltura.entry(work.id)
-    if entry is None or entry.replacing_entry_id != planned.replacing_entry_id:
-        raise Changed(f"the replacement of {work.id} ended, or another began, meanwhile: run the command again")
-    tools.kaltura.cancel_replace(work.id)
-    entry, flavors, *_ = tools.kaltura.look(work.id)
-    now = Facts(planned, flavors).original
-    if entry is None or entry.replacement_running or (now and now.content_id) != (before and before.content_id):
-        raise EntryFailed(f"the placeholder must not take the place of {work.id}, and it may have: look at it; {why}")
-    tools.kaltura.change_tags(work.id, remove=REPLACED_TAG)
-    return (
-        f"an earlier run had begun to put the placeholder in the place of {work.id}: that was cancelled, what was "
-        f"there is in place; {why}"
-    )

@@ -14,6 +14,7 @@ from kaltura_archiver.apply.guards import (
     require_stored,
     require_unchanged,
     still_proven,
+    with_what_keeps,
 )
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
@@ -116,7 +117,7 @@ def delete_for_certain(kaltura: Kaltura, flavor: FlavorAsset, look: Callable[[],
         look()
         failure: KalturaError | None = None
         try:
-            kaltura.delete_flavor(flavor.id, again=False)
+            kaltura.delete_flavor(flavor.id, look=look)
         except KalturaError as error:
             failure = error
         now = {f.id: f for f in kaltura.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
@@ -168,13 +169,13 @@ def drop_derived(tools: Tools, work: InHand) -> None:
         def look(flavor: FlavorAsset = flavor) -> None:
             if original is None:
                 require_proven(require_stored(tools, work))
+            asked = facts if original is None else with_what_keeps(tools, facts)
             # Last of all, so that nobody's upload comes between it and the call.
-            entry, flavors, _, placings = tools.kaltura.look(work.id, categories=tools.kept_by_category)
+            entry, flavors, *_ = tools.kaltura.look(work.id)
             entry = _as_it_is_to_be(work, entry, flavors, original)
             if original is not None:
                 require_current(tools, original, flavors)
-                now = replace(facts, entry=entry, flavors=flavors, placings=placings)
-                require_may_go(tools, work, now, Announced.FLAVORS)
+                require_may_go(tools, work, replace(asked, entry=entry, flavors=flavors), Announced.FLAVORS)
             _require_kept(kept, flavors)
             same = next((f for f in flavors if f.id == flavor.id), flavor)
             if same.content_id != flavor.content_id:

@@ -81,7 +81,9 @@ class Kaltura(Files):
         """
         before: Entry | None = None
         sent = ""
-        for last in self._attempts(CHANGE_TRIES):
+
+        def look() -> Entry:
+            nonlocal before, sent
             entry, flavors, *_ = self.look(entry_id, entry_last=True) if check else Look(self.entry(entry_id), ())
             if entry is None:
                 raise Changed(f"entry {entry_id} is gone")
@@ -90,11 +92,16 @@ class Kaltura(Files):
             if check:
                 check(flavors)
             before, sent = entry, tags_with(entry.tags_text, add=add, remove=remove)
+            if sent != entry.tags_text:
+                _require_room(entry_id, sent)
+            return entry
+
+        for last in self._attempts(CHANGE_TRIES):
+            entry = before = look()
             if sent == entry.tags_text:
                 return entry
-            _require_room(entry_id, sent)
             try:
-                entry = self._update(f"set the tags of {entry_id}", entry.id, sent)
+                entry = self._update(f"set the tags of {entry_id}", entry.id, lambda: sent, look=look)
             except KalturaError as error:
                 if not error.retryable or last:
                     raise
@@ -117,23 +124,28 @@ class Kaltura(Files):
         from `before`: its database cuts a long field after the answer, which shows all (real-kaltura M07).
         """
         whole, held = _as_stored(sent), now.tags_text.rstrip("\ufffd")  # what may be left of the last letter
-        if whole == held or not whole.startswith(held) or len(sent.encode()) <= LONG_TAGS_BYTES:
+        if held in (whole, _as_stored(before.tags_text)) or not whole.startswith(held):
+            return
+        if len(sent.encode()) <= LONG_TAGS_BYTES:
             return
         log.warning("Kaltura dropped tags of %s, which are put back: %s", before.id, whole[len(held) :])
-        self._update(f"put back the tags of {before.id}", before.id, before.tags_text)
+        self._update(f"put back the tags of {before.id}", before.id, lambda: before.tags_text)
         raise EntryFailed(
             f"Kaltura kept only {len(now.tags_text.encode())} of {len(whole.encode())} bytes of the tags of "
             f"{before.id}: they were put back as they had been; remove some of them and run the command again"
         )
 
-    def _update(self, what: str, entry_id: str, tags: str) -> Entry:
-        change = KalturaMediaEntry()
-        change.tags = tags
+    def _update(
+        self, what: str, entry_id: str, tags: Callable[[], str], *, look: Callable[[], object] | None = None
+    ) -> Entry:
+        """Set the tags; what they are to be is asked with each attempt, after each `look`."""
 
         def update(client: Any) -> Entry:
+            change = KalturaMediaEntry()
+            change.tags = tags()
             return self._as_asked(read_entry(client.media.update(entry_id, change)), entry_id)
 
-        return self._call(what, update, writes=True)
+        return self._call(what, update, writes=True, look=look)
 
     def new_token(self, file_name: str, size_bytes: int) -> str:
         token = KalturaUploadToken()
@@ -238,10 +250,11 @@ class Kaltura(Files):
                     raise
         raise AssertionError("unreachable")
 
-    def update_content(self, entry_id: str, resource: str) -> Entry:
+    def update_content(self, entry_id: str, resource: str, *, look: Callable[[], object]) -> Entry:
         """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
 
-        Never repeat it blindly: a second call cancels the first (kaltura-api 5.3).
+        Never repeat it blindly: a second call cancels the first (kaltura-api 5.3). `look` is the last look, which was
+        just taken: it is taken again where the call has to wait, or Kaltura refuses it for now.
         """
         options = KalturaEntryReplacementOptions()
         options.keepManualThumbnails = 1
@@ -251,6 +264,7 @@ class Kaltura(Files):
                 read_entry(c.media.updateContent(entry_id, resource_of(resource), NotImplemented, options)), entry_id
             ),
             writes=True,
+            look=look,
         )
 
     def add_content(self, entry_id: str, resource: str) -> None:
@@ -259,11 +273,13 @@ class Kaltura(Files):
             f"add content to {entry_id}", lambda c: c.media.addContent(entry_id, resource_of(resource)), writes=True
         )
 
-    def approve_replace(self, entry_id: str) -> None:
-        self._call(f"approve the replacement of {entry_id}", lambda c: c.media.approveReplace(entry_id), writes=True)
+    def approve_replace(self, entry_id: str, *, look: Callable[[], object]) -> None:
+        what = f"approve the replacement of {entry_id}"
+        self._call(what, lambda c: c.media.approveReplace(entry_id), writes=True, look=look)
 
-    def cancel_replace(self, entry_id: str) -> None:
-        self._call(f"cancel the replacement of {entry_id}", lambda c: c.media.cancelReplace(entry_id), writes=True)
+    def cancel_replace(self, entry_id: str, *, look: Callable[[], object]) -> None:
+        what = f"cancel the replacement of {entry_id}"
+        self._call(what, lambda c: c.media.cancelReplace(entry_id), writes=True, look=look)
 
     def update_flavor(self, flavor_id: str, changes: Mapping[str, str]) -> None:
         """Set fields of a flavor asset, by our names, whatever its status. What came of it is to be read.
@@ -277,15 +293,12 @@ class Kaltura(Files):
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
         self._call(what, lambda c: c.flavorAsset.update(flavor_id, change), writes=True, harmless=True)
 
-    def delete_flavor(self, flavor_id: str, *, again: bool = True) -> None:
-        """Delete a flavor asset, for good; one that is gone is fine.
-
-        Not `again`: a lost answer is an error, and what became of it is to be read.
+    def delete_flavor(self, flavor_id: str, *, look: Callable[[], object]) -> None:
+        """Delete a flavor asset, for good; one that is gone is fine. After a lost answer, what became of it is to be
+        read: the id stays when somebody uploads another video to it. `look` is as in `update_content`.
         """
         try:
-            self._call(
-                f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True, harmless=again
-            )
+            self._call(f"delete flavor {flavor_id}", lambda c: c.flavorAsset.delete(flavor_id), writes=True, look=look)
         except KalturaError as error:
             if error.code != "FLAVOR_ASSET_ID_NOT_FOUND":
                 raise

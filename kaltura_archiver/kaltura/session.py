@@ -30,7 +30,10 @@ from kaltura_archiver.transfer.pacing import MAX_REFUSALS, Pace
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+LookAgain = Callable[[], object] | None
 MAX_TRIES = 5
+# A look is so long good enough to act on.
+FRESH_SECONDS = 2.0
 # After so long no call is tried again, however it failed.
 RETRY_SECONDS = 300.0
 FIRST_SECONDS = 1.0  # the same for an address at which nobody has ever answered
@@ -214,16 +217,31 @@ class Session:
         except IndexError:
             return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")), self._carriers)
 
-    def _retrying(self, what: str, call: Callable[[], T], *, once: bool = False) -> T:
+    def _retrying(
+        self, what: str, call: Callable[[], T], *, once: bool = False, stale: bool = False, look: LookAgain = None
+    ) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9): after any failure that may pass,
-        or, of what is to be done `once` only, after those that tell that nothing was done."""
-        tries, refusals, again = self._attempts(), 0, False
+        or, of what is to be done `once` only, after those that tell that nothing was done.
+
+        `look` is what the caller has looked at just now: it is looked at again before each further attempt, and where
+        its turn was long in coming or it is `stale` already. Nothing is done by what was seen some time ago.
+        """
+        tries, refusals, looks, again = self._attempts(), 0, 0, False
         next(tries)
-        until = time.monotonic() + RETRY_SECONDS
+        began = looked_at = time.monotonic()
+        until = began + RETRY_SECONDS
         while True:
+            if look and (again or stale):
+                look()
+                looked_at, stale = time.monotonic(), False
             try:
                 with self._calls:
                     called_at = self.pace.wait(again=again)
+                    if look and called_at - looked_at > FRESH_SECONDS:
+                        looks, stale = looks + 1, True
+                        if looks > MAX_TRIES:
+                            raise KalturaError(f"{what}: its turn never came soon after a look; run the command again")
+                        continue
                     answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
                 # AttributeError is how the client fails on an answer that is not XML (kaltura-api 1.4).
@@ -262,16 +280,25 @@ class Session:
             raise Stopped("asked to stop")
         return False
 
-    def _call(self, what: str, call: Callable[[Any], T], *, writes: bool = False, harmless: bool = False) -> T:
+    def _call(
+        self,
+        what: str,
+        call: Callable[[Any], T],
+        *,
+        writes: bool = False,
+        harmless: bool = False,
+        look: LookAgain = None,
+    ) -> T:
         """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done.
 
         One that `writes` is refused in a dry run, and made once only, unless it is `harmless` if it is made twice.
+        `look` is what was looked at just before, and has to be again if time goes by; see `_retrying`.
         """
         if writes and self._read_only:
             raise AssertionError(f"a dry run must not {what}")
         for renewed in (False, True):
             with self._session_lock:
-                if not self._ks:
+                if signed_in := not self._ks:
                     self._start_session()
                 ks = self._ks
 
@@ -284,7 +311,8 @@ class Session:
                 return answer
 
             try:
-                return self._retrying(what, attempt, once=writes and not harmless)
+                stale = renewed or signed_in
+                return self._retrying(what, attempt, once=writes and not harmless, stale=stale, look=look)
             except KalturaError as error:
                 ended = error.code == "INVALID_KS" and ('"EXPIRED"' in str(error) or '"LOGOUT"' in str(error))
                 if renewed or not ended:

@@ -279,7 +279,7 @@ def test_a_replacement_that_ours_has_cancelled_is_told(sandbox: Sandbox, run: Ru
     )
     ran = run("replace_video", "--id", entry_id, ACT)
     assert (ran.code, ran.outcomes) == (1, {entry_id: "failed"})
-    assert "have to upload theirs again" in ran.err
+    assert "they have to upload it again" in ran.err
     assert (shown(sandbox, entry_id), tags_of(sandbox, entry_id)) == (before, ARCHIVED_TAG)
 
 

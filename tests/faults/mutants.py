@@ -144,8 +144,8 @@ MUTANTS = (
         (
             (
                 "kaltura/changes.py",
-                '", entry.id, sent)',
-                '", entry.id, add or sent)',
+                "entry.id, lambda: sent",
+                "entry.id, lambda: add or sent",
             ),
         ),
         _walk("s3copy", "drop-before"),
@@ -468,8 +468,8 @@ MUTANTS = (
         (
             (
                 "apply/swap.py",
-                "    if kept := tools.options.keep.why(now, tools.options.now) or promise_pending(",
-                '    if kept := (lambda *_: "")(',
+                "    kept = tools.options.keep.why(now, tools.options.now) or promise_pending(",
+                '    kept = (lambda *_: "")(',
             ),
         ),
         _test("apply/test_last_looks.py", "while_kaltura_converts_its_placeholder"),
@@ -484,8 +484,8 @@ MUTANTS = (
         (
             (
                 "apply/in_place.py",
-                "        if flavor.is_original:\n",
-                "        if flavor.is_original and work.facts.original:\n",
+                "                require_unchanged(tools, work, gone=gone)\n",
+                "                _ = main and require_unchanged(tools, work, gone=gone)\n",
             ),
         ),
         _test("apply/test_last_looks.py", "came_where_there_was_none"),
@@ -510,8 +510,8 @@ MUTANTS = (
         (
             (
                 "apply/swap.py",
-                " if again and copy_went(tools, work) else",
-                " if False else",
+                " and copy_went(tools, work):",
+                " and not copy_went:",
             ),
         ),
         _test("store/test_odd_s3.py", "goes_while_kaltura_converts"),
@@ -898,12 +898,68 @@ MUTANTS = (
         _test("kaltura/test_metadata.py", "exactly_that_value"),
     ),
     Mutant(
+        "make a call that was refused again by the same look",
+        (("kaltura/session.py", "            if look and (again or stale):", "            if look and stale:"),),
+        _test("apply/test_between_look_and_call.py", "ACTION_BLOCKED"),
+    ),
+    Mutant(
+        "act by what was seen before a long wait",
+        (("kaltura/session.py", "called_at - looked_at > FRESH_SECONDS", "called_at < looked_at"),),
+        _test("apply/test_between_look_and_call.py", "who_had_to_wait"),
+    ),
+    Mutant(
+        "act in a new session by what was seen in the last one",
+        (("kaltura/session.py", "stale = renewed or signed_in", "stale = False"),),
+        _test("apply/test_between_look_and_call.py", "INVALID_KS"),
+    ),
+    Mutant(
+        "write tags again that were read before the refusal",
+        (("kaltura/changes.py", "lambda: sent, look=look)", "lambda: sent)"),),
+        _test("apply/test_between_look_and_call.py", "a_tag_that_is_set"),
+    ),
+    Mutant(
+        "replace what came where there was no original",
+        (("apply/guards.py", "    if plays != {", "    if not plays and plays != {"),),
+        _test("apply/test_between_look_and_call.py", "what_plays"),
+    ),
+    Mutant(
+        "try only once to cancel a placeholder",
+        (("apply/cancel.py", "        if time.monotonic() >= until:", "        if until:"),),
+        _test("apply/test_cancelling.py", "until_it_is_over"),
+    ),
+    Mutant(
+        "say that a placeholder was cancelled, without a look",
+        (("apply/cancel.py", "    if new_original_of(tools, work) is not None:", "    if not new_original_of:"),),
+        _test("apply/test_cancelling.py", "in_that_moment"),
+    ),
+    Mutant(
+        "end somebody's upload to a stream together with ours",
+        (("apply/cancel.py", "        if not pressing:", "        if not streams:"),),
+        _test("apply/test_cancelling.py", "only_ended_for"),
+    ),
+    Mutant(
+        "take a video of unknown size for the placeholder",
+        (
+            (
+                "apply/replace.py",
+                "    return fingerprint(tools.kaltura.content(new)).sha256 ==",
+                "    return placeholder.sha256 ==",
+            ),
+        ),
+        _test("apply/test_cancelling.py", "no_bytes_is_read_before"),
+    ),
+    Mutant(
+        "take somebody's replacement without a size for ours",
+        (("apply/swap.py", "    return bool(work.token) and tools.kaltura.is_full(", "    return not work and bool("),),
+        _test("apply/test_cancelling.py", "no_size_yet"),
+    ),
+    Mutant(
         "leave custom metadata out of the last look before a swap",
         (
             (
                 "apply/guards.py",
-                "    read = with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts\n",
-                "    read = replace(facts, metadata={})\n",
+                "    return with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts\n",
+                "    return replace(facts, metadata={})\n",
             ),
         ),
         _test("rules/test_keep.py", "metadata_that_comes_while_we_upload"),

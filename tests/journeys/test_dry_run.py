@@ -290,19 +290,22 @@ def test_read_only_clients_refuse_to_change_anything_even_if_asked(sandbox: Sand
     stored = store.head(entry_id)
     assert original is not None
     assert stored is not None
+
+    def nothing() -> None: ...
+
     changes: dict[type, dict[str, Callable[[], object]]] = {
         Kaltura: {
             "add_content": lambda: kaltura.add_content(entry_id, "0_any"),
-            "approve_replace": lambda: kaltura.approve_replace(entry_id),
-            "cancel_replace": lambda: kaltura.cancel_replace(entry_id),
+            "approve_replace": lambda: kaltura.approve_replace(entry_id, look=nothing),
+            "cancel_replace": lambda: kaltura.cancel_replace(entry_id, look=nothing),
             "choose_picture": lambda: kaltura.choose_picture("0_any"),
             "take_picture": lambda: kaltura.take_picture(entry_id, 3),
             "change_tags": lambda: kaltura.change_tags(entry_id, add="x1"),
-            "delete_flavor": lambda: kaltura.delete_flavor(original.id),
+            "delete_flavor": lambda: kaltura.delete_flavor(original.id, look=nothing),
             "delete_token": lambda: kaltura.delete_token("0_any"),
             "new_token": lambda: kaltura.new_token("a.mp4", 3),
             "update_flavor": lambda: kaltura.update_flavor(original.id, {"label": "x"}),
-            "update_content": lambda: kaltura.update_content(entry_id, "0_any"),
+            "update_content": lambda: kaltura.update_content(entry_id, "0_any", look=nothing),
             "upload": lambda: kaltura.upload("0_any", "a.mp4", 3, [b"abc"]),
         },
         Store: {

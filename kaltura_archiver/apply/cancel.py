@@ -1,0 +1,84 @@
+"""Ending a replacement before it goes through: what was in place is to stay, and is seen to have stayed."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from kaltura_archiver.apply.guards import new_original_of
+from kaltura_archiver.apply.tools import InHand, Tools
+from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped, Waiting
+from kaltura_archiver.model import REPLACED_TAG, Entry
+
+# For so long it is tried, even if the run was asked to stop: nobody else will.
+CANCEL_SECONDS = 60.0
+
+
+def cancel(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: bool = False) -> str:
+    """Cancel the replacement that is running in `entry`, as it was just seen, until it is seen to be over.
+
+    To cancel may be repeated: it always succeeds, whatever was running. It ends the replacements of further streams,
+    too (kaltura-api 5.3), which may be somebody's upload: so it is done only where that is `pressing`, since a video
+    would be lost, and is returned in words. Raises Waiting; EntryFailed where new content came, or may have, with `why`
+    it was not to.
+    """
+    ended = ""
+    if streams := _streams_replaced(tools, work):
+        if not pressing:
+            raise Waiting(
+                f"{why}; its replacement is not cancelled, since that would cancel the one of its further stream "
+                f"{streams[0]} as well: run the command again when that is over, and restore if the placeholder came"
+            )
+        ended = f"; that also ended the replacement of its further stream {streams[0]}: tell who uploads to it"
+    until = time.monotonic() + CANCEL_SECONDS
+    while True:
+        with suppress(KalturaError, Stopped):
+            try:
+                tools.kaltura.cancel_replace(work.id, look=lambda: _require_running(tools, entry))
+                _require_running(tools, entry)
+            except Changed:
+                break
+        if time.monotonic() >= until:
+            raise EntryFailed(f"{why}, but its replacement cannot be cancelled: look at {work.id} now{ended}")
+        time.sleep(min(tools.poll_seconds, 1.0))
+    if new_original_of(tools, work) is not None:
+        raise EntryFailed(f"{why}, but new content came in the moment it was cancelled: look at {work.id} now{ended}")
+    return ended
+
+
+def _require_running(tools: Tools, entry: Entry) -> None:
+    """Raise Changed unless the same replacement is running still: any other is not ours to end."""
+    now = tools.kaltura.entry(entry.id)
+    if now is None or not now.replacement_running or now.replacing_entry_id != entry.replacing_entry_id:
+        raise Changed(f"the replacement of {entry.id} is over")
+
+
+def approve(tools: Tools, work: InHand, entry: Entry) -> None:
+    """Approve our replacement, unless that would approve another, too: of the further streams (kaltura-api 5.3)."""
+    if streams := _streams_replaced(tools, work):
+        raise Waiting(
+            f"the replacement of {work.id} waits to be approved, which would approve that of its further stream "
+            f"{streams[0]} as well: approve both in Kaltura, or run the command again when that one is over"
+        )
+    tools.kaltura.approve_replace(work.id, look=lambda: _require_running(tools, entry))
+
+
+def _streams_replaced(tools: Tools, work: InHand) -> list[str]:
+    """Further streams whose content is being replaced: what is said of the parent's replacement goes for theirs."""
+    streams = tools.kaltura.children([work.id])[work.id]
+    return [entry_id for entry_id, entry in tools.kaltura.entries(streams) if entry and entry.replacement_running]
+
+
+def cancel_earlier(tools: Tools, work: InHand, why: str, *, pressing: bool = False) -> str:
+    """Cancel what an earlier run has begun, and tell so. Raises EntryFailed unless what was in place is there still."""
+    planned = work.facts.entry
+    entry = tools.kaltura.entry(work.id)
+    if entry is None or entry.replacing_entry_id != planned.replacing_entry_id:
+        raise Changed(f"the replacement of {work.id} ended, or another began, meanwhile: run the command again")
+    wrong = f"the placeholder must not take the place of {work.id} ({why})"
+    ended = cancel(tools, work, entry, wrong, pressing=pressing)
+    tools.kaltura.change_tags(work.id, remove=REPLACED_TAG)
+    return (
+        f"an earlier run had begun to put the placeholder in the place of {work.id}: that was cancelled, what was "
+        f"there is in place; {why}{ended}"
+    )

@@ -1,0 +1,219 @@
+"""A replacement that must not go through is ended for certain; one that is not ours is never taken for it."""
+
+from __future__ import annotations
+
+import pytest
+from journeys.test_groups import recording
+from looking import Run, act, displaced, do_not_wait, original_of, shown, somebody_replaces, state_of, tags_of
+
+from kaltura_archiver.model import State
+from kaltura_archiver.sandbox.kaltura.records import Content, Token
+from kaltura_archiver.sandbox.world import Sandbox
+
+NEWER = Content.movie(150_000, 5_400_000).read()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    do_not_wait(monkeypatch)
+
+
+def unwanted(sandbox: Sandbox, what: str) -> str:
+    """An entry of which, while Kaltura converts its placeholder, the copy goes, or which is kept."""
+    entry = sandbox.add(State.ARCHIVED)
+    sandbox.kaltura.settings.conversion_seconds = 3600
+
+    def happens(_: object) -> None:
+        if what == "the copy goes":
+            sandbox.s3.client().delete_object(Bucket=sandbox.s3.bucket, Key=entry)
+        else:
+            sandbox.kaltura.edit(entry, tags=f"{tags_of(sandbox, entry)}, keep")
+
+    sandbox.control.add_fault("media.updateContent", "none", after=happens)
+    return entry
+
+
+def convert(sandbox: Sandbox) -> None:
+    sandbox.control.clock.advance(4000)
+    sandbox.kaltura.settle()
+
+
+@pytest.mark.parametrize("kind", ["http_500", "drop_before", "drop_after"])
+@pytest.mark.parametrize("what", ["the copy goes", "it is kept"])
+def test_it_is_cancelled_until_it_is_over(sandbox: Sandbox, run: Run, what: str, kind: str) -> None:
+    entry = unwanted(sandbox, what)
+    video = shown(sandbox, entry)
+    sandbox.control.add_fault("media.cancelReplace", kind, times=2)
+    ran = act(run, "replace_video", entry)
+    assert "the old content is in place" in ran.out
+    convert(sandbox)
+    assert shown(sandbox, entry) == video
+
+
+@pytest.mark.parametrize("what", ["the copy goes", "it is kept"])
+def test_where_it_came_in_that_moment_it_is_not_said_to_be_cancelled(sandbox: Sandbox, run: Run, what: str) -> None:
+    entry = unwanted(sandbox, what)
+    video = shown(sandbox, entry)
+    sandbox.control.add_fault("media.cancelReplace", "none", before=lambda _: convert(sandbox))
+    ran = act(run, "replace_video", entry)
+    assert shown(sandbox, entry) != video
+    assert "old content is in place" not in ran.out
+    assert f"new content came in the moment it was cancelled: look at {entry} now" in ran.out
+    assert ran.outcomes == {entry: "failed"}
+
+
+def test_one_that_began_since_is_not_cancelled(sandbox: Sandbox, run: Run) -> None:
+    """Ours ends by itself between our look and the call, and somebody begins another one."""
+    entry = unwanted(sandbox, "it is kept")
+
+    def somebody(_: object) -> None:
+        convert(sandbox)
+        somebody_replaces(sandbox, entry, NEWER)
+
+    sandbox.control.add_fault("media.cancelReplace", "error", code="ACTION_BLOCKED", before=somebody)
+    act(run, "replace_video", entry)
+    assert sandbox.kaltura.entries[entry].replacement_status == "1"
+    convert(sandbox)
+    assert shown(sandbox, entry) == NEWER
+
+
+@pytest.mark.parametrize("what", ["the copy goes", "it is kept"])
+def test_an_upload_to_a_further_stream_is_only_ended_for_a_video_that_would_be_lost(
+    sandbox: Sandbox, run: Run, what: str
+) -> None:
+    """Kaltura ends the replacements of an entry's children together with its own."""
+    video = recording(sandbox, State.ARCHIVED)
+    stream, original = video.streams[0], shown(sandbox, video.parent)
+
+    def people(_: object) -> None:
+        somebody_replaces(sandbox, stream, NEWER)
+        if what == "it is kept":
+            sandbox.kaltura.edit(video.parent, tags=f"keep, {tags_of(sandbox, video.parent)}")
+        else:
+            sandbox.s3.client().delete_object(Bucket=sandbox.s3.bucket, Key=video.parent)
+
+    def slowly(_: object) -> None:
+        sandbox.kaltura.settings.conversion_seconds = 3600
+
+    sandbox.control.add_fault("media.updateContent", "none", subject=video.parent, before=slowly, after=people)
+    ran = act(run, "replace_video", video.parent)
+    convert(sandbox)
+    if what == "it is kept":  # a restore brings it back
+        assert "is not cancelled" in ran.out
+        assert shown(sandbox, stream) == NEWER
+        assert sandbox.s3.body(video.parent) == original
+    else:
+        assert f"ended the replacement of its further stream {stream}" in ran.out
+        assert shown(sandbox, video.parent) == original
+
+
+def test_nobody_elses_replacement_is_approved_with_ours(sandbox: Sandbox, run: Run) -> None:
+    video = recording(sandbox, State.ARCHIVED)
+    stream = video.streams[0]
+    sandbox.kaltura.settings.replacement_approval = True
+    sandbox.control.add_fault(
+        "media.updateContent", "none", subject=video.parent, after=lambda _: somebody_replaces(sandbox, stream, NEWER)
+    )
+    ran = act(run, "replace_video", video.parent, "--approve")
+    convert(sandbox)
+    assert shown(sandbox, stream) != NEWER
+    assert ran.outcomes[video.parent] == "waiting"
+    assert f"would approve that of its further stream {stream}" in ran.out
+
+
+# Whose is it, where our call was lost?
+
+
+def begin_as_the_kmc_does(sandbox: Sandbox, entry: str) -> None:
+    """The content call comes while the upload is still going on (kaltura-api 5.2): the new asset has no size yet."""
+    library = sandbox.kaltura.library
+    with library.lock:
+        token = Token("0_somebody", status=1, file_name="v.mp4", data=bytearray(NEWER[:100]), uploaded_size=100)
+        library.tokens[token.id] = token
+        resource = {"objectType": "KalturaUploadedFileTokenResource", "token": token.id}
+        library.update_content(library.entries[entry], resource)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_one_whose_content_has_no_size_yet_is_told_from_ours_by_our_token(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    monkeypatch.setattr("kaltura_archiver.apply.swap.UNKNOWN_SECONDS", 0.05)
+    entry = sandbox.add(State.ARCHIVED)
+
+    def somebody(_: object) -> None:
+        begin_as_the_kmc_does(sandbox, entry)
+        if kept:
+            sandbox.kaltura.edit(entry, tags=f"{tags_of(sandbox, entry)}, keep")
+
+    sandbox.control.add_fault("media.updateContent", "drop_before", before=somebody)
+    ran = act(run, "replace_video", entry, "--timeout", "2")
+    assert sandbox.kaltura.entries[entry].replacement_status == "1"
+    assert "ours did not begin: wait for theirs" in ran.out
+
+
+@pytest.mark.parametrize("code", ["MAX_FILE_SYNCS_FOR_OBJECT_PER_DAY_REACHED", "INTERNAL_SERVERL_ERROR"])
+@pytest.mark.parametrize("sized", [True, False])
+def test_what_came_instead_of_ours_is_not_recorded_as_the_placeholder(
+    sandbox: Sandbox, run: Run, sized: bool, code: str
+) -> None:
+    """Servers from before 2020 tell no bytes."""
+    entry = sandbox.add(State.ARCHIVED, content=b"a lecture of an hour and a half\n" * 4000)
+    sandbox.control.clock.advance(86_400)
+
+    def somebody(_: object) -> None:
+        sandbox.kaltura.replace_original(entry, NEWER)
+        if not sized:
+            original_of(sandbox, entry).size_in_bytes = 0
+
+    sandbox.control.add_fault("media.updateContent", "error", code=code, before=somebody)
+    assert act(run, "replace_video", entry).outcomes == {entry: "failed"}
+    act(run, "restore", entry)
+    assert NEWER in [shown(sandbox, entry), *(sandbox.s3.body(key) for key in displaced(sandbox))]
+
+
+@pytest.mark.parametrize("same_kb", [True, False])
+def test_a_video_of_which_kaltura_tells_no_bytes_is_read_before_it_is_taken_for_the_placeholder(
+    sandbox: Sandbox, run: Run, same_kb: bool
+) -> None:
+    """It comes just after ours, before we have looked."""
+    entry = sandbox.add(State.ARCHIVED, content=b"a lecture of an hour and a half\n" * 4000)
+    sandbox.control.clock.advance(86_400)
+    newer = bytes(reversed(sandbox.placeholder)) if same_kb else NEWER
+
+    def somebody(_: object) -> None:
+        sandbox.kaltura.settle()
+        sandbox.kaltura.replace_original(entry, newer)
+        original_of(sandbox, entry).size_in_bytes = 0
+
+    sandbox.control.add_fault("media.updateContent", "none", after=somebody)
+    assert act(run, "replace_video", entry).outcomes == {entry: "failed"}
+    assert shown(sandbox, entry) == newer
+    assert state_of(run, entry) != State.PLACEHOLDER
+
+
+def test_a_placeholder_of_which_kaltura_tells_no_bytes_is_read_and_recorded(sandbox: Sandbox, run: Run) -> None:
+    entry = sandbox.add(State.ARCHIVED)
+
+    def forget(_: object) -> None:
+        sandbox.kaltura.settle()
+        original_of(sandbox, entry).size_in_bytes = 0
+
+    sandbox.control.add_fault("media.updateContent", "none", after=forget)
+    ran = act(run, "replace_video", entry)
+    assert ran.outcomes == {entry: "done"}, ran.out
+    assert state_of(run, entry) == State.PLACEHOLDER
+
+
+def test_an_entry_that_is_only_locked_is_not_said_to_have_lost_a_replacement(sandbox: Sandbox, run: Run) -> None:
+    """The code of two replacements in each other's way, which cancels both, comes of a lock, too (kaltura-api 5.3)."""
+    sandbox.kaltura.settings.conversion_seconds = 3600
+    entry = sandbox.add(State.ARCHIVED)
+    sandbox.control.add_fault(
+        "media.updateContent", "error", code="ENTRY_REPLACEMENT_ALREADY_EXISTS",
+        before=lambda _: somebody_replaces(sandbox, entry, NEWER),
+    )  # fmt: skip
+    ran = act(run, "replace_video", entry)
+    assert sandbox.kaltura.entries[entry].replacement_status == "1"
+    assert "wait for theirs" in ran.out
+    assert "cancelled" not in ran.out
