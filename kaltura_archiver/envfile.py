@@ -56,7 +56,9 @@ def read_env_file(path: Path, known: Collection[str] = ()) -> dict[str, str]:
         if binding.error or binding.key is None or binding.value is None:
             raise ConfigError(f"{where}: {_advice(written)}")
         if not _NAME.fullmatch(binding.key):
-            raise ConfigError(f"{where}: {binding.key[:40]!r} is not the name of a variable")
+            # Not quoted where it may be the rest of a secret.
+            what = repr(binding.key) if re.fullmatch(r"[A-Z][A-Z_.-]{0,39}", binding.key) else "what stands before ="
+            raise ConfigError(f"{where}: {what} is not the name of a variable")
         check_name(binding.key, where)
         raw = written.partition("=")[2].strip()
         if not raw.startswith("'") and re.search(r"\$\(|`", raw):

@@ -11,14 +11,15 @@ from kaltura_archiver.apply.displaced import keep_displaced
 from kaltura_archiver.apply.guards import frozen_again, require_current, require_sound, require_way
 from kaltura_archiver.apply.marks import placeholder_tag
 from kaltura_archiver.apply.pictures import note_picture
+from kaltura_archiver.apply.proof import compare_own
 from kaltura_archiver.apply.prove import record_copy
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.swap import require_not_undone, settled_original, swap
 from kaltura_archiver.apply.thaw import keep_thawed
-from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools
+from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools, warn
 from kaltura_archiver.apply.upload import begin_conversion, proven, upload_content
 from kaltura_archiver.errors import EntryFailed, StoreError
-from kaltura_archiver.model import REPLACED_TAG, Evidence, FlavorAsset, Proof, StoredObject, iso_time
+from kaltura_archiver.model import REPLACED_TAG, Evidence, FlavorAsset, Identity, Proof, StoredObject, iso_time
 from kaltura_archiver.steps import Command, Step
 from kaltura_archiver.transfer.streams import fingerprint
 
@@ -51,6 +52,9 @@ def put_original(tools: Tools, work: InHand) -> None:
             raise
         work.bytes_moved += stored.size_bytes
         found = taken.result()
+        verdict, how, _ = compare_own(found, stored)
+        if verdict is not Identity.SAME:
+            warn(tools, work, f"the stored copy was read, but there is nothing to compare it with: {how}")
         new = swap(tools, work, work.token, lambda: None)
     if new.size_bytes not in (None, stored.size_bytes):
         raise _other_size(tools, work, new, fetched=found is None)

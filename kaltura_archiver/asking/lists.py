@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -58,7 +59,7 @@ def lines_in(text: str, where: str, *columns: str) -> Iterator[ListLine]:
 
 def _cells_with_ids(text: str, columns: tuple[str, ...]) -> Iterator[ListLine]:
     """What stands in each line as an entry's id, and in these columns; lines that begin with # are comments."""
-    lines = text.splitlines(keepends=True)
+    lines = _lines(text)
     begin = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     reader, names = _as_table(lines[begin:])
     if not names:
@@ -81,6 +82,12 @@ def _cells_with_ids(text: str, columns: tuple[str, ...]) -> Iterator[ListLine]:
         if any(cell.strip() for cell in row[len(names) :]):
             raise csv.Error(f"line {number} has more cells than the first line, so that they may have shifted")
         yield ListLine(number, entry_id, tuple(more))
+
+
+def _lines(text: str) -> list[str]:
+    """The lines with their ends. To Python's own splitlines a line also ends where a title may have one of the odder
+    characters, such as U+2028 from a word processor: what followed it would be an entry of its own."""
+    return list(io.StringIO(text, newline=""))
 
 
 def _as_table(lines: list[str]) -> tuple[Any, list[str]]:
@@ -115,7 +122,7 @@ def users_named(words: Iterable[str], where: str) -> list[str]:
 
 def _users_in(path: str, where: str) -> list[str]:
     what = f"{where}, {path or '(no name)'}"
-    users = checked_owners(read_text(Path(path), what).splitlines(), path)
+    users = checked_owners(_lines(read_text(Path(path), what)), path)
     if not users:
         raise ConfigError(f"{what}: nobody is in it")
     return users

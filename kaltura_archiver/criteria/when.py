@@ -117,7 +117,8 @@ class FewPlays(_Unplayed):
 
 @dataclass(frozen=True)
 class NeverPlayed(_Unplayed):
-    """No date of a play. Some documents of the index have the date 0 for that (kaltura-api 3.3)."""
+    """No play, and no date of one: plays without a date may be older than Kaltura's analytics. Some documents of the
+    index have the date 0 for that (kaltura-api 3.3)."""
 
     asked: bool
 
@@ -126,9 +127,10 @@ class NeverPlayed(_Unplayed):
 
     def items(self) -> Iterator[Item]:
         yield group(OR, _NEVER_PLAYED, within("last_played_at", lessThanOrEqual=0))
+        yield within("plays", lessThan=1)
 
     def too_much(self, entry: Entry) -> str:
-        return "it has been played" if entry.last_played_at else ""
+        return "it has been played" if entry.plays or entry.last_played_at else ""
 
     def told(self) -> Iterator[str]:
         yield "never played"

@@ -134,8 +134,7 @@ def read_entry(raw: Any) -> Entry:
         plays=field_int(plays) or 0,
         last_played_at=_read_time(played),
         # What cannot be read is not "never".
-        plays_known=(not plays or field_int(plays) is not None)
-        and (_read_time(played) is not None or played in ("", "0")),
+        plays_known=field_int(plays) is not None and (_read_time(played) is not None or played in ("", "0")),
         creator_id=text("creatorId", ""),
         owner_id=text("userId", ""),
         co_editors=tuple(filter(None, map(str.strip, text("entitledUsersEdit", "").split(",")))),

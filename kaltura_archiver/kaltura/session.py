@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ MAX_TRIES = 5
 FRESH_SECONDS = 2.0
 # After so long no call is tried again, however it failed.
 RETRY_SECONDS = 300.0
+_TOKEN_ID = re.compile(r"\d+_\w+")
 FIRST_SECONDS = 1.0  # the same for an address at which nobody has ever answered
 # Of app tokens, the likely ones first: new ones are mostly made with SHA256, SHA1 is what a token has by default.
 HASH_TYPES = ("sha256", "sha1", "sha512", "md5")
@@ -107,7 +109,13 @@ class Session:
         try:
             partner = int(s.partner_id)
         except ValueError:
-            raise ConfigError(f"KALTURA_PARTNERID must be a number, not {s.partner_id!r}") from None
+            raise ConfigError(
+                "KALTURA_PARTNERID must be a number, as in the KMC: Settings, Integration Settings"
+            ) from None
+        if s.app_token_id and not _TOKEN_ID.fullmatch(s.app_token_id):  # which may be the token itself
+            raise ConfigError(
+                "KALTURA_APP_TOKEN_ID is not the id of an app token, such as 0_abc12345: check both of them"
+            )
         client = self._take_client()
         client.requestConfiguration.pop("ks", None)  # one that is set to anything is looked at: INVALID_KS [R]
         try:

@@ -60,6 +60,8 @@ def _evidence(facts: Facts) -> str | None:
     stored, judgement = facts.stored, classify(facts)
     if stored is None or stored.proof is None or not stored.proven or stored.spoiled:
         return None
+    if facts.further_sources or facts.sources_to_come:  # which S3 does not have
+        return None
     away = judgement.state in (State.PLACEHOLDER, State.THIN)
     same = judgement.state is State.ARCHIVED and judgement.identity is Identity.SAME
     return str(stored.proof.evidence) if judgement.healthy and (away or same) else None

@@ -82,7 +82,8 @@ class Copies(MarkedBucket):
             look = self._recent_marks if recent_marks else self._marks
             told = look(key, etag) if marks else Marks()
         except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+            there = error.operation_name != "HeadObject"  # and what was asked of it besides is not answered
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404 and not there:
                 code = error.response.get("Error", {}).get("Code")
                 if code == "NoSuchBucket":
                     raise ConfigError(f"bucket {self.bucket} does not exist; check AWS_BUCKET") from error

@@ -12,7 +12,9 @@ from kaltura_archiver.model import PLACEHOLDER_PREFIX, SUSPECT_PREFIX
 from kaltura_archiver.store.bucket import Bucket
 
 # What lies below these is no video.
-_SMALL = ("locks/", "log/", "settings/", PLACEHOLDER_PREFIX, SUSPECT_PREFIX)
+_SMALL = ("locks/", "log/", PLACEHOLDER_PREFIX)
+# What is known of copies, and kept of flavors.
+_KNOWN = (SUSPECT_PREFIX, "settings/")
 # What services other than AWS answer to a question that they do not know.
 _UNKNOWN = ("NotImplemented", "MethodNotAllowed", "NotSupported", "501", "405", "XNotImplemented")
 _DELETIONS = ("s3:DeleteObject", "s3:DeleteObjectVersion")
@@ -30,7 +32,7 @@ def dangers(bucket: Bucket) -> tuple[list[str], list[str]]:
     unseen: list[str] = []
     for what, (operation, absent, judge) in looks.items():
         try:
-            found += judge(bucket.own(operation, absent))
+            found += judge(bucket.own(operation, absent), bucket.bucket)
         except StoreError as error:
             if error.code not in _UNKNOWN:
                 unseen.append(f"the bucket's {what} cannot be looked at: {error}")
@@ -39,7 +41,7 @@ def dangers(bucket: Bucket) -> tuple[list[str], list[str]]:
     return found, unseen
 
 
-def _of_versioning(answer: Mapping[str, Any]) -> Iterator[str]:
+def _of_versioning(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
     status = answer.get("Status", "")
     if status != "Enabled":
         yield (
@@ -48,16 +50,18 @@ def _of_versioning(answer: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _of_lifecycle(answer: Mapping[str, Any]) -> Iterator[str]:
+def _of_lifecycle(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
     for rule in answer.get("Rules", ()):
-        if rule.get("Status") != "Enabled" or _prefix(rule).startswith(_SMALL):
+        prefix = _prefix(rule)
+        if rule.get("Status") != "Enabled" or prefix.startswith(_SMALL):
             continue
+        what = f"{prefix}, which tells of damaged copies and lost settings," if prefix.startswith(_KNOWN) else ""
         name = f"lifecycle rule {rule.get('ID', 'without a name')!r} of the bucket"
         expiry = rule.get("Expiration", {})
         if "Days" in expiry or "Date" in expiry:
             when = f"after {expiry['Days']} days" if "Days" in expiry else f"on {expiry['Date']:%Y-%m-%d}"
-            yield f"{name} deletes stored copies {when}, whatever the policy says: remove its expiration"
-        if days := rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"):
+            yield f"{name} deletes {what or 'stored copies'} {when}, whatever the policy says: remove its expiration"
+        if not what and (days := rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")):
             yield f"{name} deletes for good, after {days} days, copies that somebody has deleted: limit it to a prefix"
 
 
@@ -66,7 +70,7 @@ def _prefix(rule: Mapping[str, Any]) -> str:
     return str(rule.get("Prefix") or narrowed.get("Prefix") or narrowed.get("And", {}).get("Prefix") or "")
 
 
-def _of_policy(answer: Mapping[str, Any]) -> Iterator[str]:
+def _of_policy(answer: Mapping[str, Any], bucket: str) -> Iterator[str]:
     statements = json.loads(answer.get("Policy") or "{}").get("Statement", [])
     refused = [
         pattern
@@ -74,7 +78,7 @@ def _of_policy(answer: Mapping[str, Any]) -> Iterator[str]:
         if statement.get("Effect") == "Deny"
         and "Condition" not in statement
         and statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
-        and any(str(resource).endswith(("/*", ":*", ":::*")) for resource in _listed(statement.get("Resource", [])))
+        and any(_is_all_of(bucket, str(resource)) for resource in _listed(statement.get("Resource", [])))
         for pattern in _listed(statement.get("Action", []))
     ]
     open_ = [name for name in _DELETIONS if not any(fnmatchcase(name.lower(), str(p).lower()) for p in refused)]
@@ -83,7 +87,12 @@ def _of_policy(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"the bucket's policy {why} {' and '.join(open_)}: whoever has that permission can delete stored copies"
 
 
-def _of_encryption(answer: Mapping[str, Any]) -> Iterator[str]:
+def _is_all_of(bucket: str, resource: str) -> bool:
+    """Whether this ARN, or `*`, is about every object of the bucket: that a name which no object has fits it shows."""
+    return fnmatchcase(f"{bucket}/\x01", resource.rpartition(":")[2])
+
+
+def _of_encryption(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
     for rule in answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", ()):
         default = rule.get("ApplyServerSideEncryptionByDefault", {})
         if str(default.get("SSEAlgorithm", "")).startswith("aws:kms"):

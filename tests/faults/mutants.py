@@ -954,6 +954,27 @@ MUTANTS = (
         _test("apply/test_cancelling.py", "no_size_yet"),
     ),
     Mutant(
+        "vouch for a video of which S3 has one source of two",
+        (
+            (
+                "run/due_list.py",
+                "    if facts.further_sources or facts.sources_to_come:",
+                "    if facts.sources_to_come:",
+            ),
+        ),
+        _test("run/test_policy_late.py", "second_source"),
+    ),
+    Mutant(
+        "take the rest of a title for an entry of a list",
+        (("asking/lists.py", 'list(io.StringIO(text, newline=""))', "text.splitlines(keepends=True)"),),
+        _test("journeys/test_what_others_write.py", "adds_no_entry"),
+    ),
+    Mutant(
+        "take plays without a date for none",
+        (("criteria/when.py", "if entry.plays or entry.last_played_at else", "if entry.last_played_at else"),),
+        _test("journeys/test_what_others_write.py", "plays_without_a_date"),
+    ),
+    Mutant(
         "leave custom metadata out of the last look before a swap",
         (
             (

@@ -136,8 +136,8 @@ Truth = Callable[[Video], bool]
 
 CRITERIA: dict[str, Truth] = {
     "": lambda v: True,
-    "--never-played": lambda v: not v.played,
-    "--plays 0": lambda v: not v.played,
+    "--never-played": lambda v: not v.played and not v.plays,
+    "--plays 0": lambda v: not v.played and not v.plays,
     "--plays 1": lambda v: v.plays < 1,
     "--plays 4": lambda v: v.plays < 4,
     "--created_within 3": lambda v: v.created <= 3,

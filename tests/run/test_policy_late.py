@@ -20,6 +20,7 @@ from looking import do_not_probe, do_not_wait, tags_of
 from kaltura_archiver.cli import policies
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, iso_time
 from kaltura_archiver.run import lock
+from kaltura_archiver.sandbox.kaltura.records import Asset, Content, new_id
 from kaltura_archiver.sandbox.world import YEAR_SECONDS, Sandbox
 
 OLD = '[[rule]]\nname = "old"\nselect = { created_before = 3 }\n'
@@ -196,6 +197,23 @@ def test_nothing_vouches_for_a_recording_of_which_a_stream_has_no_copy(
     policy.write_text(f"{OLD}archive = {{}}\nreplace = {{}}\ndue = {{}}\n")
     run("run", policy, "--no-dry-run")
     assert [entry_id for entry_id, row in listed().items() if row["evidence"]] == [whole]
+
+
+@pytest.mark.parametrize("status", [2, 1])  # READY, or still being made
+@pytest.mark.parametrize("state", [State.ARCHIVED, State.PLACEHOLDER, State.THIN])
+def test_nothing_vouches_for_a_second_source_that_s3_does_not_have(
+    sandbox: Sandbox, run: Run, policy: Path, state: State, status: int
+) -> None:
+    entry = sandbox.add(state, age_years=9, derived=2, duration_ms=5_400_000)
+    thin = state is State.THIN
+    second = Asset(new_id(), entry, 0 if thin else 99, is_original=not thin, version=2, status=status)
+    second.store(Content.of(b"another source, which a person has added\n" * 90), 2)
+    second.status = status
+    second.updated_at = second.created_at = int(sandbox.control.clock.now())
+    sandbox.kaltura.library.put_asset(second)
+    policy.write_text(f"{OLD}due = {{}}\n")
+    run("run", policy, "--no-dry-run")
+    assert not listed()[entry]["evidence"]
 
 
 def test_what_was_promised_to_stay_is_not_due(sandbox: Sandbox, run: Run, policy: Path) -> None:

@@ -23,9 +23,16 @@ ON_A_DAY = "<Expiration><Date>2027-01-01T00:00:00Z</Date></Expiration>"
 OLD_ONES = "<NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration>"
 FREEZES = "<Transition><Days>14</Days><StorageClass>GLACIER</StorageClass></Transition>"
 
+BUCKET = "arn:aws:s3:::sandbox-archive"
+
 
 def _policy(*actions: str, **changes: Any) -> str:
-    statement = {"Effect": "Deny", "Principal": "*", "Action": list(actions), "Resource": "arn:aws:s3:::b/*"}
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": list(actions),
+        "Resource": "arn:aws:s3:::sandbox-archive/*",
+    }
     return json.dumps({"Statement": [statement | changes]})
 
 
@@ -40,7 +47,7 @@ def _policy(*actions: str, **changes: Any) -> str:
         ({"policy": _policy("s3:*", Principal={"AWS": "arn:aws:iam::1:role/x"})}, "does not deny everybody"),
         ({"policy": _policy("s3:*", Condition={"Bool": {"aws:SecureTransport": "false"}})}, "does not deny everybody"),
         ({"policy": _policy("s3:*", Effect="Allow")}, "does not deny everybody"),
-        ({"policy": _policy("s3:*", Resource="arn:aws:s3:::b")}, "does not deny everybody"),
+        ({"policy": _policy("s3:*", Resource=BUCKET)}, "does not deny everybody"),
         (
             {"lifecycle": EXPIRES.format("Enabled", "", AFTER_A_YEAR)},
             "lifecycle rule 'tidy' of the bucket deletes stored copies after 365 days",
@@ -77,7 +84,7 @@ def test_what_endangers_copies_is_told_by_config_and_health(
     [
         {},
         {"policy": _policy("s3:Delete*")},
-        {"policy": _policy("s3:*", Principal={"AWS": "*"}, Resource=["arn:aws:s3:::b", "arn:aws:s3:::b/*"])},
+        {"policy": _policy("s3:*", Principal={"AWS": "*"}, Resource=[BUCKET, f"{BUCKET}/*"])},
         {"lifecycle": EXPIRES.format("Disabled", "", AFTER_A_YEAR)},
         {"lifecycle": EXPIRES.format("Enabled", "log/", AFTER_A_YEAR)},
         {"lifecycle": EXPIRES.format("Enabled", "", FREEZES)},
@@ -97,7 +104,7 @@ def test_a_key_that_can_be_deleted_is_told(sandbox: Sandbox, run: Run) -> None:
     assert "new objects are encrypted with the KMS key arn:aws:kms:" in run("config").err
 
 
-def test_who_may_not_look_at_the_rules_is_told_by_config_alone(sandbox: Sandbox, run: Run) -> None:
+def test_why_the_rules_cannot_be_looked_at_is_told_by_config(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.ARCHIVED)
     sandbox.s3.settings.deny |= {"GetBucketPolicy", "GetBucketLifecycleConfiguration"}
     sandbox.s3.settings.deny_message = "User x is not authorized to perform that"
@@ -105,7 +112,9 @@ def test_who_may_not_look_at_the_rules_is_told_by_config_alone(sandbox: Sandbox,
     assert ran.code == 0
     assert ran.err.count("cannot be looked at: ") == 2
     assert "not authorized" in ran.err
-    assert "cannot be looked at" not in run("health", "--id", entry_id).err
+    said = run("health", "--id", entry_id).err
+    assert "cannot be looked at" not in said
+    assert "not all of the bucket's rules could be looked at" in said
 
 
 @pytest.mark.parametrize("policy", ["<html>welcome</html>", "[1, 2]", '{"Statement": "none"}', '{"Statement": [7]}'])

@@ -126,8 +126,11 @@ def _entry_and_bytes(judged: tuple[Facts, Judgement]) -> tuple[Entry, int]:
 def _tell_dangers(store: Store) -> None:
     from kaltura_archiver.store.rules import dangers
 
-    for line in dangers(store)[0]:
+    found, unseen = dangers(store)
+    for line in found:
         log.warning("%s", line)
+    if unseen:
+        log.warning("not all of the bucket's rules could be looked at, which may delete copies: config tells why")
 
 
 def _tell(verdict: HealthVerdict, *, told: bool, problems: bool) -> None:

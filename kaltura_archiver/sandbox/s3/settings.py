@@ -32,7 +32,7 @@ class BucketRules:
     lifecycle: str = ""
     policy: str = (
         '{"Statement": [{"Effect": "Deny", "Principal": "*", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"], '
-        '"Resource": "arn:aws:s3:::sandbox/*"}]}'
+        '"Resource": "arn:aws:s3:::sandbox-archive/*"}]}'
     )
 
 
