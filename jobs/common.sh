@@ -30,6 +30,9 @@ die() {
     exit 2
 }
 
+command -v kaltura-archiver >/dev/null 2>&1 ||
+    die "kaltura-archiver is not on the PATH: activate its environment (. .venv/bin/activate), or name its bin folder in PATH"
+
 # Run a command to its end, signal or not; $status is what it returned. A signal ends the job after it.
 run() {
     [ -z "$stopped" ] || exit "$stopped"

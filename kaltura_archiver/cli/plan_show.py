@@ -80,7 +80,7 @@ def show(file: str, enriched: str | None, style: str, columns: str | None, outpu
         text = _on_screen(plan, shown) if output == "-" and sys.stdout.isatty() else _table(plan, shown)
     else:
         text = _rows(plan, shown, style)
-    with written_whole(output) as sink:
+    with written_whole(output, page=style == "html") as sink:
         sink.write(text.encode("utf-8", errors="backslashreplace"))
     if output != "-":
         log.info("%s is written%s", output, _NEXT if style == "html" else "")

@@ -17,7 +17,7 @@ from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.keep import DEFAULT_TAG
 from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Outcome, kept_until
-from kaltura_archiver.steps import Options
+from kaltura_archiver.steps import Command, Options
 
 if TYPE_CHECKING:
     from kaltura_archiver.cli.app import App
@@ -97,6 +97,15 @@ def but_for_no_time(query: Query, now: float) -> Query:
     if (query.unplayed_since or 0) > recent:
         query = replace(query, unplayed_since=None)
     return replace(query, created_until=None) if (query.created_until or 0) > recent else query
+
+
+def but_thin(command: Command, query: Query) -> Query:
+    """What replace_video takes: of a thin entry it would take what plays from viewers, and free next to nothing. So it
+    does that only where the entries are named, or asked for by the tag of thin ones."""
+    named = query.ids is not None or THIN_TAG in (*query.tags, *query.without_tags) or query.thinned_until
+    if command is not Command.REPLACE or named:
+        return query
+    return replace(query, without_tags=(*query.without_tags, THIN_TAG))
 
 
 def whatever_status(query: Query) -> Query:

@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 from kaltura_archiver.errors import Exit, OutputError
 
 PRIVATE = 0o600
+_PAGE = b"<!DOCTYPE HTML"
 
 
 class Sink(Protocol):
@@ -124,11 +125,27 @@ def write(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = Tr
         file.write(content)
 
 
+def _is_page(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_PAGE)).upper() == _PAGE
+    except OSError as error:
+        raise failure(path, error) from error
+
+
 @contextmanager
-def written_whole(path: str) -> Iterator[Sink]:
-    """What is written here becomes the file, as by `written`, or goes to stdout for `-`."""
+def written_whole(path: str, *, page: bool) -> Iterator[Sink]:
+    """What is written here becomes the file, as by `written`, or goes to stdout for `-`.
+
+    It may take the place of an older `page` if it is one itself; else of nothing, whose there it may be.
+    """
     if path == "-":
         yield sys.stdout.buffer
         return
+    target = Path(path)
+    check_target(target)
+    if target.exists() and not (page and _is_page(target)):
+        what = ", and is no page" if page else ""
+        raise OutputError(f"cannot write {path}: it exists{what}; name another file, or remove it")
     with written(Path(path)) as file:
         yield file

@@ -45,6 +45,7 @@ class HealthVerdict:
         self._wrong: set[str] = set()
         self.copies = self.looked_at = self.verified = 0
         self.nowhere = 0  # ids that were named, and lead to no entry
+        self.cut = False  # whether more match than were looked at
 
     def add(self, facts: Facts, judgement: Judgement, row: Mapping[str, Cell]) -> None:
         """Count one entry; `row` is kept if it needs attention."""
@@ -117,5 +118,7 @@ class HealthVerdict:
         text = f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {told}"
         if not wrong:
             text = f"all {entries:,} are well" if entries else "no entry was looked at"
+            if self.cut:
+                text = f"the first {entries:,} are well; more match, and were not looked at"
         no_entrys = "1 is no entry's" if self.nowhere == 1 else f"{self.nowhere:,} are no entry's"
         return f"{text}; of the ids that were named {no_entrys}" if self.nowhere else text

@@ -35,3 +35,17 @@ def test_a_command_loads_only_what_it_needs(sandbox: Sandbox, run: Run, command:
     loaded = set(ended.stderr.split())
     assert "KalturaClient.Plugins.Core" in loaded
     assert not spared & loaded
+
+
+def test_an_interrupt_while_it_still_loads_is_one_line() -> None:
+    """Ctrl-C in the first moment; what is imported is interrupted."""
+    early = (
+        "import sys, kaltura_archiver.__main__ as begin\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "begin.main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "error: interrupted\n")

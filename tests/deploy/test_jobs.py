@@ -517,3 +517,15 @@ def test_health_tells_where_everything_stands_in_the_policy(stubbed: Stubbed) ->
     assert [call[0] for call in told.calls] == ["health", "run"]
     assert told.calls[0][:3] == ["health", "--tag", "x"]
     assert told.calls[1] == ["run", "policy.toml", "--check", "--tolerate", "3"]
+
+
+@pytest.mark.parametrize("job", ["archive", "restore", "health"])
+def test_a_job_that_does_not_find_the_tool_says_what_to_do(job: str, tmp_path: Path) -> None:
+    """As from cron, which knows nothing of the environment that the tool is in."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "dirname", "cut", "taskset"):
+        (tools / name).symlink_to(f"/bin/{name}" if Path("/bin", name).exists() else f"/usr/bin/{name}")
+    ended = subprocess.run([JOBS / job], env={"PATH": str(tools)}, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "kaltura-archiver is not on the PATH: activate its environment" in ended.stderr

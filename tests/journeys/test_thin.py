@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -437,3 +438,23 @@ def test_what_kaltura_has_lost_the_original_of_keeps_its_flavors(sandbox: Sandbo
     ran = run("thin", "--id", entry_id, "--derived-only", "--no-dry-run")
     assert ran.outcomes == {entry_id: "failed"}
     assert set(assets_of(sandbox, entry_id)) == before
+
+
+@pytest.mark.parametrize("words", [("--tag", ARCHIVED_TAG), ("--all",), ("--unplayed-for", "3")])
+def test_what_plays_on_is_replaced_only_where_it_is_asked_for(
+    sandbox: Sandbox, run: Run, words: tuple[str, ...]
+) -> None:
+    thin, archived = sandbox.add(State.THIN), sandbox.add(State.ARCHIVED)
+    sandbox.kaltura.settle()
+    assert run("replace_video", *words).outcomes == {archived: "would"}
+    run("plan", "replace", *words, "-o", "plan.jsonl")
+    assert thin not in Path("plan.jsonl").read_text()
+    for named in (("--id", thin), ("--tag", THIN_TAG)):
+        assert run("replace_video", *named, "--min-age-years", "0").outcomes == {thin: "would"}
+        run("plan", "replace", *named, "--force", "-o", "plan.jsonl")
+        assert thin in Path("plan.jsonl").read_text()
+
+
+def test_to_leave_thin_entries_alone_is_no_criterion(run: Run) -> None:
+    for words in (("replace_video",), ("plan", "replace", "-o", "plan.jsonl")):
+        assert run(*words).code == 2

@@ -197,7 +197,8 @@ def small_disk() -> Iterator[None]:
 def test_a_full_disk_is_one_line_and_the_file_stays_as_it_was(
     sandbox: Sandbox, run: Run, request: pytest.FixtureRequest, command: str
 ) -> None:
-    Path("out").write_text("as it was")
+    as_it_was = "<!doctype html>as it was"
+    Path("out").write_text(as_it_was)
     sandbox.add(State.INITIAL)
     before = set(os.listdir("."))
     request.getfixturevalue("small_disk")
@@ -205,8 +206,30 @@ def test_a_full_disk_is_one_line_and_the_file_stays_as_it_was(
     assert ran.code == 1
     (line,) = [line for line in ran.err.splitlines() if line.startswith("error:")]
     assert line == "error: cannot write out: File too large"
-    assert Path("out").read_text() == "as it was"
+    assert Path("out").read_text() == as_it_was
     assert set(os.listdir(".")) == before
+
+
+@pytest.mark.parametrize("options", [(), ("--enriched", "mine")])
+def test_a_report_takes_the_place_of_nothing_but_a_page(sandbox: Sandbox, run: Run, options: tuple[str, ...]) -> None:
+    sandbox.add(State.INITIAL)
+    mine = "entry_id\tname\tcreator_id\towner_id\tldap_status\n"
+    Path("mine").write_text(mine)
+    ran = run("report", "-o", "mine", *options)
+    assert (ran.code, Path("mine").read_text()) == (2, mine)
+    assert "cannot write mine: it exists, and is no page; name another file, or remove it" in ran.err
+    assert [run("report", "-o", "page.html").code for _ in range(2)] == [0, 0]
+
+
+@pytest.mark.parametrize("style", ["html", "tsv", "table", "csv"])
+def test_a_plan_that_is_shown_takes_the_place_of_nothing_but_a_page(sandbox: Sandbox, run: Run, style: str) -> None:
+    sandbox.add(State.INITIAL)
+    run("plan", "archive", "--all", "-o", "plan.jsonl")
+    Path("policy.toml").write_text("mine")
+    ran = run("plan", "show", "plan.jsonl", "--format", style, "-o", "policy.toml")
+    assert (ran.code, Path("policy.toml").read_text()) == (2, "mine")
+    again = [run("plan", "show", "plan.jsonl", "--format", style, "-o", "shown").code for _ in range(2)]
+    assert again == [0, 0 if style == "html" else 2]
 
 
 def test_the_record_of_messages_is_not_written_through_a_link(run: Run) -> None:

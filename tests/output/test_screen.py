@@ -14,6 +14,7 @@ from made_facts import facts, original, stored
 from rich.cells import cell_len
 from terminal import on_terminal
 
+from kaltura_archiver.cli.commands.health import health
 from kaltura_archiver.model import Identity, State
 from kaltura_archiver.output.rows import HEALTH_ON_SCREEN, LIST_ON_SCREEN, health_row, result_on_screen
 from kaltura_archiver.output.screen import Screen, coloured, rows_as, wrapped
@@ -141,6 +142,16 @@ def test_its_memory_does_not_grow_with_the_number_of_entries() -> None:
     assert len(list(verdict.problems())) == SHOWN
     assert list(verdict.unshown()) == [f"and {20_000 - SHOWN:,} more that are lost"]
     assert str(verdict) == "20,000 of 20,000 need attention: 20,000 lost"
+
+
+def test_health_looks_at_all_and_where_it_was_not_to_says_so(sandbox: Sandbox, run: Run) -> None:
+    for _ in range(3):
+        sandbox.add("archived")
+    sandbox.kaltura.settle()
+    cut = run("health", "--max-entries", "2")
+    assert "verdict: the first 2 are well; more match, and were not looked at" in cut.err
+    assert "verdict: all 3 are well" in run("health").err
+    assert next(option for option in health.params if option.name == "max_entries").default == -1
 
 
 def test_health_on_a_terminal_ends_with_its_verdict_and_in_a_pipe_has_all_rows(

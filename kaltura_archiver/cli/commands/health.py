@@ -66,8 +66,8 @@ def health(
 
     \b
     Examples:
-      kaltura-archiver health --max-entries -1
-      kaltura-archiver health --tag archived_to_s3 --max-entries -1 --only-problems > problems.tsv
+      kaltura-archiver health
+      kaltura-archiver health --tag archived_to_s3 --only-problems > problems.tsv
       kaltura-archiver health --all-rows --sort size -n 20
       kaltura-archiver health --unplayed-for 3 --columns entry_id,state,next --format csv > health.csv
     """
@@ -107,10 +107,14 @@ def health(
                 rows.write(old.health_row(facts, app.settings.bucket) if legacy else row)
             if code is not Exit.OK and not told:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    verdict.nowhere = len(selection.unknown)
+    verdict.nowhere, verdict.cut = len(selection.unknown), selection.cut
     _tell_dangers(store)
     _tell(verdict, told=told, problems=silent)
     app.exit(*after_selection(selection), *codes)
+
+
+# To be told that the first 500 entries are well is no use, and is taken for all of them.
+next(option for option in health.params if option.name == "max_entries").default = -1
 
 
 # On a screen what is wrong, and what to do, stands below the row.

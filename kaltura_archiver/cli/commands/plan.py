@@ -27,7 +27,7 @@ from kaltura_archiver.cli.options import (
 )
 from kaltura_archiver.cli.plan_show import PlanCommand
 from kaltura_archiver.cli.plans import account_of, lines_written_at_once
-from kaltura_archiver.cli.query import after_selection, asked_for_by, min_age_years, need_criteria
+from kaltura_archiver.cli.query import after_selection, asked_for_by, but_thin, min_age_years, need_criteria
 from kaltura_archiver.cli.telling import line_of, typed
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import SelectionError
@@ -92,6 +92,7 @@ def plan(
     _refuse_options_of_others(action, set(planned_options(command)))
     query, options["request_tag"] = asked_for_by(query, options["request_tag"])
     need_criteria(f"plan {action}", query, everything=everything)
+    query = but_thin(command, query)
     if output != "-":
         _check_new(Path(output), force=force)
     by_option = [options.pop(f"keep_{what}") for what in KEPT_BY]

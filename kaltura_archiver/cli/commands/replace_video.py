@@ -30,6 +30,7 @@ def replace_video(app: App, /, query: Query, **options: Any) -> None:
     """Replace the originals of archived entries by the placeholder video, and tag the entries flavors_deleted.
 
     Only where the stored copy is proven to be the original. The original plays until the placeholder is ready.
+    Thin entries play on: only --id, --idfile or --tag original_in_s3 takes them, too.
 
     \b
     Examples:
