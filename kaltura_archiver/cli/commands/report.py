@@ -70,8 +70,8 @@ def report(
     from kaltura_archiver.selection import Selection
 
     prices = app.prices(kaltura_price, price_table)
-    owner_of = owners_of(enriched) if enriched else None
     with written_whole(output, page=True) as file:
+        owner_of = owners_of(enriched) if enriched else None
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, whatever_status(query), store)
         collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
