@@ -59,6 +59,12 @@ def _object_lock(name: str, text: str) -> tuple[str, int] | None:
     return mode, int(years)
 
 
+def _bucket(name: str, text: str) -> str:
+    if "/" in text and not text.startswith("arn:"):
+        raise ConfigError(f"{name} is the bare name of a bucket, not {text[:80]!r}: no s3://, and no folder")
+    return text
+
+
 def _path(_: str, text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -144,7 +150,7 @@ class Settings:
         "60",
         partial(_seconds, may_be_0=True),
     )
-    bucket: str = _from("AWS_BUCKET", "S3 bucket of the stored copies")
+    bucket: str = _from("AWS_BUCKET", "S3 bucket of the stored copies", parser=_bucket)
     endpoint_url: str = _from(
         "AWS_ENDPOINT_URL", "another S3 service than AWS; this and every other variable of boto3 works"
     )

@@ -120,6 +120,10 @@ _HEADERS = frozenset({"owner", "owners", "owner_id", "creator_id", "user", "user
 def checked_owner(text: str, where: str) -> str:
     """One Kaltura user; ConfigError for a header, a comment, quotes, two users: a rule that would protect nobody."""
     user = text.strip()
+    if not user:
+        raise ConfigError(
+            f"{where}: nobody is named: an empty variable of the shell? Name a Kaltura user, or leave it out"
+        )
     if _NO_OWNER.search(user) or not user.isprintable():  # marks that nobody sees, such as those of Windows
         raise ConfigError(f"{where}: {user[:40]!r} is not one Kaltura user: one id each, nothing else with it")
     return user

@@ -64,7 +64,8 @@ def untold(facts: Facts, of: Announced) -> str:
     entry = facts.entry
     notice = entry.notice(of)
     if notice is None:
-        return f"the owner has had no notice{_other_notice(entry)} (--noticed-before): run notify --send --mark"
+        way = "run notify --send --mark --no-dry-run"
+        return f"the owner has had no notice{_other_notice(entry)} (--noticed-before): {way}"
     day = notice.on
     noticed = _end_of(day) - DAY_SECONDS
     if entry.created_at >= noticed + DAY_SECONDS:

@@ -181,7 +181,7 @@ def _named_ids(ids: tuple[str, ...], idfile: str | None) -> tuple[str, ...] | No
     ids = tuple(entry_of_key(given) if VERSION_KEY.fullmatch(given) else given for given in ids)
     wrong = [entry_id for entry_id in ids if not ENTRY_ID.fullmatch(entry_id)]
     if wrong:
-        raise SelectionError(f"--id: {wrong[0][:40]!r} is not an entry id")
+        raise SelectionError(f"--id: {wrong[0][:40]!r} is not an entry id, as 0_abc12345; repeat --id for several")
     named: tuple[str, ...] | None = ids or None
     if idfile is not None:
         listed = read_ids(idfile)

@@ -53,6 +53,7 @@ def download_original(
     path = path or str(Path(folder, f"{entry_id}.{ext}"))
     if path != STDOUT:
         if Path(path).exists() and not force:
+            check_target(Path(path))  # which --force would not overwrite either
             raise SelectionError(f"{path} exists; name another file with --output, or use --force")
         check_target(Path(path))
     left = "stdout does not have the video" if path == STDOUT else "no file was written"

@@ -273,7 +273,9 @@ class Bucket:
             raise ConfigError(no_credentials(error)) from error
         except (BotoCoreError, ValueError) as error:
             shown = redact(" ".join(str(error).split()))[:200]
-            raise ConfigError(f"cannot reach {name}: {shown}; check AWS_BUCKET and AWS_ENDPOINT_URL") from error
+            raise ConfigError(
+                f"cannot reach {name}: {shown}; check the network, AWS_BUCKET, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL"
+            ) from error
 
     def own(self, operation: str, absent: str) -> dict[str, Any]:
         """A rule of the bucket itself, by the client's method; empty where S3 says (code `absent`) that it has none."""

@@ -14,6 +14,7 @@ from conftest import Ran, Run
 
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.kaltura import session
+from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
 
 MUTATING = ("s3copy", "replace_video", "restore", "repair")
@@ -638,3 +639,28 @@ def test_the_settings_do_not_show_their_secrets(run: Run, monkeypatch: pytest.Mo
     shown = repr(read_settings())
     assert "a-very-secret-word" not in shown
     assert "sandbox-app-token" not in shown
+
+
+@pytest.mark.parametrize("option", ["--owner", "--keep-owner"])
+def test_an_empty_owner_is_refused(run: Run, option: str) -> None:
+    """As of an empty variable of the shell: it would protect nobody."""
+    ran = run("replace_video", "--all", option, "")
+    assert (ran.code, ran.out) == (2, "")
+    assert "nobody is named" in ran.err
+
+
+@pytest.mark.parametrize("bucket", ["s3://lectures", "lectures/archive"])
+def test_a_bucket_is_named_barely(run: Run, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    monkeypatch.setenv("AWS_BUCKET", bucket)
+    ran = run("health")
+    assert ran.code == 2
+    assert f"AWS_BUCKET is the bare name of a bucket, not '{bucket}'" in ran.err
+
+
+@pytest.mark.parametrize("command", [("plan", "archive", "--all"), ("download", "--id", "0_abc12345")])
+def test_a_folder_is_not_said_to_be_overwritten_by_force(sandbox: Sandbox, run: Run, command: tuple[str, ...]) -> None:
+    entry_id = sandbox.add(State.INITIAL)
+    Path("d").mkdir()
+    ran = run(*(entry_id if word == "0_abc12345" else word for word in command), "-o", "d")
+    assert ran.code == 2
+    assert "--force" not in ran.err

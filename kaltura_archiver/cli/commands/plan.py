@@ -124,6 +124,7 @@ def plan(
 
 def _check_new(output: Path, *, force: bool) -> None:
     if output.exists() and not (force and output.is_file()):
+        check_target(output)  # which --force would not overwrite either
         raise SelectionError(f"{output} exists; name another file with --output, or use --force to overwrite a file")
     check_target(output)
 
