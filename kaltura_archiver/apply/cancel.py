@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from kaltura_archiver.apply.guards import new_original_of
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped, Waiting
-from kaltura_archiver.model import REPLACED_TAG, Entry
+from kaltura_archiver.model import REPLACED_TAG, Entry, Facts
 
 # For so long it is tried, even if the run was asked to stop: nobody else will.
 CANCEL_SECONDS = 60.0
@@ -41,9 +40,17 @@ def cancel(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: bool
         if time.monotonic() >= until:
             raise EntryFailed(f"{why}, but its replacement cannot be cancelled: look at {work.id} now{ended}")
         time.sleep(min(tools.poll_seconds, 1.0))
-    if new_original_of(tools, work) is not None:
+    if not _stayed(tools, work):
         raise EntryFailed(f"{why}, but new content came in the moment it was cancelled: look at {work.id} now{ended}")
     return ended
+
+
+def _stayed(tools: Tools, work: InHand) -> bool:
+    """Whether the original is what it was, or there still is none."""
+    before, now = work.facts.original, Facts(work.facts.entry, tools.kaltura.flavors([work.id])[work.id]).original
+    if before is None or now is None:
+        return before is now
+    return (now.content_id, now.status.ready) == (before.content_id, before.status.ready)
 
 
 def _require_running(tools: Tools, entry: Entry) -> None:

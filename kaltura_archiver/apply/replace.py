@@ -33,7 +33,8 @@ def _came(tools: Tools, new: FlavorAsset, placeholder: Placeholder) -> bool:
     """Whether the new original is the placeholder. Where Kaltura tells no bytes (from before 2020), it is read."""
     if new.size_bytes:
         return new.size_bytes == placeholder.size_bytes
-    return fingerprint(tools.kaltura.content(new)).sha256 == placeholder.sha256
+    with tools.transfers:
+        return fingerprint(tools.kaltura.content(new)).sha256 == placeholder.sha256
 
 
 def put_placeholder(tools: Tools, work: InHand) -> None:

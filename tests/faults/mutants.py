@@ -929,7 +929,7 @@ MUTANTS = (
     ),
     Mutant(
         "say that a placeholder was cancelled, without a look",
-        (("apply/cancel.py", "    if new_original_of(tools, work) is not None:", "    if not new_original_of:"),),
+        (("apply/cancel.py", "    if not _stayed(tools, work):", "    if not _stayed:"),),
         _test("apply/test_cancelling.py", "in_that_moment"),
     ),
     Mutant(
