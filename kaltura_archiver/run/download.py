@@ -78,9 +78,7 @@ def download_original(
             if verdict is Identity.DIFFERENT:
                 raise EntryFailed(f"what S3 sent is not what was archived: {how}; {left}")
             if verdict is not Identity.SAME:
-                log.warning(
-                    "entry %s: the stored copy was read, but there is nothing to compare it with: %s", entry_id, how
-                )
+                log.warning("entry %s: the copy was read; there is nothing to compare it with: %s", entry_id, how)
     hidden = source == "kaltura" and _is_placeholder(sources, facts, found)
     return (entry_id, source, found.size_bytes, found.sha256, path), hidden
 
