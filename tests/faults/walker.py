@@ -127,6 +127,9 @@ KINDS: dict[str, Kind] = {
     "author-tags": Kind(before="change_tags", by_person=True),
     "author-replaces": Kind(before="replace", by_person=True),
     "author-deletes": Kind(before="delete", by_person=True),
+    # While Kaltura refuses a call for now, without having done anything: it is made again, and not by the old look.
+    "blocked-author-tags": Kind("error", _kaltura, "change_tags", by_person=True, details={"code": "ACTION_BLOCKED"}),
+    "blocked-author-replaces": Kind("error", _kaltura, "replace", by_person=True, details={"code": "ACTION_BLOCKED"}),
     "author-recycles": Kind(before="recycle", by_person=True),
     "author-runs-same": Kind(before="run_same"),
     # The search behind Kaltura is out of reach: it answers that it finds nothing (real-kaltura E231).
@@ -484,7 +487,8 @@ class Walk:
         if not (self.kind and self.met) or self.index >= len(self.points):
             return
         operation, found = self.points[self.index].operation, self.truth.found
-        if self.kind.before == "change_tags" and operation == "media.update" and "TAGLOST" in found:
+        refused = self.kind.fault == "error"  # so that there was time for a look
+        if self.kind.before == "change_tags" and operation == "media.update" and "TAGLOST" in found and not refused:
             found[RACE] = found.pop("TAGLOST")
         around = [point.operation for point in self.points[max(self.index - 1, 0) : self.index + 2]]
         in_last_look = self.kind.before == "link_again" and around == ["flavorAsset.list", "media.get", "media.update"]
@@ -499,14 +503,11 @@ class Walk:
             found[RACE] = found.pop("CORRUPT")
         if self.kind.before == "link_again" and found.get("LEFT", "").startswith("temporary entry"):
             found[RACE] = found.pop("LEFT")  # Kaltura threw our replacement away, and leaves its temporary entry
-        if self.kind.before == "replace" and (operation in _UNGUARDED or self._undone) and "LOST" in found:
+        unguarded = operation in _UNGUARDED and not refused
+        if self.kind.before == "replace" and (unguarded or self._undone) and "LOST" in found:
             # Nobody can keep Kaltura from setting the file of a swap once more, whatever was uploaded since.
             found[RACE] = found.pop("LOST")
-        if (
-            self.kind.before == "replace"
-            and operation in _UNGUARDED
-            and "derived flavors went" in found.get("CORRUPT", "")
-        ):
+        if self.kind.before == "replace" and unguarded and "derived flavors went" in found.get("CORRUPT", ""):
             found[RACE] = found.pop("CORRUPT")  # of somebody's newer video, of which Kaltura can make it again
         by_kaltura = self.scenario.name == "restore-url" and operation == "s3.GetObject"
         if self.kind.fault == "flip" and by_kaltura and "CORRUPT" in found:
