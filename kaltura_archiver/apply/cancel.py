@@ -22,17 +22,25 @@ def cancel(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: bool
     it was not to.
     """
     ended = ""
-    if streams := _streams_replaced(tools, work):
+    try:
+        streams = _streams_replaced(tools, work)
+    except (KalturaError, Stopped):
         if not pressing:
-            raise Waiting(
-                f"{why}; its replacement is not cancelled, since that would cancel the one of its further stream "
-                f"{streams[0]} as well: run the command again when that is over, and restore if the placeholder came"
-            )
-        ended = f"; that also ended the replacement of its further stream {streams[0]}: tell who uploads to it"
+            raise
+        streams = []
+    if streams and not pressing:
+        came = ", and restore if the placeholder came" if work.swaps_placeholder_in else ""
+        raise Waiting(
+            f"{why}; its replacement is not cancelled, since that would cancel the one of its further stream "
+            f"{streams[0]} as well: run the command again when that is over{came}"
+        )
+    if streams:
+        ended = f"; that also ends the replacement of its further stream {streams[0]}: tell who uploads to it"
     until = time.monotonic() + CANCEL_SECONDS
     while True:
         with suppress(KalturaError, Stopped):
             try:
+                _require_running(tools, entry)
                 tools.kaltura.cancel_replace(work.id, look=lambda: _require_running(tools, entry))
                 _require_running(tools, entry)
             except Changed:
@@ -40,17 +48,24 @@ def cancel(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: bool
         if time.monotonic() >= until:
             raise EntryFailed(f"{why}, but its replacement cannot be cancelled: look at {work.id} now{ended}")
         time.sleep(min(tools.poll_seconds, 1.0))
-    if not _stayed(tools, work):
-        raise EntryFailed(f"{why}, but new content came in the moment it was cancelled: look at {work.id} now{ended}")
+    _require_stayed(tools, work, why, ended)
     return ended
 
 
-def _stayed(tools: Tools, work: InHand) -> bool:
-    """Whether the original is what it was, or there still is none."""
-    before, now = work.facts.original, Facts(work.facts.entry, tools.kaltura.flavors([work.id])[work.id]).original
+def _require_stayed(tools: Tools, work: InHand, why: str, ended: str) -> None:
+    """Raise EntryFailed unless the original is what it was, or there still is none."""
+    try:
+        flavors = tools.kaltura.flavors([work.id])[work.id]
+    except (KalturaError, Stopped) as error:
+        raise EntryFailed(f"{why}; what is in place is not known: look at {work.id} now{ended} ({error})") from error
+    before, now = work.facts.original, Facts(work.facts.entry, flavors).original
     if before is None or now is None:
-        return before is now
-    return (now.content_id, now.status.ready) == (before.content_id, before.status.ready)
+        stayed = before is now
+    else:
+        same = (now.content_id, now.status.ready) == (before.content_id, before.status.ready)
+        stayed = same or now.linked_again(before)
+    if not stayed:
+        raise EntryFailed(f"{why}, but new content came in the moment it was cancelled: look at {work.id} now{ended}")
 
 
 def _require_running(tools: Tools, entry: Entry) -> None:
@@ -67,7 +82,9 @@ def approve(tools: Tools, work: InHand, entry: Entry) -> None:
             f"the replacement of {work.id} waits to be approved, which would approve that of its further stream "
             f"{streams[0]} as well: approve both in Kaltura, or run the command again when that one is over"
         )
-    tools.kaltura.approve_replace(work.id, look=lambda: _require_running(tools, entry))
+    with suppress(Changed):  # somebody else has, or has ended it: the next look tells
+        _require_running(tools, entry)
+        tools.kaltura.approve_replace(work.id, look=lambda: _require_running(tools, entry))
 
 
 def _streams_replaced(tools: Tools, work: InHand) -> list[str]:

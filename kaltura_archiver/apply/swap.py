@@ -16,9 +16,18 @@ from kaltura_archiver.apply.marks import placeholder_tag, record_placeholder
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, end_conversion
-from kaltura_archiver.errors import ArchiverError, Cancelled, Changed, EntryFailed, KalturaError, Refused, Waiting
+from kaltura_archiver.errors import (
+    ArchiverError,
+    Cancelled,
+    Changed,
+    EntryFailed,
+    KalturaError,
+    Refused,
+    Stopped,
+    Waiting,
+)
 from kaltura_archiver.identity import holds_placeholder, identify, may_have
-from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN
+from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN, NOT_ACTED
 from kaltura_archiver.model import Entry, EntryStatus, Facts, FlavorAsset, Identity, ReplacementStatus
 from kaltura_archiver.reasons import not_asked, promise_pending
 
@@ -53,7 +62,12 @@ def swap(tools: Tools, work: InHand, resource: str, last_check: Callable[[], obj
     seen: Entry | None
     try:
         seen = tools.kaltura.update_content(work.id, resource, look=look_again)
+    except Stopped:  # in a pause before the call, or after one that Kaltura had refused
+        work.token_used = work.past_point_of_no_return = False
+        raise
     except KalturaError as error:
+        if not work.token_used:
+            raise  # of a look
         if error.code == FEATURE_FORBIDDEN:
             tools.no_replacement = True
             work.token_used = work.past_point_of_no_return = False
@@ -84,8 +98,8 @@ def seen_after(tools: Tools, work: InHand, failure: KalturaError) -> tuple[Entry
     Asked for a while: what failed the call may fail the look, too. Our upload token tells best: it is used up by what
     has begun, and by nothing else.
     """
-    if failure.code and not failure.retryable:
-        return None, False  # Kaltura's own word: it undid what it had begun (kaltura-api 5.3)
+    if failure.code in NOT_ACTED or (failure.code and not failure.retryable):
+        return None, False  # Kaltura's own word: it did nothing, or undid it (kaltura-api 5.3, 9)
     until = time.monotonic() + UNKNOWN_SECONDS
     while True:
         over = time.monotonic() >= until

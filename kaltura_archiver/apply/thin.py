@@ -27,7 +27,7 @@ from kaltura_archiver.thinning import dropped, kept_flavor, same_length
 from kaltura_archiver.transfer.streams import Inflow, Piece
 
 Flavors = tuple[FlavorAsset, ...]
-TRIES = 3  # of a deletion, each after a look at everything
+TRIES = 5  # of a deletion, each after a look at everything, with growing pauses
 
 
 def check_kept(tools: Tools, work: InHand) -> None:
@@ -113,7 +113,7 @@ def delete_for_certain(kaltura: Kaltura, flavor: FlavorAsset, look: Callable[[],
     `look` looks at everything before each try, and raises where something is not as it is to be. A deletion is given
     again only after that: a flavor keeps its id when somebody uploads a newer video. Raises Changed if they did.
     """
-    for number in range(1, TRIES + 1):
+    for last in kaltura.attempts(TRIES):
         look()
         failure: KalturaError | None = None
         try:
@@ -125,7 +125,7 @@ def delete_for_certain(kaltura: Kaltura, flavor: FlavorAsset, look: Callable[[],
             return
         if now.content_id != flavor.content_id:
             raise Changed(f"somebody replaced flavor {flavor.id} of {flavor.entry_id} meanwhile; it was not deleted")
-        if failure and (number == TRIES or not failure.retryable):
+        if failure and (last or not failure.retryable):
             raise failure
     raise EntryFailed(f"Kaltura accepted to delete flavor {flavor.id} of {flavor.entry_id}, but it is still there")
 

@@ -96,7 +96,7 @@ class Kaltura(Files):
                 _require_room(entry_id, sent)
             return entry
 
-        for last in self._attempts(CHANGE_TRIES):
+        for last in self.attempts(CHANGE_TRIES):
             entry = before = look()
             if sent == entry.tags_text:
                 return entry
@@ -232,7 +232,7 @@ class Kaltura(Files):
                 client.uploadToken.upload(token_id, named, resume, final, offset if resume else -1), token_id
             )
 
-        for last in self._attempts():
+        for last in self.attempts():
             try:
                 return self._call(f"upload to token {token_id}", send, writes=True)
             except KalturaError as error:

@@ -162,7 +162,7 @@ class Files(Searching):
             inflow.begin(found)
             return True
 
-        for attempt, _ in enumerate(self._attempts(first_seconds=1), 1):
+        for attempt, _ in enumerate(self.attempts(first_seconds=1), 1):
             # A fresh address for each try: it may expire, and the host remembers errors of one for a minute (10.13).
             try:
                 url = field_text(self._call(what, lambda c: c.flavorAsset.getUrl(flavor.id)))

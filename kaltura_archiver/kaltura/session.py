@@ -37,8 +37,8 @@ MAX_TRIES = 5
 FRESH_SECONDS = 2.0
 # After so long no call is tried again, however it failed.
 RETRY_SECONDS = 300.0
-_TOKEN_ID = re.compile(r"\d+_\w+")
 FIRST_SECONDS = 1.0  # the same for an address at which nobody has ever answered
+_TOKEN_ID = re.compile(r"\d+_\w+")
 # Of app tokens, the likely ones first: new ones are mostly made with SHA256, SHA1 is what a token has by default.
 HASH_TYPES = ("sha256", "sha1", "sha512", "md5")
 
@@ -226,18 +226,17 @@ class Session:
             return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")), self._carriers)
 
     def _retrying(
-        self, what: str, call: Callable[[], T], *, once: bool = False, stale: bool = False, look: LookAgain = None
+        self, what: str, call: Callable[[], T], *, once: bool = False, look: LookAgain = None, looked_at: float = 0.0
     ) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9): after any failure that may pass,
         or, of what is to be done `once` only, after those that tell that nothing was done.
 
-        `look` is what the caller has looked at just now: it is looked at again before each further attempt, and where
-        its turn was long in coming or it is `stale` already. Nothing is done by what was seen some time ago.
+        `look` is what the caller has looked at, at `looked_at` by the monotonic clock. It is taken again before each
+        further attempt, and where the turn was long in coming: nothing is done by what was seen some time ago.
         """
-        tries, refusals, looks, again = self._attempts(), 0, 0, False
+        tries, refusals, looks, again, stale = self.attempts(), 0, 0, False, False
         next(tries)
-        began = looked_at = time.monotonic()
-        until = began + RETRY_SECONDS
+        until = time.monotonic() + RETRY_SECONDS
         while True:
             if look and (again or stale):
                 look()
@@ -248,7 +247,8 @@ class Session:
                     if look and called_at - looked_at > FRESH_SECONDS:
                         looks, stale = looks + 1, True
                         if looks > MAX_TRIES:
-                            raise KalturaError(f"{what}: its turn never came soon after a look; run the command again")
+                            why = f"{what}: its turn never came soon after a look; run the command again"
+                            raise KalturaError(why, code="NO_TURN")
                         continue
                     answer = call()
             except (KalturaException, KalturaClientException, requests.RequestException, AttributeError) as error:
@@ -274,7 +274,7 @@ class Session:
                 raise failure
             log.debug("%s; trying again", failure)
 
-    def _attempts(self, most: int | None = None, *, first_seconds: float = 0.5) -> Iterator[bool]:
+    def attempts(self, most: int | None = None, *, first_seconds: float = 0.5) -> Iterator[bool]:
         """MAX_TRIES attempts, or `most`, with a growing pause before each but the first: True for the last of them."""
         most = most or MAX_TRIES
         for number in range(1, most + 1):
@@ -304,9 +304,10 @@ class Session:
         """
         if writes and self._read_only:
             raise AssertionError(f"a dry run must not {what}")
+        looked_at = time.monotonic()
         for renewed in (False, True):
-            with self._session_lock:
-                if signed_in := not self._ks:
+            with self._session_lock:  # which may take as long as somebody else's signing in
+                if not self._ks:
                     self._start_session()
                 ks = self._ks
 
@@ -319,8 +320,8 @@ class Session:
                 return answer
 
             try:
-                stale = renewed or signed_in
-                return self._retrying(what, attempt, once=writes and not harmless, stale=stale, look=look)
+                once = writes and not harmless
+                return self._retrying(what, attempt, once=once, look=look, looked_at=0.0 if renewed else looked_at)
             except KalturaError as error:
                 ended = error.code == "INVALID_KS" and ('"EXPIRED"' in str(error) or '"LOGOUT"' in str(error))
                 if renewed or not ended:

@@ -144,7 +144,7 @@ def written_whole(path: str, *, page: bool) -> Iterator[Sink]:
         return
     target = Path(path)
     check_target(target)
-    if target.exists() and not (page and _is_page(target)):
+    if target.exists() and target.stat().st_size and not (page and _is_page(target)):
         what = ", and is no page" if page else ""
         raise OutputError(f"cannot write {path}: it exists{what}; name another file, or remove it")
     with written(Path(path)) as file:

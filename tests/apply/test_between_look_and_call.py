@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
 import pytest
 from looking import Run, act, assets_of, displaced, do_not_wait, original_of, shown, state_of, tags_of
 
+from kaltura_archiver.errors import Stopped
 from kaltura_archiver.kaltura import Kaltura, session
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
@@ -214,3 +216,99 @@ def test_what_keeps_an_entry_is_asked_before_the_last_look(
     assert shown(sandbox, entry) == NEWER
     assert "replaced or removed meanwhile" in ran.out
     assert state_of(run, entry) == State.DIVERGED
+
+
+def test_who_waited_for_somebody_to_sign_in_looks_again(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "FRESH_SECONDS", 0.1)
+    entry, put = old(sandbox, State.ARCHIVED), Kaltura.update_content
+
+    def put_late(kaltura: Kaltura, *arguments: Any, **named: Any) -> Any:
+        held = threading.Event()
+
+        def sign_in() -> None:
+            with kaltura._session_lock:
+                held.set()
+                sandbox.kaltura.replace_original(entry, NEWER)
+                time.sleep(0.2)
+
+        threading.Thread(target=sign_in).start()
+        held.wait()
+        return put(kaltura, *arguments, **named)
+
+    monkeypatch.setattr(Kaltura, "update_content", put_late)
+    act(run, "replace_video", entry)
+    assert shown(sandbox, entry) == NEWER
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_flavor_that_kaltura_was_making_may_be_there_by_now(sandbox: Sandbox, run: Run, in_place: bool) -> None:
+    sandbox.kaltura.settings.entry_replacement = not in_place
+    entry = old(sandbox, State.ARCHIVED, derived=3)
+    sandbox.take_original_away(entry)
+    made = Asset(new_id(), entry, 70, is_original=False, version=0, status=1)
+    sandbox.kaltura.library.put_asset(made)
+
+    def ready(_: object) -> None:
+        made.store(Content.of(b"x" * 1000), 2)
+        made.status = 2
+
+    sandbox.control.add_fault("uploadToken.upload", "none", after=ready)
+    assert act(run, "restore", entry, "--allow-in-place").outcomes == {entry: "done"}
+
+
+@pytest.mark.parametrize("times", [1, 2, 9])
+def test_in_place_nothing_is_asked_between_the_deletion_and_the_new_content(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The list of flavors shows the original that long after it was deleted."""
+    sandbox.kaltura.settings.entry_replacement = False
+    entry = old(sandbox, State.ARCHIVED)
+    original, flavors = original_of(sandbox, entry).id, Kaltura.flavors
+    gone: list[object] = []
+    was: list[Any] = []
+
+    def lagging(kaltura: Kaltura, ids: Any) -> Any:
+        found = flavors(kaltura, ids)
+        if 0 < len(gone) <= times:
+            gone.append(0)
+            return was[-1]
+        if any(flavor.id == original for flavor in found.get(entry, ())):
+            was.append(found)
+        return found
+
+    monkeypatch.setattr(Kaltura, "flavors", lagging)
+    sandbox.control.add_fault("flavorAsset.delete", "none", subject=original, after=gone.append)
+    assert act(run, "replace_video", entry, "--allow-in-place").outcomes == {entry: "done"}
+
+
+@pytest.mark.parametrize("kind", ["http_500", "drop_before", "drop_after"])
+def test_in_place_a_deletion_that_fails_for_a_moment_is_made_again(sandbox: Sandbox, run: Run, kind: str) -> None:
+    sandbox.kaltura.settings.entry_replacement = False
+    entry = old(sandbox, State.ARCHIVED, derived=2)
+    sandbox.control.add_fault("flavorAsset.delete", kind, times=4, skip=1)
+    assert act(run, "replace_video", entry, "--allow-in-place").outcomes == {entry: "done"}
+    assert shown(sandbox, entry) == sandbox.placeholder
+
+
+def test_in_place_a_stop_after_the_deletion_does_not_leave_the_entry_empty(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.kaltura.settings.entry_replacement = False
+    entry = old(sandbox, State.ARCHIVED)
+    armed: list[object] = []
+
+    def stopping(kaltura: Kaltura, seconds: float) -> bool:
+        if armed:
+            raise Stopped("asked to stop")
+        return False
+
+    def stop(_: object) -> None:
+        armed.append(0)
+        sandbox.control.add_fault("flavorAsset.list", "http_500")
+
+    monkeypatch.setattr(Kaltura, "_pause", stopping)
+    sandbox.control.add_fault("flavorAsset.delete", "none", subject=original_of(sandbox, entry).id, after=stop)
+    act(run, "replace_video", entry, "--allow-in-place")
+    assert shown(sandbox, entry) == sandbox.placeholder

@@ -6,7 +6,9 @@ import pytest
 from journeys.test_groups import recording
 from looking import Run, act, displaced, do_not_wait, original_of, shown, somebody_replaces, state_of, tags_of
 
-from kaltura_archiver.model import State
+from kaltura_archiver.errors import Stopped
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.model import REPLACED_TAG, State
 from kaltura_archiver.sandbox.kaltura.records import Content, Token
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -103,7 +105,7 @@ def test_an_upload_to_a_further_stream_is_only_ended_for_a_video_that_would_be_l
         assert shown(sandbox, stream) == NEWER
         assert sandbox.s3.body(video.parent) == original
     else:
-        assert f"ended the replacement of its further stream {stream}" in ran.out
+        assert f"ends the replacement of its further stream {stream}" in ran.out
         assert shown(sandbox, video.parent) == original
 
 
@@ -119,6 +121,54 @@ def test_nobody_elses_replacement_is_approved_with_ours(sandbox: Sandbox, run: R
     assert shown(sandbox, stream) != NEWER
     assert ran.outcomes[video.parent] == "waiting"
     assert f"would approve that of its further stream {stream}" in ran.out
+
+
+def test_it_is_looked_at_before_each_attempt_to_cancel(sandbox: Sandbox, run: Run) -> None:
+    """The answer is lost of a call that was carried out, and somebody begins another replacement."""
+    entry = unwanted(sandbox, "it is kept")
+    sandbox.control.add_fault(
+        "media.cancelReplace", "drop_after", after=lambda _: somebody_replaces(sandbox, entry, NEWER)
+    )
+    act(run, "replace_video", entry)
+    convert(sandbox)
+    assert shown(sandbox, entry) == NEWER
+
+
+def test_it_is_looked_at_after_the_further_streams(sandbox: Sandbox, run: Run) -> None:
+    """To ask for these takes its time: ours ends, and somebody begins another replacement."""
+    entry = unwanted(sandbox, "it is kept")
+
+    def somebody(_: object) -> None:
+        convert(sandbox)
+        somebody_replaces(sandbox, entry, NEWER)
+
+    sandbox.control.add_fault("baseEntry.list", "none", skip=1, before=somebody)
+    act(run, "replace_video", entry)
+    convert(sandbox)
+    assert shown(sandbox, entry) == NEWER
+
+
+def test_it_is_cancelled_though_the_further_streams_are_not_told(sandbox: Sandbox, run: Run) -> None:
+    entry = unwanted(sandbox, "the copy goes")
+    video = shown(sandbox, entry)
+    sandbox.control.add_fault("baseEntry.list", "error", code="SERVICE_FORBIDDEN", skip=1, times=50)
+    act(run, "replace_video", entry)
+    convert(sandbox)
+    assert shown(sandbox, entry) == video
+
+
+def test_one_that_somebody_has_approved_is_waited_for(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.settings.replacement_approval = True
+    entry = sandbox.add(State.ARCHIVED)
+
+    def somebody(_: object) -> None:
+        library = sandbox.kaltura.library
+        with library.lock:
+            library.approve_replacement(library.entries[entry])
+        sandbox.kaltura.settle()
+
+    sandbox.control.add_fault("media.approveReplace", "error", code="ACTION_BLOCKED", before=somebody)
+    assert act(run, "replace_video", entry, "--approve").outcomes == {entry: "done"}
 
 
 # Whose is it, where our call was lost?
@@ -217,3 +267,39 @@ def test_an_entry_that_is_only_locked_is_not_said_to_have_lost_a_replacement(san
     assert sandbox.kaltura.entries[entry].replacement_status == "1"
     assert "wait for theirs" in ran.out
     assert "cancelled" not in ran.out
+
+
+@pytest.mark.parametrize("which", ["the last refusal", "a look that fails"])
+def test_what_kaltura_refused_is_not_taken_for_begun(sandbox: Sandbox, run: Run, which: str) -> None:
+    """Without an upload token, by which ours is told."""
+    entry = sandbox.add(State.PLACEHOLDER)
+    sandbox.kaltura.settings.replacement_approval = True
+    tried: list[int] = []
+
+    def somebody(_: object) -> None:
+        tried.append(1)
+        if len(tried) == (5 if which == "the last refusal" else 1):
+            somebody_replaces(sandbox, entry, NEWER)
+            if which == "a look that fails":
+                sandbox.control.add_fault("multirequest", "http_500", times=5)
+
+    for _ in range(5):
+        sandbox.control.add_fault("media.updateContent", "error", code="LOCK_TIMED_OUT", before=somebody)
+    ran = act(run, "restore", entry, "--via", "url", "--approve")
+    assert ran.outcomes == {entry: "failed"}
+    assert "media.approveReplace" not in [request.operation for request in sandbox.control.requests()]
+
+
+def test_a_stop_after_a_refusal_leaves_no_tag(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, armed, pause = sandbox.add(State.ARCHIVED), [], Kaltura._pause
+
+    def stopping(kaltura: Kaltura, seconds: float) -> bool:
+        if armed:
+            armed.clear()
+            raise Stopped("asked to stop")
+        return pause(kaltura, seconds)
+
+    monkeypatch.setattr(Kaltura, "_pause", stopping)
+    sandbox.control.add_fault("media.updateContent", "error", code="LOCK_TIMED_OUT", before=armed.append)
+    assert act(run, "replace_video", entry).outcomes == {entry: "interrupted"}
+    assert REPLACED_TAG not in tags_of(sandbox, entry)

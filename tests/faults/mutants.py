@@ -763,7 +763,7 @@ MUTANTS = (
         (
             (
                 "apply/thin.py",
-                "        if failure and (number == TRIES or not failure.retryable):\n            raise failure",
+                "        if failure and (last or not failure.retryable):\n            raise failure",
                 "        return",
             ),
             (
@@ -784,8 +784,8 @@ MUTANTS = (
         (
             (
                 "apply/thin.py",
-                "    for number in range(1, TRIES + 1):\n        look()\n",
-                "    look()\n    for number in range(1, TRIES + 1):\n",
+                "    for last in kaltura.attempts(TRIES):\n        look()\n",
+                "    look()\n    for last in kaltura.attempts(TRIES):\n",
             ),
             (
                 "apply/thin.py",
@@ -909,7 +909,7 @@ MUTANTS = (
     ),
     Mutant(
         "act in a new session by what was seen in the last one",
-        (("kaltura/session.py", "stale = renewed or signed_in", "stale = False"),),
+        (("kaltura/session.py", "looked_at=0.0 if renewed else looked_at", "looked_at=time.monotonic()"),),
         _test("apply/test_between_look_and_call.py", "INVALID_KS"),
     ),
     Mutant(
@@ -929,12 +929,12 @@ MUTANTS = (
     ),
     Mutant(
         "say that a placeholder was cancelled, without a look",
-        (("apply/cancel.py", "    if not _stayed(tools, work):", "    if not _stayed:"),),
+        (("apply/cancel.py", "    if not stayed:", "    if not tools:"),),
         _test("apply/test_cancelling.py", "in_that_moment"),
     ),
     Mutant(
         "end somebody's upload to a stream together with ours",
-        (("apply/cancel.py", "        if not pressing:", "        if not streams:"),),
+        (("apply/cancel.py", "    if streams and not pressing:", "    if streams and not streams:"),),
         _test("apply/test_cancelling.py", "only_ended_for"),
     ),
     Mutant(
@@ -973,6 +973,49 @@ MUTANTS = (
         "take plays without a date for none",
         (("criteria/when.py", "if entry.plays or entry.last_played_at else", "if entry.last_played_at else"),),
         _test("journeys/test_what_others_write.py", "plays_without_a_date"),
+    ),
+    Mutant(
+        "cancel once more without a look whose replacement runs",
+        (
+            (
+                "apply/cancel.py",
+                "                _require_running(tools, entry)\n                tools.kaltura.cancel_replace(",
+                "                tools.kaltura.cancel_replace(",
+            ),
+        ),
+        _test("apply/test_cancelling.py", "looked_at_before_each"),
+    ),
+    Mutant(
+        "cancel nothing where the further streams are not told",
+        (("apply/cancel.py", "        if not pressing:\n            raise\n", "        raise\n"),),
+        _test("apply/test_cancelling.py", "streams_are_not_told"),
+    ),
+    Mutant(
+        "stop in place between the deletion and the new content",
+        (
+            (
+                "apply/in_place.py",
+                "                _delete_last(tools, flavor, look)",
+                "                delete_for_certain(tools.kaltura, flavor, look)",
+            ),
+        ),
+        _test("apply/test_between_look_and_call.py", "nothing_is_asked_between"),
+    ),
+    Mutant(
+        "ask what became of a call that Kaltura has refused",
+        (("apply/swap.py", "    if failure.code in NOT_ACTED or (", "    if ("),),
+        _test("apply/test_cancelling.py", "is_not_taken_for_begun"),
+    ),
+    Mutant(
+        "forget the time that somebody else took to sign in",
+        (
+            (
+                "kaltura/session.py",
+                "        looked_at = time.monotonic()\n        for renewed in",
+                "        looked_at = 1e12\n        for renewed in",
+            ),
+        ),
+        _test("apply/test_between_look_and_call.py", "somebody_to_sign_in"),
     ),
     Mutant(
         "leave custom metadata out of the last look before a swap",

@@ -268,7 +268,7 @@ def test_dry_is_the_default_and_the_old_flags_act(sandbox: Sandbox, run: Run) ->
 # What a dry run may call. Whatever else is public there has to be refused, and to be listed below.
 READS = {
     Kaltura: {
-        "categories_called", "category_name", "children", "content", "count", "entries", "entry", "flavors",
+        "attempts", "categories_called", "category_name", "children", "content", "count", "entries", "entry", "flavors",
         "flavors_and_placings", "is_full", "look", "made_of", "metadata", "metadata_fields", "now", "inflow", "pages",
         "picture", "picture_since", "placings", "seconds_told", "sign_in", "unused_tokens", "user_exists", "usual_tags",
     },
