@@ -97,7 +97,10 @@ NEVER_PLAYED = group(3, item("last_played_at", 4))
         (Query(categories=(7,)), [category(7)]),
         (Query(without_categories=(8, 9)), [group(3, category(8)), group(3, category(9))]),
         (Query(plays_below=5), [ranged("plays", lessThan=5)]),
-        (Query(never_played=True), [group(2, NEVER_PLAYED, ranged("last_played_at", lessThanOrEqual=0))]),
+        (
+            Query(never_played=True),
+            [group(2, NEVER_PLAYED, ranged("last_played_at", lessThanOrEqual=0)), ranged("plays", lessThan=1)],
+        ),
         (Query(created_since=T1), [ranged("created_at", greaterThanOrEqual=T1)]),
         (Query(created_until=T3), [ranged("created_at", lessThanOrEqual=T3)]),
         (
