@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from kaltura_archiver.apply.deleting import delete_at_once, delete_for_certain
 from kaltura_archiver.apply.guards import new_original_of, require_token, require_unchanged, require_way
 from kaltura_archiver.apply.looks import next_look
-from kaltura_archiver.apply.thin import TRIES, delete_for_certain
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import end_conversion
 from kaltura_archiver.errors import ArchiverError, Changed, EntryFailed, KalturaError
-from kaltura_archiver.model import Entry, EntryStatus, Facts, FlavorAsset, FlavorStatus
+from kaltura_archiver.model import EntryStatus, FlavorAsset, FlavorStatus
 
 NO_CONTENT_SECONDS = 60.0
 
@@ -35,7 +35,7 @@ def replace_in_place(
                 work.past_point_of_no_return = flavor.id == main
 
             if flavor.id == main:
-                _delete_last(tools, flavor, look)
+                delete_at_once(tools.kaltura, flavor, look)
             else:
                 delete_for_certain(tools.kaltura, flavor, look)
             gone.append(flavor.id)
@@ -50,32 +50,6 @@ def replace_in_place(
         # An entry without content is not left alone, even when asked to stop.
         time.sleep(min(tools.poll_seconds, max(until - time.monotonic(), 0.01)))
     return fill_entry(tools, work, resource, deadline)
-
-
-def _delete_last(tools: Tools, original: FlavorAsset, look: Callable[[], object]) -> None:
-    """Delete the original. Once Kaltura has accepted that nothing is asked any more: the entry is not left alone."""
-    failure: KalturaError | None = None
-    for last in tools.kaltura.attempts(TRIES):
-        try:
-            look()
-            tools.kaltura.delete_flavor(original.id, look=look)
-            return
-        except Changed:
-            if failure is None or not _is_gone(tools, original):
-                raise
-            return  # by the call whose answer was lost
-        except KalturaError as error:
-            failure = error
-            if _is_gone(tools, original):
-                return
-            if last or not error.retryable:
-                raise
-
-
-def _is_gone(tools: Tools, original: FlavorAsset) -> bool:
-    """Whether this is gone, and no other original is there."""
-    flavors = tools.kaltura.flavors([original.entry_id])[original.entry_id]
-    return Facts(Entry(original.entry_id), flavors).original is None
 
 
 def fill_entry(tools: Tools, work: InHand, resource: str, deadline: float) -> FlavorAsset:

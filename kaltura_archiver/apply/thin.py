@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
+from kaltura_archiver.apply.deleting import delete_for_certain
 from kaltura_archiver.apply.guards import (
     check_copy,
     require_current,
@@ -19,7 +20,6 @@ from kaltura_archiver.apply.guards import (
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Refused
-from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import THIN_TAG, Announced, Entry, EntryStatus, Facts, FlavorAsset, FlavorStatus, iso_time
 from kaltura_archiver.movie import movie_seconds
 from kaltura_archiver.steps import Step
@@ -27,7 +27,6 @@ from kaltura_archiver.thinning import dropped, kept_flavor, same_length
 from kaltura_archiver.transfer.streams import Inflow, Piece
 
 Flavors = tuple[FlavorAsset, ...]
-TRIES = 5  # of a deletion, each after a look at everything, with growing pauses
 
 
 def check_kept(tools: Tools, work: InHand) -> None:
@@ -105,29 +104,6 @@ def delete_original(tools: Tools, work: InHand) -> None:
     work.bytes_freed += 0 if work.facts.sharing else original.known_bytes
     what = f"{work.facts.sharing} has the same file, so it freed nothing" if work.facts.sharing else "it is in S3 only"
     work.notes.append(f"original {original.content_id} deleted ({original.known_bytes} bytes): {what}")
-
-
-def delete_for_certain(kaltura: Kaltura, flavor: FlavorAsset, look: Callable[[], None]) -> None:
-    """Delete a flavor asset; once this is over it was seen to be gone.
-
-    `look` looks at everything before each try, and raises where something is not as it is to be. A deletion is given
-    again only after that: a flavor keeps its id when somebody uploads a newer video. Raises Changed if they did.
-    """
-    for last in kaltura.attempts(TRIES):
-        look()
-        failure: KalturaError | None = None
-        try:
-            kaltura.delete_flavor(flavor.id, look=look)
-        except KalturaError as error:
-            failure = error
-        now = {f.id: f for f in kaltura.flavors([flavor.entry_id])[flavor.entry_id]}.get(flavor.id)
-        if now is None or now.status is FlavorStatus.DELETED:
-            return
-        if now.content_id != flavor.content_id:
-            raise Changed(f"somebody replaced flavor {flavor.id} of {flavor.entry_id} meanwhile; it was not deleted")
-        if failure and (last or not failure.retryable):
-            raise failure
-    raise EntryFailed(f"Kaltura accepted to delete flavor {flavor.id} of {flavor.entry_id}, but it is still there")
 
 
 def _require_kept(kept: FlavorAsset, flavors: Flavors) -> None:

@@ -121,3 +121,10 @@ class ListCommand(SelectingCommand):
                 told[-1] = "--media-type"
             told.append(word)
         return told
+
+
+def without_limit(found: click.Command) -> click.Command:
+    """Have a command look at all entries unless --max-entries says otherwise: what it tells of the first 500 would be
+    taken for all."""
+    next(option for option in found.params if option.name == "max_entries").default = -1
+    return found

@@ -21,6 +21,7 @@ from kaltura_archiver.kaltura.answers import Look, field_int, field_text, read_e
 from kaltura_archiver.kaltura.errors import mixed_up
 from kaltura_archiver.kaltura.files import Files
 from kaltura_archiver.kaltura.questions import ASSET_ENUMS, ASSET_FIELDS, list_tokens, resource_of
+from kaltura_archiver.kaltura.session import LookAgain
 from kaltura_archiver.kaltura.wire import NamedChunk
 from kaltura_archiver.model import Entry, FlavorAsset, normalised_tags, same_id, split_tags, tags_with
 from kaltura_archiver.transfer.chunks import Chunk
@@ -135,9 +136,7 @@ class Kaltura(Files):
             f"{before.id}: they were put back as they had been; remove some of them and run the command again"
         )
 
-    def _update(
-        self, what: str, entry_id: str, tags: Callable[[], str], *, look: Callable[[], object] | None = None
-    ) -> Entry:
+    def _update(self, what: str, entry_id: str, tags: Callable[[], str], *, look: LookAgain | None = None) -> Entry:
         """Set the tags; what they are to be is asked with each attempt, after each `look`."""
 
         def update(client: Any) -> Entry:
@@ -250,7 +249,7 @@ class Kaltura(Files):
                     raise
         raise AssertionError("unreachable")
 
-    def update_content(self, entry_id: str, resource: str, *, look: Callable[[], object]) -> Entry:
+    def update_content(self, entry_id: str, resource: str, *, look: LookAgain) -> Entry:
         """Start the swap: `resource` is an upload token id, or an http(s) URL that Kaltura fetches.
 
         Never repeat it blindly: a second call cancels the first (kaltura-api 5.3). `look` is the last look, which was
@@ -273,11 +272,11 @@ class Kaltura(Files):
             f"add content to {entry_id}", lambda c: c.media.addContent(entry_id, resource_of(resource)), writes=True
         )
 
-    def approve_replace(self, entry_id: str, *, look: Callable[[], object]) -> None:
+    def approve_replace(self, entry_id: str, *, look: LookAgain) -> None:
         what = f"approve the replacement of {entry_id}"
         self._call(what, lambda c: c.media.approveReplace(entry_id), writes=True, look=look)
 
-    def cancel_replace(self, entry_id: str, *, look: Callable[[], object]) -> None:
+    def cancel_replace(self, entry_id: str, *, look: LookAgain) -> None:
         what = f"cancel the replacement of {entry_id}"
         self._call(what, lambda c: c.media.cancelReplace(entry_id), writes=True, look=look)
 
@@ -293,7 +292,7 @@ class Kaltura(Files):
         what = f"set {', '.join(changes)} of flavor {flavor_id}"
         self._call(what, lambda c: c.flavorAsset.update(flavor_id, change), writes=True, harmless=True)
 
-    def delete_flavor(self, flavor_id: str, *, look: Callable[[], object]) -> None:
+    def delete_flavor(self, flavor_id: str, *, look: LookAgain) -> None:
         """Delete a flavor asset, for good; one that is gone is fine. After a lost answer, what became of it is to be
         read: the id stays when somebody uploads another video to it. `look` is as in `update_content`.
         """

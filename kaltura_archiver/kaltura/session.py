@@ -31,7 +31,7 @@ from kaltura_archiver.transfer.pacing import MAX_REFUSALS, Pace
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-LookAgain = Callable[[], object] | None
+LookAgain = Callable[[], object]
 MAX_TRIES = 5
 # A look is so long good enough to act on.
 FRESH_SECONDS = 2.0
@@ -226,7 +226,13 @@ class Session:
             return WireClient(KalturaConfiguration(self._settings.service_url.rstrip("/")), self._carriers)
 
     def _retrying(
-        self, what: str, call: Callable[[], T], *, once: bool = False, look: LookAgain = None, looked_at: float = 0.0
+        self,
+        what: str,
+        call: Callable[[], T],
+        *,
+        once: bool = False,
+        look: LookAgain | None = None,
+        looked_at: float = 0.0,
     ) -> T:
         """Make a call; again, with growing pauses, where that is safe (kaltura-api 9): after any failure that may pass,
         or, of what is to be done `once` only, after those that tell that nothing was done.
@@ -295,7 +301,7 @@ class Session:
         *,
         writes: bool = False,
         harmless: bool = False,
-        look: LookAgain = None,
+        look: LookAgain | None = None,
     ) -> T:
         """Make a call with a KS, renewed once if Kaltura says that it has run out; then nothing had been done.
 

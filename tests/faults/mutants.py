@@ -762,7 +762,7 @@ MUTANTS = (
         "delete derived flavors before it is known what became of the original",
         (
             (
-                "apply/thin.py",
+                "apply/deleting.py",
                 "        if failure and (last or not failure.retryable):\n            raise failure",
                 "        return",
             ),
@@ -783,12 +783,12 @@ MUTANTS = (
         "delete a flavor again without a look",
         (
             (
-                "apply/thin.py",
-                "    for last in kaltura.attempts(TRIES):\n        look()\n",
-                "    look()\n    for last in kaltura.attempts(TRIES):\n",
+                "apply/deleting.py",
+                "    for last in kaltura.attempts():\n        look()\n",
+                "    look()\n    for last in kaltura.attempts():\n",
             ),
             (
-                "apply/thin.py",
+                "apply/deleting.py",
                 '        if now.content_id != flavor.content_id:\n            raise Changed(f"somebody replaced',
                 '        if False:\n            raise Changed(f"somebody replaced',
             ),
@@ -995,7 +995,7 @@ MUTANTS = (
         (
             (
                 "apply/in_place.py",
-                "                _delete_last(tools, flavor, look)",
+                "                delete_at_once(tools.kaltura, flavor, look)",
                 "                delete_for_certain(tools.kaltura, flavor, look)",
             ),
         ),

@@ -12,7 +12,7 @@ import click
 
 from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.command_line import SelectingCommand, without_limit
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
     format_option,
@@ -43,6 +43,7 @@ DUE_COLUMNS = (
 )  # fmt: skip
 
 
+@without_limit
 @command("due", cls=SelectingCommand)
 @selection_options
 @click.option("--years", type=Age(), required=True, metavar="AGE", help="The rule: so long a video is kept unplayed.")
@@ -107,10 +108,6 @@ def due(
                 log.warning("stopped at --max-entries %d; more entries match", selection.selected)
     log.info("due by %g year%s: %s", years, "" if years == 1 else "s", backlog)
     app.exit(*codes, *backlog.codes)
-
-
-# Nobody wants to know what is due among the first 500 entries.
-next(option for option in due.params if option.name == "max_entries").default = -1
 
 
 def _expected(selection: Selection) -> int | None:

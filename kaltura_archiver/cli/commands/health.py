@@ -10,9 +10,15 @@ import click
 
 from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.command_line import SelectingCommand, without_limit
 from kaltura_archiver.cli.group import command
-from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
+from kaltura_archiver.cli.options import (
+    columns_of_row,
+    columns_option,
+    format_option,
+    legacy_option,
+    selection_options,
+)
 from kaltura_archiver.cli.query import after_selection, whatever_status
 from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
 from kaltura_archiver.errors import Exit
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@without_limit
 @command("health", cls=SelectingCommand)
 @selection_options
 @click.option(
@@ -111,10 +118,6 @@ def health(
     _tell_dangers(store)
     _tell(verdict, told=told, problems=silent)
     app.exit(*after_selection(selection), *codes)
-
-
-# To be told that the first 500 entries are well is no use, and is taken for all of them.
-next(option for option in health.params if option.name == "max_entries").default = -1
 
 
 # On a screen what is wrong, and what to do, stands below the row.

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.command_line import SelectingCommand, without_limit
 from kaltura_archiver.cli.extras import need
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
@@ -22,6 +22,7 @@ from kaltura_archiver.output.progress import progress
 log = logging.getLogger(__name__)
 
 
+@without_limit
 @command("report", cls=SelectingCommand)
 @selection_options
 @click.option(
@@ -88,7 +89,3 @@ def report(
     if output != "-":
         log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, size)
     app.exit(*codes)
-
-
-# Nobody wants a report about the first 500 entries.
-next(option for option in report.params if option.name == "max_entries").default = -1

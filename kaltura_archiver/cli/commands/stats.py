@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kaltura_archiver.cli.app import App, pass_app
-from kaltura_archiver.cli.command_line import SelectingCommand
+from kaltura_archiver.cli.command_line import SelectingCommand, without_limit
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import (
     columns_of_row,
@@ -46,6 +46,7 @@ def _ways(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, 
     return ways
 
 
+@without_limit
 @command("stats", cls=SelectingCommand)
 @selection_options
 @click.option("--enriched", type=PATH, metavar="FILE", help="Also by owner's unit: a TSV that enrich has written.")
@@ -104,10 +105,6 @@ def stats(
             rows.write(_for_people(row) if style == "table" else row)
     log.info("%s", _summary(sums.total, prices))
     app.exit(*after_selection(selection))
-
-
-# Nobody wants the figures of the first 500 entries.
-next(option for option in stats.params if option.name == "max_entries").default = -1
 
 
 def _for_people(row: dict[str, Cell]) -> dict[str, Cell]:
