@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import click
 
+from kaltura_archiver.asking.words import ENTRY_ID
+
 # Options that hardly anybody needs, by their parameters' names: they stand behind the others in a command's help.
 SELDOM = frozenset({
     "accept_size_match", "acting", "allow_in_place", "approve", "bandwidth", "cluster", "cluster_tls", "first_page",
@@ -50,8 +52,13 @@ class OnceEach(click.Command):
         while True:
             args = self.as_options(args)
             try:
-                return args, self.make_parser(ctx).parse_args(args=list(args))[2]
+                _, further, given = self.make_parser(ctx).parse_args(args=list(args))
+                if further and ENTRY_ID.fullmatch(further[0]) and self._option(ctx, "--id"):
+                    raise click.UsageError(f"entries are named with --id: --id {further[0]}", ctx)
+                return args, given
             except click.NoSuchOption as error:
+                if instead := self._instead(ctx, error.option_name):
+                    raise click.UsageError(instead, ctx) from error
                 if not error.option_name.startswith("--"):
                     raise
                 whole = self._whole_name(ctx, error.option_name)
@@ -61,6 +68,22 @@ class OnceEach(click.Command):
             except click.UsageError as error:
                 error.ctx = error.ctx or ctx  # whose --help helps
                 raise
+
+    def _option(self, ctx: click.Context, name: str) -> click.Option | None:
+        options = (param for param in self.get_params(ctx) if isinstance(param, click.Option))
+        return next((option for option in options if name in (*option.opts, *option.secondary_opts)), None)
+
+    def _instead(self, ctx: click.Context, name: str) -> str:
+        """How to say here what people mean by an option that this command has not; empty if we cannot guess."""
+        root = ctx.find_root()
+        if ctx.parent and isinstance(root.command, OnceEach) and (option := root.command._option(root, name)):
+            words = name if option.is_flag else f"{name} {option.make_metavar(root)}"
+            return f"{name} stands before the command: {root.info_name} {words} {ctx.info_name} …"
+        if name in ("--id", "-i") and any(param.human_readable_name == "ID" for param in self.get_params(ctx)):
+            return f"the id stands alone: {ctx.command_path} 0_abc12345"
+        if name == "--all" and self._option(ctx, "--max-entries"):
+            return f"{ctx.info_name} needs no --all: without a criterion all entries match (up to --max-entries)"
+        return ""
 
     def _whole_name(self, ctx: click.Context, begun: str) -> str:
         """The one option that begins so, if it takes a value; empty if there is none at all.

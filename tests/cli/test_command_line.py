@@ -140,6 +140,25 @@ def test_a_beginning_of_several_options_is_refused_with_all_of_them(
 
 
 @pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("health -v", "-v stands before the command: cli -v health …"),
+        ("list -l DEBUG", "-l stands before the command: cli -l LEVEL list …"),
+        ("run --log_level=INFO", "--log-level stands before the command: cli --log-level LEVEL run …"),
+        ("policy --env-file x check", "--env-file FILE policy …"),
+        ("explain --id 0_entry0", "the id stands alone: cli explain 0_abc12345"),
+        ("explain -i 0_entry0", "the id stands alone"),
+        ("restore 0_entry0 --no-dry-run", "entries are named with --id: --id 0_entry0"),
+        ("download 0_entry0", "entries are named with --id: --id 0_entry0"),
+        ("count --all", "count needs no --all: without a criterion all entries match"),
+        ("health --all", "health needs no --all"),
+    ],
+)
+def test_what_stands_elsewhere_or_alone_is_told(sandbox: Sandbox, run: Run, words: str, says: str) -> None:
+    assert says in refused(sandbox, run(*words.split()))
+
+
+@pytest.mark.parametrize(
     ("words", "whole"),
     [
         ("s3copy --id 0_entry0 --s3", "--s3copy"),
