@@ -22,6 +22,10 @@ from probing import probe
 from requests import RequestException
 from sites import VIDEO_BYTES, Account, NotAllowed
 
+from kaltura_archiver.config import read_settings
+from kaltura_archiver.errors import ConfigError
+
+CLOUD = "https://www.kaltura.com"
 ANSWERS = Path(__file__).with_name("answers.json")
 # Of the entry that was asked about when the answers were recorded.
 RECORDED_FLAVORS, RECORDED_USER = 2, "archiver"
@@ -30,8 +34,8 @@ NOTHING, SAFETY_OR_SELECTION, USAGE, TIMING_OR_MESSAGE = 0, 1, 2, 3
 LINES_OF_ONE = 4
 
 EPILOG = """
-The session comes from the environment: KALTURA_SECRET, or KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN, which are taken
-first. It is best to ask an account that holds nothing else: docs/contract.md.
+The session comes from the environment, or from a file .env in this directory: KALTURA_SECRET, or KALTURA_APP_TOKEN_ID
+and KALTURA_APP_TOKEN, which are taken first. It is best to ask an account that holds nothing else: docs/contract.md.
 
 exit status: 0 nothing that matters differs; 1 something does that a safe run or a right selection rests on; 3 only
 times or texts do; 2 nothing was asked, for a setting is missing or wrong.
@@ -133,19 +137,23 @@ def report(found: Sequence[Difference], *, everything: bool) -> list[str]:
 
 def account(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Account:
     """The account, signed in; Unusable tells what is missing or wrong."""
-    url = arguments.url or environment.get("KALTURA_SERVICE_URL", "")
+    url = arguments.url or environment.get("KALTURA_SERVICE_URL") or CLOUD
     partner = arguments.partner or environment.get("KALTURA_PARTNERID", "")
     user = environment.get("KALTURA_USERID", "")
     secret = environment.get("KALTURA_SECRET", "")
     token_id, token = environment.get("KALTURA_APP_TOKEN_ID", ""), environment.get("KALTURA_APP_TOKEN", "")
-    if not url or not partner:
-        raise Unusable("--url and --partner, or KALTURA_SERVICE_URL and KALTURA_PARTNERID, say which account to ask")
+    if not partner:
+        raise Unusable(
+            "--partner or KALTURA_PARTNERID says which account to ask (and --url, where it is not Kaltura's cloud)"
+        )
     if not partner.isdecimal():
         raise Unusable(f"--partner must be a number, not {partner!r}")
     _check_address(url)
     by_token = bool(token_id and token) and not (arguments.secret_from_env and secret)
     if not by_token and not secret:
-        raise Unusable("set KALTURA_SECRET, or KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN, in the environment")
+        raise Unusable(
+            "set KALTURA_SECRET, or KALTURA_APP_TOKEN_ID and KALTURA_APP_TOKEN, in the environment or in .env"
+        )
     api = Api(url, partner, "" if by_token else secret, Names())
     try:
         if by_token:
@@ -209,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", help="the service, as https://www.kaltura.com [KALTURA_SERVICE_URL]")
+    parser.add_argument("--url", help=f"the service [KALTURA_SERVICE_URL, or {CLOUD}]")
     parser.add_argument("--partner", help="the account's number [KALTURA_PARTNERID]")
     parser.add_argument(
         "--secret-from-env",
@@ -228,12 +236,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(given: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
+def main(given: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
     arguments = _parser().parse_args(given)
     try:
+        if environment is None:
+            read_settings()  # what .env says is put into the environment, as for the tool
+            environment = os.environ
         site = account(arguments, environment)
         found, unasked = _asked(site, arguments)
-    except (Unusable, NotAllowed, RequestException) as error:
+    except (Unusable, ConfigError, NotAllowed, RequestException) as error:
         _complain(f"{type(error).__name__ if isinstance(error, RequestException) else 'error'}: {error}")
         return USAGE
     text, code = verdict(found, len(site.answers), unasked)

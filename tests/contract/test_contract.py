@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -211,8 +212,8 @@ def test_a_run_that_only_reads_cannot_write() -> None:
 @pytest.mark.parametrize(
     ("given", "environ", "words"),
     [
-        ([], {}, "--url and --partner"),
-        (["--url", "https://k.example.org"], {}, "--url and --partner"),
+        ([], {}, "--partner or KALTURA_PARTNERID says which account"),
+        (["--url", "https://k.example.org"], {}, "--partner or KALTURA_PARTNERID says which account"),
         (["--url", "https://k.example.org", "--partner", "ours"], {}, "--partner must be a number"),
         (["--url", "kaltura", "--partner", "1"], {}, "--url must be an address"),
         (["--url", "http://k.example.org", "--partner", "1"], {"KALTURA_SECRET": "x"}, "must begin with https://"),
@@ -250,6 +251,20 @@ def test_the_answers_are_saved_for_oneself(server: KalturaServer, tmp_path: Path
     text = saved.read_text(encoding="utf-8")
     assert '"A05"' in text
     assert not [secret for secret in (server.secret, *server.sessions.issued) if secret in text]
+
+
+def test_it_asks_the_account_that_the_tool_would_work_on(
+    server: KalturaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.add_entry(sites.look_alike(50_000, 2), name="a lecture")
+    told = {"KALTURA_SERVICE_URL": server.url, "KALTURA_PARTNERID": str(server.partner_id), **environment(server)}
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "KALTURA" not in name})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+    assert main([]) == NOTHING, capsys.readouterr().err
+    (tmp_path / ".env").write_text("KALTURA_SECRET=s3cr3t s0 wr0ng\nKALTURA_PARTNERID\n")
+    assert main([]) == USAGE
+    assert "s3cr3t" not in capsys.readouterr().err
 
 
 def test_the_script_runs_by_itself() -> None:
