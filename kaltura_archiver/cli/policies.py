@@ -375,12 +375,14 @@ def _not_served(acting: Acting, ids: Sequence[str]) -> Sequence[str]:
 def _sum_up(acting: Acting) -> None:
     run = acting.run
     due = sum(stage.due for tally in run.tallies for stage in tally.stages.values())
-    back = f"{so_many(len(acting.desk.served))} to bring back, " if acting.desk else ""
+    back = ""
+    if desk := acting.desk:
+        back = f"{so_many(len(desk.served))} {'to bring' if acting.dry_run else 'brought'} back, "
+        back += f"{len(desk.thawing):,} to thaw first, " if desk.thawing else ""
     fields = log_fields("run", "run", dry_run=acting.dry_run)
     if acting.dry_run:
         to_type = acting_line()
         fields |= {"to_type": to_type}
         log.info("policy: %s%d entries due; nothing was changed; to act: %s", back, due, to_type, extra=fields)
     else:
-        back = back.replace("to bring", "brought")
         log.info("policy: %s%d entries were due by %d rules", back, due, len(run.tallies), extra=fields)

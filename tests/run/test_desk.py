@@ -151,7 +151,10 @@ def test_money_of_a_day_and_what_has_thawed_comes_back_whatever_the_day_allows(
 ) -> None:
     _limited(monkeypatch, desk, "entries = 1\nmoney = 0.0001\nbytes = '1G'")
     first = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
-    assert _act(run).outcomes == {first: "waiting"}
+    assert "policy: 0 entries to bring back, 1 to thaw first, 0 entries due" in run("run").err
+    ran = _act(run)
+    assert ran.outcomes == {first: "waiting"}
+    assert "policy: 0 entries brought back, 1 to thaw first, 0 entries were due" in ran.err
     second = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER", tags=TAG)
     ran = _act(run)
     assert ran.outcomes == {first: "waiting", second: "waiting"}
