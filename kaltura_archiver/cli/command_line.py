@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 
@@ -26,11 +27,16 @@ class OnceEach(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
-            args, given = self._understood(ctx, args)
+            args, given, values = self._understood(ctx, args)
             for param, number in Counter(given).items():
+                if "" in _texts(values.get(str(param.name))):
+                    raise click.UsageError(
+                        f"{_longest(param)} is given without a value (a variable that is empty?): leave it out, or say "
+                        "what is meant", ctx,
+                    )  # fmt: skip
                 plain_flag = getattr(param, "is_flag", False) and not param.secondary_opts
                 if number > 1 and isinstance(param, click.Option) and not (param.multiple or param.count or plain_flag):
-                    raise click.UsageError(f"{max(param.opts, key=len)} is given {number} times: once, please", ctx)
+                    raise click.UsageError(f"{_longest(param)} is given {number} times: once, please", ctx)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -47,15 +53,17 @@ class OnceEach(click.Command):
         """The words, with what click could not read as it was meant put into options."""
         return args
 
-    def _understood(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[click.Parameter]]:
-        """The words with their options written out, and the parameters that they give. Raises UsageError."""
+    def _understood(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[list[str], list[click.Parameter], Mapping[str, Any]]:
+        """The words with their options written out; the parameters that they give, and by name as what. UsageError."""
         while True:
             args = self.as_options(args)
             try:
-                _, further, given = self.make_parser(ctx).parse_args(args=list(args))
+                values, further, given = self.make_parser(ctx).parse_args(args=list(args))
                 if further and ENTRY_ID.fullmatch(further[0]) and self._option(ctx, "--id"):
                     raise click.UsageError(f"entries are named with --id: --id {further[0]}", ctx)
-                return args, given
+                return args, given, values
             except click.NoSuchOption as error:
                 if instead := self._instead(ctx, error.option_name):
                     raise click.UsageError(instead, ctx) from error
@@ -106,6 +114,15 @@ class OnceEach(click.Command):
 
 def dashed(name: str) -> str:
     return name.replace("_", "-")
+
+
+def _longest(param: click.Parameter) -> str:
+    return max(param.opts, key=len)
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [text.strip() for text in values if isinstance(text, str)]
 
 
 def _replaced(args: list[str], option: str, whole: str) -> Iterator[str]:

@@ -159,6 +159,28 @@ def test_what_stands_elsewhere_or_alone_is_told(sandbox: Sandbox, run: Run, word
 
 
 @pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        # Of a script's `--request-tag "$TAG"`, say, without the variable: it brought back everything.
+        ("restore --tag flavors_deleted --no-dry-run --request-tag", "--request-tag"),
+        ("plan restore --all --output plan.jsonl --request-tag", "--request-tag"),
+        ("list --shard", "--shard"),
+        ("restore --all --cluster", "--cluster"),
+        ("list --tag lecture --tag", "--tag"),
+        ("s3copy --all --keep-tag", "--keep-tag"),
+        ("report --enriched", "--enriched"),
+        ("--env-file", "--env-file"),
+    ],
+)
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_option_that_is_given_empty_is_refused(
+    sandbox: Sandbox, run: Run, words: str, option: str, value: str
+) -> None:
+    rest = ["count"] if option == "--env-file" else []
+    assert f"{option} is given without a value" in refused(sandbox, run(*words.split(), value, *rest))
+
+
+@pytest.mark.parametrize(
     ("words", "whole"),
     [
         ("s3copy --id 0_entry0 --s3", "--s3copy"),

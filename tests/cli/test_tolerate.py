@@ -93,7 +93,7 @@ def test_what_exceeds_the_default_of_max_entries_can_be_tolerated_too(
     assert run("s3copy", "--all", "--tolerate", "4").code == 0
 
 
-@pytest.mark.parametrize("named", ["2", "0", "5", "130", "143", "1,2", "x", "", "1,", "1 3", "-1", "01"])
+@pytest.mark.parametrize("named", ["2", "0", "5", "130", "143", "1,2", "x", ",", "1,", "1 3", "-1", "01"])
 def test_what_tells_that_nothing_was_done_cannot_be_tolerated(sandbox: Sandbox, run: Run, named: str) -> None:
     ran = run("s3copy", "--all", "--no-dry-run", "--tolerate", named)
     assert (ran.code, ran.out) == (2, "")
