@@ -36,10 +36,10 @@ def of_health(judgement: Judgement) -> Exit:
     return Exit.WAITING if judgement.state is State.BUSY and judgement.sound else Exit.FAILED
 
 
-def of_selection(*, unknown: int, odd: int, recycled: int, cut: bool = False) -> set[Exit]:
-    """What a selection makes of it: ids that lead nowhere, entries that cannot be understood, those in the recycle bin;
-    and that a safety limit which nobody asked for has `cut` it."""
-    found = {Exit.FAILED: unknown or odd, Exit.WAITING: recycled, Exit.LIMIT: cut}
+def of_selection(*, unknown: int, odd: int, refused: int, cut: bool = False) -> set[Exit]:
+    """What a selection makes of it: ids that lead nowhere, entries that cannot be understood, named ones that no
+    command works on; and that a safety limit which nobody asked for has `cut` it."""
+    found = {Exit.FAILED: unknown or odd, Exit.WAITING: refused, Exit.LIMIT: cut}
     return {code for code, there in found.items() if there}
 
 

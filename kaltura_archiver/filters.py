@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from kaltura_archiver.criteria.base import AND, EXACT, NOT, Criterion, Item, See
 from kaltura_archiver.criteria.copies import ArchivedUntil, ReplacedUntil, ThinnedUntil
 from kaltura_archiver.criteria.metadata import CustomMetadata, FieldValue, Metadata
 from kaltura_archiver.criteria.what import (
+    EVERY_STATUS,
     AdminTags,
     FromSources,
     FurtherStreams,
@@ -39,7 +40,6 @@ from kaltura_archiver.model import (
 
 # All but DELETED, in the order that people know from the old tool.
 DEFAULT_STATUSES = ("-1", "-2", "0", "1", "2", "7", "4")
-EVERY_STATUS = tuple(status.value for status in EntryStatus if status is not EntryStatus.DELETED)
 DEFAULT_MAX_ENTRIES = 500
 YEAR_SECONDS = 31_557_600  # 365.25 days
 
@@ -107,6 +107,11 @@ class Query:
     max_entries: int | None = DEFAULT_MAX_ENTRIES
     shard: tuple[int, int] | None = None
     further_streams: bool = False  # and nothing else: no command asks for them by themselves
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Query:
+        """These entries, whatever they are."""
+        return cls(ids=tuple(ids), media_type=None, statuses=EVERY_STATUS, max_entries=None)
 
     @property
     def has_criteria(self) -> bool:
@@ -280,7 +285,7 @@ class Query:
 
 
 def parse_statuses(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Entry statuses from repeated or comma-separated numbers or names; SelectionError for anything else."""
+    """Entry statuses from repeated or comma-separated numbers or names, none of no texts; SelectionError for others."""
     found: list[str] = []
     for part in (part.strip() for text in texts for part in text.split(",")):
         if not part:
@@ -295,7 +300,7 @@ def parse_statuses(texts: tuple[str, ...]) -> tuple[str, ...]:
             found.append(status.value)
     if texts and not found:
         raise SelectionError("--status names no status")
-    return tuple(found) or DEFAULT_STATUSES
+    return tuple(found)
 
 
 def years_ago(now: float, years: float | None) -> int | None:

@@ -11,6 +11,8 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, overload
 
+from kaltura_archiver.criteria.base import Seen
+from kaltura_archiver.criteria.what import OfMedia
 from kaltura_archiver.errors import ConfigError, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
@@ -58,8 +60,8 @@ class Selection:
     `store` is for a query about stored copies. `whole` leaves further streams to their parents, before a limit counts
     them. `cut` is True when the limit ended the selection while more entries matched. `expected` is about how many
     there will be, known when the first one comes. `odd` counts those that were left out since Kaltura's answer about
-    them cannot be understood. Of the ids that were named, `unknown` are those of no entry, `recycled` the true ids of
-    entries in the recycle bin.
+    them cannot be understood. Of the ids that were named, `unknown` are those of no entry; `refused` has the true ids
+    of entries that no command works on, with what they are: in the recycle bin, or no media clip, for two.
     """
 
     kaltura: Kaltura
@@ -71,7 +73,7 @@ class Selection:
     expected: int | None = None
     unknown: list[str] = field(default_factory=list)
     odd: int = 0
-    recycled: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
     _parents: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -176,8 +178,8 @@ class Selection:
         entries = self._read(ids)
         while batch := list(islice(entries, GET_BATCH)):
             for entry, reason in self.tested(batch):
-                if entry.recycled:
-                    self.recycled.append(entry.id)
+                if why := OfMedia(None).unmet(Seen(entry)):
+                    self.refused[entry.id] = why
                 if reason:
                     log.warning("entry %s is left out: %s", entry.id, reason)
                 else:
@@ -275,7 +277,7 @@ class Named(Selection):
     """The entries with these ids, whatever they are now; of one that is gone the id is in `unknown`."""
 
     def __init__(self, kaltura: Kaltura, ids: Iterable[str]) -> None:
-        super().__init__(kaltura, Query(ids=tuple(ids), max_entries=None))
+        super().__init__(kaltura, Query.of(ids))
 
     def _named(self) -> Iterator[Entry]:
         self.expected = len(self.query.ids or ())

@@ -25,8 +25,9 @@ from kaltura_archiver.apply.reading import (
 )
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
+from kaltura_archiver.criteria.what import EVERY_STATUS
 from kaltura_archiver.errors import Refused, StoreError
-from kaltura_archiver.filters import EVERY_STATUS, Query
+from kaltura_archiver.filters import Query
 from kaltura_archiver.groups import together
 from kaltura_archiver.identity import to_be_read
 from kaltura_archiver.kaltura import Kaltura

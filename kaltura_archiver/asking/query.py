@@ -23,8 +23,9 @@ from kaltura_archiver.asking.words import (
     seconds_of,
 )
 from kaltura_archiver.config import batch_shard
+from kaltura_archiver.criteria.what import EVERY_STATUS
 from kaltura_archiver.errors import SelectionError
-from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, Query, parse_statuses, years_ago
+from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, DEFAULT_STATUSES, Query, parse_statuses, years_ago
 from kaltura_archiver.keep import owner_rules
 from kaltura_archiver.model import MediaType, SourceType, entry_of_key, same_id
 
@@ -106,7 +107,7 @@ WORDS: Mapping[str, Word] = {
     "plays": Word("plays", _number(0)),
     "never_played": Word("never-played", None),
     "statuses": Word("status", many=True),
-    "media_type": Word("media-type", _one_of(MEDIA_TYPES), default="video"),
+    "media_type": Word("media-type", _one_of(MEDIA_TYPES)),
     "created_within": Word("created-within", age_years),
     "created_before": Word("created-before", age_years),
     "played_within": Word("played-within", age_years),
@@ -157,15 +158,20 @@ def _value(option: str, word: Word, value: object, now: float) -> Any:
 def make_query(
     now: float, *, ids: tuple[str, ...], idfile: str | None, max_entries: int, shard: str | None, **asked: Any
 ) -> Query:
-    """A checked Query from the options as they were given; SelectionError for what cannot be meant."""
+    """A checked Query from the options as they were given; SelectionError for what cannot be meant.
+
+    Who names entries means these, of whatever media type and status, unless either is said; else it is videos, in the
+    usual statuses.
+    """
     if max_entries < 1 and max_entries != -1:
         raise SelectionError("--max-entries must be 1 or more, or -1 for no limit")
+    named = _named_ids(ids, idfile)
     query = Query(
-        ids=_named_ids(ids, idfile),
+        ids=named,
         max_entries=None if max_entries == -1 else max_entries,
         shard=parse_shard(shard) if shard else batch_shard(),
         **_marks(asked),
-        **_content(asked),
+        **_content(asked, whatever=named is not None),
         **_times(now, asked),
         **asked,
     )
@@ -216,12 +222,13 @@ def _marks(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _content(asked: dict[str, Any]) -> dict[str, Any]:
-    """What it is."""
-    longer_than = asked.pop("longer_than")
+def _content(asked: dict[str, Any], *, whatever: bool) -> dict[str, Any]:
+    """What it is; `whatever`: of any media type and status, where neither is said."""
+    longer_than, media, statuses = asked.pop("longer_than"), asked.pop("media_type"), asked.pop("statuses")
+    usual = (None, EVERY_STATUS) if whatever else (MediaType.VIDEO, DEFAULT_STATUSES)
     return {
-        "statuses": parse_statuses(asked.pop("statuses")),
-        "media_type": MediaType[asked.pop("media_type").upper()],
+        "media_type": MediaType[media.upper()] if media else usual[0],
+        "statuses": parse_statuses(statuses) or usual[1],
         "sources": tuple(SourceType[name.upper()] for name in _once(asked.pop("sources"))),
         "longer_than_seconds": None if longer_than is None else math.ceil(longer_than),
         "least_bytes": asked.pop("larger_than"),

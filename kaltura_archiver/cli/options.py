@@ -25,7 +25,7 @@ from kaltura_archiver.cli.types import (
     bounded_page_size,
 )
 from kaltura_archiver.exits import TOLERABLE
-from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES
+from kaltura_archiver.filters import DEFAULT_MAX_ENTRIES, DEFAULT_STATUSES
 from kaltura_archiver.output.screen import SCREEN
 from kaltura_archiver.output.tables import FORMATS
 from kaltura_archiver.steps import KEPT_SIDES, OPTIONS, Command
@@ -76,10 +76,14 @@ _SELECTION = (
     click.option("--thinned-before", type=Age(), metavar="AGE", help="The original in S3 only since then or longer."),
     click.option("--plays", type=click.IntRange(0), metavar="N", help="Played fewer than N times; 0: never played."),
     click.option("--never-played", is_flag=True, help="Never played."),
-    click.option("--status", "statuses", multiple=True, metavar="S", help="Entry statuses, repeated or 2,-1 [all]."),
     click.option(
-        "--media-type", "-m", default="video", show_default=True, type=click.Choice(MEDIA_TYPES),
-        help="Kind of media.",
+        "--status", "statuses", multiple=True, metavar="S",
+        help="Entry statuses, repeated or 2,-1.  "
+        f"[default: {','.join(DEFAULT_STATUSES)}; of entries that are named: any]",
+    ),
+    click.option(
+        "--media-type", "-m", type=click.Choice(MEDIA_TYPES),
+        help="Kind of media.  [default: video; of entries that are named: any]",
     ),
     click.option(
         "--created-within", type=Age(), metavar="AGE", help="Created since then: 3 (years), 18mo, 400d, 2024-08-31."

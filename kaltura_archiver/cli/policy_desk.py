@@ -106,7 +106,7 @@ def _addresses(text: str, where: str) -> tuple[str, ...]:
 
 
 def _query(key: str, value: Any, requests: Mapping[str, Requested], now: float, fail: Fail) -> Query:
-    """What asks in this way: of any kind, for all kinds are replaced."""
+    """What asks in this way: of any kind, for all kinds are replaced; what is named whatever its status."""
     kinds = str if key == "requests" else str | int | float
     if isinstance(value, bool) or not isinstance(value, kinds):
         fail(f"{as_written(value)} is not what this key holds", key)
@@ -116,7 +116,7 @@ def _query(key: str, value: Any, requests: Mapping[str, Requested], now: float, 
             return query_of(now, {"played_within": value, "tag": REPLACED_TAG})
         if key == "request_tag":
             return replace(query_of(now, {}), tags=(checked_request_tag(str(value)),))
-        return replace(query_of(now, {}), ids=tuple(requests))
+        return Query.of(requests)
 
     return replace(said(made, fail, key), max_entries=None, media_type=None)
 

@@ -13,8 +13,9 @@ from click.core import ParameterSource
 
 from kaltura_archiver import exits
 from kaltura_archiver.asking.words import parse_tag
+from kaltura_archiver.criteria.what import EVERY_STATUS
 from kaltura_archiver.errors import Exit, SelectionError
-from kaltura_archiver.filters import EVERY_STATUS, Query
+from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import DEFAULT_TAG
 from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Outcome, kept_until
 from kaltura_archiver.steps import Command, Options
@@ -42,7 +43,7 @@ def after_selection(selection: Selection, *, limited: bool = False, request_tag:
     `limited`: the default of --max-entries is a safety limit here, and not only the end of a page. With a
     `request_tag` the selection may well be empty.
     """
-    if not selection.selected and not selection.unknown and not selection.recycled:
+    if not selection.selected and not selection.unknown and not selection.refused:
         _tell_empty(selection, request_tag)
     source = click.get_current_context().get_parameter_source("max_entries")
     asked = source is click.core.ParameterSource.COMMANDLINE
@@ -66,7 +67,7 @@ def _tell_empty(selection: Selection, request_tag: str) -> None:
 def exits_of_named(selection: Selection, *, cut: bool = False) -> set[Exit]:
     """What the selection alone makes of the exit status; `cut`: by a limit that nobody asked for."""
     return exits.of_selection(
-        unknown=len(selection.unknown), odd=selection.odd, recycled=len(selection.recycled), cut=cut
+        unknown=len(selection.unknown), odd=selection.odd, refused=len(selection.refused), cut=cut
     )
 
 
@@ -77,8 +78,7 @@ def not_begun(selection: Selection) -> Iterator[Result]:
     for entry_id in selection.unknown:
         why = "no such entry in this account (or not visible to this user)"
         yield Result(entry_id, "", Outcome.FAILED, why, ended_at=time.time())
-    for entry_id in selection.recycled:
-        why = "the entry is in Kaltura's recycle bin"
+    for entry_id, why in selection.refused.items():
         yield Result(entry_id, "", Outcome.REFUSED, why, ended_at=time.time())
 
 

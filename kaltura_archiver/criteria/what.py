@@ -24,6 +24,7 @@ from kaltura_archiver.model import EntryStatus, MediaType, SourceType
 
 # Elasticsearch bounds the clauses of one query (1,024 by default): more owners are told from the entries.
 MAX_OWNERS = 500
+EVERY_STATUS = tuple(status.value for status in EntryStatus if status is not EntryStatus.DELETED)
 MAX_TOLD = 5
 
 
@@ -45,7 +46,7 @@ class OfMedia(Criterion):
     def unmet(self, seen: Seen) -> str:
         entry = seen.entry
         if entry.recycled:
-            return "it is recycled"
+            return "it is recycled: in Kaltura's recycle bin"
         if entry.temporary:
             return "it is a temporary entry of a replacement"
         if entry.entry_type != "1":
@@ -81,16 +82,22 @@ class OfIds(Criterion):
 
 @dataclass(frozen=True)
 class Statuses(Criterion):
-    """One of these statuses. The search takes them beside its items."""
+    """One of these statuses; EVERY_STATUS: of any, also one of a plugin's that nobody here knows. The search takes them
+    beside its items."""
 
     statuses: tuple[str, ...]
 
     def unmet(self, seen: Seen) -> str:
         status = seen.entry.status
-        return "" if status in self.statuses else f"its status is {_status_name(status)}"
+        met = status != EntryStatus.DELETED.value if self._any else status in self.statuses
+        return "" if met else f"its status is {_status_name(status)}"
 
     def told(self) -> Iterator[str]:
-        yield f"status in {','.join(self.statuses)}"
+        yield "status = any" if self._any else f"status in {','.join(self.statuses)}"
+
+    @property
+    def _any(self) -> bool:
+        return self.statuses == EVERY_STATUS
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,11 @@ class HealthVerdict:
         self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._wrong: set[str] = set()
         self.copies = self.looked_at = self.verified = 0
-        self.nowhere = 0  # ids that were named, and lead to no entry
-        self.cut = False  # whether more match than were looked at
+        self.nowhere = self.refused = 0  # ids that were named: of no entry, and of what no command works on
+        self.odd = 0  # entries of which Kaltura's answer cannot be understood
+        self.cut = self.some = (
+            False  # whether more match than were looked at, or are told of (-n, --first-page, --shard)
+        )
 
     def add(self, facts: Facts, judgement: Judgement, row: Mapping[str, Cell]) -> None:
         """Count one entry; `row` is kept if it needs attention."""
@@ -74,6 +77,10 @@ class HealthVerdict:
             return not wrong, ranks.get(kind, len(ranks)) if wrong else 0, -self._sums[kind].entries
 
         return sorted(self._sums, key=order)
+
+    @property
+    def entries(self) -> int:
+        return sum(total.entries for total in self._sums.values())
 
     def problems(self) -> Iterator[Mapping[str, Cell]]:
         """The rows of what needs attention, worst first; of each kind SHOWN at most."""
@@ -111,7 +118,7 @@ class HealthVerdict:
 
     def __str__(self) -> str:
         """`3 of 1,000 need attention: 1 lost, 2 diverged`"""
-        entries = sum(total.entries for total in self._sums.values())
+        entries = self.entries
         wrong = [(self._sums[kind].entries, kind) for kind in self.kinds if kind in self._wrong]
         number = sum(count for count, _ in wrong)
         told = ", ".join(f"{count:,} {kind}" for count, kind in wrong)
@@ -120,5 +127,14 @@ class HealthVerdict:
             text = f"all {entries:,} are well" if entries else "no entry was looked at"
             if self.cut:
                 text = f"the first {entries:,} are well; more match, and were not looked at"
-        no_entrys = "1 is no entry's" if self.nowhere == 1 else f"{self.nowhere:,} are no entry's"
-        return f"{text}; of the ids that were named {no_entrys}" if self.nowhere else text
+            elif entries and self.some:
+                text = f"these {entries:,} are well; there may be others, of which nothing is told"
+            elif entries and (self.nowhere or self.refused or self.odd):
+                text = f"{entries:,} {'is' if entries == 1 else 'are'} well"
+        named = [
+            f"{number:,} {'is' if number == 1 else 'are'} {what}"
+            for number, what in ((self.nowhere, "no entry's"), (self.refused, "left out"))
+            if number
+        ]
+        text += f"; of the ids that were named {' and '.join(named)}" if named else ""
+        return text + (f"; {self.odd:,} could not be looked at" if self.odd else "")

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
+from kaltura_archiver.criteria.what import EVERY_STATUS
 from kaltura_archiver.errors import ConfigError
-from kaltura_archiver.filters import EVERY_STATUS, Query
+from kaltura_archiver.filters import Query
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.keep import DEFAULT_TAG, Keep, unusual
 from kaltura_archiver.model import ARCHIVED_TAG, NOTICE_PREFIX, REPLACED_TAG, THIN_TAG, Entry, so_many

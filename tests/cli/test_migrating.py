@@ -164,6 +164,7 @@ def test_the_old_filter_of_count_is_told_in_its_words_and_order(run: Run) -> Non
     line = run(
         "count", "--legacy-columns", "--created-within", 7, "--created-before", 2, "--played-within", 5,
         "--unplayed-for", 1, "--tag", "!xy", "--id", "0_abc", "--first-page", 2, "--max-entries", -1,
+        "--media-type", "video", "--status", "-1,-2,0,1,2,7,4",
     ).out  # fmt: skip
     assert re.sub(r"\d{9,}", "T", line) == (
         "#COUNT\t0\tFilter(AND( [media_type == 1] [id == 0_abc] [NOT( [tags ~~ xy] )]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,17 +178,44 @@ def test_an_entry_without_a_kept_original_is_refused(sandbox: Sandbox, run: Run,
         ({"entry_type": 7}, "entry type"),
     ],
 )
-def test_recycled_temporary_and_foreign_entries_are_left_out_by_name(
+def test_recycled_temporary_and_foreign_entries_are_refused_by_name(
     sandbox: Sandbox, run: Run, fields: dict[str, Any], reason: str
 ) -> None:
     entry_id = sandbox.add(State.INITIAL, **fields)
     for command in ("s3copy", "replace_video", "restore", "repair"):
         ran = run(command, "--id", entry_id, "--no-dry-run")
-        # What is in the recycle bin waits for a person; the others are just not meant.
-        assert ran.outcomes == ({entry_id: "refused"} if reason == "recycled" else {})
+        assert (ran.code, ran.outcomes) == (3, {entry_id: "refused"})
+        assert reason in ran.rows[0]["detail"]
         assert f"entry {entry_id} is left out" in ran.err
         assert reason in ran.err
     assert writes(sandbox) == []
+
+
+@pytest.mark.parametrize("command", ["s3copy", "replace_video", "restore", "verify", "repair", "thin"])
+@pytest.mark.parametrize(
+    "fields", [{"media_type": 5}, {"status": "5"}, {"status": "6"}, {"status": "virusScan.Infected"}]
+)
+def test_who_names_an_entry_hears_what_becomes_of_it_whatever_its_media_type_and_status(
+    sandbox: Sandbox, run: Run, command: str, fields: dict[str, Any]
+) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER if command == "restore" else State.ARCHIVED, **fields)
+    Path("ids").write_text(entry_id)
+    # Who says a media type and a status means these.
+    said = run(command, "--id", entry_id, "--media-type", "video", "--status", "2", "--no-dry-run")
+    assert (said.code, said.outcomes) == (0, {})
+    assert f"entry {entry_id} is left out" in said.err
+    dry = run(command, "--idfile", "ids")
+    ran = run(command, "--id", entry_id, "--no-dry-run")
+    assert list(dry.outcomes) == list(ran.outcomes) == [entry_id], ran.err
+    assert (ran.code == 0) == (ran.outcomes[entry_id] in ("done", "already")), ran.outcomes
+
+
+def test_what_asks_at_the_desk_by_name_comes_back_whatever_its_status(sandbox: Sandbox, run: Run) -> None:
+    blocked = sandbox.add(State.PLACEHOLDER, status="6")
+    Path("asked.csv").write_text(f"entry_id\n{blocked}\n")
+    Path("policy.toml").write_text('[restore]\nrequests = "asked.csv"\n')
+    assert run("run", "--explain", blocked).rows[0]["says"] == "due"
+    assert run("run", "--no-dry-run").outcomes == {blocked: "done"}
 
 
 # What nobody understands
@@ -196,8 +224,8 @@ def test_recycled_temporary_and_foreign_entries_are_left_out_by_name(
 def test_audio_is_archived_but_never_gets_a_silent_video_in_its_place(sandbox: Sandbox, run: Run) -> None:
     content = sandbox.video() * 30
     entry_id = sandbox.add(State.INITIAL, content=content, media_type=5, file_ext="m4a")
-    assert run("s3copy", "-m", "audio", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
-    ran = run("replace_video", "-m", "audio", "--id", entry_id, "--no-dry-run")
+    assert run("s3copy", "-m", "audio", "--all", "--no-dry-run").outcomes == {entry_id: "done"}
+    ran = run("replace_video", "--id", entry_id, "--no-dry-run")
     assert (ran.code, ran.outcomes) == (3, {entry_id: "refused"})
     assert "audio is not replaced by it" in ran.out
     assert shown(sandbox, entry_id) == content
@@ -359,7 +387,8 @@ def test_an_entry_in_a_status_that_nobody_knows_is_refused(sandbox: Sandbox, run
     assert run("list").code == 0
     assert run("plan", "archive", "--all", "-o", "plan.jsonl").code == 0
     ran = run("replace_video", "--id", odd, "--no-dry-run")
-    assert (ran.outcomes, "its status is 23" in ran.err) == ({}, True)
+    assert (ran.code, ran.outcomes) == (3, {odd: "refused"})
+    assert "a status that is not known here: 23" in ran.rows[0]["detail"]
     from kaltura_archiver.model import Entry, Facts, Outcome
     from kaltura_archiver.plans import plan_for
     from kaltura_archiver.steps import Command, Options

@@ -265,13 +265,38 @@ def test_an_id_that_leads_nowhere_is_told_once_and_never_well(
     process, terminal = on_terminal("restore", "--id", "0_nosuch00", "--id", entry)
     assert process.wait(60) == 1
     assert terminal.written.count("no such entry") == 1
-    verdict = "all 1 are well; of the ids that were named 1 is no entry's"
+    verdict = "1 is well; of the ids that were named 1 is no entry's"
     process, terminal = on_terminal("health", "--id", "0_nosuch00", "--id", entry)
     assert process.wait(60) == 1
     assert terminal.lines()[-1] == verdict
     ran = run("health", "--id", "0_nosuch00", "--id", entry)
     assert f"verdict: {verdict}" in ran.err
     assert ran.err.count("no such entry") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ("-n 2", "these 2 are well; there may be others, of which nothing is told"),
+        ("--first-page 2 --page-size 1", "these 2 are well; there may be others, of which nothing is told"),
+        ("--id WELL --id RECYCLED", "1 is well; of the ids that were named 1 is left out"),
+        (
+            "--id WELL --id RECYCLED --id 0_nosuch00",
+            "1 is well; of the ids that were named 1 is no entry's and 1 is left out",
+        ),
+        ("--id WELL --id SOUND", "1 of 2 needs attention: 1 lost"),
+    ],
+)
+def test_health_says_all_only_where_it_looked_at_all(sandbox: Sandbox, run: Run, options: str, verdict: str) -> None:
+    ids = {
+        "WELL": sandbox.add("archived"),
+        "RECYCLED": sandbox.add("lost", display_in_search=-2),
+        "SOUND": sandbox.add("lost", media_type=5),
+    }
+    for _ in range(2):
+        sandbox.add("archived")
+    ran = run("health", *(ids.get(word, word) for word in options.split()))
+    assert ran.err.rstrip().endswith(f"verdict: {verdict}"), ran.err
 
 
 def test_no_person_reads_a_whole_sha256_and_scripts_do(

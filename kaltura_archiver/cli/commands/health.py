@@ -38,6 +38,7 @@ from kaltura_archiver.output.screen import SCREEN, columns_of_terminal, rows_as,
 if TYPE_CHECKING:
     from kaltura_archiver.model import Entry, Facts
     from kaltura_archiver.output.verdict import HealthVerdict
+    from kaltura_archiver.selection import Selection
     from kaltura_archiver.states import Judgement
     from kaltura_archiver.store import Store
 
@@ -114,7 +115,7 @@ def health(
                 rows.write(old.health_row(facts, app.settings.bucket) if legacy else row)
             if code is not Exit.OK and not told:
                 log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
-    verdict.nowhere, verdict.cut = len(selection.unknown), selection.cut
+    _left_out(verdict, selection, number)
     _tell_dangers(store)
     _tell(verdict, told=told, problems=silent)
     app.exit(*after_selection(selection), *codes)
@@ -128,6 +129,14 @@ def _entry_and_bytes(judged: tuple[Facts, Judgement]) -> tuple[Entry, int]:
     facts = judged[0]
     sizes = (facts.original.known_bytes if facts.original else 0, facts.stored.size_bytes if facts.stored else 0)
     return facts.entry, max(sizes)
+
+
+def _left_out(verdict: HealthVerdict, selection: Selection, number: int | None) -> None:
+    """Have the verdict know what it is not of."""
+    query = selection.query
+    verdict.nowhere, verdict.refused, verdict.odd = len(selection.unknown), len(selection.refused), selection.odd
+    verdict.cut = selection.cut
+    verdict.some = verdict.entries == number or query.first_page > 1 or query.shard is not None
 
 
 def _tell_dangers(store: Store) -> None:

@@ -47,6 +47,6 @@ def resolve(app: App, /, entry_id: str, **options: Any) -> None:
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     run_command(
-        app, Command.RESOLVE, Query(ids=(entry_id,), media_type=None), acting=False, everything=False, workers=1,
+        app, Command.RESOLVE, Query.of([entry_id]), acting=False, everything=False, workers=1,
         cluster=None, cluster_tls=None, max_calls=0, max_transfers=0, max_cost=None, max_bytes=None, **options,
     )  # fmt: skip
