@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from kaltura_archiver.model import VERSION_STEP, Facts, FlavorAsset, Identity, StoredObject
+from kaltura_archiver.model import VERSION_STEP, EntryStatus, Facts, FlavorAsset, FlavorStatus, Identity, StoredObject
 
 # By so much clocks may differ.
 CLOCK_SECONDS = 300
@@ -143,12 +143,41 @@ def holds_placeholder(facts: Facts) -> bool | None:
 def newer_flavors(facts: Facts) -> tuple[FlavorAsset, ...]:
     """What plays of an entry without original, and may be of a newer video than is stored: its source was deleted, or
     never kept, as a conversion profile may have it."""
-    since = facts.stored.archived_at if facts.stored and not facts.kept else None
-    if since is None or (facts.original is not None and facts.original.status.ready):
+    if facts.stored is None or facts.kept or _plays_its_original(facts):
         return ()
+    return tuple(flavor for flavor in facts.derived if _may_be_newer(flavor, facts))
+
+
+def lost_source(facts: Facts) -> bool:
+    """Whether somebody may have uploaded a video since, of which there is nothing but a source that is not kept, TEMP
+    (kaltura-api 4.3): its conversion failed."""
+    if facts.stored is None or facts.derived or _plays_its_original(facts):
+        return False
+    return any(flavor.status is FlavorStatus.TEMP and _may_be_newer(flavor, facts) for flavor in facts.flavors)
+
+
+def coming_content(facts: Facts) -> str:
+    """What Kaltura is making of an entry without original, perhaps of a newer video than is stored; empty if nothing.
+
+    Of the source of such an upload there may be nothing to see: under a profile that does not keep it, it is TEMP
+    (kaltura-api 4.3). What has been on its way since before the copy was stored is of the archived video, and stuck.
+    """
+    if facts.stored is None or _plays_its_original(facts):
+        return ""
+    made = (flavor.id for flavor in facts.flavors if flavor.status.in_progress and _may_be_newer(flavor, facts))
+    begun = facts.entry.status == EntryStatus.PRECONVERT and not facts.derived
+    return next(made, "its content" if begun else "")
+
+
+def _plays_its_original(facts: Facts) -> bool:
+    return facts.original is not None and facts.original.status.ready
+
+
+def _may_be_newer(flavor: FlavorAsset, facts: Facts) -> bool:
+    """Whether a flavor was made, or is being made, since the copy was stored, as far as is known."""
+    since = facts.stored.archived_at if facts.stored else None
     # Two clocks: ours, and Kaltura's.
-    since -= CLOCK_SECONDS
-    return tuple(flavor for flavor in facts.derived if not flavor.updated_at or flavor.updated_at >= since)
+    return since is not None and (not flavor.updated_at or flavor.updated_at >= since - CLOCK_SECONDS)
 
 
 def placeholder_stored(facts: Facts, stored: StoredObject) -> bool:

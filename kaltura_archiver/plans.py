@@ -265,6 +265,8 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return stop(judgement, Outcome.REFUSED)
     if stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)
+    if coming := [f.id for f in facts.sources_to_come]:
+        return stop(judgement, Outcome.WAITING, f"Kaltura is still making {', '.join(coming)}, a further source flavor")
     steps = [*keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)
@@ -342,7 +344,8 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
                 return stop(judgement, Outcome.REFUSED, CROWDED)
             video, kept = facts.entry.media_type == MediaType.VIDEO.value, options.keep.why(facts, options.now)
             if facts.entry.replaced and video and not kept:
-                if facts.derived and (unsure := _unproven_alone(facts, judgement)):
+                # What does not play may be all that Kaltura has of it.
+                if (facts.derived or facts.original) and (unsure := _unproven_alone(facts, judgement)):
                     return unsure
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = keep_settings(facts)

@@ -8,11 +8,13 @@ from typing import NamedTuple
 from kaltura_archiver.clones import doubt
 from kaltura_archiver.edits import hint_of, to_decide
 from kaltura_archiver.identity import (
+    coming_content,
     covered_versions,
     holds_placeholder,
     identified,
     identify,
     known_placeholder,
+    lost_source,
     may_have,
     newer_flavors,
     placeholder_stored,
@@ -194,6 +196,8 @@ def _in_progress(facts: Facts) -> Finding | None:
         )
     if original is not None and original.status.in_progress:
         return Finding(State.BUSY, f"the original flavor is {original.status.name}", "wait for the conversion")
+    if coming := coming_content(facts):
+        return Finding(State.BUSY, f"Kaltura is making {coming}, perhaps of a newer video", "wait for it")
     if (original is None or not original.status.ready) and entry.status == EntryStatus.IMPORT:
         # Kaltura fetches content from a URL: there is no asset before it is done (kaltura-api 10.6).
         return Finding(State.BUSY, "Kaltura is importing content into the entry", "wait for the import")
@@ -254,6 +258,9 @@ def _without_original(facts: Facts) -> Finding | None:
         return Finding(State.EMPTY, f"{why}, and no copy in S3", "a person has to look: nothing here can be archived")
     if newer_flavors(facts):
         why += ", and what plays was made after the copy was stored: perhaps of a newer video"
+        return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
+    if lost_source(facts):
+        why += ", but Kaltura has a source that it does not keep: perhaps of a newer video, to be converted again"
         return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
     if original is not None and foreign(original, facts):
         why += ", of another size than the copy and the placeholder: perhaps a newer video, to be converted again"

@@ -102,7 +102,7 @@ def check_copy(tools: Tools, work: InHand) -> None:
     if holds_placeholder(work.facts):
         return
     if original is None or not original.status.ready:
-        if work.facts.derived:  # which are all that Kaltura has of it
+        if work.facts.derived or original is not None:  # which may be all that Kaltura has of it
             require_proven(stored)
         return
     if identify(original, stored)[0] is not Identity.SAME:
@@ -144,8 +144,8 @@ def require_unchanged(tools: Tools, work: InHand, *, gone: Collection[str] = ())
         seen = replace(entry, tags=planned.tags)
         of = Announced.REPLACE if work.swaps_placeholder_in else Announced.THIN
         require_may_go(tools, work, replace(asked, entry=seen, flavors=flavors), of)
-    elif came := {f.id for f in Facts(entry, flavors).further_sources} - {f.id for f in work.facts.further_sources}:
-        raise Changed(f"somebody added a source flavor to {work.id} meanwhile: {min(came)}")
+    elif came := _other_sources(Facts(entry, flavors)) - _other_sources(work.facts):
+        raise Changed(f"somebody added a source flavor to {work.id} meanwhile, or its content: {min(came)}")
     was, original = work.facts.original, Facts(entry, flavors).original
     if was is not None and was.status.ready:
         require_current(tools, was, flavors)
@@ -158,6 +158,10 @@ def require_unchanged(tools: Tools, work: InHand, *, gone: Collection[str] = ())
     if plays != {f.content_id for f in work.facts.derived if f.id not in gone}:
         raise Changed(f"somebody changed what plays of {work.id} meanwhile; run the command again")
     return entry
+
+
+def _other_sources(facts: Facts) -> set[str]:
+    return {flavor.content_id for flavor in facts.other_sources}
 
 
 def _said_of(original: FlavorAsset | None) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from kaltura_archiver.apply.guards import new_original_of, require_token, requir
 from kaltura_archiver.apply.looks import next_look
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import end_conversion
-from kaltura_archiver.errors import ArchiverError, Changed, EntryFailed, KalturaError
+from kaltura_archiver.errors import ArchiverError, Changed, EntryFailed, KalturaError, Refused
 from kaltura_archiver.model import EntryStatus, FlavorAsset, FlavorStatus
 
 NO_CONTENT_SECONDS = 60.0
@@ -21,6 +21,7 @@ def replace_in_place(
 ) -> FlavorAsset:
     """Delete the flavors, the original last, and add the new content: for accounts without replacement."""
     require_way(tools)
+    _require_upload(work)
     require_token(tools, work)
     original = work.facts.original
     main = original.id if original else ""
@@ -52,12 +53,24 @@ def replace_in_place(
     return fill_entry(tools, work, resource, deadline)
 
 
+def _require_upload(work: InHand) -> None:
+    """Raise Refused where Kaltura would fetch the content: an entry whose import failed takes none any more."""
+    if not work.token:
+        raise Refused(
+            f"{work.id} can be given content only with --via upload: an import that fails would leave it without"
+        )
+
+
 def fill_entry(tools: Tools, work: InHand, resource: str, deadline: float) -> FlavorAsset:
     """Give content to an entry that has none, and wait until its original is READY."""
+    _require_upload(work)
     work.token_used = work.past_point_of_no_return = True
     try:
         tools.kaltura.add_content(work.id, resource)
     except KalturaError as error:
+        if error.code == "ENTRY_ALREADY_WITH_CONTENT":
+            work.token_used = False  # Kaltura looks at the status first (kaltura-api 5.1)
+            raise Changed(f"somebody gave content to {work.id} in this very moment, and ours did not begin") from error
         now = tools.kaltura.entry(work.id)
         if now is None or (now.status == EntryStatus.NO_CONTENT and new_original_of(tools, work) is None):
             work.token_used = False

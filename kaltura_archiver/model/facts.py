@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
 from kaltura_archiver.model.stored import StoredObject
 from kaltura_archiver.model.words import FlavorStatus
+
+_GONE = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -63,30 +65,30 @@ class Facts:
     @cached_property
     def original(self) -> FlavorAsset | None:
         """The original flavor, READY or not; TEMP and DELETED ones do not count (kaltura-api 4.3)."""
-        gone = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)
-        originals = [f for f in self.flavors if f.is_original and f.status not in gone]
+        originals = [f for f in self.flavors if f.is_original and f.status not in _GONE]
         return max(originals, key=lambda f: f.status.ready, default=None)
 
     @property
     def further_sources(self) -> tuple[FlavorAsset, ...]:
         """READY source flavors beside `original`: a second one, or an earlier one after flavorAsset.setAsSource, which
         only moves isOriginal (FlavorAssetService.php)."""
-        return tuple(flavor for flavor in self._other_sources if flavor.status.ready)
+        return tuple(flavor for flavor in self.other_sources if flavor.status.ready)
 
     @property
     def sources_to_come(self) -> tuple[FlavorAsset, ...]:
         """Such that Kaltura is still making."""
-        return tuple(flavor for flavor in self._other_sources if flavor.status.in_progress)
+        return tuple(flavor for flavor in self.other_sources if flavor.status.in_progress)
 
     @property
-    def _other_sources(self) -> Iterator[FlavorAsset]:
+    def other_sources(self) -> tuple[FlavorAsset, ...]:
+        """Sources beside `original` in whatever status: also in error, or in one that is not understood."""
         sources = (flavor for flavor in self.flavors if flavor.is_original or flavor.flavor_params_id == 0)
-        return (flavor for flavor in sources if flavor is not self.original)
+        return tuple(flavor for flavor in sources if flavor is not self.original and flavor.status not in _GONE)
 
     @property
     def derived(self) -> tuple[FlavorAsset, ...]:
         """The flavors that were made of an original and play, but for `original` itself."""
-        return tuple(f for f in self.flavors if not f.is_original and f.status is FlavorStatus.READY and not f.odd)
+        return tuple(f for f in self.flavors if not f.is_original and f.status.ready and not f.odd)
 
     @property
     def kept(self) -> FlavorAsset | None:

@@ -248,6 +248,7 @@ def test_a_flavor_that_kaltura_was_making_may_be_there_by_now(sandbox: Sandbox, 
     entry = old(sandbox, State.ARCHIVED, derived=3)
     sandbox.take_original_away(entry)
     made = Asset(new_id(), entry, 70, is_original=False, version=0, status=1)
+    made.updated_at = sandbox.kaltura.entries[entry].created_at  # since before the copy was stored
     sandbox.kaltura.library.put_asset(made)
 
     def ready(_: object) -> None:

@@ -85,8 +85,11 @@ def _cells(known: Facts) -> tuple[str, ...]:
         )
         kind = "going" if in_place and copy is None and "flavors_deleted" in entry.tags else "busy"
     elif flavor is None or flavor.status.name in GONE:
-        # A URL import has no asset before it is done (kaltura-api 10.6).
-        kind = "busy" if entry.status == "0" else "gone"
+        # A URL import has no asset before it is done (kaltura-api 10.6), nor a source that is not kept one to be seen.
+        plays_still = any(not f.is_original and f.status.name in READY and not f.odd for f in known.flavors)
+        begun = copy is not None and entry.status == "1" and not plays_still
+        coming = begun or any(f.status.name in BUSY and _since_the_copy(f, copy) for f in known.flavors)
+        kind = "busy" if entry.status == "0" or coming else "gone"
     else:
         kind = "busy" if flavor.status.name in BUSY else "ready"
     agree, placeholder = "*", "*"
@@ -122,10 +125,12 @@ def _cells(known: Facts) -> tuple[str, ...]:
             placeholder = "no"
     plays = "*"
     if kind == "gone" and copy:
-        derived = [f"{f.id}@{f.version}" for f in known.flavors if not f.is_original and f.status.name == "READY"]
+        playing = [f for f in known.flavors if not f.is_original and f.status.name in READY and not f.odd]
+        derived = [f"{f.id}@{f.version}" for f in playing]
         recorded = copy.tags.get("thin")
-        since = copy.archived_at
-        newer = [f for f in known.derived if since and (not f.updated_at or f.updated_at >= since - CLOCK_SECONDS)]
+        newer = any(_since_the_copy(f, copy) for f in playing)
+        # An upload whose source was not kept, and could not be converted.
+        newer |= not playing and any(f.status.name == "TEMP" and _since_the_copy(f, copy) for f in known.flavors)
         if flavor is None and recorded in derived:
             plays = "kept"
         elif (newer and recorded not in derived) or (flavor and _foreign(known, flavor, copy)):
@@ -142,6 +147,11 @@ def _cells(known: Facts) -> tuple[str, ...]:
         _yes("original_in_s3" in entry.tags),
         plays,
     )
+
+
+def _since_the_copy(flavor: FlavorAsset, copy: StoredObject | None) -> bool:
+    since = copy.archived_at if copy else None
+    return since is not None and (not flavor.updated_at or flavor.updated_at >= since - CLOCK_SECONDS)
 
 
 def _foreign(known: Facts, flavor: FlavorAsset, copy: StoredObject) -> bool:
