@@ -124,6 +124,14 @@ class Query:
         return OfMedia(self.media_type).name
 
     @property
+    def part(self) -> str:
+        """Which part of what the criteria select: `without the first 500, at most 100`; empty for all of it."""
+        skipped = (self.first_page - 1) * self.page_size
+        parts = [f"without the first {skipped}"] if skipped else []
+        parts += [f"at most {self.max_entries}"] if self.max_entries is not None else []
+        return ", ".join(parts)
+
+    @property
     def plays(self) -> Plays:
         return Plays(self.played_since, self.unplayed_since, self.never_played, self.plays_below)
 

@@ -165,7 +165,7 @@ class Collector:
     def _add_times_away(self, item: SnapshotEntry, state: State) -> None:
         figures = self._figures
         stored = item.stored_bytes or 0
-        freed_now = state in AWAY and item.stored_bytes is not None
+        freed_now = state in AWAY and _is_away(item) and item.stored_bytes is not None
         for away in self._history.away(item.entry_id, now_away=freed_now):
             thin = state is State.THIN  # what plays on was there before, too
             size = max(stored - item.kaltura_bytes, 0) if away.until is None and not thin else stored

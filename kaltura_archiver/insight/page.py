@@ -70,11 +70,11 @@ class Chart:
 
 
 def make_page(
-    figures: Figures, *, selection: str, prices_of: str, title: str = TITLE, criteria: str = "",
+    figures: Figures, *, selection: str, prices_of: str, title: str = TITLE, criteria: str = "", cut: bool = False,
     rules: Table | None = None,
 ) -> str:  # fmt: skip
     """The whole page. `selection` says what was looked at, `prices_of` the date of the prices, `criteria` what was
-    selected by, `rules` where the entries of a policy's rules stand."""
+    selected by, `cut` that a limit left entries out, `rules` where the entries of a policy's rules stand."""
     templates = environment(ASSETS)
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
     pools = _Pools(figures.rows)
@@ -83,7 +83,7 @@ def make_page(
         ASSETS, "report", templates,
         title=one_line(title),
         date=iso_date(figures.now),
-        about=about_text(figures, selection),
+        about=about_text(figures, selection, cut=cut),
         sections=[section for section in _SECTIONS if rules or section[0] != "rules"],
         rules=rules,
         entries=figures.entries,

@@ -54,14 +54,15 @@ def _share(part: int, whole: int) -> str:
     return f"{percent:.3g} %" if percent < 99 or percent == 100 else f"{percent:.2f} %"
 
 
-def about_text(figures: Figures, selection: str) -> str:
+def about_text(figures: Figures, selection: str, *, cut: bool) -> str:
     log = (
         f"The run log covers {_number_of(figures.runs, 'run')} since {iso_date(figures.log_since)}."
         if figures.log_since is not None
         else "There is no run log yet: what happened over time is not known."
     )
     what = _number_of(figures.entries, f"{one_line(selection)} entry")
-    return f"{what} as of {time_text(figures.now)}. {log}"
+    part = " These are the first of them, and more match." if cut else ""
+    return f"{what} as of {time_text(figures.now)}.{part} {log}"
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
 from conftest import Run
 from looking import somebody_replaces, use_run_log
 
+from kaltura_archiver.filters import EVERY_STATUS
 from kaltura_archiver.insight.collector import Collector
 from kaltura_archiver.insight.history import History
 from kaltura_archiver.insight.snapshot import SnapshotEntry
@@ -21,8 +24,8 @@ MONTHS = "2026-0{}-01T00:00:00Z"
 DONE = {"kind": "entry", "run": "r", "entry": "0_a", "outcome": "done", "bytes_moved": 0, "last_played_at": None}
 
 
-def page(run: Run) -> str:
-    assert run("report", "-o", "page.html").code == 0
+def page(run: Run, *options: str) -> str:
+    assert run("report", *options, "-o", "page.html").code == 0
     return Path("page.html").read_text()
 
 
@@ -106,3 +109,47 @@ def test_what_is_freed_is_reckoned_alike_in_stats_and_the_report(state: State) -
     for each in (stats, collector):
         each.add(item(state))
     assert collector.figures().freed_bytes == stats.total.freed_bytes
+
+
+@pytest.mark.parametrize("state", [State.THIN, State.HALF_THIN, State.HALF_TAGGED, State.PLACEHOLDER])
+@pytest.mark.parametrize("in_place", [True, False])
+def test_an_original_that_is_in_place_was_not_freed(state: State, in_place: bool) -> None:
+    collector = Collector(History(), Prices.load(0.1), now=int(time.time()), rows=10, owner_of=None)
+    collector.add(item(state, 9_000_000 if in_place else 3_000_000, 9_000_000 if in_place else 0))
+    placeholder = state in (State.HALF_TAGGED, State.PLACEHOLDER)  # then what is in place is that
+    assert collector.figures().freed_entries == int(placeholder or not in_place)
+
+
+EVERY = f"status in {','.join(EVERY_STATUS)}"
+
+
+@pytest.mark.parametrize(
+    ("options", "entries", "selected_by"),
+    [
+        ((), "5 video entries", ""),
+        (("--page-size", "1"), "5 video entries", ""),
+        (("--media-type", "audio"), "1 audio entry", ""),
+        (("--status", "2"), "4 video entries", "media_type = video and status in 2"),
+        (("--tag", "archived_to_s3"), "5 video entries", f"media_type = video and {EVERY} and tag = archived_to_s3"),
+        (("--max-entries", "2"), "2 video entries", f"media_type = video and {EVERY}; at most 2"),
+        (("--max-entries", "9"), "5 video entries", f"media_type = video and {EVERY}; at most 9"),
+        (
+            ("--first-page", "2", "--page-size", "3"),
+            "2 video entries",
+            f"media_type = video and {EVERY}; without the first 3",
+        ),
+        (("--shard", "0/1"), "5 video entries", f"media_type = video and {EVERY} and shard 0 of 1"),
+    ],
+)
+def test_the_page_says_what_it_is_of(
+    sandbox: Sandbox, run: Run, options: tuple[str, ...], entries: str, selected_by: str
+) -> None:
+    for status in ("2", "2", "2", "2", "5"):
+        sandbox.add(State.ARCHIVED, status=status)
+    sandbox.add(State.ARCHIVED, media_type=5)
+    text = unescape(page(run, *options))
+    told = re.findall(r"Selected by: (.*)\.</footer>", text)
+    assert told == ([selected_by] if selected_by else [])
+    (about,) = re.findall(r'<p class="soft">(.*? as of .*?)</p>', text)
+    assert about.startswith(f"{entries} as of ")
+    assert ("These are the first of them, and more match." in about) is (options == ("--max-entries", "2"))

@@ -15,7 +15,7 @@ from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
 from kaltura_archiver.cli.query import after_selection, whatever_status
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.progress import progress
 
@@ -82,10 +82,16 @@ def report(
                 collector.add(item)
         codes = after_selection(selection)
         page = make_page(
-            collector.figures(), selection=query.kind, prices_of=str(prices.as_of), title=title,
-            criteria=str(query) if query.has_criteria else "", rules=rules_table(records(store)),
+            collector.figures(), selection=query.kind, cut=selection.cut, prices_of=str(prices.as_of), title=title,
+            criteria=_selected_by(selection.query), rules=rules_table(records(store)),
         )  # fmt: skip
         size = file.write(page.encode("utf-8", errors="replace"))
     if output != "-":
         log.info("wrote %s: %d entries, %d bytes; open it in a browser", output, collector.entries, size)
     app.exit(*codes)
+
+
+def _selected_by(query: Query) -> str:
+    """What the page is of, where that is not the whole library: by which criteria, and which part of that."""
+    usual = Query(statuses=EVERY_STATUS, media_type=query.media_type, page_size=query.page_size, max_entries=None)
+    return "" if query == usual else "; ".join(filter(None, (str(query), query.part)))
