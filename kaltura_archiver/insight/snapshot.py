@@ -18,7 +18,8 @@ class SnapshotEntry:
     `why` and `hint` say what is wrong and what to do where the entry is not `healthy`. `verified_at` is empty where it
     was never verified, or where the tags of the copy were not read. `stored_at` is since when S3 has the copy as it is.
     `placeholder_bytes` is the size of the placeholder that the entry gets. `thin_freed` is what `thin` would free with
-    its usual options, 0 where it would do nothing.
+    its usual options, 0 where it would do nothing. `stays` says why neither would take its original, however old it is:
+    it is kept, or no video that a placeholder could stand for; empty where that is not so, or not known.
     """
 
     entry_id: str
@@ -46,6 +47,7 @@ class SnapshotEntry:
     end_at: int | None = None
     stored_at: float | None = None
     spoiled: bool = False
+    stays: str = ""
 
     @property
     def owner(self) -> str:
@@ -53,7 +55,7 @@ class SnapshotEntry:
         return self.owner_id or self.creator_id
 
 
-def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
+def item_of(facts: Facts, judgement: Judgement, *, stays: str) -> SnapshotEntry:
     """The record of one entry. Where only Kaltura's rounded KB are known (assets from before 2020), they count."""
     entry, original, stored = facts.entry, facts.original, facts.stored
     sizes = {flavor.id: flavor.known_bytes for flavor in facts.flavors}
@@ -83,4 +85,5 @@ def item_of(facts: Facts, judgement: Judgement) -> SnapshotEntry:
         end_at=entry.end_at,
         stored_at=stored.last_modified.timestamp() if stored and stored.last_modified else None,
         spoiled=bool(stored and stored.spoiled),
+        stays=stays,
     )

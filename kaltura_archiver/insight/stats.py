@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.insight.snapshot import SnapshotEntry, item_of
 from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Entry, Facts, State
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.reading import Row, opened
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.people.owners import STATUS_COLUMN, EnrichedTable, entry_of_row
 from kaltura_archiver.placeholders import Placeholders
+from kaltura_archiver.planning import no_video
 from kaltura_archiver.selection import Selection
-from kaltura_archiver.states import classify
+from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Options
 from kaltura_archiver.store import Store
 from kaltura_archiver.survey import facts_of
@@ -32,12 +34,13 @@ _REPLACED = frozenset({State.PLACEHOLDER, State.HALF_TAGGED, State.HALF_THIN})
 
 
 def items(
-    kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int
-) -> Iterator[SnapshotEntry]:
+    kaltura: Kaltura, store: Store, selection: Selection, *, placeholders: Placeholders, workers: int, keep: Keep,
+    now: float,
+) -> Iterator[SnapshotEntry]:  # fmt: skip
     """The record of each entry of a selection, read for 40 entries at a time; stored copies from a listing."""
     look = facts_of(
         kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False, availability=False,
-        categories=True, streams=True,
+        categories=True, metadata=bool(keep.metadata), streams=True,
     )  # fmt: skip
     with look as found:
         streams: list[Facts] = []
@@ -45,10 +48,31 @@ def items(
             if facts.entry.parent_of_stream:
                 streams.append(facts)
                 continue
-            yield from (item_of(_beside(stream, facts.entry), classify(stream)) for stream in streams)
-            yield item_of(facts, classify(facts))
+            yield from _records([*(_beside(stream, facts.entry) for stream in streams), facts], keep, now)
             streams = []
-        yield from (item_of(stream, classify(stream)) for stream in streams)
+        yield from _records(streams, keep, now)
+
+
+def _records(members: Iterable[Facts], keep: Keep, now: float) -> Iterator[SnapshotEntry]:
+    judged = [(facts, classify(facts)) for facts in members]
+    # Nothing of a recording goes while one of its streams stays.
+    stays = {
+        _recording(facts.entry): why for facts, judgement in judged if (why := _stays(facts, judgement, keep, now))
+    }
+    for facts, judgement in judged:
+        yield item_of(facts, judgement, stays=stays.get(_recording(facts.entry), ""))
+
+
+def _recording(entry: Entry) -> str:
+    return entry.parent_of_stream or entry.id
+
+
+def _stays(facts: Facts, judgement: Judgement, keep: Keep, now: float) -> str:
+    """Why replace_video and thin would leave it as it is, whatever its age and plays; empty if they would not."""
+    if kept := keep.why(facts, now):
+        return f"kept: {kept}"
+    refused = no_video(facts, judgement)
+    return refused.reason if refused else ""
 
 
 def _beside(stream: Facts, parent: Entry) -> Facts:
@@ -175,6 +199,8 @@ class Stats:
 
     def _add_under(self, sums: Sums, way: str, unplayed_seconds: float, item: SnapshotEntry) -> None:
         """What replacing, or thinning, whatever was not played for so long would mean for this entry."""
+        if item.stays:
+            return
         prices = self._prices
         if item.stored_bytes is None:
             storage_class, size = self._storage_class, item.original_bytes

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Ran, Run
@@ -367,3 +368,38 @@ def test_years_come_in_their_order_and_what_has_none_last() -> None:
 )
 def test_sizes_are_shown_in_units_of_1024(size: int, shown: str) -> None:
     assert readable_bytes(size) == shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "setting", "stays"),
+    [
+        ({}, {}, False),
+        ({"tags": "keep"}, {}, True),
+        ({"tags": "keep_until_2099-01-01"}, {}, True),
+        ({"tags": "keep_until_2001-01-01"}, {}, False),
+        ({"tags": "exam"}, {"KEEP_TAGS": "exam"}, True),
+        ({"creator_id": "anna"}, {"KEEP_OWNERS": "anna"}, True),
+        ({"media_type": 5}, {}, True),
+        ({"status": "6"}, {}, True),
+    ],
+)
+@pytest.mark.parametrize("of_stream", [False, True])
+def test_nothing_is_foretold_of_what_would_be_left(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], setting: dict[str, str],
+    stays: bool, of_stream: bool,
+) -> None:  # fmt: skip
+    """Neither of such an entry nor, where it is a stream of a recording, of the recording."""
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+        sandbox.add(State.INITIAL, media_type=2, **fields)  # by which the rule is known: no search finds a stream
+    media = ("--media-type", "audio") if fields.get("media_type") and not of_stream else ()
+    used = {"age_years": 9, "last_played_at": int(sandbox.control.clock.now() - YEAR_SECONDS / 2), "plays": 1}
+    parent = {"parent_id": sandbox.add(State.ARCHIVED, derived=2), "display_in_search": -1} if of_stream else {}
+    for plays in ({}, used) if not of_stream else ({},):
+        sandbox.add(State.ARCHIVED, derived=2, **fields, **parent, **plays)
+    rows = by_section(run("stats", "--what-if", "thin,replace", *media))
+    for command, section in (("replace_video", "threshold"), ("thin", "thin")):
+        ran = run(command, "--unplayed-for", "3", "--status", "2,6", *media)
+        would = [row for row in ran.rows if row["outcome"] == "would"]
+        assert int(rows[section]["3"]["entries"]) == len(would) == (0 if stays else 2 if of_stream else 1)
+    assert (float(rows["threshold"]["3"]["restores_month"]) > 0) is (not stays and not of_stream)

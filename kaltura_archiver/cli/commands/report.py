@@ -59,6 +59,7 @@ def report(
       kaltura-archiver report --created-within 5 --rows 1000 -o five-years.html
     """  # fmt: skip
     need("the report", {"jinja2": "Jinja", "vl_convert": "vl-convert"}, "report")
+    from kaltura_archiver.asking.keeping import keep_list
     from kaltura_archiver.insight.collector import Collector
     from kaltura_archiver.insight.history import History
     from kaltura_archiver.insight.page import make_page
@@ -70,13 +71,14 @@ def report(
     from kaltura_archiver.run.rule_history import records
     from kaltura_archiver.selection import Selection
 
-    prices = app.prices(kaltura_price, price_table)
+    prices, keep, now = app.prices(kaltura_price, price_table), keep_list(app.settings), int(time.time())
     with written_whole(output, page=True) as file:
         owner_of = owners_of(enriched) if enriched else None
         kaltura, store = app.kaltura(), app.store()
         selection = Selection(kaltura, whatever_status(query), store)
-        collector = Collector(History(runlog.read(store)), prices, now=int(time.time()), rows=rows, owner_of=owner_of)
-        found = items(kaltura, store, selection, placeholders=Placeholders.read(app.settings).known(), workers=workers)
+        collector = Collector(History(runlog.read(store)), prices, now=now, rows=rows, owner_of=owner_of)
+        placeholders = Placeholders.read(app.settings).known()
+        found = items(kaltura, store, selection, placeholders=placeholders, workers=workers, keep=keep, now=now)
         with progress("report", found, lambda: selection.expected) as counted:
             for item in counted:
                 collector.add(item)

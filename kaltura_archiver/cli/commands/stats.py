@@ -73,10 +73,10 @@ def stats(
 ) -> None:  # fmt: skip
     """Add entries and bytes up: by state, storage class, year created and played, category, owner's unit.
 
-    Each section adds up to the total. Rows `threshold` tell what replacing all that was not played for 1 to 5 years
-    would free and save, and how many restores a month to expect; docs/money.md tells how. With --what-if thin rows
-    `thin` tell it of originals that go to S3 while a derived flavor plays on. Nothing is read entry by entry: 100,000
-    entries take some 2,800 requests.
+    Each section adds up to the total. Rows `threshold` tell what replacing all that was not played for 1 to 5 years,
+    but for what is kept, would free and save, and how many restores a month to expect; docs/money.md tells how. With
+    --what-if thin rows `thin` tell it of originals that go to S3 while a derived flavor plays on. Nothing is read entry
+    by entry: 100,000 entries take some 2,800 requests.
 
     \b
     Examples:
@@ -85,18 +85,19 @@ def stats(
       kaltura-archiver stats --kaltura-price 0.12 --enriched owners.tsv > stats.tsv
       kaltura-archiver stats --category 4711 --created-before 5 --columns section,key,freed_bytes
     """
+    from kaltura_archiver.asking.keeping import keep_list
     from kaltura_archiver.insight.stats import Stats, items, units_of
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.selection import Selection
 
     shown = columns_of_row(columns, STATS_COLUMNS, MORE_STATS_COLUMNS)
-    prices = app.prices(kaltura_price, price_table)
+    prices, keep, now = app.prices(kaltura_price, price_table), keep_list(app.settings), time.time()
     unit_of = units_of(enriched) if enriched else None
     placeholders = Placeholders.read(app.settings).known()
     kaltura, store = app.kaltura(), app.store(check=False)
     selection = Selection(kaltura, whatever_status(query), store)
-    sums = Stats(prices, now=time.time(), storage_class=storage_class, unit_of=unit_of, ways=ways)
-    found = items(kaltura, store, selection, placeholders=placeholders, workers=workers)
+    sums = Stats(prices, now=now, storage_class=storage_class, unit_of=unit_of, ways=ways)
+    found = items(kaltura, store, selection, placeholders=placeholders, workers=workers, keep=keep, now=now)
     with progress("stats", found, lambda: selection.expected) as counted:
         for item in counted:
             sums.add(item)
