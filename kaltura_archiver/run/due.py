@@ -9,18 +9,24 @@ from dataclasses import dataclass, field, replace
 from kaltura_archiver import exits
 from kaltura_archiver.errors import Exit, SelectionError
 from kaltura_archiver.filters import Plays, Query
-from kaltura_archiver.model import REPLACED_TAG, THIN_TAG, Entry, Facts, Outcome
+from kaltura_archiver.model import REPLACED_TAG, THIN_TAG, Entry, Facts, Outcome, State
 from kaltura_archiver.output.summary import Causes, counted
 from kaltura_archiver.plans import plan_for
+from kaltura_archiver.states import classify
 from kaltura_archiver.steps import Command, Options, Plan
+
+# What a run that was cut leaves, and repair brings to an end.
+_CUT = frozenset({State.UNSETTLED, State.HALF_TAGGED, State.HALF_THIN, State.NO_ORIGINAL})
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a selection; what was played since `counted_since` is counted in another part."""
+    """A part of a selection; what was played since `counted_since` is counted in another part. `replaced`: of what is
+    tagged as that, only what is no healthy placeholder is meant."""
 
     query: Query
     counted_since: float = math.inf
+    replaced: bool = False
 
     def counts(self, entry: Entry) -> bool:
         return (entry.last_played_at or 0) < self.counted_since
@@ -35,34 +41,36 @@ class RuleOfYears:
     def parts(self, query: Query) -> list[Part]:
         """The parts of a selection in which entries may break the rule.
 
-        Originals that were not played since then, placeholders that were, and placeholders of entries created since
-        then. A part that the criteria contradict is left out; SelectionError if they contradict all.
+        Originals that were not played since then, placeholders that were, placeholders of entries created since then,
+        and what is tagged as replaced, was not played, and need not be so: its replacement was cut. A part that the
+        criteria contradict is left out; SelectionError if they contradict all.
         """
         in_s3 = replace(query, tags=(*query.tags, REPLACED_TAG))
-        unplayed, played, created = query.unplayed_since, query.played_since or 0, query.created_since or 0
+        played, created = query.played_since or 0, query.created_since or 0
+        unplayed = self.since if query.unplayed_since is None else min(self.since, query.unplayed_since)
+        originals = replace(query, without_tags=(*query.without_tags, REPLACED_TAG, THIN_TAG))
         parts = [
-            Part(
-                replace(
-                    query,
-                    without_tags=(*query.without_tags, REPLACED_TAG, THIN_TAG),
-                    unplayed_since=self.since if unplayed is None else min(self.since, unplayed),
-                )
-            ),
+            Part(replace(originals, unplayed_since=unplayed)),
             Part(replace(in_s3, played_since=max(self.since, played))),
             Part(replace(in_s3, created_since=max(self.since, created)), counted_since=self.since),
+            Part(replace(in_s3, unplayed_since=unplayed), replaced=True),
         ]
         return _possible(parts)
 
-    def command_for(self, facts: Facts, options: Options) -> Command:
-        """Which command brings an entry nearer to the rule: of an original in Kaltura s3copy, then replace_video."""
-        if facts.entry.replaced:
+    def command_for(self, part: Part, facts: Facts, options: Options) -> Command:
+        """Which command brings an entry nearer to the rule: of an original in Kaltura s3copy, then replace_video; of
+        what was cut on the way repair."""
+        if facts.entry.replaced and not part.replaced:
             return Command.RESTORE
+        judgement = classify(facts)
+        if judgement.state in _CUT or (part.replaced and not judgement.healthy):
+            return Command.REPAIR
         copied = plan_for(Command.S3COPY, facts, options, in_group=True).outcome is Outcome.ALREADY
         return Command.REPLACE if copied else Command.S3COPY
 
-    def plan(self, facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:
+    def plan(self, part: Part, facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:
         """What that command would do now."""
-        command, entry = self.command_for(facts, options), facts.entry
+        command, entry = self.command_for(part, facts, options), facts.entry
         plays = Plays(unplayed_since=self.since)
         if command is Command.RESTORE:
             # Of a young one it does not matter whether it was played.

@@ -529,3 +529,15 @@ def test_a_job_that_does_not_find_the_tool_says_what_to_do(job: str, tmp_path: P
     ended = subprocess.run([JOBS / job], env={"PATH": str(tools)}, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "kaltura-archiver is not on the PATH: activate its environment" in ended.stderr
+
+
+def test_the_restore_job_tells_of_what_a_run_that_was_cut_has_left(
+    sandbox: Sandbox, real: Callable[..., tuple[Job, list[Ran]]]
+) -> None:
+    cut = sandbox.add("unsettled")
+    for job_name in ("archive", "restore"):
+        job, ran = real(job_name, N_YEARS="3", DOIT="true")
+        assert job.code == 0
+        told = [(cut, "repair")] if job_name == "restore" else []
+        assert [(row["entry_id"], row["command"]) for row in ran[-1].rows] == told
+    assert job.out.splitlines()[-2].endswith(" INFO due by 3 years: repair 1")

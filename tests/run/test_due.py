@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from conftest import Ran, Run
+from looking import act, http_requests
 
-from kaltura_archiver.model import ARCHIVED_TAG, State
+from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.world import Sandbox
 
 YEAR = 365.25 * 86400
@@ -123,6 +124,7 @@ def test_the_age_that_is_asked_for_is_counted(sandbox: Sandbox, run: Run) -> Non
         (("--exclude-tag", "flavors_deleted"), {"s3copy", "replace_video"}),
         (("--created-within", "4"), {"restore"}),
         (("--created-within", "2.5"), {"restore"}),
+        (("--tag", "flavors_deleted", "--unplayed-for", "4"), set()),
         (("--created-before", "4"), {"s3copy", "replace_video", "restore"}),
         (("--unplayed-for", "4.5"), {"s3copy", "replace_video"}),
         (("--unplayed-for", "1"), {"s3copy", "replace_video", "restore"}),
@@ -170,3 +172,51 @@ def test_it_is_a_table_for_people_too(sandbox: Sandbox, run: Run) -> None:
     ran = run("due", "--years", 3, "--format", "table")
     assert "Lecture 7" in ran.out
     assert ran.out.startswith("entry_id ")
+
+
+@pytest.mark.parametrize(
+    ("state", "tags"),
+    [
+        (State.UNSETTLED, ""),
+        (State.HALF_TAGGED, ""),
+        (State.HALF_TAGGED, ARCHIVED_TAG),
+        (State.HALF_THIN, REPLACED_TAG),
+        (State.NO_ORIGINAL, REPLACED_TAG),
+    ],
+)
+def test_what_a_run_that_was_cut_has_left_is_due_for_repair(
+    sandbox: Sandbox, run: Run, state: State, tags: str
+) -> None:
+    """Its tag hides it from what looks for originals, and nobody has played it."""
+    entry_id = sandbox.add(state, tags=tags, derived=2)
+    if state is State.HALF_TAGGED and tags:
+        sandbox.kaltura.edit(entry_id, tags=tags)
+    for _ in range(3):
+        sandbox.add(State.PLACEHOLDER)
+    ran = run("due", "--years", 3, "--max-entries", 2)
+    assert (ran.code, _due(ran)) == (3, {entry_id: ("repair", "would")})
+    assert ran.rows[0]["state"] == state
+    assert "due by 3 years: repair 1\n" in ran.err
+    assert "stopped at" not in ran.err
+    assert run("repair", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "done"}
+    assert "repair" not in {row["command"] for row in run("due", "--years", 3).rows}
+
+
+def test_a_stream_that_was_left_behind_is_due(sandbox: Sandbox, run: Run) -> None:
+    parent = sandbox.add(State.PLACEHOLDER)
+    stream = sandbox.add(State.ARCHIVED, parent_id=parent, display_in_search=-1)
+    ran = run("due", "--years", 3)
+    assert (ran.code, _due(ran)) == (3, {stream: ("replace_video", "would")})
+    act(run, "replace_video", parent)
+    assert run("due", "--years", 3).code == 0
+
+
+def test_a_healthy_placeholder_costs_no_request_of_its_own(sandbox: Sandbox, run: Run) -> None:
+    for _ in range(60):
+        sandbox.add(State.PLACEHOLDER)
+    run("due", "--years", 3, "--tag", "!flavors_deleted")
+    before = http_requests(sandbox)
+    ran = run("due", "--years", 3)
+    assert (ran.code, ran.rows) == (0, [])
+    assert http_requests(sandbox) - before < 20
+    assert sandbox.control.requests("s3.HeadObject") == sandbox.control.requests("s3.GetObjectTagging") == []

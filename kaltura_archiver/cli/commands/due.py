@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,9 @@ from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.steps import Command, Options, Plan
 
 if TYPE_CHECKING:
+    from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.selection import Selection
+    from kaltura_archiver.store import Store
 
 
 log = logging.getLogger(__name__)
@@ -59,8 +62,9 @@ def due(
     """List what breaks the rule of so many years, and the command that mends it: to archive, to replace, to restore.
 
     Originals not played for Y years belong in S3, and placeholders that were played, or created, within Y years back
-    into Kaltura. A row for each: what the command would do (would), or why it waits or refuses. What is rightly left
-    alone (kept, too young) is only counted. The last line on stderr adds up. Exit status 3 where there is any.
+    into Kaltura; what is tagged as replaced and is not, since a run was cut, needs repair. A row for each: what the
+    command would do (would), or why it waits or refuses. What is rightly left alone (kept, too young) is only counted.
+    The last line on stderr adds up. Exit status 3 where there is any.
 
     \b
     Examples:
@@ -85,21 +89,24 @@ def due(
     check_keep(kaltura, keep)
     check_excluded(kaltura, query)
     backlog, codes, told = Backlog(), set[Exit](), set[str]()
+    bar = partial(progress, "due", streamed=style != "table")
     with rows_as(style, DUE_ON_SCREEN if style == SCREEN else DUE_COLUMNS, note="detail", fine=went_well) as rows:
         for part in parts:
             selection = Selection(kaltura, part.query, store)
+            if part.replaced:
+                looked_at, selection = selection, _unhealthy(selection, store, placeholders, workers, bar)
+                codes |= exits_of_named(looked_at)
             planned = plans_of(
                 kaltura, store, selection, Command.REPLACE, settings, placeholders=placeholders, workers=workers,
-                plan=rule.plan,
+                plan=partial(rule.plan, part),
             )  # fmt: skip
-            bar = partial(progress, "due", expected=partial(_expected, selection), streamed=style != "table")
-            with planned as found, bar(found) as counting:
+            with planned as found, bar(found, partial(_expected, selection)) as counting:
                 for facts, plan in counting:
                     # A stream has its own last play, and is told with its parent, whose play counts.
                     if facts.entry.id in told or not part.counts(facts.entry):
                         continue
                     told.add(facts.entry.id)
-                    command = rule.command_for(facts, settings)
+                    command = rule.command_for(part, facts, settings)
                     backlog.add(command, plan)
                     if plan.outcome not in (Outcome.SKIPPED, Outcome.ALREADY):
                         rows.write(_row(facts, command, plan))
@@ -112,6 +119,29 @@ def due(
 
 def _expected(selection: Selection) -> int | None:
     return selection.expected
+
+
+def _unhealthy(
+    selection: Selection, store: Store, placeholders: Placeholders, workers: int, bar: Callable[..., Any]
+) -> Selection:
+    """Of a selection the entries that are not as they should be. They are told from listings, as `health` tells them:
+    one that is healthy costs no request of its own, and no limit counts it."""
+    from kaltura_archiver.groups import judged_together
+    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.survey import facts_of
+
+    query, selection.query = selection.query, replace(selection.query, max_entries=None)
+    look = facts_of(
+        selection.kaltura, store, selection, placeholders=placeholders, workers=workers, thorough=False,
+        availability=False, streams=True,
+    )  # fmt: skip
+    with look as found, bar(found, partial(_expected, selection)) as counting:
+        ids = tuple(
+            facts.entry.id
+            for facts, judgement in judged_together(counting)
+            if not judgement.healthy and not facts.entry.parent_of_stream
+        )
+    return Selection(selection.kaltura, replace(query, ids=ids, first_page=1), store)
 
 
 def _row(facts: Facts, command: Command, plan: Plan) -> dict[str, Cell]:
