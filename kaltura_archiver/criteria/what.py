@@ -22,8 +22,8 @@ from kaltura_archiver.criteria.base import (
 from kaltura_archiver.keep import as_seen, owner_rule
 from kaltura_archiver.model import EntryStatus, MediaType, SourceType
 
-# Elasticsearch bounds the clauses of one query (1,024 by default): more owners are told from the entries.
-MAX_OWNERS = 500
+# Elasticsearch bounds the clauses of a query (1,024 by default), and an owner takes two: of more, the entries tell.
+MAX_OWNERS = 250
 EVERY_STATUS = tuple(status.value for status in EntryStatus if status is not EntryStatus.DELETED)
 MAX_TOLD = 5
 
@@ -198,16 +198,15 @@ class Owners(Criterion):
         return self.wanted is not None or bool(self.unwanted)
 
     @property
-    def _few(self) -> bool:
-        return self.wanted is not None and len(self.wanted) <= MAX_OWNERS
-
-    @property
     def indexed(self) -> bool:
-        return self._few and not self.unwanted
+        return False
 
     def items(self) -> Iterator[Item]:
-        if self._few:
-            yield group(OR, *(item("kuser_id", EXACT, owner) for owner in sorted(self.wanted or ())))
+        """Owned or created by one of them: who created an entry owns it where nobody was made that. That nobody was
+        cannot be asked for: not every version of Kaltura allows EXISTS of users (ESearchEntryItem [read])."""
+        if self.wanted is not None and len(self.wanted) <= MAX_OWNERS:
+            fields = ("kuser_id", "creator_kuser_id")
+            yield group(OR, *(item(field, EXACT, owner) for owner in sorted(self.wanted) for field in fields))
 
     def unmet(self, seen: Seen) -> str:
         owner = seen.entry.owner
