@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +11,7 @@ from kaltura_archiver.asking.query import WORDS, query_of
 from kaltura_archiver.cli.policy_file import selection_keys
 from kaltura_archiver.errors import ConfigError, SelectionError
 
+log = logging.getLogger(__name__)
 Values = list[str | bool | int | float]
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
@@ -32,11 +34,7 @@ def policy_of_jobs(variables: Mapping[str, str]) -> str:
         *_table("rule.archive", variables, {"STORAGE_CLASS": "storage_class"}),
         *_table("rule.replace", variables, {"MIN_AGE_YEARS": "created_before", "NOTICED_BEFORE": "told_for"}),
         *_limits("rule.limits", variables),
-        "",
-        "[restore]",
-        f'played_within = "{years}"',
-        *_values(variables, {"TIER": "tier", "DAYS": "days"}),
-        *_limits("restore.limits", variables),
+        *_restore(variables, years),
     ]
     return "\n".join(lines) + "\n"
 
@@ -45,6 +43,31 @@ _KNOWN = (
     "N_YEARS", "SELECTION", "STORAGE_CLASS", "MIN_AGE_YEARS", "NOTICED_BEFORE", "MAX_ENTRIES", "MAX_BYTES", "MAX_COST",
     "TIER", "DAYS",
 )  # fmt: skip
+
+
+# What the jobs ask for themselves: of a SELECTION with one of these they say that it is given twice.
+_OF_JOBS = ("unplayed_for", "played_within")
+
+
+def _restore(variables: Mapping[str, str], years: str) -> Iterator[str]:
+    """The restore desk; as a comment where the jobs brought back a part of the account only, for it knows none."""
+    lines = [
+        "[restore]",
+        f'played_within = "{years}"',
+        *_values(variables, {"TIER": "tier", "DAYS": "days"}),
+        *_limits("restore.limits", variables),
+    ]
+    yield ""
+    if not variables.get("SELECTION", "").strip():
+        yield from lines
+        return
+    log.warning(
+        "SELECTION narrowed what was brought back, which a policy cannot: its restore desk serves whoever plays a "
+        "placeholder of the account. So [restore] is a comment in the file: nothing is brought back unless you write it"
+    )
+    yield "# SELECTION narrowed what was brought back, too. A desk knows none: it serves whoever plays a placeholder"
+    yield "# of the account. If that is meant, take the # from these lines; as they stand nothing is brought back."
+    yield from (f"# {line}".rstrip() for line in lines)
 
 
 def _values(variables: Mapping[str, str], keys: Mapping[str, str]) -> Iterator[str]:
@@ -79,6 +102,8 @@ def _selection(words: str) -> dict[str, Values]:
         key = option.removeprefix("--").replace("-", "_")
         if word is None or key not in selection_keys():
             raise ConfigError(f"SELECTION: {option} is no criterion of a rule; write its long name")
+        if key in _OF_JOBS:
+            raise ConfigError(f"SELECTION: {option} is given by the jobs themselves, as N_YEARS; they take no other")
         if word.read is None:
             found[key] = [True]
             continue

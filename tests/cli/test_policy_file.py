@@ -175,9 +175,6 @@ def test_the_variables_of_the_jobs_become_a_file(tmp_path: Path) -> None:
     text = policy_of_jobs(variables)
     told = _read(tmp_path, text)
     (rule,) = told.rules
-    assert told.desk is not None
-    assert told.desk.options == {"tier": "standard"}
-    assert told.desk.sources["play"].played_since == int(NOW - 3 * 31_557_600)
     assert (rule.query.categories, rule.query.category_names) == ((17,), ("Faculty",))
     assert rule.query.without_tags == ("exam",)
     assert rule.query.never_played
@@ -188,6 +185,24 @@ def test_the_variables_of_the_jobs_become_a_file(tmp_path: Path) -> None:
     assert (rule.limits.entries, rule.limits.money) == (None, 20.0)
 
 
+def test_what_the_jobs_bring_back_is_a_restore_desk_unless_they_are_narrowed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A desk cannot be narrowed: it would bring back what nobody asked the job for."""
+    variables = {"N_YEARS": "3", "TIER": "standard", "MAX_ENTRIES": "50"}
+    whole = policy_of_jobs(variables)
+    desk = _read(tmp_path, whole).desk
+    assert desk is not None
+    assert (desk.options, desk.limits.entries) == ({"tier": "standard"}, 50)
+    assert desk.sources["play"].played_since == int(NOW - 3 * 31_557_600)
+    assert not caplog.records
+    narrowed = policy_of_jobs(variables | {"SELECTION": "--category 17"})
+    assert _read(tmp_path, narrowed).desk is None
+    assert "SELECTION narrowed what was brought back" in caplog.text
+    comment = narrowed[narrowed.index("# [restore]") :]
+    assert re.sub("(?m)^# ?", "", comment) == whole[whole.index("[restore]") :]
+
+
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
@@ -195,6 +210,15 @@ def test_the_variables_of_the_jobs_become_a_file(tmp_path: Path) -> None:
         ({"N_YEARS": "0"}, "N_YEARS is not set"),
         ({"N_YEARS": "3", "SELECTION": "--idfile x"}, "--idfile is no criterion of a rule"),
         ({"N_YEARS": "3", "SELECTION": "--category"}, "--category says nothing"),
+        (
+            {"N_YEARS": "3", "SELECTION": "--unplayed-for 1"},
+            "--unplayed-for is given by the jobs themselves, as N_YEARS",
+        ),
+        (
+            {"N_YEARS": "3", "SELECTION": "--unplayed_for=1"},
+            "--unplayed-for is given by the jobs themselves, as N_YEARS",
+        ),
+        ({"N_YEARS": "3", "SELECTION": "--played-within 1"}, "--played-within is given by the jobs themselves"),
         ({"N_YEARS": "3", "SELECTION": "--category 0"}, "SELECTION: category: '0' is neither"),
     ],
 )

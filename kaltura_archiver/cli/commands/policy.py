@@ -42,7 +42,8 @@ def from_jobs() -> None:
     """Print the policy that says what the variables of the jobs say now: N_YEARS, SELECTION, STORAGE_CLASS,
     MIN_AGE_YEARS, NOTICED_BEFORE, MAX_ENTRIES, MAX_BYTES, MAX_COST, TIER, DAYS.
 
-    KEEP_TAGS and its kin stay settings, and hold for every rule. The variables are read from the environment.
+    KEEP_TAGS and its kin stay settings, and hold for every rule. The variables are read from the environment. With a
+    SELECTION the restores are a comment, for a policy cannot narrow them.
 
     \b
     Examples:
