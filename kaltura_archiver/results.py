@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -50,6 +50,8 @@ def log_fields(kind: str, action: str, *, dry_run: bool, entry: str = "", **more
 
 # May turn a plan into none, on the very facts that it was made from.
 Review = Callable[[Facts, Plan], Plan]
+# May turn the plans of an entry, or of several that are begun all or none, into none.
+Allow = Callable[[Sequence[tuple[Facts, Plan]]], Sequence[Plan]]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Group:
         # Which of two videos stays is decided for one entry.
         if not self.parent and (not streams or self._runner.command is Command.RESOLVE):
             alone = may_go_alone(self._runner.kaltura, self._runner.command, facts)
-            return facts, self._runner.within_limits(facts, self._runner.plan(facts, in_group=alone))
+            return facts, self._runner.within_limits((facts, self._runner.plan(facts, in_group=alone)))[0]
         if not self.parent:
             self._begin(facts, streams)
             facts, streams = self._runner.look(entry_id)  # it took its time
@@ -81,18 +81,29 @@ class Group:
         kept = self._runner.options.keep.why(facts, self._runner.options.now)
         if self._runner.command is Command.REPAIR and kept:
             final = [without_placeholder(plan, kept) for plan in final]
-        # What a run may not begin any more it may not begin in part.
-        allowed = [self._runner.within_limits(*member) for member in zip(members, final, strict=True)]
-        final = together(self._runner.command, list(zip(members, allowed, strict=True)))
+        final = self._within_limits(members, final)
         self._held = {
             member.entry.id: plan for member, plan, made in zip(members, final, plans, strict=True) if plan is not made
         }
         for entry_id in streams:
             self.results.append(self._runner.process_member(entry_id, self))
 
+    def _within_limits(self, members: list[Facts], plans: list[Plan]) -> list[Plan]:
+        """The plans, counted: what a run may not begin any more it may not begin in part, where one waits for all."""
+
+        def as_one(plan: Plan) -> bool:
+            return hindered(self._runner.command, plan, Outcome.WAITING)
+
+        planned = list(zip(members, plans, strict=True))
+        each = [plan if as_one(plan) else self._runner.within_limits((facts, plan))[0] for facts, plan in planned]
+        final = together(self._runner.command, list(zip(members, each, strict=True)))
+        those = [(facts, plan) for facts, plan in zip(members, final, strict=True) if as_one(plan)]
+        allowed = iter(self._runner.within_limits(*those))
+        return [next(allowed) if as_one(plan) else plan for plan in final]
+
     def _after_streams(self, facts: Facts) -> Plan:
         """The plan of a member, if what became of those before it lets it be carried out."""
-        plan = self._runner.within_limits(facts, self._agreed(facts))
+        plan = self._runner.within_limits((facts, self._agreed(facts)))[0]
         for result in self.results:
             if hindered(self._runner.command, plan, result.outcome):
                 return held_back(plan, result.entry_id, result.outcome, result.detail)

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Container, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
@@ -31,7 +31,7 @@ from kaltura_archiver.kaltura.changes import TOKEN_PREFIX
 from kaltura_archiver.model import REPLACED_TAG, THIN_TAG, Facts, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
-from kaltura_archiver.results import Result, Review, Traffic
+from kaltura_archiver.results import Allow, Result, Review, Traffic
 from kaltura_archiver.states import settles_in
 from kaltura_archiver.steps import Command, Options, Plan, Step
 from kaltura_archiver.store import Store
@@ -62,7 +62,7 @@ class Runner:
         settle_seconds: float,
         stop: threading.Event,
         review: Review | None = None,
-        limits: Review | None = None,
+        limits: Allow | None = None,
         room: Room | None = None,
         transfers: AbstractContextManager[object] | None = None,
         run: str = "",
@@ -240,9 +240,9 @@ class Runner:
         plan = plan_for(self.command, facts, self.options, in_group=in_group)
         return self._review(facts, plan) if self._review else plan
 
-    def within_limits(self, facts: Facts, plan: Plan) -> Plan:
-        """The plan, counted; or one without steps, for what this run may not begin any more."""
-        return self._limits(facts, plan) if self._limits else plan
+    def within_limits(self, *members: tuple[Facts, Plan]) -> Sequence[Plan]:
+        """The plans, counted, of what is begun all or none; or without steps, where this run may not any more."""
+        return self._limits(members) if self._limits else [plan for _, plan in members]
 
     def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
         """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.

@@ -129,7 +129,7 @@ class Desk:
         takes = stored.thaw_seconds(tier) if stored and (thaws or Step.THAW in plan.steps) else 0.0
         promised = self.desk.mail is not None and not entry.parent_of_stream
         mail = self.desk.request(entry.id).mail
-        self.book.begin(Begun(entry.id, time.time(), source, tier, size, takes, mail, promised))
+        self.book.begin(Begun(entry.id, time.time(), source, tier, size, takes, mail, promised, entry.parent_of_stream))
 
     def _carry_out(self, source: str, query: Query, options: Options, limits: LimitsOfDay) -> None:
         """What asks in one way: a run of `restore`."""

@@ -95,7 +95,7 @@ def explain_desk(run: PolicyRun, facts: Facts) -> Iterator[dict[str, Cell]]:
             continue
         asked = True
         plan = plan_for(Command.RESTORE, facts, options, in_group=bool(entry.parent_of_stream))
-        allowed = limits_of_day(run, desk, book, options).review(facts, plan)
+        allowed = limits_of_day(run, desk, book, options).review([(facts, plan)])[0]
         says = "due" if allowed.steps else "waits" if allowed.outcome is Outcome.WAITING else str(allowed.outcome)
         told = [str(row["detail"]), _begun(book, entry), allowed.describe() if allowed.steps else allowed.reason]
         if expected := _by(_expected(book, facts, plan, options)):

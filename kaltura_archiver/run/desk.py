@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from kaltura_archiver.desk import DayLimits
-from kaltura_archiver.model import FROZEN_CLASSES, RETRIEVAL_TIERS, Facts, so_many
+from kaltura_archiver.model import FROZEN_CLASSES, RETRIEVAL_TIERS, Entry, Facts, so_many
 from kaltura_archiver.output.tables import readable_bytes
 from kaltura_archiver.run.desk_book import DeskBook
 from kaltura_archiver.run.limits import Allowance, Limits, Measure
@@ -15,28 +16,38 @@ from kaltura_archiver.steps import Command, Plan, Step, asked_back_bytes
 from kaltura_archiver.store import Store
 
 
-def begun_today(store: Store, book: DeskBook, now: float) -> Mapping[str, tuple[int, str]]:
-    """Of the entries that runs have begun to bring back on this day (UTC) the bytes, and by which tier (empty where
-    that is not known): of desks by their book, of restores by hand by the logs of their runs. StoreError."""
-    begun: dict[str, tuple[int, str]] = {}
+class BegunToday(NamedTuple):
+    """What was begun to be brought back: the bytes, by which tier (empty where that is not known), and with which entry
+    as a further stream of it."""
 
-    def add(entry_id: str, size: int, tier: str = "") -> None:
-        before, known = begun.get(entry_id, (0, ""))
-        begun[entry_id] = max(size, before), max(known, tier, key=("", *RETRIEVAL_TIERS).index)
+    size_bytes: int
+    tier: str = ""
+    parent: str = ""
+
+
+def begun_today(store: Store, book: DeskBook, now: float) -> Mapping[str, BegunToday]:
+    """By their ids the entries that runs have begun to bring back on this day (UTC): of desks by their book, of
+    restores by hand by the logs of their runs. StoreError."""
+    begun: dict[str, BegunToday] = {}
+
+    def add(entry_id: str, size: int, tier: str = "", parent: str = "") -> None:
+        before, known, of = begun.get(entry_id, BegunToday(0))
+        tier = max(known, tier, key=("", *RETRIEVAL_TIERS).index)
+        begun[entry_id] = BegunToday(max(size, before), tier, parent or of)
 
     for told in book.of_today():
         if told.size_bytes:
-            add(told.entry_id, told.size_bytes, told.tier)
+            add(told.entry_id, told.size_bytes, told.tier, told.parent)
     for fields in read_day(store, datetime.fromtimestamp(now, UTC).date(), Command.RESTORE):
         entry_id, size = fields.get("entry"), fields.get("asked_back")
         if entry_id and isinstance(size, int):
-            add(entry_id, size)
+            add(entry_id, size, parent=str(fields.get("parent", "")))
     return begun
 
 
 class LimitsOfDay(Limits):
-    """As `Limits`, and of each owner so many entries. What thaws, or has thawed, takes nothing of any of them: no limit
-    ends a run, for a thawed copy is always brought back.
+    """As `Limits`, and of each owner so many entries; a recording is one. What thaws, or has thawed, takes nothing of
+    any of them: no limit ends a run, for a thawed copy is always brought back.
 
     `before` hears of each plan that was decided. `price` measures what a tier costs, `tier` is the one asked for.
     """
@@ -46,7 +57,7 @@ class LimitsOfDay(Limits):
         self._money, self._per_owner = money, told.per_owner
         if money:
             money.measure = lambda facts, steps: price(self.tier)(facts, steps)
-        self._owners: dict[str, Limits] = {}
+        self._owners: dict[str, Allowance] = {}
         self._kinds = [name for name in ("entries", "bytes", "money") if getattr(told, name) is not None]
         size = told.bytes or 0
         made: dict[str, Allowance | None] = {
@@ -65,18 +76,26 @@ class LimitsOfDay(Limits):
         """Whether the entries of earlier runs have to be looked at, for their logs do not tell it."""
         return bool(self._money or self._per_owner)
 
-    def _of(self, owner: str) -> Limits:
-        name = f"restore.limits.per_owner {self._per_owner} ({owner})"
-        return self._owners.setdefault(owner, Limits(_entries(name, self._per_owner or 0)))
+    def for_entry(self, entry: Entry) -> Sequence[Allowance]:
+        if self._per_owner is None:
+            return super().for_entry(entry)
+        with self._lock:
+            name = f"restore.limits.per_owner {self._per_owner} ({entry.owner})"
+            own = self._owners.setdefault(entry.owner, _entries(name, self._per_owner, of_one=True))
+        return own, *super().for_entry(entry)
 
-    def count_begun(self, begun: Mapping[str, tuple[int, str]], look: Callable[[str], Facts | None]) -> None:
+    def count_begun(self, begun: Mapping[str, BegunToday], look: Callable[[str], Facts | None]) -> None:
         """Count what earlier runs of this day have begun; `look` is None for an entry that is gone."""
-        for entry_id, (size, tier) in begun.items():
+        for entry_id, told in begun.items():
             facts = look(entry_id) if self.looks else None
-            amounts = {"entries": 1.0, "bytes": float(size), "money": self._cost(facts, tier or self.tier)}
-            self.count(entry_id, *(amounts[name] for name in self._kinds))
+            parent = told.parent or (facts.entry.parent_of_stream if facts else "")
+            cost = self._cost(facts, told.tier or self.tier)
+            of_day = {"entries": 1.0, "bytes": float(told.size_bytes), "money": cost}
+            amounts = dict(zip(self._limits, map(of_day.__getitem__, self._kinds), strict=True))
             if facts and self._per_owner is not None:
-                self._of(facts.entry.owner).count(entry_id, 1.0)
+                amounts[self.for_entry(facts.entry)[0]] = 1.0
+            for limit, amount in amounts.items():
+                limit.take({limit.key(entry_id, parent): amount})
 
     def _cost(self, facts: Facts | None, tier: str) -> float:
         stored = facts.stored or facts.source if facts else None
@@ -85,27 +104,15 @@ class LimitsOfDay(Limits):
         steps = (Step.THAW if stored.storage_class in FROZEN_CLASSES else Step.PUT_ORIGINAL,)
         return self._price(tier)(facts, steps)
 
-    def review(self, facts: Facts, plan: Plan) -> Plan:
-        decided = self._review(facts, plan)
-        self.before(facts, decided)
-        return decided
-
-    def _review(self, facts: Facts, plan: Plan) -> Plan:
-        if self._per_owner is None or not plan.steps:
-            return super().review(facts, plan)
-        of_owner = self._of(facts.entry.owner)
-        before = of_owner.taken(facts.entry.id)
-        allowed = of_owner.review(facts, plan)
-        if not allowed.steps:
-            return allowed
-        decided = super().review(facts, plan)
-        if not decided.steps:  # what waits for the day takes no place of its owner's others
-            of_owner.give_back(facts.entry.id, before)
+    def review(self, members: Sequence[tuple[Facts, Plan]]) -> list[Plan]:
+        decided = super().review(members)
+        for (facts, _), plan in zip(members, decided, strict=True):
+            self.before(facts, plan)
         return decided
 
 
-def _entries(name: str, most: int) -> Allowance:
+def _entries(name: str, most: int, *, of_one: bool = False) -> Allowance:
     return Allowance(
         name, most, lambda facts, steps: float(asked_back_bytes(facts, steps) > 0),
-        lambda amount: so_many(round(amount)), ends=False, span="today",
+        lambda amount: so_many(round(amount)), ends=False, span="today", of_recordings=True, of_one=of_one,
     )  # fmt: skip

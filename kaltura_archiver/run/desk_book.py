@@ -33,7 +33,8 @@ class Begun:
     """What a run has begun, or was about to.
 
     `at` is unix seconds; within so many `seconds` its copy is readable. `size_bytes` of a copy that thawed before, for
-    somebody else, are 0. `mail`: whom the request names; `promised`: people are told. `key` is that of its object.
+    somebody else, are 0. `mail`: whom the request names; `promised`: people are told. `parent`: the entry with which it
+    goes as a further stream. `key` is that of its object.
     """
 
     entry_id: str
@@ -44,6 +45,7 @@ class Begun:
     seconds: float = 0.0
     mail: tuple[str, ...] = ()
     promised: bool = False
+    parent: str = ""
     key: str = ""
 
 
@@ -77,7 +79,10 @@ class DeskBook:
         with self._lock:
             self._number += 1
             key = f"{_month(begun.at)}{_stamp(begun.at)}-{begun.entry_id}-{self._run}-{self._number:05d}.json"
-        self._write(key, asdict(begun))
+        told = asdict(begun)
+        if not begun.parent:
+            del told["parent"]  # which earlier versions do not know
+        self._write(key, told)
         self._open[same_id(begun.entry_id)] = replace(begun, key=key)
 
     def was_told(self, key: str, news: str, address: str) -> bool:

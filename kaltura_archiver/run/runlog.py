@@ -92,12 +92,14 @@ class RunLog:
         self._part.append(line)
         self._bytes += len(line)
 
-    def _asked_back(self, result: Result) -> dict[str, int]:
-        """Of a restore the bytes that it has begun to bring back, if any: a day's limits count them."""
+    def _asked_back(self, result: Result) -> dict[str, int | str]:
+        """Of a restore the bytes that it has begun to bring back, if any, and of a further stream its parent: a day's
+        limits count them."""
         if self._command != Command.RESTORE or result.facts is None:
             return {}
         begun = asked_back_bytes(result.facts, result.steps, result.bytes_moved)
-        return {"asked_back": begun} if begun else {}
+        parent = result.facts.entry.parent_of_stream
+        return ({"asked_back": begun} | ({"parent": parent} if parent else {})) if begun else {}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

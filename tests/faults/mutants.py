@@ -833,7 +833,7 @@ MUTANTS = (
         "ask the keep list about each stream when its turn comes",
         (
             ("apply/group.py", "together(self._runner.command, list(zip(members, plans, strict=True)))", "plans"),
-            ("apply/group.py", "together(self._runner.command, list(zip(members, allowed, strict=True)))", "allowed"),
+            ("apply/group.py", "together(self._runner.command, list(zip(members, each, strict=True)))", "each"),
         ),
         _test("journeys/test_groups.py", "keeps_the_recording"),
     ),

@@ -232,6 +232,37 @@ def test_what_waits_for_the_day_takes_no_place_of_its_owner_s_others(
     assert _act(run).outcomes == {large: "waiting", small: "done"}
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("limit", ["entries = 2", "per_owner = 2"])
+def test_a_recording_is_one_entry_of_a_day(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch, limit: str, by_hand: bool
+) -> None:
+    _limited(monkeypatch, desk, limit)
+    with time_machine.travel("2027-03-01T08:00:00Z"):
+        parent = sandbox.add(State.PLACEHOLDER, tags=TAG, creator_id="ann", age_years=9)
+        for _ in range(2):
+            sandbox.add(State.PLACEHOLDER, parent_id=parent, display_in_search=-1, creator_id="ann")
+        first = run("restore", "--id", parent, "--no-dry-run") if by_hand else _act(run)
+        assert list(first.outcomes.values()) == ["done"] * 3, first.err
+        one, more = (sandbox.add(State.PLACEHOLDER, tags=TAG, creator_id="ann", age_years=age) for age in (5, 4))
+        outcomes = _act(run).outcomes
+        assert (outcomes[one], outcomes[more]) == ("done", "waiting")
+
+
+def test_a_recording_beyond_the_day_waits_alone_and_nothing_of_it_is_written_down(
+    sandbox: Sandbox, run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _limited(monkeypatch, desk, "bytes = 10000")
+    content = b"v" * 4000
+    parent = sandbox.add(State.PLACEHOLDER, tags=TAG, content=content, age_years=9)
+    for _ in range(2):
+        sandbox.add(State.PLACEHOLDER, parent_id=parent, display_in_search=-1, content=content)
+    single = sandbox.add(State.PLACEHOLDER, tags=TAG, content=content, age_years=5)
+    ran = _act(run)
+    assert list(ran.outcomes.values()) == ["waiting"] * 3 + ["done"], ran.out
+    assert [key.split("-")[-3] for key in sandbox.s3.keys(PREFIX)] == [single]
+
+
 def test_each_request_may_have_its_tier(sandbox: Sandbox, run: Run, desk: Path) -> None:
     desk.write_text(f'{DESK}tier = "standard"\n')
     kinds = {"fast": "GLACIER", "slow": "GLACIER", "usual": "GLACIER", "deep": "DEEP_ARCHIVE", "there": "STANDARD"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import Run
-from looking import writes
+from looking import do_not_probe, writes
 
 from kaltura_archiver.model import Entry, Facts, FlavorAsset, Outcome, State, StoredObject
 from kaltura_archiver.money.bill import committed
@@ -30,12 +31,12 @@ def facts(name: str, size: int, storage_class: str = "") -> Facts:
 
 def begun(limits: Limits, *asked: tuple[Facts, Plan]) -> list[bool]:
     """Of each, whether its plan still has its steps."""
-    return [bool(limits.review(*each).steps) for each in asked]
+    return [bool(limits.review([each])[0].steps) for each in asked]
 
 
 def test_without_limits_every_plan_is_as_it_was() -> None:
     limits = Limits()
-    assert limits.review(facts("a", 10**15), GO) is GO
+    assert limits.review([(facts("a", 10**15), GO)]) == [GO]
     assert (limits.any, limits.reached, limits.ended) == (False, "", False)
 
 
@@ -43,7 +44,7 @@ def test_the_first_that_does_not_fit_closes_it_for_smaller_ones_behind_it_too() 
     limits = Limits(bytes_limit("--max-bytes 10 B", 10, OPTIONS))
     assert begun(limits, (facts("a", 6), GO)) == [True]
     assert not limits.reached
-    held = limits.review(facts("b", 5), GO)
+    [held] = limits.review([(facts("b", 5), GO)])
     assert (held.steps, held.outcome) == ((), Outcome.WAITING)
     assert held.reason == "not begun, --max-bytes 10 B: it takes 5 B, and 4 B of that is left in this run"
     assert begun(limits, (facts("c", 1), GO), (facts("d", 0), TAGS_ONLY)) == [False, True]
@@ -52,7 +53,8 @@ def test_the_first_that_does_not_fit_closes_it_for_smaller_ones_behind_it_too() 
 
 def test_what_is_larger_than_the_whole_limit_waits_alone_so_that_it_starves_nobody() -> None:
     limits = Limits(bytes_limit("--max-bytes 10 B", 10, OPTIONS))
-    assert limits.review(facts("a", 11), GO).reason == "not begun, --max-bytes 10 B: it alone takes 11 B"
+    [held] = limits.review([(facts("a", 11), GO)])
+    assert held.reason == "not begun, --max-bytes 10 B: it alone takes 11 B"
     assert not limits.reached
     assert begun(limits, (facts("b", 10), GO)) == [True]
 
@@ -73,17 +75,63 @@ def test_any_of_several_limits_holds_an_entry_back_and_takes_nothing_of_the_othe
     assert limits.reached == "2 entries"
 
 
+def streams(name: str, *sizes: int) -> list[tuple[Facts, Plan]]:
+    """A recording: its further streams, and then itself."""
+    ids = [*(f"{name}_{number}" for number in range(1, len(sizes))), name]
+    made = [facts(one, size) for one, size in zip(ids, sizes, strict=True)]
+    parents = [name] * (len(sizes) - 1) + [""]
+    return [
+        (replace(each, entry=replace(each.entry, parent_entry_id=parent)), GO)
+        for each, parent in zip(made, parents, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told", "closed"),
+    [
+        ((4, 4, 4), "the recording alone takes 12 B", False),
+        ((3, 3, 3), "the recording takes 9 B, and 8 B of that is left in this run", True),
+    ],
+)
+def test_a_recording_is_begun_whole_or_takes_nothing(sizes: tuple[int, ...], told: str, closed: bool) -> None:
+    limits = Limits(bytes_limit("10 B", 10, OPTIONS))
+    assert begun(limits, (facts("a", 2), GO)) == [True]
+    held = limits.review(streams("r", *sizes))
+    assert [(plan.steps, plan.outcome, plan.reason) for plan in held] == [
+        ((), Outcome.WAITING, f"not begun, 10 B: {told}")
+    ] * 3
+    assert bool(limits.reached) == closed
+    if not closed:
+        assert begun(limits, (facts("b", 8), GO)) == [True]
+
+
+def test_members_that_are_done_already_take_nothing_and_a_recording_is_one_entry() -> None:
+    limits = Limits(entries_limit("2 entries", 2), bytes_limit("10 B", 10, OPTIONS))
+    first, second, parent = streams("r", 90, 4, 4)
+    there = Plan(State.ARCHIVED, (), Outcome.ALREADY)
+    assert limits.review([(first[0], there), second, parent]) == [there, GO, GO]
+    # Each is asked once more when its turn comes.
+    assert begun(limits, second, parent, (facts("a", 2), GO), (facts("b", 0), GO)) == [True, True, True, False]
+
+
+def test_what_waits_in_any_case_closes_no_limit_for_others() -> None:
+    limits = Limits(bytes_limit("10 B", 10, OPTIONS), bytes_limit("20 B", 20, OPTIONS))
+    assert begun(limits, (facts("a", 9), GO), (facts("b", 12), GO), (facts("c", 1), GO)) == [True, False, True]
+    assert not limits.reached
+
+
 def test_no_more_is_begun_however_many_threads_ask() -> None:
     limits = Limits(bytes_limit("--max-bytes", 50, OPTIONS))
     done: list[bool] = []
     threads = [
-        threading.Thread(target=lambda n=n: done.extend(begun(limits, (facts(str(n), 5), GO)))) for n in range(40)
+        threading.Thread(target=lambda n=n: done.extend(bool(plan.steps) for plan in limits.review(streams(n, 2, 3))))
+        for n in map(str, range(40))
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (done.count(True), done.count(False)) == (10, 30)
+    assert (done.count(True), done.count(False)) == (20, 60)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +192,37 @@ def test_restore_begins_thaws_for_so_much_money_and_brings_back_what_has_thawed(
     ran = run("restore", *of(reversed(ids)), "--workers", 1, "--max-cost", f"{cost / 2:.12f}", "--no-dry-run")
     assert (ran.code, ran.outcomes) == (3, dict(zip(ids, ["done", "done", "waiting"], strict=True)))
     assert len(sandbox.control.requests("s3.RestoreObject")) == 2
+
+
+RULE = '[[rule]]\nname = "r"\nselect = { unplayed_for = 3 }\narchive = {}\nreplace = {}\n'
+REPLACES = ("replace_video", "--unplayed-for", 3, "--max-bytes", 10000)
+
+
+@pytest.mark.parametrize("words", [REPLACES, ("run",)], ids=["by hand", "policy"])
+def test_a_recording_that_fits_into_no_run_holds_nothing_else_back(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
+) -> None:
+    do_not_probe(monkeypatch)
+    Path("policy.toml").write_text(f"{RULE}limits = {{ bytes = 10000 }}\n")
+    parent = sandbox.add(State.ARCHIVED, age_years=9, content=b"a" * 4000)
+    for _ in range(2):
+        sandbox.add(State.ARCHIVED, parent_id=parent, display_in_search=-1, content=b"b" * 4000, age_years=9)
+    singles = [sandbox.add(State.ARCHIVED, age_years=5, content=b"c" * 2000) for _ in range(2)]
+    ran = run(*words, "--no-dry-run", "--workers", 1)
+    assert {ran.outcomes[one] for one in singles} == {"done"}, ran.out
+    waiting = [row["detail"] for row in ran.rows if row["outcome"] == "waiting"]
+    assert len(waiting) == 3
+    assert all("10000: the recording alone takes" in told.replace("9.77 KiB", "10000") for told in waiting)
+
+
+def test_copies_of_a_recording_are_made_as_far_as_the_limit_goes(sandbox: Sandbox, run: Run) -> None:
+    """Nothing goes by that: each run makes some more, of a recording that is larger than the limit, too."""
+    parent = sandbox.add(State.INITIAL, content=b"a" * 4000)
+    for _ in range(2):
+        sandbox.add(State.INITIAL, parent_id=parent, display_in_search=-1, content=b"b" * 4000)
+    words = ("s3copy", "--id", parent, "--max-bytes", 10000, "--no-dry-run")
+    assert sorted(run(*words).outcomes.values()) == ["done", "done", "waiting"]
+    assert sorted(run(*words).outcomes.values()) == ["already", "already", "done"]
 
 
 def test_without_money_what_has_thawed_is_brought_back_and_nothing_is_asked_for(sandbox: Sandbox, run: Run) -> None:
