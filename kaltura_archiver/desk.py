@@ -51,7 +51,7 @@ class RestoreDesk:
         """What asks, source by source, and of the listed requests tier by tier: what has a tier of its own is brought
         back by that, whatever else asks for it."""
         for source, query in self.sources.items():
-            options = Options(now=now, dry_run=dry_run, plays=query.plays, **self.options)
+            options = Options(now=now, dry_run=dry_run, plays=query.plays, asked=query, **self.options)
             if source != "request":
                 yield source, query, options
                 continue

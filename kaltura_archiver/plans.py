@@ -34,7 +34,7 @@ from kaltura_archiver.planning import (
 )
 from kaltura_archiver.plans_of_thin import plan_thin, record_kept, remove_thin
 from kaltura_archiver.plans_of_versions import archive_beside, plan_resolve, with_tag_before
-from kaltura_archiver.reasons import frees_nothing, in_use, not_played, unnoticed
+from kaltura_archiver.reasons import frees_nothing, in_use, not_played, unnoticed, withdrawn
 from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
 from kaltura_archiver.steps import Command, Options, Plan, Step
 
@@ -73,6 +73,8 @@ def plan_for(command: Command, facts: Facts, options: Options, *, in_group: bool
         Command.RESOLVE: _plan_resolve,
     }[command]
     plan = make(facts, judgement, options)
+    if why := withdrawn(command, facts, plan, options):
+        return stop(judgement, Outcome.SKIPPED, why)
     if command is Command.RESTORE:
         plan = _answered(facts, plan, options)
     if Step.PROVE in plan.steps and undecided(facts) and not options.accept_size_match:

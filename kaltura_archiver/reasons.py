@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
 from kaltura_archiver.filters import Plays, Query
@@ -12,10 +13,11 @@ from kaltura_archiver.model import (
     Announced,
     Entry,
     Facts,
+    State,
     StoredObject,
     iso_date,
 )
-from kaltura_archiver.steps import DAY_SECONDS, HOUR_SECONDS, Options
+from kaltura_archiver.steps import DAY_SECONDS, HOUR_SECONDS, Command, Options, Plan, Step
 
 
 def unnoticed(facts: Facts, options: Options, of: Announced) -> str:
@@ -120,11 +122,33 @@ def changed_lately(facts: Facts, plays: Plays) -> str:
     return f"its content was changed on {iso_date(original.updated_at)}, which counts as a play"
 
 
+# What a run was cut in: a video that has no place yet.
+_HALF_WAY = (State.NO_ORIGINAL, State.HALF_TAGGED, State.HALF_THIN, State.UNSETTLED)
+_BEGIN = frozenset({
+    Step.COPY, Step.COPY_BESIDE, Step.COPY_SOURCE, Step.PROVE, Step.THAW, Step.PUT_ORIGINAL, Step.NEW_PICTURE,
+})  # fmt: skip
+
+
 def not_asked(facts: Facts, options: Options) -> str:
     """Why it is not what was asked for any more: of many, one's turn may come hours after they were selected."""
-    if options.asked is None or facts.entry.parent_of_stream:
+    return _not_met(options.asked, facts)
+
+
+def withdrawn(command: Command, facts: Facts, plan: Plan, options: Options) -> str:
+    """Why what would be copied, or brought back, is not what was asked for any more. What was cut half way is finished;
+    and what is played is all the more to be brought back."""
+    if command not in (Command.S3COPY, Command.RESTORE) or plan.state in _HALF_WAY or _BEGIN.isdisjoint(plan.steps):
         return ""
-    why = options.asked.of_the_entry.mismatch(facts.entry)
+    asked = options.asked
+    if asked is not None and command is Command.RESTORE:
+        asked = replace(asked, plays_below=None, never_played=False, unplayed_since=None)
+    return _not_met(asked, facts)
+
+
+def _not_met(asked: Query | None, facts: Facts) -> str:
+    if asked is None or facts.entry.parent_of_stream:
+        return ""
+    why = asked.of_the_entry.mismatch(facts.entry)
     return f"not what was asked for any more: {why}" if why else ""
 
 

@@ -115,7 +115,9 @@ class Group:
     def _agreed(self, facts: Facts) -> Plan:
         """The plan of a member, as those that are yet to go let it be carried out: what began with all of them may
         have taken hours, in which the recording was played, or is kept since."""
-        own = self._runner.plan(facts, in_group=True)
+        # A recording of which streams are back is not left without its parent.
+        begun = self._runner.command is Command.RESTORE and any(r.outcome is Outcome.DONE for r in self.results)
+        own = self._runner.plan(facts, in_group=True, begun=begun)
         if not self.results or not own.steps or self._runner.command not in (Command.REPLACE, Command.THIN):
             return own
         over = {facts.entry.id, *(result.entry_id for result in self.results)}

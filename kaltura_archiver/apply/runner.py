@@ -235,9 +235,10 @@ class Runner:
             facts = with_metadata(self.kaltura, facts)
         return with_relatives(self.kaltura, facts) if self.command is Command.THIN else facts, streams
 
-    def plan(self, facts: Facts, *, in_group: bool) -> Plan:
-        """What is to be done about an entry, by itself."""
-        plan = plan_for(self.command, facts, self.options, in_group=in_group)
+    def plan(self, facts: Facts, *, in_group: bool, begun: bool = False) -> Plan:
+        """What is to be done about an entry, by itself; `begun`, whether it is still asked for or not."""
+        options = replace(self.options, asked=None) if begun else self.options
+        plan = plan_for(self.command, facts, options, in_group=in_group)
         return self._review(facts, plan) if self._review else plan
 
     def within_limits(self, *members: tuple[Facts, Plan]) -> Sequence[Plan]:

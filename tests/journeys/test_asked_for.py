@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 from conftest import Run
-from looking import do_not_wait, shown, tags_of, writes
+from looking import do_not_probe, do_not_wait, shown, tags_of, writes
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
 from kaltura_archiver.sandbox.world import Sandbox
@@ -85,3 +88,50 @@ def test_no_tag_with_another_meaning_asks(sandbox: Sandbox, run: Run, tag: str) 
     ran = run("restore", "--request-tag", tag, "--no-dry-run")
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert writes(sandbox) == []
+
+
+def test_a_request_that_is_withdrawn_meanwhile_is_not_served(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do_not_probe(monkeypatch)
+    Path("policy.toml").write_text(f'[restore]\nrequest_tag = "{TAG}"\n')
+    for words in (ASKING, ("run",)):
+        sandbox.control.clear_faults()
+        first = sandbox.add(State.PLACEHOLDER, tags=TAG, age_years=9)
+        second = sandbox.add(State.PLACEHOLDER, tags=TAG, age_years=5)
+        withdraw = partial(sandbox.kaltura.edit, second, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}")
+        sandbox.control.add_fault("media.updateContent", after=lambda _, withdraw=withdraw: withdraw())
+        ran = run(*words, "--no-dry-run", "--workers", 1)
+        assert (ran.code, ran.outcomes) == (0, {first: "done", second: "skipped"}), ran.err
+        assert "not what was asked for any more" in ran.out
+        assert REPLACED_TAG in tags_of(sandbox, second)
+
+
+def test_what_is_played_meanwhile_is_brought_back_all_the_same(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, age_years=9)
+    other = sandbox.add(State.PLACEHOLDER, age_years=10)
+    now = int(sandbox.control.clock.now())
+    sandbox.control.add_fault(
+        "media.updateContent", after=lambda _: sandbox.kaltura.edit(entry_id, plays=1, last_played_at=now)
+    )
+    ran = run("restore", "--unplayed-for", 1, "--no-dry-run", "--workers", 1)
+    assert ran.outcomes == {other: "done", entry_id: "done"}
+
+
+def test_a_recording_of_which_streams_are_back_is_brought_back_whole(sandbox: Sandbox, run: Run) -> None:
+    parent = sandbox.add(State.PLACEHOLDER, tags=TAG)
+    stream = sandbox.add(State.PLACEHOLDER, parent_id=parent, display_in_search=-1)
+    sandbox.control.add_fault(
+        "media.updateContent",
+        after=lambda _: sandbox.kaltura.edit(parent, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}"),
+        times=1,
+    )
+    assert run(*ASKING, "--no-dry-run").outcomes == {stream: "done", parent: "done"}
+
+
+def test_what_is_not_asked_for_any_more_is_not_archived(sandbox: Sandbox, run: Run) -> None:
+    first, second, _ = (sandbox.add(State.INITIAL, age_years=age, tags=t) for age, t in ((9, ""), (5, ""), (1, "exam")))
+    sandbox.control.add_fault("s3.PutObject", after=lambda _: sandbox.kaltura.edit(second, tags="exam"))
+    ran = run("s3copy", "--tag", "!exam", "--tag", f"!{ARCHIVED_TAG}", "--no-dry-run", "--workers", 1)
+    assert ran.outcomes == {first: "done", second: "skipped"}
+    assert sandbox.s3.body(second) is None
