@@ -248,15 +248,13 @@ class Query:
         return replace(self, archived_until=None, replaced_until=None, thinned_until=None)
 
     @property
-    def of_the_entry(self) -> Query:
-        """What the entry itself tells of, but for its status and for tags of ours: a run changes these on its way."""
+    def held_still(self) -> Query:
+        """What has to hold still: all but status and tags of ours, which a run changes on its way, sizes and copies."""
         ours = {ARCHIVED_TAG, REPLACED_TAG, THIN_TAG}
         return replace(
             self.but_for_copies, statuses=EVERY_STATUS, least_bytes=None, below_bytes=None,
-            metadata=(), without_metadata=(),
             tags=tuple(tag for tag in self.tags if tag not in ours),
             without_tags=tuple(tag for tag in self.without_tags if tag not in ours),
-            categories=(), category_names=(), uncategorised=False, without_categories=(),
         )  # fmt: skip
 
     @property

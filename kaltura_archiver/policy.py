@@ -181,7 +181,7 @@ class Rule:
     def unmet(self, facts: Facts) -> str:
         """The first criterion of those that the entry itself tells which it does not meet as it is now; or empty.
 
-        The others (categories, sizes, metadata) were tested when it was selected.
+        Sizes and copies were tested when it was selected; of categories and metadata see `Options.asked`.
         """
         seen = Seen(facts.entry)
         plain = (criterion for criterion in self.query.criteria if criterion.of_entry)

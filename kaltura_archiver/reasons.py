@@ -148,7 +148,9 @@ def withdrawn(command: Command, facts: Facts, plan: Plan, options: Options) -> s
 def _not_met(asked: Query | None, facts: Facts) -> str:
     if asked is None or facts.entry.parent_of_stream:
         return ""
-    why = asked.of_the_entry.mismatch(facts.entry)
+    if asked.by_category and facts.placings is None:
+        return "not known to be what was asked for: its categories are not known"
+    why = asked.held_still.mismatch(facts.entry, facts.placings or (), metadata=facts.metadata)
     return f"not what was asked for any more: {why}" if why else ""
 
 

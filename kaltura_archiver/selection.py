@@ -79,10 +79,7 @@ class Selection:
     def __post_init__(self) -> None:
         """Raises ConfigError for a category that there is not, or whose name several have, and for a field of custom
         metadata that there is not."""
-        if names := self.query.category_names:
-            numbers = (*self.query.categories, *(_number_of(self.kaltura, name) for name in names))
-            self.query = replace(self.query, categories=tuple(dict.fromkeys(numbers)), category_names=())
-            self.query.check()
+        self.query = with_numbers(self.kaltura, self.query)
         if self.query.by_metadata:
             named = [field for field, _ in (*self.query.metadata, *self.query.without_metadata)]
             self.query = replace(self.query, metadata_ids=metadata_ids(self.kaltura, named, "--metadata"))
@@ -251,6 +248,17 @@ class Selection:
         if self.query.countable:
             return self.kaltura.count(self.query)
         return sum(1 for _ in (self._found() if self.query.ids is None else self._named()))
+
+
+def with_numbers(kaltura: Kaltura, query: Query) -> Query:
+    """The query, with the numbers of categories in place of their names. Raises ConfigError for one that there is not,
+    or whose name several have."""
+    if not query.category_names:
+        return query
+    numbers = (*query.categories, *(_number_of(kaltura, name) for name in query.category_names))
+    query = replace(query, categories=tuple(dict.fromkeys(numbers)), category_names=())
+    query.check()
+    return query
 
 
 def _number_of(kaltura: Kaltura, name: str) -> int:

@@ -116,6 +116,16 @@ class Options:
     side: str = ""  # KEPT_SIDES, or not told
     request_tag: str = ""  # by which people ask for an original
 
+    def by_category(self, command: Command) -> bool:
+        """Whether an entry's categories have to be known to tell what is done about it."""
+        return (command.heeds_keep and bool(self.keep.categories)) or (
+            self.asked is not None and self.asked.by_category
+        )
+
+    def by_metadata(self, command: Command) -> bool:
+        """Whether its custom metadata has to be known for that."""
+        return (command.heeds_keep and bool(self.keep.metadata)) or (self.asked is not None and self.asked.by_metadata)
+
     @property
     def wanted(self) -> Choice:
         """Which derived flavor is to be kept, and which of the others are not."""

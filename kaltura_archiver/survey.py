@@ -254,9 +254,8 @@ def plans_of(
     planned = plan or partial(plan_for, command)
 
     selection.whole = True
-    sources, keep = Sources(kaltura, store, placeholders), options.keep
-    categories = command.heeds_keep and bool(keep.categories)
-    metadata = command.heeds_keep and bool(keep.metadata)
+    sources = Sources(kaltura, store, placeholders)
+    categories, metadata = options.by_category(command), options.by_metadata(command)
 
     def complete(facts: Facts) -> Facts:
         facts = replace(facts, usual_tags=kaltura.usual_tags()) if command.swaps else facts

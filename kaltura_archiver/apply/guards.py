@@ -169,10 +169,11 @@ def _said_of(original: FlavorAsset | None) -> tuple[str, str] | None:
 
 
 def with_what_keeps(tools: Tools, facts: Facts) -> Facts:
-    """The facts, with what may keep the entry and is asked for by requests of its own, as it is now."""
-    if tools.kept_by_category:
+    """The facts, with what may keep the entry, or end that it is asked for, and is read by requests of its own, as it
+    is now."""
+    if tools.by_category:
         facts = replace(facts, placings=tools.kaltura.placings([facts.entry.id])[facts.entry.id])
-    return with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts
+    return with_metadata(tools.kaltura, facts) if tools.by_metadata else facts
 
 
 def require_may_go(tools: Tools, work: InHand, now: Facts, of: Announced) -> None:

@@ -76,8 +76,8 @@ class Runner:
         self._tools = Tools(
             kaltura, store, placeholders, command, options, poll_seconds, settle_seconds, stop,
             token_prefix=f"{TOKEN_PREFIX}{run}-" if run else TOKEN_PREFIX,
-            kept_by_category=command.heeds_keep and bool(options.keep.categories),
-            kept_by_metadata=command.heeds_keep and bool(options.keep.metadata),
+            by_category=options.by_category(command),
+            by_metadata=options.by_metadata(command),
             room=room or Room(1, options.max_converting, stop),
             transfers=transfers or nullcontext(),
             # Each entry perhaps with the temporary one of its replacement.
@@ -229,9 +229,9 @@ class Runner:
 
     def look(self, entry_id: str) -> tuple[Facts, tuple[str, ...]]:
         """What a plan rests on, and the ids of the entry's further streams; Gone if there is no such entry."""
-        categories = self._tools.kept_by_category or self.placeholders.by_category
+        categories = self._tools.by_category or self.placeholders.by_category
         facts, streams = look_at(self._tools, entry_id, children=True, categories=categories)
-        if self._tools.kept_by_metadata:
+        if self._tools.by_metadata:
             facts = with_metadata(self.kaltura, facts)
         return with_relatives(self.kaltura, facts) if self.command is Command.THIN else facts, streams
 

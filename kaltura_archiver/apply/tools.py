@@ -47,8 +47,8 @@ class Tools(Sources):
     settle_seconds: float
     stop: threading.Event
     token_prefix: str
-    kept_by_category: bool
-    kept_by_metadata: bool
+    by_category: bool  # what is done about an entry
+    by_metadata: bool
     room: Room
     transfers: AbstractContextManager[object]
     conversions: Conversions

@@ -62,7 +62,8 @@ def run_command(
 
         check_keep(runner.kaltura, options.get("keep", Keep(frozenset())))
         check_excluded(runner.kaltura, query)
-        selection = Selection(runner.kaltura, query, runner.store, whole=True)
+        numbered = runner.options.asked or query
+        selection = Selection(runner.kaltura, numbered, runner.store, whole=True)
         # All ids before the first change: a new tag changes what the search matches (kaltura-api 3.4).
         told = without_entries() if style == SCREEN else nullcontext()
         with told, progress("selecting", selection, lambda: selection.expected) as entries:

@@ -303,7 +303,7 @@ def _act_by(
     lists = Lists(
         run.app, rule, rows, acting.lists, run.now, acting.dry_run, lambda entry_id: not _not_served(acting, [entry_id])
     )
-    with lists.writing(run.placeholders) as writing:
+    with lists.writing(run.kaltura, run.placeholders) as writing:
         tally, claimed = run.survey(rule, acting=True, dry_run=acting.dry_run, see=writing.see)
         why = "" if rule.name in acting.accepted_drift else drifted(rule, tally.selected, before)
         lists.dropped = bool(why)
@@ -354,6 +354,8 @@ def _carry_out(
     run = acting.run
     name = made.stage.value if command is made.stage.command else command.value
     options = rule.options(made, run.now, dry_run=acting.dry_run)
+    if command is made.stage.command:
+        options = replace(options, asked=claimed.query)  # which has the numbers of categories
     asked = Asked(
         command, options, lambda runner: Errand(ids), f"rule {rule.name}, {name}: {rule.query}", None,
         run.workers, acting.no_lock, acting.no_run_log,

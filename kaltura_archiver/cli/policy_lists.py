@@ -78,12 +78,12 @@ class Lists:
             })  # fmt: skip
 
     @contextmanager
-    def writing(self, placeholders: Placeholders) -> Iterator[Lists]:
+    def writing(self, kaltura: Kaltura, placeholders: Placeholders) -> Iterator[Lists]:
         """Within it plans are written; after it they are in their files."""
         with ExitStack() as stack:
             for made in self.rule.stages if not self.dry_run else ():
                 if made.review and not self._pending(made):
-                    stack.enter_context(self._review(made, placeholders))
+                    stack.enter_context(self._review(made, kaltura, placeholders))
             yield self
 
     def path_of(self, made: StageRule) -> Path:
@@ -102,15 +102,16 @@ class Lists:
         return True
 
     @contextmanager
-    def _review(self, made: StageRule, placeholders: Placeholders) -> Iterator[None]:
+    def _review(self, made: StageRule, kaltura: Kaltura, placeholders: Placeholders) -> Iterator[None]:
         from kaltura_archiver.review.planfile import Writer, terms_of
+        from kaltura_archiver.selection import with_numbers
 
         command = made.stage.command
         if command is None:
             raise AssertionError("there is nothing to review about a list")
         options = self.rule.options(made, self.now, dry_run=True)
         since = options.plays.unplayed_since  # the stage's own clock, or the rule's
-        query = replace(self.rule.query, category_names=(), unplayed_since=since)
+        query = replace(with_numbers(kaltura, self.rule.query), unplayed_since=since)
         writer = Writer(
             terms_of(command, options, query, account_of(self.app, command, placeholders)), options, self.app.prices()
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kaltura_archiver.identity import holds_placeholder
 from kaltura_archiver.model import (
@@ -132,6 +133,13 @@ def _changed_words(line: Line, facts: Facts, command: Command) -> Iterator[str]:
     for name, now in told_of(facts.entry).items():
         if line.told.get(name, now) != now:
             yield f"{name} is {_said(now)}, was {_said(line.told[name])}"
+    if line.categories is None:
+        return
+    # Where they were not asked for, the plan knows those only that the entry tells itself.
+    changes = [f"+{name}" for name in sorted({*replace(facts, placings=None).category_names} - line.categories)]
+    changes += [f"-{name}" for name in sorted(line.categories.difference(facts.category_names))]
+    if changes:
+        yield f"categories {' '.join(changes)}"
 
 
 def _said(value: object) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from kaltura_archiver import __version__
 from kaltura_archiver.criteria.what import source_name
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import EVERY_STATUS, Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
@@ -41,6 +41,8 @@ FORMAT = 1
 MAX_LINE_BYTES = 2**24
 # Criteria of a selection that a play since then can break.
 _PLAYS = ("plays_below", "never_played", "unplayed_since")
+# Criteria of what is read beside an entry.
+_BESIDE = ("categories", "uncategorised", "without_categories", "metadata", "without_metadata")
 # Which of our tags a run of the plan itself adds and removes.
 TAGS_ADDED = {
     Command.S3COPY: {ARCHIVED_TAG},
@@ -59,24 +61,13 @@ STEPS_GOING_ON = {
     Command.S3COPY: {Step.PROVE, Step.ADD_ARCHIVED},
     Command.REPLACE: {Step.ADD_ARCHIVED, Step.ADD_REPLACED, Step.REMOVE_THIN, Step.SETTLE, *_FLAVORS},
     Command.THIN: {
-        Step.ADD_ARCHIVED,
-        Step.ADD_THIN,
-        Step.CHECK_KEPT,
-        Step.RECORD_KEPT,
-        Step.DROP_DERIVED,
-        *_FLAVORS,
+        Step.ADD_ARCHIVED, Step.ADD_THIN, Step.CHECK_KEPT, Step.RECORD_KEPT, Step.DROP_DERIVED, *_FLAVORS,
     },
     Command.RESTORE: {
-        Step.PROVE,
-        Step.ADD_ARCHIVED,
-        Step.REMOVE_REPLACED,
-        Step.REMOVE_THIN,
-        Step.SETTLE,
-        Step.SET_PICTURE,
-        Step.REMOVE_REQUEST,
-        *_FLAVORS,
+        Step.PROVE, Step.ADD_ARCHIVED, Step.REMOVE_REPLACED, Step.REMOVE_THIN, Step.SETTLE, Step.SET_PICTURE,
+        Step.REMOVE_REQUEST, *_FLAVORS,
     },
-}
+}  # fmt: skip
 
 
 # What plans of earlier versions do not tell.
@@ -85,7 +76,8 @@ _OF_EARLIER = {"request_tag": ""}
 
 @dataclass(frozen=True)
 class Terms:
-    """What a whole plan rests on. `account` says whose library and bucket it is for, `plays` is of the selection."""
+    """What a whole plan rests on. `account` says whose library and bucket it is for; `plays` is of the selection, and
+    `beside` what it says of categories and custom metadata."""
 
     command: Command
     options: Mapping[str, Any]
@@ -96,6 +88,12 @@ class Terms:
     shard: tuple[int, int] | None = None
     made: str = ""
     plan: str = field(default_factory=lambda: secrets.token_hex(8))
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> Query | None:
+        """What has to hold still of what is read beside an entry; None for nothing."""
+        return Query(**self.beside, media_type=None, statuses=EVERY_STATUS) if self.beside else None
 
     def too_much_played(self, entry: Entry) -> str:
         """Why the entry is played too much by now for what was selected; a restore is never too much played."""
@@ -108,7 +106,7 @@ class Terms:
 class Line:
     """An entry that the plan would act on, and the facts that this rests on. `original` is `<flavor>@<version>`, and
     `parent` the entry with which it goes as a further stream of it. `derived` are the ids of its derived flavors, None
-    in a plan of an earlier version; `told` is what people go by who read the plan."""
+    in a plan of an earlier version; `told` is what people go by who read the plan, and `categories` their names."""
 
     entry_id: str
     steps: tuple[Step, ...]
@@ -121,6 +119,7 @@ class Line:
     parent: str = ""
     derived: frozenset[str] | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
+    categories: frozenset[str] | None = None
 
 
 def told_of(entry: Entry) -> dict[str, Any]:
@@ -128,7 +127,10 @@ def told_of(entry: Entry) -> dict[str, Any]:
     return {"owner": entry.owner, "admin_tags": list(entry.admin_tags), "end_date": iso_date(entry.end_at) or None}
 
 
-def terms_of(command: Command, options: Options, query: Query, account: Mapping[str, str]) -> Terms:
+def terms_of(
+    command: Command, options: Options, query: Query, account: Mapping[str, str], numbered: Query | None = None
+) -> Terms:
+    """`numbered` is the query with the numbers of its categories, where it has names."""
     return Terms(
         command,
         {name: getattr(options, name) for name in planned_options(command)},
@@ -138,6 +140,7 @@ def terms_of(command: Command, options: Options, query: Query, account: Mapping[
         str(query),
         query.shard,
         iso_time(options.now),
+        beside={name: value for name in _BESIDE if (value := getattr(numbered or query, name))},
     )
 
 
@@ -246,6 +249,7 @@ class Writer:
             "options": dict(terms.options),
             "keep": {rule.name: sorted(getattr(terms.keep, rule.name)) for rule in fields(terms.keep)},
             "plays": dict(terms.plays),
+            "beside": dict(terms.beside),
             "account": dict(terms.account),
             "shard": terms.shard,
         }
@@ -342,9 +346,15 @@ def _terms(line: dict[str, Any], at: str) -> Terms:
             (int(line["shard"][0]), int(line["shard"][1])) if line["shard"] else None,
             line["made"],
             line["plan"],
+            {name: _criterion(value) for name, value in line.get("beside", {}).items() if name in _BESIDE},
         )
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{at} does not hold what the first line of a plan holds") from error
+
+
+def _criterion(value: Any) -> bool | tuple[Any, ...]:
+    """Whether something is asked for, or the numbers of categories, or fields of custom metadata and their values."""
+    return value if isinstance(value, bool) else tuple(tuple(v) if isinstance(v, list) else int(v) for v in value)
 
 
 def _read_keep(told: Mapping[str, Any]) -> Keep:
@@ -378,6 +388,7 @@ def _entry(line: Mapping[str, Any], at: str) -> tuple[str, str, Line | None]:
             str(line.get("parent", "")),
             frozenset(facts["derived"]) if "derived" in facts else None,
             {name: line[name] for name in told_of(Entry("")) if name in line},
+            frozenset(map(str, line["categories"])) if "categories" in line else None,
         )  # fmt: skip
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{at} does not hold what a line of a plan holds") from error

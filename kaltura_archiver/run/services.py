@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +42,19 @@ def _keep_what_was_imported() -> None:
 
 
 def make_runner(app: Services, command: Command, options: Options, **more: Any) -> Runner:
-    """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet."""
+    """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet. Raises ConfigError
+    for a category that there is not."""
     from kaltura_archiver.apply import Runner
     from kaltura_archiver.placeholders import Placeholders
+    from kaltura_archiver.selection import with_numbers
 
     settings = app.settings
     placeholders = Placeholders.read(settings).needed_by(command)
+    kaltura = app.kaltura(read_only=options.dry_run)
+    if options.asked is not None:
+        options = replace(options, asked=with_numbers(kaltura, options.asked))
     return Runner(
-        app.kaltura(read_only=options.dry_run),
+        kaltura,
         app.store(read_only=options.dry_run),
         command,
         options,

@@ -1022,7 +1022,7 @@ MUTANTS = (
         (
             (
                 "apply/guards.py",
-                "    return with_metadata(tools.kaltura, facts) if tools.kept_by_metadata else facts\n",
+                "    return with_metadata(tools.kaltura, facts) if tools.by_metadata else facts\n",
                 "    return replace(facts, metadata={})\n",
             ),
         ),

@@ -10,6 +10,7 @@ from conftest import Run
 from looking import do_not_probe, do_not_wait, shown, tags_of, writes
 
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
 from kaltura_archiver.sandbox.world import Sandbox
 
 TAG = "restore_please"
@@ -135,3 +136,49 @@ def test_what_is_not_asked_for_any_more_is_not_archived(sandbox: Sandbox, run: R
     ran = run("s3copy", "--tag", "!exam", "--tag", f"!{ARCHIVED_TAG}", "--no-dry-run", "--workers", 1)
     assert ran.outcomes == {first: "done", second: "skipped"}
     assert sandbox.s3.body(second) is None
+
+
+RULE = '[[rule]]\nname = "r"\nselect = {{ {} }}\narchive = {{}}\nreplace = {{}}\n'
+
+
+@pytest.mark.parametrize("by_policy", [False, True])
+@pytest.mark.parametrize("late", [False, True], ids=["before its turn", "while it is uploaded"])
+@pytest.mark.parametrize(
+    ("criterion", "select", "said"),
+    [
+        ("--exclude-category=20", "exclude_category = 20", "it is in an excluded category"),
+        ("--category=Old", 'category = "Old"', "it is not in category 30 or below it"),
+        ("--metadata=Retention=Short", 'metadata = "Retention=Short"', "its Retention is Long"),
+    ],
+)
+def test_categories_and_custom_metadata_are_asked_for_until_the_last_look(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, criterion: str, select: str, said: str, late: bool,
+    by_policy: bool,
+) -> None:  # fmt: skip
+    do_not_probe(monkeypatch)
+    Path("policy.toml").write_text(RULE.format(select))
+    sandbox.kaltura.add_category(20, "Exams", privacy_context="MediaSpace")
+    sandbox.kaltura.add_category(30, "Old", privacy_context="MediaSpace")
+    sandbox.kaltura.add_profile(1, MetadataField(11, "Retention"))
+    first, second = (sandbox.add(State.ARCHIVED, age_years=age, categories=(30,)) for age in (9, 5))
+    for entry_id in (first, second):
+        sandbox.kaltura.set_metadata(entry_id, 1, Retention="Short")
+    sandbox.kaltura.settle()
+
+    def change(_: object) -> None:
+        sandbox.kaltura.edit(second, categories=(20,))
+        sandbox.kaltura.set_metadata(second, 1, Retention="Long")
+
+    # Of the second, the tag that comes when its placeholder is uploaded.
+    sandbox.control.add_fault(*("media.update",) if late else ("media.updateContent",), skip=int(late), after=change)
+    words = ("run",) if by_policy else ("replace_video", criterion, "--created-before", 3)
+    ran = run(*words, "--no-dry-run", "--workers", 1, *(() if by_policy else ("--max-converting", 1)))
+    assert ran.outcomes == {first: "done", second: "failed" if late else "skipped"}, ran.err
+    assert said in ran.out
+    assert tags_of(sandbox, second) == ARCHIVED_TAG
+
+
+def test_no_category_is_read_where_none_is_asked_for(sandbox: Sandbox, run: Run) -> None:
+    sandbox.add(State.ARCHIVED, age_years=9)
+    run("replace_video", "--created-before", 3, "--no-dry-run")
+    assert not sandbox.control.requests("categoryEntry.list")

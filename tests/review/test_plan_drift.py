@@ -12,6 +12,7 @@ from journeys.test_groups import recording, told
 from looking import writes
 
 from kaltura_archiver.model import State
+from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
 from kaltura_archiver.sandbox.world import Sandbox
 
 ACT = "--no-dry-run"
@@ -51,6 +52,44 @@ def test_by_what_it_was_reviewed_holds_still(
     ran = run("apply", "p.jsonl", ACT)
     assert ran.outcomes == {entry_id: "drifted"}
     assert words in ran.rows[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "asked", "now", "words"),
+    [
+        ("replace", State.ARCHIVED, ("--category", "Old"), (), "it is not in category 20 or below it"),
+        ("replace", State.ARCHIVED, ("--exclude-category", 21), (20, 21), "it is in an excluded category"),
+        ("archive", State.INITIAL, ("--category", 20), (21,), "it is not in category 20 or below it"),
+        ("restore", State.PLACEHOLDER, ("--category", 20), (), "it is not in category 20 or below it"),
+        ("replace", State.ARCHIVED, (), (20, 21), "categories +Exams"),
+        ("thin", State.ARCHIVED, (), (21,), "categories +Exams -Old"),
+    ],
+)
+def test_the_categories_of_a_plan_hold_still(
+    sandbox: Sandbox, run: Run, action: str, state: State, asked: tuple[object, ...], now: tuple[int, ...], words: str
+) -> None:
+    for number, name in ((20, "Old"), (21, "Exams")):
+        # Those of MediaSpace an entry does not tell itself.
+        sandbox.kaltura.add_category(number, name, privacy_context="MediaSpace" if asked else "")
+    sandbox.add(State.INITIAL, categories=(21,), age_years=1)
+    options = {"derived": 1, "duration_ms": 60_000} if action == "thin" else {}
+    entry_id, other = (sandbox.add(state, categories=(20,), age_years=9, **options) for _ in range(2))
+    plan(run, action, *asked, *("--id", entry_id, "--id", other))
+    sandbox.kaltura.edit(entry_id, categories=now)
+    ran = run("apply", "p.jsonl", ACT, "--max-drift", 1)
+    assert ran.outcomes == {entry_id: "drifted", other: "done"}, ran.err
+    assert words in next(row["detail"] for row in ran.rows if row["entry_id"] == entry_id)
+
+
+def test_custom_metadata_that_a_plan_asks_for_holds_still(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.add_profile(1, MetadataField(11, "Retention"))
+    entry_id = sandbox.add(State.ARCHIVED, age_years=9)
+    sandbox.kaltura.set_metadata(entry_id, 1, Retention="Short")
+    plan(run, "replace", "--metadata", "Retention=Short", "--id", entry_id)
+    sandbox.kaltura.set_metadata(entry_id, 1, Retention="Permanent")
+    ran = run("apply", "p.jsonl", ACT)
+    assert ran.outcomes == {entry_id: "drifted"}
+    assert "its Retention is Permanent" in ran.out
 
 
 def test_a_restore_gives_it_back_whosever_it_is_now(sandbox: Sandbox, run: Run) -> None:

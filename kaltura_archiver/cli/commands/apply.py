@@ -102,7 +102,7 @@ def apply(
         keep |= keep_list(app.settings, keep_tags, keep_categories, keep_owners, keep_metadata)
     options = Options(
         now=time.time(), dry_run=dry_run, keep=keep, timeout_seconds=timeout_seconds, max_converting=max_converting,
-        plays=Plays(**terms.plays), **terms.options,  # type: ignore[arg-type]
+        plays=Plays(**terms.plays), asked=terms.asked, **terms.options,  # type: ignore[arg-type]
     )  # fmt: skip
     number, percent = max_drift
     work = Applying(terms, lines, left_out, len(lines) * number / 100 if percent else number, f"{number:g}{percent}")

@@ -100,13 +100,13 @@ def plan(
     options |= {"keep": kept, "min_age_years": min_age_years(query, options["min_age_years"])}
     settings = Options(now=time.time(), plays=query.plays, **options)
     placeholders = Placeholders.read(app.settings).needed_by(command)
-    terms = terms_of(command, settings, query, account_of(app, command, placeholders))
-    writer = Writer(terms, settings, app.prices(kaltura_price, price_table))
+    account, prices = account_of(app, command, placeholders), app.prices(kaltura_price, price_table)
     with app.stoppable(), lines_written_at_once(output, force=force) as (body, finish):
         kaltura, store = app.kaltura(), app.store(check=False)
         check_keep(kaltura, kept)
         check_excluded(kaltura, query)
         selection = Selection(kaltura, query, store)
+        writer = Writer(terms_of(command, settings, query, account, selection.query), settings, prices)
         planned = plans_of(
             kaltura, store, selection, command, settings, placeholders=placeholders, workers=workers
         )  # fmt: skip
