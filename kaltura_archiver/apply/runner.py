@@ -21,7 +21,7 @@ from kaltura_archiver.apply.looks import look_at, placeholder_comes
 from kaltura_archiver.apply.reading import with_metadata, with_relatives
 from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
-from kaltura_archiver.apply.thin import untag
+from kaltura_archiver.apply.thin import check_kept, untag
 from kaltura_archiver.apply.tools import InHand, Tools, line
 from kaltura_archiver.apply.upload import end_conversion
 from kaltura_archiver.apply.verify import own_verdict
@@ -279,9 +279,11 @@ class Runner:
         return Outcome.WAITING if Step.THAW in plan.steps else Outcome.DONE, "; ".join(work.notes)
 
     def _foretold(self, plan: Plan, work: InHand) -> str:
-        """What would be done. A copy that would be read back is read: that changes nothing, and nothing else tells what
-        would be recorded. Raises what the reading itself raises.
+        """What would be done. A copy that would be read back is read, and the flavor that would play on is looked at:
+        that changes nothing, and nothing else tells what would become of it. Raises what these looks themselves raise.
         """
+        if Step.CHECK_KEPT in plan.steps:
+            check_kept(self._tools, work)
         if Step.READ_BACK not in plan.steps:
             return plan.describe()
         found, verdict = own_verdict(self._tools, work)
