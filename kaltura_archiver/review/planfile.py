@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kaltura_archiver import __version__
-from kaltura_archiver.criteria.what import source_name
+from kaltura_archiver.criteria.what import EVERY_STATUS, source_name
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.filters import EVERY_STATUS, Query
+from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import (
     ARCHIVED_TAG,

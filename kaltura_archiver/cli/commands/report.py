@@ -15,7 +15,8 @@ from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import lookers_option, price_options, selection_options
 from kaltura_archiver.cli.query import after_selection, whatever_status
 from kaltura_archiver.cli.types import PATH
-from kaltura_archiver.filters import EVERY_STATUS, Query
+from kaltura_archiver.criteria.what import EVERY_STATUS
+from kaltura_archiver.filters import Query
 from kaltura_archiver.output.files import written_whole
 from kaltura_archiver.output.progress import progress
 
