@@ -108,11 +108,6 @@ class Query:
     shard: tuple[int, int] | None = None
     further_streams: bool = False  # and nothing else: no command asks for them by themselves
 
-    @classmethod
-    def of(cls, ids: Iterable[str]) -> Query:
-        """These entries, whatever they are."""
-        return cls(ids=tuple(ids), media_type=None, statuses=EVERY_STATUS, max_entries=None)
-
     @property
     def has_criteria(self) -> bool:
         """Whether anything but the defaults narrows the selection (media type, status and paging do not)."""
@@ -288,6 +283,11 @@ class Query:
         if self.shard is not None:
             parts.append(f"shard {self.shard[0]} of {self.shard[1]}")
         return " and ".join(parts)
+
+
+def query_of_ids(ids: Iterable[str]) -> Query:
+    """These entries, whatever they are."""
+    return Query(ids=tuple(ids), media_type=None, statuses=EVERY_STATUS, max_entries=None)
 
 
 def parse_statuses(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, overload
 from kaltura_archiver.criteria.base import Seen
 from kaltura_archiver.criteria.what import OfMedia
 from kaltura_archiver.errors import ConfigError, StoreError
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import Query, query_of_ids
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
 from kaltura_archiver.model import Entry, Facts, StoredObject, same_id
@@ -285,7 +285,7 @@ class Named(Selection):
     """The entries with these ids, whatever they are now; of one that is gone the id is in `unknown`."""
 
     def __init__(self, kaltura: Kaltura, ids: Iterable[str]) -> None:
-        super().__init__(kaltura, Query.of(ids))
+        super().__init__(kaltura, query_of_ids(ids))
 
     def _named(self) -> Iterator[Entry]:
         self.expected = len(self.query.ids or ())

@@ -17,7 +17,7 @@ from kaltura_archiver.cli.policy_text import Fail, InBucket, PolicyText, Table, 
 from kaltura_archiver.cli.query import checked_request_tag
 from kaltura_archiver.desk import DayLimits, Requested, RestoreDesk
 from kaltura_archiver.errors import SelectionError
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import Query, query_of_ids
 from kaltura_archiver.model import REPLACED_TAG, RETRIEVAL_TIERS, same_id
 from kaltura_archiver.steps import Command
 
@@ -116,7 +116,7 @@ def _query(key: str, value: Any, requests: Mapping[str, Requested], now: float, 
             return query_of(now, {"played_within": value, "tag": REPLACED_TAG})
         if key == "request_tag":
             return replace(query_of(now, {}), tags=(checked_request_tag(str(value)),))
-        return Query.of(requests)
+        return query_of_ids(requests)
 
     return replace(said(made, fail, key), max_entries=None, media_type=None)
 

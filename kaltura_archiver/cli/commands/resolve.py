@@ -21,7 +21,7 @@ from kaltura_archiver.cli.options import (
     tolerate_option,
 )
 from kaltura_archiver.errors import SelectionError
-from kaltura_archiver.filters import Query
+from kaltura_archiver.filters import query_of_ids
 from kaltura_archiver.steps import Command
 
 
@@ -47,6 +47,6 @@ def resolve(app: App, /, entry_id: str, **options: Any) -> None:
     if not ENTRY_ID.fullmatch(entry_id):
         raise SelectionError(f"{entry_id[:40]!r} is not an entry id")
     run_command(
-        app, Command.RESOLVE, Query.of([entry_id]), acting=False, everything=False, workers=1,
+        app, Command.RESOLVE, query_of_ids([entry_id]), acting=False, everything=False, workers=1,
         cluster=None, cluster_tls=None, max_calls=0, max_transfers=0, max_cost=None, max_bytes=None, **options,
     )  # fmt: skip
