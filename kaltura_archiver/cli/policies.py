@@ -28,11 +28,14 @@ from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_O
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import counted_outcomes
 from kaltura_archiver.output.tables import Cell
-from kaltura_archiver.policy import Policy, Rule, Stage, StageRule, Standing, day_of, standing, to_be_told
+from kaltura_archiver.policy import Policy, Rule, Stage, StageRule
+from kaltura_archiver.policy_notices import to_be_told
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
 from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, selects_all, standings
 from kaltura_archiver.run.run import Asked, carry_out
+from kaltura_archiver.selection import Named, Selection
+from kaltura_archiver.standing import Standing, day_of, standing
 from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
@@ -111,6 +114,16 @@ class PolicyRun:
         asked = any(rule.keep.metadata for rule in self.policy.rules)
         return with_metadata(self.kaltura, facts) if asked else facts
 
+    def stands(self, rule: Rule, facts: Facts) -> Standing:
+        """Where one entry stands in its rule, found as a run finds it: with its further streams, and its clips."""
+        found = standings(
+            self.kaltura, self.store, Named(self.kaltura, [facts.entry.id]), rule, now=self.now,
+            placeholders=self.placeholders, workers=2 * self.workers,
+        )  # fmt: skip
+        with found as each:
+            # Nothing comes of a further stream, which is its parent's matter: the plan of that one alone says so.
+            return next((at for _, at in each), None) or standing(rule, facts, self.now)
+
     def carry_out(self, asked: Asked, teller: StageTelling) -> None:
         """One of the runs of commands that a run by a policy is made of; the next one follows though entries failed."""
         try:
@@ -167,8 +180,6 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
 
 def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
     """Where one entry stands: whose it is, stage by stage what was done, is due, or when, and why not."""
-    from kaltura_archiver.selection import Selection
-
     facts = run.look(entry_id)
     owner: Rule | None = None
     with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
@@ -185,8 +196,8 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
             else:
                 owner = rule
                 rows.write({**told, "says": "yes", "detail": "it selects this entry"})
-                at = standing(rule, facts, run.now)
-                if to_be_told(rule, facts, run.now):
+                at = run.stands(rule, facts)
+                if to_be_told(rule, facts, at, run.now):
                     at = at._replace(why="its owner is to be told first: the next run writes to them")
                 for row in _standing_rows(rule, at):
                     rows.write(row)
@@ -200,7 +211,7 @@ def _standing_rows(rule: Rule, at: Standing) -> Iterator[dict[str, Cell]]:
     for number, stage in enumerate(stages):
         row: dict[str, Cell] = {"rule": rule.name, "stage": stage.value}
         if stage is at.due:
-            row |= {"says": "due", "detail": at.plan.describe() if at.plan else "to be looked at by a person"}
+            row |= {"says": "due", "detail": at.described}
         elif stage is at.waits_for:
             row |= {
                 "says": "waits" if at.plan is None else str(at.plan.outcome),

@@ -33,7 +33,7 @@ def tell_owners(run: PolicyRun, rule: Rule, ids: Sequence[str], letters: Corresp
     outcomes: Counter[Outcome] = Counter()
     try:
         with found as each:
-            for notice, outcome, detail in letters.tell(rule, (facts for facts, _ in each), run.now):
+            for notice, outcome, detail in letters.tell(rule, each, run.now):
                 outcomes[outcome] += 1
                 to = f"{notice.owner or notice.unit or 'in place of owners'} ({notice.address or 'no address'})"
                 for item in notice.items.values():

@@ -20,8 +20,9 @@ from kaltura_archiver.model import Facts, iso_date
 from kaltura_archiver.output.files import failure, write
 from kaltura_archiver.output.screen import RowWriter
 from kaltura_archiver.output.tables import Cell, Rows
-from kaltura_archiver.policy import Rule, Stage, StageRule, Standing
+from kaltura_archiver.policy import Rule, Stage, StageRule
 from kaltura_archiver.run.due_list import COLUMNS, GONE_COLUMNS, due_row, folder_of, gone_since, last_list, remember
+from kaltura_archiver.standing import Standing
 
 if TYPE_CHECKING:
     from kaltura_archiver.kaltura import Kaltura

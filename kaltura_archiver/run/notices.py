@@ -29,7 +29,9 @@ from kaltura_archiver.people.notices import Notice
 from kaltura_archiver.people.of_rules import NoticesOfRule
 from kaltura_archiver.people.owners import LookUp, attributes_of
 from kaltura_archiver.people.post import Post
-from kaltura_archiver.policy import Reminder, Rule, Stage, StageRule, to_be_reminded, to_be_told
+from kaltura_archiver.policy import Rule, Stage, StageRule
+from kaltura_archiver.policy_notices import Reminder, to_be_reminded, to_be_told
+from kaltura_archiver.standing import Standing
 from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ class Correspondence:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def tell(self, rule: Rule, found: Iterable[Facts], now: float) -> Iterator[ToldOf]:
+    def tell(self, rule: Rule, found: Iterable[tuple[Facts, Standing]], now: float) -> Iterator[ToldOf]:
         """Write to the owners of these entries, of what is to be told of them, or to be reminded of, at that second.
 
         Raises MailError where no message gets through, Stopped where the run was asked to end, Locked where another
@@ -137,17 +139,17 @@ class Correspondence:
             yield from tell_people(news, coming, self._head, self._rules[rule.name].templates, deliver)
 
     def _sorted(
-        self, rule: Rule, found: Iterable[Facts], now: float
+        self, rule: Rule, found: Iterable[tuple[Facts, Standing]], now: float
     ) -> dict[Stage, tuple[list[Entry], dict[Reminder, list[Entry]]]]:  # fmt: skip
         """Those to be told of each stage, and those to be reminded of it."""
         sorted_by: dict[Stage, tuple[list[Entry], dict[Reminder, list[Entry]]]]
         sorted_by = defaultdict(lambda: ([], defaultdict(list)))
-        for facts in found:
+        for facts, at in found:
             if rule.unmet(facts):
                 continue
-            if stage := to_be_told(rule, facts, now):
+            if stage := to_be_told(rule, facts, at, now):
                 sorted_by[stage][0].append(facts.entry)
-            elif reminder := to_be_reminded(rule, facts, now):
+            elif reminder := to_be_reminded(rule, facts, at, now):
                 sorted_by[reminder.stage][1][reminder].append(facts.entry)
         return sorted_by
 

@@ -14,21 +14,12 @@ from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
 from kaltura_archiver.model import Entry, Facts, Outcome
 from kaltura_archiver.placeholders import Placeholders
-from kaltura_archiver.plans import plan_for
-from kaltura_archiver.policy import (
-    Policy,
-    Rule,
-    Stage,
-    Standing,
-    cut_short,
-    may_be_told,
-    standing,
-    to_be_reminded,
-    to_be_told,
-)
+from kaltura_archiver.policy import Policy, Rule, Stage
+from kaltura_archiver.policy_notices import may_be_told, to_be_reminded, to_be_told
 from kaltura_archiver.results import Review
 from kaltura_archiver.run.kept import check_excluded, check_keep, unknown_criteria
 from kaltura_archiver.selection import Selection
+from kaltura_archiver.standing import Standing, standing
 from kaltura_archiver.states import classify
 from kaltura_archiver.steps import Command, Options, Plan, bytes_of
 from kaltura_archiver.store import Store
@@ -96,13 +87,13 @@ def standings(
     workers: int,
 ) -> Iterator[Iterator[tuple[Facts, Standing]]]:  # fmt: skip
     """Where each entry of a selection stands in a rule, with the facts that this rests on."""
-    found: dict[str, Standing] = {}
+    alone: dict[str, Standing] = {}
 
     def planner(facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:
-        at = found[facts.entry.id] = standing(rule, facts, now, in_group=in_group)
-        # What is to be deleted by people is looked at with its further streams, too.
-        outcome = Outcome.ALREADY if at.due is Stage.DUE else Outcome.SKIPPED
-        return at.plan or Plan(classify(facts).state, (), outcome, at.why)
+        """Only whether it is to be looked at with its further streams: what is due is found when these are known."""
+        at = alone[facts.entry.id] = standing(rule, facts, now)
+        further = in_group or at.due or at.reached
+        return Plan(classify(facts).state, (), Outcome.ALREADY if further else Outcome.SKIPPED)
 
     commands = [made.stage.command for made in rule.stages]
     command = Command.THIN if Command.THIN in commands else Command.REPLACE
@@ -110,23 +101,23 @@ def standings(
         kaltura, store, selection, command, rule.options(rule.stages[0], now, dry_run=True),
         placeholders=placeholders, workers=workers, plan=planner,
     ) as planned:  # fmt: skip
-        yield _with_streams(rule, now, ((facts, found.pop(facts.entry.id)) for facts, _ in planned))
+        yield _with_streams(rule, now, ((facts, plan, alone.pop(facts.entry.id)) for facts, plan in planned))
 
 
-def _with_streams(rule: Rule, now: float, found: Iterable[tuple[Facts, Standing]]) -> Iterator[tuple[Facts, Standing]]:
+def _with_streams(
+    rule: Rule, now: float, found: Iterable[tuple[Facts, Plan, Standing]]
+) -> Iterator[tuple[Facts, Standing]]:  # fmt: skip
     """Of a recording the parent is the rule's: its further streams, which come before it, go with it."""
     streams: list[Facts] = []
-    for facts, at in found:
+    for facts, plan, at in found:
         if facts.entry.parent_of_stream:
             streams.append(facts)
             continue
-        at = next(filter(None, (cut_short(rule, stream, classify(stream)) for stream in streams)), at)
-        if streams and at.due is Stage.DUE:
-            at = at._replace(streams=tuple((stream, Plan(classify(stream).state)) for stream in streams))
-        if streams and at.due and at.due.command:
-            options = rule.options(rule.stage(at.due), now, dry_run=True)
-            plans = ((stream, plan_for(at.due.command, stream, options, in_group=True)) for stream in streams)
-            at = at._replace(streams=tuple(plans))
+        if streams:
+            at = standing(rule, facts, now, streams)
+        elif plan.outcome is Outcome.REFUSED:  # what Kaltura says of its further streams is not understood
+            stage = at.due or at.waits_for or rule.stages[-1].stage
+            at = Standing(at.reached, waits_for=stage, plan=plan, why=plan.reason)
         yield facts, at
         streams = []
 
@@ -135,14 +126,14 @@ def review_of(rule: Rule, stage: Stage, now: float, claimed: Claimed) -> Review:
     """Looks once more, when an entry is about to be acted on, whether its rule still says so, and none before it."""
 
     def review(facts: Facts, plan: Plan) -> Plan:
-        if not plan.steps or facts.entry.parent_of_stream:
+        if facts.entry.parent_of_stream or not (plan.steps or plan.outcome is Outcome.ALREADY):
             return plan  # a further stream goes with its parent, which is the rule's
         if why := rule.unmet(facts):
             return Plan(plan.state, (), Outcome.SKIPPED, f"not one of the rule {rule.name!r} any more: {why}")
         if earlier := claimed.earlier_of(facts.entry):
             return Plan(plan.state, (), Outcome.SKIPPED, f"one of the rule {earlier!r} by now, which comes before")
         at = standing(rule, facts, now)
-        if at.due is stage:
+        if at.due is stage or not plan.steps:
             return plan
         why = f"before {at.waits_for}: {at.why}" if at.waits_for else f"it is before {at.due or 'nothing more'}"
         return Plan(plan.state, (), Outcome.SKIPPED, f"not due by the rule {rule.name!r}: {why}")
@@ -214,9 +205,9 @@ class RuleTally:
         self._add_notice(facts, at)
 
     def _add_notice(self, facts: Facts, at: Standing) -> None:
-        told = to_be_told(self.rule, facts, self.now)
+        told = to_be_told(self.rule, facts, at, self.now)
         # What is about to be archived may be told of in this very run: it is looked at once more before.
-        soon = may_be_told(self.rule, facts, self.now) if at.due else None
+        soon = may_be_told(self.rule, facts, at, self.now) if at.due else None
         if told:
             self.stages[told].to_tell += 1
         elif soon:
@@ -224,7 +215,7 @@ class RuleTally:
         if stage := told or soon:
             self.stages[stage].owners.add(facts.entry.owner)
         soon = None if self.dry_run else soon
-        if self.acting and (told or soon or to_be_reminded(self.rule, facts, self.now)):
+        if self.acting and (told or soon or to_be_reminded(self.rule, facts, at, self.now)):
             self.to_write.append(facts.entry.id)
 
     def _add_due(self, facts: Facts, at: Standing, due: Stage) -> None:
