@@ -9,7 +9,7 @@ from typing import Any
 
 from kaltura_archiver.apply.group import look_at_streams, may_go_alone
 from kaltura_archiver.apply.looks import facts_of_entry, look_at
-from kaltura_archiver.apply.reading import with_metadata
+from kaltura_archiver.apply.reading import with_metadata, with_relatives
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.errors import Refused
 from kaltura_archiver.groups import judgement_of_group, together
@@ -30,9 +30,7 @@ def explain_entry(sources: Sources, options: Options, entry_id: str, *, runs: bo
 
     Raises Gone if there is no such entry.
     """
-    facts = facts_of_entry(sources, entry_id)
-    if options.keep.metadata:
-        facts = with_metadata(sources.kaltura, facts)
+    facts = _complete(sources, facts_of_entry(sources, entry_id), options)
     judgement = classify(facts)
     entry_id = facts.entry.id  # the true one, however it was spelled
     streams = sources.kaltura.children([entry_id])[entry_id]
@@ -70,7 +68,7 @@ def _with_streams(
 
     def look(entry_id: str) -> tuple[Facts, tuple[str, ...]]:
         found, more = look_at(sources, entry_id, children=True, categories=True)
-        return with_metadata(sources.kaltura, found) if options.keep.metadata else found, more
+        return _complete(sources, found, options), more
 
     def plan(command: Command) -> Plan:
         if not streams:
@@ -85,6 +83,12 @@ def _with_streams(
         state = classify(facts).state
         return [], {command: Plan(state, (), Outcome.REFUSED, str(error)) for command in _EXPLAINED}
     return members, {command: plan(command) for command in _EXPLAINED}
+
+
+def _complete(sources: Sources, facts: Facts, options: Options) -> Facts:
+    """The facts, with what the commands look at beside the entry itself."""
+    facts = with_relatives(sources.kaltura, facts)
+    return with_metadata(sources.kaltura, facts) if options.keep.metadata else facts
 
 
 def _stream_told(facts: Facts) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Run
@@ -10,7 +12,10 @@ from looking import use_run_log
 from rich.cells import cell_len
 from terminal import on_terminal
 
+from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
+
+VIDEO = b"a lecture of an hour and a half\n" * 4000
 
 
 def test_the_state_comes_first_and_a_refusal_is_said_once(sandbox: Sandbox, run: Run) -> None:
@@ -63,3 +68,24 @@ def test_the_evidence_fits_a_terminal_and_names_what_kaltura_numbers(
     assert any(line.split() == ["status:", "READY", "(2)"] for line in lines)
     assert any(line.split() == ["media_type:", "VIDEO", "(1)"] for line in lines)
     assert told["entry"]["status"] == "2"
+
+
+@pytest.mark.parametrize("made", ["clip", "clone", "clip of a stream", "nothing"])
+def test_what_was_made_of_an_entry_keeps_it_from_thin_whoever_tells(sandbox: Sandbox, run: Run, made: str) -> None:
+    """`thin`, `explain`, and `--check` and `--explain` of a policy."""
+    fields: dict[str, Any] = {"content": VIDEO, "derived": 3, "duration_ms": 5_400_000}
+    entry_id = cut = sandbox.add(State.ARCHIVED, tags="lecture", **fields)
+    if made == "clip of a stream":
+        cut = sandbox.add(State.ARCHIVED, parent_id=entry_id, display_in_search=-1, **fields)
+    if made == "clone":
+        sandbox.add(State.ARCHIVED, content=VIDEO, root_id=cut)
+    elif made != "nothing":
+        sandbox.kaltura.add_entry(b"a clip of it" * 99, root_id=cut)
+    row = next(row for row in run("thin", "--id", entry_id).rows if row["entry_id"] == entry_id)
+    said = "" if row["outcome"] == "would" else f"{row['outcome']}: "
+    assert run("explain", entry_id, "--format", "json").json["commands"]["thin"] == f"{said}{row['detail']}"
+    Path("policy.toml").write_text('[[rule]]\nname = "r"\nselect = { tag = "lecture" }\narchive = {}\nthin = {}\n')
+    told = {of: {row["stage"]: row for row in run("run", *of).rows} for of in (("--check",), ("--explain", entry_id))}
+    may = made == "nothing"
+    assert (row["outcome"] == "would", told["--check",]["thin"]["due"] == "1") == (may, may)
+    assert (told["--explain", entry_id]["thin"]["says"] == "due") == may
