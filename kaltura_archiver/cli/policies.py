@@ -1,4 +1,4 @@
-"""A run by a policy, as it is told: what each rule would do, what it does, and where one entry stands in it."""
+"""A run by a policy, as it is told: what each rule would do, and what it does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kaltura_archiver import exits
 from kaltura_archiver.cli.acting import limits_of
 from kaltura_archiver.cli.app import App, Ended
 from kaltura_archiver.cli.desk import Desk, rule_of_desk
-from kaltura_archiver.cli.desk_looks import check_desk, explain_desk
+from kaltura_archiver.cli.desk_looks import check_desk
 from kaltura_archiver.cli.policy_letters import tell_owners
 from kaltura_archiver.cli.policy_lists import Lists
 from kaltura_archiver.cli.query import exits_of_named
@@ -24,18 +24,24 @@ from kaltura_archiver.errors import ArchiverError, Exit, Stopped
 from kaltura_archiver.model import same_id, so_many
 from kaltura_archiver.output.logs import mark_lines
 from kaltura_archiver.output.progress import progress
-from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_ON_SCREEN, STANDING_COLUMNS
+from kaltura_archiver.output.rows import CHECK_COLUMNS, POLICY_COLUMNS, POLICY_ON_SCREEN
 from kaltura_archiver.output.screen import SCREEN, RowWriter, rows_as
 from kaltura_archiver.output.summary import counted_outcomes
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.policy import Policy, Rule, Stage, StageRule
-from kaltura_archiver.policy_notices import to_be_told
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.run.policy import Claimed, RuleTally, check_policy, review_of, selects_all, standings
+from kaltura_archiver.run.policy import (
+    Claimed,
+    RuleTally,
+    check_policy,
+    review_of,
+    selects_all,
+    selects_none,
+    standings,
+)
 from kaltura_archiver.run.run import Asked, carry_out
-from kaltura_archiver.selection import Named, Selection
-from kaltura_archiver.standing import Standing, day_of, standing
+from kaltura_archiver.standing import Standing, day_of
 from kaltura_archiver.steps import Command
 
 if TYPE_CHECKING:
@@ -101,6 +107,8 @@ class PolicyRun:
         self.tallies.append(tally)
         if told := selects_all(self.kaltura, rule, tally.selected):
             log.warning("%s", told)
+        for unknown in selects_none(selection, rule) if not tally.selected else ():
+            log.warning("%s", unknown)
         self.codes |= exits_of_named(selection)
         return tally, selection
 
@@ -113,16 +121,6 @@ class PolicyRun:
         facts = facts_of_entry(Sources(self.kaltura, self.store, self.placeholders), entry_id)
         asked = any(rule.keep.metadata for rule in self.policy.rules)
         return with_metadata(self.kaltura, facts) if asked else facts
-
-    def stands(self, rule: Rule, facts: Facts) -> Standing:
-        """Where one entry stands in its rule, found as a run finds it: with its further streams, and its clips."""
-        found = standings(
-            self.kaltura, self.store, Named(self.kaltura, [facts.entry.id]), rule, now=self.now,
-            placeholders=self.placeholders, workers=2 * self.workers,
-        )  # fmt: skip
-        with found as each:
-            # Nothing comes of a further stream, which is its parent's matter: the plan of that one alone says so.
-            return next((at for _, at in each), None) or standing(rule, facts, self.now)
 
     def carry_out(self, asked: Asked, teller: StageTelling) -> None:
         """One of the runs of commands that a run by a policy is made of; the next one follows though entries failed."""
@@ -176,53 +174,6 @@ def _check_rows(tally: RuleTally) -> Iterator[dict[str, Cell]]:
             "left": told.left.total(),
             "detail": "; ".join(filter(None, (counted_outcomes(told.left), notice))) or None,
         }
-
-
-def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
-    """Where one entry stands: whose it is, stage by stage what was done, is due, or when, and why not."""
-    facts = run.look(entry_id)
-    owner: Rule | None = None
-    with rows_as(run.style, STANDING_COLUMNS, note="detail") as rows:
-        for row in explain_desk(run, facts):
-            rows.write(row)
-        for rule in run.policy.rules:
-            selection = Selection(run.kaltura, rule.query)
-            why = next((why for _, why in selection.tested([facts.entry])), "")
-            told = {"rule": rule.name, "stage": None}
-            if why:
-                rows.write({**told, "says": "no", "detail": why})
-            elif owner:
-                rows.write({**told, "says": "no", "detail": f"it would select it, but {owner.name!r} comes before it"})
-            else:
-                owner = rule
-                rows.write({**told, "says": "yes", "detail": "it selects this entry"})
-                at = run.stands(rule, facts)
-                if to_be_told(rule, facts, at, run.now):
-                    at = at._replace(why="its owner is to be told first: the next run writes to them")
-                for row in _standing_rows(rule, at):
-                    rows.write(row)
-    log.info("entry %s is %s", facts.entry.id, f"one of the rule {owner.name!r}" if owner else "no rule's")
-    run.app.exit(Exit.OK)
-
-
-def _standing_rows(rule: Rule, at: Standing) -> Iterator[dict[str, Cell]]:
-    stages = [made.stage for made in rule.stages]
-    behind = stages.index(at.reached) + 1 if at.reached else 0
-    for number, stage in enumerate(stages):
-        row: dict[str, Cell] = {"rule": rule.name, "stage": stage.value}
-        if stage is at.due:
-            row |= {"says": "due", "detail": at.described}
-        elif stage is at.waits_for:
-            row |= {
-                "says": "waits" if at.plan is None else str(at.plan.outcome),
-                "opens_date": day_of(at.opens_at) or None,
-            }
-            row["detail"] = at.why
-        else:
-            row["says"] = "done" if number < behind else "follows at once" if stage in at.then else "later"
-            if row["says"] == "later" and number:
-                row["detail"] = f"once {stages[number - 1].value} is done"
-        yield row
 
 
 @dataclass

@@ -78,12 +78,17 @@ def unknown_criteria(kaltura: Kaltura, query: Query) -> Iterator[str]:
     for field, value in query.metadata:
         if not any(_saying(kaltura, field, value, "--metadata")):
             yield f"no entry has metadata {field}={value}"
-    for number in query.categories:
-        if kaltura.category_name(number) is None:
-            yield f"there is no category {number}"
+    yield from unknown_categories(kaltura, query)
     for owner in sorted(query.owners or ())[:FEW_OWNERS]:
         if kaltura.user_exists(owner) is False:
             yield f"there is no user {owner}"
+
+
+def unknown_categories(kaltura: Kaltura, query: Query) -> Iterator[str]:
+    """The categories that a selection asks for and that there are not."""
+    for number in query.categories:
+        if kaltura.category_name(number) is None:
+            yield f"there is no category {number}"
 
 
 def census(kaltura: Kaltura, keep: Keep, counted: Counted) -> str:

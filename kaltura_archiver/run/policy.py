@@ -17,7 +17,7 @@ from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.policy import Policy, Rule, Stage
 from kaltura_archiver.policy_notices import may_be_told, to_be_reminded, to_be_told
 from kaltura_archiver.results import Review
-from kaltura_archiver.run.kept import check_excluded, check_keep, unknown_criteria
+from kaltura_archiver.run.kept import check_excluded, check_keep, unknown_categories, unknown_criteria
 from kaltura_archiver.selection import Selection
 from kaltura_archiver.standing import Standing, standing
 from kaltura_archiver.states import classify
@@ -27,14 +27,16 @@ from kaltura_archiver.survey import plans_of
 
 
 def check_policy(kaltura: Kaltura, policy: Policy) -> None:
-    """Raise ConfigError where a rule names what there is not: it would select, or protect, nothing."""
+    """Raise ConfigError where a rule names what there is not: a category, or what would protect nothing.
+
+    A tag that nobody has yet, or an owner who has left, stops no rule: `selects_none` tells of them.
+    """
     for rule in policy.rules:
         try:
             check_keep(kaltura, rule.keep)
             check_excluded(kaltura, rule.query)
             selection = Selection(kaltura, rule.query)  # which looks the names of categories up
-            missing = next((why for why in unknown_criteria(kaltura, selection.query) if "category" in why), "")
-            if missing:
+            if missing := next(unknown_categories(kaltura, selection.query), ""):
                 raise ConfigError(missing)
         except ConfigError as error:
             raise ConfigError(f"rule {rule.name!r} (line {rule.line}): {error}") from error
@@ -79,6 +81,12 @@ def selects_all(kaltura: Kaltura, rule: Rule, selected: int) -> str:
     if selected < every:
         return ""
     return f"{rule.name}: it selects every video of the account ({selected}), by: {rule.query}; is that what is meant?"
+
+
+def selects_none(selection: Selection, rule: Rule) -> Iterator[str]:
+    """Of a rule that has selected nothing: what it names and nothing in the account has, in words."""
+    for unknown in unknown_criteria(selection.kaltura, selection.query):
+        yield f"{rule.name}: it selects nothing: {unknown}: is that spelled right?"
 
 
 @contextmanager

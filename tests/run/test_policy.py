@@ -210,6 +210,32 @@ def test_a_rule_that_names_what_there_is_not_is_refused_before_anything(
 
 
 @pytest.mark.parametrize(
+    ("criterion", "told"),
+    [
+        ('tag = "nosuch"', "no entry has the tag nosuch"),
+        ('tag = "my category"', "no entry has the tag my category"),
+        ('admin_tag = "nosuch"', "no entry has the admin tag nosuch"),
+        ('owner = "nobody9"', "there is no user nobody9"),
+        ('tag = "lecture"', ""),
+        ("created_before = 40", ""),
+    ],
+)
+def test_a_rule_that_selects_nothing_tells_what_there_is_not_and_stops_nothing(
+    sandbox: Sandbox, run: Run, policy: Path, criterion: str, told: str
+) -> None:
+    """A tag may wait for its first video: no nightly run fails for that, nor the rules that come after."""
+    other = sandbox.add(State.INITIAL, tags="lecture")
+    nothing = f'[[rule]]\nname = "none"\nselect = {{ {criterion} }}\narchive = {{}}\n\n'
+    policy.write_text(nothing + THREE_YEARS)
+    for more in (("--check",), (), ("--no-dry-run",)):
+        ran = run("run", policy, *more)
+        assert ran.code == 0, ran.err
+        assert (f"none: it selects nothing: {told}: is that spelled right?" in ran.err) == bool(told)
+        assert ran.err.count("it selects nothing") == bool(told)
+    assert ran.outcomes == {other: "done"}
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         (("none.toml",), "cannot read the policy"),

@@ -85,7 +85,8 @@ def run(
       kaltura-archiver run --explain 0_abc12345
       kaltura-archiver run policy.toml --no-dry-run
     """
-    from kaltura_archiver.cli.policies import Acting, PolicyRun, act, check, tell_of_entry
+    from kaltura_archiver.cli.policies import Acting, PolicyRun, act, check
+    from kaltura_archiver.cli.policy_explain import tell_of_entry
     from kaltura_archiver.cli.policy_file import read_policy
     from kaltura_archiver.cli.policy_lists import checked_folder
     from kaltura_archiver.cli.policy_text import text_in_bucket
