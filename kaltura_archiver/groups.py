@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from kaltura_archiver.model import Facts, Outcome, State
+from kaltura_archiver.model import Facts, Outcome, State, same_id
 from kaltura_archiver.states import Judgement, classify
 from kaltura_archiver.steps import Command, Plan, Step
 
@@ -54,6 +54,22 @@ def judged_together(found: Iterable[Facts]) -> Iterator[tuple[Facts, Judgement]]
         entry, judgement = facts.entry, classify(facts)
         yield facts, judgement_of_group(judgement, [(i, of) for parent, i, of in streams if parent == entry.id])
         streams = [*streams, (entry.parent_of_stream, entry.id, judgement)] if entry.parent_of_stream else []
+
+
+def in_recordings(found: Iterable[tuple[Facts, Plan]]) -> Iterator[list[tuple[Facts, Plan]]]:
+    """Each entry with those of its further streams that come just before it, and last itself; a stream that is alone by
+    itself."""
+    streams: list[tuple[Facts, Plan]] = []
+    for facts, plan in found:
+        entry = facts.entry
+        if entry.parent_of_stream:
+            streams.append((facts, plan))
+            continue
+        own = [each for each in streams if same_id(each[0].entry.parent_of_stream) == same_id(entry.id)]
+        yield from ([each] for each in streams if each not in own)
+        yield [*own, (facts, plan)]
+        streams = []
+    yield from ([each] for each in streams)
 
 
 def hindered(command: Command, plan: Plan, other: Outcome) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from kaltura_archiver.cli.desk import NAME, limits_of_day
 from kaltura_archiver.cli.query import exits_of_named
 from kaltura_archiver.desk import RestoreDesk
 from kaltura_archiver.filters import Query
+from kaltura_archiver.groups import in_recordings
 from kaltura_archiver.model import Availability, Entry, Facts, Outcome, iso_date, iso_time, same_id
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.plans import plan_for
@@ -38,18 +39,24 @@ def check_desk(run: PolicyRun) -> Iterator[dict[str, Cell]]:
             run.kaltura, run.store, selection, Command.RESTORE, options, placeholders=run.placeholders,
             workers=2 * run.workers,
         ) as planned:  # fmt: skip
-            for facts, plan in planned:
-                if facts.entry.id in seen or desk.tier_of(facts.entry.id) != options.tier:
+            for members in in_recordings(planned):
+                asked = members[-1][0].entry.id  # its further streams come with it, by its tier
+                if asked in seen or desk.tier_of(asked) != options.tier:
                     continue
-                seen.add(facts.entry.id)
-                told.add(run, facts, plan, options, _expected(book, facts, plan, options))
+                seen.add(asked)
+                told.count(members)
+                for facts, plan in members:
+                    told.add(run, facts, plan, options, _expected(book, facts, plan, options))
         run.codes |= exits_of_named(selection)
     yield from (told.row(run, source) for source, told in sums.items())
 
 
 @dataclass
 class _OfSource:
-    """What asks in one way. `cost` is in the currency of the prices, `expected_at` unix seconds, 0 for at once."""
+    """What asks in one way: `outcomes` of recordings, as people ask for them, and all else of each stream that comes.
+
+    `cost` is in the currency of the prices, `expected_at` unix seconds, 0 for at once.
+    """
 
     moved: int = 0
     cost: float = 0.0
@@ -57,8 +64,12 @@ class _OfSource:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     thaws: Counter[str] = field(default_factory=Counter)
 
+    def count(self, members: Sequence[tuple[Facts, Plan]]) -> None:
+        """One that asks: due where anything of it is."""
+        due = any(plan.steps for _, plan in members)
+        self.outcomes[Outcome.WOULD if due else members[-1][1].outcome] += 1
+
     def add(self, run: PolicyRun, facts: Facts, plan: Plan, options: Options, expected_at: float) -> None:
-        self.outcomes[Outcome.WOULD if plan.steps else plan.outcome] += 1
         self.moved += bytes_of(facts, plan.steps, options)[0]
         self.cost += _cost(run, facts, plan, options)
         self.expected_at = max(self.expected_at, expected_at)

@@ -132,8 +132,13 @@ class PolicyRun:
                 raise
 
 
-def check(run: PolicyRun, part: str = "all") -> NoReturn:
-    """A row for each stage of each rule: what is there, what is due, what waits and until when."""
+def check(run: PolicyRun, part: str = "all", accepted_drift: Sequence[str] = ()) -> NoReturn:
+    """A row for each stage of each rule: what is there, what is due, what waits and until when.
+
+    Of a rule that a run would not carry out nothing counts as due in the last line.
+    """
+    from kaltura_archiver.run.rule_history import drifted, last_selected
+
     due = 0
     try:
         _correspondence(Acting(run, dry_run=True, part=part), run.store)
@@ -143,11 +148,16 @@ def check(run: PolicyRun, part: str = "all") -> NoReturn:
         for row in check_desk(run) if part != "rules" and run.serves_desk else ():
             due += int(row.get("due") or 0)
             rows.write(row)
+        watched = [rule.name for rule in run.rules if rule.drift is not None and rule.name not in accepted_drift]
+        before = last_selected(run.store, watched) if watched and part != "restore" else {}
         for rule in run.rules if part != "restore" else ():
             tally, selection = run.survey(rule)
             for row in _check_rows(tally):
                 rows.write(row)
-            due += sum(stage.due for stage in tally.stages.values())
+            if why := drifted(rule, tally.selected, before.get(rule.name)):
+                log.warning("rule %r would not be carried out: %s", rule.name, why)
+            else:
+                due += sum(stage.due for stage in tally.stages.values())
             for name, number in selection.overlaps.items():
                 if number:
                     log.info("%s: the rule %r, which comes first, takes %s of it", rule.name, name, so_many(number))
@@ -292,7 +302,7 @@ def _act_by(
         if command is None or not ids or run.app.stop.is_set():
             continue
         if made.review:
-            if acting.dry_run:
+            if acting.dry_run and made.stage not in lists.pending:
                 log.info("%s, %s: a plan of %d entries would be written for review", rule.name, made.stage, len(ids))
             continue
         if not _in_hours(run, rule, made.stage):

@@ -63,6 +63,7 @@ class Lists:
     reviews: dict[Stage, ForReview] = field(default_factory=dict)
     due: list[dict[str, Cell]] = field(default_factory=list)
     codes: set[Exit] = field(default_factory=set)
+    pending: set[Stage] = field(default_factory=set)  # of which a person has an earlier plan before them
     dropped: bool = False  # the rule is not carried out: nothing is to be reviewed
 
     def see(self, facts: Facts, at: Standing) -> None:
@@ -82,8 +83,10 @@ class Lists:
     def writing(self, kaltura: Kaltura, placeholders: Placeholders) -> Iterator[Lists]:
         """Within it plans are written; after it they are in their files."""
         with ExitStack() as stack:
-            for made in self.rule.stages if not self.dry_run else ():
-                if made.review and not self._pending(made):
+            for made in self.rule.stages:
+                if made.review and self._pending(made):
+                    self.pending.add(made.stage)
+                elif made.review and not self.dry_run:
                     stack.enter_context(self._review(made, kaltura, placeholders))
             yield self
 

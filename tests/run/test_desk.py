@@ -196,6 +196,22 @@ def test_a_check_counts_what_asks(sandbox: Sandbox, run: Run) -> None:
     assert writes(sandbox) == []
 
 
+@pytest.mark.parametrize("tier", ["", "bulk"])
+def test_a_check_counts_a_recording_once_and_the_bytes_of_all_its_streams(
+    sandbox: Sandbox, run: Run, tier: str
+) -> None:  # fmt: skip
+    """Of whatever tier it was asked for, with which its streams come."""
+    parent = sandbox.add(State.PLACEHOLDER)
+    streams = [sandbox.add(State.PLACEHOLDER, parent_id=parent, display_in_search=-1) for _ in range(2)]
+    Path("requests.csv").write_text(f"entry_id,tier\n{parent},{tier}\n")
+    row = {row["stage"]: row for row in run("run", "--check").rows}["request"]
+    assert (row["here"], row["due"], row["left"]) == ("1", "1", "0")
+    assert int(row["bytes_moved"]) == sum(len(sandbox.s3.body(each) or b"") for each in (parent, *streams))
+    dry = run("run")
+    assert "policy: 1 entry to bring back" in dry.err
+    assert set(dry.outcomes) == {parent, *streams}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -143,6 +143,13 @@ def test_a_rule_that_selects_far_more_than_last_time_stops(sandbox: Sandbox, run
     stopped = run("run", policy, "--no-dry-run")
     assert (stopped.code, stopped.rows) == (4, [])
     assert "it selects 32 entries, and 10 when it last acted: more than 10% more" in stopped.err
+    checked = run("run", policy, "--check")
+    assert "rule 'three years' would not be carried out: it selects 32 entries, and 10 when" in checked.err
+    assert "policy of 1 rule: 0 entries are due" in checked.err
+    assert _stages(checked)["three years/archive"]["due"] == "22"  # to be looked at by whoever accepts it
+    checked = run("run", policy, "--check", "--accept-drift", "three years")
+    assert "would not be carried out" not in checked.err
+    assert "policy of 1 rule: 22 entries are due" in checked.err
     assert all(not _marks(sandbox, entry_id) for entry_id in more)
     assert run("run", policy, "--no-dry-run").code == 4  # and it stays so
     accepted = run("run", policy, "--no-dry-run", "--accept-drift", "three years")
@@ -281,9 +288,11 @@ def test_a_stage_may_be_for_a_person_to_review(sandbox: Sandbox, run: Run, polic
     # The reviewer leaves one of them out.
     lines = plan.read_text().splitlines(keepends=True)
     plan.write_text("".join(line for line in lines if f'"entry": "{second}"' not in line))
-    waits = run("run", policy, "--no-dry-run")
-    assert (waits.code, waits.rows) == (3, [])
-    assert "waits for its review; to act: kaltura-archiver apply lists/" in waits.err
+    for words in ((), ("--no-dry-run",)):
+        waits = run("run", policy, *words)
+        assert (waits.code, waits.rows) == (3, [])
+        assert "waits for its review; to act: kaltura-archiver apply lists/" in waits.err
+        assert "would be written for review" not in waits.err
     applied = run("apply", plan, "--no-dry-run")
     assert (applied.code, applied.outcomes) == (0, {first: "done"}), applied.err
     assert _marks(sandbox, second) == {ARCHIVED_TAG}

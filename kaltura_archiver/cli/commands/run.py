@@ -111,7 +111,7 @@ def run(
     if entry_id is not None:
         tell_of_entry(asked, entry_id)
     if checks:
-        check(asked, part)
+        check(asked, part, accepted_drift)
     folders = checked_folder(lists), Path(notices)
     act(Acting(asked, dry_run, no_lock, no_run_log, accepted_drift, *folders, part))
 
