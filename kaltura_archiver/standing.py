@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kaltura_archiver.groups import held_back, judgement_of_group, together
+from kaltura_archiver.groups import held_back, judgement_of_group, still_found, together
 from kaltura_archiver.model import LAST_SECOND, Availability, Facts, Outcome, State, iso_date
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.policy import CLOCKS, Rule, Stage, StageRule, opening
@@ -93,13 +93,30 @@ def standing(rule: Rule, facts: Facts, now: float, streams: Sequence[Facts] = ()
     members, reached = (*streams, facts), None
     beside = tuple((stream, Plan(classify(stream).state)) for stream in streams)
     if cut := next(filter(None, (cut_short(rule, member, classify(member)) for member in members)), None):
-        return cut._replace(streams=beside)
+        return (_gone_in_part(rule, facts, streams, now) or cut)._replace(streams=beside)
     for number, made in enumerate(rule.stages):
         if at := _in_stage(rule, made, members, now):
             then = _then(rule, rule.stages[number + 1 :], members, now) if at.due else ()
             return at._replace(reached=reached, then=then, streams=at.streams or beside)
         reached = made.stage
     return Standing(reached, streams=beside)
+
+
+def _gone_in_part(rule: Rule, facts: Facts, streams: Sequence[Facts], now: float) -> Standing | None:
+    """Where a recording stands whose replacement stopped between its streams, if a repair has nothing to do about it.
+
+    It leaves the tag by which the recording is found: for ever, if nobody were told.
+    """
+    gone = [stream.entry.id for stream in streams if classify(stream).state in _REACHED]
+    if not gone or any(cut_short(rule, stream, classify(stream)) for stream in streams):
+        return None
+    plan = still_found(plan_for(Command.REPAIR, facts, rule.options(rule.stages[0], now, dry_run=True)))
+    if plan.steps:
+        return None
+    stage = next((made.stage for made in rule.stages if made.stage is Stage.REPLACE), rule.stages[0].stage)
+    ways = f"{Command.REPLACE} --id {facts.entry.id} goes on, restore brings all back"
+    why = f"{classify(facts).why}; of its further streams replaced already: {', '.join(gone)}; {ways}"
+    return _left(stage, Plan(plan.state, (), Outcome.WAITING, why))
 
 
 def _in_stage(rule: Rule, made: StageRule, members: Sequence[Facts], now: float) -> Standing | None:

@@ -100,7 +100,7 @@ def standings(
     def planner(facts: Facts, options: Options, /, *, in_group: bool = False) -> Plan:
         """Only whether it is to be looked at with its further streams: what is due is found when these are known."""
         at = alone[facts.entry.id] = standing(rule, facts, now)
-        further = in_group or at.due or at.reached
+        further = in_group or at.due or at.reached or at.repair
         return Plan(classify(facts).state, (), Outcome.ALREADY if further else Outcome.SKIPPED)
 
     commands = [made.stage.command for made in rule.stages]

@@ -232,3 +232,19 @@ def test_a_stream_is_told_of_as_its_parents(sandbox: Sandbox, run: Run) -> None:
     told = _explained(run, stream)
     assert "due" not in {row["says"] for row in told.values()}
     assert any(parent in row["detail"] for row in told.values()), told
+
+
+def test_a_replacement_that_stopped_between_streams_is_told_until_somebody_goes_on(sandbox: Sandbox, run: Run) -> None:
+    """A repair has nothing to do about it, and leaves the tag by which it is found."""
+    _rule(REPLACE)
+    parent, first = _recording(sandbox, State.ARCHIVED, State.ARCHIVED)
+    second = _stream(sandbox, parent, State.ARCHIVED)
+    sandbox.control.add_fault("media.updateContent", "error", subject=second, code="X", times=1)
+    assert run("run", "--no-dry-run").outcomes == {first: "done", second: "failed", parent: "waiting"}
+    _agree(run, parent, "replace", "waiting")
+    told = run("run", "--no-dry-run")
+    assert (told.code, told.outcomes) == (3, {parent: "waiting"})
+    assert f"replaced already: {first}; replace_video --id {parent} goes on" in told.out
+    went_on = run("replace_video", "--id", parent, "--unplayed-for", "3", "--no-dry-run")
+    assert (went_on.code, went_on.outcomes) == (0, {first: "already", second: "done", parent: "done"})
+    assert run("run", "--no-dry-run").rows == []
