@@ -7,19 +7,27 @@ from contextlib import suppress
 
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped, Waiting
-from kaltura_archiver.model import REPLACED_TAG, Entry, Facts
+from kaltura_archiver.model import REPLACED_TAG, Entry, Facts, FlavorAsset
 
 # For so long it is tried, even if the run was asked to stop: nobody else will.
 CANCEL_SECONDS = 60.0
 
 
-def cancel(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: bool = False) -> str:
+def cancel(
+    tools: Tools,
+    work: InHand,
+    entry: Entry,
+    why: str,
+    *,
+    pressing: bool = False,
+    stays: tuple[FlavorAsset, ...] | None = None,
+) -> str:
     """Cancel the replacement that is running in `entry`, as it was just seen, until it is seen to be over.
 
     To cancel may be repeated: it always succeeds, whatever was running. It ends the replacements of further streams,
     too (kaltura-api 5.3), which may be somebody's upload: so it is done only where that is `pressing`, since a video
     would be lost, and is returned in words. Raises Waiting; EntryFailed where new content came, or may have, with `why`
-    it was not to.
+    it was not to. `stays` are the flavors that are to be in place then, unless those that were planned on.
     """
     ended = ""
     try:
@@ -48,17 +56,18 @@ def cancel(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: bool
         if time.monotonic() >= until:
             raise EntryFailed(f"{why}, but its replacement cannot be cancelled: look at {work.id} now{ended}")
         time.sleep(min(tools.poll_seconds, 1.0))
-    _require_stayed(tools, work, why, ended)
+    _require_stayed(tools, work, stays or work.facts.flavors, why, ended)
     return ended
 
 
-def _require_stayed(tools: Tools, work: InHand, why: str, ended: str) -> None:
+def _require_stayed(tools: Tools, work: InHand, flavors: tuple[FlavorAsset, ...], why: str, ended: str) -> None:
     """Raise EntryFailed unless the original is what it was, or there still is none."""
+    before = Facts(work.facts.entry, flavors).original
     try:
         flavors = tools.kaltura.flavors([work.id])[work.id]
     except (KalturaError, Stopped) as error:
         raise EntryFailed(f"{why}; what is in place is not known: look at {work.id} now{ended} ({error})") from error
-    before, now = work.facts.original, Facts(work.facts.entry, flavors).original
+    now = Facts(work.facts.entry, flavors).original
     if before is None or now is None:
         stayed = before is now
     else:
@@ -68,10 +77,14 @@ def _require_stayed(tools: Tools, work: InHand, why: str, ended: str) -> None:
         raise EntryFailed(f"{why}, but new content came in the moment it was cancelled: look at {work.id} now{ended}")
 
 
-def _require_running(tools: Tools, entry: Entry) -> None:
-    """Raise Changed unless the same replacement is running still: any other is not ours to end."""
+def still_running(tools: Tools, entry: Entry) -> bool:
+    """Whether the same replacement is running still in `entry` as it was just seen: any other is not ours to end."""
     now = tools.kaltura.entry(entry.id)
-    if now is None or not now.replacement_running or now.replacing_entry_id != entry.replacing_entry_id:
+    return now is not None and now.replacement_running and now.replacing_entry_id == entry.replacing_entry_id
+
+
+def _require_running(tools: Tools, entry: Entry) -> None:
+    if not still_running(tools, entry):
         raise Changed(f"the replacement of {entry.id} is over")
 
 

@@ -10,7 +10,7 @@ from kaltura_archiver.apply.proof import Verdict
 from kaltura_archiver.apply.reading import with_metadata
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
-from kaltura_archiver.identity import holds_placeholder, identify
+from kaltura_archiver.identity import holds_placeholder, identify, may_have
 from kaltura_archiver.model import (
     Announced,
     Availability,
@@ -199,6 +199,25 @@ def new_original_of(tools: Tools, work: InHand) -> FlavorAsset | None:
     # An asset that was not READY may be used again for the new content (kaltura-api 10.4).
     other = now.content_id != before.content_id or (now.status.ready and not before.status.ready)
     return now if other else None
+
+
+def other_source(work: InHand, flavors: tuple[FlavorAsset, ...]) -> str:
+    """The content id of an original, or of a further source flavor, that was not there when the swap of the entry was
+    planned, and that it would take away: set, or being set, by somebody (flavorAsset.setContent). Empty if none is.
+
+    Not what was sent: of a switch half done the entry tells last (kaltura-api 5.3).
+    """
+    before = _sources(work.facts)
+    for now in _sources(Facts(work.facts.entry, flavors)):
+        same = ((now.content_id, now.status.ready) == (was.content_id, was.status.ready) for was in before)
+        again = now.status.ready and any(map(now.linked_again, before))
+        if not (now.odd or any(same) or again or may_have(now, {work.sent_bytes})):
+            return f"{now.content_id}, {now.status.name}"
+    return ""
+
+
+def _sources(facts: Facts) -> list[FlavorAsset]:
+    return [f for f in (facts.original, *facts.further_sources, *facts.sources_to_come) if f is not None]
 
 
 def still_proven(tools: Tools, work: InHand) -> Callable[[tuple[FlavorAsset, ...]], None] | None:

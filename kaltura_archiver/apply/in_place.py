@@ -76,7 +76,7 @@ def fill_entry(tools: Tools, work: InHand, resource: str, deadline: float) -> Fl
             work.token_used = False
             raise EntryFailed(f"{error}; the entry has no content now: run repair") from error
     while True:
-        entry, _ = next_look(tools, work, None, deadline)
+        entry = next_look(tools, work, None, deadline).entry
         if entry is None:
             raise Changed(f"entry {work.id} was deleted meanwhile")
         work.tags_seen = entry.tag_set

@@ -9,6 +9,7 @@ from kaltura_archiver.apply.reading import with_later_copy, with_original_read, 
 from kaltura_archiver.apply.tools import InHand, Sources, Tools
 from kaltura_archiver.errors import Gone, Waiting
 from kaltura_archiver.identity import holds_placeholder
+from kaltura_archiver.kaltura.watching import Progress
 from kaltura_archiver.model import Entry, Facts, FlavorAsset
 
 
@@ -31,14 +32,13 @@ def look_at(sources: Sources, entry_id: str, *, children: bool, categories: bool
     return with_original_read(kaltura, facts), streams
 
 
-def next_look(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> tuple[Entry | None, Entry | None]:
-    """The entry, and the temporary one of its replacement, as they are at the next look at all that convert."""
+def next_look(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> Progress:
+    """How far the replacement of the entry, as it was last seen, is at the next look at all that convert."""
     if time.monotonic() >= deadline:
         raise Waiting(f"the conversion of {work.id} is not finished after --timeout; run the command again later")
-    ids = [work.id, *filter(None, [entry.replacing_entry_id if entry else ""])]
+    temporary = entry.replacing_entry_id if entry else ""
     with tools.room.waiting():
-        found = tools.conversions.look(*ids, deadline=deadline)
-    return found[0], found[1] if len(found) > 1 else None
+        return tools.conversions.look(work.id, temporary, deadline=deadline)
 
 
 def source_of_replacement(tools: Tools, entry: Entry) -> FlavorAsset | None:

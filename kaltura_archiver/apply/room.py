@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kaltura_archiver.errors import ServiceError, Stopped
-from kaltura_archiver.model import Entry
+from kaltura_archiver.kaltura.watching import Progress
 
 
 class Limit:
@@ -131,9 +131,9 @@ LOOK_BATCH = 50
 class _Wanted:
     """One entry, perhaps with the temporary entry of its replacement, that somebody wants to be looked at."""
 
-    ids: tuple[str, ...]
+    ids: tuple[str, str]
     deadline: float
-    answer: Future[tuple[Entry | None, ...]] = field(default_factory=Future)
+    answer: Future[Progress] = field(default_factory=Future)
 
 
 class Conversions:
@@ -141,7 +141,7 @@ class Conversions:
 
     def __init__(
         self,
-        read: Callable[[list[str]], Iterable[tuple[str, Entry | None]]],
+        read: Callable[[Sequence[tuple[str, str]]], Sequence[Progress]],
         pause_seconds: float,
         stop: threading.Event,
     ) -> None:
@@ -152,12 +152,12 @@ class Conversions:
         self._wanted: list[_Wanted] = []
         self._served = False
 
-    def look(self, *ids: str, deadline: float) -> tuple[Entry | None, ...]:
-        """The entries as they are at the next common look; ask for one, or for one and what belongs to it.
+    def look(self, entry_id: str, temporary_id: str, *, deadline: float) -> Progress:
+        """How it is at the next common look; the temporary entry's id is empty where it is not known.
 
         Raises Stopped, or the error of a look that failed: at once, or after the deadline if it may pass.
         """
-        wanted = _Wanted(ids, deadline)
+        wanted = _Wanted((entry_id, temporary_id), deadline)
         with self._lock:
             self._wanted.append(wanted)
             if not self._served:
@@ -181,7 +181,7 @@ class Conversions:
         try:
             if self._stop.is_set():
                 raise Stopped("asked to stop")
-            found = dict(self._read([entry_id for look in looks for entry_id in look.ids]))
+            found = self._read([look.ids for look in looks])
         except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             passing = isinstance(error, ServiceError) and error.retryable
             if isinstance(error, ServiceError) and not passing and len(looks) > 1:
@@ -195,5 +195,5 @@ class Conversions:
                 else:
                     look.answer.set_exception(error)
             return
-        for look in looks:
-            look.answer.set_result(tuple(found[entry_id] for entry_id in look.ids))
+        for look, progress in zip(looks, found, strict=True):
+            look.answer.set_result(progress)

@@ -19,7 +19,7 @@ from kaltura_archiver.apply.group import Group, WithStreams
 from kaltura_archiver.apply.guards import proof_of_whole
 from kaltura_archiver.apply.looks import look_at, placeholder_comes
 from kaltura_archiver.apply.reading import with_metadata, with_relatives
-from kaltura_archiver.apply.room import LOOK_BATCH, Conversions, Room
+from kaltura_archiver.apply.room import Conversions, Room
 from kaltura_archiver.apply.steps import STEPS
 from kaltura_archiver.apply.thin import check_kept, untag
 from kaltura_archiver.apply.tools import InHand, Tools, line
@@ -80,8 +80,7 @@ class Runner:
             by_metadata=options.by_metadata(command),
             room=room or Room(1, options.max_converting, stop),
             transfers=transfers or nullcontext(),
-            # Each entry perhaps with the temporary one of its replacement.
-            conversions=Conversions(partial(kaltura.entries, size=2 * LOOK_BATCH), poll_seconds, stop),
+            conversions=Conversions(kaltura.progress, poll_seconds, stop),
         )  # fmt: skip
 
     def run(self, entry_ids: Iterable[str], workers: int) -> Generator[Result, None, None]:

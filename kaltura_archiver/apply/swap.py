@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier
-from kaltura_archiver.apply.guards import copy_went, new_original_of, require_unchanged
+from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier, still_running
+from kaltura_archiver.apply.displaced import keep_displaced
+from kaltura_archiver.apply.guards import copy_went, new_original_of, other_source, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
 from kaltura_archiver.apply.looks import facts_of_entry, next_look, source_of_replacement
 from kaltura_archiver.apply.marks import placeholder_tag, record_placeholder
@@ -140,17 +141,16 @@ def _not_known(work: InHand, failure: KalturaError) -> EntryFailed:
 def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float) -> FlavorAsset:
     """Wait until a replacement has gone through. Failures of Kaltura's are cancelled: the old content stays.
 
-    `entry` is how it was just seen; it is looked at again unless it shows the replacement running. So was the stored
-    copy, which is looked at again with each further look at the entry.
+    `entry` is how it was just seen. With each look at it go one at its flavors, and one at the stored copy: what is in
+    place is to be what was planned on, for hours, or for days of an approval.
     """
-    temporary: Entry | None = None
-    first, looked_again = entry, False
+    looked_again = False
     ours = entry.replacing_entry_id if entry else ""
-    if entry and entry.replacing_entry_id:
-        work.left = f" (its temporary entry {entry.replacing_entry_id} stays in Kaltura, hidden)"
-    if entry is None or not entry.replacement_running:
-        entry, temporary = next_look(tools, work, entry, deadline)
+    if ours:
+        work.left = f" (its temporary entry {ours} stays in Kaltura, hidden)"
     while True:
+        seen = next_look(tools, work, entry, deadline)
+        entry = seen.entry
         if entry is None:
             raise Changed(f"entry {work.id} was deleted meanwhile")
         status, work.tags_seen = entry.replacement_status, entry.tag_set
@@ -163,7 +163,6 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 looked_again = True
                 with tools.room.waiting():
                     tools.stop.wait(tools.settle_seconds)
-                entry, temporary = next_look(tools, work, entry, deadline)
                 continue
             if new is None:
                 raise _nothing_came(tools, work)
@@ -179,12 +178,15 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 return new
             if not new.status.in_progress:
                 raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
-        elif entry is not first and work.swaps_placeholder_in and copy_went(tools, work):
+        elif other := other_source(work, seen.flavors):
+            if still_running(tools, entry):  # else the next look tells what became of ours
+                raise _cancelled_for(tools, work, entry, seen.flavors, other)
+        elif work.swaps_placeholder_in and copy_went(tools, work):
             why = f"the stored copy of {work.id} went or was changed"
             raise _cancelled(tools, work, entry, why, pressing=True)
         elif why := _unwanted(tools, work, entry):
             raise _cancelled(tools, work, entry, why)
-        elif status == ReplacementStatus.FAILED or _failed(temporary):
+        elif status == ReplacementStatus.FAILED or _failed(seen.temporary):
             why = f"Kaltura could not convert the new content of {work.id}"
             cancel(tools, work, entry, why)
             work.past_point_of_no_return = False
@@ -195,7 +197,6 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
             approve(tools, work, entry)
         elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not tools.options.approve:
             raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
-        entry, temporary = next_look(tools, work, entry, deadline)
 
 
 def _unwanted(tools: Tools, work: InHand, entry: Entry) -> str:
@@ -210,6 +211,17 @@ def _cancelled(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: 
     ended = cancel(tools, work, entry, why, pressing=pressing)
     work.past_point_of_no_return = False
     return EntryFailed(f"{why}: the replacement was cancelled, the old content is in place{ended}")
+
+
+def _cancelled_for(
+    tools: Tools, work: InHand, entry: Entry, flavors: tuple[FlavorAsset, ...], other: str
+) -> EntryFailed:
+    """Cancel what would displace a source flavor, `other` of these, that was not there when the swap was planned."""
+    what = "the placeholder" if work.swaps_placeholder_in else "the original"
+    why = f"somebody set another original of {work.id} ({other}) while Kaltura converted {what}"
+    ended = cancel(tools, work, entry, why, pressing=True, stays=flavors)
+    work.past_point_of_no_return = False
+    return EntryFailed(f"{why}: the replacement was cancelled, theirs is in place{ended}")
 
 
 def _require_ours(work: InHand, entry: Entry, ours: str) -> None:
@@ -300,7 +312,10 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
             raise Refused(cancel_earlier(tools, work, promised))
         if why := _must_not_come(work.facts):
             raise EntryFailed(cancel_earlier(tools, work, why, pressing=True))
+    work.sent_bytes = source.size_bytes or 0 if source else 0
     begin_conversion(tools, work)
+    if source is not None and not work.swaps_placeholder_in:
+        _keep_what_goes(tools, work)
     try:
         new = await_swap(tools, work, entry, time.monotonic() + tools.options.timeout_seconds)
     except Cancelled as error:
@@ -311,6 +326,20 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
         sha256 = facts.original_sha256 or work.stored.placeholder_sha256
         record_placeholder(tools, work, new, sha256, new.size_bytes)
     set_settings_again(tools, work)
+
+
+def _keep_what_goes(tools: Tools, work: InHand) -> None:
+    """As before a restore is begun: it may be another by now than what was kept then. Kaltura goes on by itself, so the
+    replacement is cancelled where that cannot be kept.
+    """
+    try:
+        keep_displaced(tools, work)
+    except Stopped:
+        raise
+    except ArchiverError as error:
+        why = f"what is in place of {work.id} cannot be kept ({error})"
+        ended = cancel(tools, work, work.facts.entry, why, pressing=True)
+        raise EntryFailed(f"{why}: the replacement by the original was cancelled, it is in place{ended}") from error
 
 
 def _must_not_come(facts: Facts) -> str:

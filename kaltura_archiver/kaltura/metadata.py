@@ -12,8 +12,9 @@ from lxml import etree
 from kaltura_archiver.errors import KalturaError
 from kaltura_archiver.kaltura.answers import FIELD_LIST, METADATA_LIST, PROFILE_LIST, field_int, read_list
 from kaltura_archiver.kaltura.errors import mixed_up
-from kaltura_archiver.kaltura.library import GET_BATCH, Library
+from kaltura_archiver.kaltura.library import GET_BATCH
 from kaltura_archiver.kaltura.questions import MAX_PAGE, ask_fields, ask_metadata, ask_profiles, ask_together
+from kaltura_archiver.kaltura.watching import Watching
 from kaltura_archiver.model import same_id
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class _Profile(NamedTuple):
     fields: frozenset[str]
 
 
-class CustomMetadataOfEntries(Library):
+class CustomMetadataOfEntries(Watching):
     """Reads the custom metadata of entries."""
 
     def metadata_fields(self) -> dict[str, tuple[int, ...]]:

@@ -517,6 +517,11 @@ MUTANTS = (
         _test("store/test_odd_s3.py", "goes_while_kaltura_converts"),
     ),
     Mutant(
+        "overwrite what somebody sets while Kaltura converts",
+        (("apply/swap.py", "        elif other := other_source(work, seen.flavors):", '        elif other := "":'),),
+        _test("apply/test_while_it_converts.py", "source_that_somebody_sets"),
+    ),
+    Mutant(
         "archive what Kaltura's rounded size contradicts",
         (("kaltura/files.py", "        agrees = not kb or", "        agrees = True or"),),
         _test("journeys/test_damage.py", "rounded_size_contradicts"),

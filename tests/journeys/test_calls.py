@@ -7,7 +7,7 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from looking import Run, made
 
 from kaltura_archiver.apply.room import Conversions, Room
 from kaltura_archiver.errors import KalturaError, Stopped
+from kaltura_archiver.kaltura.watching import Progress
 from kaltura_archiver.model import Entry, State
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.world import Sandbox
@@ -90,8 +91,8 @@ def asked(sandbox: Sandbox, run: Run, command: str, state: State, entries: int) 
 
 
 def is_look(request: tuple[str, tuple[str, ...]]) -> bool:
-    """Whether it is one at conversions: entries, each with the temporary one of its replacement."""
-    return len(request[1]) > 1 and set(request[1]) == {"media.get"}
+    """Whether it is one at conversions: entries, each with the temporary one of its replacement, and their flavors."""
+    return request[1][:2] == ("media.get", "media.get") and set(request[1]) == {"media.get", "flavorAsset.list"}
 
 
 @pytest.mark.parametrize(("command", "state"), COMMANDS)
@@ -160,8 +161,8 @@ def test_conversions_are_looked_at_together_while_other_entries_go_on(
 
     def look(request: Request) -> None:
         calls = request.parameters["calls"]
-        if set(calls) == {"media.get"} and in_flight(sandbox) == len(replaced):
-            looks.append(len(calls))
+        if calls[:2] == ["media.get"] * 2 and in_flight(sandbox) == len(replaced):
+            looks.append(calls.count("media.get"))
             if len(looks) == 12:
                 sandbox.kaltura.settle()
 
@@ -188,7 +189,7 @@ def test_no_more_conversions_are_begun_than_allowed_and_nobody_waits_for_ever(sa
         most.append(in_flight(sandbox))
 
     def looked(request: Request) -> None:
-        if set(request.parameters["calls"]) == {"media.get"} and in_flight(sandbox) == min(3, 9 - done()):
+        if request.parameters["calls"][:2] == ["media.get"] * 2 and in_flight(sandbox) == min(3, 9 - done()):
             sandbox.kaltura.settle()
 
     def done() -> int:
@@ -228,19 +229,20 @@ def _looks(errors: Iterable[Exception], *, deadline: float = 60) -> tuple[list[l
     fails = iter(errors)
     everybody = threading.Barrier(3)
 
-    def read(ids: list[str]) -> list[tuple[str, Entry | None]]:
+    def read(wanted: Sequence[tuple[str, str]]) -> list[Progress]:
+        ids = [entry_id for entry_id, _ in wanted]
         asked.append(sorted(ids))
         if len(ids) == 3 or "b" in ids:
             for error in fails:
                 raise error
-        return [(entry_id, Entry(entry_id)) for entry_id in ids]
+        return [Progress(Entry(entry_id), None, ()) for entry_id in ids]
 
     conversions = Conversions(read, 0.05, threading.Event())
 
     def look(entry_id: str) -> object:
         everybody.wait(20)
         try:
-            return conversions.look(entry_id, deadline=time.monotonic() + deadline)
+            return conversions.look(entry_id, "", deadline=time.monotonic() + deadline)
         except KalturaError as error:
             return str(error)
 
@@ -250,7 +252,7 @@ def _looks(errors: Iterable[Exception], *, deadline: float = 60) -> tuple[list[l
 
 def test_a_look_that_may_go_well_next_time_keeps_all_waiting() -> None:
     asked, came = _looks([KalturaError("later", retryable=True)] * 2)
-    assert came == {entry_id: (Entry(entry_id),) for entry_id in "abc"}
+    assert came == {entry_id: Progress(Entry(entry_id), None, ()) for entry_id in "abc"}
     assert ["a", "b", "c"] in asked
 
 
@@ -261,7 +263,7 @@ def test_a_look_that_goes_on_failing_ends_with_the_deadline() -> None:
 
 def test_an_error_is_told_to_whom_it_belongs() -> None:
     _, came = _looks([KalturaError("forbidden"), KalturaError("forbidden")])
-    assert came == {"a": (Entry("a"),), "b": "forbidden", "c": (Entry("c"),)}
+    assert came == {"b": "forbidden"} | {i: Progress(Entry(i), None, ()) for i in "ac"}
 
 
 # Rate limits

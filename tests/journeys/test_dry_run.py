@@ -270,7 +270,8 @@ READS = {
     Kaltura: {
         "attempts", "categories_called", "category_name", "children", "content", "count", "entries", "entry", "flavors",
         "flavors_and_placings", "is_full", "look", "made_of", "metadata", "metadata_fields", "now", "inflow", "pages",
-        "picture", "picture_since", "placings", "seconds_told", "sign_in", "unused_tokens", "user_exists", "usual_tags",
+        "picture", "picture_since", "placings", "progress", "seconds_told", "sign_in", "unused_tokens", "user_exists",
+        "usual_tags",
     },
     Store: {
         "check_bucket", "checksum_of", "fingerprinter", "get_text", "head", "later", "named_after", "own", "pages",
