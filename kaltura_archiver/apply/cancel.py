@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from kaltura_archiver.apply.tools import InHand, Tools
@@ -80,7 +81,11 @@ def _require_stayed(tools: Tools, work: InHand, flavors: tuple[FlavorAsset, ...]
 def still_running(tools: Tools, entry: Entry) -> bool:
     """Whether the same replacement is running still in `entry` as it was just seen: any other is not ours to end."""
     now = tools.kaltura.entry(entry.id)
-    return now is not None and now.replacement_running and now.replacing_entry_id == entry.replacing_entry_id
+    return now is not None and runs_on(now, entry)
+
+
+def runs_on(now: Entry, then: Entry) -> bool:
+    return now.replacement_running and now.replacing_entry_id == then.replacing_entry_id
 
 
 def _require_running(tools: Tools, entry: Entry) -> None:
@@ -88,16 +93,20 @@ def _require_running(tools: Tools, entry: Entry) -> None:
         raise Changed(f"the replacement of {entry.id} is over")
 
 
-def approve(tools: Tools, work: InHand, entry: Entry) -> None:
-    """Approve our replacement, unless that would approve another, too: of the further streams (kaltura-api 5.3)."""
+def approve(tools: Tools, work: InHand, look: Callable[[], object]) -> None:
+    """Approve our replacement, unless that would approve another, too: of the further streams (kaltura-api 5.3).
+
+    `look` is the last one before; where it raises Changed nothing is approved, and the next look tells why: somebody
+    else has, or has ended it, or it is to end.
+    """
     if streams := _streams_replaced(tools, work):
         raise Waiting(
             f"the replacement of {work.id} waits to be approved, which would approve that of its further stream "
             f"{streams[0]} as well: approve both in Kaltura, or run the command again when that one is over"
         )
-    with suppress(Changed):  # somebody else has, or has ended it: the next look tells
-        _require_running(tools, entry)
-        tools.kaltura.approve_replace(work.id, look=lambda: _require_running(tools, entry))
+    with suppress(Changed):
+        look()
+        tools.kaltura.approve_replace(work.id, look=look)
 
 
 def _streams_replaced(tools: Tools, work: InHand) -> list[str]:

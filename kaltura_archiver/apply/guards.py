@@ -242,11 +242,22 @@ def require_token(tools: Tools, work: InHand) -> None:
         raise Changed(f"what was uploaded for {work.id} is gone from Kaltura; nothing was deleted")
 
 
-def copy_went(tools: Tools, work: InHand) -> bool:
-    """Whether the stored copy is not there any more as it was; False, with a warning, if S3 does not tell."""
+def copy_went(tools: Tools, work: InHand, *, deciding: bool) -> bool:
+    """Whether the stored copy is not there any more as it was, or something was found against it since it was planned.
+
+    False, with a warning, if S3 does not tell: Kaltura goes on anyway. Where we are `deciding` that it goes on, marks
+    are listed anew, and that raises StoreError.
+    """
     try:
-        stored = tools.store.head(work.key, with_tags=False)
+        stored = tools.store.head(work.key, with_tags=False, with_marks=True, recent_marks=not deciding)
     except StoreError as error:
+        if deciding:
+            raise
         log.warning("the stored copy of %s cannot be looked at while Kaltura converts: %s", work.id, error)
         return False
-    return stored is None or not same_object(stored, work.stored)
+    if stored is None or not same_object(stored, work.stored):
+        return True
+    before, original = work.stored, work.facts.original
+    if stored.marked_damaged_at and not before.damaged_at:
+        return True
+    return original is not None and original.content_id in stored.marked_differing - before.marked_differing

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
-from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier, still_running
+from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier, runs_on, still_running
 from kaltura_archiver.apply.displaced import keep_displaced
 from kaltura_archiver.apply.guards import copy_went, new_original_of, other_source, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
@@ -181,8 +182,8 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
         elif other := other_source(work, seen.flavors):
             if still_running(tools, entry):  # else the next look tells what became of ours
                 raise _cancelled_for(tools, work, entry, seen.flavors, other)
-        elif work.swaps_placeholder_in and copy_went(tools, work):
-            why = f"the stored copy of {work.id} went or was changed"
+        elif work.swaps_placeholder_in and copy_went(tools, work, deciding=_decides(tools, status)):
+            why = f"the stored copy of {work.id} went, was changed, or was found damaged"
             raise _cancelled(tools, work, entry, why, pressing=True)
         elif why := _unwanted(tools, work, entry):
             raise _cancelled(tools, work, entry, why)
@@ -194,9 +195,25 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
         elif status == ReplacementStatus.READY_BUT_NOT_APPROVED:
             if not tools.options.approve:
                 raise Waiting(f"the replacement of {work.id} waits to be approved in Kaltura, or for --approve")
-            approve(tools, work, entry)
+            approve(tools, work, partial(_require_may_come, tools, work, entry))
         elif status == ReplacementStatus.NOT_READY_AND_NOT_APPROVED and not tools.options.approve:
             raise Waiting(f"the replacement of {work.id} will have to be approved in Kaltura, or by --approve")
+
+
+def _decides(tools: Tools, status: str) -> bool:
+    """Whether a replacement goes through because we say so."""
+    return status == ReplacementStatus.READY_BUT_NOT_APPROVED and tools.options.approve
+
+
+def _require_may_come(tools: Tools, work: InHand, seen: Entry) -> None:
+    """Raise Changed where the next look will tell that the replacement, as it was `seen`, is over, or is to end."""
+    if work.swaps_placeholder_in and copy_went(tools, work, deciding=True):
+        raise Changed(f"the stored copy of {work.id} went, was changed, or was found damaged")
+    now, flavors, *_ = tools.kaltura.look(work.id)
+    if now is None or not runs_on(now, seen):
+        raise Changed(f"the replacement of {work.id} is over")
+    if other_source(work, flavors) or _unwanted(tools, work, now):
+        raise Changed(f"the replacement of {work.id} is not to go through any more")
 
 
 def _unwanted(tools: Tools, work: InHand, entry: Entry) -> str:

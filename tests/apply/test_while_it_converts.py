@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
@@ -136,3 +137,90 @@ def test_a_restore_that_is_gone_on_with_ends_where_that_cannot_be_kept(
     assert len(writes(sandbox, "media.cancelReplace")) == 1
     convert(sandbox)
     assert shown(sandbox, entry) == NEWER
+
+
+# The stored copy
+
+
+def find(sandbox: Sandbox, entry: str, what: str) -> None:
+    """The mark that `verify`, or a second reading of the original, leaves."""
+    etag = hashlib.md5(VIDEO, usedforsecurity=False).hexdigest()
+    original = sandbox.kaltura.original(entry)
+    mark = f"differs.{original.id}@{original.version}" if original and what == "different" else "damaged"
+    sandbox.s3.put(f"suspect/{entry}/{etag}.{mark}", b"")
+
+
+@pytest.mark.parametrize(
+    ("state", "what"), [(State.ARCHIVED, "different"), (State.THIN, "bad"), (State.ARCHIVED, "bad")]
+)
+def test_a_copy_that_is_found_damaged_ends_the_placeholder(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, state: State, what: str
+) -> None:
+    monkeypatch.setattr("kaltura_archiver.store.marks.MARKS_SECONDS", 0.05)
+    entry = old(sandbox, state)
+    before = {(a.id, a.version) for a in sandbox.kaltura.library.live_assets(entry)}
+    meanwhile(sandbox, lambda: find(sandbox, entry, what))
+    ran = act(run, "replace_video", entry)
+    assert "was found damaged while Kaltura converted the placeholder: the replacement was cancelled" in ran.out
+    convert(sandbox)
+    assert {(a.id, a.version) for a in sandbox.kaltura.library.live_assets(entry)} == before
+
+
+def test_while_kaltura_converts_marks_are_listed_once_a_minute_for_all(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.settings.conversion_seconds = 0.5
+    entry = old(sandbox, State.ARCHIVED)
+    assert act(run, "replace_video", entry).outcomes == {entry: "done"}
+    looks = [r for r in sandbox.control.requests("multirequest") if "flavorAsset.list" in r.parameters["calls"][2:]]
+    assert len(looks) > 5
+    listed = [r for r in sandbox.control.requests("s3.ListObjectsV2") if "suspect" in str(r)]
+    assert len(listed) == 2  # by the first look, and by the last one
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("command", ["replace_video", "repair"])
+def test_what_is_found_in_the_minute_before_stops_an_approval(
+    sandbox: Sandbox, run: Run, command: str, *, refused: bool
+) -> None:
+    sandbox.kaltura.settings.replacement_approval = True
+    entry = old(sandbox, State.ARCHIVED)
+    assert act(run, "replace_video", entry).outcomes == {entry: "waiting"}
+    convert(sandbox)
+    if refused:  # and looked at again before each call
+        sandbox.control.add_fault(
+            "media.approveReplace", "error", code="LOCK_TIMED_OUT", before=lambda _: find(sandbox, entry, "bad")
+        )
+    else:
+        sandbox.control.add_fault("s3.ListObjectsV2", "none", after=lambda _: find(sandbox, entry, "bad"))
+    ran = act(run, command, entry, "--approve", "--timeout", "5")
+    assert "was found damaged" in ran.out
+    assert shown(sandbox, entry) == VIDEO
+
+
+@pytest.mark.parametrize("what", ["another original", "it is kept"])
+def test_what_happens_while_an_approval_is_refused_stops_it(sandbox: Sandbox, run: Run, what: str) -> None:
+    sandbox.kaltura.settings.replacement_approval = True
+    entry = old(sandbox, State.ARCHIVED)
+
+    def somebody(_: object) -> None:
+        if what == "it is kept":
+            sandbox.kaltura.edit(entry, tags=f"{tags_of(sandbox, entry)}, keep")
+        else:
+            set_content(sandbox, original_of(sandbox, entry))
+
+    sandbox.control.add_fault("media.approveReplace", "error", code="ACTION_BLOCKED", before=somebody)
+    sandbox.kaltura.settings.conversion_seconds = 0
+    ran = act(run, "replace_video", entry, "--approve", "--timeout", "5")
+    assert ran.outcomes == {entry: "failed"}
+    assert shown(sandbox, entry) == (VIDEO if what == "it is kept" else NEWER)
+
+
+def test_nothing_is_approved_where_s3_does_not_tell(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.settings.replacement_approval = True
+    entry = old(sandbox, State.ARCHIVED)
+    assert act(run, "replace_video", entry).outcomes == {entry: "waiting"}
+    convert(sandbox)
+    refused = {"code": "AccessDenied", "status": 403, "times": 9}
+    sandbox.control.add_fault("s3.ListObjectsV2", "error", skip=1, **refused)
+    act(run, "replace_video", entry, "--approve", "--timeout", "5")
+    assert shown(sandbox, entry) == VIDEO
+    assert not writes(sandbox, "media.approveReplace")

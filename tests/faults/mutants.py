@@ -507,14 +507,13 @@ MUTANTS = (
     ),
     Mutant(
         "go on with a replacement whose copy went",
-        (
-            (
-                "apply/swap.py",
-                " and copy_went(tools, work):",
-                " and not copy_went:",
-            ),
-        ),
+        (("apply/swap.py", "copy_went(tools, work, deciding=_decides(tools, status)):", "not copy_went:"),),
         _test("store/test_odd_s3.py", "goes_while_kaltura_converts"),
+    ),
+    Mutant(
+        "go on with a replacement whose copy was found damaged",
+        (("apply/guards.py", "    if stored.marked_damaged_at and not before.damaged_at:", "    if not before:"),),
+        _test("apply/test_while_it_converts.py", "found_damaged"),
     ),
     Mutant(
         "overwrite what somebody sets while Kaltura converts",

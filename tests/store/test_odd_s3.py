@@ -308,7 +308,7 @@ def test_a_copy_that_goes_while_kaltura_converts_cancels_the_replacement(
     sandbox.control.add_fault("media.get", subject=entry_id, skip=3, after=go)
     ran = run("replace_video", "--id", entry_id, "--no-dry-run", "--timeout", "5")
     assert ran.outcomes == {entry_id: "failed"}
-    assert "went or was changed while Kaltura converted" in ran.out
+    assert "went, was changed, or was found damaged while Kaltura converted" in ran.out
     assert len(sandbox.control.requests("media.cancelReplace")) == 1
     assert shown(sandbox, entry_id) == video
     assert sandbox.kaltura.entries[entry_id].tags == "archived_to_s3"
