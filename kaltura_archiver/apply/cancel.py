@@ -30,27 +30,24 @@ def cancel(
     would be lost, and is returned in words. Raises Waiting; EntryFailed where new content came, or may have, with `why`
     it was not to. `stays` are the flavors that are to be in place then, unless those that were planned on.
     """
-    ended = ""
-    try:
-        streams = _streams_replaced(tools, work)
-    except (KalturaError, Stopped):
-        if not pressing:
-            raise
-        streams = []
-    if streams and not pressing:
-        came = ", and restore if the placeholder came" if work.swaps_placeholder_in else ""
-        raise Waiting(
-            f"{why}; its replacement is not cancelled, since that would cancel the one of its further stream "
-            f"{streams[0]} as well: run the command again when that is over{came}"
-        )
-    if streams:
-        ended = f"; that also ends the replacement of its further stream {streams[0]}: tell who uploads to it"
+    ended = _ended_as_well(tools, work) if pressing else ""
+
+    def look() -> None:
+        """Before each attempt: there may be a minute between two."""
+        if not pressing and (streams := _streams_replaced(tools, work)):
+            came = ", and restore if the placeholder came" if work.swaps_placeholder_in else ""
+            raise Waiting(
+                f"{why}; its replacement is not cancelled, since that would cancel the one of its further stream "
+                f"{streams[0]} as well: run the command again when that is over{came}"
+            )
+        _require_running(tools, entry)
+
     until = time.monotonic() + CANCEL_SECONDS
     while True:
         with suppress(KalturaError, Stopped):
             try:
-                _require_running(tools, entry)
-                tools.kaltura.cancel_replace(work.id, look=lambda: _require_running(tools, entry))
+                look()
+                tools.kaltura.cancel_replace(work.id, look=look)
                 _require_running(tools, entry)
             except Changed:
                 break
@@ -59,6 +56,14 @@ def cancel(
         time.sleep(min(tools.poll_seconds, 1.0))
     _require_stayed(tools, work, stays or work.facts.flavors, why, ended)
     return ended
+
+
+def _ended_as_well(tools: Tools, work: InHand) -> str:
+    """Whose replacement a cancelling ends as well, in words; empty where that is nobody's, or not told."""
+    with suppress(KalturaError, Stopped):
+        if streams := _streams_replaced(tools, work):
+            return f"; that also ends the replacement of its further stream {streams[0]}: tell who uploads to it"
+    return ""
 
 
 def _require_stayed(tools: Tools, work: InHand, flavors: tuple[FlavorAsset, ...], why: str, ended: str) -> None:
@@ -99,14 +104,18 @@ def approve(tools: Tools, work: InHand, look: Callable[[], object]) -> None:
     `look` is the last one before; where it raises Changed nothing is approved, and the next look tells why: somebody
     else has, or has ended it, or it is to end.
     """
-    if streams := _streams_replaced(tools, work):
-        raise Waiting(
-            f"the replacement of {work.id} waits to be approved, which would approve that of its further stream "
-            f"{streams[0]} as well: approve both in Kaltura, or run the command again when that one is over"
-        )
-    with suppress(Changed):
+
+    def look_at_all() -> None:
+        if streams := _streams_replaced(tools, work):
+            raise Waiting(
+                f"the replacement of {work.id} waits to be approved, which would approve that of its further stream "
+                f"{streams[0]} as well: approve both in Kaltura, or run the command again when that one is over"
+            )
         look()
-        tools.kaltura.approve_replace(work.id, look=look)
+
+    with suppress(Changed):
+        look_at_all()
+        tools.kaltura.approve_replace(work.id, look=look_at_all)
 
 
 def _streams_replaced(tools: Tools, work: InHand) -> list[str]:

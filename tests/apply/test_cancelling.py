@@ -123,6 +123,32 @@ def test_nobody_elses_replacement_is_approved_with_ours(sandbox: Sandbox, run: R
     assert f"would approve that of its further stream {stream}" in ran.out
 
 
+@pytest.mark.parametrize("code", ["ACTION_BLOCKED", "LOCK_TIMED_OUT", "INVALID_KS"])
+@pytest.mark.parametrize("call", ["media.approveReplace", "media.cancelReplace"])
+def test_further_streams_are_looked_at_before_each_attempt(sandbox: Sandbox, run: Run, call: str, code: str) -> None:
+    """Kaltura refuses the call about ours, and somebody begins an upload to a further stream."""
+    video = recording(sandbox, State.ARCHIVED)
+    stream, approved = video.streams[0], call == "media.approveReplace"
+    sandbox.kaltura.settings.replacement_approval = approved
+
+    def slowly(_: object) -> None:
+        sandbox.kaltura.settings.conversion_seconds = 0.1 if approved else 3600
+
+    def keep(_: object) -> None:
+        if not approved:
+            sandbox.kaltura.edit(video.parent, tags=f"keep, {tags_of(sandbox, video.parent)}")
+
+    sandbox.control.add_fault("media.updateContent", "none", subject=video.parent, before=slowly, after=keep)
+    sandbox.control.add_fault(
+        call, "error", code=code, subject=video.parent, before=lambda _: somebody_replaces(sandbox, stream, NEWER)
+    )
+    ran = act(run, "replace_video", video.parent, "--approve")
+    assert ran.outcomes[video.parent] == "waiting"
+    assert f"further stream {stream}" in ran.out
+    convert(sandbox)
+    assert (shown(sandbox, stream) == NEWER) != approved
+
+
 def test_it_is_looked_at_before_each_attempt_to_cancel(sandbox: Sandbox, run: Run) -> None:
     """The answer is lost of a call that was carried out, and somebody begins another replacement."""
     entry = unwanted(sandbox, "it is kept")

@@ -938,7 +938,7 @@ MUTANTS = (
     ),
     Mutant(
         "end somebody's upload to a stream together with ours",
-        (("apply/cancel.py", "    if streams and not pressing:", "    if streams and not streams:"),),
+        (("apply/cancel.py", "        if not pressing and (streams :=", "        if not tools and (streams :="),),
         _test("apply/test_cancelling.py", "only_ended_for"),
     ),
     Mutant(
@@ -983,7 +983,7 @@ MUTANTS = (
         (
             (
                 "apply/cancel.py",
-                "                _require_running(tools, entry)\n                tools.kaltura.cancel_replace(",
+                "                look()\n                tools.kaltura.cancel_replace(",
                 "                tools.kaltura.cancel_replace(",
             ),
         ),
@@ -991,7 +991,13 @@ MUTANTS = (
     ),
     Mutant(
         "cancel nothing where the further streams are not told",
-        (("apply/cancel.py", "        if not pressing:\n            raise\n", "        raise\n"),),
+        (
+            (
+                "apply/cancel.py",
+                "    with suppress(KalturaError, Stopped):\n        if streams :=",
+                "    if True:\n        if streams :=",
+            ),
+        ),
         _test("apply/test_cancelling.py", "streams_are_not_told"),
     ),
     Mutant(
