@@ -67,20 +67,36 @@ def _ended_as_well(tools: Tools, work: InHand) -> str:
 
 
 def _require_stayed(tools: Tools, work: InHand, flavors: tuple[FlavorAsset, ...], why: str, ended: str) -> None:
-    """Raise EntryFailed unless the original is what it was, or there still is none."""
-    before = Facts(work.facts.entry, flavors).original
+    """Raise EntryFailed unless the original is what it was among these flavors; without one, what plays is compared."""
+    before = Facts(work.facts.entry, flavors)
     try:
-        flavors = tools.kaltura.flavors([work.id])[work.id]
+        now = Facts(before.entry, tools.kaltura.flavors([work.id])[work.id])
     except (KalturaError, Stopped) as error:
         raise EntryFailed(f"{why}; what is in place is not known: look at {work.id} now{ended} ({error})") from error
-    now = Facts(work.facts.entry, flavors).original
-    if before is None or now is None:
-        stayed = before is now
-    else:
-        same = (now.content_id, now.status.ready) == (before.content_id, before.status.ready)
-        stayed = same or now.linked_again(before)
-    if not stayed:
+    if not _stayed(before, now):
         raise EntryFailed(f"{why}, but new content came in the moment it was cancelled: look at {work.id} now{ended}")
+
+
+def _stayed(before: Facts, now: Facts) -> bool:
+    was, original = before.original, now.original
+    if was is None or original is None:
+        stayed = was is original
+    else:
+        same = (original.content_id, original.status.ready) == (was.content_id, was.status.ready)
+        stayed = same or original.linked_again(was)
+    return stayed and ((was is not None and was.status.ready) or not plays_another(before, now))
+
+
+def plays_another(before: Facts, now: Facts) -> bool:
+    """Whether nothing plays any more, beside the original, that did before: a replacement leaves no flavor as it was.
+
+    Where nothing did, whether any flavor came. Those that Kaltura was making then may be there by now.
+    """
+    played = {flavor.content_id for flavor in before.derived}
+    made = {flavor.id for flavor in before.flavors if flavor.status.in_progress}
+    there = {flavor.content_id for flavor in now.flavors if flavor is not now.original and flavor.id not in made}
+    came = there - {flavor.content_id for flavor in before.flavors}
+    return not played & there and bool(played or came)
 
 
 def still_running(tools: Tools, entry: Entry) -> bool:

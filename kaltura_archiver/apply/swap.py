@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier, runs_on, still_running
+from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier, plays_another, runs_on, still_running
 from kaltura_archiver.apply.displaced import keep_displaced
 from kaltura_archiver.apply.guards import copy_went, new_original_of, other_source, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
@@ -251,11 +251,10 @@ def _require_ours(work: InHand, entry: Entry, ours: str) -> None:
 
 def _nothing_came(tools: Tools, work: InHand) -> ArchiverError:
     """Why a replacement is over and has brought no new original."""
-    flavors = tools.kaltura.flavors([work.id])[work.id]
-    before, now = work.facts.derived, Facts(work.facts.entry, flavors).original
-    # Of what had no original, what plays tells whether something came.
-    stayed = {flavor.content_id for flavor in before} & {flavor.content_id for flavor in flavors}
-    if now is None and (work.facts.original is not None or (before and not stayed)):
+    before, now = work.facts, Facts(work.facts.entry, tools.kaltura.flavors([work.id])[work.id])
+    # Of what had no original that plays, the flavors tell whether something came.
+    silent = before.original is None or not before.original.status.ready
+    if (before.original is not None and now.original is None) or (silent and plays_another(before, now)):
         return EntryFailed(
             f"Kaltura keeps no original of what came to {work.id}: see its conversion profile, which has to keep the "
             "source; its tags stay as they are"

@@ -197,6 +197,62 @@ def test_one_that_somebody_has_approved_is_waited_for(sandbox: Sandbox, run: Run
     assert act(run, "replace_video", entry, "--approve").outcomes == {entry: "done"}
 
 
+def without_original(sandbox: Sandbox, left: str) -> str:
+    """An entry in error, whose profile keeps no source, of which nothing plays; `left` is what is there."""
+    entry = sandbox.add(State.PLACEHOLDER, derived=2)
+    sandbox.control.clock.advance(86_400)
+    library = sandbox.kaltura.library
+    with library.lock:
+        for asset in list(library.live_assets(entry)):
+            if left == "nothing" or asset.is_original:
+                library.delete_asset(asset)
+            else:
+                asset.status = -1
+        library.entries[entry].status = "-1"
+    library.settings.keep_source = False
+    return entry
+
+
+@pytest.mark.parametrize("left", ["nothing", "flavors in error"])
+def test_what_went_through_without_a_source_is_not_said_to_be_cancelled(sandbox: Sandbox, run: Run, left: str) -> None:
+    entry = without_original(sandbox, left)
+    ran = act(run, "restore", entry)
+    assert ran.outcomes == {entry: "failed"}
+    assert "Kaltura keeps no original of what came" in ran.out
+
+
+@pytest.mark.parametrize("left", ["nothing", "flavors in error"])
+def test_what_was_cancelled_without_a_source_is_said_to_be(sandbox: Sandbox, run: Run, left: str) -> None:
+    entry = without_original(sandbox, left)
+    library = sandbox.kaltura.library
+
+    def somebody(_: object) -> None:
+        with library.lock:
+            library.cancel_replacement(library.entries[entry])
+
+    sandbox.control.add_fault("media.updateContent", "none", after=somebody)
+    ran = act(run, "restore", entry)
+    assert f"somebody cancelled the replacement of {entry}; the old content is in place" in ran.out
+
+
+@pytest.mark.parametrize("left", ["nothing", "flavors in error"])
+@pytest.mark.parametrize("came", [True, False])
+def test_a_failure_that_is_cancelled_tells_whether_anything_came(
+    sandbox: Sandbox, run: Run, left: str, *, came: bool
+) -> None:
+    entry = without_original(sandbox, left)
+    sandbox.kaltura.settings.conversion_seconds = 3600
+    sandbox.control.add_fault("media.cancelReplace", "none", before=lambda _: convert(sandbox) if came else None)
+
+    def fails(_: object) -> None:
+        sandbox.kaltura.entries[sandbox.kaltura.entries[entry].replacing_entry_id].status = "-1"
+
+    sandbox.control.add_fault("media.updateContent", "none", after=fails)
+    ran = act(run, "restore", entry)
+    told = "new content came in the moment it was cancelled" if came else "the old content is in place"
+    assert told in ran.out
+
+
 # Whose is it, where our call was lost?
 
 
