@@ -98,7 +98,8 @@ def seen_after(tools: Tools, work: InHand, failure: KalturaError) -> tuple[Entry
     """The entry after a call to replace its content failed, and whether that has begun all the same.
 
     Asked for a while: what failed the call may fail the look, too. Our upload token tells best: it is used up by what
-    has begun, and by nothing else.
+    has begun, and by nothing else. What Kaltura fetches by its URL is told by its size alone. Raises EntryFailed where
+    it stays unknown.
     """
     if failure.code in NOT_ACTED or (failure.code and not failure.retryable):
         return None, False  # Kaltura's own word: it did nothing, or undid it (kaltura-api 5.3, 9)
@@ -109,11 +110,15 @@ def seen_after(tools: Tools, work: InHand, failure: KalturaError) -> tuple[Entry
             seen = tools.kaltura.entry(work.id)
             if seen is None or not seen.replacement_running:
                 new = new_original_of(tools, work) if seen else None
+                if new is not None and not (work.token or new.size_bytes):
+                    raise _not_known(work, failure)
                 return seen, new is not None and (bool(new.size_bytes) or not _token_unused(tools, work))
-            source = source_of_replacement(tools, seen) if work.token else None
+            source = source_of_replacement(tools, seen)
             told = source.size_bytes if source else None
-            if told == work.sent_bytes or not (told or _token_unused(tools, work)):
+            if told == work.sent_bytes or (work.token and not (told or _token_unused(tools, work))):
                 return seen, True
+            if over and not (told or work.token):
+                raise _not_known(work, failure)
             if told or over:
                 work.token_used = work.past_point_of_no_return = False
                 raise Changed(

@@ -284,6 +284,37 @@ def test_one_whose_content_has_no_size_yet_is_told_from_ours_by_our_token(
     assert "ours did not begin: wait for theirs" in ran.out
 
 
+@pytest.mark.parametrize("begun", ["theirs", "theirs is there", "theirs has no size yet", "ours"])
+@pytest.mark.parametrize("kind", ["drop_before", "http_500"])
+def test_without_a_token_it_is_told_by_its_size(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, kind: str, begun: str
+) -> None:
+    """`restore --via url`, the call of which was lost."""
+    monkeypatch.setattr("kaltura_archiver.apply.swap.UNKNOWN_SECONDS", 0.05 if begun.endswith("yet") else 20.0)
+    sandbox.kaltura.settings.replacement_approval = True
+    entry = sandbox.add(State.PLACEHOLDER)
+
+    def somebody(_: object) -> None:
+        if begun == "theirs":
+            somebody_replaces(sandbox, entry, NEWER)
+        elif begun == "theirs has no size yet":
+            begin_as_the_kmc_does(sandbox, entry)
+        elif begun == "theirs is there":
+            sandbox.kaltura.replace_original(entry, NEWER)
+            original_of(sandbox, entry).size_in_bytes = 0
+
+    if begun == "ours":
+        sandbox.control.add_fault("media.updateContent", "drop_after")
+    else:
+        sandbox.control.add_fault("media.updateContent", kind, before=somebody)
+    ran = act(run, "restore", entry, "--via", "url", "--approve")
+    assert ran.outcomes == {entry: "done" if begun == "ours" else "failed"}
+    assert bool(sandbox.control.requests("media.approveReplace")) == (begun == "ours")
+    assert (REPLACED_TAG in tags_of(sandbox, entry)) == (begun != "ours")
+    if begun != "ours":
+        assert ("wait for theirs" if begun == "theirs" else "is not known") in ran.out
+
+
 @pytest.mark.parametrize("code", ["MAX_FILE_SYNCS_FOR_OBJECT_PER_DAY_REACHED", "INTERNAL_SERVERL_ERROR"])
 @pytest.mark.parametrize("sized", [True, False])
 def test_what_came_instead_of_ours_is_not_recorded_as_the_placeholder(
