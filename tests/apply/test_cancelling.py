@@ -307,7 +307,7 @@ def test_without_a_token_it_is_told_by_its_size(
         sandbox.control.add_fault("media.updateContent", "drop_after")
     else:
         sandbox.control.add_fault("media.updateContent", kind, before=somebody)
-    ran = act(run, "restore", entry, "--via", "url", "--approve")
+    ran = act(run, "restore", entry, "--via", "url", "--approve", "--timeout", "20")
     assert ran.outcomes == {entry: "done" if begun == "ours" else "failed"}
     assert bool(sandbox.control.requests("media.approveReplace")) == (begun == "ours")
     assert (REPLACED_TAG in tags_of(sandbox, entry)) == (begun != "ours")

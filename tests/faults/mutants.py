@@ -933,7 +933,7 @@ MUTANTS = (
     ),
     Mutant(
         "say that a placeholder was cancelled, without a look",
-        (("apply/cancel.py", "    if not stayed:", "    if not tools:"),),
+        (("apply/cancel.py", "    if not _stayed(before, now):", "    if not tools:"),),
         _test("apply/test_cancelling.py", "in_that_moment"),
     ),
     Mutant(
@@ -977,6 +977,21 @@ MUTANTS = (
         "take plays without a date for none",
         (("criteria/when.py", "if entry.plays or entry.last_played_at else", "if entry.last_played_at else"),),
         _test("journeys/test_what_others_write.py", "plays_without_a_date"),
+    ),
+    Mutant(
+        "take somebody's replacement for ours where there is no token",
+        (("apply/swap.py", "or (work.token and not (told or", "or (work and not (told or"),),
+        _test("apply/test_cancelling.py", "told_by_its_size"),
+    ),
+    Mutant(
+        "say that what went through without a source was cancelled",
+        (("apply/cancel.py", " and bool(played or came)", " and bool(played)"),),
+        _test("apply/test_cancelling.py", "without_a_source"),
+    ),
+    Mutant(
+        "approve once more without a look",
+        (("apply/cancel.py", "approve_replace(work.id, look=look_at_all)", "approve_replace(work.id, look=print)"),),
+        _test("apply/test_cancelling.py", "before_each_attempt"),
     ),
     Mutant(
         "cancel once more without a look whose replacement runs",
