@@ -99,18 +99,25 @@ def plays_another(before: Facts, now: Facts) -> bool:
     return not played & there and bool(played or came)
 
 
-def still_running(tools: Tools, entry: Entry) -> bool:
-    """Whether the same replacement is running still in `entry` as it was just seen: any other is not ours to end."""
-    now = tools.kaltura.entry(entry.id)
-    return now is not None and runs_on(now, entry)
+def seen_over(tools: Tools, entry: Entry) -> bool:
+    """Whether the replacement in `entry`, as it was just seen, is seen to be over; False if Kaltura does not tell."""
+    try:
+        _require_running(tools, entry)
+    except Changed:
+        return True
+    except (KalturaError, Stopped):
+        pass
+    return False
 
 
 def runs_on(now: Entry, then: Entry) -> bool:
+    """Whether the same replacement is running still: any other is not ours to end."""
     return now.replacement_running and now.replacing_entry_id == then.replacing_entry_id
 
 
 def _require_running(tools: Tools, entry: Entry) -> None:
-    if not still_running(tools, entry):
+    now = tools.kaltura.entry(entry.id)
+    if now is None or not runs_on(now, entry):
         raise Changed(f"the replacement of {entry.id} is over")
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier, plays_another, runs_on, still_running
+from kaltura_archiver.apply.cancel import approve, cancel, cancel_earlier, plays_another, runs_on, seen_over
 from kaltura_archiver.apply.displaced import keep_displaced
 from kaltura_archiver.apply.guards import copy_went, new_original_of, other_source, require_unchanged
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
@@ -185,7 +185,7 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
             if not new.status.in_progress:
                 raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
         elif other := other_source(work, seen.flavors):
-            if still_running(tools, entry):  # else the next look tells what became of ours
+            if not seen_over(tools, entry):  # else the next look tells what became of ours
                 raise _cancelled_for(tools, work, entry, seen.flavors, other)
         elif work.swaps_placeholder_in and copy_went(tools, work, deciding=_decides(tools, status)):
             why = f"the stored copy of {work.id} went, was changed, or was found damaged"

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from looking import Run, act, displaced, do_not_wait, original_of, shown, tags_of, writes
 
-from kaltura_archiver.model import REPLACED_TAG, State
+from kaltura_archiver.errors import KalturaError, Stopped
+from kaltura_archiver.kaltura import Kaltura
+from kaltura_archiver.model import REPLACED_TAG, Entry, State
 from kaltura_archiver.sandbox.kaltura.records import IMPORTING, Asset, Content, new_id
 from kaltura_archiver.sandbox.world import Sandbox
 
@@ -88,6 +90,29 @@ def test_where_theirs_was_overwritten_in_that_moment_it_is_said(
     sandbox.control.add_fault("media.cancelReplace", "none", before=lambda _: convert(sandbox))
     ran = act(run, command, entry)
     assert f"new content came in the moment it was cancelled: look at {entry} now" in ran.out
+
+
+@pytest.mark.parametrize("error", [KalturaError("no answer", retryable=True), Stopped("asked to stop")])
+@pytest.mark.parametrize(("command", "state"), SWAPS)
+def test_theirs_stays_though_kaltura_does_not_tell_for_a_while(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, command: str, state: State, error: Exception
+) -> None:
+    entry, left, ask = old(sandbox, state), [0] * 3, Kaltura.entry
+    flavor = original_of(sandbox, entry)
+
+    def silent(kaltura: Kaltura, entry_id: str) -> Entry | None:
+        if left and writes(sandbox, "media.updateContent"):
+            left.pop()
+            raise error
+        return ask(kaltura, entry_id)
+
+    monkeypatch.setattr(Kaltura, "entry", silent)
+    meanwhile(sandbox, lambda: set_content(sandbox, flavor))
+    ran = act(run, command, entry)
+    assert not left
+    assert "theirs is in place" in ran.out
+    convert(sandbox)
+    assert shown(sandbox, entry) == NEWER
 
 
 @pytest.mark.parametrize("what", ["half of the switch", "a late link", "nothing"])
