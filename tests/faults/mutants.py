@@ -729,7 +729,7 @@ MUTANTS = (
         (
             (
                 "model/facts.py",
-                "if not f.is_original and f.status is FlavorStatus.READY and",
+                "if not f.is_original and f.status.ready and",
                 "if not f.is_original and",
             ),
         ),
@@ -1094,10 +1094,58 @@ MUTANTS = (
     Mutant(
         "let the placeholder take the place of the last flavors",
         (
-            ("plans.py", "if facts.derived and (unsure := _unproven_alone(facts, judgement)):", "if unsure := None:"),
-            ("apply/guards.py", "        if work.facts.derived:  # which", "        if False:  # which"),
+            (
+                "plans.py",
+                "if (facts.derived or facts.original) and (unsure := _unproven_alone(facts, judgement)):",
+                "if unsure := None:",
+            ),
+            (
+                "apply/guards.py",
+                "        if work.facts.derived or original is not None:  # which",
+                "        if False:  # which",
+            ),
         ),
         _test("apply/test_all_that_is_left.py", "no_placeholder_takes"),
+    ),
+    Mutant(
+        "ask for no proof where the original is in error",
+        (
+            (
+                "plans.py",
+                "if (facts.derived or facts.original) and (unsure := _unproven_alone(facts, judgement)):",
+                "if facts.derived and (unsure := _unproven_alone(facts, judgement)):",
+            ),
+            ("apply/guards.py", "if work.facts.derived or original is not None:", "if work.facts.derived:"),
+        ),
+        _test("apply/test_what_is_coming.py", "unless_its_copy_is_proven"),
+    ),
+    Mutant(
+        "take what Kaltura is making of an upload for nothing",
+        (("states.py", "if coming := coming_content(facts):", "if coming := '':"),),
+        _test("apply/test_what_is_coming.py", "is_waited_for"),
+    ),
+    Mutant(
+        "take an upload that could not be converted for nothing",
+        (("states.py", "if lost_source(facts):", "if False:"),),
+        _test("apply/test_what_is_coming.py", "could_not_convert"),
+    ),
+    Mutant(
+        "restore over a source that is on its way",
+        (
+            ("plans.py", "if coming := [f.id for f in facts.sources_to_come]:", "if coming := []:"),
+            ("apply/guards.py", "_other_sources(Facts(entry, flavors)) - _other_sources(work.facts):", "set[str]():"),
+        ),
+        _test("apply/test_what_is_coming.py", "on_its_way or set_anew"),
+    ),
+    Mutant(
+        "take what somebody put into an emptied entry for ours",
+        (("apply/in_place.py", 'if error.code == "ENTRY_ALREADY_WITH_CONTENT":', "if False:"),),
+        _test("apply/test_what_is_coming.py", "not_taken_for_ours"),
+    ),
+    Mutant(
+        "leave an entry without content to an import",
+        (("apply/in_place.py", "    if not work.token:", "    if False:"),),
+        _test("apply/test_what_is_coming.py", "not_left_to_an_import"),
     ),
     Mutant(
         "keep nothing of what an unproven copy displaces",

@@ -361,7 +361,7 @@ def test_an_empty_value_is_told(sandbox: Sandbox, run: Run) -> None:
 
 
 @pytest.mark.parametrize("option", YEARS)
-@pytest.mark.parametrize("years", ["-1", "-0.5", "nan", "inf", "-inf", "three", "3y", "", "1e9"])
+@pytest.mark.parametrize("years", ["-1", "-0.5", "nan", "inf", "-inf", "three", "3y", "!", "1e9"])
 def test_years_that_are_negative_or_no_number_are_told(sandbox: Sandbox, run: Run, option: str, years: str) -> None:
     line = usage_error(sandbox, run("list", option, years))
     assert "years" in line
@@ -645,6 +645,12 @@ def test_the_settings_do_not_show_their_secrets(run: Run, monkeypatch: pytest.Mo
 def test_an_empty_owner_is_refused(run: Run, option: str) -> None:
     """As of an empty variable of the shell: it would protect nobody."""
     ran = run("replace_video", "--all", option, "")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{option} is given without a value" in ran.err
+
+
+def test_a_list_of_nobody_is_refused(run: Run) -> None:
+    ran = run("replace_video", "--all", "--owner", "!")
     assert (ran.code, ran.out) == (2, "")
     assert "nobody is named" in ran.err
 
