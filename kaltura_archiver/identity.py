@@ -140,6 +140,11 @@ def holds_placeholder(facts: Facts) -> bool | None:
     return None
 
 
+def placeholder_in_place(facts: Facts) -> bool:
+    """Whether the placeholder has taken the original's place, and not a video of its size, which S3 has as well."""
+    return bool(holds_placeholder(facts)) and identified(facts)[0] is not Identity.SAME
+
+
 def newer_flavors(facts: Facts) -> tuple[FlavorAsset, ...]:
     """What plays of an entry without original, and may be of a newer video than is stored: its source was deleted, or
     never kept, as a conversion profile may have it."""

@@ -10,7 +10,7 @@ from kaltura_archiver.apply.proof import Verdict
 from kaltura_archiver.apply.reading import with_metadata
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
-from kaltura_archiver.identity import holds_placeholder, identify, may_have
+from kaltura_archiver.identity import identify, may_have, placeholder_in_place
 from kaltura_archiver.model import (
     Announced,
     Availability,
@@ -99,7 +99,7 @@ def require_proven(stored: StoredObject) -> None:
 def check_copy(tools: Tools, work: InHand) -> None:
     stored = require_stored(tools, work)
     original = work.facts.original
-    if holds_placeholder(work.facts):
+    if placeholder_in_place(work.facts):
         return
     if original is None or not original.status.ready:
         if work.facts.derived or original is not None:  # which may be all that Kaltura has of it

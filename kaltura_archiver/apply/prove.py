@@ -10,7 +10,7 @@ from kaltura_archiver.apply.proof import Verdict, compare
 from kaltura_archiver.apply.tools import InHand, Tools, say_once
 from kaltura_archiver.edits import to_decide
 from kaltura_archiver.errors import EntryFailed, Refused
-from kaltura_archiver.identity import holds_placeholder
+from kaltura_archiver.identity import placeholder_in_place
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
     Availability,
@@ -75,7 +75,7 @@ def prove_again(tools: Tools, work: InHand) -> None:
     Kaltura has no checksums, so a byte that changed on its way from there could be seen in no other way.
     """
     original = work.facts.original
-    if original is None or not original.status.ready or holds_placeholder(work.facts):
+    if original is None or not original.status.ready or placeholder_in_place(work.facts):
         return
     _, verdict = read_original(tools, work)
     if verdict.identity is not Identity.SAME:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from typing import Any
@@ -313,3 +314,19 @@ def test_in_place_a_stop_after_the_deletion_does_not_leave_the_entry_empty(
     sandbox.control.add_fault("flavorAsset.delete", "none", subject=original_of(sandbox, entry).id, after=stop)
     act(run, "replace_video", entry, "--allow-in-place")
     assert shown(sandbox, entry) == sandbox.placeholder
+
+
+def test_a_video_that_is_as_large_as_a_placeholder_is_looked_after_as_any(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filler = len(VIDEO) - len(sandbox.placeholder)
+    other = sandbox.placeholder + filler.to_bytes(4, "big") + b"free" + bytes(filler - 8)
+    (sandbox.directory / "other.mp4").write_bytes(other)
+    (sandbox.directory / "map.toml").write_text('[category]\n4711 = "other.mp4"\n')
+    monkeypatch.setenv("PLACEHOLDER_MAP", str(sandbox.directory / "map.toml"))
+    entry = old(sandbox, State.ARCHIVED)
+    # Found damaged after the first look, and before the last.
+    mark = f"suspect/{entry}/{hashlib.md5(VIDEO, usedforsecurity=False).hexdigest()}.damaged"
+    sandbox.control.add_fault("uploadToken.upload", "none", after=lambda _: sandbox.s3.put(mark, b""))
+    act(run, "replace_video", entry)
+    assert shown(sandbox, entry) == VIDEO
