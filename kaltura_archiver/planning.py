@@ -21,6 +21,7 @@ from kaltura_archiver.model import (
 from kaltura_archiver.states import Judgement
 from kaltura_archiver.steps import Options, Plan, Step
 
+NO_IMPORT = "what has no content is given some only with --via upload: an import that fails would leave it without"
 CROWDED = (
     "the stored copy has so many tags of others that there is no room for ours, which say what is where "
     "(S3 keeps ten): remove some"

@@ -12,6 +12,7 @@ from kaltura_archiver.model import (
     Announced,
     Availability,
     Cause,
+    EntryStatus,
     Facts,
     Identity,
     MediaType,
@@ -20,6 +21,7 @@ from kaltura_archiver.model import (
 )
 from kaltura_archiver.planning import (
     CROWDED,
+    NO_IMPORT,
     UNDECIDED,
     go,
     keep_settings,
@@ -265,6 +267,8 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return stop(judgement, Outcome.REFUSED, unreadable(stored))
     if stored.spoiled and options.via == "url":  # nobody looks at these bytes on their way
         return stop(judgement, Outcome.REFUSED)
+    if options.via == "url" and facts.entry.status == EntryStatus.NO_CONTENT:
+        return stop(judgement, Outcome.REFUSED, NO_IMPORT)
     if stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)
     if coming := [f.id for f in facts.sources_to_come]:

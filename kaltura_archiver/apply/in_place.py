@@ -12,6 +12,7 @@ from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import end_conversion
 from kaltura_archiver.errors import ArchiverError, Changed, EntryFailed, KalturaError, Refused
 from kaltura_archiver.model import EntryStatus, FlavorAsset, FlavorStatus
+from kaltura_archiver.planning import NO_IMPORT
 
 NO_CONTENT_SECONDS = 60.0
 
@@ -56,9 +57,7 @@ def replace_in_place(
 def _require_upload(work: InHand) -> None:
     """Raise Refused where Kaltura would fetch the content: an entry whose import failed takes none any more."""
     if not work.token:
-        raise Refused(
-            f"{work.id} can be given content only with --via upload: an import that fails would leave it without"
-        )
+        raise Refused(NO_IMPORT)
 
 
 def fill_entry(tools: Tools, work: InHand, resource: str, deadline: float) -> FlavorAsset:

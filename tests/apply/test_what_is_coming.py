@@ -199,7 +199,9 @@ def test_an_entry_without_content_is_not_left_to_an_import(sandbox: Sandbox, run
     with library.lock:
         for asset in list(library.live_assets(entry)) if emptied else []:
             library.delete_asset(asset)
+    if emptied:
+        assert run("restore", "--id", entry, "--via", "url").outcomes == {entry: "refused"}
     ran = act(run, "restore", entry, "--via", "url", "--allow-in-place")
-    assert "only with --via upload" in ran.out
+    assert (ran.code, "only with --via upload" in ran.out) == (3, True)
     assert act(run, "restore", entry, "--allow-in-place").outcomes == {entry: "done"}
     assert shown(sandbox, entry) == VIDEO

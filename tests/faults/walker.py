@@ -29,8 +29,9 @@ from scenarios import ARCHIVED, PEOPLE_TAG, REPLACED, SCENARIOS, THIN, Scenario,
 from truth import CATEGORIES, GAP, LATENT, RACE, Truth, digest
 from zygote import HANGS_SECONDS, Run, Zygote
 
+from kaltura_archiver.model import VERSION_STEP
 from kaltura_archiver.sandbox.control import Request
-from kaltura_archiver.sandbox.kaltura.records import SWITCH_STEPS
+from kaltura_archiver.sandbox.kaltura.records import SWITCH_STEPS, Content
 from kaltura_archiver.sandbox.world import Sandbox
 
 RERUNS = 4
@@ -39,6 +40,8 @@ CASES_PER_SANDBOX = 40
 LATE_SECONDS = 0.9
 # How many looks at an entry a conversion takes: time goes by requests, so that every run makes the same ones.
 LOOKS_PER_CONVERSION = 3
+# And how many it takes to see that somebody has set another original, and to end ours.
+LOOKS_TO_CANCEL = 3
 ALLOWED = (RACE, GAP, LATENT)
 # Another author's upload between our last look and these calls is replaced by them; Kaltura has no compare-and-swap.
 _UNGUARDED = ("media.updateContent", "media.addContent", "flavorAsset.delete")
@@ -126,6 +129,8 @@ KINDS: dict[str, Kind] = {
     "outage": Kind("drop_before", details={"times": 10**6}),
     "author-tags": Kind(before="change_tags", by_person=True),
     "author-replaces": Kind(before="replace", by_person=True),
+    # Into the same flavor, while a replacement goes on (flavorAsset.setContent, the KMC's upload to a source).
+    "author-sets": Kind(before="set_content", by_person=True),
     "author-deletes": Kind(before="delete", by_person=True),
     # While Kaltura refuses a call for now, without having done anything: it is made again, and not by the old look.
     "blocked-author-tags": Kind("error", _kaltura, "change_tags", by_person=True, details={"code": "ACTION_BLOCKED"}),
@@ -168,6 +173,8 @@ class Walk:
         self.stage = scenario.stages[0]
         self._looks = 0
         self._undone = False  # whether Kaltura's own late job will undo what a person has just uploaded
+        self._unseen = False  # whether Kaltura does before anybody can have seen it, and ended that
+        self._lasts = LOOKS_PER_CONVERSION + (LOOKS_TO_CANCEL if kind and kind.before == "set_content" else 0)
         self._acted = threading.Event()
         self._lock = threading.Lock()
         self._content = scenario.content(number)
@@ -235,7 +242,7 @@ class Walk:
         actions = {
             "kill": self._kill, "terminate": self._terminate, "wait": self._wait, "change_tags": self._change_tags,
             "replace": self._replace, "delete": self._delete, "recycle": self._recycle, "run_same": self._run_same,
-            "link_again": self._link_again,
+            "link_again": self._link_again, "set_content": self._set_content,
             "search_down": partial(setattr, self.sandbox.kaltura.settings, "search_down", True),
             "search_up": partial(setattr, self.sandbox.kaltura.settings, "search_down", False),
             "entry_first": partial(self._switch_in, "entry", "derived", "original"),
@@ -283,6 +290,18 @@ class Walk:
                 self.aimed.upload(self._other)
                 self.sandbox.kaltura.replace_original(self.aimed.entry_id, self._other)
             self.aimed.check("the upload", by_person=True)
+
+    def _set_content(self) -> None:
+        original = self.sandbox.kaltura.original(self.aimed.entry_id)
+        if original is None or not original.locally_ready or self._entry().deleted:
+            return
+        self._undone = self.sandbox.kaltura.library.links_again(self.aimed.entry_id)
+        self._unseen = self._looks >= self._lasts - LOOKS_TO_CANCEL
+        with self.aimed.lock, self.sandbox.kaltura.library.lock:
+            self.aimed.upload(self._other)
+            original.store(Content.of(self._other), original.version + VERSION_STEP)
+            original.updated_at = int(self.sandbox.control.clock.now())
+        self.aimed.check("the upload", by_person=True)
 
     def _delete(self) -> None:
         library = self.sandbox.kaltura.library
@@ -347,7 +366,7 @@ class Walk:
                 library.link_again(truth.entry_id, but_first=held)
                 return
             self._looks += 1
-            if self._looks < LOOKS_PER_CONVERSION:
+            if self._looks < self._lasts:
                 return
             # A step of the switch at a look, so that each half of it is seen.
             seen = self._seen_by_people(truth)
@@ -504,10 +523,14 @@ class Walk:
         if self.kind.before == "link_again" and found.get("LEFT", "").startswith("temporary entry"):
             found[RACE] = found.pop("LEFT")  # Kaltura threw our replacement away, and leaves its temporary entry
         unguarded = operation in _UNGUARDED and not refused
-        if self.kind.before == "replace" and (unguarded or self._undone) and "LOST" in found:
+        by_author = self.kind.before in ("replace", "set_content")
+        if by_author and (unguarded or self._undone or self._unseen) and "LOST" in found:
             # Nobody can keep Kaltura from setting the file of a swap once more, whatever was uploaded since.
             found[RACE] = found.pop("LOST")
-        if self.kind.before == "replace" and unguarded and "derived flavors went" in found.get("CORRUPT", ""):
+        overtaken = self.kind.before == "set_content" and (self._undone or self._unseen)
+        if overtaken and "flavors_deleted dropped" in found.get("CORRUPT", ""):
+            found[RACE] = found.pop("CORRUPT")  # theirs was in place; then Kaltura set the placeholder's file once more
+        if by_author and unguarded and "derived flavors went" in found.get("CORRUPT", ""):
             found[RACE] = found.pop("CORRUPT")  # of somebody's newer video, of which Kaltura can make it again
         by_kaltura = self.scenario.name == "restore-url" and operation == "s3.GetObject"
         if self.kind.fault == "flip" and by_kaltura and "CORRUPT" in found:

@@ -49,7 +49,7 @@ def test_a_category_is_found_by_its_name_or_full_name(
         ("Physics", ("several are called 'Physics'", "2 (Science>Physics)", "5 (Arts>Physics)", "give the number")),
         ("Phys", ("no category is called 'Phys'",)),
         ("Science>", ("no category is called",)),
-        ("", ("neither the number",)), ("0", ("neither the number",)), ("-7", ("neither the number",)),
+        ("", ("--category is given without a value",)), ("0", ("neither the number",)), ("-7", ("neither the number",)),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["list", "replace_video --min-age-years 0 --no-dry-run", "plan archive -o -"])

@@ -187,7 +187,7 @@ def no_fonts() -> tuple[tuple[str, Path], ...]:
         (["--language", "zh"], "apt-get install fonts-wqy-microhei), or give one with --font"),
         (["--text", "日本語"], "has no 日 本 語: install one that has (Debian: apt-get install fonts-wqy-microhei)"),
         (["--text", "long " * 2000], "too long to be read"),
-        (["--text", " "], "needs a text"),
+        (["--text", " "], "--text is given without a value"),
         (["--text", "bell \x07"], "cannot be drawn: U+0007"),
         (["--background", "nocolour"], "not a colour such as"),
         (["--logo", "none.png"], "cannot read --logo none.png: No such file"),
