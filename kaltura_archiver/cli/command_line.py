@@ -29,7 +29,8 @@ class OnceEach(click.Command):
         if not ctx.resilient_parsing:
             args, given, values = self._understood(ctx, args)
             for param, number in Counter(given).items():
-                if "" in _texts(values.get(str(param.name))):
+                heeded = not getattr(param, "hidden", False)  # what is there for old scripts means nothing anyway
+                if heeded and "" in _texts(values.get(str(param.name))):
                     raise click.UsageError(
                         f"{_longest(param)} is given without a value (a variable that is empty?): leave it out, or say "
                         "what is meant", ctx,

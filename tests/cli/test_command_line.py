@@ -180,6 +180,10 @@ def test_an_option_that_is_given_empty_is_refused(
     assert f"{option} is given without a value" in refused(sandbox, run(*words.split(), value, *rest))
 
 
+def test_an_empty_option_of_old_scripts_that_means_nothing_is_accepted(run: Run) -> None:
+    assert run("s3copy", "--all", "--tmp", "").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "whole"),
     [
