@@ -13,7 +13,7 @@ from kaltura_archiver.model import LAST_SECOND, Availability, Facts, Outcome, St
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.policy import CLOCKS, Rule, Stage, StageRule, opening
 from kaltura_archiver.reasons import promise_pending, told_until, unnoticed
-from kaltura_archiver.states import Judgement, classify
+from kaltura_archiver.states import classify
 from kaltura_archiver.steps import DAY_SECONDS, Command, Options, Plan
 
 # The stages that an entry in this state has behind it; of any other state the plan of the stage's command tells.
@@ -21,12 +21,8 @@ _REACHED = {
     State.PLACEHOLDER: frozenset({Stage.ARCHIVE, Stage.THIN, Stage.REPLACE}),
     State.THIN: frozenset({Stage.ARCHIVE, Stage.THIN}),
 }
-
-
 # What a swap that was cut short leaves: a repair finishes it before the entry is in any stage.
 _CUT_SHORT = frozenset({State.UNSETTLED, State.HALF_TAGGED, State.HALF_THIN})
-
-
 # What a clock that has not begun is told as.
 _NOT_BEGUN = {
     "created_before": "Kaltura does not tell when it was created",
@@ -39,8 +35,6 @@ _TOLD = {
     "created_before": "created", "unplayed_for": "last used", "archived_for": "archived", "thinned_for": "thinned",
     "replaced_for": "replaced",
 }  # fmt: skip
-
-
 # So long stays what was brought back, where a rule asks for no time without plays.
 BROUGHT_BACK_SECONDS = 365 * DAY_SECONDS
 
@@ -78,8 +72,9 @@ class Standing(NamedTuple):
         return self.plan.describe() if self.plan.steps or not due else due
 
 
-def cut_short(rule: Rule, facts: Facts, judgement: Judgement) -> Standing | None:
+def _cut_short(rule: Rule, facts: Facts) -> Standing | None:
     """Where an entry stands whose swap was cut short; None where none was."""
+    judgement = classify(facts)
     if judgement.state in _CUT_SHORT or (judgement.state is State.NO_ORIGINAL and facts.entry.replaced):
         return Standing(None, waits_for=rule.stages[0].stage, why=f"{judgement.why}; a repair comes first", repair=True)
     return None
@@ -92,7 +87,7 @@ def standing(rule: Rule, facts: Facts, now: float, streams: Sequence[Facts] = ()
     """
     members, reached = (*streams, facts), None
     beside = tuple((stream, Plan(classify(stream).state)) for stream in streams)
-    if cut := next(filter(None, (cut_short(rule, member, classify(member)) for member in members)), None):
+    if cut := next(filter(None, (_cut_short(rule, member) for member in members)), None):
         return (_gone_in_part(rule, facts, streams, now) or cut)._replace(streams=beside)
     for number, made in enumerate(rule.stages):
         if at := _in_stage(rule, made, members, now):
@@ -108,7 +103,7 @@ def _gone_in_part(rule: Rule, facts: Facts, streams: Sequence[Facts], now: float
     It leaves the tag by which the recording is found: for ever, if nobody were told.
     """
     gone = [stream.entry.id for stream in streams if classify(stream).state in _REACHED]
-    if not gone or any(cut_short(rule, stream, classify(stream)) for stream in streams):
+    if not gone or any(_cut_short(rule, stream) for stream in streams):
         return None
     plan = still_found(plan_for(Command.REPAIR, facts, rule.options(rule.stages[0], now, dry_run=True)))
     if plan.steps:
@@ -256,7 +251,7 @@ def told_needed(rule: Rule, facts: Facts, now: float) -> StageRule | None:
     All its other clocks are over, and so are those of the stages before it.
     """
     judgement = classify(facts)
-    if cut_short(rule, facts, judgement):
+    if _cut_short(rule, facts):
         return None
     reached = _REACHED.get(judgement.state, frozenset())
     for made in rule.stages:
