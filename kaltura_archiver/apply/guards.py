@@ -201,17 +201,17 @@ def new_original_of(tools: Tools, work: InHand) -> FlavorAsset | None:
     return now if other else None
 
 
-def other_source(work: InHand, flavors: tuple[FlavorAsset, ...]) -> str:
+def other_source(work: InHand, flavors: tuple[FlavorAsset, ...], sent: Collection[int]) -> str:
     """The content id of an original, or of a further source flavor, that was not there when the swap of the entry was
     planned, and that it would take away: set, or being set, by somebody (flavorAsset.setContent). Empty if none is.
 
-    Not what was sent: of a switch half done the entry tells last (kaltura-api 5.3).
+    Not what has one of the sizes that were `sent`: of a switch half done the entry tells last (kaltura-api 5.3).
     """
     before = _sources(work.facts)
     for now in _sources(Facts(work.facts.entry, flavors)):
         same = ((now.content_id, now.status.ready) == (was.content_id, was.status.ready) for was in before)
         again = now.status.ready and any(map(now.linked_again, before))
-        if not (now.odd or any(same) or again or may_have(now, {work.sent_bytes})):
+        if not (now.odd or any(same) or again or may_have(now, sent)):
             return f"{now.content_id}, {now.status.name}"
     return ""
 

@@ -184,7 +184,7 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
                 return new
             if not new.status.in_progress:
                 raise EntryFailed(f"the new original of {work.id} is {new.status.name}; run repair")
-        elif other := other_source(work, seen.flavors):
+        elif other := _set_by_somebody(tools, work, entry, seen.flavors):
             if not seen_over(tools, entry):  # else the next look tells what became of ours
                 raise _cancelled_for(tools, work, entry, seen.flavors, other)
         elif work.swaps_placeholder_in and copy_went(tools, work, deciding=_decides(tools, status)):
@@ -217,7 +217,7 @@ def _require_may_come(tools: Tools, work: InHand, seen: Entry) -> None:
     now, flavors, *_ = tools.kaltura.look(work.id)
     if now is None or not runs_on(now, seen):
         raise Changed(f"the replacement of {work.id} is over")
-    if other_source(work, flavors) or _unwanted(tools, work, now):
+    if other_source(work, flavors, {work.sent_bytes}) or _unwanted(tools, work, now):
         raise Changed(f"the replacement of {work.id} is not to go through any more")
 
 
@@ -233,6 +233,20 @@ def _cancelled(tools: Tools, work: InHand, entry: Entry, why: str, *, pressing: 
     ended = cancel(tools, work, entry, why, pressing=pressing)
     work.past_point_of_no_return = False
     return EntryFailed(f"{why}: the replacement was cancelled, the old content is in place{ended}")
+
+
+def _set_by_somebody(tools: Tools, work: InHand, entry: Entry, flavors: tuple[FlavorAsset, ...]) -> str:
+    """The content id of a source flavor, of these, that the replacement in `entry` would take away; empty if none is.
+
+    What it has brought already, of a switch half done, is none: it has the size of what was sent or, where Kaltura
+    fetched only a part or re-encoded it, of the source of the temporary entry.
+    """
+    other = other_source(work, flavors, {work.sent_bytes})
+    if other:
+        with suppress(KalturaError, Stopped):
+            source = source_of_replacement(tools, entry)
+            return other_source(work, flavors, {work.sent_bytes, source.size_bytes or 0}) if source else other
+    return other
 
 
 def _cancelled_for(

@@ -130,6 +130,26 @@ def test_what_the_server_does_by_itself_is_nobodys(
     assert shown(sandbox, entry) == (VIDEO if command == "restore" else sandbox.placeholder)
 
 
+@pytest.mark.parametrize("way", ["restore", "restore --via url", "replace_video", "cut"])
+def test_what_ours_became_in_kaltura_is_nobodys(sandbox: Sandbox, run: Run, way: str) -> None:
+    """Of another size than what was sent, and seen when the switch is half done."""
+    command, *options = ("restore --via url" if way == "cut" else way).split()
+    entry = old(sandbox, State.ARCHIVED if command == "replace_video" else State.PLACEHOLDER)
+    sandbox.kaltura.settings.switch_seconds = 0.3
+    sandbox.kaltura.settings.reencode_originals = way != "cut"
+    if way == "cut":
+        sandbox.control.add_fault("s3.GetObject", "cut")
+    ran = act(run, command, entry, *options)
+    assert "somebody" not in ran.out
+    assert not writes(sandbox, "media.cancelReplace")
+    if way == "cut":
+        assert f"fetched only {len(VIDEO) // 2} of {len(VIDEO)} bytes" in ran.out
+        assert act(run, command, entry, *options).outcomes == {entry: "done"}
+        assert shown(sandbox, entry) == VIDEO
+    elif command == "restore":
+        assert "re-encoded" in ran.out
+
+
 @pytest.mark.parametrize("command", ["restore", "repair"])
 @pytest.mark.parametrize("approval", [True, False])
 def test_a_restore_that_is_gone_on_with_keeps_what_it_displaces(

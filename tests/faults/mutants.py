@@ -517,8 +517,13 @@ MUTANTS = (
     ),
     Mutant(
         "overwrite what somebody sets while Kaltura converts",
-        (("apply/swap.py", "        elif other := other_source(work, seen.flavors):", '        elif other := "":'),),
+        (("apply/swap.py", "elif other := _set_by_somebody(tools, work, entry, seen.flavors):", 'elif other := "":'),),
         _test("apply/test_while_it_converts.py", "source_that_somebody_sets"),
+    ),
+    Mutant(
+        "take what Kaltura made of our own for somebody's",
+        (("apply/swap.py", "source.size_bytes or 0}) if source", "0}) if source"),),
+        _test("apply/test_while_it_converts.py", "what_ours_became"),
     ),
     Mutant(
         "archive what Kaltura's rounded size contradicts",
