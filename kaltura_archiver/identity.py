@@ -103,12 +103,13 @@ def known_placeholder(facts: Facts) -> bool:
 def _recorded_placeholder(original: FlavorAsset, stored: StoredObject) -> bool:
     """Whether this is what a tag of the copy names: a placeholder, or what a restore sent and did not arrive whole.
 
-    Its version may be one step further, if it is known to have that very size still: its file was linked once more.
+    Its version may be one step further, if it is known to have that very size still: its file was linked once more. Or
+    of another data centre, where the tag was set before it came (marks.next_version).
     """
     size = stored.placeholder_bytes
     if stored.placeholder == original.content_id:
         return size is None or original.size_bytes in (None, size)
-    return bool(size) and original.size_bytes == size and original.steps_after(stored.placeholder) == 1
+    return bool(size) and original.size_bytes == size and original.steps_after(stored.placeholder) in (0, 1)
 
 
 def holds_placeholder(facts: Facts) -> bool | None:

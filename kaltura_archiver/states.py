@@ -33,8 +33,6 @@ from kaltura_archiver.model import (
 )
 
 HEALTHY = frozenset({State.INITIAL, State.ARCHIVED, State.PLACEHOLDER, State.THIN})
-# A post-convert job that is known to be outstanding may wait in its queue behind others.
-LONGER_FOR_SOURCE_ONLY = 30
 _WITH_PLACEHOLDER = (State.PLACEHOLDER, State.HALF_TAGGED)
 
 
@@ -83,28 +81,6 @@ def needs_tags(facts: Facts) -> bool:
         # a placeholder's size is read, unless a mark beside the copy, or a tag, names that very version.
         needed = not known_placeholder(facts)
     return needed and classify(facts).state not in (State.BUSY, State.NO_ORIGINAL)
-
-
-def settles_in(facts: Facts, now: float, settle_seconds: float) -> float:
-    """For how many seconds from `now` (Kaltura's clock) the server may still set the original's file once more.
-
-    A replacement that is begun before then may be thrown away, or be undone (kaltura-api 10.16). It is over when the
-    version was seen to grow that once more, else after `settle_seconds`; where the source is the only flavor it does so
-    always, and is waited for much longer.
-    """
-    original, stored = facts.original, facts.stored
-    if original is None or not original.updated_at or not original.version.isdecimal():
-        return 0.0
-    if original.first_content:
-        return 0.0  # the first content was no replacement
-    ours = (stored.placeholder, stored.flavor if stored.restored_at else "") if stored else ()
-    steps = [original.steps_after(content_id) for content_id in ours]
-    if 1 in steps:
-        return 0.0
-    if 0 in steps and all(flavor.is_original for flavor in facts.flavors):
-        settle_seconds *= LONGER_FOR_SOURCE_ONLY
-    # What seems to come out of the future is of now: clocks differ.
-    return max(0.0, settle_seconds - max(0.0, now - original.updated_at))
 
 
 def heals_from_source(facts: Facts) -> bool:

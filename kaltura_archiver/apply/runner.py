@@ -32,7 +32,7 @@ from kaltura_archiver.model import REPLACED_TAG, THIN_TAG, Facts, Outcome
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.results import Allow, Result, Review, Traffic
-from kaltura_archiver.states import settles_in
+from kaltura_archiver.settling import late_flavors, settles_in
 from kaltura_archiver.steps import Command, Options, Plan, Step
 from kaltura_archiver.store import Store
 
@@ -164,10 +164,8 @@ class Runner:
         outcome, detail, settled = Outcome.FAILED, "", False
         try:
             for _ in range(MAX_PLANS):
-                facts, plan = group.plan(entry_id)
-                entry_id = facts.entry.id  # the true one, however it was spelled
-                if self._waited_to_settle(facts, plan):
-                    facts, plan = group.plan(entry_id)
+                facts, plan = self._settled(group, entry_id)
+                entry_id = facts.entry.id
                 state, cause = state or plan.state, plan.cause
                 moved = work.bytes_moved if work else 0
                 work = InHand(facts, plan.steps, bytes_moved=moved)
@@ -244,24 +242,36 @@ class Runner:
         """The plans, counted, of what is begun all or none; or without steps, where this run may not any more."""
         return self._limits(members) if self._limits else [plan for _, plan in members]
 
-    def _waited_to_settle(self, facts: Facts, plan: Plan) -> bool:
-        """Wait until the entry's last replacement cannot undo another one; False if there is nothing to wait for.
+    def _settled(self, group: Group, entry_id: str) -> tuple[Facts, Plan]:
+        """What is planned for the entry, when its last replacement cannot undo another one.
 
         Raises Waiting where that would take too long for a run.
         """
-        if self.options.dry_run or not any(step.destroys for step in plan.steps):
-            return False
-        left = settles_in(facts, self.kaltura.now(), self._tools.settle_seconds)
-        if left > self._tools.settle_seconds:
-            raise Waiting(
-                f"Kaltura has not ended the last replacement of {facts.entry.id} yet: its original will be set once "
-                "more; run the command again later"
-            )
-        if left > 0:
+        settle_seconds, waited = self._tools.settle_seconds, False
+        until = time.monotonic() + 2 * settle_seconds
+        while True:
+            facts, plan = group.plan(entry_id)
+            entry_id = facts.entry.id  # the true one, however it was spelled
+            if self.options.dry_run or not any(step.destroys for step in plan.steps):
+                return facts, plan
+            late = late_flavors(facts, self.kaltura.now())
+            # Once: whose clock is behind Kaltura's sees it never pass.
+            left = 0.0 if waited else settles_in(facts, self.kaltura.now(), settle_seconds)
+            if left <= 0 and not late:
+                return facts, plan
+            if late:
+                left = max(left, min(self._tools.poll_seconds, settle_seconds))
+            if left > settle_seconds or time.monotonic() + left > until:
+                told = ", ".join(flavor.id for flavor in late)
+                still = f"it is still making {told}" if told else "its original will be set once more"
+                raise Waiting(
+                    f"Kaltura has not ended the last replacement of {facts.entry.id} yet, which would undo this one: "
+                    f"{still}; run the command again later"
+                )
             with self._tools.room.waiting():
+                waited = True
                 if self._tools.stop.wait(left):
                     raise Stopped("asked to stop")
-        return left > 0
 
     def _carry_out(self, plan: Plan, work: InHand) -> tuple[Outcome, str]:
         if not plan.steps:

@@ -193,7 +193,8 @@ class Library(Session):
         self, entry_id: str, *, children: bool = False, categories: bool = False, entry_last: bool = False
     ) -> Look:
         """The entry as in `entry`, its flavors, and where asked for the ids of its further streams, and its
-        categories; one request, and one for categories that were not read lately. All of it is the database's word.
+        categories; one request, and one for categories that were not read lately. All of it is the database's word,
+        but for the streams: those are an index's, Sphinx (SphinxEntryCriteria in Kaltura's source).
 
         What is about to be overwritten is read last: the flavors, or with `entry_last` the entry.
         """

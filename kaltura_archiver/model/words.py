@@ -19,7 +19,8 @@ THIN_TAG = "original_in_s3"
 NOTICE_PREFIX = "notice_"
 # Where in the bucket a restore keeps what it displaces: displaced/<entry id>/<flavor asset id>@<version>.
 DISPLACED_PREFIX = "displaced/"
-# By so much a flavor asset's version grows whenever its content is set.
+# By so much a flavor asset's version grows whenever its content is set, but for its last digit, which tells in which
+# data centre: 2 or 1 (kDataCenterMgr::incrementVersion in Kaltura's source). After 12 comes 22, or 21.
 VERSION_STEP = 10
 # Empty objects, suspect/<entry id>/<ETag>.damaged, .whole, or .differs.<flavor asset id>@<version>: what was found when
 # the content with this ETag was read. Each kind is a key of its own, so that nobody's write undoes another one's, as it

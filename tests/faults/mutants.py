@@ -521,6 +521,22 @@ MUTANTS = (
         _test("apply/test_while_it_converts.py", "source_that_somebody_sets"),
     ),
     Mutant(
+        "begin a replacement while the last one still makes flavors",
+        (("settling.py", "        return ()\n    making = ", "        return ()\n    return ()\n    making = "),),
+        _test("apply/test_late_flavors.py", "still_makes"),
+    ),
+    Mutant(
+        "count the steps of a version in one data centre only",
+        (
+            (
+                "model/entry.py",
+                "int(self.version) // VERSION_STEP - int(version) // VERSION_STEP",
+                "(int(self.version) - int(version)) // VERSION_STEP",
+            ),
+        ),
+        _test("apply/test_late_flavors.py", "either_data_centre"),
+    ),
+    Mutant(
         "take what Kaltura made of our own for somebody's",
         (("apply/swap.py", "source.size_bytes or 0}) if source", "0}) if source"),),
         _test("apply/test_while_it_converts.py", "what_ours_became"),

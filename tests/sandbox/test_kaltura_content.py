@@ -624,14 +624,32 @@ def test_update_content_plays_the_old_until_the_new_is_ready(server: KalturaServ
     assert flavors(client, entry.id) == {
         0: (before[0][0], 12, READY),
         2: (before[2][0], 12, READY),
-        3: (before[3][0], 12, CONVERTING),
+        3: (before[3][0], 2, CONVERTING),
     }
     assert server.content(original.id) == NEW
     assert original.size_in_bytes == len(NEW)
     assert (entry.tags, entry.plays, entry.last_played_at) == ("kept", 3, 1000)
     assert code_of(client.media.get, temporary.id) == "ENTRY_ID_NOT_FOUND"
     advance(server, 40)
-    assert flavors(client, entry.id)[3][2] == READY
+    assert flavors(client, entry.id)[3] == (before[3][0], 12, READY)
+
+
+def test_a_flavor_of_the_last_replacement_takes_its_place_late_and_ends_the_next(
+    server: KalturaServer, client: Any
+) -> None:
+    """`kReplacementHelper::copyReadyReplacingEntryAssetToReplacedEntry` and `updateReplacedEntryFields` [read]"""
+    server.settings.late_flavor_seconds = 50
+    entry = server.add_entry(b"old content")
+    client.media.updateContent(entry.id, resource(upload(client)))
+    advance(server, 120)
+    assert flavors(client, entry.id)[3][1:] == (2, CONVERTING)
+    client.media.updateContent(entry.id, resource(upload(client, b"another one" * 9_000)))
+    assert state(client, entry) == ("2", "1", True)
+    advance(server, 40)
+    assert flavors(client, entry.id)[3][1:] == (12, READY)
+    assert state(client, entry) == ("2", "0", False)
+    advance(server, 500)
+    assert server.content(flavors(client, entry.id)[0][0]) == NEW
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(("original", "derived", "entry"))))

@@ -19,7 +19,6 @@ from kaltura_archiver.sandbox.kaltura.lists import asset_filter, list_page
 from kaltura_archiver.sandbox.kaltura.records import QUEUED, READY, TEMP, Asset, Content, EntryRecord, new_id
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SOURCE_TAGS
 from kaltura_archiver.sandbox.kaltura.sessions import KalturaSession
-from kaltura_archiver.sandbox.kaltura.switch import version_after
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_bool, as_int, split_csv
 
 
@@ -197,7 +196,7 @@ class Contents(Entries):
         token = self._library.take_token(resource)
         if asset.is_original and not asset.version:
             self._library.convert_in_place(asset, Content.of(token))
-        asset.store(Content.of(token), version_after(asset))
+        asset.store(Content.of(token), self._library.version_after(asset))
         asset.status = READY
         asset.updated_at = self._library.now()
         return self.describe_asset(asset)

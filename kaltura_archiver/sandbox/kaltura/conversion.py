@@ -17,7 +17,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     new_id,
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS
-from kaltura_archiver.sandbox.kaltura.switch import Switching, version_after
+from kaltura_archiver.sandbox.kaltura.switch import Switching
 
 
 def derived_content(original_bytes: int, flavor_params_id: int, duration_ms: int) -> Content:
@@ -31,7 +31,7 @@ class Converting(Switching):
     def _begin_conversion(self, entry: EntryRecord, asset: Asset, content: Content) -> None:
         if self.settings.reencode_originals and content.size:
             content = content.reencoded()
-        asset.store(content, version_after(asset))
+        asset.store(content, self.version_after(asset))
         # For a short time the size is in bytes (4.3).
         asset.size_kb = content.size
         asset.status = QUEUED
@@ -95,7 +95,7 @@ class Converting(Switching):
             if asset is not original and asset.locally_ready:
                 asset.status = CONVERTING
                 made = derived_content(content.size, asset.flavor_params_id, content.duration_ms)
-                asset.store(made, version_after(asset))
+                asset.store(made, self.version_after(asset))
                 self._finish_later(asset, self._now_or_due() + self.settings.conversion_seconds)
 
     def _derived(self, entry: EntryRecord, status: int) -> list[Asset]:
@@ -147,11 +147,12 @@ class Converting(Switching):
     def _conversion_done(self, entry: EntryRecord, asset: Asset) -> None:
         if entry.deleted or asset.status == DELETED:
             return
-        converting = self._derived(entry, CONVERTING)
+        converting, late_seconds = self._derived(entry, CONVERTING), self.settings.late_flavor_seconds
+        late_seconds = self.settings.conversion_seconds / 2 if late_seconds is None else late_seconds
         late = converting[-1:] if self.settings.late_flavor and len(converting) > 1 else []
         for derived in converting:
             if derived in late:
-                self._finish_later(derived, self._now_or_due() + self.settings.conversion_seconds / 2)
+                self._finish_later(derived, self._now_or_due() + late_seconds)
             else:
                 derived.status = READY
                 derived.updated_at = self.now()

@@ -22,10 +22,11 @@ from kaltura_archiver.sandbox.kaltura.records import (
     new_id,
 )
 from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS
-from kaltura_archiver.sandbox.kaltura.switch import version_after
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# KALTURA_RECORDED_LIVE and LECTURE_CAPTURE: no content changes them (entry::setSource [read]).
+STAYING_SOURCES = ("36", "37")
 
 
 def fetch(url: str) -> bytes | None:
@@ -122,7 +123,8 @@ class AccountRecords(Converting):
 
     def _attach(self, entry: EntryRecord, resource: dict[str, Any]) -> None:
         entry.updated_at = self.now()
-        entry.source_type = "1"
+        if entry.source_type not in STAYING_SOURCES:
+            entry.source_type = "1"
         if resource["objectType"] == "KalturaUrlResource":
             entry.status = "0"
             due = self.clock.now() + self.settings.conversion_seconds / 8
@@ -136,7 +138,7 @@ class AccountRecords(Converting):
         if token.status != TOKEN_FULL:
             entry.status = "0"
             asset.status = IMPORTING
-            asset.version = version_after(asset)
+            asset.version = self.version_after(asset)
             if token.status != TOKEN_CLOSED:
                 token.attached_object_type, token.attached_object_id = "flavorAsset", asset.id
             return

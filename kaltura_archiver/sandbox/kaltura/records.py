@@ -61,8 +61,9 @@ class KalturaSettings:
     """What an account or an installation may have otherwise; every field may be changed at any time.
 
     `conversion_seconds` on the sandbox's clock: the original is ready after half of it, the entry after all of it, and
-    with `late_flavor` the last derived flavor after one and a half of it. `derived_flavors` is how many derived flavors
-    a conversion makes; None means as many as the entry's own `derived`. `tie_order` "random" or "id".
+    with `late_flavor` the last derived flavor `late_flavor_seconds` later (None: half of a conversion).
+    `derived_flavors` is how many derived flavors a conversion makes; None means as many as the entry's own `derived`.
+    `tie_order` "random" or "id".
 
     A search takes `search_seconds`; where Elasticsearch is out of reach (`search_down`), or takes
     `search_limit_seconds` or more, the answer is success with nothing in it (real-kaltura E231). The index does not
@@ -74,6 +75,8 @@ class KalturaSettings:
     After a replacement the file is linked once more, `second_link_seconds` after the switch (kaltura-api 10.16): always
     with a profile of the source alone, with derived flavors where `second_link_always`; infinity holds it until
     `Library.link_again`.
+
+    Where there are two data centres `data_centre` is the one, 0 or 1, in which content is set now: versions tell it.
 
     Without `picture_times` the file host does not say since when a picture is shown.
 
@@ -88,11 +91,13 @@ class KalturaSettings:
     default_widget: bool = True
     second_link_seconds: float = 0.01
     second_link_always: bool = False
+    data_centre: int = 0
     entry_replacement: bool = True
     replacement_approval: bool = False
     fail_next_conversions: int = 0
     fail_imports: int = 0
     late_flavor: bool = True
+    late_flavor_seconds: float | None = None
     derived_flavors: int | None = None
     flavor_min_bytes: int = 0
     keep_source: bool = True

@@ -21,12 +21,12 @@ from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS, Records
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 
-def version_after(asset: Asset) -> int:
-    return asset.version + 10 if asset.version else 2
-
-
 class Switching(Records):
     """Replaces content, step by step."""
+
+    def version_after(self, asset: Asset) -> int:
+        """`kDataCenterMgr::incrementVersion` [read]: the last digit tells the data centre."""
+        return -(-asset.version // 10) * 10 + 2 - self.settings.data_centre
 
     def delete_entry(self, entry: EntryRecord) -> None:
         """A replacement under way does not notice: its temporary entry stays (W29)."""
@@ -82,49 +82,70 @@ class Switching(Records):
     def _switch_original(self, main: EntryRecord, temporary: EntryRecord) -> None:
         for new in self.live_assets(temporary.id):
             if new.is_original:
-                self._take_over(main, new)
+                self._take_over(main, temporary, new)
 
     def _switch_derived(self, main: EntryRecord, temporary: EntryRecord) -> None:
         found = self.live_assets(temporary.id)
         for new in found:
             if not new.is_original:
-                self._take_over(main, new)
+                self._take_over(main, temporary, new)
         numbers = {asset.flavor_params_id for asset in found}
         for asset in self.live_assets(main.id):
             if asset.flavor_params_id not in numbers:
                 self.delete_asset(asset, settle_entry=False)
 
-    def _take_over(self, main: EntryRecord, new: Asset) -> None:
+    def _take_over(self, main: EntryRecord, temporary: EntryRecord, new: Asset) -> None:
         """Put a new flavor's content in the main entry: its id is kept where the flavor parameters agree (5.3)."""
-        number = new.flavor_params_id
-        asset = next((a for a in self.live_assets(main.id) if a.flavor_params_id == number), None)
-        if asset is None:
-            asset = self.put_asset(
-                Asset(new_id(), main.id, number, is_original=new.is_original, version=2, tags=new.tags)
-            )
+        asset = self._flavor_of(main, new)
         asset.updated_at = self.now()
         if new.status == NOT_APPLICABLE:
             asset.status = NOT_APPLICABLE  # what was set on it stays [R]
             return
         size_kb = new.size_kb
-        if new.contents:
-            asset.store(new.contents[new.version], asset.version + 10)
+        if new.status == CONVERTING:
+            made = dataclasses.replace(new, contents=dict(new.contents), status=READY)
+            self.schedule(new.ready_at, partial(self._link_late, main, made, temporary.duration_ms))
+        elif new.contents:
+            asset.store(new.contents[new.version], self.version_after(asset))
         asset.size_kb = size_kb
         asset.link_from(new)
-        if asset.status == CONVERTING:
-            self._finish_later(asset, new.ready_at)
+
+    def _flavor_of(self, main: EntryRecord, new: Asset) -> Asset:
+        """The main entry's flavor of the same parameters, made if there is none."""
+        number = new.flavor_params_id
+        found = next((a for a in self.live_assets(main.id) if a.flavor_params_id == number), None)
+        return found or self.put_asset(
+            Asset(new_id(), main.id, number, is_original=new.is_original, version=2, tags=new.tags)
+        )
+
+    def _link_late(self, main: EntryRecord, made: Asset, duration_ms: int) -> None:
+        """A flavor of an earlier replacement is ready after the switch: it takes its place, whatever is there by now.
+        `kReplacementHelper::copyReadyReplacingEntryAssetToReplacedEntry` [read].
+        """
+        if main.deleted:
+            return
+        asset = self._flavor_of(main, made)
+        if made.contents:
+            asset.store(made.contents[made.version], self.version_after(asset))
+        asset.link_from(made)
+        asset.updated_at = self.now()
+        self._end_replacement(main, duration_ms)
+
+    def _end_replacement(self, main: EntryRecord, duration_ms: int) -> None:
+        """Whatever replacement has begun meanwhile is lost: its temporary entry stays, and nobody asks for it.
+        `kReplacementHelper::updateReplacedEntryFields` [read].
+        """
+        main.duration_ms = duration_ms
+        main.replacing_entry_id, main.replacement_status, main.status = "", "0", "2"
+        main.updated_at = self.now()
 
     def _switch_entry(self, main: EntryRecord, temporary: EntryRecord) -> None:
-        main.duration_ms = temporary.duration_ms
         thumbs = self.thumbs_of(main.id)
         kept = pictures.switch(main, temporary, thumbs, self.now())
         for thumb in thumbs:
             if thumb not in kept:
                 del self.thumbs[thumb.id]
-        main.replacing_entry_id = ""
-        main.replacement_status = "0"
-        main.status = "2"
-        main.updated_at = self.now()
+        self._end_replacement(main, temporary.duration_ms)
 
     def _expect_second_link(self, main: EntryRecord, temporary: EntryRecord) -> None:
         """The job of the temporary entry's original goes on, and links its file once more when it ends (§10.16)."""
@@ -143,12 +164,10 @@ class Switching(Records):
             asset = self.original(main.id)
             if asset is None:
                 return
-            asset.store(content, asset.version + 10)
+            asset.store(content, self.version_after(asset))
             asset.link_from(ended)
-            asset.updated_at = main.updated_at = self.now()
-            main.duration_ms = duration_ms
-            # Whatever replacement has begun meanwhile is lost: its temporary entry stays, and nobody asks for it.
-            main.replacing_entry_id, main.replacement_status, main.status = "", "0", "2"
+            asset.updated_at = self.now()
+            self._end_replacement(main, duration_ms)
 
         self._second_links.setdefault(main.id, []).append(link)
         self.schedule(self._now_or_due() + self.settings.second_link_seconds, link)
@@ -199,7 +218,7 @@ class Switching(Records):
         for asset in self.live_assets(entry.id):
             size = content.size // (asset.flavor_params_id + 1)
             made = content if asset is original else Content.movie(size, content.duration_ms)
-            asset.store(made, asset.version + 10)
+            asset.store(made, self.version_after(asset))
             asset.status = READY
             asset.updated_at = self.now()
         entry.status = "2"
