@@ -95,7 +95,7 @@ class Session:
         self._paths: dict[int, tuple[float, frozenset[int], str]] = {}  # (when read, above, full name) of a category
         self._hash_types: tuple[str, ...] = HASH_TYPES
         self.session_user = settings.user_id  # an app token may have a user of its own
-        self.session_notes: tuple[str, ...] = ()  # what is odd about the session that an app token gives
+        self._session_notes: tuple[str, ...] = ()  # what is odd about the session that an app token gives
         self._heard = ("", 0.0)  # what time it was there, and here
         self.pace = Pace(self._pause, "Kaltura")
 
@@ -164,7 +164,10 @@ class Session:
                 raise
             self._hash_types = (name,)
             self.session_user = field_text(answer.userId)
-            self.session_notes = _notes_of(answer, s.user_id)
+            if (notes := _notes_of(answer, s.user_id)) != self._session_notes:
+                self._session_notes = notes
+                for note in notes:  # whatever is done then: it may be done to a part only
+                    log.warning("kaltura: %s", note)
             return field_text(answer.ks)
         raise AssertionError("unreachable")
 

@@ -99,7 +99,8 @@ def verdict(found: Sequence[Difference], asked: int, unasked: Mapping[str, str])
     skipped = f" {len(unasked)} part(s) could not be asked: see below." if unasked else ""
     if not mattering:
         rest = f"; {len(levels)} differ in what we do not rely on" if levels else ""
-        return f"Nothing that matters differs: {asked} answers were compared{rest}.{skipped}", NOTHING
+        left = " docs/contract.md has what is not asked."
+        return f"Nothing that matters differs: {asked} answers were compared{rest}.{skipped}{left}", NOTHING
     many = f"{mattering} of {asked} answers differ in what we rely on"
     if "safety" in levels:
         advice = "Do not replace any video here before each has been understood: safety rests on them."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import Run
 
+from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
 
 HASHES = ("sha1", "sha256", "sha512", "md5")
@@ -162,3 +163,10 @@ def test_config_tells_what_an_app_token_lacks(sandbox: Sandbox, run: Run) -> Non
     assert "lacks the privilege disableentitlement" in run("config").err
     token.session_type = 0
     assert "the app token gives user sessions" in run("config").err
+
+
+def test_every_command_tells_once_that_it_may_not_see_all(sandbox: Sandbox, run: Run) -> None:
+    sandbox.kaltura.app_tokens[sandbox.kaltura.app_token_id].privileges = "list:*"
+    entry = sandbox.add(State.INITIAL)
+    for command in (["count"], ["list"], ["health"], ["s3copy", "--id", entry, "--no-dry-run"]):
+        assert run(*command).err.count("entries in private categories may not be seen") == 1, command

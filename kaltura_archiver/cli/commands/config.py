@@ -59,8 +59,6 @@ def config(app: App, /, style: str) -> None:
 def _check_kaltura(app: App) -> str:
     settings, kaltura = app.settings, app.kaltura()
     kaltura.count(Query())
-    for note in kaltura.session_notes:
-        log.warning("kaltura: %s", note)
     if kaltura.session_user and kaltura.user_exists(kaltura.session_user) is False:
         log.warning(
             "kaltura: account %s has no user %s, who signs in here (%s): Kaltura takes the name all the same, and "
