@@ -261,7 +261,7 @@ class Runner:
                 return facts, plan
             if late:
                 left = max(left, min(self._tools.poll_seconds, settle_seconds))
-            if left > settle_seconds or time.monotonic() + left > until:
+            if left > settle_seconds or (late and time.monotonic() + left > until):
                 told = ", ".join(flavor.id for flavor in late)
                 still = f"it is still making {told}" if told else "its original will be set once more"
                 raise Waiting(

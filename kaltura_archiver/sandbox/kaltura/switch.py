@@ -21,12 +21,86 @@ from kaltura_archiver.sandbox.kaltura.records_kept import SOURCE_TAGS, Records
 from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 
-class Switching(Records):
-    """Replaces content, step by step."""
+class Linking(Records):
+    """Links files of a temporary entry to the main one: at the switch, and what its jobs bring later."""
 
     def version_after(self, asset: Asset) -> int:
         """`kDataCenterMgr::incrementVersion` [read]: the last digit tells the data centre."""
         return -(-asset.version // 10) * 10 + 2 - self.settings.data_centre
+
+    def _flavor_of(self, main: EntryRecord, new: Asset) -> Asset:
+        """The main entry's flavor of the same parameters, made if there is none."""
+        number = new.flavor_params_id
+        found = next((a for a in self.live_assets(main.id) if a.flavor_params_id == number), None)
+        return found or self.put_asset(
+            Asset(new_id(), main.id, number, is_original=new.is_original, version=2, tags=new.tags)
+        )
+
+    def _link_late(self, main: EntryRecord, made: Asset, duration_ms: int) -> None:
+        """A flavor of an earlier replacement is ready after the switch: it takes its place, whatever is there by now.
+        `kReplacementHelper::copyReadyReplacingEntryAssetToReplacedEntry` [read].
+        """
+        if main.deleted:
+            return
+        asset = self._flavor_of(main, made)
+        if made.contents:
+            asset.store(made.contents[made.version], self.version_after(asset))
+        asset.link_from(made)
+        asset.updated_at = self.now()
+        self._end_replacement(main, duration_ms)
+
+    def _end_replacement(self, main: EntryRecord, duration_ms: int) -> None:
+        """Whatever replacement has begun meanwhile is lost: its temporary entry stays, and nobody asks for it.
+        `kReplacementHelper::updateReplacedEntryFields` [read].
+        """
+        main.duration_ms = duration_ms
+        main.replacing_entry_id, main.replacement_status, main.status = "", "0", "2"
+        main.updated_at = self.now()
+
+    def _expect_second_link(self, main: EntryRecord, temporary: EntryRecord) -> None:
+        """The job of the temporary entry's original goes on, and links its file once more when it ends (§10.16)."""
+        source = self.original(temporary.id)
+        live = self.live_assets(temporary.id)
+        if source is None or not source.locally_ready or not (self.settings.second_link_always or live == [source]):
+            return
+        content, ended = source.contents[source.version], dataclasses.replace(source)
+        duration_ms = temporary.duration_ms
+        done: list[bool] = []
+
+        def link() -> None:
+            if done or main.deleted:
+                return
+            done.append(True)
+            asset = self.original(main.id)
+            if asset is None:
+                return
+            asset.store(content, self.version_after(asset))
+            asset.link_from(ended)
+            asset.updated_at = self.now()
+            self._end_replacement(main, duration_ms)
+
+        self._second_links.setdefault(main.id, []).append(link)
+        self.schedule(self._now_or_due() + self.settings.second_link_seconds, link)
+
+    def links_again(self, entry_id: str) -> bool:
+        """Whether the file of an earlier replacement will still be linked once more."""
+        return bool(self._second_links.get(entry_id))
+
+    def link_again(self, entry_id: str, *, but_first: bool = False) -> None:
+        """Let the jobs end that link the file of earlier replacements once more, in the order of those.
+
+        With `but_first` that of the first replacement goes on waiting.
+        """
+        with self.lock:
+            waiting = self._second_links.pop(entry_id, [])
+            if but_first:
+                self._second_links[entry_id], waiting = waiting[:1], waiting[1:]
+            for link in waiting:
+                link()
+
+
+class Switching(Linking):
+    """Replaces content, step by step."""
 
     def delete_entry(self, entry: EntryRecord) -> None:
         """A replacement under way does not notice: its temporary entry stays (W29)."""
@@ -110,35 +184,6 @@ class Switching(Records):
         asset.size_kb = size_kb
         asset.link_from(new)
 
-    def _flavor_of(self, main: EntryRecord, new: Asset) -> Asset:
-        """The main entry's flavor of the same parameters, made if there is none."""
-        number = new.flavor_params_id
-        found = next((a for a in self.live_assets(main.id) if a.flavor_params_id == number), None)
-        return found or self.put_asset(
-            Asset(new_id(), main.id, number, is_original=new.is_original, version=2, tags=new.tags)
-        )
-
-    def _link_late(self, main: EntryRecord, made: Asset, duration_ms: int) -> None:
-        """A flavor of an earlier replacement is ready after the switch: it takes its place, whatever is there by now.
-        `kReplacementHelper::copyReadyReplacingEntryAssetToReplacedEntry` [read].
-        """
-        if main.deleted:
-            return
-        asset = self._flavor_of(main, made)
-        if made.contents:
-            asset.store(made.contents[made.version], self.version_after(asset))
-        asset.link_from(made)
-        asset.updated_at = self.now()
-        self._end_replacement(main, duration_ms)
-
-    def _end_replacement(self, main: EntryRecord, duration_ms: int) -> None:
-        """Whatever replacement has begun meanwhile is lost: its temporary entry stays, and nobody asks for it.
-        `kReplacementHelper::updateReplacedEntryFields` [read].
-        """
-        main.duration_ms = duration_ms
-        main.replacing_entry_id, main.replacement_status, main.status = "", "0", "2"
-        main.updated_at = self.now()
-
     def _switch_entry(self, main: EntryRecord, temporary: EntryRecord) -> None:
         thumbs = self.thumbs_of(main.id)
         kept = pictures.switch(main, temporary, thumbs, self.now())
@@ -146,47 +191,6 @@ class Switching(Records):
             if thumb not in kept:
                 del self.thumbs[thumb.id]
         self._end_replacement(main, temporary.duration_ms)
-
-    def _expect_second_link(self, main: EntryRecord, temporary: EntryRecord) -> None:
-        """The job of the temporary entry's original goes on, and links its file once more when it ends (§10.16)."""
-        source = self.original(temporary.id)
-        live = self.live_assets(temporary.id)
-        if source is None or not source.locally_ready or not (self.settings.second_link_always or live == [source]):
-            return
-        content, ended = source.contents[source.version], dataclasses.replace(source)
-        duration_ms = temporary.duration_ms
-        done: list[bool] = []
-
-        def link() -> None:
-            if done or main.deleted:
-                return
-            done.append(True)
-            asset = self.original(main.id)
-            if asset is None:
-                return
-            asset.store(content, self.version_after(asset))
-            asset.link_from(ended)
-            asset.updated_at = self.now()
-            self._end_replacement(main, duration_ms)
-
-        self._second_links.setdefault(main.id, []).append(link)
-        self.schedule(self._now_or_due() + self.settings.second_link_seconds, link)
-
-    def links_again(self, entry_id: str) -> bool:
-        """Whether the file of an earlier replacement will still be linked once more."""
-        return bool(self._second_links.get(entry_id))
-
-    def link_again(self, entry_id: str, *, but_first: bool = False) -> None:
-        """Let the jobs end that link the file of earlier replacements once more, in the order of those.
-
-        With `but_first` that of the first replacement goes on waiting.
-        """
-        with self.lock:
-            waiting = self._second_links.pop(entry_id, [])
-            if but_first:
-                self._second_links[entry_id], waiting = waiting[:1], waiting[1:]
-            for link in waiting:
-                link()
 
     def children(self, entry: EntryRecord) -> list[EntryRecord]:
         """The second streams of a recording: approving and cancelling act on them too (5.3)."""
