@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -13,9 +13,9 @@ from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.keep import Keep
 from kaltura_archiver.model import Entry, Facts, State
 from kaltura_archiver.money.prices import Prices
-from kaltura_archiver.output.reading import Row, opened
+from kaltura_archiver.output.reading import opened
 from kaltura_archiver.output.tables import Cell
-from kaltura_archiver.people.owners import STATUS_COLUMN, EnrichedTable, entry_of_row
+from kaltura_archiver.people.owners import STATUS_COLUMN, EnrichedTable, by_owner, entry_of_row
 from kaltura_archiver.placeholders import Placeholders
 from kaltura_archiver.planning import no_video
 from kaltura_archiver.selection import Selection
@@ -276,16 +276,8 @@ def units_of(path: str) -> Callable[[SnapshotEntry], str]:
     """
     with opened(path) as file:
         table = EnrichedTable(file, path)
-        unit = table.index("org_unit")
         key, of_item = entry_of_row(table.columns, table.where)
-        status = table.index(STATUS_COLUMN) if STATUS_COLUMN in table else None
-        units = {key(row): row[unit] or _without_unit(row, status) for row in table}
-    return lambda item: _unit(units, of_item(item))
-
-
-def _without_unit(row: Row, status: int | None) -> str:
-    return f"({row[status]})" if status is not None and row[status] else "(no unit)"
-
-
-def _unit(units: Mapping[str, str], key: str) -> str:
-    return units.get(key, "(not listed)")
+        status_if_any = [table.index(STATUS_COLUMN)] if STATUS_COLUMN in table else []
+        found = by_owner(table, key, [table.index("org_unit"), *status_if_any])
+    units = {key: unit or (f"({status[0]})" if any(status) else "(no unit)") for key, (unit, *status) in found.items()}
+    return lambda item: units.get(of_item(item), "(not listed)")

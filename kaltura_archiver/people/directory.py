@@ -30,7 +30,17 @@ from kaltura_archiver.people.ldap import (
     reason_of,
     result_text,
 )
-from kaltura_archiver.people.owners import ACTIVE, BATCH, INACTIVE, UNKNOWN, Attributes, Owner, attributes_of, same_uid
+from kaltura_archiver.people.owners import (
+    ACTIVE,
+    BATCH,
+    DOUBTFUL,
+    INACTIVE,
+    UNKNOWN,
+    Attributes,
+    Owner,
+    attributes_of,
+    same_uid,
+)
 from kaltura_archiver.transfer.deadlines import ends, tls_context
 
 log = logging.getLogger(__name__)
@@ -263,7 +273,7 @@ class Directory:
             addresses = {self._attributes.mail(self._attributes.cells(entry.attributes)) for entry in entries}
             if len(addresses) > 1:
                 log.warning("%r: %d people in the directory, with addresses of their own: unknown", uid, len(entries))
-                owners[uid] = Owner(UNKNOWN)
+                owners[uid] = DOUBTFUL
             elif len(entries) > 1:
                 log.warning("%r: %d people in the directory; the first is shown", uid, len(entries))
         missing = [uid for uid in uids if uid not in owners]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from kaltura_archiver.errors import InputError
 from kaltura_archiver.output.reading import HeadedTable, check_columns, column_index, opened
-from kaltura_archiver.people.owners import ACTIVE, INACTIVE, STATUS_COLUMN, UNKNOWN, Attributes, Owner, same_uid
+from kaltura_archiver.people.owners import ACTIVE, DOUBTFUL, INACTIVE, STATUS_COLUMN, Attributes, Owner, same_uid
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class DirectoryFile:
             self._owners[uid] = Owner(status, person)
         elif known.status == status == ACTIVE and attributes.mail(known.cells) != attributes.mail(person):
             log.warning("%s: there is another %r, with another address: neither is taken for the owner", where, uid)
-            self._owners[uid] = Owner(UNKNOWN)
+            self._owners[uid] = DOUBTFUL
 
     def look_up(self, uids: Sequence[str]) -> dict[str, Owner]:
         return {uid: self._owners.get(same_uid(uid), Owner(INACTIVE)) for uid in uids}

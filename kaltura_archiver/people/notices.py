@@ -168,8 +168,8 @@ def _recipient(
         raise InputError(f"{where}: ldap_status is {status[:20]!r}, neither {ACTIVE}, {INACTIVE}, {UNKNOWN} nor empty")
     owner = owner or "nobody"
     if status == UNKNOWN:
-        why = "the directory could not be asked about this owner: run enrich again"
-        return Notice(f"@unknown {uid}", owner=owner, unknown=True, why=why)
+        why = "the directory could not be asked who this owner is, or has somebody of that name who may be another"
+        return Notice(f"@unknown {same_uid(owner)}", owner=owner, unknown=True, why=why)
     mail = checked_address(cells["mail"])
     if status == ACTIVE and mail:
         # Also by the address: jane@a.edu and jane@b.edu, looked up whole, are two people.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 
 from kaltura_archiver.config import LdapSettings
@@ -14,7 +14,7 @@ from kaltura_archiver.model import Entry, iso_date
 from kaltura_archiver.output.reading import Row
 from kaltura_archiver.people.directory_file import DirectoryFile
 from kaltura_archiver.people.notices import COLUMNS, Notice, checked_address, read_notices, read_units
-from kaltura_archiver.people.owners import ACTIVE, UNKNOWN, LookUp, Owner, attributes_of, uid_of, with_owners
+from kaltura_archiver.people.owners import Attributes, LookUp, Owner, attributes_of, people_of
 from kaltura_archiver.people.templates_of_notices import Templates
 from kaltura_archiver.policy import Rule
 
@@ -22,9 +22,6 @@ from kaltura_archiver.policy import Rule
 _CELLS = {role: number for number, role in enumerate(COLUMNS)}
 # Attributes that hold addresses: by these people are looked up by their whole id.
 _ADDRESSES = frozenset({"mail", "userprincipalname", "edupersonprincipalname"})
-# As ac.uk: below these a domain of two labels is nobody's in particular.
-_SHARED = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,39 +63,22 @@ class NoticesOfRule:
     @cached_property
     def _look_up(self) -> LookUp:
         dump = self._text("directory")
-        return DirectoryFile(dump, attributes_of(self.settings, "mail")).look_up if dump else self.ldap()
+        return DirectoryFile(dump, self._attributes).look_up if dump else self.ldap()
+
+    @cached_property
+    def _attributes(self) -> Attributes:
+        return attributes_of(self.settings, "mail")
 
     def notices(self, entries: Iterable[Entry]) -> list[Notice]:
         """Who is to be told of what: those to owners, or in their place, and then those to co-editors."""
         whole = self.settings.uid_attribute.strip().lower() in _ADDRESSES
         rows = (_row(entry) for entry in entries)
-        owned = with_owners(rows, lambda row: uid_of(row[_CELLS["owner_id"]], whole=whole), self._look_up)
-        told = ((row, owner if whole else _same_person(row[_CELLS["owner_id"]], owner)) for row, owner in owned)
+        owned = people_of(rows, itemgetter(_CELLS["owner_id"]), self._look_up, self._attributes, whole=whole)
         made = read_notices(
-            (_with_owner(row, owner) for row, owner in told), _CELLS, fallback=self._text("fallback"),
+            (_with_owner(row, owner) for row, owner in owned), _CELLS, fallback=self._text("fallback"),
             of_units=self._of_units, where=f"rule {self.rule.name}", domain=self._text("co_editors"),
         )  # fmt: skip
         return sorted(made, key=lambda notice: notice.co_editor)
-
-
-def _same_person(owner_id: str, owner: Owner) -> Owner:
-    """Whom the directory has found by what stands before the @; unknown where the address tells of another place:
-    smith@gmail.com is not the campus's smith."""
-    domain, mail = owner_id.partition("@")[2].strip(), owner.cells[-1] if owner.cells else ""
-    if not domain or not mail or owner.status != ACTIVE or _place(domain) == _place(mail.partition("@")[2]):
-        return owner
-    log.warning(
-        "%s is not written to, and keeps their videos: who has that name in the directory has an address of another "
-        "domain (LDAP_UID_ATTRIBUTE=mail finds people by their address)", owner_id,
-    )  # fmt: skip
-    return Owner(UNKNOWN)
-
-
-def _place(domain: str) -> tuple[str, ...]:
-    """Whose a domain is: example.edu of cs.example.edu, example.ac.uk of cs.example.ac.uk."""
-    labels = domain.split(";")[0].strip().lower().split(".")
-    shared = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SHARED
-    return tuple(labels[-3:] if shared else labels[-2:])
 
 
 def _row(entry: Entry) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections import deque
@@ -11,7 +12,7 @@ from operator import attrgetter
 from typing import Any, BinaryIO
 
 from kaltura_archiver.config import LdapSettings
-from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.errors import ConfigError, InputError
 from kaltura_archiver.model import same_id
 from kaltura_archiver.output.reading import HeadedTable, Row, column_index, opened
 
@@ -25,14 +26,23 @@ BATCH = 100
 # Rows held back at most while owners gather for a search. Bounds memory, and the number of searches from above:
 # owners / BATCH + rows / LOOK_AHEAD.
 LOOK_AHEAD = 5000
+# As ac.uk: below these a domain of two labels is nobody's in particular.
+_SHARED = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Owner:
-    """What a directory says of one person. `cells` follow the status: name, unit, further attributes."""
+    """What a directory says of one person. `cells` follow the status: name, unit, further attributes.
+
+    `doubtful`: unknown, though the directory was asked, for whom it has may be somebody else."""
 
     status: str
     cells: tuple[str, ...] = ()
+    doubtful: bool = False
+
+
+DOUBTFUL = Owner(UNKNOWN, doubtful=True)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ class Attributes:
 
     def mail(self, cells: Sequence[str]) -> str:
         """The address among the cells of a person; empty where none was asked for."""
-        return cells[2 + self.more.index("mail")] if "mail" in self.more and cells else ""
+        names = [name.lower() for name in self.more]
+        return cells[2 + names.index("mail")] if "mail" in names and cells else ""
 
 
 def attributes_of(settings: LdapSettings, more: str | None = None) -> Attributes:
@@ -136,6 +147,43 @@ def with_owners(rows: Iterable[Row], uid_of_row: Callable[[Row], str], look_up: 
     yield from release()
 
 
+def people_of(
+    rows: Iterable[Row], owner_of: Callable[[Row], str], look_up: LookUp, attributes: Attributes, *, whole: bool
+) -> Iterator[tuple[Row, Owner]]:
+    """Each row with its owner, who is looked up by what stands before the @ of their id, or by the `whole` of it.
+
+    Who is found by a part of an address is DOUBTFUL where their mail is of another place, with a warning for each such
+    id: smith@gmail.com is not the campus's smith.
+    """
+    told: set[str] = set()
+    for row, owner in with_owners(rows, lambda row: uid_of(owner_of(row), whole=whole), look_up):
+        owner_id = owner_of(row).strip()
+        if whole or owner.status != ACTIVE or _of_one_place(owner_id, attributes.mail(owner.cells)):
+            yield row, owner
+            continue
+        if owner_id not in told:
+            told.add(owner_id)
+            log.warning(
+                "%s is unknown: who has that name in the directory has an address of another domain (enrich "
+                "--uid-attribute mail --whole-id, in a policy LDAP_UID_ATTRIBUTE=mail, finds people by their address)",
+                owner_id,
+            )
+        yield row, DOUBTFUL
+
+
+def _of_one_place(owner_id: str, mail: str) -> bool:
+    """Whether both addresses are of one place, or one of them tells of none."""
+    domain = owner_id.partition("@")[2].strip()
+    return not domain or not mail or _place(domain) == _place(mail.partition("@")[2])
+
+
+def _place(domain: str) -> tuple[str, ...]:
+    """Whose a domain is: example.edu of cs.example.edu, example.ac.uk of cs.example.ac.uk."""
+    labels = domain.split(";")[0].strip().lower().split(".")
+    shared = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SHARED
+    return tuple(labels[-3:] if shared else labels[-2:])
+
+
 class EnrichedTable(HeadedTable):
     """What `enrich` has written, whatever it was told to put before the names of its columns (`--prefix`)."""
 
@@ -152,6 +200,22 @@ class EnrichedTable(HeadedTable):
         return self._prefix + name in self.columns
 
 
+def by_owner(table: EnrichedTable, key: Callable[[Row], str], cells: Sequence[int]) -> dict[str, Row]:
+    """These cells of a table of `enrich`, by the owner (or entry) that its rows are about.
+
+    Raises InputError where two rows of one differ: somebody else than the owner was looked up in them.
+    """
+    found: dict[str, Row] = {}
+    for row in table:
+        told = [row[index] for index in cells]
+        if (known := found.setdefault(key(row), told)) != told:
+            raise InputError(
+                f"{table.where}: its rows for {key(row)!r} tell of two owners ({', '.join(filter(None, known))}; "
+                f"{', '.join(filter(None, told))}): enrich the list again, without --owner-column"
+            )
+    return found
+
+
 def owners_of(path: str) -> Callable[[Any], Owner]:
     """What tells an entry's owner, with cells for name and unit, from a TSV of `enrich`: by its column owner_id, else
     creator_id, else entry_id. Without a unit, it is the status in brackets. Raises InputError.
@@ -160,9 +224,9 @@ def owners_of(path: str) -> Callable[[Any], Owner]:
         table = EnrichedTable(file, path)
         key, of_item = entry_of_row(table.columns, table.where)
         status, name, unit = map(table.index, (STATUS_COLUMN, "name", "org_unit"))
-        owners = {
-            key(row): Owner(row[status], (row[name], row[unit] or (row[status] and f"({row[status]})")))
-            for row in table
-        }
+        found = by_owner(table, key, (status, name, unit))
+    owners = {
+        key: Owner(status, (name, unit or (status and f"({status})"))) for key, (status, name, unit) in found.items()
+    }
     not_listed = Owner("", ("", "(not listed)"))
     return lambda item: owners.get(of_item(item), not_listed)

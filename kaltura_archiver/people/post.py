@@ -31,7 +31,7 @@ class Post:
 
     `deliver` hands a message to the mail server; without it messages become files in `folder`. `mark` tags an entry
     with the day on which its owner was told, who that was, and which day the message named. `later` says when what
-    was not in a message is told of.
+    was not in a message is told of, `again` when owners who are unknown are looked up again.
     """
 
     plan: str
@@ -44,11 +44,12 @@ class Post:
     deliver: Deliver | None = None
     mark: Mark | None = None
     later: str = "another --plan-id tells of them"
+    again: str = "the next run asks again"
 
     def process(self, notice: Notice) -> tuple[Outcome, str]:
         """Bring one notice to its recipient, unless that was done. Raises MailError where none will get through."""
         if not notice.address:
-            return (Outcome.WAITING if notice.unknown else Outcome.REFUSED), notice.why
+            return (Outcome.WAITING, f"{notice.why}; {self.again}") if notice.unknown else (Outcome.REFUSED, notice.why)
         if self.head.wording.reminder:
             return self._remind(notice)
         identity = message_id(self.plan, notice.key, self.head.address)

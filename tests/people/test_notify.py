@@ -200,7 +200,8 @@ def test_entries_of_owners_who_are_gone_go_to_their_unit_or_the_fallback() -> No
         ("", "history@example.edu", "1", "done"),
         ("dark", "", "1", "waiting"),
     ]
-    assert "run enrich again" in ran.err
+    (dark,) = (r["detail"] for r in ran.rows if r["owner"] == "dark")
+    assert "could not be asked who this owner is, or has somebody of that name" in dark
     _, desk, history = files()
     assert desk["To"] == "desk@example.edu"
     assert desk["Subject"].startswith("Former colleagues' videos (4) will be archived on ")
@@ -542,6 +543,19 @@ def test_a_list_made_anew_is_the_same_plan_by_its_id(sink: MailSink) -> None:
     assert "1 more entries were not in it" in more.rows[0]["detail"]
     assert Counter(to for to, _ in sink.mail) == {"anna@example.edu": 1, "ben@example.edu": 1, "carl@example.edu": 1}
     assert {r["outcome"] for r in send("owners.tsv").rows} == {"done"}  # by its content it is another plan
+
+
+def test_who_was_told_is_not_told_again_when_the_unknown_are_looked_up_again(sink: MailSink) -> None:
+    """A list that is enriched again is another plan: what the row of the unknown owner says goes on all the same."""
+    first = send(write([*THREE, row("0_d1", "dark", status="unknown", mail="")]))
+    (detail,) = (r["detail"] for r in first.rows if r["owner"] == "dark")
+    (plan,) = re.findall("run enrich again, which says more, then notify with (--plan-id [0-9a-f]{64})$", detail)
+    assert plan.replace("--plan-id", "plan") in first.err  # the sum tells the whole of it, too
+    again = send(*plan.split(), write([*THREE, row("0_d1", "dark")]))
+    assert [r["outcome"] for r in again.rows] == ["already", "already", "done"]
+    assert sorted(to for to, _ in sink.mail) == ["anna@example.edu", "ben@example.edu", "dark@example.edu"]
+    named = send("--plan-id", "autumn 2026", write([row("0_d1", "dark", status="unknown", mail="")]))
+    assert named.rows[0]["detail"].endswith("--plan-id 'autumn 2026'")
 
 
 def test_files_that_were_looked_at_are_sent_and_then_gone_but_not_those_that_were_taken(sink: MailSink) -> None:

@@ -131,7 +131,69 @@ def test_stats_and_the_report_take_the_owner_where_the_table_has_it(
     assert "(anna)" not in page
 
 
+@pytest.mark.parametrize("prefix", [(), ("--prefix", "owner_")])
+def test_a_table_in_which_creators_were_looked_up_for_owners_is_refused(
+    sandbox: Sandbox, run: Run, people: Path, prefix: tuple[str, ...]
+) -> None:
+    """Of two creators of what one person owns, the last row was taken for the owner."""
+    given_away(sandbox)
+    given_away(sandbox, creator_id="ben")
+    Path("list.tsv").write_text(run("list", "--columns", "entry_id,owner_id,creator_id").out)
+    more = (*prefix, "--owner-column", "creator_id")
+    ran = run("enrich", "--directory-file", people, *more, "list.tsv")
+    assert ran.code == 0
+    assert "stats, report and plan show go by owner_id" in ran.err
+    Path("owners.tsv").write_text(ran.out)
+    run("plan", "archive", "--max-entries", "-1", "-o", "plan.jsonl")
+    for command in (("stats",), ("report",), ("plan", "show", "plan.jsonl")):
+        ran = run(*command, "--enriched", "owners.tsv")
+        assert (ran.code, ran.out) == (2, "")
+        assert "owners.tsv: its rows for 'ben' tell of two owners" in ran.err
+        assert "without --owner-column" in ran.err
+        assert len(ran.err.splitlines()) == 1
+
+
 # Telling them
+
+
+@pytest.mark.parametrize("column", ["mail", "Mail"])
+def test_who_may_be_somebody_else_is_not_written_to(sandbox: Sandbox, run: Run, people: Path, column: str) -> None:
+    """ben@gmail.com is not the campus's ben. That was found out: enrich need not be run again for it."""
+    for owner in ("ben@gmail.com", "ben@gmail.com", "ben@example.org", "ben@cs.example.edu", "ben"):
+        sandbox.add("archived", name=f"Of {owner}", user_id=owner)
+    people.write_text(PEOPLE.replace("mail", column))
+    Path("list.tsv").write_text(run("list", "--columns", "entry_id,name,owner_id").out)
+    ran = run("enrich", "--directory-file", people, "--columns", column, "--prefix", "owner_", "list.tsv")
+    assert ran.code == 0
+    assert ran.err.count("WARNING") == 2
+    assert ran.err.count("ben@gmail.com is unknown") == 1
+    standing = {row["owner_id"]: (row["owner_ldap_status"], row["owner_name"]) for row in ran.rows}
+    assert standing == {
+        "ben": ("active", "Ben B."), "ben@cs.example.edu": ("active", "Ben B."),
+        "ben@gmail.com": ("unknown", ""), "ben@example.org": ("unknown", ""),
+    }  # fmt: skip
+    Path("owners.tsv").write_text(ran.out)
+    named = ("--column", f"mail=owner_{column}", "owners.tsv")
+    ran = run("notify", "--prefix", "owner_", "--fallback", "desk@example.edu", *named)
+    assert ran.code == 3
+    assert {row["address"] or row["owner"]: row["outcome"] for row in ran.rows} == {
+        "ben@example.edu": "done", "ben@gmail.com": "waiting", "ben@example.org": "waiting",
+    }  # fmt: skip
+    (text,) = messages().values()
+    assert "gmail.com" not in text
+    # Who means such people looks them up by the whole of their address; without a mail nobody can be told apart.
+    for more in (("--whole-id", "--uid-attribute", column), ()):
+        ran = run("enrich", "--directory-file", people, *more, "list.tsv", "--prefix", "owner_")
+        assert "unknown" not in ran.out
+
+
+def test_two_people_of_one_name_are_unknown_and_that_was_found_out(sandbox: Sandbox, run: Run, people: Path) -> None:
+    sandbox.add("archived", user_id="ben")
+    people.write_text(f"{PEOPLE}ben\tBen C.\tArts\tben.c@example.edu\n")
+    Path("list.tsv").write_text(run("list", "--columns", "entry_id,name,owner_id").out)
+    ran = run("enrich", "--directory-file", people, "--columns", "mail", "--prefix", "owner_", "list.tsv")
+    assert (ran.code, [row["owner_ldap_status"] for row in ran.rows]) == (0, ["unknown"])
+    assert "there is another 'ben'" in ran.err
 
 
 def test_the_owner_is_written_to_and_nobody_hears_of_other_peoples_videos(

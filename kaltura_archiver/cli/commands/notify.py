@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -138,6 +139,8 @@ def notify(
             plan=plan, folder=Path(out), ledger=ledger, templates=texts, head=head,
             replaced_on=(datetime.now(UTC) + timedelta(seconds=grace_seconds)).date(),
             dry_run=dry_run, deliver=mailer.send if mailer else None, mark=mark_entry,
+            # A list that is enriched again is another plan, by itself.
+            again=f"run enrich again, which says more, then notify with --plan-id {shlex.quote(plan)}",
         )  # fmt: skip
         if "owner_id" not in columns and "creator_id" not in names:
             log.warning("%s has no column owner_id: creators are written to, who need not own what they made", where)
@@ -193,7 +196,7 @@ class _Tally:
         else:
             hint = "; nothing was sent: --no-dry-run sends" if self._dry_run else ""
         log.info(
-            "summary: %s; plan %s%s%s", self.counts() or "nothing to do", plan[:40], left, hint,
+            "summary: %s; plan %s%s%s", self.counts() or "nothing to do", plan, left, hint,
             extra=log_fields("run", "notify", dry_run=self._dry_run),
         )  # fmt: skip
 
