@@ -204,7 +204,8 @@ def top_table(
     rows = [row(name or nobody, counts, (accounts or {}).get(name, "")) for name, counts in named[:TOP]]
     if len(named) > TOP:
         others = sum((counts for _, counts in named[TOP:]), Counter[str]())
-        rows.append(row(f"{len(named) - TOP} others", others, ""))
+        more = len(named) - TOP
+        rows.append(row("1 other" if more == 1 else f"{more} others", others, ""))
     columns = (
         Column(what), *(() if accounts is None else (Column("account"),)), Column("entries", Unit.COUNT),
         Column("in Kaltura", Unit.BYTES), Column("freed in Kaltura", Unit.BYTES), Column("all videos", Unit.BYTES),

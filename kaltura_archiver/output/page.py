@@ -19,8 +19,10 @@ _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
 def environment(folder: Path) -> Environment:
-    """For the templates of a folder, each of which extends `page.html`."""
-    return Environment(loader=FileSystemLoader([folder, ASSETS]), autoescape=True, undefined=StrictUndefined)
+    """For the templates of a folder, each of which extends `page.html`. `7 | videos` is `7 videos`."""
+    made = Environment(loader=FileSystemLoader([folder, ASSETS]), autoescape=True, undefined=StrictUndefined)
+    made.filters["videos"] = lambda number: "1 video" if number == 1 else f"{number:,} videos"
+    return made
 
 
 def rendered(folder: Path, name: str, templates: Environment, *, style_of: str = "", **values: Any) -> str:

@@ -37,6 +37,7 @@ def make_page(plan: ShownPlan) -> str:
         title=_TITLES[plan.action],
         what=_WHAT[plan.action] + (f" Planned with: {plan.asked}." if plan.asked else ""),
         plan=plan,
+        streams=any(entry.parent for entry in plan.acting),
         sums=[(kind, rows) for kind, rows in _sums(plan) if rows],
         names={entry.owner: entry.owner_name for entry in plan.entries},
         data={

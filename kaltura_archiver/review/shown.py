@@ -20,7 +20,7 @@ MEANT = {"archive": "copy", "replace": "free", "thin": "free", "restore": "bring
 @dataclass(frozen=True, slots=True)
 class ShownEntry:
     """An entry of a plan. `size_bytes` are to be copied, freed or brought back, and 0 where it is left out; `text` is
-    its line of the file, as it is there."""
+    its line of the file, as it is there. `parent` is the entry whose further stream it is, empty where it is none."""
 
     entry_id: str
     name: str
@@ -41,6 +41,7 @@ class ShownEntry:
     source: str = ""
     end_date: str = ""
     categories: str = ""
+    parent: str = ""
 
     @property
     def creator_id(self) -> str:
@@ -116,7 +117,7 @@ def _entry(text: str, at: str, action: str, owner_of: Callable[[Any], Owner] | N
             line["plays"], acts, line["outcome"], line["why"], size, text,
             duration_seconds=line.get("duration_seconds"), admin_tags=", ".join(line.get("admin_tags", ())),
             source=line.get("source") or "", end_date=line.get("end_date") or "",
-            categories=", ".join(line.get("categories", ())),
+            categories=", ".join(line.get("categories", ())), parent=str(line.get("parent", "")),
         )  # fmt: skip
     except LookupError as error:
         raise InputError(f"{at} does not hold what a line of a plan holds") from error

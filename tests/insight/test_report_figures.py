@@ -289,6 +289,8 @@ def test_owners_beyond_the_first_fifty_are_one_row_and_all_add_up() -> None:
     assert table.total is not None
     assert (table.rows[0][0], table.rows[-1][0], len(table.rows)) == ("u60", "10 others", 51)
     assert table.total[-1] == sum(column(table, "all videos")) == 60 * 61 // 2
+    one_more = figures([item(entry=f"0_{n}", creator_id=f"u{n}") for n in range(51)], []).owners
+    assert column(one_more, one_more.columns[0].name)[-1] == "1 other"  # type: ignore[union-attr]
 
 
 def test_a_library_of_nothing_has_figures_too() -> None:

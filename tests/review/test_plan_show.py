@@ -241,6 +241,51 @@ def test_buttons_tick_what_the_search_shows(run: Run, browser: Browser, plan: Pa
     assert texts(browser, "#sum")[0].startswith("6 of 6 ")
 
 
+def test_the_streams_of_a_recording_are_ticked_together(
+    sandbox: Sandbox, run: Run, browser: Browser, tmp_path: Path
+) -> None:
+    """apply does nothing about a recording of which a line is missing, and counts each of its streams as drifted."""
+    parent = sandbox.add(State.INITIAL, name="Seminar", creator_id="ann")
+    streams = [
+        sandbox.add(State.INITIAL, name=f"Stream {n}", creator_id=o, parent_id=parent, display_in_search=-1)
+        for n, o in enumerate("ab")
+    ]
+    other = sandbox.add(State.INITIAL, name="Other", creator_id="ann")
+    assert run("plan", "archive", "--all", "-o", "plan.jsonl").code == 0
+    page(run, browser, Path("plan.jsonl"))
+    assert texts(browser, "#sum")[0].startswith("4 of 4 videos are in, ")
+    assert "The streams of a recording are ticked and unticked together." in texts(browser, "ol")[0]
+    assert texts(browser, "#entries small:nth-of-type(2)") == [f"further stream of {parent}"] * 2
+    boxes = f"[...document.querySelectorAll('#entries [data-recording={json.dumps(parent)}] input')]"
+    for ways in (("[0]", "[2]"), ("[1]", "[0]")):
+        for way, left in zip(ways, ("1 of 4", "4 of 4"), strict=True):
+            browser.run(f"{boxes}{way}.click()")
+            assert texts(browser, "#sum")[0].startswith(left)
+    # So by an owner whose stream it is, and by what a search has found.
+    browser.run("document.querySelector('.sums tr[data-name=a] input').click()")
+    assert texts(browser, "#sum")[0].startswith("1 of 4")
+    assert browser.run("document.querySelector('.sums tr[data-name=ann] input').indeterminate")
+    browser.run("(() => { const s = document.getElementById('search'); s.value = 'Stream 1'; "
+                "s.dispatchEvent(new Event('input')); document.getElementById('all').click(); })()")  # fmt: skip
+    assert texts(browser, "#sum")[0].startswith("4 of 4")
+    browser.run(f"{boxes}[1].click()")
+    saved = browser.click_and_download("#save", tmp_path)
+    ran = run("apply", saved, "--no-dry-run")
+    assert (ran.code, ran.outcomes) == (0, {other: "done"}), streams
+
+
+def test_one_video_is_told_as_one(sandbox: Sandbox, run: Run, browser: Browser, tmp_path: Path) -> None:
+    sandbox.add(State.INITIAL)
+    sandbox.add(State.INITIAL, tags="keep")
+    assert run("plan", "archive", "--all", "-o", "plan.jsonl").code == 0
+    page(run, browser, Path("plan.jsonl"))
+    assert texts(browser, "#sum")[0].startswith("1 of 1 video is in, ")
+    assert texts(browser, "caption")[0] == "1 video; all that are ticked stay in the plan"
+    assert texts(browser, "summary") == ["1 video is left out already"]
+    saved = browser.click_and_download("#save", tmp_path)
+    assert texts(browser, "#saved") == [f"Saved as {saved.name}, with 1 video: send it back."]
+
+
 def test_the_page_asks_nobody_and_strangers_texts_are_texts(
     sandbox: Sandbox, run: Run, browser: Browser, tmp_path: Path
 ) -> None:

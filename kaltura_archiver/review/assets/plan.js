@@ -8,6 +8,7 @@
   const search = document.getElementById("search");
   const saved = document.getElementById("saved");
   const number = new Intl.NumberFormat("en");
+  const videos = (count) => count === 1 ? "1 video" : `${number.format(count)} videos`;
   let unsaved = false;
 
   const size = (bytes) => {
@@ -24,7 +25,7 @@
       if (box.checked) { count += 1; bytes += data.acting[at][1]; }
     });
     document.getElementById("sum").textContent =
-      `${number.format(count)} of ${number.format(boxes.length)} videos are in, ${size(bytes)}`;
+      `${number.format(count)} of ${videos(boxes.length)} ${boxes.length === 1 ? "is" : "are"} in, ${size(bytes)}`;
     for (const table of tables) {
       const still = new Map(), all = new Map();
       rows.forEach((row, at) => {
@@ -42,12 +43,17 @@
   };
 
   const changed = () => { unsaved = true; saved.textContent = ""; update(); };
+  // The streams of a recording go together: apply does nothing about one of which a line is missing.
   const tick = (value, wanted) => {
-    rows.forEach((row, at) => { if (wanted(row)) boxes[at].checked = value; });
+    const recordings = new Set(rows.filter(wanted).map((row) => row.dataset.recording));
+    rows.forEach((row, at) => { if (recordings.has(row.dataset.recording)) boxes[at].checked = value; });
     changed();
   };
 
-  document.getElementById("entries").addEventListener("change", changed);
+  document.getElementById("entries").addEventListener("change", (event) => {
+    const ticked = event.target.closest("tr");
+    tick(event.target.checked, (row) => row === ticked);
+  });
   for (const table of tables) {
     table.addEventListener("change", (event) => {
       const name = event.target.closest("tr").dataset.name;
@@ -71,7 +77,7 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     unsaved = false;
-    saved.textContent = `Saved as ${data.file}, with ${number.format(kept.length)} videos: send it back.`;
+    saved.textContent = `Saved as ${data.file}, with ${videos(kept.length)}: send it back.`;
   });
   window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
 
