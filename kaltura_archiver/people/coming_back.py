@@ -26,7 +26,8 @@ class News(StrEnum):
 
 class Coming(NamedTuple):
     """A video that is back, or coming, and whom to tell: a mail address, and how to call them (the address without a
-    name). `request` names what was begun: the Message-ID is made of it. Times are unix seconds."""
+    name). `request` names what was begun: the Message-ID is made of it. `own`: whom to tell owns it. Times are unix
+    seconds."""
 
     entry_id: str
     title: str
@@ -35,6 +36,7 @@ class Coming(NamedTuple):
     request: str = ""
     asked_at: float = 0.0
     expected_at: float = 0.0
+    own: bool = True
 
 
 class Written(NamedTuple):
@@ -88,6 +90,7 @@ def _by_person(news: News, coming: Iterable[Coming]) -> list[tuple[Notice, list[
         )  # fmt: skip
         notice, those = found.setdefault(new.key, (new, []))
         notice.items.setdefault(same_id(each.entry_id), item)
+        notice.of_others = notice.of_others or not each.own
         those.append(each)
     return list(found.values())
 

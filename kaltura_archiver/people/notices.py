@@ -54,7 +54,7 @@ class Notice:
 
     `key` names the recipient within a plan; no owner's begins with an @. Without an `address` nobody can be told:
     `why`. A `co_editor` is told of entries of others: no notice to their owner, and so never marked. `desk`: of what a
-    restore desk has `asked` back, or has brought `back`.
+    restore desk has `asked` back, or has brought `back`; not all of that need be the reader's own (`of_others`).
     """
 
     key: str
@@ -65,6 +65,7 @@ class Notice:
     fallback: bool = False
     co_editor: bool = False
     desk: str = ""
+    of_others: bool = False
     unknown: bool = False
     why: str = ""
     items: dict[str, NoticedEntry] = field(default_factory=dict)  # by `same_id` of the entry's

@@ -18,7 +18,7 @@ from kaltura_archiver.people.notices import Notice, NoticedEntry, clean
 
 _OF_MESSAGES = frozenset({
     "name", "unit", "count", "date", "contact", "videos", "day", "reminder", "how_to_keep", "signature", "whose",
-    "changed", "what_happens", "nothing_lost",
+    "changed", "what_happens", "nothing_lost", "your_videos",
 })  # fmt: skip
 _OF_ENTRIES = frozenset({"entry_id", "title", "link", "keep_link", "created", "last_played", "plays", "owner"})
 # Whole sentences: paragraphs of their own in plain text.
@@ -129,11 +129,14 @@ class Templates:
         if wording.of is Announced.REPLACE and not wording.by_play:
             told_of = told_of._replace(nothing_lost=_ASK_US)
         day = day_in_words(replaced_on)
+        videos = "video" if number == 1 else f"{number} videos"
+        of_others = notice.co_editor or notice.of_others
         values = {
             "name": notice.name,
             "unit": notice.unit,
             "count": str(number),
-            "videos": "video" if number == 1 else f"{number} videos",
+            "videos": videos,
+            "your_videos": f"Your {videos}" if not of_others else "A video" if number == 1 else videos,
             "date": replaced_on.isoformat(),
             "day": day,
             "contact": wording.contact,

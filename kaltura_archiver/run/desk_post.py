@@ -66,14 +66,15 @@ class DeskPost:
         """Each video to each of those it concerns: its owner, and whom the request names."""
         coming: dict[tuple[str, str], Coming] = {}
 
-        def add(each: Awaited, address: str, name: str = "") -> None:
+        def add(each: Awaited, address: str, name: str = "", *, own: bool = False) -> None:
             begun, entry = each.begun, each.entry
-            made = Coming(entry.id, entry.name, address, name, begun.key, begun.at, begun.at + begun.seconds)
+            made = Coming(entry.id, entry.name, address, name, begun.key, begun.at, begun.at + begun.seconds, own)
             coming.setdefault((begun.key, address.lower()), made)
 
         for notice in notices:
             for key in notice.items:
-                add(promised[key], notice.address or notice.owner, notice.name)
+                own = not (notice.co_editor or notice.fallback)
+                add(promised[key], notice.address or notice.owner, notice.name, own=own)
         for each in promised.values():
             for address in each.begun.mail:
                 add(each, address)

@@ -57,6 +57,17 @@ def test_each_person_gets_one_message_of_all_that_came_back_for_them(sink: MailS
     assert "- Algebra <1> (0_a1)\n  to watch: https://media.example.edu/0_a1\n- Analysis" in told.replace("\r\n", "\n")
     assert '<a href="https://media.example.edu/0_a1">Algebra &lt;1&gt;</a>' in page.get_content()
     assert "0_a1" not in str(ben)
+    assert "what was asked for is back" in told  # by a play of somebody else's, as a rule
+    assert "<title>Your 2 videos: back again" in page.get_content()
+
+
+@pytest.mark.parametrize(("news", "ends"), [(News.BACK, "back again"), (News.ASKED, "asked back, expected by ")])
+def test_who_is_no_owner_is_not_told_of_their_video(sink: MailSink, news: News, ends: str) -> None:
+    _tell(ALGEBRA, ANALYSIS._replace(own=False), BOTANY._replace(own=False), news=news)
+    (_, anna), (_, ben) = sink.mail
+    assert anna["Subject"].startswith(f"2 videos: {ends}")
+    assert ben["Subject"].startswith(f"A video: {ends}")
+    assert "Your" not in str(ben)
 
 
 def test_a_dry_run_sends_nothing_and_who_cannot_be_written_to_is_told_of(sink: MailSink) -> None:

@@ -384,6 +384,7 @@ def test_co_editors_are_told_if_that_is_asked_for(sandbox: Sandbox, run: Run) ->
         "dan@other.example": "dan@other.example",
     }, ran.err  # fmt: skip
     cara = next(message for message in files() if message["To"] == "cara@example.edu")
+    assert cara["Subject"] == f"A video will be archived on {spoken(TODAY + timedelta(30))}"
     for kind in ("plain", "html"):
         assert "below, which others own and you may edit, have" in " ".join(body(cara, kind).split())
         assert "Algebra" in body(cara, kind)

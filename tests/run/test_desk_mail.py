@@ -131,6 +131,8 @@ def test_whom_a_list_names_gets_both_messages_besides_the_owner(sandbox: Sandbox
     Path("requests.csv").write_text(asked)
     _act(run)
     named = [f"{name}@example.edu" for name in ("anna", "ben", "yan", "zoe")]
+    owners = {to for to, message in sink.mail if message["Subject"].startswith("Your video: ")}
+    assert owners == {"anna@example.edu", "ben@example.edu"}
     assert sorted(_told(sink)) == [(to, "asked back") for to in named]
     # Whom to tell was written down when it was asked for.
     Path("requests.csv").write_text("entry_id\n" + f"{entry_id}\n{plain}\n")
