@@ -15,11 +15,12 @@ from kaltura_archiver.model import Entry
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-# What each sorts by, of an entry and its bytes; the least comes first.
+# What each sorts by, of an entry and its bytes; the least comes first. What was never played is unplayed since it was
+# created, as `--unplayed-for` has it.
 _KEYS: dict[str, Callable[[Entry, int], int]] = {
     "size": lambda _, size_bytes: -size_bytes,
     "created": lambda entry, _: entry.created_at or 0,
-    "played": lambda entry, _: entry.last_played_at or 0,
+    "played": lambda entry, _: entry.last_played_at or entry.created_at or 0,
     "plays": lambda entry, _: -(entry.plays or 0),
 }
 

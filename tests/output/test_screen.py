@@ -202,6 +202,15 @@ def test_rows_are_sorted_over_all_that_match(sandbox: Sandbox, run: Run) -> None
     assert run("list", "-m", "flavor", "--sort", "size").code == 2
 
 
+def test_what_was_never_played_is_unplayed_since_it_was_created(sandbox: Sandbox, run: Run) -> None:
+    """As --unplayed-for has it: yesterday's upload is not what was unplayed for longest."""
+    add = sandbox.kaltura.add_entry
+    played = add(created_at=1_400_000_000, last_played_at=1_600_000_000, plays=1).id
+    new, old = (add(created_at=created).id for created in (1_700_000_000, 1_500_000_000))
+    for command in ("list", "health"):
+        assert [row["entry_id"] for row in run(command, "--sort", "played").rows] == [old, played, new]
+
+
 # What a person at a terminal reads
 
 
