@@ -11,7 +11,7 @@ from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.insight.snapshot import SnapshotEntry, item_of
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.keep import Keep
-from kaltura_archiver.model import Entry, Facts, State
+from kaltura_archiver.model import Entry, Facts, State, last_played_words
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.reading import opened
 from kaltura_archiver.output.tables import Cell
@@ -174,7 +174,7 @@ class Stats:
             "state": item.state,
             "storage_class": item.storage_class or "(no copy)",
             "created": _year(item.created_at) or "(unknown)",
-            "played": _year(item.last_played_at) or "never",
+            "played": last_played_words(_year(item.last_played_at), item.plays),
         }
         if self._unit_of:
             keys["unit"] = self._unit_of(item)

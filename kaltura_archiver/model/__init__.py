@@ -50,6 +50,7 @@ from kaltura_archiver.model.words import (
     State,
     iso_date,
     iso_time,
+    last_played_words,
     same_id,
     so_many,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "iso_date",
     "iso_time",
     "kept_until",
+    "last_played_words",
     "lowered",
     "normalised_tags",
     "notice_tag",

@@ -235,6 +235,11 @@ def iso_date(unix_seconds: int | None) -> str:
     return _iso_day(unix_seconds // 86400)
 
 
+def last_played_words(day: str, plays: int) -> str:
+    """The day of the last play as it is, `never`, or `unknown`: Kaltura has plays, but of none of them the day."""
+    return day or ("unknown" if plays else "never")
+
+
 def unix_time(iso: str) -> int | None:
     """The second that `iso_time` wrote; None for any other text."""
     with suppress(ValueError):

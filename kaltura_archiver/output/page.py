@@ -14,14 +14,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from kaltura_archiver.model import last_played_words
+
 ASSETS = Path(__file__).with_name("assets")
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
 def environment(folder: Path) -> Environment:
-    """For the templates of a folder, each of which extends `page.html`. `7 | videos` is `7 videos`."""
+    """For the templates of a folder, each of which extends `page.html`. `7 | videos` is `7 videos`, and
+    `day | last_played(plays)` what `last_played_words` makes of these."""
     made = Environment(loader=FileSystemLoader([folder, ASSETS]), autoescape=True, undefined=StrictUndefined)
     made.filters["videos"] = lambda number: "1 video" if number == 1 else f"{number:,} videos"
+    made.filters["last_played"] = last_played_words
     return made
 
 

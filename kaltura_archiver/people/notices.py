@@ -9,7 +9,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 
 from kaltura_archiver.errors import InputError
-from kaltura_archiver.model import same_id
+from kaltura_archiver.model import last_played_words, same_id
 from kaltura_archiver.output.reading import HeadedTable, Row, column_index, opened
 from kaltura_archiver.people.owners import ACTIVE, INACTIVE, UNKNOWN, same_uid, uid_of
 
@@ -135,12 +135,13 @@ def read_notices(
         owner = cells.get("owner_id") or cells.get("creator_id", "")
         new = _recipient(cells, owner, fallback, of_units, f"{where}, row {number}")
         notice = notices.setdefault(new.key, new)
+        plays = cells.get("plays") or "0"
         item = NoticedEntry(
             entry_id=cells["entry_id"],
             title=cells.get("title") or cells["entry_id"],
             created=cells.get("created_date") or "unknown",
-            last_played=cells.get("last_played_date") or "never",
-            plays=cells.get("plays") or "0",
+            last_played=last_played_words(cells.get("last_played_date", ""), plays != "0"),
+            plays=plays,
             owner=" ".join(filter(None, (cells.get("name"), f"({owner})" if owner else "nobody"))),
             owner_id=owner,
         )

@@ -14,7 +14,7 @@ from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.errors import Refused
 from kaltura_archiver.groups import judgement_of_group, together
 from kaltura_archiver.identity import holds_placeholder
-from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, same_id
+from kaltura_archiver.model import Facts, Outcome, StoredObject, iso_date, iso_time, last_played_words, same_id
 from kaltura_archiver.plans import plan_for
 from kaltura_archiver.reasons import came_back
 from kaltura_archiver.run.runlog import read as run_lines
@@ -138,7 +138,7 @@ def _entry_told(facts: Facts, children: int, options: Options) -> dict[str, Any]
         "original_in_s3": entry.thin,
         "created": iso_date(entry.created_at) or "not known",
         "plays": entry.plays,
-        "last_played": iso_date(entry.last_played_at) or "never",
+        "last_played": last_played_words(iso_date(entry.last_played_at), entry.plays),
         "creator": entry.creator_id,
         "owner": entry.owner,
         "owner_noticed": notice.on.isoformat() if (notice := entry.notice()) else "no",

@@ -59,7 +59,7 @@ def cells(browser: Browser, selector: str) -> list[list[str]]:
     return found
 
 
-def test_a_lost_video_is_first_red_and_counted(sandbox: Sandbox, opened: Open) -> None:
+def test_a_lost_video_is_first_red_and_counted(sandbox: Sandbox, opened: Open, tmp_path: Path) -> None:
     for number in range(12):
         sandbox.add(State.LOST, name=f"Gone {number}", creator_id=SCRIPT)
     sandbox.add(State.UNBACKED, name="Missing")
@@ -78,6 +78,9 @@ def test_a_lost_video_is_first_red_and_counted(sandbox: Sandbox, opened: Open) -
     assert all(name.startswith("Gone") for name in texts(page, "#entries tbody th bdi")[:12])
     assert texts(page, "#entries tbody tr:first-child td.number")[0] == "not known"
     assert page.run("document.querySelector('#entries .dot').dataset.place") == "lost"
+    # No size is no size of 0, in the CSV of the table either.
+    saved = page.click_and_download("#csv", tmp_path).read_text(encoding="utf-8-sig")
+    assert saved.count('"lost",""') == 12
 
 
 @pytest.mark.parametrize("options", [(), ("--kaltura-price", "0.1", "--rows", "2")])

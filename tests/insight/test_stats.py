@@ -85,7 +85,9 @@ def truth(sandbox: Sandbox, made: dict[str, State]) -> dict[str, dict[str, list[
             ("created", str(datetime.fromtimestamp(entry.created_at, UTC).year)),
             (
                 "played",
-                str(datetime.fromtimestamp(entry.last_played_at, UTC).year) if entry.last_played_at else "never",
+                str(datetime.fromtimestamp(entry.last_played_at, UTC).year)
+                if entry.last_played_at
+                else ("unknown" if entry.plays else "never"),
             ),
             ("unit", f"Unit {int(entry.creator_id[4:]) % 7}"),
         }
@@ -243,6 +245,11 @@ def played(years_ago: float, plays: int = 1, *, created_years_ago: float = 8) ->
         OLD, created_at=int(NOW - created_years_ago * YEAR_SECONDS), plays=plays,
         last_played_at=int(NOW - years_ago * YEAR_SECONDS),
     )  # fmt: skip
+
+
+def test_plays_without_a_day_are_not_called_never() -> None:
+    stats = sums_of(OLD, replace(OLD, plays=7))
+    assert [row["key"] for row in stats.rows() if row["section"] == "played"] == ["never", "unknown"]
 
 
 def test_a_threshold_saves_what_kaltura_asks_less_s3_and_restores() -> None:

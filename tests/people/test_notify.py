@@ -148,6 +148,15 @@ def test_each_owner_gets_one_message_with_their_own_entries_only() -> None:
     ]  # fmt: skip
 
 
+def test_plays_without_a_day_are_not_called_never() -> None:
+    """Kaltura has not always written down when a video was played."""
+    assert call(write([row("0_1", "anna", plays="7"), row("0_2", "anna"), row("0_3", "anna", plays="")])).code == 0
+    (anna,) = files()
+    told = re.findall(r"last played: (\S+)  plays: (\S+)", body(anna))
+    assert told == [("unknown", "7"), ("never", "0"), ("never", "0")]
+    assert ">unknown</td>" in body(anna, "html")
+
+
 def test_the_list_may_come_from_stdin_with_other_columns_in_any_order() -> None:
     lines = ["email\tplays\twho\tid\tldap_status\ttext", "x@example.edu\t7\tx\t0_x\tactive\tHello"]
     names = ("mail=email", "creator_id=who", "entry_id=id", "title=text")
@@ -156,7 +165,7 @@ def test_the_list_may_come_from_stdin_with_other_columns_in_any_order() -> None:
     )
     assert result.exit_code == 0, result.stderr
     (message,) = files()
-    assert "- Hello (0_x)\n  created: unknown  last played: never  plays: 7\n" in body(message)
+    assert "- Hello (0_x)\n  created: unknown  last played: unknown  plays: 7\n" in body(message)
     assert "Dear x," in body(message)
 
 

@@ -32,6 +32,11 @@ def test_one_video_is_told_as_one(rows: list[dict[str, Any]], told: tuple[str, .
         assert words in text(*rows)
 
 
+def test_plays_without_a_day_are_not_called_never() -> None:
+    page = make_due_page("old", "2026-11-30", "0123", [due(1), due(2) | {"plays": 7}], ())
+    assert (page.count(">never<"), page.count('>unknown</td><td class="number">7<')) == (1, 1)
+
+
 def test_where_no_copy_is_proven_the_page_speaks_of_no_others() -> None:
     told = text(due(1, ""))
     assert "1 of them has no proven copy" in told

@@ -286,6 +286,15 @@ def test_one_video_is_told_as_one(sandbox: Sandbox, run: Run, browser: Browser, 
     assert texts(browser, "#saved") == [f"Saved as {saved.name}, with 1 video: send it back."]
 
 
+def test_plays_without_a_day_are_not_called_never(sandbox: Sandbox, run: Run) -> None:
+    for plays in (0, 7):
+        sandbox.add(State.INITIAL, plays=plays)
+    assert run("plan", "archive", "--all", "-o", "plan.jsonl").code == 0
+    shown = run("plan", "show", "plan.jsonl", "--format", "html").out
+    told = re.findall(r'<td class="number">(\w+)</td><td class="number">(\d)</td>', shown)
+    assert sorted(told) == [("never", "0"), ("unknown", "7")]
+
+
 def test_the_page_asks_nobody_and_strangers_texts_are_texts(
     sandbox: Sandbox, run: Run, browser: Browser, tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@
   let shown = rows, first = 0, column = null, falling = false;
 
   const day = (days) => (days === null ? "" : new Date(days * 864e5).toISOString().slice(0, 10));
+  const played = (row) => day(row[PLAYED]) || (row[PLAYS] > 0 ? "unknown" : "never");
+  const lost = (row) => pools.state[row[STATE]] === "lost"; // how large it was is not known
   const size = (bytes) => {
     const units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let at = 0;
@@ -80,10 +82,10 @@
       const where = cell("td", pools.state[row[STATE]], pools.hint[row[HINT]]);
       const dot = document.createElement("span");
       dot.className = "dot";
-      dot.dataset.place = pools.state[row[STATE]] === "lost" ? "lost" : row[PLACE];
+      dot.dataset.place = lost(row) ? "lost" : row[PLACE];
       where.prepend(dot);
-      line.append(name, where, cell("td", pools.state[row[STATE]] === "lost" ? "not known" : size(row[SIZE]), "", "number"),
-        cell("td", day(row[PLAYED]) || "never", "", "number"), cell("td", number.format(row[PLAYS]), "", "number"),
+      line.append(name, where, cell("td", lost(row) ? "not known" : size(row[SIZE]), "", "number"),
+        cell("td", played(row), "", "number"), cell("td", number.format(row[PLAYS]), "", "number"),
         cell("td", day(row[CREATED]), "", "number"), cell("td", pools.owner[row[OWNER]], pools.unit[row[UNIT]]),
         cell("td", pools.category[row[CATEGORY]]), cell("td", day(row[VERIFIED]), "", "number"));
       [...line.children].forEach((each, at) => { each.dataset.label = heads[at]; });
@@ -147,8 +149,8 @@
       "verified", "what_to_do", "duration_seconds", "source", "admin_tags", "end_date"]];
     for (const row of shown) {
       lines.push([row[ID], row[NAME], pools.owner[row[OWNER]], pools.unit[row[UNIT]], pools.category[row[CATEGORY]],
-        day(row[CREATED]), day(row[PLAYED]), row[PLAYS], pools.state[row[STATE]], row[SIZE], day(row[VERIFIED]),
-        pools.hint[row[HINT]], row[SECONDS], pools.source[row[SOURCE]], pools.admin_tags[row[ADMIN_TAGS]], day(row[END])]);
+        day(row[CREATED]), day(row[PLAYED]), row[PLAYS], pools.state[row[STATE]], lost(row) ? null : row[SIZE],
+        day(row[VERIFIED]), pools.hint[row[HINT]], row[SECONDS], pools.source[row[SOURCE]], pools.admin_tags[row[ADMIN_TAGS]], day(row[END])]);
     }
     const text = "\ufeff" + lines.map((line) => line.map(quoted).join(",") + "\r\n").join("");
     const link = document.createElement("a");
