@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from kaltura_archiver.redact import one_line
 WIDE, NARROW = 544, 336
 # Owners and units that a chart shows.
 BARS = 10
+# So many months each have room for a name.
+FEW = 6
 PLACE_COLOURS = {
     Place.KALTURA: "var(--kaltura)", Place.BOTH: "var(--both)", Place.S3: "var(--s3)", Place.TROUBLE: "var(--trouble)",
 }  # fmt: skip
@@ -84,9 +87,17 @@ def _values(title: str, **settings: Any) -> dict[str, Any]:
     )
 
 
-def _months(width: int) -> dict[str, Any]:
-    # Of up to 36 months only January and July have room.
-    expression = "slice(datum.value, 5) == '01' ? slice(datum.value, 0, 4) : ''"
+def _months(width: int, table: Table) -> dict[str, Any]:
+    """The axis of the months in the table's first column: of up to 36 only Januaries have room, and the first month
+    where none of them is near; a few are all named."""
+    months = [str(row[0]) for row in table.rows]
+    near = months[1 : 2 + len(months) // FEW]
+    named = {month: month[:4] for month in months if month.endswith("-01")}
+    if len(months) <= FEW:
+        named = {month: month for month in months}
+    elif not any(month in named for month in near):
+        named = {months[0]: months[0]} | named
+    expression = f"({json.dumps(named)})[datum.value] || ''"
     return _axis(labelAngle=0, labelExpr=expression, labelOverlap=width < WIDE, grid=False)
 
 
@@ -143,7 +154,7 @@ def growth(table: Table) -> Draw:
             "data": {"values": rows},
             "mark": {"type": "line", "strokeWidth": 2.5, "point": point},
             "encoding": {
-                "x": {"field": "month", "type": "ordinal", "axis": _months(width), "scale": {"domain": domain}},
+                "x": {"field": "month", "type": "ordinal", "axis": _months(width, table), "scale": {"domain": domain}},
                 "y": {"field": "size", "type": "quantitative", "axis": _values(unit_name)},
                 "color": {"field": "what", "type": "nominal", "scale": _palette(names, colours),
                           "legend": {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolSize": 300}},
@@ -179,7 +190,12 @@ def money_chart(table: Table, currency: str) -> Draw:
             "data": {"values": rows},
             "mark": {"type": "bar"},
             "encoding": {
-                "x": {"field": "month", "type": "ordinal", "axis": _months(width), "scale": {"paddingInner": 0.2}},
+                "x": {
+                    "field": "month",
+                    "type": "ordinal",
+                    "axis": _months(width, table),
+                    "scale": {"paddingInner": 0.2},
+                },
                 "y": {"field": "sum", "type": "quantitative", "axis": _values(currency)},
                 "color": colour,
             },
@@ -197,7 +213,12 @@ def columns_by_month(table: Table, cell: int) -> Draw:
             "data": {"values": rows},
             "mark": {"type": "bar", "color": "var(--both)"},
             "encoding": {
-                "x": {"field": "month", "type": "ordinal", "axis": _months(width), "scale": {"paddingInner": 0.2}},
+                "x": {
+                    "field": "month",
+                    "type": "ordinal",
+                    "axis": _months(width, table),
+                    "scale": {"paddingInner": 0.2},
+                },
                 "y": {
                     "field": "number",
                     "type": "quantitative",
