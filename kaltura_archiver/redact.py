@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import unicodedata
 from urllib.parse import quote
 
 _HIDDEN = "[redacted]"
+# Parts of words in several scripts, and of emoji.
+_JOINERS = "\u200c\u200d"
 _secrets: set[str] = set()
 _lock = threading.Lock()
 
@@ -46,10 +49,17 @@ def redact(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` on one line, control characters escaped, so that a name from Kaltura cannot steer a terminal."""
+    """`text` on one line, control characters escaped, so that a name from Kaltura cannot steer a terminal.
+
+    Spaces of any width and joiners stay, which Python does not call printable: names have them.
+    """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _harmless(character: str) -> bool:
+    return character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs"
 
 
 class RedactingFilter(logging.Filter):

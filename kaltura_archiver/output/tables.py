@@ -145,8 +145,9 @@ def cut(text: str, width: int) -> str:
     return f"{set_cell_size(text, width - 1)}…" if cell_len(text) > width else text
 
 
-# What a spreadsheet takes for a formula: begun by one of these, in either width; a plain number is none.
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+# What a spreadsheet takes for a formula: begun by one of these, in either width, after what nobody sees; a plain number
+# is none.
+_FORMULA = re.compile(r"[\s\u200c\u200d]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 

@@ -16,6 +16,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -365,7 +367,9 @@ with app.stoppable():
 
 # Strangers' text
 
-EVIL = ("=cmd|' /C calc'!A0", "+1+cmd", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "\n=1")
+EVIL = ("=cmd|' /C calc'!A0", "+1+cmd", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "\n=1", "\u200d=1")
+# Names have spaces of their own, as French and Japanese do, and joiners, as Persian, Hindi and emoji do.
+NAME = "No\u00a05\u202f: \u3000\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f52c"
 STEERING = "\x1b[2J\x9b31m\u202egpj.exe\u2066"
 
 
@@ -381,9 +385,29 @@ def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
     assert row[1] == "-1"
 
 
-@pytest.mark.parametrize("value", ["-1", "+1.5", -2, 3, None, "plain", "a=b", "a-b", True])
+@pytest.mark.parametrize("value", [NAME, "-1", "+1.5", -2, 3, None, "plain", "a=b", "a-b", True])
 def test_what_is_no_formula_stays_as_it_is(value: Any) -> None:
     assert csv_cell(value) == ("" if value is None else str(value))
+
+
+@pytest.mark.parametrize("style", ["tsv", "csv", "table"])
+def test_spaces_and_joiners_of_a_name_are_no_escapes(sandbox: Sandbox, run: Run, style: str) -> None:
+    sandbox.add(State.INITIAL, name=NAME)
+    assert NAME in run("list", "--columns", "name", "--format", style).out
+    Path("people.csv").write_text("uid,cn,mail\nben,Ben,ben@example.edu\n")
+    sandbox.add(State.INITIAL, name=NAME, creator_id="ben")
+    if style == "table":
+        return
+    listed = run("list", "--columns", "entry_id,name,owner_id", "--owner", "ben", "--format", style)
+    Path("list").write_text(listed.out)
+    more = ("--columns", "mail", "--prefix", "owner_", "--directory-file", "people.csv", "--format", style)
+    Path("owners").write_text(run("enrich", *more, "list").out)
+    told = run("notify", "--from", "archive@example.edu", "--prefix", "owner_", "owners")
+    assert told.code == 0, told.err
+    (path,) = Path("notices").glob("*.eml")
+    text = message_from_bytes(path.read_bytes(), policy=default).get_body(("plain",))
+    assert text is not None
+    assert " ".join(NAME.split()) in text.get_content()
 
 
 def test_the_csv_of_each_command_that_shows_names_is_harmless(sandbox: Sandbox, run: Run) -> None:

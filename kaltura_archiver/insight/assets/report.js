@@ -141,7 +141,7 @@
   // A spreadsheet must not take a name for a formula.
   const quoted = (value) => {
     const text = value === null ? "" : String(value);
-    const safe = typeof value === "string" && /^(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])/.test(text) ? `'${text}` : text;
+    const safe = typeof value === "string" && /^([\s\u200c\u200d]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])/.test(text) ? `'${text}` : text;
     return `"${safe.replaceAll('"', '""')}"`;
   };
   document.getElementById("csv").addEventListener("click", () => {
