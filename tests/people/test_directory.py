@@ -572,6 +572,8 @@ def test_the_options_of_add_ldap_status_are_understood(on_campus: Slapd, tmp_pat
 def test_the_options_of_puldap_are_understood(on_campus: Slapd, tmp_path: Path) -> None:
     expression = "&(uid=jdoe)(puresource=*)"  # it put parentheses around whatever came
     assert ask("ldapsearch", "-e", expression).out == "uid\njdoe\n"
+    for level in (("-l", "INFO"), ("--loglevel", "WARN")):
+        assert ask("puldap.py", *level, "-e", expression).out == "uid\njdoe\n"
     assert ask("ldapsearch", "--expr", expression, "ou", "mail", "--out", "found.tsv").out == ""
     assert (tmp_path / "found.tsv").read_text() == "ou\tmail\nHistory\tjdoe@example.edu\n"
     assert ask("ldapsearch", "uid=jdoe", "ou", "-o", "found.tsv").out == ""

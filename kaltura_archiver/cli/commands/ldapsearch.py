@@ -21,6 +21,7 @@ from kaltura_archiver.output.screen import SCREEN, rows_as
 @command("ldapsearch")
 @click.argument("words", nargs=-1, metavar="FILTER [ATTRIBUTE]...")
 @click.option("--expr", "-e", "question", metavar="FILTER", hidden=True, help="Old name of FILTER.")
+@click.option("--loglevel", "-l", metavar="LEVEL", hidden=True, expose_value=False, help="Accepted for old scripts.")
 @click.option("--output", "-o", default="-", type=PATH, metavar="FILE", help="File to write [stdout].")
 @ldap_options
 @format_option
