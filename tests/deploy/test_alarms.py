@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cloudformation import STACK, Stack, event_matches
+from cloudformation import STACK, TEMPLATE, Stack, event_matches
 from conftest import Run
 
 from kaltura_archiver.errors import Exit
@@ -120,13 +120,25 @@ def test_the_mail_names_the_task_its_status_and_what_that_means(rule: str, stack
 
 
 def test_alarms_and_events_may_publish_and_nobody_else(stack: Stack) -> None:
-    [statement] = stack.statements("AlarmTopicPolicy")
-    assert statement["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]}
-    assert (statement["Action"], statement["Resource"]) == (["sns:Publish"], ["AlarmTopic"])
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    """EventBridge knows no conditions in a topic's policy: with one, no mail of a task that failed would come."""
+    alarms, events = stack.statements("AlarmTopicPolicy")
+    for statement in (alarms, events):
+        assert (statement["Action"], statement["Resource"]) == (["sns:Publish"], ["AlarmTopic"])
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    assert events["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "Condition" not in events
     assert not stack.of_type("AWS::SNS::Subscription")
     [mail] = Stack(AlarmEmail="operator@example.org").of_type("AWS::SNS::Subscription").values()
     assert mail == {"TopicArn": "AlarmTopic", "Protocol": "email", "Endpoint": "operator@example.org"}
+
+
+def test_the_task_that_the_page_starts_to_see_a_mail_arrive_fails(sandbox: Sandbox, run: Run, stack: Stack) -> None:
+    page = (TEMPLATE.parent.parent / "README-AWS.md").read_text(encoding="utf-8").partition("## Alarms")[2]
+    [words] = re.findall(r'run_task health --wait --command "([^"]+)"', page)
+    code = run(*words.split()).code
+    rule = stack.resources["TaskFailedRule"]["Properties"]
+    assert event_matches(rule["EventPattern"], _event(ENDED, containers=[{"exitCode": code}])), code
 
 
 # Log lines
