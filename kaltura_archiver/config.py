@@ -278,6 +278,12 @@ def batch_shard() -> tuple[int, int] | None:
     return int(index), int(size)
 
 
+def batch_retry() -> bool:
+    """Whether this is a further attempt of a job of AWS Batch, whose first one ended, or was lost with its machine."""
+    attempt = os.environ.get("AWS_BATCH_JOB_ATTEMPT", "")
+    return attempt.isdecimal() and int(attempt) > 1
+
+
 def terminal_redraws() -> bool:
     """Whether a terminal can be drawn on again and again: not a dumb one, nor what keeps the log of a CI job."""
     return os.environ.get("TERM", "dumb") != "dumb" and os.environ.get("CI", "").lower() in ("", "0", "false")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 
-from kaltura_archiver.errors import ArchiverError, ConfigError, Locked, ServiceError, StoreError
+from kaltura_archiver.config import batch_retry
+from kaltura_archiver.errors import ArchiverError, ConfigError, Locked, ServiceError, Stopped, StoreError
 from kaltura_archiver.model import iso_time
 from kaltura_archiver.results import Runs
 from kaltura_archiver.store import Store
@@ -58,7 +59,8 @@ class RunLock:
     still under way when others could soon take it, `stop` is set: the run ends as after SIGTERM, and `lost` says why.
 
     With `beside` it excludes nobody: it only says that this run is alive. Raises Locked if another run holds the lock,
-    or one that overlaps it; ConfigError if this S3 service lacks what a run rests on; StoreError where S3 fails.
+    or one that overlaps it; ConfigError if this S3 service lacks what a run rests on; StoreError where S3 fails;
+    Stopped where the run was to end while a further attempt of a Batch job waited for the lock of the one before.
     """
 
     def __init__(self, store: Store, key: str, *, run: str, stop: threading.Event, beside: bool = False) -> None:
@@ -154,7 +156,24 @@ class RunLock:
                 return
         raise Locked(f"{MAX_BESIDE} runs with --no-lock are alive in this bucket: wait for one of them")
 
+    def _outlast(self) -> None:
+        """Wait while the lock is held and not renewed, as the attempt of a Batch job has left it that was lost with its
+        machine: this one would end with status 5, and Batch tries no share again after that."""
+        first, until = None, _now() + 1.5 * LOCK_SECONDS + 2 * SKEW_SECONDS
+        while _now() < until:
+            with suppress(StoreError):  # to take it tells what is wrong with S3
+                found = self._store.read_lock(self._key)
+                if not found or not is_held(found) or (first and found.etag != first.etag):
+                    return
+                if not first:
+                    first = found
+                    log.info("%s; waiting until it is renewed or over", describe(self._key, read_record(found.text)))
+            if self._stop.wait(LOCK_SECONDS / 12):
+                raise Stopped(f"asked to stop while it waited for the lock {self._key}")
+
     def _take(self) -> None:
+        if batch_retry():
+            self._outlast()
         etag, failure = "", None
         for attempt in range(6):  # as often as it can change hands, or S3 fail, between our look and our try
             if failure:

@@ -17,7 +17,7 @@ import pytest
 from conftest import Run
 
 from kaltura_archiver.config import read_settings
-from kaltura_archiver.errors import Locked, StoreError
+from kaltura_archiver.errors import Locked, Stopped, StoreError
 from kaltura_archiver.model import State
 from kaltura_archiver.run import lock
 from kaltura_archiver.run import run as acting
@@ -99,6 +99,41 @@ def test_the_lock_of_a_holder_that_died_is_taken_over_when_it_has_expired(
     sandbox.control.clock.advance(lock.LOCK_SECONDS + 1 + 2 * lock.SKEW_SECONDS)  # S3's clock, not ours
     with make("next"):
         assert record(sandbox)["run"] == "next"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_further_attempt_of_a_batch_job_waits_for_the_lock_of_a_lost_one(
+    sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its machine was lost, and Batch begins the next attempt within the two minutes for which its lock holds."""
+    caplog.set_level("INFO")
+    make("lost")._take()
+    monkeypatch.setenv("AWS_BATCH_JOB_ATTEMPT", "1")
+    with pytest.raises(Locked), make("another"):
+        pass
+    monkeypatch.setenv("AWS_BATCH_JOB_ATTEMPT", "2")
+    sandbox.control.add_fault("s3.GetObject", "http_503")  # one look that fails is no end of the wait
+    with make("next"):
+        assert record(sandbox)["run"] == "next"
+    assert "run lost" in caplog.text
+    assert "waiting until it is renewed or over" in caplog.text
+
+
+def test_a_further_attempt_of_a_batch_job_does_not_wait_for_a_run_that_is_alive(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 12)
+    monkeypatch.setenv("AWS_BATCH_JOB_ATTEMPT", "2")
+    with make("alive") as held:
+        since = time.monotonic()
+        with pytest.raises(Locked, match="run alive"), make("next"):
+            pass
+        assert time.monotonic() - since < lock.LOCK_SECONDS
+        assert not held.lost
+        stop = threading.Event()
+        threading.Timer(0.2, stop.set).start()
+        with pytest.raises(Stopped), make("stopped", stop):
+            pass
 
 
 def test_a_lock_is_renewed_while_it_is_held(sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
