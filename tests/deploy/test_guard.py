@@ -57,13 +57,13 @@ CHANGES = {
     ],
     "no_action_is_a_wildcard": [
         ("Action: ecs:RunTask", "Action: '*'"),
-        ("[s3:ListBucket, s3:ListBucketMultipartUploads]", "[s3:ListBucket, 's3:*']"),
+        ("s3:ListBucketMultipartUploads, ", "'s3:*', "),
         ("Action: [kms:Decrypt, kms:GenerateDataKey]", "Action: 'kms:*'"),
         ("Action: [ecs:DescribeTasks, ecs:StopTask]", "Action: [ecs:Describe*]"),
     ],
     "nobody_is_given_deletion_or_the_buckets_rules": [
         ("Action: [s3:GetObject, s3:GetObjectTagging]", "Action: [s3:GetObject, s3:DeleteObjectVersion]"),
-        ("Action: [s3:ListBucket]", "Action: s3:DeleteObject"),
+        ("Action: [s3:ListBucket, ", "Action: [s3:DeleteObject, "),
         ("'s3:PutObjectRetention'", "'s3:BypassGovernanceRetention'"),
         ("Action: logs:GetLogEvents", "Action: s3:PutBucketPolicy"),
     ],

@@ -431,7 +431,7 @@ def test_a_task_runs_its_job_with_time_to_end_and_nothing_to_write_to(job: str, 
 
 def test_containers_get_settings_by_name_and_no_secret_by_value(stack: Stack) -> None:
     jobs = "".join(path.read_text() for path in (ROOT / "jobs").iterdir())
-    known = {*re.findall(r"\$\{?([A-Z_]+)", jobs), *VARIABLES, "AWS_DEFAULT_REGION"}
+    known = {*re.findall(r"\$\{?([A-Z_]+)", jobs), *VARIABLES, "AWS_DEFAULT_REGION", "TZ"}
     for container in _containers(stack):
         environment = _environment(container)
         assert set(environment) <= known
@@ -466,6 +466,8 @@ def test_parameters_are_explained_used_and_hold_no_secret() -> None:
 @pytest.mark.parametrize("job", JOBS)
 def test_a_schedule_has_a_time_zone_retries_and_a_place_for_what_failed(job: str) -> None:
     stack = Stack(TimeZone="America/New_York")
+    # A policy's hours are those of the clock of the task.
+    assert all(_environment(container)["TZ"] == "America/New_York" for container in _containers(stack))
     schedule = stack.resources[f"{job}ScheduleRule"]["Properties"]
     assert schedule["ScheduleExpressionTimezone"] == "America/New_York"
     assert schedule["State"] == "DISABLED"
