@@ -444,6 +444,10 @@ def test_containers_get_settings_by_name_and_no_secret_by_value(stack: Stack) ->
     assert {name: value for name, value in archive.items() if name not in own} | {"CPU_UNITS": "1024"} == array
     assert archive["DOIT"] == restore["DOIT"] == "false"
     assert "DOIT" not in health
+    # Who tells what is due, or repairs what a run has left, goes by the same keep list.
+    kept = {name: value for name, value in archive.items() if name.startswith("KEEP_")}
+    assert len(kept) == 4
+    assert kept.items() <= restore.items() & health.items()
 
 
 def test_parameters_are_explained_used_and_hold_no_secret() -> None:
