@@ -18,7 +18,8 @@ from kaltura_archiver.transfer.bandwidth import Timetable
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a command. `place` is what a worker's own settings must agree with."""
+    """One run of a command. `place` is what a worker's own settings must agree with; `poll_seconds` and
+    `settle_seconds` are those of where it was started, and count in place of a worker's."""
 
     run: str
     command: Command
@@ -27,6 +28,8 @@ class Job:
     log_level: int
     timetable: Timetable
     utc_offset: timedelta
+    poll_seconds: float
+    settle_seconds: float
 
     @property
     def topic(self) -> str:
@@ -43,6 +46,8 @@ class Job:
             logging.getLogger("kaltura_archiver").getEffectiveLevel(),
             timetable,
             datetime.now().astimezone().utcoffset() or timedelta(),
+            settings.poll_seconds,
+            settings.settle_seconds,
         )
 
 

@@ -108,7 +108,10 @@ class _RunInHand:
                 raise ConfigError(
                     f"{name} is {here or 'not set'} here, {wanted or 'not set'} where the run was started"
                 )
-        self.runner = make_runner(app, job.command, job.options, room=self.room, transfers=self._transfers, run=job.run)
+        self.runner = make_runner(
+            app, job.command, job.options, room=self.room, transfers=self._transfers, run=job.run,
+            poll_seconds=job.poll_seconds, settle_seconds=job.settle_seconds,
+        )  # fmt: skip
 
     def take(self, share: Share) -> None:
         if share.number <= self._share:

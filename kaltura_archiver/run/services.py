@@ -42,8 +42,8 @@ def _keep_what_was_imported() -> None:
 
 
 def make_runner(app: Services, command: Command, options: Options, **more: Any) -> Runner:
-    """A runner with what the settings say; `more` is a review of plans, or the bounds of a fleet. Raises ConfigError
-    for a category that there is not."""
+    """A runner with what the settings say; `more` is a review of plans, or what a fleet's run says instead. Raises
+    ConfigError for a category that there is not."""
     from kaltura_archiver.apply import Runner
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.selection import with_numbers
@@ -59,10 +59,8 @@ def make_runner(app: Services, command: Command, options: Options, **more: Any) 
         command,
         options,
         placeholders=placeholders,
-        poll_seconds=settings.poll_seconds,
-        settle_seconds=settings.settle_seconds,
         stop=app.stop,
-        **more,
+        **{"poll_seconds": settings.poll_seconds, "settle_seconds": settings.settle_seconds, **more},
     )
 
 

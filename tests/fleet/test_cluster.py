@@ -131,8 +131,11 @@ def processes(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def fleet(processes: Processes, sandbox: Sandbox, run: Run) -> Iterator[Callable[..., Ran]]:
-    """Run a command on these entries with the fleet."""
+def fleet(
+    processes: Processes, sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Ran]]:
+    """Run a command on these entries with the fleet, whose pauses are those of a sandbox of its own."""
+    monkeypatch.setenv("KALTURA_POLL_SECONDS", sandbox.environ()["KALTURA_POLL_SECONDS"])
     processes.up()
     sandbox.control.clear_log()
 
@@ -609,3 +612,18 @@ def test_a_worker_that_would_store_without_the_runs_lock_is_unfit(
     here = job.place_of_job(read_settings())
     monkeypatch.setenv("OBJECT_LOCK", "COMPLIANCE:7")
     assert set(job.place_of_job(read_settings())) - set(here) == {("OBJECT_LOCK", "COMPLIANCE:7")}
+
+
+def test_how_long_a_replacement_settles_is_said_by_who_starts_the_run(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for less than Kaltura takes would leave what Kaltura changes once more."""
+    for name, value in sandbox.environ().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KALTURA_SETTLE_SECONDS", "300")
+    monkeypatch.setenv("KALTURA_POLL_SECONDS", "7")
+    asked = job.Job.of(read_settings(), "run", Command.REPLACE, Options(now=0), Timetable("off"))
+    monkeypatch.delenv("KALTURA_SETTLE_SECONDS")
+    monkeypatch.delenv("KALTURA_POLL_SECONDS")
+    tools = worker._RunInHand(asked).runner._tools
+    assert (tools.settle_seconds, tools.poll_seconds) == (300, 7)
