@@ -2,7 +2,7 @@
 
 Each list that a run has written is remembered in the bucket, `log/due/<rule>/<time>-<run>.json`, with the SHA-256 of
 the file: whoever is shown a list can see that it is the one that the run wrote. The next run looks which of its entries
-are gone from Kaltura since, and remembers that, too.
+are gone from Kaltura since, and remembers that, too. Of a long list further ids are beside it, `….part00002.json`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ from kaltura_archiver.store import Store
 log = logging.getLogger(__name__)
 PREFIX = "log/due/"
 MAX_RECORD_BYTES = 2**26
+# Of the entries, and of those that are gone, in one object: below 128 KB, so that no lifecycle rule freezes it.
+IDS_OF_PART = 2500
 COLUMNS = (
     "rule", "entry_id", "name", "owner_id", "created_date", "last_played_date", "plays", "replaced_date",
     "kaltura_bytes", "stored_key", "stored_bytes", "storage_class", "sha256", "evidence", "why",
@@ -82,17 +84,35 @@ class Listed:
 
 
 def last_list(store: Store, rule: str) -> Listed | None:
-    """The last list that a run has made by a rule; None if there is none. Raises StoreError."""
+    """The last list that a run has made by a rule; None where it cannot be read, or is none. Raises StoreError."""
     keys = [key for page in store.pages(f"{PREFIX}{folder_of(rule)}/") for key, *_ in page if key.endswith(".json")]
-    told = store.get_text(max(keys), MAX_RECORD_BYTES) if keys else None
-    if told is None:
+    last = max((key for key in keys if ".part" not in key), default="")
+    if not last:
         return None
     try:
-        record = json.loads(told[0])
-        return Listed(str(record["at"]), tuple(str(entry_id) for entry_id in record["entries"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        log.warning("%s is no list of a run: what was deleted since is not told", max(keys))
-        return None
+        records = [_record(store, key) for key in (last, *sorted(key for key in keys if _is_part(key, last)))]
+        if len(records) == records[0].get("parts", 1):
+            ids = tuple(str(entry_id) for record in records for entry_id in record["entries"])
+            return Listed(str(records[0]["at"]), ids)
+        why = "a part of it is missing"
+    except StoreError as error:
+        if error.code != "InvalidObjectState":
+            raise
+        why = "it is frozen"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        why = "it is no list of a run"
+    log.warning("%s: %s: what was deleted since is not told", last, why)
+    return None
+
+
+def _record(store: Store, key: str) -> Mapping[str, Any]:
+    told = store.get_text(key, MAX_RECORD_BYTES)
+    record: Mapping[str, Any] = json.loads(told[0] if told else "")
+    return record
+
+
+def _is_part(key: str, first: str) -> bool:
+    return key.startswith(f"{first.removesuffix('.json')}.part")
 
 
 def gone_since(kaltura: Kaltura, listed: Listed) -> list[str]:
@@ -108,17 +128,22 @@ def remember(
 
     `keep_csv`: the list itself, too, beside it; its key is the answer, empty where that failed.
     """
-    at = iso_time(now)
-    record: dict[str, Any] = {
+    at, count = iso_time(now), -(-max(len(entry_ids), len(gone), 1) // IDS_OF_PART)
+    cuts = [slice(n * IDS_OF_PART, (n + 1) * IDS_OF_PART) for n in range(count)]
+    parts: list[dict[str, Any]] = [{"entries": list(entry_ids[cut]), "gone": list(gone[cut])} for cut in cuts]
+    parts[0] = {
         "run": run, "rule": rule, "at": at, "policy_sha256": policy_sha256,
-        "csv_sha256": hashlib.sha256(csv).hexdigest(), "entries": list(entry_ids), "gone": list(gone),
+        "csv_sha256": hashlib.sha256(csv).hexdigest(), "parts": count, **parts[0],
     }  # fmt: skip
-    key = f"{PREFIX}{folder_of(rule)}/{at.replace('-', '').replace(':', '')}-{run}.json"
-    list_key = f"{key.removesuffix('.json')}.csv"
+    key = f"{PREFIX}{folder_of(rule)}/{at.replace('-', '').replace(':', '')}-{run}"
+    list_key = f"{key}.csv"
     try:
         if keep_csv:
             store.put_text(list_key, csv.decode(), if_match="")
-        store.put_text(key, json.dumps(record), if_match="")
+        # The first one last: where it is the list is whole.
+        for number in reversed(range(count)):
+            part = f".part{number + 1:05d}" if number else ""
+            store.put_text(f"{key}{part}.json", json.dumps(parts[number]), if_match="")
     except StoreError as error:
         log.warning("the list of the rule %r is not remembered in the bucket: %s", rule, error)
         return ""

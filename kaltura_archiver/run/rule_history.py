@@ -46,8 +46,14 @@ def _keys(store: Store) -> Iterator[str]:
 
 
 def _read(store: Store, key: str) -> Mapping[str, Any] | None:
-    """What one run has written down; None, with a warning, for what no run has."""
-    told = store.get_text(key, MAX_RECORD_BYTES)
+    """What one run has written down; None, with a warning, for what no run has, or what is frozen."""
+    try:
+        told = store.get_text(key, MAX_RECORD_BYTES)
+    except StoreError as error:
+        if error.code != "InvalidObjectState":
+            raise
+        log.warning("%s is frozen: what that run has found is not known", key)
+        return None
     with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         record: Mapping[str, Any] = json.loads(told[0] if told else "")
         if all(type(rule["selected"]) is int for rule in record["rules"].values()) and str(record["at"]):

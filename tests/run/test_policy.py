@@ -21,6 +21,7 @@ from looking import do_not_probe
 from kaltura_archiver.cli import policies
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.run import due_list
 from kaltura_archiver.run import run as acting
 from kaltura_archiver.run.runlog import read
 from kaltura_archiver.sandbox.kaltura.metadata import MetadataField
@@ -326,6 +327,45 @@ def test_what_is_due_is_a_list_and_what_people_delete_is_remembered(sandbox: San
     (gone,) = Path("lists").glob("*-gone-*.csv")
     assert [row["entry_id"] for row in csv.DictReader(gone.read_text().splitlines())] == [due]
     assert sandbox.s3.body(due)
+
+
+def test_a_long_list_is_remembered_in_objects_that_are_not_frozen(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger than 128 KB goes into Glacier by the bucket's rule, where the next run could not read it."""
+    run("config")
+    store = Store(read_settings(), read_only=False)
+    ids, gone = [f"0_{number:08x}" for number in range(20_000)], [f"1_{number:08x}" for number in range(9_000)]
+    assert due_list.last_list(store, "old") is None
+    due_list.remember(store, "old", "run1", 1_790_000_000, "", ids, b"", gone)
+    keys = [key for key in sandbox.s3.keys() if key.startswith("log/due/")]  # noqa: SIM118 - not a dict
+    assert {len(sandbox.s3.body(key) or b"") < 2**17 for key in keys} == {True}
+    listed = due_list.last_list(store, "old")
+    assert listed is not None
+    assert (listed.entry_ids, listed.at) == (tuple(ids), "2026-09-21T14:13:20Z")
+    told = [json.loads(sandbox.s3.body(key) or b"") for key in sorted(keys)]
+    assert [entry_id for record in told for entry_id in record["gone"]] == gone
+    # Later lists count, whole ones only.
+    due_list.remember(store, "old", "run2", 1_790_000_001, "", ids[:3], b"", [])
+    listed = due_list.last_list(store, "old")
+    assert listed is not None
+    assert listed.entry_ids == tuple(ids[:3])
+    due_list.remember(store, "old", "run3", 1_790_000_002, "", ids, b"", [])
+    (lost,) = [key for key in sandbox.s3.keys() if "run3.part00003" in key]  # noqa: SIM118
+    sandbox.s3.client().delete_object(Bucket=sandbox.s3.bucket, Key=lost)
+    assert due_list.last_list(store, "old") is None
+
+
+def test_what_is_frozen_of_earlier_runs_ends_no_run(sandbox: Sandbox, run: Run, policy: Path) -> None:
+    sandbox.add(State.PLACEHOLDER)
+    policy.write_text(THREE_YEARS.replace("due = { replaced_for = 2 }", 'due = { created_before = "4" }'))
+    assert run("run", policy, "--no-dry-run").code == 0
+    for key in [key for key in sandbox.s3.keys() if key.startswith(("log/due/", "log/policy/"))]:  # noqa: SIM118
+        sandbox.s3.put(key, sandbox.s3.body(key) or b"", storage_class="DEEP_ARCHIVE")
+    again = run("run", policy, "--no-dry-run")
+    assert again.code == 0, again.err
+    assert "it is frozen: what was deleted since is not told" in again.err
+    assert "is frozen: what that run has found is not known" in again.err
 
 
 def test_a_policy_may_be_kept_in_the_bucket(sandbox: Sandbox, run: Run) -> None:
