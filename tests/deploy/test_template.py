@@ -24,6 +24,7 @@ from kaltura_archiver.fleet import tasks as run_task
 from kaltura_archiver.people.letterhead import letterhead
 from kaltura_archiver.run import run as acting
 from kaltura_archiver.run import runlog
+from kaltura_archiver.sandbox.kaltura.records import Asset, Content, new_id
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
 from kaltura_archiver.store.direct import Direct
@@ -78,6 +79,7 @@ KEY_PERMISSIONS = {
 BUCKETS: dict[str, dict[str, Any]] = {
     "plain": {},
     "held-kms": {"ObjectLockMode": "GOVERNANCE", "ObjectLockYears": 7, "BucketKeyArn": KEY},
+    "policy": {"Policy": "settings/policy.toml"},
 }
 Calls = list[tuple[str, dict[str, Any]]]
 
@@ -156,6 +158,25 @@ def _archive(sandbox: Sandbox, run: Run) -> None:
 POLICY = "s3:settings/policy.toml"
 
 
+def _repair(sandbox: Sandbox, run: Run) -> None:
+    """By a policy jobs/archive also finishes what was cut short: a late job of Kaltura's has put the placeholder back
+    over a restored original, once of a frozen copy, once of one beside which a person has added another source.
+    """
+    frozen, readable = (sandbox.add("half-tagged", storage_class=name) for name in ("GLACIER", "STANDARD"))
+    for entry_id in (frozen, readable):
+        sandbox.kaltura.entries[entry_id].tags = "archived_to_s3"
+        sandbox.s3.set_tags(entry_id, sandbox.s3.tags(entry_id) | {"restored-at": "2026-11-01T10:00:00Z"})
+    second = Asset(new_id(), readable, 99, is_original=True, version=2)
+    second.store(Content.of(b"another source" * 90), 2)
+    sandbox.kaltura.library.put_asset(second)
+    ran = run("run", POLICY, "--part", "rules", "--no-dry-run")
+    assert {row["entry_id"]: row["outcome"] for row in ran.rows if row["stage"] == "repair"} == {
+        frozen: "waiting",
+        readable: "done",
+    }, ran.err
+    assert any(key.startswith(f"displaced/{readable}/") for key in sandbox.s3.keys())  # noqa: SIM118 - not a dict
+
+
 def _put_policy(sandbox: Sandbox) -> None:
     rule = "[[rule]]\nname = 'old'\nselect = { unplayed_for = 3 }\narchive = {}\nreplace = {}\n"
     sandbox.s3.put(POLICY.removeprefix("s3:"), f"{rule}due = {{ replaced_for = 0 }}\n".encode())
@@ -223,6 +244,8 @@ def test_a_job_may_do_what_it_does_and_does_all_it_may(
         monkeypatch.setenv("OBJECT_LOCK", environment["OBJECT_LOCK"])
     calls.clear()
     work(sandbox, run)
+    if (job, bucket) == ("Archive", "policy"):
+        _repair(sandbox, run)
     made: set[tuple[str, str]] = set()
     for operation, parameters in calls:
         where = f"{at}/{parameters['Key']}" if "Key" in parameters else at
@@ -251,6 +274,10 @@ def test_the_roles_refuse_what_is_not_their_job() -> None:
         assert not allows(statements, "s3:PutBucketVersioning", "arn:aws:s3:::b")
     assert not allows(archive, "s3:GetObject", "arn:aws:s3:::b/displaced/0_x/1")
     assert not allows(archive, "s3:RestoreObject", "arn:aws:s3:::b/0_x")
+    # By a policy it repairs.
+    archive = Stack(BucketName="b", Policy="settings/policy.toml").statements("ArchiveRole")
+    assert allows(archive, "s3:GetObject", "arn:aws:s3:::b/displaced/0_x/1")
+    assert allows(archive, "s3:RestoreObject", "arn:aws:s3:::b/0_x")
     assert not allows(restore, "s3:PutObject", "arn:aws:s3:::b/0_x")
     assert not allows(restore, "s3:PutObject", "arn:aws:s3:::b/log/2019.txt")
     assert not {action for statement in health for action in statement["Action"]} & {"s3:PutObject", "s3:RestoreObject"}
