@@ -113,14 +113,16 @@ def health(
             verdict.add(facts, judgement, row)
             if rows is not None and not (only_problems and judgement.healthy):
                 rows.write(old.health_row(facts, app.settings.bucket) if legacy else row)
-            if code is not Exit.OK and not told:
-                log.error("entry %s is %s", facts.entry.id, health_message(facts, judgement))
+            if code in _LEVELS and not told:
+                log.log(_LEVELS[code], "entry %s is %s", facts.entry.id, health_message(facts, judgement))
     _left_out(verdict, selection, number)
     _tell_dangers(store)
     _tell(verdict, told=told, problems=silent)
     app.exit(*after_selection(selection), *codes)
 
 
+# The alarm of what is broken counts the errors (aws/alarms.yaml): what is only busy is none.
+_LEVELS = {Exit.FAILED: logging.ERROR, Exit.WAITING: logging.WARNING}
 # On a screen what is wrong, and what to do, stands below the row.
 _NOTE: dict[str, Any] = {"note": "told", "fine": lambda row: bool(row["status-ok"])}
 
