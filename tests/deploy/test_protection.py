@@ -148,12 +148,14 @@ def test_writing_over_a_copy_is_denied_and_writing_a_new_one_is_not(
 
 def test_the_service_control_policy_of_the_page_keeps_root_out_and_lets_the_stack_through(ask: Ask) -> None:
     [block] = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
-    policy = json.loads(block.replace("BUCKET", "lectures"))
+    policy = json.loads(block.replace("BUCKET", "lectures").replace("ROLE", DEPLOYER))
     root = "arn:aws:iam::123456789012:root"
     for action in policy["Statement"][0]["Action"]:
         _, denied = ask(action, principal=root, scp=policy)
         assert "NobodyOpensTheArchive" in denied
         assert ask(action, principal=root, scp=policy, context=VIA_CLOUDFORMATION) == ("Allowed", [])
+        # Given a role, CloudFormation calls as that, and nothing says that it is CloudFormation that calls.
+        assert ask(action, principal=DEPLOYER, scp=policy, CloudFormationRole=DEPLOYER) == ("Allowed", [])
 
 
 # What else S3 can be told that changes something, and why no copy is lost by it.
