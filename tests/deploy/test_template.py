@@ -488,6 +488,12 @@ def test_parameters_are_explained_used_and_hold_no_secret() -> None:
     assert re.fullmatch(template["Parameters"]["KalturaSecretArn"]["AllowedPattern"], "hunter2") is None
     assert set(template["Parameters"]["StorageClass"]["AllowedValues"]) <= set(STORAGE_CLASSES)
     assert re.fullmatch(template["Parameters"]["NYears"]["AllowedPattern"], "three") is None
+    # The security group lets out no other port.
+    address = template["Parameters"]["KalturaServiceUrl"]
+    told = ("https://kaltura.example.edu", "https://kaltura.example.edu/a", "https://kaltura.example.edu:8443")
+    assert [bool(re.fullmatch(address["AllowedPattern"], url)) for url in (address["Default"], *told)] == [
+        True, True, True, False,
+    ]  # fmt: skip
     grouped = [
         n for g in jobs["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"] for n in g["Parameters"]
     ]
