@@ -94,6 +94,20 @@ def test_the_tools_own_commands_are_understood() -> None:
             parsed(shlex.split(inner))
 
 
+def test_the_first_video_to_try_may_be_one_of_today(sandbox: Sandbox, run: Run) -> None:
+    """The jobs take what was not played for years: the commands of the page are given by themselves."""
+    now = int(sandbox.control.clock.now())
+    entry_id = sandbox.add("initial", age_years=0.01, last_played_at=now - 600, plays=3)
+    page = (ROOT / "README-AWS.md").read_text(encoding="utf-8").partition("## The first runs")[2].partition("## ")[0]
+    lines = [line for line in page.splitlines() if line.startswith("    ") and "0_abc12345" in line]
+    inner = [re.findall(r'--command "(.*)"', line) for line in lines]
+    assert [words.split()[0] for found in inner for words in found] == ["s3copy", "replace_video", "restore"]
+    for words in (words for found in inner for words in found):
+        ran = run(*words.replace("0_abc12345", entry_id).split())
+        assert ran.outcomes == {entry_id: "done"}, ran.err
+    assert len(inner) == 3
+
+
 # What scripts/image-test does not do, and why.
 NOT_TRIED = {
     "docker push": "there is no registry",
