@@ -67,6 +67,8 @@ step() {
         4:[03]) worst=4 ;;
         1:*) worst=1 ;;
         [34]:*) ;;
+        # The lock may be that which the failed one could not renew. No alarm tells of 5 (aws/alarms.yaml).
+        5:1) exit 1 ;;
         # Settings, a lock, a kill: the next command would end no better.
         *) exit "$status" ;;
     esac

@@ -49,7 +49,7 @@ def of_run(
     """What a run makes of it, and whether --tolerate is heeded: not where it is the run that was not done.
 
     `overtaken`: another run took the lock; `stopped`: a safety limit ended it; `incomplete`: rows were lost that
-    somebody wanted, or the fleet.
+    somebody wanted, or the fleet, or the lock, which nobody took.
     """
     if overtaken:
         return {Exit.LOCKED}, True

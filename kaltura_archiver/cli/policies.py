@@ -240,12 +240,12 @@ def act(acting: Acting) -> NoReturn:
             if app.stop.is_set():
                 break
             _act_by(acting, rule, before.get(rule.name), letters, rows, store, number)
-        if any(lock.lost for lock in held):
-            run.codes.add(Exit.LOCKED)
+        lost = [lock for lock in held if lock.lost]
+        run.codes |= {Exit.LOCKED if lock.overtaken else Exit.FAILED for lock in lost}
         if not acting.dry_run and run.tallies:
             record(store, number, time.time(), run.policy.text_sha256, run.tallies)
     _sum_up(acting)
-    app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []))
+    app.exit(*run.codes, *([Exit.FAILED] if stdout.failure else []), tolerant=not lost)
 
 
 def _correspondence(acting: Acting, store: Store) -> Correspondence | None:

@@ -56,7 +56,8 @@ class RunLock:
     A lock is never deleted, only overwritten as expired: S3 has no deletion on a condition for every kind of bucket,
     and a deletion without one could remove the lock of whoever took it over in that moment. How old a lock is tell S3's
     own clock and ours that cannot be set: no two machines' clocks are compared. If the lock is lost, or its renewal is
-    still under way when others could soon take it, `stop` is set: the run ends as after SIGTERM, and `lost` says why.
+    still under way when others could soon take it, `stop` is set: the run ends as after SIGTERM, `lost` says why, and
+    `overtaken` whether another run has it.
 
     With `beside` it excludes nobody: it only says that this run is alive. Raises Locked if another run holds the lock,
     or one that overlaps it; ConfigError if this S3 service lacks what a run rests on; StoreError where S3 fails;
@@ -81,6 +82,7 @@ class RunLock:
             for name, work in (("lock", self._renew), ("lock-watch", self._watch))
         ]
         self.lost = ""
+        self.overtaken = False  # another run has it
         self.findings: tuple[str, ...] = ()  # what this S3 service lacks, and the run can do without
 
     def __enter__(self) -> RunLock:
@@ -276,7 +278,7 @@ class RunLock:
             return False
         holder = read_record(found.text) if found else {}
         if holder.get("run") != self._run:
-            self._lose("another run took it over" if found else "it is gone")
+            self._lose("another run took it over" if found else "it is gone", overtaken=found is not None)
         elif holder.get("released"):
             self._lose("it was freed by unlock")
         elif found:
@@ -290,10 +292,10 @@ class RunLock:
             if _now() >= self._good_until - LOCK_SECONDS / 3:
                 self._lose("it could not be renewed in time")
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str, *, overtaken: bool = False) -> None:
         with self._losing:
             if not self.lost:
-                self.lost = why
+                self.lost, self.overtaken = why, overtaken
                 log.error("the lock %s is lost (%s): the run ends", self._key, why)
                 self._stop.set()
 

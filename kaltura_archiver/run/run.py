@@ -77,7 +77,8 @@ class Teller(Protocol):
         """Tell of one entry."""
 
     def end(self, errand: Errand, totals: Totals, *, lost: str, overtaken: bool, limit: str) -> NoReturn:
-        """The last line, and the exit status. `overtaken`: another run took the lock; `limit`: which was reached."""
+        """The last line, and the exit status. `lost`: why it is not finished; `overtaken`: another run took the lock;
+        `limit`: which was reached."""
 
 
 def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
@@ -109,7 +110,9 @@ def carry_out(services: Services, asked: Asked, teller: Teller) -> NoReturn:
                 totals.add(result)
         if fleet and fleet.has_losses() and lock:
             runner.remove_leftovers(errand.ids, partial(lock.others, ended=True))
-        lost, overtaken = fleet.lost if fleet else "", bool(lock and lock.lost)
+        lost, overtaken = fleet.lost if fleet else "", bool(lock and lock.overtaken)
+        if lock and lock.lost and not overtaken:
+            lost = lost or f"the lock is lost, for {lock.lost}"
         teller.end(errand, totals, lost=lost, overtaken=overtaken, limit=limits.reached)
 
 

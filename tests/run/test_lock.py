@@ -280,6 +280,25 @@ def test_a_run_that_loses_its_lock_ends_with_5(
     assert sandbox.s3.body(KEY) == taken
 
 
+def test_a_run_whose_lock_cannot_be_renewed_ends_with_1_for_nobody_else_is_at_work(
+    sandbox: Sandbox, locked_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no alarm would tell of it (status 5 is another run's)."""
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 3)
+    ids = [sandbox.add(State.INITIAL) for _ in range(3)]
+
+    def hold(_: object) -> None:
+        sandbox.control.add_fault("s3.PutObject", "drop_before", subject=KEY, times=10**6)
+        time.sleep(lock.LOCK_SECONDS)
+
+    sandbox.control.add_fault("file.GET", "none", before=hold)
+    words = ("s3copy", *(word for entry_id in ids for word in ("--id", entry_id)), "--no-dry-run", "--workers", "1")
+    ran = locked_run(*words, "--tolerate", "1,3")
+    assert ran.code == 1
+    assert "is lost (it could not be renewed in time): the run ends" in ran.err
+    assert "not finished: the lock is lost, for it could not be renewed in time; run the command again" in ran.err
+
+
 def test_unlock_as_a_command(sandbox: Sandbox, make: Make, locked_run: Run) -> None:
     entry_id = sandbox.add(State.INITIAL)
     make("dead")._take()
