@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 def account_of(app: App, command: Command, placeholders: Placeholders) -> dict[str, str]:
     """Whose library and bucket these settings are for, and what takes an original's place."""
+    from kaltura_archiver.store.bucket import s3_service
+
     settings = app.settings
     settings.need_kaltura()
     settings.need_bucket()
     account = {"partner": settings.partner_id, "service": _address(settings.service_url), "bucket": settings.bucket}
-    if settings.endpoint_url:  # elsewhere another bucket may have that name
-        account["S3 service"] = _address(settings.endpoint_url)
+    if service := s3_service():  # elsewhere another bucket may have that name
+        account["S3 service"] = _address(service)
     return account | ({"placeholder": placeholders.fingerprint} if command is Command.REPLACE else {})
 
 

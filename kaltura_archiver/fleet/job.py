@@ -52,13 +52,16 @@ class Job:
 
 
 def place_of_job(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """What is what, by its name. Raises ConfigError where S3 cannot be set up."""
+    from kaltura_archiver.store.bucket import s3_service
+
     return (
         ("version", __version__),
         ("KALTURA_PARTNERID", settings.partner_id),
         ("KALTURA_SERVICE_URL", settings.service_url),
         ("KALTURA_USERID", settings.user_id),
         ("AWS_BUCKET", settings.bucket),
-        ("AWS_ENDPOINT_URL", settings.endpoint_url),
+        ("the S3 service", s3_service() or "AWS"),
         ("OBJECT_LOCK", ":".join(map(str, settings.object_lock or ()))),
         ("the content of PLACEHOLDER_VIDEO and PLACEHOLDER_MAP", Placeholders.read(settings).fingerprint[:12]),
     )

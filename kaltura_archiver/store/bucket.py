@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 READ_SECONDS = 60
+# Where a bucket's name is that of one bucket, whatever the region and the way there.
+_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 def _without_checksum_header(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -66,6 +68,22 @@ def _without_checksum_header(params: dict[str, Any], context: dict[str, Any], **
 def _at_its_region(context: dict[str, Any], **_: Any) -> None:
     """boto3 would presign for the address that all regions once had; others only redirect what comes there."""
     context.pop("use_global_endpoint", None)
+
+
+def s3_service() -> str:
+    """The address of the S3 service, whichever variable or profile names it; empty for AWS itself. Raises ConfigError.
+
+    Nobody is asked, and it takes no credentials.
+    """
+    try:
+        session = botocore.session.get_session()
+        region = session.get_config_variable("region") or "us-east-1"
+        none = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        client = session.create_client("s3", region, **cast(Any, none))
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
+    address: str = client.meta.endpoint_url.rstrip("/")
+    return "" if (urlsplit(address).hostname or "").endswith(_OF_AWS) else address
 
 
 class Bucket:

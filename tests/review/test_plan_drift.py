@@ -175,12 +175,13 @@ def test_no_password_of_an_address_is_in_what_is_sent_about(
     assert run("apply", "p.jsonl").code == 0
 
 
-def test_a_plan_is_for_one_s3_service(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_a_plan_is_for_one_s3_service(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Elsewhere another bucket may have its name."""
     entry_id = sandbox.add(State.INITIAL)
     plan(run, "archive", "--id", entry_id)
     here = json.loads(Path("p.jsonl").read_text().splitlines()[0])["account"]["S3 service"]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
     ran = run("apply", "p.jsonl", ACT)
     assert (ran.code, ran.out) == (2, "")
     assert f"the plan is for S3 service {here}, these settings are for S3 service http://127.0.0.1:9" in ran.err

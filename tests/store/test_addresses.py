@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,9 +24,11 @@ from looking import Run, do_not_wait, write
 
 from kaltura_archiver.config import read_settings
 from kaltura_archiver.errors import StoreError
+from kaltura_archiver.fleet.job import place_of_job
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
+from kaltura_archiver.store.bucket import s3_service
 
 KEY = "0_abcd efgh"
 
@@ -265,3 +268,29 @@ def test_when_the_credentials_of_a_role_end_is_known(
     made._session = type("Session", (), {"get_credentials": lambda self: _Credentials(10)})()
     with pytest.raises(StoreError, match="the AWS credentials end now"):
         made.presign("0_abcdefgh", 600)
+
+
+@pytest.mark.parametrize(
+    ("variables", "service"),
+    [
+        ({}, ""),
+        ({"AWS_ENDPOINT_URL": "https://vpce-1.s3.eu-central-1.vpce.amazonaws.com"}, ""),
+        ({"AWS_ENDPOINT_URL": "https://s3.example.edu:9000/"}, "https://s3.example.edu:9000"),
+        ({"AWS_ENDPOINT_URL_S3": "https://s3.example.edu:9000"}, "https://s3.example.edu:9000"),
+        ({"AWS_CONFIG_FILE": "config"}, "https://s3.example.edu:9000"),
+    ],
+)
+def test_the_service_is_known_whichever_way_boto3_is_told_of_it(
+    store: Callable[..., Store],
+    variables: dict[str, str],
+    service: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Plans name it, and the workers of a fleet have to have the same."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").write_text("[default]\nendpoint_url = https://s3.example.edu:9000\n")
+    store("archive", "eu-central-1", **variables)
+    assert s3_service() == service
+    places = dict(place_of_job(read_settings(None)))
+    assert places["the S3 service"] == (service or "AWS")
