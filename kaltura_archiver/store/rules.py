@@ -41,6 +41,12 @@ def dangers(bucket: Bucket) -> tuple[list[str], list[str]]:
     return found, unseen
 
 
+def has_object_lock(bucket: Bucket) -> bool:
+    """Whether the bucket can hold copies by Object Lock: else S3 refuses each that is written so. Raises StoreError."""
+    answer = bucket.own("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError")
+    return bool(answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled")
+
+
 def _of_versioning(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
     status = answer.get("Status", "")
     if status != "Enabled":

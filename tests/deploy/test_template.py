@@ -62,6 +62,7 @@ PERMISSIONS = {
     "GetBucketVersioning": "s3:GetBucketVersioning",
     "GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
 }
 # What else a parameter of such a call needs.
 HOLDS = "s3:PutObjectRetention"

@@ -181,6 +181,23 @@ def test_large_copies_are_held_from_the_first_request(
     assert round(_years_from_now(parameters["ObjectLockRetainUntilDate"]), 3) == 1
 
 
+def test_a_bucket_that_cannot_hold_what_object_lock_asks_for_is_told(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every copy would fail at S3."""
+    assert run("config").code == 0
+    assert not sandbox.control.requests("s3.GetObjectLockConfiguration")
+    monkeypatch.setenv("OBJECT_LOCK", "GOVERNANCE:7")
+    ran = run("config")
+    assert (ran.code, f"the bucket {sandbox.s3.bucket} has no Object Lock" in ran.err) == (2, True), ran.err
+    sandbox.s3._backend.buckets[sandbox.s3.bucket].object_lock_enabled = True
+    ran = run("config")
+    assert (ran.code, "Object Lock" in ran.err) == (0, False), ran.err
+    sandbox.s3.settings.deny.add("GetObjectLockConfiguration")
+    ran = run("config")
+    assert (ran.code, "whether the bucket has Object Lock is not known: " in ran.err) == (0, True), ran.err
+
+
 def test_without_the_setting_nothing_is_held(sandbox: Sandbox, run: Run) -> None:
     entry_id = sandbox.add(State.INITIAL)
     assert run("s3copy", "--id", entry_id, "--no-dry-run").code == 0

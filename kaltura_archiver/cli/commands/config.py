@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App, pass_app
@@ -17,6 +18,9 @@ from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.screen import rows_as
 from kaltura_archiver.redact import redact
 from kaltura_archiver.steps import Command
+
+if TYPE_CHECKING:
+    from kaltura_archiver.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +91,22 @@ def _check_bucket(app: App) -> str:
     found, unseen = dangers(store)
     for line in (*found, *unseen):
         log.warning("s3: %s", line)
+    if app.settings.object_lock:
+        _check_object_lock(store)
     return f"bucket {app.settings.bucket}; {_tried(app)}; bytes are moved by {libraries()}"
+
+
+def _check_object_lock(store: Store) -> None:
+    from kaltura_archiver.store.rules import has_object_lock
+
+    try:
+        if not has_object_lock(store):
+            raise ConfigError(
+                f"OBJECT_LOCK is set, and the bucket {store.bucket} has no Object Lock, so that S3 would refuse every "
+                "copy: switch it on for the bucket, or do without OBJECT_LOCK"
+            )
+    except StoreError as error:
+        log.warning("s3: OBJECT_LOCK is set; whether the bucket has Object Lock is not known: %s", error)
 
 
 def _check_placeholders(app: App) -> str:

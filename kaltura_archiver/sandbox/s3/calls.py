@@ -64,6 +64,7 @@ OPERATIONS: dict[tuple[str, bool], list[tuple[str, str]]] = {
         ("lifecycle", "GetBucketLifecycleConfiguration"),
         ("encryption", "GetBucketEncryption"),
         ("policy", "GetBucketPolicy"),
+        ("object-lock", "GetObjectLockConfiguration"),
         ("tagging", "GetBucketTagging"),
         ("list-type", "ListObjectsV2"),
         ("", "ListObjects"),
