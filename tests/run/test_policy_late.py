@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from conftest import Run
 from looking import do_not_probe, do_not_wait, tags_of
 
 from kaltura_archiver.cli import policies
+from kaltura_archiver.cli.app import App
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State, iso_time
 from kaltura_archiver.run import lock
 from kaltura_archiver.sandbox.kaltura.records import Asset, Content, new_id
@@ -117,18 +119,28 @@ def test_a_run_that_loses_its_lock_says_so_by_its_status(
     assert ARCHIVED_TAG not in tags_of(sandbox, left)
 
 
-def test_a_survey_is_ended_by_a_signal(sandbox: Sandbox, run: Run, policy: Path) -> None:
+def test_a_survey_is_ended_by_a_signal(
+    sandbox: Sandbox, run: Run, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(300):
         sandbox.add(State.ARCHIVED, age_years=9)
     policy.write_text(f"{OLD}archive = {{}}\nreplace = {{ unplayed_for = 30 }}\n")
     asked: list[int] = []
+    stops: list[threading.Event] = []
+    stoppable = App.stoppable
+
+    def noted(app: App) -> AbstractContextManager[None]:
+        stops.append(app.stop)
+        return stoppable(app)
 
     def signalled(_: object) -> None:
         if not asked:
             asked.append(len(sandbox.control.requests()))
             threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGTERM)).start()
+        assert stops[0].wait(60)  # however long it takes until the signal is heeded
 
-    sandbox.control.add_fault("s3.HeadObject", before=signalled, times=1)
+    monkeypatch.setattr(App, "stoppable", noted)
+    sandbox.control.add_fault("s3.HeadObject", before=signalled, times=999)
     ran = run("run", policy, "--no-dry-run")
     assert ran.code in (130, 143)
     assert len(sandbox.control.requests()) - asked[0] < 400  # of 600: what is looked ahead at
