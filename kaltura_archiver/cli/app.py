@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -77,7 +77,8 @@ class App(Services):
     @contextmanager
     def stoppable(self) -> Iterator[None]:
         """SIGINT, SIGTERM and SIGHUP ask the run to end after the entry in hand; a second SIGINT ends it at once."""
-        asked: SimpleQueue[bool] = SimpleQueue()
+        heard, told = socket.socketpair()
+        told.setblocking(False)
 
         def stop(number: int, frame: object) -> None:
             # No lock is taken here: the main thread may hold that of the event, and would wait for itself for ever.
@@ -85,16 +86,22 @@ class App(Services):
                 _end_at_once(number, frame)
             self.signal = number
             self.stop.asked = True
-            asked.put(True)
+            with suppress(BlockingIOError):
+                told.send(bytes([number]))
 
         def heed() -> None:
-            while asked.get():
-                self.stop.set()
+            # Python calls `stop` in the main thread, and not while that waits if the signal came in the moment before:
+            # so this is told by the signal itself, too.
+            with heard:
+                while (number := heard.recv(1)) != b"\0":
+                    if number[0] in numbers:
+                        self.stop.set()
 
         numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             numbers.remove(signal.SIGHUP)  # as nohup wants it
         before = {number: signal.signal(number, stop) for number in numbers}
+        wakeup_before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=heed, name="signals", daemon=True).start()
         try:
             with self.exit_when_stopped():
@@ -102,7 +109,9 @@ class App(Services):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            asked.put(False)
+            signal.set_wakeup_fd(wakeup_before)
+            with told:
+                told.send(b"\0")
 
     @contextmanager
     def exit_when_stopped(self) -> Iterator[None]:
