@@ -69,7 +69,7 @@ def cli(
     \b
     Exit codes:
       0  nothing left to do
-      1  an entry failed, or health found a broken one, or the run was not finished
+      1  an entry failed, health found a broken one, or the run was not finished
       2  usage or configuration
       3  entries wait for Glacier, a conversion or a person
       4  stopped by a safety limit

@@ -147,7 +147,7 @@ def _prepare() -> None:
 class _NoLock(contextlib.nullcontext):  # type: ignore[type-arg]
     """What the walk knows of other runs, and a lock would tell: whether they are over."""
 
-    lost = ""
+    lost, overtaken = "", False
 
     def __init__(self, *, others_are_over: bool) -> None:
         super().__init__()
