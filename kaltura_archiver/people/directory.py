@@ -268,10 +268,11 @@ class Directory:
             for uid in asked:
                 found.setdefault(uid, []).append(entry)
         self._somebody_seen = self._somebody_seen or bool(found)
-        owners = {uid: Owner(ACTIVE, self._attributes.cells(entries[0].attributes)) for uid, entries in found.items()}
+        owners: dict[str, Owner] = {}
         for uid, entries in found.items():
-            addresses = {self._attributes.mail(self._attributes.cells(entry.attributes)) for entry in entries}
-            if len(addresses) > 1:
+            people = [self._attributes.owner(ACTIVE, entry.attributes) for entry in entries]
+            owners[uid] = people[0]
+            if len({person.mail for person in people}) > 1:
                 log.warning("%r: %d people in the directory, with addresses of their own: unknown", uid, len(entries))
                 owners[uid] = DOUBTFUL
             elif len(entries) > 1:

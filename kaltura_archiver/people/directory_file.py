@@ -42,10 +42,10 @@ class DirectoryFile:
         if status not in (ACTIVE, INACTIVE):
             raise InputError(f"{where}: {STATUS_COLUMN} is {status!r}, neither {ACTIVE} nor {INACTIVE}")
         known = self._owners.get(uid)
-        person = attributes.cells({column: [cell] for column, cell in cells.items() if cell})
+        owner = attributes.owner(status, {column: [cell] for column, cell in cells.items() if cell})
         if known is None or (known.status == INACTIVE and status == ACTIVE):
-            self._owners[uid] = Owner(status, person)
-        elif known.status == status == ACTIVE and attributes.mail(known.cells) != attributes.mail(person):
+            self._owners[uid] = owner
+        elif known.status == status == ACTIVE and known.mail != owner.mail:
             log.warning("%s: there is another %r, with another address: neither is taken for the owner", where, uid)
             self._owners[uid] = DOUBTFUL
 

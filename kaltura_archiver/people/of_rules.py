@@ -73,7 +73,7 @@ class NoticesOfRule:
         """Who is to be told of what: those to owners, or in their place, and then those to co-editors."""
         whole = self.settings.uid_attribute.strip().lower() in _ADDRESSES
         rows = (_row(entry) for entry in entries)
-        owned = people_of(rows, itemgetter(_CELLS["owner_id"]), self._look_up, self._attributes, whole=whole)
+        owned = people_of(rows, itemgetter(_CELLS["owner_id"]), self._look_up, whole=whole)
         made = read_notices(
             (_with_owner(row, owner) for row, owner in owned), _CELLS, fallback=self._text("fallback"),
             of_units=self._of_units, where=f"rule {self.rule.name}", domain=self._text("co_editors"),

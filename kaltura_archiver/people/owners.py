@@ -21,6 +21,7 @@ STATUS_COLUMN, LEGACY_STATUS_COLUMN = "ldap_status", "status"
 OWNER_COLUMNS = (STATUS_COLUMN, "name", "org_unit")
 # Where a table that `list` wrote tells whose an entry is; the first that a row has. The creator need not own it.
 ID_COLUMNS = ("owner_id", "creator_id")
+MAIL = "mail"
 # Owners asked for in one search: half the answers that servers allow by default, with room for several per uid.
 BATCH = 100
 # Rows held back at most while owners gather for a search. Bounds memory, and the number of searches from above:
@@ -35,11 +36,14 @@ log = logging.getLogger(__name__)
 class Owner:
     """What a directory says of one person. `cells` follow the status: name, unit, further attributes.
 
-    `doubtful`: unknown, though the directory was asked, for whom it has may be somebody else."""
+    `doubtful`: unknown, though the directory was asked, for whom it has may be somebody else. `mail`: their addresses,
+    to tell people apart, whether or not a cell shows them; empty where it has none.
+    """
 
     status: str
     cells: tuple[str, ...] = ()
     doubtful: bool = False
+    mail: str = ""
 
 
 DOUBTFUL = Owner(UNKNOWN, doubtful=True)
@@ -55,19 +59,16 @@ class Attributes:
     more: tuple[str, ...] = ()
 
     def all(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((self.uid, *self.names, *self.units, *self.more)))
+        """What is asked for of each person, each once: case does not count. By their mail people are told apart."""
+        return tuple(dict.fromkeys(map(str.lower, (self.uid, *self.names, *self.units, *self.more, MAIL))))
 
-    def cells(self, person: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-        """The cells of a person; `person` has its attributes' names in lower case. Several units are all told."""
+    def owner(self, status: str, person: Mapping[str, Sequence[str]]) -> Owner:
+        """That person; `person` has its attributes' names in lower case. Several units are all told."""
         names = next((values for name in self.names if (values := person.get(name.lower()))), ())
         units = next((values for name in self.units if (values := person.get(name.lower()))), ())
         more = (person.get(name.lower(), ()) for name in self.more)
-        return (names[0] if names else "", *("; ".join(values) for values in (units, *more)))
-
-    def mail(self, cells: Sequence[str]) -> str:
-        """The address among the cells of a person; empty where none was asked for."""
-        names = [name.lower() for name in self.more]
-        return cells[2 + names.index("mail")] if "mail" in names and cells else ""
+        cells = (names[0] if names else "", *("; ".join(values) for values in (units, *more)))
+        return Owner(status, cells, mail="; ".join(person.get(MAIL, ())))
 
 
 def attributes_of(settings: LdapSettings, more: str | None = None) -> Attributes:
@@ -148,7 +149,7 @@ def with_owners(rows: Iterable[Row], uid_of_row: Callable[[Row], str], look_up: 
 
 
 def people_of(
-    rows: Iterable[Row], owner_of: Callable[[Row], str], look_up: LookUp, attributes: Attributes, *, whole: bool
+    rows: Iterable[Row], owner_of: Callable[[Row], str], look_up: LookUp, *, whole: bool
 ) -> Iterator[tuple[Row, Owner]]:
     """Each row with its owner, who is looked up by what stands before the @ of their id, or by the `whole` of it.
 
@@ -158,7 +159,7 @@ def people_of(
     told: set[str] = set()
     for row, owner in with_owners(rows, lambda row: uid_of(owner_of(row), whole=whole), look_up):
         owner_id = owner_of(row).strip()
-        if whole or owner.status != ACTIVE or _of_one_place(owner_id, attributes.mail(owner.cells)):
+        if whole or owner.status != ACTIVE or _of_one_place(owner_id, owner.mail):
             yield row, owner
             continue
         if owner_id not in told:

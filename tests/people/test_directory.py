@@ -267,7 +267,9 @@ def test_a_server_that_dies_midway_gives_unknown_until_it_is_back(
 def test_a_server_that_was_restarted_is_asked_again(start: Start) -> None:
     server = start(PEOPLE)
     with Directory(read_settings().ldap, ATTRIBUTES) as directory:
-        assert directory.look_up(["jdoe"])["jdoe"] == Owner("active", ("Jane Q. Doe", "History"))
+        assert directory.look_up(["jdoe"])["jdoe"] == Owner(
+            "active", ("Jane Q. Doe", "History"), mail="jdoe@example.edu"
+        )
         server.stop()
         server.start()
         assert directory.look_up(["rroe", "mmuster"])["rroe"].status == "active"

@@ -181,17 +181,25 @@ def test_who_may_be_somebody_else_is_not_written_to(sandbox: Sandbox, run: Run, 
     }  # fmt: skip
     (text,) = messages().values()
     assert "gmail.com" not in text
+    # Their mail tells them apart also where no column shows it.
+    ran = run("enrich", "--directory-file", people, "list.tsv", "--prefix", "owner_")
+    assert {row["owner_id"]: (row["owner_ldap_status"], row["owner_name"]) for row in ran.rows} == standing
     # Who means such people looks them up by the whole of their address; without a mail nobody can be told apart.
-    for more in (("--whole-id", "--uid-attribute", column), ()):
-        ran = run("enrich", "--directory-file", people, *more, "list.tsv", "--prefix", "owner_")
+    nameless = Path("nameless.tsv")
+    nameless.write_text("uid\tdisplayName\tou\nben\tBen B.\tBiology\n")
+    for dump, more in ((people, ("--whole-id", "--uid-attribute", column)), (nameless, ())):
+        ran = run("enrich", "--directory-file", dump, *more, "list.tsv", "--prefix", "owner_")
         assert "unknown" not in ran.out
 
 
-def test_two_people_of_one_name_are_unknown_and_that_was_found_out(sandbox: Sandbox, run: Run, people: Path) -> None:
+@pytest.mark.parametrize("columns", [("--columns", "mail"), ()])
+def test_two_people_of_one_name_are_unknown_and_that_was_found_out(
+    sandbox: Sandbox, run: Run, people: Path, columns: tuple[str, ...]
+) -> None:
     sandbox.add("archived", user_id="ben")
     people.write_text(f"{PEOPLE}ben\tBen C.\tArts\tben.c@example.edu\n")
     Path("list.tsv").write_text(run("list", "--columns", "entry_id,name,owner_id").out)
-    ran = run("enrich", "--directory-file", people, "--columns", "mail", "--prefix", "owner_", "list.tsv")
+    ran = run("enrich", "--directory-file", people, *columns, "--prefix", "owner_", "list.tsv")
     assert (ran.code, [row["owner_ldap_status"] for row in ran.rows]) == (0, ["unknown"])
     assert "there is another 'ben'" in ran.err
 

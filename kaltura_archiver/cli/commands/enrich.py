@@ -100,7 +100,7 @@ def enrich(
         made = _columns_made(table, prefix, attributes)
         titles = _titles(table, made, prefix, legacy=legacy_columns, style=style)
         look_up, searches = _directory(stack, settings, attributes, dump)
-        owned = people_of(table, owner_of, look_up, attributes, whole=whole_id)
+        owned = people_of(table, owner_of, look_up, whole=whole_id)
         with rows_as(style, made, titles=titles) as rows, progress("enrich", owned, streamed=style != "table") as found:
             for row, owner in found:
                 cells: list[Cell] = [cell or None for cell in (*row, owner.status, *owner.cells)]
