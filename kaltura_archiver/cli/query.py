@@ -90,6 +90,13 @@ def need_criteria(command: str, query: Query, *, everything: bool) -> None:
         )
 
 
+def whole(query: Query, asked: str | None) -> Query:
+    """The query without the usual limit of entries, where what is `asked` for, an order or a sample, would else be that
+    of the oldest of them only."""
+    said = click.get_current_context().get_parameter_source("max_entries") is ParameterSource.COMMANDLINE
+    return replace(query, max_entries=None) if asked and not said else query
+
+
 def but_for_no_time(query: Query, now: float) -> Query:
     """Without ages and lengths of no time at all, as of a script's variable which is 0: they leave nobody out."""
     recent = int(now) - _AT_ONCE_SECONDS

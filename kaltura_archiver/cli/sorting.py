@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
 import click
 
-from kaltura_archiver.filters import Query
 from kaltura_archiver.model import Entry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,10 +50,3 @@ def sorted_rows(
         return _KEYS[sort](*look(item))
 
     return iter(sorted(items, key=key) if number is None else heapq.nsmallest(number, items, key=key))
-
-
-def whole(query: Query, sort: str | None) -> Query:
-    """The query without the usual limit of entries, where their order would else be that of a part of them."""
-    source = click.get_current_context().get_parameter_source("max_entries")
-    usual = source is not click.core.ParameterSource.COMMANDLINE
-    return replace(query, max_entries=None) if sort and usual else query

@@ -13,6 +13,7 @@ import pytest
 from conftest import Run
 from looking import big, content_id, do_not_wait, shown, state_of
 
+from kaltura_archiver.cli import cli
 from kaltura_archiver.sandbox.world import Sandbox
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -295,6 +296,19 @@ def test_a_sample_is_another_one_each_time(sandbox: Sandbox, run: Run) -> None:
         sandbox.add("archived", storage_class="GLACIER")
     drawn = {frozenset(verify(sandbox, run, "--tag", "archived_to_s3", "--sample", "6").outcomes) for _ in range(4)}
     assert len(drawn) > 1
+
+
+def test_a_sample_is_one_of_all_that_match(sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of the oldest 500 only, for ever."""
+    option = next(param for param in cli.commands["verify"].params if param.name == "max_entries")
+    monkeypatch.setattr(option, "default", 2)
+    for _ in range(4):
+        sandbox.add("archived")
+    ran = verify(sandbox, run, "--tag", "archived_to_s3", "--sample", "75%")
+    assert (ran.code, len(ran.outcomes)) == (0, 3)
+    # Who says a limit means it.
+    ran = verify(sandbox, run, "--tag", "archived_to_s3", "--sample", "50%", "--max-entries", 2)
+    assert (ran.code, len(ran.outcomes)) == (0, 1)
 
 
 @pytest.mark.parametrize("sample", ["0", "-1", "101%", "x", "1.5", "", "0%", "nan"])

@@ -19,8 +19,8 @@ from kaltura_archiver.cli.options import (
     legacy_option,
     selection_options,
 )
-from kaltura_archiver.cli.query import after_selection, whatever_status
-from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
+from kaltura_archiver.cli.query import after_selection, whatever_status, whole
+from kaltura_archiver.cli.sorting import sort_options, sorted_rows
 from kaltura_archiver.errors import Exit
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress

@@ -12,8 +12,8 @@ from kaltura_archiver.cli.app import App, pass_app
 from kaltura_archiver.cli.command_line import ListCommand
 from kaltura_archiver.cli.group import command
 from kaltura_archiver.cli.options import columns_of_row, columns_option, format_option, legacy_option, selection_options
-from kaltura_archiver.cli.query import after_selection, selected
-from kaltura_archiver.cli.sorting import sort_options, sorted_rows, whole
+from kaltura_archiver.cli.query import after_selection, selected, whole
+from kaltura_archiver.cli.sorting import sort_options, sorted_rows
 from kaltura_archiver.filters import Query
 from kaltura_archiver.output.progress import progress
 from kaltura_archiver.output.rows import (

@@ -27,6 +27,7 @@ from kaltura_archiver.cli.options import (
     together,
     workers_option,
 )
+from kaltura_archiver.cli.query import whole
 from kaltura_archiver.filters import Query
 from kaltura_archiver.steps import Command
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @command("verify", cls=SelectingCommand)
 @selection_options
-@click.option("--sample", metavar="N|P%", help="Only so many of them, or that part, drawn by chance.")
+@click.option("--sample", metavar="N|P%", help="Only so many of all that match, or that part, drawn by chance.")
 @together(
     options_of(Command.VERIFY),
     dry_run_option,
@@ -63,7 +64,7 @@ def verify(app: App, /, query: Query, sample: str | None, **options: Any) -> Non
       kaltura-archiver verify --tag archived_to_s3 --max-entries -1 --bandwidth 20M --no-dry-run
       kaltura-archiver verify --id 0_abc12345 --request --tier standard --no-dry-run
     """
-    run_command(app, Command.VERIFY, query, acting=False, draw=_sampler(sample), **options)
+    run_command(app, Command.VERIFY, whole(query, sample), acting=False, draw=_sampler(sample), **options)
 
 
 def _sampler(sample: str | None) -> Callable[[Ids], Sequence[str]]:
