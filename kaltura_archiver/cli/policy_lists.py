@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from kaltura_archiver import exits
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.plans import account_of, lines_written_at_once
-from kaltura_archiver.cli.telling import line_of
+from kaltura_archiver.cli.telling import applying_line
 from kaltura_archiver.errors import Exit, OutputError
 from kaltura_archiver.model import Facts, iso_date
 from kaltura_archiver.output.files import failure, write
@@ -100,7 +101,7 @@ class Lists:
             return False
         log.warning(
             "%s, %s: the plan %s waits for its review; to act: %s; then remove it, and the next run writes another",
-            self.rule.name, made.stage, path, line_of("apply", str(path), "--no-dry-run"),
+            self.rule.name, made.stage, path, applying_line(self.app, str(path)),
         )  # fmt: skip
         self.codes.add(Exit.WAITING)
         return True
@@ -129,7 +130,7 @@ class Lists:
                 return
             finish(writer.first(), writer.last())
         log.info("%s, %s: %s", self.rule.name, made.stage, writer.told(people=False))
-        log.info("plan show %s shows it; to act: %s", path, line_of("apply", str(path), "--no-dry-run"))
+        log.info("plan show %s shows it; to act: %s", shlex.quote(str(path)), applying_line(self.app, str(path)))
         self.codes.add(Exit.WAITING)
 
     def write_due(self, kaltura: Kaltura, store: Store, run: str, policy_sha256: str) -> None:

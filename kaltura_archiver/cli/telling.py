@@ -174,6 +174,15 @@ def acting_line() -> str:
     return line_of(*(word for word in typed() if word != "--dry-run"), "--no-dry-run")
 
 
+def applying_line(app: App, path: str) -> str:
+    """What applies a plan that this command has written, with the settings and the placeholders that it was given."""
+    context, words = click.get_current_context(), list(typed())
+    before = words[: words.index(str(context.info_name))] if context.info_name in words else []
+    map_given = context.get_parameter_source("placeholder_map") is click.core.ParameterSource.COMMANDLINE
+    placeholders = ["--placeholder-map", app.settings.placeholder_map] if map_given else []
+    return line_of(*before, "apply", path, *placeholders, "--no-dry-run")
+
+
 def line_of(*words: str) -> str:
     """A command line of ours, as one would type it, without secrets."""
     return redact(shlex.join(["kaltura-archiver", *words]))

@@ -420,9 +420,13 @@ def test_each_entry_gets_the_placeholder_that_the_plan_was_made_with(
     chemistry = sandbox.placeholder + b"\0\0\0\x08free"
     Path("chemistry.mp4").write_bytes(chemistry)
     Path("map.toml").write_text('[category]\n10 = "chemistry.mp4"\n')
-    planned(run, "replace", "--placeholder-map", "map.toml")
+    acts = planned(run, "replace", "--placeholder-map", "map.toml").err.rstrip().rpartition("to act: ")[2]
+    assert acts == f"kaltura-archiver apply {PLAN} --placeholder-map map.toml --no-dry-run"
     refused = apply(run)
-    assert (refused.code, "the plan is for placeholder " in refused.err) == (2, True)
+    assert (refused.code, "give the same PLACEHOLDER_VIDEO and PLACEHOLDER_MAP (--placeholder-map)" in refused.err) == (
+        2, True,
+    )  # fmt: skip
+    assert run("apply", PLAN, "--placeholder-map", "map.toml").outcomes == {ours: "would", theirs: "would"}
     monkeypatch.setenv("PLACEHOLDER_MAP", "map.toml")
     assert apply(run).code == 0
     assert (shown(sandbox, ours), shown(sandbox, theirs)) == (sandbox.placeholder, chemistry)

@@ -306,7 +306,7 @@ def test_an_entry_that_is_where_the_plan_wanted_it_has_not_drifted() -> None:
         ("KALTURA_PARTNERID", "999", "line 1: the plan is for partner 101, these settings are for partner 999"),
         ("KALTURA_SERVICE_URL", "https://x.org/", "is for service http://127.0.0.1"),
         ("AWS_BUCKET", "another", "these settings are for bucket another"),
-        ("PLACEHOLDER_VIDEO", "other.mp4", "the plan is for placeholder "),
+        ("PLACEHOLDER_VIDEO", "other.mp4", "the plan was made with other placeholders than these settings name: give"),
     ],
 )
 def test_a_plan_for_another_library_bucket_or_placeholder_is_refused(

@@ -275,6 +275,21 @@ def test_a_plan_for_review_has_the_further_streams_of_a_recording(sandbox: Sandb
 REVIEWED = THREE_YEARS.replace('replace = { archived_for = "30d", unplayed_for = 3 }', "replace = { review = true }")
 
 
+def test_what_applies_a_plan_for_review_has_the_settings_that_it_was_made_with(
+    sandbox: Sandbox, run: Run, policy: Path
+) -> None:
+    policy.write_text(REVIEWED)
+    Path("env.prod").write_text("KALTURA_POLL_SECONDS=0.01\n")
+    Path("map.toml").write_text("[category]\n")
+    sandbox.add(State.ARCHIVED)
+    words = ("--env-file", "env.prod", "run", policy, "--placeholder-map", "map.toml")
+    written = run(*words, "--no-dry-run")
+    (plan,) = Path("lists").iterdir()
+    acts = f"to act: kaltura-archiver --env-file env.prod apply {plan} --placeholder-map map.toml --no-dry-run"
+    assert acts in written.err
+    assert acts in run(*words).err
+
+
 def test_a_stage_may_be_for_a_person_to_review(sandbox: Sandbox, run: Run, policy: Path, tmp_path: Path) -> None:
     policy.write_text(REVIEWED)
     first, second = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED)

@@ -95,6 +95,11 @@ def apply(
     ours = account_of(app, terms.command, placeholders)
     for name in dict.fromkeys((*ours, *terms.account)):
         there, here = (account.get(name) or "of AWS" for account in (terms.account, ours))
+        if there != here and name == "placeholder":
+            raise InputError(
+                f"{where}, line 1: the plan was made with other placeholders than these settings name: give the same "
+                "PLACEHOLDER_VIDEO and PLACEHOLDER_MAP (--placeholder-map)"
+            )
         if there != here:
             raise InputError(f"{where}, line 1: the plan is for {name} {there}, these settings are for {name} {here}")
     keep = terms.keep

@@ -6,7 +6,6 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from kaltura_archiver.cli.options import (
 from kaltura_archiver.cli.plan_show import PlanCommand
 from kaltura_archiver.cli.plans import account_of, lines_written_at_once
 from kaltura_archiver.cli.query import after_selection, asked_for_by, but_thin, min_age_years, need_criteria
-from kaltura_archiver.cli.telling import line_of, typed
+from kaltura_archiver.cli.telling import applying_line
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import SelectionError
 from kaltura_archiver.filters import Query
@@ -116,7 +115,7 @@ def plan(
         codes = after_selection(selection, limited=True, request_tag=settings.request_tag)
         finish(writer.first(), writer.last())
     log.info("plan: %s", writer.told(people=sys.stderr.isatty()))
-    to_type = line_of(*_before("plan"), "apply", output, "--no-dry-run")
+    to_type = applying_line(app, output)
     told = "to act, give it to" if output == "-" else f"plan show {shlex.quote(output)} shows it; to act"
     log.info("nothing was changed; %s: %s", told, to_type, extra={"to_type": to_type})
     app.exit(*codes, *exits.of_outcomes(writer.outcomes))
@@ -127,12 +126,6 @@ def _check_new(output: Path, *, force: bool) -> None:
         check_target(output)  # which --force would not overwrite either
         raise SelectionError(f"{output} exists; name another file with --output, or use --force to overwrite a file")
     check_target(output)
-
-
-def _before(command: str) -> Sequence[str]:
-    """The options of the group that were typed."""
-    words = typed()
-    return words[: words.index(command)] if command in words else ()
 
 
 def _refuse_options_of_others(action: str, ours: set[str]) -> None:
