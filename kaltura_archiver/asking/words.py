@@ -79,9 +79,18 @@ def bytes_of(text: str) -> int:
     raise SelectionError(f"{text!r} is not a size: bytes, or 500M, 1.5G (thousands), 2GiB (1,024s)")
 
 
+def in_utf8(text: str) -> str:
+    """The text, unless it has bytes of another encoding in it, as of a script in Latin-1: Kaltura has nothing of it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SelectionError(f"{text[:120]!r} is not UTF-8: is the script, or the file, in Latin-1?") from None
+    return text
+
+
 def category_of(text: str) -> int | str:
     """A category's number, or its name or full name."""
-    name = text.strip()
+    name = in_utf8(text).strip()
     if not re.fullmatch(r"[+-]?\d*(\.\d+)?", name):
         return name
     if not name.isdecimal() or not name.isascii() or int(name) < 1:
@@ -90,7 +99,7 @@ def category_of(text: str) -> int | str:
 
 
 def parse_tag(text: str) -> str:
-    tag = text.strip().lower()
+    tag = in_utf8(text).strip().lower()
     if not 2 <= len(tag.encode()) <= MAX_TAG_BYTES or "," in tag:
         raise SelectionError(
             f"{text[:120]!r} cannot be a tag of Kaltura's: two to {MAX_TAG_BYTES} bytes, no comma (repeat --tag for "
@@ -101,7 +110,7 @@ def parse_tag(text: str) -> str:
 
 def read_field(text: str) -> tuple[str, str]:
     """A field of custom metadata and its value, of `FIELD=VALUE`."""
-    field, equals, value = (part.strip() for part in text.partition("="))
+    field, equals, value = (part.strip() for part in in_utf8(text).partition("="))
     if not equals or not value or not re.fullmatch(r"[^\W\d][\w.-]*", field):
         raise SelectionError(f"--metadata: {text[:120]!r} is not a field and its value, FIELD=VALUE")
     return field, value

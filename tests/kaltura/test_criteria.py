@@ -151,6 +151,13 @@ def test_what_is_misspelled_is_named(library: dict[str, str], run: Run, options:
         ("--source zoom", "'zoom' is not one of 'file'"),
         ("--admin-tag a,b", "cannot be a tag"),
         ("--ends-before 2999-01-01", "is not an age"),
+        ("--tag \udce4b", "'\\udce4b' is not UTF-8"),
+        ("--exclude-tag \udce4b", "is not UTF-8"),
+        ("--admin-tag \udce4b", "is not UTF-8"),
+        ("--all --keep-tag \udce4b", "is not UTF-8"),
+        ("--category Ph\udce4sik", "is not UTF-8"),
+        ("--metadata Field=\udce4", "is not UTF-8"),
+        ("--owner \udce4b", "is not one Kaltura user"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_done(
