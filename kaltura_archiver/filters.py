@@ -147,6 +147,12 @@ class Query:
             raise SelectionError(f"contradiction: owner {same[0]} is both selected and excluded")
         if both_ways := sorted(set(self.metadata) & set(self.without_metadata)):
             raise SelectionError(f"contradiction: --metadata {'='.join(both_ways[0])} is both selected and excluded")
+        replaced = REPLACED_TAG in self.tags or self.replaced_until is not None
+        if replaced and self.longer_than_seconds:
+            raise SelectionError(
+                "--longer-than cannot tell anything of what is replaced: Kaltura has the placeholder's length, and the "
+                "video's is known nowhere"
+            )
         if self.least_bytes is not None and self.below_bytes is not None and self.least_bytes >= self.below_bytes:
             raise SelectionError("contradiction: --larger-than must be less than --smaller-than")
         since, until = self.created_since, self.created_until
@@ -237,17 +243,17 @@ class Query:
         """Whether its stored copy has to be looked at for that."""
         return any(criterion.by_copy for criterion in self.criteria)
 
-    @property
-    def but_for_copies(self) -> Query:
-        """What is tested before any copy is looked at."""
-        return replace(self, archived_until=None, replaced_until=None, thinned_until=None)
+    def but_for_copies(self, *, sizes: bool) -> Query:
+        """What is tested before any copy is looked at; `sizes`: these are the copies', too."""
+        query = replace(self, archived_until=None, replaced_until=None, thinned_until=None)
+        return replace(query, least_bytes=None, below_bytes=None) if sizes else query
 
     @property
     def held_still(self) -> Query:
         """What has to hold still: all but status and tags of ours, which a run changes on its way, sizes and copies."""
         ours = {ARCHIVED_TAG, REPLACED_TAG, THIN_TAG}
         return replace(
-            self.but_for_copies, statuses=EVERY_STATUS, least_bytes=None, below_bytes=None,
+            self.but_for_copies(sizes=True), statuses=EVERY_STATUS,
             tags=tuple(tag for tag in self.tags if tag not in ours),
             without_tags=tuple(tag for tag in self.without_tags if tag not in ours),
         )  # fmt: skip
@@ -264,8 +270,8 @@ class Query:
         """The first criterion that this entry, as it is now, does not meet; empty if it meets all.
 
         `placings` are its categories, read from the database if the query is `by_category`; `original_bytes` the size
-        of its original, `metadata` its custom metadata, `stored` its stored copy, read if it is `by_size`,
-        `by_metadata`, `by_copy`.
+        of the original that Kaltura has, `metadata` its custom metadata, read if it is `by_size`, `by_metadata`;
+        `stored` its stored copy, read if it is `by_copy`, or `by_size` and the entry's original is in S3 only.
         """
         self._require_number()
         seen = Seen(entry, placings, original_bytes, metadata, stored)

@@ -57,11 +57,13 @@ class Ids(Sequence[str]):
 class Selection:
     """The entries of a query, read as they are iterated. What was left out is counted and told in warnings.
 
-    `store` is for a query about stored copies. `whole` leaves further streams to their parents, before a limit counts
-    them. `cut` is True when the limit ended the selection while more entries matched. `expected` is about how many
-    there will be, known when the first one comes. `odd` counts those that were left out since Kaltura's answer about
-    them cannot be understood. Of the ids that were named, `unknown` are those of no entry; `refused` has the true ids
-    of entries that no command works on, with what they are: in the recycle bin, or no media clip, for two.
+    `store` is for a query about stored copies, or about sizes, which are those of the copies where originals are in S3
+    only: without it these entries are left out, and that is told. `whole` leaves further streams to their parents,
+    before a limit counts them. `cut` is True when the limit ended the selection while more entries matched. `expected`
+    is about how many there will be, known when the first one comes. `odd` counts those that were left out since
+    Kaltura's answer about them cannot be understood. Of the ids that were named, `unknown` are those of no entry;
+    `refused` has the true ids of entries that no command works on, with what they are: in the recycle bin, or no media
+    clip, for two.
     """
 
     kaltura: Kaltura
@@ -75,6 +77,7 @@ class Selection:
     odd: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     _parents: dict[str, bool] = field(default_factory=dict)
+    _unmeasured: bool = False
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a category that there is not, or whose name several have, and for a field of custom
@@ -218,17 +221,22 @@ class Selection:
             size = original.known_bytes if original else None
             return query.mismatch(entry, placings.get(entry.id, ()), size, metadata.get(entry.id), stored)
 
-        if not query.by_copy:
-            yield from ((entry, reason(query, entry)) for entry in entries)
-            return
-        left = [entry.id for entry in entries if entry.archived and not reason(query.but_for_copies, entry)]
-        copies = self._copies(left)
+        first = {only_in_s3: query.but_for_copies(sizes=only_in_s3) for only_in_s3 in (False, True)}
+        left = [e.id for e in entries if self._by_its_copy(e) and not reason(first[e.only_in_s3], e)]
+        copies = self._copies(left) if left else {}
         yield from ((entry, reason(query, entry, copies.get(entry.id))) for entry in entries)
+
+    def _by_its_copy(self, entry: Entry) -> bool:
+        """Whether its stored copy has to be looked at: for its dates, or since it is that whose size is asked for."""
+        return (self.query.by_copy and entry.archived) or (self.query.by_size and entry.only_in_s3)
 
     def _copies(self, entry_ids: Sequence[str]) -> dict[str, StoredObject | None]:
         """The stored copy of each with its tags; None for one that S3 does not show."""
-        if self.store is None:
+        if self.store is None and self.query.by_copy:
             raise AssertionError("stored copies cannot be looked at: this would select nothing")
+        if self.store is None:
+            self._tell_unmeasured(entry_ids[0])
+            return {}
         head = partial(self.store.head, with_marks=False)
 
         def look(entry_id: str) -> StoredObject | None:
@@ -242,6 +250,14 @@ class Selection:
 
         with ThreadPoolExecutor(LOOKERS, thread_name_prefix="copies") as pool:
             return dict(zip(entry_ids, pool.map(look, entry_ids), strict=True))
+
+    def _tell_unmeasured(self, entry_id: str) -> None:
+        if not self._unmeasured:
+            log.warning(
+                "left out: every entry whose original is in S3 only (%s for one), for its size is that of its stored "
+                "copy, and no bucket is set (AWS_BUCKET)", entry_id,
+            )  # fmt: skip
+        self._unmeasured = True
 
     def count(self) -> int:
         """How many entries match: one call, or a look at each where the search index does not tell."""

@@ -15,7 +15,7 @@ from kaltura_archiver.asking.keeping import keep_list
 from kaltura_archiver.cli.app import App
 from kaltura_archiver.cli.command_line import dashed
 from kaltura_archiver.cli.fleets import start_fleet_of
-from kaltura_archiver.cli.query import after_selection, but_thin, min_age_years, need_criteria, not_begun
+from kaltura_archiver.cli.query import after_selection, but_thin, min_age_years, need_criteria, need_length, not_begun
 from kaltura_archiver.cli.telling import Telling
 from kaltura_archiver.filters import Query
 from kaltura_archiver.keep import Keep
@@ -50,6 +50,7 @@ def run_command(
     if acting and dry_run and context.get_parameter_source("dry_run") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--dry-run contradicts the old flag that acts", context)
     need_criteria(str(command), query, everything=everything)
+    need_length(command, query)
     query = but_thin(command, query)
     if "min_age_years" in options:
         options["min_age_years"] = min_age_years(query, options["min_age_years"])

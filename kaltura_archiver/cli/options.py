@@ -65,9 +65,9 @@ _SELECTION = (
         "--source", "sources", multiple=True, type=click.Choice(SOURCES), metavar="KIND",
         help=f"Came as: {', '.join(SOURCES)}.",
     ),
-    click.option("--longer-than", type=Duration(), metavar="TIME", help="At least as long as that: 90s, 60m, 2h."),
-    click.option("--larger-than", type=Size(), metavar="SIZE", help="Original of at least 500M, 2GiB; looks at each."),
-    click.option("--smaller-than", type=Size(), metavar="SIZE", help="Original smaller than that; looks at each."),
+    click.option("--longer-than", type=Duration(), metavar="TIME", help="At least as long in Kaltura: 90s, 60m, 2h."),
+    click.option("--larger-than", type=Size(), metavar="SIZE", help="Original, here or in S3, of 500M, 2GiB or more."),
+    click.option("--smaller-than", type=Size(), metavar="SIZE", help="Original, here or in S3, smaller than that."),
     click.option("--ends-before", type=Age(), metavar="AGE", help="Its schedule in Kaltura ended before then."),
     click.option(
         "--archived-before", type=Age(), metavar="AGE", help="In S3 since then or longer; looks at each stored copy."

@@ -93,7 +93,8 @@ class PolicyRun:
         see: Callable[[Facts, Standing], None] = lambda facts, at: None,
     ) -> tuple[RuleTally, Claimed]:  # fmt: skip
         """Look at all entries of a rule, and add up where they stand; `see` is told of each."""
-        selection, tally = Claimed(self.kaltura, self.policy, rule), RuleTally(rule, self.now, acting, dry_run)
+        selection = Claimed(self.kaltura, self.store, self.policy, rule)
+        tally = RuleTally(rule, self.now, acting, dry_run)
         found = standings(
             self.kaltura, self.store, selection, rule, now=self.now, placeholders=self.placeholders,
             workers=2 * self.workers,

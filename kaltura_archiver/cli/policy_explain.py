@@ -32,7 +32,7 @@ def tell_of_entry(run: PolicyRun, entry_id: str) -> NoReturn:
         for row in explain_desk(run, facts):
             rows.write(row)
         for rule in run.policy.rules:
-            selection = Selection(run.kaltura, rule.query)
+            selection = Selection(run.kaltura, rule.query, run.store)
             why = next((why for _, why in selection.tested([facts.entry])), "")
             told = {"rule": rule.name, "stage": None}
             if why:

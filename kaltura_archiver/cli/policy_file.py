@@ -108,6 +108,7 @@ def read_policy(
         if name in names[:number]:
             source.fail("another rule has this name: the history of a rule goes by it", number, name, "name")
     _require_heard(source, told, made)
+    _require_found_again(source, made)
     return Policy(made, hashlib.sha256(text.encode()).hexdigest(), desk)
 
 
@@ -124,6 +125,23 @@ def _require_heard(source: PolicyText, told: Table, rules: tuple[Rule, ...]) -> 
     if promised and takes_away and all(rule.notice is None for rule in rules):
         why = "no owner would be told, for no rule has a notice: add notice = {} to each rule that is to tell them"
         source.fail(why, None, "", "notice", promised[0])
+
+
+def _require_found_again(source: PolicyText, rules: tuple[Rule, ...]) -> None:
+    """Refuse a list `due` of what a rule has replaced by its length: Kaltura tells the placeholder's from then on, so
+    that this rule does not find it again, and a later one would name it for deletion in its place."""
+    for number, rule in enumerate(rules):
+        if not any(made.stage is Stage.DUE for made in rule.stages):
+            continue
+        for earlier in rules[: number + 1]:
+            replaces = any(made.stage is Stage.REPLACE for made in earlier.stages)
+            if not replaces or earlier.query.longer_than_seconds is None:
+                continue
+            why = "what is replaced has the placeholder's length, so that {} does not find it again"
+            told = f"never comes: {why.format('select')}"
+            if earlier is not rule:
+                told = f"{why.format(f'the rule {earlier.name!r}')}, and this one does: put that rule behind it"
+            source.fail(told, number, rule.name, Stage.DUE)
 
 
 @dataclass(frozen=True)
@@ -162,7 +180,6 @@ class _RuleReader:
         notice = self._notice()
         stages = tuple(self._stage(stage, at) for stage in Stage if stage in self.table)
         self._require_sense(stages)
-        self._require_found_again(query, stages)
         if notice is not None:
             stages = self._told_before(stages, notice)
         return Rule(
@@ -259,13 +276,6 @@ class _RuleReader:
                 needed = _AFTER.get(clock.name)
                 if needed and needed not in there:
                     self.fail(f"this clock never comes: the rule has no stage {needed}", made.stage, clock.name)
-
-    def _require_found_again(self, query: Query, stages: tuple[StageRule, ...]) -> None:
-        """Refuse a list `due` of what is replaced, of which Kaltura tells the placeholder's length and size."""
-        there = {made.stage for made in stages}
-        if {Stage.REPLACE, Stage.DUE} <= there and (query.longer_than_seconds is not None or query.by_size):
-            why = "what is replaced has the placeholder's length and size, so that select does not find it again"
-            self.fail(f"never comes: {why}", Stage.DUE)
 
     def _told_before(self, stages: tuple[StageRule, ...], notice: Mapping[str, Any]) -> tuple[StageRule, ...]:
         """With what the notice promises as a clock of each stage that takes something away."""

@@ -31,10 +31,12 @@ _AT_ONCE_SECONDS = 60
 
 
 def selected(app: App, query: Query) -> Selection:
-    """The selection of a command that looks at no stored copy, unless a criterion is about these."""
+    """The selection of a command that looks at no stored copy, unless a criterion is about these. Most sizes Kaltura
+    tells, also where no bucket is set."""
     from kaltura_archiver.selection import Selection
 
-    return Selection(app.kaltura(), query, app.store() if query.by_copy else None)
+    looks = query.by_copy or (query.by_size and app.settings.bucket)
+    return Selection(app.kaltura(), query, app.store() if looks else None)
 
 
 def after_selection(selection: Selection, *, limited: bool = False, request_tag: str = "") -> set[Exit]:
@@ -113,6 +115,17 @@ def but_thin(command: Command, query: Query) -> Query:
     if command is not Command.REPLACE or named:
         return query
     return replace(query, without_tags=(*query.without_tags, THIN_TAG))
+
+
+def need_length(command: Command, query: Query) -> None:
+    """Raise SelectionError where restore is to go by length: of what is replaced Kaltura tells the placeholder's, and a
+    short criterion would bring every video back."""
+    thin = THIN_TAG in query.tags or query.thinned_until is not None or REPLACED_TAG in query.without_tags
+    if command is Command.RESTORE and query.longer_than_seconds and not thin:
+        raise SelectionError(
+            "--longer-than: Kaltura has the placeholder's length of what is replaced, and the video's is known "
+            f"nowhere: leave it out, or restore thin entries only (--tag {THIN_TAG})"
+        )
 
 
 def whatever_status(query: Query) -> Query:

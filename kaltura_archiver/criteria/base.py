@@ -15,8 +15,8 @@ Item = dict[str, Any]
 
 class Seen(NamedTuple):
     """An entry as it is now, and what has been read of it, of which a query that needs it is told by `Criterion`: its
-    categories; the size of its original (None: it has none, or its size is not known); the values of each field of its
-    custom metadata (None: not known); its stored copy with its tags (None: S3 shows none)."""
+    categories; the size of the original that Kaltura has (None: it has none, or its size is not known); the values of
+    each field of its custom metadata (None: not known); its stored copy with its tags (None: S3 shows none)."""
 
     entry: Entry
     placings: Sequence[Placing] = ()

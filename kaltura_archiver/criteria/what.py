@@ -224,7 +224,8 @@ class Owners(Criterion):
 
 @dataclass(frozen=True)
 class LongerThan(Criterion):
-    """Of that many seconds or more. Kaltura's 0 is of content that it could not read: that is not known to be long."""
+    """Of that many seconds or more, as Kaltura tells it: of what is replaced that is the placeholder's length, and the
+    video's is known nowhere. Kaltura's 0 is of content that it could not read: that is not known to be long."""
 
     seconds: int | None
 
@@ -246,7 +247,8 @@ class LongerThan(Criterion):
 
 @dataclass(frozen=True)
 class Sized(Criterion):
-    """With an original of at least, and below, so many bytes. The index knows no sizes: each entry is looked at."""
+    """With an original of at least, and below, so many bytes; where that is in S3 only, it is the stored copy that is
+    measured. The index knows no sizes: each entry is looked at."""
 
     least_bytes: int | None
     below_bytes: int | None
@@ -260,12 +262,14 @@ class Sized(Criterion):
         return (self.least_bytes, self.below_bytes) != (None, None)
 
     def unmet(self, seen: Seen) -> str:
-        size = seen.original_bytes
+        size, original = seen.original_bytes, "its original"
+        if seen.entry.only_in_s3:
+            size, original = (seen.stored.size_bytes if seen.stored else None), "its original in S3"
         if not size:
-            return "it is not known how large its original is"
+            return f"it is not known how large {original} is"
         if self.least_bytes is not None and size < self.least_bytes:
-            return f"its original has only {size} bytes"
-        return f"its original has {size} bytes" if self.below_bytes is not None and size >= self.below_bytes else ""
+            return f"{original} has only {size} bytes"
+        return f"{original} has {size} bytes" if self.below_bytes is not None and size >= self.below_bytes else ""
 
     def told(self) -> Iterator[str]:
         for label, size in (("larger than", self.least_bytes), ("smaller than", self.below_bytes)):

@@ -97,6 +97,11 @@ class Entry:
         return THIN_TAG in self.tag_set
 
     @property
+    def only_in_s3(self) -> bool:
+        """Whether it is marked as one whose original Kaltura has not: what it tells of that is of something else."""
+        return self.replaced or self.thin
+
+    @property
     def owner(self) -> str:
         """Whose the entry is: who was made its owner, or else its creator."""
         return self.owner_id or self.creator_id

@@ -46,10 +46,10 @@ class Claimed(Selection):
     """The entries of a rule: those that its criteria select, less those of a rule before it. Of these `overlaps` counts
     how many it would have selected, too, by the names of those rules."""
 
-    def __init__(self, kaltura: Kaltura, policy: Policy, rule: Rule) -> None:
-        super().__init__(kaltura, rule.query)
+    def __init__(self, kaltura: Kaltura, store: Store, policy: Policy, rule: Rule) -> None:
+        super().__init__(kaltura, rule.query, store)
         before = policy.rules[: policy.rules.index(rule)]
-        self._before = [(earlier.name, Selection(kaltura, earlier.query)) for earlier in before]
+        self._before = [(earlier.name, Selection(kaltura, earlier.query, store)) for earlier in before]
         self.overlaps: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Entry]:

@@ -116,13 +116,29 @@ def test_replace_without_a_copy_is_refused(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("criterion", ['longer_than = "60m"', 'larger_than = "2GiB"', 'smaller_than = "2GiB"'])
-def test_a_list_due_of_what_its_rule_would_not_find_again_is_refused(tmp_path: Path, criterion: str) -> None:
-    """Kaltura tells the placeholder's length and size of what is replaced."""
-    text = f'[[rule]]\nname = "a"\nselect = {{ {criterion} }}\narchive = {{}}\nreplace = {{}}\n'
-    assert _read(tmp_path, text).rules
-    told = _refused(tmp_path, f"{text}due = {{ replaced_for = 1 }}\n")
-    assert told.startswith("FILE, line 6: rule 'a', due: never comes: what is replaced has the placeholder's length")
+def _rule(name: str, criterion: str, *stages: str) -> str:
+    return "\n".join(["[[rule]]", f'name = "{name}"', f"select = {{ {criterion} }}", *stages, ""])
+
+
+LONG = _rule("long", 'longer_than = "60m"', "archive = {}", "replace = {}")
+
+
+def test_a_list_due_of_what_its_rule_would_not_find_again_is_refused(tmp_path: Path) -> None:
+    """Kaltura tells the placeholder's length of what is replaced; its size the stored copy tells."""
+    assert _read(tmp_path, LONG).rules
+    told = _refused(tmp_path, f"{LONG}due = {{ replaced_for = 1 }}\n")
+    assert told.startswith("FILE, line 6: rule 'long', due: never comes: what is replaced has the placeholder's length")
+    assert _read(tmp_path, LONG.replace("longer_than", "larger_than").replace("60m", "2G") + "due = {}\n").rules
+
+
+def test_a_list_due_of_what_an_earlier_rule_has_replaced_and_does_not_find_again_is_refused(tmp_path: Path) -> None:
+    due = _rule("rest", "created_before = 3", "due = { created_before = 4 }")
+    told = _refused(tmp_path, LONG + due)
+    assert told.startswith("FILE, line 9: rule 'rest', due: what is replaced has the placeholder's length, so that the")
+    assert "the rule 'long' does not find it again, and this one does: put that rule behind it" in told
+    assert [rule.name for rule in _read(tmp_path, due + LONG).rules] == ["rest", "long"]
+    assert _read(tmp_path, LONG.replace("replace = {}\n", "") + due).rules
+    assert _read(tmp_path, LONG + due.replace("due = { created_before = 4 }", "archive = {}")).rules
 
 
 def test_a_notice_that_no_rule_takes_up_is_refused(tmp_path: Path) -> None:

@@ -402,7 +402,7 @@ class AnyStore:
     def head(self, key: str, *, with_marks: bool) -> StoredObject | None:
         assert not with_marks
         at = self.copied.get(key)
-        return None if at is None else StoredObject(key, 1, metadata={"archived-at": iso_time(at)})
+        return None if at is None else StoredObject(key, 999 + at % 2 * 1000, metadata={"archived-at": iso_time(at)})
 
 
 @dataclass
@@ -452,7 +452,7 @@ def few(most: int, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[s
 
 # Few values and few of them, so that many entries meet all criteria and many fail one by a hair.
 TIMES = (T1 - 1, T1, T1 + 1, T2, T3)
-TAGS = ("lecture", "archived_to_s3", "not_archived_to_s3", "old lecture")
+TAGS = ("lecture", "archived_to_s3", "not_archived_to_s3", "old lecture", "flavors_deleted")
 IDS = tuple(f"0_{n}" for n in range(12))
 PLACINGS = (Placing(7), Placing(8), Placing(70, frozenset({7})), Placing(7, active=False))
 ENTRIES = st.builds(

@@ -26,7 +26,14 @@ from kaltura_archiver.cli.options import (
 )
 from kaltura_archiver.cli.plan_show import PlanCommand
 from kaltura_archiver.cli.plans import account_of, lines_written_at_once
-from kaltura_archiver.cli.query import after_selection, asked_for_by, but_thin, min_age_years, need_criteria
+from kaltura_archiver.cli.query import (
+    after_selection,
+    asked_for_by,
+    but_thin,
+    min_age_years,
+    need_criteria,
+    need_length,
+)
 from kaltura_archiver.cli.telling import applying_line
 from kaltura_archiver.cli.types import PATH
 from kaltura_archiver.errors import SelectionError
@@ -91,6 +98,7 @@ def plan(
     _refuse_options_of_others(action, set(planned_options(command)))
     query, options["request_tag"] = asked_for_by(query, options["request_tag"])
     need_criteria(f"plan {action}", query, everything=everything)
+    need_length(command, query)
     query = but_thin(command, query)
     if output != "-":
         _check_new(Path(output), force=force)
