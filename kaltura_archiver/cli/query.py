@@ -58,10 +58,14 @@ def after_selection(selection: Selection, *, limited: bool = False, request_tag:
 def _tell_empty(selection: Selection, request_tag: str) -> None:
     from kaltura_archiver.run.kept import unknown_criteria
 
+    query = selection.query
+    skipped = (query.first_page - 1) * query.page_size
+    behind = f" behind the first {skipped}, which --first-page leaves out" if skipped else ""
+    none = f"no entry matches{behind}: {query}"
     if request_tag:
-        log.info("nobody asks: no entry matches: %s", selection.query)
+        log.info("nobody asks: %s", none)
         return
-    log.warning("no entry matches: %s", selection.query)
+    log.warning("%s", none)
     for unknown in unknown_criteria(selection.kaltura, selection.query):
         log.warning("%s: is that spelled right?", unknown)
 

@@ -308,6 +308,11 @@ class TestCriteria:
         # Entries of one second have no order among themselves.
         assert [row["created"] for row in rest] == [row["created"] for row in everything][10:]
 
+    def test_behind_the_last_page_it_is_not_said_that_nothing_matches(self, run: Run) -> None:
+        ran = run("list", "--first-page", 9, "--page-size", 50)
+        assert (ran.code, ran.rows) == (0, [])
+        assert "no entry matches behind the first 400, which --first-page leaves out: " in ran.err
+
     def test_entries_come_oldest_first(self, run: Run) -> None:
         created = [int(row["created"]) for row in run("list", "--page_size", 4).rows]
         assert created == sorted(created)
