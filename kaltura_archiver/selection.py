@@ -181,7 +181,7 @@ class Selection:
                 if why := OfMedia(None).unmet(Seen(entry)):
                     self.refused[entry.id] = why
                 if reason:
-                    log.warning("entry %s is left out: %s", entry.id, reason)
+                    self._tell_left_out(entry.id, reason)
                 else:
                     yield entry
 
@@ -207,6 +207,9 @@ class Selection:
     def _tell_unknown(self, entry_id: str) -> None:
         text = "entry %s: no such entry in this account (or not visible to this user)"
         log.warning(text, entry_id, extra={"in_rows": True})
+
+    def _tell_left_out(self, entry_id: str, reason: str) -> None:
+        log.warning("entry %s is left out: %s", entry_id, reason)
 
     def tested(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
         """Each with the criterion that it does not meet as it is now. What the entries do not tell is read for all of
@@ -309,3 +312,30 @@ class Named(Selection):
 
     def _tell_unknown(self, entry_id: str) -> None:
         """Whoever asked tells it."""
+
+
+class Among(Selection):
+    """A part of what was asked for. Of entries that are named and not in this part nothing is told, for another part
+    may have them; the ids of those that are, or go with a parent that is, are added to `taken`."""
+
+    def __init__(self, kaltura: Kaltura, query: Query, store: Store | None, taken: set[str] | None = None) -> None:
+        super().__init__(kaltura, query, store)
+        self._taken = taken if taken is not None and query.ids is not None else None
+
+    def __iter__(self) -> Iterator[Entry]:
+        for entry in super().__iter__():
+            self._take(entry)
+            yield entry
+
+    def goes_with_parent(self, entry: Entry) -> bool:
+        goes = super().goes_with_parent(entry)
+        if goes:
+            self._take(entry)
+        return goes
+
+    def _take(self, entry: Entry) -> None:
+        if self._taken is not None:
+            self._taken.add(entry.id)
+
+    def _tell_left_out(self, entry_id: str, reason: str) -> None:
+        """Whoever asked for all the parts tells of what is in none."""

@@ -220,3 +220,22 @@ def test_a_healthy_placeholder_costs_no_request_of_its_own(sandbox: Sandbox, run
     assert (ran.code, ran.rows) == (0, [])
     assert http_requests(sandbox) - before < 20
     assert sandbox.control.requests("s3.HeadObject") == sandbox.control.requests("s3.GetObjectTagging") == []
+
+
+def test_an_entry_that_is_named_is_told_once(sandbox: Sandbox, run: Run) -> None:
+    """Each of the parts in which something may break the rule lacks most of them."""
+    due, other = sandbox.add(State.INITIAL, tags="exam"), sandbox.add(State.INITIAL)
+    placeholder, cut = sandbox.add(State.PLACEHOLDER, tags="exam"), sandbox.add(State.HALF_TAGGED, tags="exam")
+    played = _played(sandbox, sandbox.add(State.PLACEHOLDER, tags="exam"), 0.5)
+    ids = (due, other, placeholder, cut, played, "0_nosuch00")
+    ran = run("due", "--years", 3, "--tag", "exam", *(word for entry_id in ids for word in ("--id", entry_id)))
+    assert {entry_id: command for entry_id, (command, _) in _due(ran).items()} == {
+        due: "s3copy", cut: "repair", played: "restore"
+    }  # fmt: skip
+    about = {i: [line for line in ran.err.splitlines() if i in line and "due by" not in line] for i in ids}
+    assert {entry_id: len(lines) for entry_id, lines in about.items()} == {
+        due: 0, other: 1, placeholder: 1, cut: 0, played: 0, "0_nosuch00": 1
+    }  # fmt: skip
+    assert f"entry {other} is left out: its tags are none" in about[other][0]
+    assert f"entry {placeholder} is left out: by the rule it stays as it is" in about[placeholder][0]
+    assert ran.code == 1

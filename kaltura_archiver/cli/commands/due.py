@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,10 @@ from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.steps import Command, Options, Plan
 
 if TYPE_CHECKING:
+    from kaltura_archiver.kaltura import Kaltura
     from kaltura_archiver.placeholders import Placeholders
-    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.run.due import Part
+    from kaltura_archiver.selection import Among, Selection
     from kaltura_archiver.store import Store
 
 
@@ -75,7 +77,7 @@ def due(
     from kaltura_archiver.placeholders import Placeholders
     from kaltura_archiver.run.due import Backlog, RuleOfYears
     from kaltura_archiver.run.kept import check_excluded, check_keep
-    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.selection import Among
     from kaltura_archiver.survey import plans_of
 
     now = time.time()
@@ -88,46 +90,67 @@ def due(
     kaltura, store = app.kaltura(), app.store(check=False)
     check_keep(kaltura, keep)
     check_excluded(kaltura, query)
-    backlog, codes, told = Backlog(), set[Exit](), set[str]()
+    backlog, told, taken, cut = Backlog(), set[str](), set[str](), False
+    named, codes = _named_once(kaltura, query, store)
     bar = partial(progress, "due", streamed=style != "table")
     with rows_as(style, DUE_ON_SCREEN if style == SCREEN else DUE_COLUMNS, note="detail", fine=went_well) as rows:
-        for part in parts:
-            selection = Selection(kaltura, part.query, store)
+        for part in parts if named is None else rule.parts(replace(query, ids=named)):
+            selection = Among(kaltura, part.query, store, None if part.replaced else taken)
             if part.replaced:
-                looked_at, selection = selection, _unhealthy(selection, store, placeholders, workers, bar)
+                looked_at, selection = selection, _unhealthy(selection, store, placeholders, workers, bar, taken)
                 codes |= exits_of_named(looked_at)
             planned = plans_of(
                 kaltura, store, selection, Command.REPLACE, settings, placeholders=placeholders, workers=workers,
                 plan=partial(rule.plan, part),
             )  # fmt: skip
             with planned as found, bar(found, partial(_expected, selection)) as counting:
-                for facts, plan in counting:
-                    # A stream has its own last play, and is told with its parent, whose play counts.
-                    if facts.entry.id in told or not part.counts(facts.entry):
-                        continue
-                    told.add(facts.entry.id)
+                for facts, plan in _once(part, counting, told):
                     command = rule.command_for(part, facts, settings)
                     backlog.add(command, plan)
                     if plan.outcome not in (Outcome.SKIPPED, Outcome.ALREADY):
                         rows.write(_row(facts, command, plan))
             codes |= exits_of_named(selection)
             if selection.cut:
+                cut = True
                 log.warning("stopped at --max-entries %d; more entries match", selection.selected)
+    for entry_id in () if cut else (i for i in named or () if i not in taken):
+        log.info("entry %s is left out: by the rule it stays as it is", entry_id)
     log.info("due by %g year%s: %s", years, "" if years == 1 else "s", backlog)
     app.exit(*codes, *backlog.codes)
+
+
+def _once(part: Part, found: Iterable[tuple[Facts, Plan]], told: set[str]) -> Iterator[tuple[Facts, Plan]]:
+    """What is this part's, and not `told` yet."""
+    for facts, plan in found:
+        # A stream has its own last play, and is told with its parent, whose play counts.
+        if facts.entry.id not in told and part.counts(facts.entry):
+            told.add(facts.entry.id)
+            yield facts, plan
 
 
 def _expected(selection: Selection) -> int | None:
     return selection.expected
 
 
+def _named_once(kaltura: Kaltura, query: Query, store: Store) -> tuple[tuple[str, ...] | None, set[Exit]]:
+    """Of the ids that are named those that the parts are made of, and what the others make of the exit status: that one
+    leads nowhere, or does not meet the criteria, is told once. None where none are named."""
+    from kaltura_archiver.selection import Selection
+
+    if query.ids is None:
+        return None, set()
+    chosen = Selection(kaltura, replace(query, max_entries=None, first_page=1), store)
+    return tuple(entry.id for entry in chosen), exits_of_named(chosen)
+
+
 def _unhealthy(
-    selection: Selection, store: Store, placeholders: Placeholders, workers: int, bar: Callable[..., Any]
-) -> Selection:
+    selection: Selection, store: Store, placeholders: Placeholders, workers: int, bar: Callable[..., Any],
+    taken: set[str],
+) -> Among:  # fmt: skip
     """Of a selection the entries that are not as they should be. They are told from listings, as `health` tells them:
     one that is healthy costs no request of its own, and no limit counts it."""
     from kaltura_archiver.groups import judged_together
-    from kaltura_archiver.selection import Selection
+    from kaltura_archiver.selection import Among
     from kaltura_archiver.survey import facts_of
 
     query, selection.query = selection.query, replace(selection.query, max_entries=None)
@@ -141,7 +164,7 @@ def _unhealthy(
             for facts, judgement in judged_together(counting)
             if not judgement.healthy and not facts.entry.parent_of_stream
         )
-    return Selection(selection.kaltura, replace(query, ids=ids, first_page=1), store)
+    return Among(selection.kaltura, replace(query, ids=ids, first_page=1), store, taken)
 
 
 def _row(facts: Facts, command: Command, plan: Plan) -> dict[str, Cell]:
