@@ -18,7 +18,7 @@ from kaltura_archiver.model import (
     StoredObject,
     iso_date,
 )
-from kaltura_archiver.states import Judgement
+from kaltura_archiver.states import Judgement, not_in_s3
 from kaltura_archiver.steps import Options, Plan, Step
 
 NO_IMPORT = "what has no content is given some only with --via upload: an import that fails would leave it without"
@@ -73,11 +73,13 @@ def no_video(facts: Facts, judgement: Judgement) -> Plan | None:
         return stop(judgement, Outcome.REFUSED, reason)
     if entry.status != EntryStatus.READY:
         return stop(judgement, Outcome.REFUSED, f"the entry is not READY (status {entry.status})")
-    if further := [f.id for f in facts.further_sources]:
-        reason = (
-            f"{', '.join(further)}: a further source flavor, which S3 does not have and no conversion makes again; if "
-            "nobody needs it, delete it in Kaltura"
-        )
+    return further_source(facts, judgement)
+
+
+def further_source(facts: Facts, judgement: Judgement) -> Plan | None:
+    """Nothing goes while there is a source that S3 does not have."""
+    if further := not_in_s3(facts):
+        reason = f"{further}; no conversion makes it again: if nobody needs it, delete it in Kaltura"
         return stop(judgement, Outcome.REFUSED, reason)
     if coming := [f.id for f in facts.sources_to_come]:
         return stop(judgement, Outcome.WAITING, f"Kaltura is still making {', '.join(coming)}, a further source flavor")

@@ -23,6 +23,7 @@ from kaltura_archiver.planning import (
     CROWDED,
     NO_IMPORT,
     UNDECIDED,
+    further_source,
     go,
     keep_settings,
     no_video,
@@ -37,7 +38,7 @@ from kaltura_archiver.planning import (
 from kaltura_archiver.plans_of_thin import plan_thin, record_kept, remove_thin
 from kaltura_archiver.plans_of_versions import archive_beside, plan_resolve, with_tag_before
 from kaltura_archiver.reasons import frees_nothing, in_use, not_played, unnoticed, withdrawn
-from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source
+from kaltura_archiver.states import Judgement, classify, has_own_original, heals_from_source, not_in_s3
 from kaltura_archiver.steps import Command, Options, Plan, Step
 
 
@@ -136,13 +137,14 @@ def _plan_s3copy(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         case State.INITIAL:
             if holds_placeholder(facts):
                 return stop(judgement, Outcome.REFUSED, "the original is the placeholder video: it is not archived")
-            return go(judgement, Step.COPY, Step.ADD_ARCHIVED)
+            return go(judgement, Step.COPY, Step.ADD_ARCHIVED, reason=not_in_s3(facts))
         case State.ARCHIVED | State.UNTAGGED:
             steps: tuple[Step, ...] = () if judgement.identity is Identity.SAME else (Step.PROVE,)
             steps += () if facts.entry.archived else (Step.ADD_ARCHIVED,)
             if steps:
                 return go(judgement, *steps, reason=judgement.identity_why)
-            return stop(judgement, Outcome.ALREADY, "the original is in S3")
+            beside = not_in_s3(facts)
+            return stop(judgement, Outcome.ALREADY, f"the original is in S3{beside and f'; {beside}'}")
         case State.PLACEHOLDER if judgement.sound:
             return stop(judgement, Outcome.ALREADY, "the original is in S3, the placeholder in Kaltura")
         case State.THIN if judgement.sound:
@@ -351,8 +353,9 @@ def _plan_repair(facts: Facts, judgement: Judgement, options: Options) -> Plan:
             video, kept = facts.entry.media_type == MediaType.VIDEO.value, options.keep.why(facts, options.now)
             if facts.entry.replaced and video and not kept:
                 # What does not play may be all that Kaltura has of it.
-                if (facts.derived or facts.original) and (unsure := _unproven_alone(facts, judgement)):
-                    return unsure
+                unsure = _unproven_alone(facts, judgement) if facts.derived or facts.original else None
+                if plan := unsure or further_source(facts, judgement):
+                    return plan
                 archived = () if facts.entry.archived else (Step.ADD_ARCHIVED,)
                 keep = keep_settings(facts)
                 steps = (Step.CHECK_COPY, Step.UPLOAD_PLACEHOLDER, *archived, *keep, Step.PUT_PLACEHOLDER)

@@ -223,6 +223,19 @@ def foreign(original: FlavorAsset, facts: Facts) -> bool:
     return not may_have(original, facts.placeholder_sizes | {stored.size_bytes})
 
 
+def not_in_s3(facts: Facts) -> str:
+    """What there is beside the original that was uploaded, too, and that S3 does not have, in words; or empty."""
+    saved = [flavor.id for flavor in facts.further_sources if facts.is_saved_upload(flavor)]
+    others = [flavor.id for flavor in facts.further_sources if flavor.id not in saved]
+    told = [f"{', '.join(others)}: a further source flavor"] if others else []
+    if saved:
+        told.append(
+            f"{', '.join(saved)}: the upload itself, which Kaltura saved (Save Original Source) when it re-encoded it "
+            "to what is the original now"
+        )
+    return f"S3 does not have {'; nor '.join(told)}" if told else ""
+
+
 def _without_original(facts: Facts) -> Finding | None:
     original = facts.original
     if original is not None and original.status.ready:
@@ -339,6 +352,10 @@ def _with_what_else_is_known(facts: Facts, found: Finding) -> Finding:
         return found._replace(hint="repair sets language, label and tags of its flavors again")
     if state is State.ARCHIVED and stored is not None and stored.picture:
         return found._replace(hint="repair looks after its picture, which may be the placeholder's")
+    if state in HEALTHY and (beside := not_in_s3(facts)):
+        stays = "keep the entry; or, if nobody needs that flavor, delete it in Kaltura"
+        hint = stays if state is State.ARCHIVED else found.hint
+        return found._replace(why=f"{found.why}; {beside}", hint=hint)
     return found
 
 

@@ -49,10 +49,11 @@ def kept_flavor(facts: Facts, wanted: Choice) -> tuple[FlavorAsset | None, str]:
 
 
 def dropped(facts: Facts, kept: FlavorAsset, wanted: Choice) -> tuple[FlavorAsset, ...]:
-    """The derived flavors that go."""
+    """The derived flavors that go: none that is a source itself, such as an upload that Kaltura saved."""
     if wanted.derived == "none":
         return ()
-    others = [flavor for flavor in facts.derived if flavor.id != kept.id]
+    stay = {kept.id, *(flavor.id for flavor in facts.other_sources)}
+    others = [flavor for flavor in facts.derived if flavor.id not in stay]
     if wanted.derived == "smaller":
         others = [flavor for flavor in others if flavor.known_bytes < kept.known_bytes]
     return tuple(others)

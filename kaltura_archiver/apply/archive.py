@@ -13,6 +13,7 @@ from kaltura_archiver.apply.prove import proof_of_copy, record_copy
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import checked, proven
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError
+from kaltura_archiver.states import not_in_s3
 from kaltura_archiver.steps import Command
 from kaltura_archiver.transfer.chunks import Chunk
 from kaltura_archiver.transfer.streams import Fingerprint, Fingerprinter, Inflow
@@ -25,6 +26,8 @@ def copy_original(tools: Tools, work: InHand) -> None:
     proof, untagged = proof_of_copy(tools, work, work.id, found)
     record_copy(tools, work, work.original, found, proof, untagged=untagged)
     work.notes.append(f"copied {found.size_bytes} bytes, sha256 {found.sha256}")
+    if beside := not_in_s3(work.facts):
+        work.notes.append(beside)
 
 
 def copied_original(tools: Tools, work: InHand, key: str) -> Fingerprint:

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from kaltura_archiver.model.entry import Entry, FlavorAsset, Placing
 from kaltura_archiver.model.stored import StoredObject
-from kaltura_archiver.model.words import FlavorStatus
+from kaltura_archiver.model.tags import lowered, split_tags
+from kaltura_archiver.model.words import SAVED_UPLOAD_TAG, FlavorStatus
 
 _GONE = (FlavorStatus.DELETED, FlavorStatus.TEMP, FlavorStatus.NOT_APPLICABLE)
 
@@ -81,9 +82,17 @@ class Facts:
 
     @property
     def other_sources(self) -> tuple[FlavorAsset, ...]:
-        """Sources beside `original` in whatever status: also in error, or in one that is not understood."""
-        sources = (flavor for flavor in self.flavors if flavor.is_original or flavor.flavor_params_id == 0)
+        """Sources beside `original` in whatever status: also in error, or in one that is not understood. One is an
+        upload that Kaltura saved."""
+        sources = (f for f in self.flavors if f.is_original or f.flavor_params_id == 0 or self.is_saved_upload(f))
         return tuple(flavor for flavor in sources if flavor is not self.original and flavor.status not in _GONE)
+
+    def is_saved_upload(self, flavor: FlavorAsset) -> bool:
+        """Whether this is what was uploaded, of which `original` is a re-encode: some uploads Kaltura converts within
+        the original's own asset, and saves before as a flavor that is no original (kBusinessPreConvertDL
+        saveOriginalSource). Told by its tag, or by that of its flavor parameters."""
+        usual = (self.usual_tags or {}).get(flavor.flavor_params_id or -1, frozenset())
+        return not flavor.is_original and SAVED_UPLOAD_TAG in usual.union(map(lowered, split_tags(flavor.tags)))
 
     @property
     def derived(self) -> tuple[FlavorAsset, ...]:

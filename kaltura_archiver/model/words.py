@@ -13,6 +13,9 @@ ARCHIVED_TAG = "archived_to_s3"
 REPLACED_TAG = "flavors_deleted"
 # The original is in S3 only, while a derived flavor plays on in Kaltura.
 THIN_TAG = "original_in_s3"
+# Of the flavor in which Kaltura saves an upload before it re-encodes it in the original's own asset (its flavor
+# parameters save_original_source_flavor_params have it, and give it).
+SAVED_UPLOAD_TAG = "save_source"
 # And the day on which the owner was told that the original will be replaced, with a mark of who that was, and on which
 # day at the earliest: notice_2026-11-25_d30a5f57_until_2026-12-25. Tags may be seen by viewers, so it is not the name.
 # A policy also says of what it told: …_for_replace (see Announced).

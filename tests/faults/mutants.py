@@ -60,8 +60,8 @@ MUTANTS = (
         (
             (
                 "plans.py",
-                "            return go(judgement, Step.COPY, Step.ADD_ARCHIVED)\n",
-                "            return go(judgement, Step.ADD_ARCHIVED, Step.COPY)\n",
+                "            return go(judgement, Step.COPY, Step.ADD_ARCHIVED, ",
+                "            return go(judgement, Step.ADD_ARCHIVED, Step.COPY, ",
             ),
         ),
         _walk("s3copy", "drop-before"),
@@ -502,8 +502,23 @@ MUTANTS = (
     ),
     Mutant(
         "let a further source flavor go",
-        (("planning.py", "    if further := [f.id for f in facts.further_sources]:", "    if further := []:"),),
+        (("planning.py", "    if further := not_in_s3(facts):", '    if further := "":'),),
         _test("apply/test_flavors.py", "no_conversion_makes"),
+    ),
+    Mutant(
+        "take an upload that Kaltura saved for a flavor that it can make again",
+        (("model/facts.py", "or self.is_saved_upload(f))", "or not self.flavors)"),),
+        _test("apply/test_saved_upload.py", "does_not_go"),
+    ),
+    Mutant(
+        "put the placeholder back beside a source that S3 does not have",
+        (("plans.py", "if plan := unsure or further_source(facts, judgement):", "if plan := unsure:"),),
+        _test("apply/test_saved_upload.py", "repair"),
+    ),
+    Mutant(
+        "delete an upload that Kaltura saved beside the flavor that plays on",
+        (("thinning.py", "stay = {kept.id, *(flavor.id for flavor in facts.other_sources)}", "stay = {kept.id}"),),
+        _test("apply/test_saved_upload.py", "thin_entry"),
     ),
     Mutant(
         "go on with a replacement whose copy went",
@@ -1117,8 +1132,8 @@ MUTANTS = (
         (
             (
                 "plans.py",
-                "if (facts.derived or facts.original) and (unsure := _unproven_alone(facts, judgement)):",
-                "if unsure := None:",
+                "unsure = _unproven_alone(facts, judgement) if facts.derived or facts.original else None",
+                "unsure = None",
             ),
             (
                 "apply/guards.py",
@@ -1133,8 +1148,8 @@ MUTANTS = (
         (
             (
                 "plans.py",
-                "if (facts.derived or facts.original) and (unsure := _unproven_alone(facts, judgement)):",
-                "if facts.derived and (unsure := _unproven_alone(facts, judgement)):",
+                "unsure = _unproven_alone(facts, judgement) if facts.derived or facts.original else None",
+                "unsure = _unproven_alone(facts, judgement) if facts.derived else None",
             ),
             ("apply/guards.py", "if work.facts.derived or original is not None:", "if work.facts.derived:"),
         ),

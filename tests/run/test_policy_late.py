@@ -211,14 +211,15 @@ def test_nothing_vouches_for_a_recording_of_which_a_stream_has_no_copy(
     assert [entry_id for entry_id, row in listed().items() if row["evidence"]] == [whole]
 
 
-@pytest.mark.parametrize("status", [2, 1])  # READY, or still being made
+@pytest.mark.parametrize(("status", "tags"), [(2, ""), (1, ""), (2, "save_source")], ids=["ready", "made", "saved"])
 @pytest.mark.parametrize("state", [State.ARCHIVED, State.PLACEHOLDER, State.THIN])
 def test_nothing_vouches_for_a_second_source_that_s3_does_not_have(
-    sandbox: Sandbox, run: Run, policy: Path, state: State, status: int
+    sandbox: Sandbox, run: Run, policy: Path, state: State, status: int, tags: str
 ) -> None:
     entry = sandbox.add(state, age_years=9, derived=2, duration_ms=5_400_000)
-    thin = state is State.THIN
-    second = Asset(new_id(), entry, 0 if thin else 99, is_original=not thin, version=2, status=status)
+    thin, saved = state is State.THIN, bool(tags)
+    number = 9 if saved else 0 if thin else 99
+    second = Asset(new_id(), entry, number, is_original=not (thin or saved), version=2, status=status, tags=tags)
     second.store(Content.of(b"another source, which a person has added\n" * 90), 2)
     second.status = status
     second.updated_at = second.created_at = int(sandbox.control.clock.now())

@@ -556,6 +556,19 @@ def test_the_original_may_be_a_reencoding(server: KalturaServer, client: Any) ->
     assert original.size_in_bytes != len(NEW)
 
 
+def test_what_was_uploaded_may_be_a_flavor_beside_its_reencoding(server: KalturaServer, client: Any) -> None:
+    """kBusinessPreConvertDL::saveOriginalSource [read]"""
+    server.settings.reencode_originals = server.settings.save_uploads = True
+    entry = server.add_entry(status="7")
+    client.media.addContent(entry.id, resource(upload(client)))
+    server.settle()
+    [saved] = [asset for asset in client.flavorAsset.getByEntryId(entry.id) if asset.flavorParamsId == 9]
+    assert (saved.isOriginal, saved.tags, saved.sizeInBytes) == (False, "save_source", len(NEW))
+    assert server.content(saved.id) == NEW
+    [params] = [params for params in client.flavorParams.list().objects if params.id == 9]
+    assert params.tags == "save_source"
+
+
 # 5.2: unfinished tokens
 
 

@@ -17,7 +17,7 @@ from kaltura_archiver.sandbox.kaltura.entries import Entries
 from kaltura_archiver.sandbox.kaltura.library import check_media_clip
 from kaltura_archiver.sandbox.kaltura.lists import asset_filter, list_page
 from kaltura_archiver.sandbox.kaltura.records import QUEUED, READY, TEMP, Asset, Content, EntryRecord, new_id
-from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SOURCE_TAGS
+from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, TAGS_OF_PARAMS
 from kaltura_archiver.sandbox.kaltura.sessions import KalturaSession
 from kaltura_archiver.sandbox.kaltura.wire import ApiError, as_bool, as_int, split_csv
 
@@ -157,7 +157,7 @@ class Contents(Entries):
                 "id": number,
                 "partnerId": 0,
                 "name": f"Flavor {number}" if number else "Source",
-                "tags": DERIVED_TAGS if number else SOURCE_TAGS,
+                "tags": TAGS_OF_PARAMS.get(number, DERIVED_TAGS),
             }
             for number in range(FLAVOR_PARAMS)
         ]
@@ -184,7 +184,7 @@ class Contents(Entries):
         for asset in self._library.live_assets(entry.id):
             if asset.flavor_params_id == number:
                 raise ApiError("FLAVOR_ASSET_ALREADY_EXISTS", asset.id, number)
-        tags = DERIVED_TAGS if number else SOURCE_TAGS
+        tags = TAGS_OF_PARAMS.get(number, DERIVED_TAGS)
         asset = Asset(new_id(), entry.id, number, is_original=number == 0, version=0, status=QUEUED, tags=tags)
         return self.describe_asset(self._library.put_asset(asset))
 

@@ -16,7 +16,7 @@ from kaltura_archiver.sandbox.kaltura.records import (
     EntryRecord,
     new_id,
 )
-from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS
+from kaltura_archiver.sandbox.kaltura.records_kept import DERIVED_TAGS, SAVED_UPLOAD_PARAMS, SAVED_UPLOAD_TAGS
 from kaltura_archiver.sandbox.kaltura.switch import Switching
 
 
@@ -30,6 +30,8 @@ class Converting(Switching):
 
     def _begin_conversion(self, entry: EntryRecord, asset: Asset, content: Content) -> None:
         if self.settings.reencode_originals and content.size:
+            if self.settings.save_uploads:
+                self.save_upload(entry, content)
             content = content.reencoded()
         asset.store(content, self.version_after(asset))
         # For a short time the size is in bytes (4.3).
@@ -45,6 +47,16 @@ class Converting(Switching):
             self._held.append(lambda: self._convert(entry, asset, content))
         else:
             self._convert(entry, asset, content)
+
+    def save_upload(self, entry: EntryRecord, content: Content) -> Asset:
+        """What was uploaded, as a flavor of its own: the original is to be a re-encode of it.
+        `kBusinessPreConvertDL::saveOriginalSource` [read]: its size is in thousands of bytes.
+        """
+        saved = Asset(new_id(), entry.id, SAVED_UPLOAD_PARAMS, tags=SAVED_UPLOAD_TAGS, created_at=self.now())
+        saved.store(content, 2)
+        saved.size_kb = content.size // 1000
+        saved.updated_at = self.now()
+        return self.put_asset(saved)
 
     def _convert(self, entry: EntryRecord, asset: Asset, content: Content) -> None:
         """What becomes visible of a conversion, and when (C06, C10, C15): derived flavors have no file at first."""

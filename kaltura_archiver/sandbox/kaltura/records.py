@@ -78,6 +78,8 @@ class KalturaSettings:
 
     Where there are two data centres `data_centre` is the one, 0 or 1, in which content is set now: versions tell it.
 
+    With `reencode_originals` the original is not what was uploaded; with `save_uploads` that is a flavor beside it.
+
     Without `picture_times` the file host does not say since when a picture is shown.
 
     Of an original of fewer than `flavor_min_bytes` times its number no derived flavor is made: it is not applicable, as
@@ -102,6 +104,7 @@ class KalturaSettings:
     flavor_min_bytes: int = 0
     keep_source: bool = True
     reencode_originals: bool = False
+    save_uploads: bool = False
     index_lag_seconds: float = 0.0
     session_seconds: int = 86400
     tie_order: str = "random"

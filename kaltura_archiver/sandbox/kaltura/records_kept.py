@@ -23,6 +23,9 @@ from kaltura_archiver.sandbox.kaltura.wire import ApiError
 
 # The tags of flavor parameters, which a conversion gives to the flavor assets that it makes.
 SOURCE_TAGS, DERIVED_TAGS = "source,web", "mobile,web,mbr,iphone,iphonenew,ipad,ipadnew,dash"
+# Of "Save Original Source", which every installation has (`04.flavorParams.ini` [read]).
+SAVED_UPLOAD_PARAMS, SAVED_UPLOAD_TAGS = 9, "save_source"
+TAGS_OF_PARAMS = {0: SOURCE_TAGS, SAVED_UPLOAD_PARAMS: SAVED_UPLOAD_TAGS}
 
 
 class Records(Timed):
