@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.model import (
+    NO_EXPIRATION,
     RETRIEVAL_TIERS,
     TIERED_CLASS,
     Availability,
@@ -52,9 +53,16 @@ def keep_settings(facts: Facts) -> tuple[Step, ...]:
     return (Step.KEEP_SETTINGS,) if kept or settings_of(facts) else ()
 
 
+def ending(facts: Facts, judgement: Judgement) -> Plan | None:
+    """No original goes for a copy that S3 says it will delete."""
+    if facts.stored is None or not facts.stored.ending:
+        return None
+    return stop(judgement, Outcome.REFUSED, f"{facts.stored.ending}: {NO_EXPIRATION}")
+
+
 def unproven(facts: Facts, judgement: Judgement) -> Plan | None:
     if judgement.identity is Identity.SAME:
-        return None
+        return ending(facts, judgement)
     if undecided(facts):
         return stop(judgement, Outcome.REFUSED, UNDECIDED, Cause.UNDECIDED)
     command = "s3copy" if judgement.state is State.ARCHIVED else "restore or repair"

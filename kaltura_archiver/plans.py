@@ -23,6 +23,7 @@ from kaltura_archiver.planning import (
     CROWDED,
     NO_IMPORT,
     UNDECIDED,
+    ending,
     further_source,
     go,
     keep_settings,
@@ -209,7 +210,7 @@ def _spoiled(facts: Facts) -> bool:
 def _unproven_alone(facts: Facts, judgement: Judgement) -> Plan | None:
     """Nothing goes where only a derived flavor is left, unless S3 is known to have the original's bytes."""
     if facts.stored is not None and facts.stored.proven and not facts.stored.spoiled:
-        return None
+        return ending(facts, judgement)
     return stop(judgement, Outcome.REFUSED, "it is not proven that S3 has the original; run restore", Cause.UNPROVEN)
 
 

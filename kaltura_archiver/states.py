@@ -22,6 +22,7 @@ from kaltura_archiver.identity import (
 )
 from kaltura_archiver.model import (
     ARCHIVED_TAG,
+    NO_EXPIRATION,
     SETTINGS_DUE,
     THIN_TAG,
     EntryStatus,
@@ -336,6 +337,8 @@ def _with_what_else_is_known(facts: Facts, found: Finding) -> Finding:
         if state is State.DIVERGED:
             hint += f"; where that is as it should be: kaltura-archiver resolve {entry.id} --keep kaltura"
         return Finding(state, stored.spoiled, hint, sound=False)
+    if stored is not None and stored.ending and state in HEALTHY:
+        return Finding(state, stored.ending, NO_EXPIRATION, sound=False)
     if state in _WITH_PLACEHOLDER and facts.unread:
         why = f"the original has the placeholder's size, but could not be read: {facts.unread}"
         return Finding(state, why, "run it again; nothing is known before", sound=False)

@@ -12,6 +12,7 @@ from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
 from kaltura_archiver.identity import identify, may_have, placeholder_in_place
 from kaltura_archiver.model import (
+    NO_EXPIRATION,
     Announced,
     Availability,
     Entry,
@@ -96,6 +97,12 @@ def require_proven(stored: StoredObject) -> None:
         raise Refused(stored.spoiled or f"it is not proven that {stored.key} is the original; run restore")
 
 
+def require_lasting(stored: StoredObject) -> None:
+    """Raise Refused where S3 says that it is going to delete the copy by itself: nothing goes on the strength of it."""
+    if stored.ending:
+        raise Refused(f"{stored.ending}: {NO_EXPIRATION}")
+
+
 def check_copy(tools: Tools, work: InHand) -> None:
     stored = require_stored(tools, work)
     original = work.facts.original
@@ -104,7 +111,9 @@ def check_copy(tools: Tools, work: InHand) -> None:
     if original is None or not original.status.ready:
         if work.facts.derived or original is not None:  # which may be all that Kaltura has of it
             require_proven(stored)
+            require_lasting(stored)
         return
+    require_lasting(stored)
     if identify(original, stored)[0] is not Identity.SAME:
         raise Refused(f"the stored copy of {work.id} is not proven to be this original any more")
     if stored.crowded:

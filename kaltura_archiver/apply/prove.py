@@ -13,6 +13,7 @@ from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import placeholder_in_place
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
+    NO_EXPIRATION,
     Availability,
     Cause,
     Evidence,
@@ -40,6 +41,7 @@ def prove_copy(tools: Tools, work: InHand) -> None:
         raise Refused(f"the stored copy is not this original: {how}; perhaps a newer upload: {to_decide(work.id)}")
     require_current(tools, original)
     proof = Proof.of(evidence, found.crc64nvme, stored.etag)
+    _tell_ending(tools, work, stored)
     record_copy(tools, work, original, found, proof, accepted=accepted)
     work.notes.append(f"stored copy proven to be the original ({how}), sha256 {found.sha256}")
 
@@ -119,12 +121,20 @@ def proof_of_copy(tools: Tools, work: InHand, key: str, sent: Fingerprint) -> tu
     """
     stored = tools.store.head(key, with_tags=False)
     verdict = compare(sent, stored) if stored else None
+    _tell_ending(tools, work, stored)
     if stored is None or verdict is None or verdict.identity is Identity.DIFFERENT:
         raise EntryFailed("S3 does not show the object as it was written; the entry is not tagged")
     if verdict.evidence:
         return Proof.of(verdict.evidence, sent.crc64nvme, stored.etag), stored.untagged
     evidence = copy_read_back(tools, work, stored, sent)
     return Proof.of(evidence, sent.crc64nvme, stored.etag), False
+
+
+def _tell_ending(tools: Tools, work: InHand, stored: StoredObject | None) -> None:
+    """Say that a copy does not stay: nothing is lost by it yet, and no original goes for it."""
+    if stored is not None and stored.ending:
+        say_once(tools, f"{stored.ending}: {NO_EXPIRATION}; until then no original is replaced for it")
+        work.notes.append(stored.ending)
 
 
 def copy_read_back(tools: Tools, work: InHand, stored: StoredObject, sent: Fingerprint) -> Evidence:

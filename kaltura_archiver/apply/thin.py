@@ -10,6 +10,7 @@ from kaltura_archiver.apply.deleting import delete_for_certain
 from kaltura_archiver.apply.guards import (
     check_copy,
     require_current,
+    require_lasting,
     require_may_go,
     require_proven,
     require_stored,
@@ -144,7 +145,9 @@ def drop_derived(tools: Tools, work: InHand) -> None:
 
         def look(flavor: FlavorAsset = flavor) -> None:
             if original is None:
-                require_proven(require_stored(tools, work))
+                stored = require_stored(tools, work)
+                require_proven(stored)
+                require_lasting(stored)
             asked = facts if original is None else with_what_keeps(tools, facts)
             # Last of all, so that nobody's upload comes between it and the call.
             entry, flavors, *_ = tools.kaltura.look(work.id)

@@ -163,7 +163,8 @@ class StoredObject(Recorded):
 
     `archive_tier` is that of INTELLIGENT_TIERING, empty for what is in none: thawed, such an object stays readable.
     The checksums are those of the whole object that S3 shows, empty where it shows none. `md5_etag`: whether the
-    service is known to make the ETag of this object from MD5s.
+    service is known to make the ETag of this object from MD5s. `expires`: when a lifecycle rule deletes it, and which
+    (`on 2027-01-31 (lifecycle rule 'tidy')`); empty where S3 names none.
 
     Not `complete`: from a listing, which has neither tags nor metadata, and no ETag here.
     """
@@ -188,6 +189,7 @@ class StoredObject(Recorded):
     marked_differing: frozenset[str] = frozenset()
     marked_newer: str = ""
     earlier: tuple[str, ...] = ()
+    expires: str = ""
 
     @property
     def entry_id(self) -> str:
@@ -259,6 +261,14 @@ class StoredObject(Recorded):
             return f"verify found the stored copy damaged at {self.damaged_at}"
         # The old tool took an empty answer of the file host for the video (kaltura-api 4.5).
         return self.overwritten if self.size_bytes else "the stored copy is empty: it has 0 bytes"
+
+    @property
+    def ending(self) -> str:
+        """Why this copy does not stay, by S3's own word, so that no original may go for it; empty if it names no end.
+
+        Also where the bucket keeps versions: what a rule has hidden behind a delete marker no command finds any more.
+        """
+        return f"S3 will delete the stored copy by itself {self.expires}" if self.expires else ""
 
     @property
     def damaged_at(self) -> str:

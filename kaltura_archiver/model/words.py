@@ -40,6 +40,8 @@ MAX_OBJECT_TAGS = 10
 TAGS_NEEDED = frozenset({"sha256", "flavor", "proof", "placeholder", "replaced-at", "settings", "verified-at"})
 # These give way to one of them, or go, whatever is done next.
 TAGS_GIVING_WAY = frozenset({"thaw", "thin", "restored-at"})
+# What to do about a lifecycle rule that is to delete a stored copy.
+NO_EXPIRATION = "have that rule leave stored copies out, or remove its expiration (docs/aws/protection.md)"
 # What people have set on the flavor assets of an entry: settings/<entry id>.json. See kaltura_archiver.flavors.
 SETTINGS_PREFIX = "settings/"
 # The object tag `settings`: whether they have to be set again, or have been.

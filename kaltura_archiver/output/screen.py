@@ -19,7 +19,7 @@ SCREEN = "screen"
 # Rows are held until so many are known, where the widths of their columns are not known beforehand.
 ROWS_HELD = 200
 # What health calls entries that are wrong in a state that is not.
-DAMAGED, IN_ERROR = "damaged copy", "in error"
+DAMAGED, EXPIRING, IN_ERROR = "damaged copy", "expiring copy", "in error"
 _LEAST_CELLS = 12  # of a text that takes what the other columns leave
 _NAME_CELLS = 32  # of a name that has a note beside it
 _LEAST_NOTE = 24  # of a note in the same line: less than that tells nothing
@@ -31,7 +31,7 @@ _LEFT_OUT = (
 _RED, _GREEN, _YELLOW, _DIM, _BOLD_RED = "31", "32", "33", "2", "1;31"
 _COLOURS: dict[str, str] = {
     State.LOST: _BOLD_RED, State.EMPTY: _RED, State.UNBACKED: _RED, State.DIVERGED: _RED, State.NO_ORIGINAL: _RED,
-    DAMAGED: _BOLD_RED, IN_ERROR: _RED,
+    DAMAGED: _BOLD_RED, EXPIRING: _BOLD_RED, IN_ERROR: _RED,
     State.UNSETTLED: _YELLOW, State.HALF_TAGGED: _YELLOW, State.HALF_THIN: _YELLOW, State.UNTAGGED: _YELLOW,
     State.BUSY: _YELLOW,
     Outcome.DONE: _GREEN, Outcome.WOULD: _GREEN, Outcome.ALREADY: _DIM, Outcome.SKIPPED: _DIM,

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kaltura_archiver.model import Facts, State
-from kaltura_archiver.output.screen import DAMAGED, IN_ERROR
+from kaltura_archiver.output.screen import DAMAGED, EXPIRING, IN_ERROR
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.states import Judgement
 
 # What needs attention, worst first; what is not named here comes last.
 WORST_FIRST = (
-    State.LOST, DAMAGED, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, IN_ERROR, State.UNSETTLED,
-    State.HALF_TAGGED, State.HALF_THIN, State.UNTAGGED, State.BUSY,
+    State.LOST, DAMAGED, EXPIRING, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, IN_ERROR,
+    State.UNSETTLED, State.HALF_TAGGED, State.HALF_THIN, State.UNTAGGED, State.BUSY,
 )  # fmt: skip
 # So many of each kind are kept for being shown, however many there are.
 SHOWN = 200
@@ -34,7 +34,9 @@ def kind_of(facts: Facts, judgement: Judgement) -> str:
     """The entry's state, or what is wrong in a state that is none of those that are wrong by themselves."""
     if judgement.sound:
         return judgement.state
-    return DAMAGED if facts.stored and facts.stored.damaged_at else IN_ERROR
+    if facts.stored and facts.stored.damaged_at:
+        return DAMAGED
+    return EXPIRING if facts.stored and facts.stored.ending else IN_ERROR
 
 
 class HealthVerdict:

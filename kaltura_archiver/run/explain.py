@@ -165,6 +165,7 @@ def _copy_told(facts: Facts) -> dict[str, Any] | None:
         "bytes": stored.size_bytes,
         "storage_class": stored.storage_class,
         "availability": stored.availability.value + (f" until {stored.thawed_until}" if stored.thawed_until else ""),
+        **({"expires": stored.expires} if stored.expires else {}),
         "etag": stored.etag,
         "crc64nvme": stored.crc64nvme,
         "written": _written(stored),

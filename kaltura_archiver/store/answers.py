@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import unquote
 
 from botocore.utils import parse_timestamp
 
@@ -39,6 +40,21 @@ def availability_of(head: Mapping[str, Any]) -> tuple[Availability, str]:
         return Availability.FROZEN, ""
     known = storage_class in READABLE_CLASSES or storage_class == TIERED_CLASS
     return Availability.READABLE if known else Availability.UNKNOWN, ""
+
+
+def expiry_of(head: Mapping[str, Any]) -> str:
+    """When a lifecycle rule deletes the object, and which rule, in words; empty where S3 names no end of it.
+
+    A directory bucket answers `NotImplemented`, which names none.
+    """
+    told = str(head.get("Expiration", ""))
+    if not (date := re.search(r'expiry-date="([^"]*)"', told)):
+        return ""
+    when = date.group(1)
+    with suppress(ValueError):
+        when = f"{parse_time(when):%Y-%m-%d}"
+    rule = re.search(r'rule-id="([^"]*)"', told)
+    return f"on {when} (lifecycle rule {unquote(rule.group(1)) if rule else 'without a name'!r})"
 
 
 # Key, bytes, storage class, and whether it can be read now.

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, StoreError
 from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
-from kaltura_archiver.store.answers import availability_of, full_checksum
+from kaltura_archiver.store.answers import availability_of, expiry_of, full_checksum
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
 from kaltura_archiver.store.direct import Direct
 from kaltura_archiver.store.errors import status_of
@@ -127,6 +127,7 @@ class Copies(MarkedBucket):
                 name.removeprefix("differs.") for name in told.kinds if name.startswith("differs.")
             ),
             marked_newer=told.newer,
+            expires=expiry_of(head),
         )
 
     def _tried(self, key: str) -> Availability:

@@ -1203,6 +1203,16 @@ MUTANTS = (
         (("planning.py", "if coming := [f.id for f in facts.sources_to_come]:", "if coming := []:"),),
         _test("apply/test_all_that_is_left.py", "still_being_made"),
     ),
+    Mutant(
+        "let an original go for a copy that a lifecycle rule will delete",
+        (("apply/guards.py", "    require_lasting(stored)\n    if identify(", "    if identify("),),
+        _test("store/test_expiring_copies.py", "comes_while_it_is_at_work"),
+    ),
+    Mutant(
+        "let a rule delete what a restore displaces",
+        (("apply/displaced.py", "        if kept.ending:", "        if False:"),),
+        _test("store/test_expiring_copies.py", "displaces_is_not_left"),
+    ),
     *_unguarded(),
 )
 

@@ -24,6 +24,7 @@ from kaltura_archiver.sandbox.s3.calls import (
     take_part,
     xml_of,
 )
+from kaltura_archiver.sandbox.s3.rules import expiration_of
 from kaltura_archiver.sandbox.s3.settings import FROZEN_CLASSES, KMS_KEY, THAW_HOURS
 from kaltura_archiver.sandbox.s3.signatures import Signed
 
@@ -56,6 +57,8 @@ class Objects(Signed):
             answer.headers["x-amz-archive-status"] = facts.archive_tier
         if facts.storage_class:
             answer.headers["x-amz-storage-class"] = facts.storage_class
+        if expiration := expiration_of(self.settings, call.key, key.last_modified.replace(tzinfo=UTC).timestamp()):
+            answer.headers["x-amz-expiration"] = expiration
         if number is not None:
             take_part(answer, facts, key.size, int(number), call.method)
         elif (

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from kaltura_archiver.sandbox.s3.calls import RefusedError, S3Answer, S3Call
+from datetime import datetime
+from email.utils import formatdate
+from urllib.parse import quote
+
+from kaltura_archiver.sandbox.s3.calls import RefusedError, S3Answer, S3Call, expiry_of, xml_of
 from kaltura_archiver.sandbox.s3.settings import KMS_KEY, S3Settings
 
 RULES = ("GetBucketVersioning", "GetBucketLifecycleConfiguration", "GetBucketPolicy", "GetBucketEncryption")
@@ -29,6 +33,21 @@ def bucket_rule(settings: S3Settings, call: S3Call) -> S3Answer:
         "ServerSideEncryptionConfiguration",
         f"<Rule><ApplyServerSideEncryptionByDefault>{default}</ApplyServerSideEncryptionByDefault></Rule>",
     )
+
+
+def expiration_of(settings: S3Settings, key: str, written_at: float) -> str:
+    """What `x-amz-expiration` says of an object: by the first lifecycle rule that expires it; empty if none does."""
+    if not settings.rules.lifecycle:
+        return ""
+    for rule in xml_of(_XML.format("Rules", settings.rules.lifecycle).encode()).iter("Rule"):
+        days, date = rule.findtext("Expiration/Days"), rule.findtext("Expiration/Date")
+        if rule.findtext("Status") != "Enabled" or not key.startswith(rule.findtext(".//Prefix") or ""):
+            continue
+        if days or date:
+            at = expiry_of(written_at, int(days)) if days else datetime.fromisoformat(date or "").timestamp()
+            name = quote(rule.findtext("ID") or "")
+            return f'expiry-date="{formatdate(at, usegmt=True)}", rule-id="{name}"'
+    return ""
 
 
 def _xml(name: str, content: str) -> S3Answer:

@@ -23,7 +23,8 @@ KMS_KEY = "arn:aws:kms:us-east-1:111122223333:key/sandbox"
 
 @dataclass
 class BucketRules:
-    """What the bucket answers when asked for its own rules; it does not act on them. As aws/bucket.yaml has them.
+    """What the bucket answers when asked for its own rules, as aws/bucket.yaml has them. It deletes nothing by them,
+    and says of an object when it would.
 
     versioning: Enabled, Suspended or empty. lifecycle: XML of its rules. policy: JSON; empty if there is none.
     """
