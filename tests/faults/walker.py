@@ -365,6 +365,9 @@ class Walk:
                 held = self.kind is not None and self.kind.before == "link_again" and not self.met
                 library.link_again(truth.entry_id, but_first=held)
                 return
+            others = (self._entry(other).replacing_entry_id for other in self.truths if other is not truth)
+            if any(others) and not self._entry(truth).replacing_entry_id:
+                return  # at a stream that stays as it is: no look at what goes on in another
             self._looks += 1
             if self._looks < self._lasts:
                 return
