@@ -197,6 +197,16 @@ def _swapped(original: FlavorAsset) -> bool:
     return original.version.isdecimal() and not original.first_content
 
 
+def may_be_reencoded(facts: Facts) -> bool:
+    """Whether an original of another size than the placeholder's may be the placeholder all the same, re-encoded by
+    Kaltura: nothing was recorded as in place, and it is the very next one after the archived (its file perhaps linked
+    once more)."""
+    original, stored = facts.original, facts.stored
+    if original is None or stored is None or stored.replaced_at is not None:
+        return False
+    return original.steps_after(stored.flavor) in (1, 2)
+
+
 def covered_versions(facts: Facts) -> str:
     """The versions of the original between the recorded placeholder and the one of now: more than one, and somebody's
     video was there, over which a late job put the placeholder once more (kaltura-api 10.16). Empty if there are none.

@@ -15,6 +15,7 @@ from kaltura_archiver.identity import (
     identify,
     known_placeholder,
     lost_source,
+    may_be_reencoded,
     may_have,
     newer_flavors,
     placeholder_stored,
@@ -310,11 +311,11 @@ def _tagged_replaced(facts: Facts, *, agree: bool) -> Finding:
             "restore or repair removes the tag; replace_video goes on",
         )
     if holds_placeholder(facts) is False:
-        return Finding(
-            State.DIVERGED,
-            "somebody uploaded a newer video",
-            to_decide(facts.entry.id),
-        )
+        why, look = "somebody uploaded a newer video", ""
+        if may_be_reencoded(facts):
+            why += ", or Kaltura re-encoded the placeholder (see the conversion profile)"
+            look = "look at what it shows; "
+        return Finding(State.DIVERGED, why, f"{look}{to_decide(facts.entry.id)}")
     if facts.entry.archived:
         return Finding(State.PLACEHOLDER, "Kaltura holds the placeholder, S3 the original", "restore brings it back")
     return Finding(State.HALF_TAGGED, "a placeholder without the tag archived_to_s3", "repair adds it")

@@ -7,6 +7,7 @@ from typing import Any
 from kaltura_archiver.apply.guards import require_current
 from kaltura_archiver.apply.marks import mark_damaged, tag_marked
 from kaltura_archiver.apply.proof import Verdict, compare
+from kaltura_archiver.apply.reencoded import require_kept_as_sent
 from kaltura_archiver.apply.tools import InHand, Tools, say_once
 from kaltura_archiver.edits import to_decide
 from kaltura_archiver.errors import EntryFailed, Refused
@@ -23,6 +24,7 @@ from kaltura_archiver.model import (
     StoredObject,
 )
 from kaltura_archiver.planning import UNDECIDED
+from kaltura_archiver.steps import Step
 from kaltura_archiver.transfer.streams import Fingerprint, fingerprint
 
 
@@ -77,6 +79,8 @@ def prove_again(tools: Tools, work: InHand) -> None:
     Kaltura has no checksums, so a byte that changed on its way from there could be seen in no other way.
     """
     original = work.facts.original
+    if Step.UPLOAD_PLACEHOLDER in work.steps:
+        require_kept_as_sent(tools, work)  # before it is read for nothing
     if original is None or not original.status.ready or placeholder_in_place(work.facts):
         return
     _, verdict = read_original(tools, work)

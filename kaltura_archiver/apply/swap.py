@@ -15,6 +15,7 @@ from kaltura_archiver.apply.guards import copy_went, new_original_of, other_sour
 from kaltura_archiver.apply.in_place import fill_entry, replace_in_place
 from kaltura_archiver.apply.looks import facts_of_entry, next_look, source_of_replacement
 from kaltura_archiver.apply.marks import placeholder_tag, record_placeholder
+from kaltura_archiver.apply.reencoded import note_coming, reencoded, tell_reencoded
 from kaltura_archiver.apply.settings import set_settings_again
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import begin_conversion, end_conversion
@@ -72,6 +73,7 @@ def swap(tools: Tools, work: InHand, resource: str, last_check: Callable[[], obj
     seen: Entry | None
     try:
         seen = tools.kaltura.update_content(work.id, resource, look=look_again)
+        work.temporary = seen.replacing_entry_id
     except Stopped:  # in a pause before the call, or after one that Kaltura had refused
         work.token_used = work.past_point_of_no_return = False
         raise
@@ -165,6 +167,7 @@ def await_swap(tools: Tools, work: InHand, entry: Entry | None, deadline: float)
     while True:
         seen = next_look(tools, work, entry, deadline)
         entry = seen.entry
+        note_coming(work, seen)
         if entry is None:
             raise Changed(f"entry {work.id} was deleted meanwhile")
         status, work.tags_seen = entry.replacement_status, entry.tag_set
@@ -356,6 +359,7 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
         if why := _must_not_come(work.facts):
             raise EntryFailed(cancel_earlier(tools, work, why, pressing=True))
     work.sent_bytes = source.size_bytes or 0 if source else 0
+    work.temporary = temporary if source else ""
     begin_conversion(tools, work)
     if source is not None and not work.swaps_placeholder_in:
         _keep_what_goes(tools, work)
@@ -365,7 +369,10 @@ def settle_replacement(tools: Tools, work: InHand) -> None:
         log.warning("%s", error)
         return
     facts = facts_of_entry(tools, work.id)
-    if holds_placeholder(facts) and facts.original and new.size_bytes:
+    if work.swaps_placeholder_in and not may_have(new, {work.sent_bytes}) and (came := reencoded(tools, work, new)):
+        record_placeholder(tools, work, new, *came)
+        tell_reencoded(tools, work, new)
+    elif holds_placeholder(facts) and facts.original and new.size_bytes:
         sha256 = facts.original_sha256 or work.stored.placeholder_sha256
         record_placeholder(tools, work, new, sha256, new.size_bytes)
     set_settings_again(tools, work)

@@ -53,6 +53,7 @@ class Tools(Sources):
     transfers: AbstractContextManager[object]
     conversions: Conversions
     no_replacement: bool = False  # set once Kaltura says that this account cannot replace content
+    reencoding: set[str] = field(default_factory=set)  # conversion profiles by which a placeholder became another file
     said: set[str] = field(default_factory=set)  # what is said once per run
 
     @property
@@ -70,6 +71,8 @@ class InHand:
     token_used: bool = False
     sent_bytes: int = 0  # the size of the content that is to take the original's place
     placeholder: Placeholder | None = None  # the one that was uploaded
+    temporary: str = ""  # the id of the temporary entry of our own replacement, by the answer that began it
+    coming: FlavorAsset | None = None  # its source, READY: what Kaltura is about to put in the original's place
     copied: StoredObject | None = None  # what this run has stored, or found, beside the stored copy
     proven: FlavorAsset | None = None  # the original that this run has found to be, or made, what is stored
     converting: bool = False  # one of those that Kaltura may convert at a time

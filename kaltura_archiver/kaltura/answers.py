@@ -66,6 +66,7 @@ ENTRY_FIELDS = (
     "lastPlayedAt", "creatorId", "userId", "categoriesIds", "categories", "displayInSearch", "replacingEntryId",
     "replacedEntryId", "replacementStatus", "parentEntryId", "duration", "rootEntryId", "partnerId",
     "thumbnailUrl", "entitledUsersEdit", "adminTags", "endDate", "sourceType",
+    "conversionProfileId",
 )  # fmt: skip
 # Of these a missing one is not the same as an empty one: nobody's, never played, not being replaced.
 NEEDED_FIELDS = frozenset({
@@ -151,6 +152,7 @@ def read_entry(raw: Any) -> Entry:
         admin_tags=split_tags(text("adminTags", "")),
         end_at=_read_time(text("endDate", "")) or None,
         source_type=text("sourceType", ""),
+        conversion_profile_id=text("conversionProfileId", ""),
         thumbnail_version=picture_version(text("thumbnailUrl", "")),
     )
 

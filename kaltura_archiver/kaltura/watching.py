@@ -17,12 +17,14 @@ from kaltura_archiver.model import Entry, FlavorAsset, same_id
 class Progress(NamedTuple):
     """How far a replacement is: the entry, the temporary one of its new content, and the flavors that are in place.
 
-    An entry that is not there is None, and so is a temporary one that was not asked for.
+    An entry that is not there is None, and so is a temporary one that was not asked for. `coming` are the flavors of
+    that one; not there where they are not told.
     """
 
     entry: Entry | None
     temporary: Entry | None
     flavors: tuple[FlavorAsset, ...]
+    coming: tuple[FlavorAsset, ...] = ()
 
 
 class Watching(Library):
@@ -35,7 +37,8 @@ class Watching(Library):
         """
         main = [entry_id for entry_id, _ in wanted]
         ids = [entry_id for pair in wanted for entry_id in pair if entry_id]
-        batches = [main[start : start + FLAVOR_BATCH] for start in range(0, len(main), FLAVOR_BATCH)]
+        # Together: of a temporary entry that is over by then the list tells nothing, and goes on (kaltura-api 4.4).
+        batches = [ids[start : start + FLAVOR_BATCH] for start in range(0, len(ids), FLAVOR_BATCH)]
 
         def read(client: Any) -> tuple[dict[str, Entry | None], list[FlavorAsset], bool]:
             asked = [partial(ask_entry, entry_id) for entry_id in ids]
@@ -53,8 +56,11 @@ class Watching(Library):
         except OddAnswer:  # one by one they tell whose it is
             entries, listed, whole = dict(self.entries(ids)), [], False
         there = [entry_id for entry_id in main if entries[entry_id]]
-        flavors = _by_entry(main, listed) if whole else self.flavors(there)
-        return [Progress(entries[of], entries.get(temporary), flavors.get(of, ())) for of, temporary in wanted]
+        flavors = _by_entry(ids, listed) if whole else self.flavors(there)
+        return [
+            Progress(entries[of], entries.get(temporary), flavors.get(of, ()), flavors.get(temporary, ()))
+            for of, temporary in wanted
+        ]
 
 
 def _by_entry(entry_ids: Sequence[str], flavors: Sequence[FlavorAsset]) -> dict[str, tuple[FlavorAsset, ...]]:

@@ -77,6 +77,7 @@ class Entry:
     admin_tags: tuple[str, ...] = ()
     end_at: int | None = None  # unix seconds, from when on it is not shown any more; None for never
     source_type: str = ""  # a SourceType, or what Kaltura has beside these
+    conversion_profile_id: str = ""  # empty for the default one of the account
     thumbnail_version: str = ""  # grows with every other picture; empty where Kaltura tells none
 
     @cached_property

@@ -978,6 +978,11 @@ MUTANTS = (
         _test("apply/test_cancelling.py", "only_ended_for"),
     ),
     Mutant(
+        "take somebody's video for what Kaltura made of the placeholder",
+        (("apply/reencoded.py", " or new.size_bytes != work.coming.size_bytes:", ":"),),
+        _test("apply/test_reencoded.py", "in_its_stead_is_theirs"),
+    ),
+    Mutant(
         "take a video of unknown size for the placeholder",
         (
             (
