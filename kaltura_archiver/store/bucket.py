@@ -192,6 +192,11 @@ class Bucket:
         headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self._is_amazon = self._is_amazon or headers.get("server") == "AmazonS3"
 
+    @property
+    def is_amazon(self) -> bool:
+        """Whether the service says that it is Amazon's, as far as it has answered yet."""
+        return self._is_amazon
+
     def _without_tls(self) -> bool:
         """Whether others on the way to S3 can listen. ConfigError where a secret would be among what they hear.
 

@@ -8,15 +8,25 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from kaltura_archiver.errors import StoreError
-from kaltura_archiver.model import PLACEHOLDER_PREFIX, SUSPECT_PREFIX
+from kaltura_archiver.model import (
+    DISPLACED_PREFIX,
+    FROZEN_CLASSES,
+    READABLE_CLASSES,
+    SETTINGS_PREFIX,
+    SUSPECT_PREFIX,
+    TIERED_CLASS,
+)
 from kaltura_archiver.store.bucket import Bucket
 
-# What lies below these is no video.
-_SMALL = ("locks/", "log/", PLACEHOLDER_PREFIX)
 # What is known of copies, and kept of flavors.
-_KNOWN = (SUSPECT_PREFIX, "settings/")
-# What services other than AWS answer to a question that they do not know.
-_UNKNOWN = ("NotImplemented", "MethodNotAllowed", "NotSupported", "501", "405", "XNotImplemented")
+_KNOWN = (SUSPECT_PREFIX, SETTINGS_PREFIX)
+_KNOWN_CLASSES = READABLE_CLASSES.union(FROZEN_CLASSES, {TIERED_CLASS})
+# What services other than AWS answer to a question that they do not know. (AWS says MethodNotAllowed to who is of
+# another account than the bucket.)
+_NOT_IMPLEMENTED = ("NotImplemented", "XNotImplemented", "501")
+_UNKNOWN = (*_NOT_IMPLEMENTED, "MethodNotAllowed", "NotSupported", "405")
+# The key that AWS makes by itself, which nobody can delete.
+_KEY_OF_AWS = "alias/aws/s3"
 _DELETIONS = ("s3:DeleteObject", "s3:DeleteObjectVersion")
 
 
@@ -34,7 +44,9 @@ def dangers(bucket: Bucket) -> tuple[list[str], list[str]]:
         try:
             found += judge(bucket.own(operation, absent), bucket.bucket)
         except StoreError as error:
-            if error.code not in _UNKNOWN:
+            if what == "versioning" and error.code in _NOT_IMPLEMENTED:
+                found += judge({}, bucket.bucket)  # what cannot be asked for cannot be on
+            elif bucket.is_amazon or error.code not in _UNKNOWN or what not in ("policy", "encryption"):
                 unseen.append(f"the bucket's {what} cannot be looked at: {error}")
         except (ValueError, TypeError, AttributeError):  # of another service: whatever it likes
             unseen.append(f"the bucket's {what} cannot be looked at: S3 answers what is none")
@@ -59,16 +71,35 @@ def _of_versioning(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
 def _of_lifecycle(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
     for rule in answer.get("Rules", ()):
         prefix = _prefix(rule)
-        if rule.get("Status") != "Enabled" or prefix.startswith(_SMALL):
+        if rule.get("Status") != "Enabled" or not (_may_be_of_copies(prefix) or prefix.startswith(_KNOWN)):
             continue
         what = f"{prefix}, which tells of damaged copies and lost settings," if prefix.startswith(_KNOWN) else ""
         name = f"lifecycle rule {rule.get('ID', 'without a name')!r} of the bucket"
         expiry = rule.get("Expiration", {})
         if "Days" in expiry or "Date" in expiry:
-            when = f"after {expiry['Days']} days" if "Days" in expiry else f"on {expiry['Date']:%Y-%m-%d}"
+            when = f"after {_days(expiry['Days'])}" if "Days" in expiry else f"on {expiry['Date']:%Y-%m-%d}"
             yield f"{name} deletes {what or 'stored copies'} {when}, whatever the policy says: remove its expiration"
-        if not what and (days := rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")):
-            yield f"{name} deletes for good, after {days} days, copies that somebody has deleted: limit it to a prefix"
+        if what:
+            continue
+        if days := rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"):
+            after = f"after {_days(days)}"
+            yield f"{name} deletes for good, {after}, copies that somebody has deleted: limit it to a prefix"
+        moves = (*rule.get("Transitions", ()), *rule.get("NoncurrentVersionTransitions", ()))
+        for storage_class in sorted({move.get("StorageClass", "") for move in moves} - _KNOWN_CLASSES):
+            yield (
+                f"{name} moves stored copies to the class {storage_class or 'without a name'}: this tool does not know "
+                "whether they stay readable there (Ceph may delete what it has moved to another cloud: "
+                "retain_head_object)"
+            )
+
+
+def _may_be_of_copies(prefix: str) -> bool:
+    """Whether the key of a stored copy, which has no slash, or of what was displaced, may begin so."""
+    return "/" not in prefix or prefix.startswith(DISPLACED_PREFIX)
+
+
+def _days(number: int) -> str:
+    return f"{number} day{'' if number == 1 else 's'}"
 
 
 def _prefix(rule: Mapping[str, Any]) -> str:
@@ -101,8 +132,8 @@ def _is_all_of(bucket: str, resource: str) -> bool:
 def _of_encryption(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
     for rule in answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", ()):
         default = rule.get("ApplyServerSideEncryptionByDefault", {})
-        if str(default.get("SSEAlgorithm", "")).startswith("aws:kms"):
-            key = default.get("KMSMasterKeyID", "AWS's own for S3")
+        key = str(default.get("KMSMasterKeyID") or _KEY_OF_AWS)
+        if str(default.get("SSEAlgorithm", "")).startswith("aws:kms") and not key.endswith(_KEY_OF_AWS):
             yield f"new objects are encrypted with the KMS key {key}: whoever deletes it has deleted them all"
 
 

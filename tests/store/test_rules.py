@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.client import BaseClient
 from conftest import Run
 
 from kaltura_archiver.config import read_settings
-from kaltura_archiver.errors import ConfigError
+from kaltura_archiver.errors import ConfigError, StoreError
 from kaltura_archiver.model import State
 from kaltura_archiver.run import run as acting
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store.rules import _of_encryption, dangers
 
 LOCK, RUN_LOG = acting._lock, acting._run_log
 EXPIRES = "<Rule><ID>tidy</ID><Status>{}</Status><Filter><Prefix>{}</Prefix></Filter>{}</Rule>"
@@ -22,6 +24,13 @@ AFTER_A_YEAR = "<Expiration><Days>365</Days></Expiration>"
 ON_A_DAY = "<Expiration><Date>2027-01-01T00:00:00Z</Date></Expiration>"
 OLD_ONES = "<NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration>"
 FREEZES = "<Transition><Days>14</Days><StorageClass>GLACIER</StorageClass></Transition>"
+
+ELSEWHERE = FREEZES.replace("GLACIER", "CLOUDTIER")
+OLD_ONES_ELSEWHERE = (
+    "<NoncurrentVersionTransition><NoncurrentDays>1</NoncurrentDays><StorageClass>CLOUDTIER</StorageClass>"
+    "</NoncurrentVersionTransition>"
+)
+AFTER_A_DAY = "<Expiration><Days>1</Days></Expiration>"
 
 BUCKET = "arn:aws:s3:::sandbox-archive"
 
@@ -64,6 +73,15 @@ def _policy(*actions: str, **changes: Any) -> str:
             {"lifecycle": EXPIRES.format("Enabled", "", OLD_ONES)},
             "deletes for good, after 30 days, copies that somebody has deleted",
         ),
+        ({"lifecycle": EXPIRES.format("Enabled", "settings/", AFTER_A_DAY)}, "lost settings, after 1 day,"),
+        (
+            {"lifecycle": EXPIRES.format("Enabled", "", ELSEWHERE)},
+            "moves stored copies to the class CLOUDTIER: this tool does not know whether they stay readable there",
+        ),
+        (
+            {"lifecycle": EXPIRES.format("Enabled", "", OLD_ONES_ELSEWHERE)},
+            "moves stored copies to the class CLOUDTIER",
+        ),
     ],
 )  # fmt: skip
 def test_what_endangers_copies_is_told_by_config_and_health(
@@ -88,6 +106,8 @@ def test_what_endangers_copies_is_told_by_config_and_health(
         {"policy": _policy("s3:*", Principal={"AWS": "*"}, Resource=[BUCKET, f"{BUCKET}/*"])},
         {"lifecycle": EXPIRES.format("Disabled", "", AFTER_A_YEAR)},
         {"lifecycle": EXPIRES.format("Enabled", "log/", AFTER_A_YEAR)},
+        {"lifecycle": EXPIRES.format("Enabled", "tmp/", AFTER_A_YEAR)},
+        {"lifecycle": EXPIRES.format("Enabled", "probe/", AFTER_A_YEAR)},
         {"lifecycle": EXPIRES.format("Enabled", "", FREEZES)},
     ],
 )  # fmt: skip
@@ -129,11 +149,42 @@ def test_a_policy_that_is_none_ends_nothing(sandbox: Sandbox, run: Run, policy: 
     assert run("health", "--id", entry_id).rows[0]["entry_id"] == entry_id
 
 
-def test_another_service_that_knows_no_such_rules_is_not_blamed(sandbox: Sandbox, run: Run) -> None:
-    for operation in ("GetBucketPolicy", "GetBucketVersioning"):
-        sandbox.control.add_fault(f"s3.{operation}", "error", times=9, code="NotImplemented", status=501)
-    ran = run("config")
-    assert (ran.code, "bucket's" in ran.err, "cannot be looked at" in ran.err) == (0, False, False)
+@dataclass
+class _Refusing:
+    """A bucket of which no rule is told."""
+
+    code: str
+    is_amazon: bool
+    bucket: str = "archive"
+
+    def own(self, operation: str, absent: str) -> dict[str, Any]:
+        raise StoreError(f"{operation}: refused", code=self.code)
+
+
+ALL = ["versioning", "lifecycle rules", "policy", "encryption"]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_amazon", "off", "unseen"),
+    [
+        ("MethodNotAllowed", True, False, ALL),  # to who is of another account than the bucket
+        ("AccessDenied", False, False, ALL),
+        ("MethodNotAllowed", False, False, ALL[:2]),
+        ("NotImplemented", False, True, ["lifecycle rules"]),
+    ],
+)
+def test_silence_is_not_taken_for_rules_that_protect(code: str, is_amazon: bool, off: bool, unseen: list[str]) -> None:
+    """Another service may know no policies; what may delete copies all the same is not left out."""
+    found, looked_for = dangers(cast(Any, _Refusing(code, is_amazon)))
+    assert [line.split(" cannot")[0].removeprefix("the bucket's ") for line in looked_for] == unseen
+    assert [line.split(":")[0] for line in found] == ["versioning of the bucket is off"] * off
+
+
+@pytest.mark.parametrize(("key", "told"), [("", False), ("alias/aws/s3", False), ("alias/ours", True)])
+def test_a_key_that_nobody_can_delete_is_not_spoken_of(key: str, told: bool) -> None:
+    default = {"SSEAlgorithm": "aws:kms", **({"KMSMasterKeyID": key} if key else {})}
+    answer = {"ServerSideEncryptionConfiguration": {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}}
+    assert bool(list(_of_encryption(answer, "archive"))) == told
 
 
 # Object Lock
