@@ -225,7 +225,8 @@ class Bucket:
         if response is None:
             return None
         parsed = response[1]
-        if parsed.get("Error", {}).get("Code") not in RATE_LIMITS:
+        too_often = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode") == 429
+        if not too_often and parsed.get("Error", {}).get("Code") not in RATE_LIMITS:
             self.pace.passed()
             return None
         self.pace.refused(request_dict["context"].get("called_at", 0.0))
@@ -239,7 +240,7 @@ class Bucket:
             if status == "403" and code in ("403", "AccessDenied"):
                 # AWS names what it misses: s3:PutObjectTagging, kms:GenerateDataKey, whose policy says no.
                 message = f"access denied: {message}" if message else f"access denied; {POLICY}"
-            retryable = code in RETRYABLE or status in ("500", "502", "503", "504")
+            retryable = code in RETRYABLE or status in ("429", "500", "502", "503", "504")
             return StoreError(f"{what}: S3 says {message or 'no reason'} ({code})", code=code, retryable=retryable)
         if isinstance(error, NO_CREDENTIALS):
             return StoreError(f"{what}: {no_credentials(error)}")

@@ -170,7 +170,7 @@ class Copies(MarkedBucket):
                 self._s3.head_object(Bucket=self.bucket, Key=stored.key, PartNumber=number) for number in (1, count)
             )
         except ClientError as error:
-            if status_of(error) in (500, 502, 503, 504):
+            if status_of(error) in (429, 500, 502, 503, 504):
                 raise self._failure(what, error) from error
             return OLD_PART_BYTES, True  # a service that does not know parts
         except BotoCoreError as error:

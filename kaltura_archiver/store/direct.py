@@ -92,7 +92,7 @@ class Direct:
         if answer.status in (200, 206):
             self._failures[kind] = 0
             self._pace.passed()
-        elif any(f"<Code>{code}</Code>".encode() in answer.body for code in RATE_LIMITS):
+        elif answer.status == 429 or any(f"<Code>{code}</Code>".encode() in answer.body for code in RATE_LIMITS):
             self._pace.refused(called_at)
         elif answer.status in _FOR_GOOD or (kind == "PUT" and answer.status == 403):
             self._failures[kind] = MAX_FAILURES

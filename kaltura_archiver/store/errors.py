@@ -21,7 +21,11 @@ from botocore.parsers import ResponseParser, ResponseParserFactory
 from kaltura_archiver.errors import StoreError
 from kaltura_archiver.redact import redact
 
-RATE_LIMITS = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"})
+# By their own names: Scaleway and Oracle (429), MinIO (503). An answer to HEAD has the status only.
+RATE_LIMITS = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503",
+     "TooManyRequests", "429", "SlowDownRead", "SlowDownWrite"}
+)  # fmt: skip
 RETRYABLE = RATE_LIMITS | frozenset(
     {"InternalError", "ServiceUnavailable", "RequestTimeout",
      "OperationAborted", "ConditionalRequestConflict", "500", "502", "503", "504"}

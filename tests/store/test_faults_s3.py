@@ -14,6 +14,7 @@ from looking import (
 
 from kaltura_archiver.model import State
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.transfer.pacing import Pace
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +46,27 @@ def test_one_failure_of_s3_is_got_over(sandbox: Sandbox, run: Run, call: str, me
     assert_goal(sandbox, run, "s3copy", entry_id, video)
     # boto3 repeats the call by itself; an upload begun twice leaves one without an owner, for the next run to remove.
     assert_nothing_left(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("TooManyRequests", 429), ("SomeOther", 429), ("SlowDownRead", 503), ("SlowDownWrite", 503)]
+)
+@pytest.mark.parametrize("call", ["s3.HeadObject", "s3.PutObject", "s3.PutObjectTagging"])
+def test_a_service_that_is_asked_too_much_is_asked_slower(
+    sandbox: Sandbox, run: Run, call: str, code: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each service has its own word for it, and an answer to HEAD has none."""
+    slowed: list[float] = []
+    monkeypatch.setattr(Pace, "refused", lambda self, called_at: slowed.append(called_at))
+    entry_id = sandbox.add(State.INITIAL)
+    sandbox.control.add_fault(call, "error", subject=entry_id, code=code, status=status)
+    ran = run("s3copy", "--id", entry_id, "--no-dry-run")
+    assert (ran.outcomes, len(slowed)) == ({entry_id: "done"}, 1), ran.err
+
+
+def test_a_thaw_that_is_asked_for_too_often_is_asked_for_again(sandbox: Sandbox, run: Run) -> None:
+    entry_id = sandbox.add(State.PLACEHOLDER, storage_class="GLACIER")
+    sandbox.control.add_fault("s3.RestoreObject", "error", subject=entry_id, code="TooManyRequests", status=429)
+    ran = run("restore", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "waiting"}, ran.err
+    assert len(sandbox.control.requests("s3.RestoreObject")) == 2
