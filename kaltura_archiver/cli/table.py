@@ -5,7 +5,7 @@ GROUPS = {
     "Look": {
         "list": "List entries, or their flavor assets, one row each",
         "count": "Count the entries that match",
-        "health": "Check each entry against S3, and say what needs attention",
+        "health": "Check each video against S3, and say what needs attention",
         "explain": "Tell about one entry: its state, why, and what to do",
         "due": "List what breaks the rule of years, and what mends it",
         "stats": "Add entries and bytes up by state, year, category, owner",

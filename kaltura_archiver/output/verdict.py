@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kaltura_archiver.model import Facts, State
+from kaltura_archiver.model import Facts, MediaType, State
 from kaltura_archiver.output.screen import DAMAGED, EXPIRING, IN_ERROR
 from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.states import Judgement
@@ -16,6 +16,11 @@ WORST_FIRST = (
     State.LOST, DAMAGED, EXPIRING, State.UNBACKED, State.EMPTY, State.DIVERGED, State.NO_ORIGINAL, IN_ERROR,
     State.UNSETTLED, State.HALF_TAGGED, State.HALF_THIN, State.UNTAGGED, State.BUSY,
 )  # fmt: skip
+# What was looked at, by the kind of media that was asked for.
+_MEDIA = {
+    MediaType.VIDEO: ("video", "videos"), MediaType.AUDIO: ("audio entry", "audio entries"),
+    MediaType.IMAGE: ("image", "images"),
+}  # fmt: skip
 # So many of each kind are kept for being shown, however many there are.
 SHOWN = 200
 
@@ -40,9 +45,10 @@ def kind_of(facts: Facts, judgement: Judgement) -> str:
 
 
 class HealthVerdict:
-    """What was seen so far. Its memory does not grow with the number of entries."""
+    """What was seen so far, of one kind of media (None: of any). Its memory does not grow with their number."""
 
-    def __init__(self) -> None:
+    def __init__(self, media_type: MediaType | None = None) -> None:
+        self._one, self._many = _MEDIA[media_type] if media_type else ("", "")
         self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._wrong: set[str] = set()
         self.copies = self.looked_at = self.verified = 0
@@ -119,20 +125,21 @@ class HealthVerdict:
         return f"{never:,} of {self.copies:,} stored copies {since} stored: verify does that."
 
     def __str__(self) -> str:
-        """`3 of 1,000 need attention: 1 lost, 2 diverged`"""
+        """`3 of 1,000 videos need attention: 1 lost, 2 diverged`"""
         entries = self.entries
         wrong = [(self._sums[kind].entries, kind) for kind in self.kinds if kind in self._wrong]
         number = sum(count for count, _ in wrong)
         told = ", ".join(f"{count:,} {kind}" for count, kind in wrong)
-        text = f"{number:,} of {entries:,} need{'s' if number == 1 else ''} attention: {told}"
+        seen = f"{entries:,} {self._one if entries == 1 else self._many}".rstrip()
+        text = f"{number:,} of {seen} need{'s' if number == 1 else ''} attention: {told}"
         if not wrong:
-            text = f"all {entries:,} are well" if entries else "no entry was looked at"
+            text = f"all {seen} are well" if entries else f"no {self._one or 'entry'} was looked at"
             if self.cut:
-                text = f"the first {entries:,} are well; more match, and were not looked at"
+                text = f"the first {seen} are well; more match, and were not looked at"
             elif entries and self.some:
-                text = f"these {entries:,} are well; there may be others, of which nothing is told"
-            elif entries and (self.nowhere or self.refused or self.odd):
-                text = f"{entries:,} {'is' if entries == 1 else 'are'} well"
+                text = f"these {seen} are well; there may be others, of which nothing is told"
+            elif entries == 1 or (entries and (self.nowhere or self.refused or self.odd)):
+                text = f"{seen} {'is' if entries == 1 else 'are'} well"
         named = [
             f"{number:,} {'is' if number == 1 else 'are'} {what}"
             for number, what in ((self.nowhere, "no entry's"), (self.refused, "left out"))

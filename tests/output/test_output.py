@@ -285,7 +285,7 @@ def test_health_tells_a_broken_entry_on_stderr_too(sandbox: Sandbox, run: Run) -
     assert {row["entry_id"]: row["status-ok"] for row in ran.rows} == {fine: "True", lost: "False"}
     (line,) = [line for line in ran.err.splitlines() if "ERROR" in line]
     assert f"entry {lost} is lost: " in line
-    assert ran.err.splitlines()[-1].endswith("verdict: 1 of 2 needs attention: 1 lost")
+    assert ran.err.splitlines()[-1].endswith("verdict: 1 of 2 videos needs attention: 1 lost")
 
 
 def test_columns_may_be_chosen(sandbox: Sandbox, run: Run) -> None:

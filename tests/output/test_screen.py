@@ -149,8 +149,8 @@ def test_health_looks_at_all_and_where_it_was_not_to_says_so(sandbox: Sandbox, r
         sandbox.add("archived")
     sandbox.kaltura.settle()
     cut = run("health", "--max-entries", "2")
-    assert "verdict: the first 2 are well; more match, and were not looked at" in cut.err
-    assert "verdict: all 3 are well" in run("health").err
+    assert "verdict: the first 2 videos are well; more match, and were not looked at" in cut.err
+    assert "verdict: all 3 videos are well" in run("health").err
     assert next(option for option in health.params if option.name == "max_entries").default == -1
 
 
@@ -165,7 +165,7 @@ def test_health_on_a_terminal_ends_with_its_verdict_and_in_a_pipe_has_all_rows(
     process, terminal = on_terminal("health")
     assert process.wait(60) == 1
     lines = terminal.lines()
-    assert lines[-1] == "2 of 7 need attention: 1 lost, 1 diverged"
+    assert lines[-1] == "2 of 7 videos need attention: 1 lost, 1 diverged"
     assert re.match(rf"lost +{lost} +Topology ", lines[1])
     assert "do not delete this entry" in " ".join(lines[2:4])
     assert any(re.match(rf"diverged +{diverged} +Logic ", line) for line in lines)
@@ -286,14 +286,17 @@ def test_an_id_that_leads_nowhere_is_told_once_and_never_well(
 @pytest.mark.parametrize(
     ("options", "verdict"),
     [
-        ("-n 2", "these 2 are well; there may be others, of which nothing is told"),
-        ("--first-page 2 --page-size 1", "these 2 are well; there may be others, of which nothing is told"),
+        ("-n 2", "these 2 videos are well; there may be others, of which nothing is told"),
+        ("--first-page 2 --page-size 1", "these 2 videos are well; there may be others, of which nothing is told"),
         ("--id WELL --id RECYCLED", "1 is well; of the ids that were named 1 is left out"),
         (
             "--id WELL --id RECYCLED --id 0_nosuch00",
             "1 is well; of the ids that were named 1 is no entry's and 1 is left out",
         ),
         ("--id WELL --id SOUND", "1 of 2 needs attention: 1 lost"),
+        ("", "all 3 videos are well"),
+        ("--media-type audio", "1 of 1 audio entry needs attention: 1 lost"),
+        ("--id WELL", "1 is well"),
     ],
 )
 def test_health_says_all_only_where_it_looked_at_all(sandbox: Sandbox, run: Run, options: str, verdict: str) -> None:

@@ -63,10 +63,10 @@ def health(
     app: App, /, query: Query, workers: int, verified: bool, all_rows: bool, only_problems: bool, sort: str | None,
     number: int | None, columns: str | None, legacy: bool, style: str,
 ) -> None:  # fmt: skip
-    """Check each entry against S3; exit 1 if one is broken, 3 if one is only busy.
+    """Check each video against S3; exit 1 if one is broken, 3 if one is only busy.
 
     On a terminal: what needs attention, worst first, with what to do; what there is of each state; and the verdict in
-    the last line. In a pipe: a row for each entry, and the verdict on stderr.
+    the last line. In a pipe a row for each entry, and the verdict on stderr. It is about videos, or a --media-type.
 
     Of up to 40 entries each stored copy is looked at, and the message tells when it was last verified. Of more the
     bucket is listed, which is much faster: sizes are compared, and a copy is looked at only where its tags could change
@@ -98,7 +98,7 @@ def health(
         streams=True,
     )  # fmt: skip
     codes: set[Exit] = set()
-    verdict = HealthVerdict()
+    verdict = HealthVerdict(query.media_type)
     with look as looked, ExitStack() as stack:
         silent = told and not all_rows
         titles = old.HEALTH_TITLES if legacy else None
