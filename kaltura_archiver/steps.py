@@ -218,3 +218,8 @@ def bytes_of(facts: Facts, steps: tuple[Step, ...], options: Options) -> tuple[i
     if stored and {Step.THAW, Step.COPY_SOURCE, Step.PUT_ORIGINAL}.intersection(steps):
         return stored.size_bytes, 0
     return 0, 0
+
+
+def read_bytes(facts: Facts, steps: tuple[Step, ...]) -> int:
+    """Bytes of the original in Kaltura that are only read, to prove a copy that is there already."""
+    return facts.original.known_bytes if facts.original and Step.PROVE in steps else 0

@@ -25,7 +25,7 @@ from kaltura_archiver.output.tables import Cell
 from kaltura_archiver.redact import redact
 from kaltura_archiver.results import log_fields
 from kaltura_archiver.run.errand import Errand
-from kaltura_archiver.steps import Command, Options, bytes_of
+from kaltura_archiver.steps import Command, Options, bytes_of, read_bytes
 
 if TYPE_CHECKING:
     from kaltura_archiver.apply import Runner
@@ -46,6 +46,7 @@ class Telling:
         self._stdout = PatientStdout()
         self._rows: RowWriter | None = None
         self._to_move = self._to_free = 0  # by a dry run, if it were none
+        self._read = 0  # and only read, to be proven; or to be read so
 
     def stoppable(self) -> AbstractContextManager[None]:
         return self._app.stoppable()
@@ -81,11 +82,13 @@ class Telling:
 
     def add(self, result: Result) -> None:
         row = self._row(result)
+        if result.facts and result.outcome in (Outcome.WOULD, Outcome.DONE):
+            self._read += read_bytes(result.facts, result.steps)
         if result.facts and result.outcome is Outcome.WOULD:
             moved, freed = bytes_of(result.facts, result.steps, self._options)
             self._to_move, self._to_free = self._to_move + moved, self._to_free + freed
             if self._style == SCREEN:
-                row |= {"bytes_moved": moved, "bytes_freed": freed}
+                row |= {"bytes_moved": result.bytes_moved + moved, "bytes_freed": freed}
             if self._bill:
                 self._bill.add(result.facts, result.steps)
         if self._rows is not None:
@@ -112,13 +115,16 @@ class Telling:
         return acting_line()
 
     def _summary(self, errand: Errand, totals: Totals, lost: str, limit: str, to_type: str) -> Iterator[str]:
-        dry = self._options.dry_run
-        yield totals.told(
-            totals.bytes_moved + self._to_move, totals.bytes_freed + self._to_free,
-            dry=dry, people=self._style == SCREEN, reads=self._command is Command.VERIFY,
-        )  # fmt: skip
-        if self._bill and str(self._bill):
-            yield str(self._bill)
+        dry, people = self._options.dry_run, self._style == SCREEN
+        moved, freed = totals.bytes_moved + self._to_move, totals.bytes_freed + self._to_free
+        reads = self._command is Command.VERIFY
+        if reads:
+            yield totals.told_of_reading(self._to_move, people=people)
+        else:
+            yield totals.told(moved, freed, self._read, dry=dry, people=people)
+        if cost := str(self._bill or ""):
+            # A dry run of verify has read what it tells of, and that is paid.
+            yield cost.replace("cost:", "cost of this:", 1) if reads and not self._to_move else cost
         left = len(errand.ids) + len(errand.known) + totals.streams - totals.outcomes.total()
         for why, said in (
             (self._app.signal, "asked to stop"), (errand.stopped, "stopped"), (lost, "not finished"),

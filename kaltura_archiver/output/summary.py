@@ -64,20 +64,29 @@ class Totals:
         """`done 12, failed 1`"""
         return counted(self.causes)
 
-    def told(self, bytes_moved: int, bytes_freed: int, *, dry: bool, people: bool, reads: bool = False) -> str:
-        """The summary of the run. Of a `dry` one the bytes are what it would move and free, if it only `reads` what it
-        has read."""
+    def told(self, bytes_moved: int, bytes_freed: int, bytes_read: int = 0, *, dry: bool, people: bool) -> str:
+        """The summary of the run. Of a `dry` one the bytes are what it would move, free, and only read."""
         seconds, counts = self.figures()["seconds"], self.counts() or "nothing to do"
         if people:
             entries = so_many(self.outcomes.total())
-            verb = "read" if reads else "would move" if dry else "moved"
+            moved = f"{'would move' if dry else 'moved'} {readable_bytes(bytes_moved)}"
+            read = f", read {readable_bytes(bytes_read)}" if bytes_read else ""
             freed = f", {'free' if dry else 'freed'} {readable_bytes(bytes_freed)} in Kaltura" if bytes_freed else ""
-            return f"{counts}; {verb} {readable_bytes(bytes_moved)}{freed}; {entries} in {seconds} s"
-        moved, freed = ("bytes to move", "bytes to free") if dry else ("bytes moved", "bytes freed")
-        return (
-            f"summary: {counts}; {moved} {bytes_moved}, {freed} {bytes_freed}; "
-            f"{self.outcomes.total()} entries in {seconds} s"
-        )
+            return f"{counts}; {moved}{read}{freed}; {entries} in {seconds} s"
+        done, to_do = ("bytes moved", "bytes freed", "bytes read"), ("bytes to move", "bytes to free", "bytes to read")
+        moved, freed, read = to_do if dry else done
+        figures = f"{moved} {bytes_moved}, {freed} {bytes_freed}" + (f", {read} {bytes_read}" if bytes_read else "")
+        return f"summary: {counts}; {figures}; {self.outcomes.total()} entries in {seconds} s"
+
+    def told_of_reading(self, bytes_to_thaw: int, *, people: bool) -> str:
+        """The summary of a run that reads copies back, also where it is a dry one, and may ask for more to thaw."""
+        seconds, counts = self.figures()["seconds"], self.counts() or "nothing to do"
+        if people:
+            thaw = f", would thaw {readable_bytes(bytes_to_thaw)}" if bytes_to_thaw else ""
+            read = readable_bytes(self.bytes_moved)
+            return f"{counts}; read {read}{thaw}; {so_many(self.outcomes.total())} in {seconds} s"
+        thaw = f", bytes to thaw {bytes_to_thaw}" if bytes_to_thaw else ""
+        return f"summary: {counts}; bytes read {self.bytes_moved}{thaw}; {self.outcomes.total()} entries in {seconds} s"
 
 
 NAMESPACE = "KalturaArchiver"

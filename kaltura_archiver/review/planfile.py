@@ -34,7 +34,7 @@ from kaltura_archiver.money.bill import Bill, money
 from kaltura_archiver.money.prices import Prices
 from kaltura_archiver.output.summary import Causes, counted
 from kaltura_archiver.output.tables import readable_bytes, to_json
-from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, bytes_of, planned_options
+from kaltura_archiver.steps import ACTIONS, Command, Options, Plan, Step, bytes_of, planned_options, read_bytes
 
 FORMAT = 1
 # The first one holds the keep list, which may name all of a staff.
@@ -154,7 +154,7 @@ class Writer:
         self._bill = Bill(prices, options)
         self.outcomes: Counter[Outcome] = Counter()
         self.causes: Causes = Counter()
-        self.bytes_moved = self.bytes_freed = 0
+        self.bytes_moved = self.bytes_freed = self.bytes_read = 0
 
     def entry(self, facts: Facts, plan: Plan) -> str:
         """The line of an entry, without the newline."""
@@ -183,6 +183,7 @@ class Writer:
             moved, freed = bytes_of(facts, plan.steps, self._options)
             self.bytes_moved += moved
             self.bytes_freed += freed
+            self.bytes_read += read_bytes(facts, plan.steps)
             original, stored = facts.original, facts.stored
             line |= {
                 "steps": [step.name.lower() for step in plan.steps],
@@ -227,6 +228,8 @@ class Writer:
         if people:
             moved = f"would move {readable_bytes(self.bytes_moved)}"
             freed = f"free {readable_bytes(self.bytes_freed)} in Kaltura"
+        if self.bytes_read:
+            freed += f", read {readable_bytes(self.bytes_read)}" if people else f", bytes to read {self.bytes_read}"
         parts = [f"{counted(self.causes) or 'no entry'}; {moved}, {freed}"]
         if str(self._bill):
             parts.append(str(self._bill))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kaltura_archiver.model import Entry, Facts, Outcome, same_id, so_many
 from kaltura_archiver.output.tables import readable_bytes
-from kaltura_archiver.steps import Options, Plan, Step, bytes_of
+from kaltura_archiver.steps import Options, Plan, Step, bytes_of, read_bytes
 
 # How much of a limit the steps of an entry with these facts take; 0 is always allowed.
 Measure = Callable[[Facts, tuple[Step, ...]], float]
@@ -123,9 +123,7 @@ def bytes_limit(name: str, most: float, options: Options) -> Allowance:
     """At most so many bytes of videos: what is copied, read or thawed, or what Kaltura need not store any more."""
 
     def measure(facts: Facts, steps: tuple[Step, ...]) -> float:
-        original, stored = facts.original, facts.stored
-        read = original.known_bytes if original and Step.PROVE in steps else 0
-        read_back = stored.size_bytes if stored and Step.READ_BACK in steps else 0
-        return max(*bytes_of(facts, steps, options), read, read_back)
+        read_back = facts.stored.size_bytes if facts.stored and Step.READ_BACK in steps else 0
+        return max(*bytes_of(facts, steps, options), read_bytes(facts, steps), read_back)
 
     return Allowance(name, most, measure, lambda amount: readable_bytes(int(amount)))

@@ -65,6 +65,17 @@ def _assert_adopted(sandbox: Sandbox, run: Run, entry_id: str, content: bytes) -
     assert run("s3copy", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "already"}
 
 
+def test_what_is_only_read_to_prove_a_copy_is_told(sandbox: Sandbox, run: Run) -> None:
+    content = sandbox.video()
+    entry_id = _legacy(sandbox, content)
+    read = f"{len(content)}; 1 entries"
+    assert f"would 1; bytes to move 0, bytes to free 0, bytes to read {read}" in run("s3copy", "--id", entry_id).err
+    planned = run("plan", "archive", "--id", entry_id, "-o", "-").err
+    assert f"bytes to move 0, bytes to free 0, bytes to read {len(content)}" in planned
+    acted = run("s3copy", "--id", entry_id, "--no-dry-run").err
+    assert f"done 1; bytes moved 0, bytes freed 0, bytes read {read}" in acted
+
+
 @pytest.mark.parametrize("storage_class", ["STANDARD", "GLACIER", "DEEP_ARCHIVE"])
 @pytest.mark.parametrize("tags", [ARCHIVED_TAG, ""])
 def test_an_object_in_one_piece_is_adopted_by_its_md5(

@@ -329,7 +329,19 @@ def test_each_entry_gets_its_own_verdict_and_the_worst_is_the_exit_code(sandbox:
     ran = verify(sandbox, run, "--all")
     assert ran.code == 1
     assert ran.outcomes == {whole: "done", frozen: "waiting", broken: "failed", initial: "skipped"}
-    assert re.search(r"summary: done 1, waiting 1, skipped 1, failed 1; bytes moved \d+, bytes freed 0", ran.err)
+    assert re.search(r"summary: done 1, waiting 1, skipped 1, failed 1; bytes read \d+; 4 entries", ran.err)
+
+
+def test_what_a_dry_run_has_read_is_not_told_as_still_to_come(sandbox: Sandbox, run: Run) -> None:
+    video = sandbox.video()
+    entry_id = sandbox.add("archived", content=video)
+    told = run("verify", "--id", entry_id).err.splitlines()[-1]
+    assert f"summary: would 1; bytes read {len(video)}; 1 entries" in told
+    assert "; cost of this: " in told
+    frozen = sandbox.add("archived", content=video, storage_class="GLACIER")
+    told = run("verify", "--id", frozen, "--request").err.splitlines()[-1]
+    assert f"summary: would 1; bytes read 0, bytes to thaw {len(video)}; 1 entries" in told
+    assert "; cost: thawing bulk " in told
 
 
 def test_an_entry_without_a_copy_fails_under_a_tag_and_is_skipped_without(sandbox: Sandbox, run: Run) -> None:
