@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, overload
 
 from kaltura_archiver.criteria.base import Seen
 from kaltura_archiver.criteria.what import OfMedia
-from kaltura_archiver.errors import ConfigError, StoreError
+from kaltura_archiver.errors import ConfigError, OddAnswer, StoreError
 from kaltura_archiver.filters import Query, query_of_ids
 from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.kaltura.library import GET_BATCH
@@ -62,8 +62,8 @@ class Selection:
     before a limit counts them. `cut` is True when the limit ended the selection while more entries matched. `expected`
     is about how many there will be, known when the first one comes. `odd` counts those that were left out since
     Kaltura's answer about them cannot be understood. Of the ids that were named, `unknown` are those of no entry;
-    `refused` has the true ids of entries that no command works on, with what they are: in the recycle bin, or no media
-    clip, for two.
+    `unread` says of others why not, and `refused` has the true ids of entries that no command works on, with what they
+    are: in the recycle bin, or no media clip, for two.
     """
 
     kaltura: Kaltura
@@ -74,6 +74,7 @@ class Selection:
     cut: bool = False
     expected: int | None = None
     unknown: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
     odd: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     _parents: dict[str, bool] = field(default_factory=dict)
@@ -193,6 +194,9 @@ class Selection:
             if entry is None:
                 self.unknown.append(entry_id)
                 self._tell_unknown(entry_id)
+            elif isinstance(entry, OddAnswer):
+                self.unread[entry_id] = str(entry)
+                self.odd += 1
             elif entry.id in known:
                 repeated.append(entry_id)
             else:

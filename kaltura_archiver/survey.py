@@ -26,7 +26,7 @@ from kaltura_archiver.apply.reading import (
 from kaltura_archiver.apply.tools import Sources
 from kaltura_archiver.clones import needs_source
 from kaltura_archiver.criteria.what import EVERY_STATUS
-from kaltura_archiver.errors import Refused, StoreError
+from kaltura_archiver.errors import OddAnswer, Refused, StoreError
 from kaltura_archiver.filters import Query
 from kaltura_archiver.groups import together
 from kaltura_archiver.identity import to_be_read
@@ -164,12 +164,14 @@ class _Survey:
         found = self.kaltura.children([entry.id for entry in batch]) if known is None else known
         ids = [stream for entry in batch for stream in found.get(entry.id, ())]
         streams = dict(self.kaltura.entries(ids)) if ids else {}
+        if odd := next((stream for stream in streams.values() if isinstance(stream, OddAnswer)), None):
+            raise odd  # no recording is told of without one of its streams
         return [
             each
             for entry in batch
             if not self.selection.goes_with_parent(entry)
             for each in (*(streams[i] for i in found.get(entry.id, ())), entry)
-            if each is not None
+            if isinstance(each, Entry)
         ]
 
     def _facts(self, batch: list[Entry]) -> list[Facts]:

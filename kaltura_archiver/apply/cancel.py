@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from kaltura_archiver.apply.tools import InHand, Tools
-from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, Stopped, Waiting
+from kaltura_archiver.errors import Changed, EntryFailed, KalturaError, OddAnswer, Stopped, Waiting
 from kaltura_archiver.model import REPLACED_TAG, Entry, Facts, FlavorAsset
 
 # For so long it is tried, even if the run was asked to stop: nobody else will.
@@ -144,7 +144,10 @@ def approve(tools: Tools, work: InHand, look: Callable[[], object]) -> None:
 def _streams_replaced(tools: Tools, work: InHand) -> list[str]:
     """Further streams whose content is being replaced: what is said of the parent's replacement goes for theirs."""
     streams = tools.kaltura.children([work.id])[work.id]
-    return [entry_id for entry_id, entry in tools.kaltura.entries(streams) if entry and entry.replacement_running]
+    found = dict(tools.kaltura.entries(streams))
+    if odd := next((entry for entry in found.values() if isinstance(entry, OddAnswer)), None):
+        raise odd  # it may be that one
+    return [entry_id for entry_id, entry in found.items() if isinstance(entry, Entry) and entry.replacement_running]
 
 
 def cancel_earlier(tools: Tools, work: InHand, why: str, *, pressing: bool = False) -> str:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kaltura_archiver.errors import ServiceError, Stopped
+from kaltura_archiver.errors import OddAnswer, ServiceError, Stopped
 from kaltura_archiver.kaltura.watching import Progress
 
 
@@ -141,7 +141,7 @@ class Conversions:
 
     def __init__(
         self,
-        read: Callable[[Sequence[tuple[str, str]]], Sequence[Progress]],
+        read: Callable[[Sequence[tuple[str, str]]], Sequence[Progress | OddAnswer]],
         pause_seconds: float,
         stop: threading.Event,
     ) -> None:
@@ -183,17 +183,22 @@ class Conversions:
                 raise Stopped("asked to stop")
             found = self._read([look.ids for look in looks])
         except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            passing = isinstance(error, ServiceError) and error.retryable
-            if isinstance(error, ServiceError) and not passing and len(looks) > 1:
+            if isinstance(error, ServiceError) and not error.retryable and len(looks) > 1:
                 for look in looks:  # whose is it?
                     self._answer([look])
                 return
             for look in looks:
-                if passing and time.monotonic() < look.deadline:
-                    with self._lock:
-                        self._wanted.append(look)
-                else:
-                    look.answer.set_exception(error)
+                self._failed(look, error)
             return
         for look, progress in zip(looks, found, strict=True):
-            look.answer.set_result(progress)
+            if isinstance(progress, OddAnswer):
+                self._failed(look, progress)
+            else:
+                look.answer.set_result(progress)
+
+    def _failed(self, look: _Wanted, error: BaseException) -> None:
+        if isinstance(error, ServiceError) and error.retryable and time.monotonic() < look.deadline:
+            with self._lock:
+                self._wanted.append(look)
+        else:
+            look.answer.set_exception(error)

@@ -45,7 +45,7 @@ def after_selection(selection: Selection, *, limited: bool = False, request_tag:
     `limited`: the default of --max-entries is a safety limit here, and not only the end of a page. With a
     `request_tag` the selection may well be empty.
     """
-    if not selection.selected and not selection.unknown and not selection.refused:
+    if not (selection.selected or selection.unknown or selection.odd or selection.refused):
         _tell_empty(selection, request_tag)
     source = click.get_current_context().get_parameter_source("max_entries")
     asked = source is click.core.ParameterSource.COMMANDLINE
@@ -83,6 +83,8 @@ def not_begun(selection: Selection) -> Iterator[Result]:
 
     for entry_id in selection.unknown:
         why = "no such entry in this account (or not visible to this user)"
+        yield Result(entry_id, "", Outcome.FAILED, why, ended_at=time.time())
+    for entry_id, why in selection.unread.items():
         yield Result(entry_id, "", Outcome.FAILED, why, ended_at=time.time())
     for entry_id, why in selection.refused.items():
         yield Result(entry_id, "", Outcome.REFUSED, why, ended_at=time.time())

@@ -43,6 +43,7 @@ from kaltura_archiver.model import Entry, FlavorAsset, FlavorStatus, Placing, sa
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Found = Entry | OddAnswer | None
 FLAVOR_BATCH = 40
 GET_BATCH = 50
 # Most are in one to three categories, and MAX_PAGE rows come at a time.
@@ -77,8 +78,9 @@ class Library(Session):
             )
         return entry
 
-    def entries(self, entry_ids: Iterable[str], *, size: int = GET_BATCH) -> Iterator[tuple[str, Entry | None]]:
-        """Each id with its entry as it is now, `size` to a call; None as in `entry`."""
+    def entries(self, entry_ids: Iterable[str], *, size: int = GET_BATCH) -> Iterator[tuple[str, Found]]:
+        """Each id with its entry as it is now, `size` to a call; None as in `entry`, and what is wrong with an answer
+        that cannot be understood: that is no entry that is gone."""
         ids = list(entry_ids)
         for start in range(0, len(ids), size):
             batch = ids[start : start + size]
@@ -97,7 +99,7 @@ class Library(Session):
                     yield from self.entries(batch, size=1)
                 else:
                     log.error("entry %s: %s", batch[0], error)
-                    yield batch[0], None
+                    yield batch[0], error
 
     def flavors(self, entry_ids: Iterable[str]) -> dict[str, tuple[FlavorAsset, ...]]:
         """The flavor assets of each entry, TEMP ones included, DELETED ones not; paged to the end (kaltura-api 4.4)."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kaltura_archiver.errors import OddAnswer
 from kaltura_archiver.kaltura.answers import read_entry, read_flavors
 from kaltura_archiver.kaltura.errors import mixed_up
-from kaltura_archiver.kaltura.library import FLAVOR_BATCH, Library
+from kaltura_archiver.kaltura.library import FLAVOR_BATCH, Found, Library
 from kaltura_archiver.kaltura.questions import ask_entry, ask_flavors, ask_together
 from kaltura_archiver.model import Entry, FlavorAsset, same_id
 
@@ -30,8 +30,9 @@ class Progress(NamedTuple):
 class Watching(Library):
     """Reads how far replacements are."""
 
-    def progress(self, wanted: Sequence[tuple[str, str]]) -> list[Progress]:
-        """Of each entry and the temporary one of its replacement, empty if it is not known; one request for all.
+    def progress(self, wanted: Sequence[tuple[str, str]]) -> list[Progress | OddAnswer]:
+        """Of each entry and the temporary one of its replacement, empty if it is not known; one request for all. An
+        answer that cannot be understood is told in the place of its entry's.
 
         The flavors are read after the entries: the server changes the entry last (kaltura-api 5.3).
         """
@@ -40,10 +41,10 @@ class Watching(Library):
         # Together: of a temporary entry that is over by then the list tells nothing, and goes on (kaltura-api 4.4).
         batches = [ids[start : start + FLAVOR_BATCH] for start in range(0, len(ids), FLAVOR_BATCH)]
 
-        def read(client: Any) -> tuple[dict[str, Entry | None], list[FlavorAsset], bool]:
+        def read(client: Any) -> tuple[dict[str, Found], list[FlavorAsset], bool]:
             asked = [partial(ask_entry, entry_id) for entry_id in ids]
             answers = ask_together(client, [*asked, *(partial(ask_flavors, batch, 1) for batch in batches)])
-            entries = {
+            entries: dict[str, Found] = {
                 entry_id: None if answer is None else self._as_asked(read_entry(answer), entry_id)
                 for entry_id, answer in zip(ids, answers[: len(ids)], strict=True)
             }
@@ -55,12 +56,14 @@ class Watching(Library):
             entries, listed, whole = self._call("look at conversions", read)
         except OddAnswer:  # one by one they tell whose it is
             entries, listed, whole = dict(self.entries(ids)), [], False
-        there = [entry_id for entry_id in main if entries[entry_id]]
+        known = {entry_id: entry for entry_id, entry in entries.items() if not isinstance(entry, OddAnswer)}
+        there = [entry_id for entry_id in main if known.get(entry_id)]
         flavors = _by_entry(ids, listed) if whole else self.flavors(there)
         return [
-            Progress(entries[of], entries.get(temporary), flavors.get(of, ()), flavors.get(temporary, ()))
+            odd if isinstance(odd := entries[of], OddAnswer)
+            else Progress(known[of], known.get(temporary), flavors.get(of, ()), flavors.get(temporary, ()))
             for of, temporary in wanted
-        ]
+        ]  # fmt: skip
 
 
 def _by_entry(entry_ids: Sequence[str], flavors: Sequence[FlavorAsset]) -> dict[str, tuple[FlavorAsset, ...]]:

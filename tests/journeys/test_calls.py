@@ -16,7 +16,7 @@ import pytest
 from looking import Run, made
 
 from kaltura_archiver.apply.room import Conversions, Room
-from kaltura_archiver.errors import KalturaError, Stopped
+from kaltura_archiver.errors import KalturaError, OddAnswer, Stopped
 from kaltura_archiver.kaltura.watching import Progress
 from kaltura_archiver.model import Entry, State
 from kaltura_archiver.sandbox.control import Request
@@ -264,6 +264,12 @@ def test_a_look_that_goes_on_failing_ends_with_the_deadline() -> None:
 def test_an_error_is_told_to_whom_it_belongs() -> None:
     _, came = _looks([KalturaError("forbidden"), KalturaError("forbidden")])
     assert came == {"b": "forbidden"} | {i: Progress(Entry(i), None, ()) for i in "ac"}
+
+
+def test_an_answer_that_cannot_be_understood_is_no_entry_that_was_deleted() -> None:
+    conversions = Conversions(lambda wanted: [OddAnswer("odd")], 0.01, threading.Event())
+    with pytest.raises(OddAnswer, match="odd"):
+        conversions.look("a", "", deadline=time.monotonic() + 60)
 
 
 # Rate limits

@@ -12,7 +12,10 @@ import pytest
 from conftest import Run
 from looking import content_id, copies, do_not_wait, made, shown, tags_of, writes
 
+from kaltura_archiver.config import read_settings
+from kaltura_archiver.kaltura import Kaltura
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, State
+from kaltura_archiver.run.due_list import Listed, gone_since
 from kaltura_archiver.sandbox.control import Request
 from kaltura_archiver.sandbox.world import Sandbox
 from kaltura_archiver.store import Store
@@ -516,6 +519,36 @@ def test_a_field_that_is_missing_is_not_an_empty_one(
     assert ran.code == 1
     assert f"incomplete entry {entry_id}" in ran.err
     assert writes(sandbox) == []
+
+
+def _without_tags(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    """Have Kaltura tell no tags of this entry."""
+    do_not_wait(monkeypatch)
+    services = sandbox.kaltura.services
+    describe = services.describe_entry
+    monkeypatch.setattr(
+        services, "describe_entry",
+        lambda entry: {k: v for k, v in describe(entry).items() if k != "tags" or entry.id != odd},
+    )  # fmt: skip
+
+
+def test_an_answer_that_cannot_be_understood_is_no_entry_that_is_gone(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = sandbox.add(State.ARCHIVED)
+    _without_tags(sandbox, monkeypatch, odd)
+    ran = run("verify", "--id", odd, "--id", "0_nosuch00")
+    assert (ran.code, ran.outcomes) == (1, {odd: "failed", "0_nosuch00": "failed"})
+    details = {row["entry_id"]: row["detail"] for row in ran.rows}
+    assert "incomplete entry" in details[odd]
+    assert "no such entry" in details["0_nosuch00"]
+    ran = run("health", "--id", odd)
+    assert (ran.code, ran.rows) == (1, [])
+    assert "no entry matches" not in ran.err
+    assert "no such entry" not in ran.err
+    # It is none that a person has deleted, as a list of what is due was told.
+    due = ("0_nosuch00", odd)
+    assert gone_since(Kaltura(read_settings(), read_only=True), Listed("2026-01-01T00:00:00Z", due)) == ["0_nosuch00"]
 
 
 def test_a_listing_that_shows_fewer_keys_than_it_counts_is_an_error(
