@@ -164,15 +164,17 @@ class _Survey:
         found = self.kaltura.children([entry.id for entry in batch]) if known is None else known
         ids = [stream for entry in batch for stream in found.get(entry.id, ())]
         streams = dict(self.kaltura.entries(ids)) if ids else {}
-        if odd := next((stream for stream in streams.values() if isinstance(stream, OddAnswer)), None):
-            raise odd  # no recording is told of without one of its streams
-        return [
-            each
-            for entry in batch
-            if not self.selection.goes_with_parent(entry)
-            for each in (*(streams[i] for i in found.get(entry.id, ())), entry)
-            if isinstance(each, Entry)
-        ]
+        told = []
+        for entry in batch:
+            recording = [*(streams[i] for i in found.get(entry.id, ())), entry]
+            if self.selection.goes_with_parent(entry):
+                continue
+            if any(isinstance(each, OddAnswer) for each in recording):
+                log.error("entry %s is left out: not all of its streams can be looked at", entry.id)
+                self.selection.odd += 1
+                continue
+            told += [each for each in recording if isinstance(each, Entry)]
+        return told
 
     def _facts(self, batch: list[Entry]) -> list[Facts]:
         """The facts about these entries: as the listing shows them, and better where that is not enough."""

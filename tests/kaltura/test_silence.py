@@ -551,6 +551,18 @@ def test_an_answer_that_cannot_be_understood_is_no_entry_that_is_gone(
     assert gone_since(Kaltura(read_settings(), read_only=True), Listed("2026-01-01T00:00:00Z", due)) == ["0_nosuch00"]
 
 
+def test_a_stream_that_cannot_be_understood_costs_its_recording_and_not_the_run(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, other = sandbox.add(State.ARCHIVED), sandbox.add(State.ARCHIVED)
+    odd = sandbox.add(State.ARCHIVED, parent_id=parent, display_in_search=-1)
+    _without_tags(sandbox, monkeypatch, odd)
+    ran = run("health", "--id", parent, "--id", other)
+    assert (ran.code, [row["entry_id"] for row in ran.rows]) == (1, [other])
+    assert f"entry {parent} is left out: not all of its streams can be looked at" in ran.err
+    assert "1 could not be looked at" in ran.err
+
+
 def test_a_listing_that_shows_fewer_keys_than_it_counts_is_an_error(
     sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
