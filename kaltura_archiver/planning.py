@@ -19,7 +19,7 @@ from kaltura_archiver.model import (
     StoredObject,
     iso_date,
 )
-from kaltura_archiver.states import Judgement, not_in_s3
+from kaltura_archiver.states import Judgement, not_in_s3, unreadable_source
 from kaltura_archiver.steps import Options, Plan, Step
 
 NO_IMPORT = "what has no content is given some only with --via upload: an import that fails would leave it without"
@@ -89,9 +89,20 @@ def further_source(facts: Facts, judgement: Judgement) -> Plan | None:
     if further := not_in_s3(facts):
         reason = f"{further}; no conversion makes it again: if nobody needs it, delete it in Kaltura"
         return stop(judgement, Outcome.REFUSED, reason)
+    return source_to_come(facts, judgement)
+
+
+def source_to_come(facts: Facts, judgement: Judgement) -> Plan | None:
     if coming := [f.id for f in facts.sources_to_come]:
         return stop(judgement, Outcome.WAITING, f"Kaltura is still making {', '.join(coming)}, a further source flavor")
     return None
+
+
+def not_to_be_kept(facts: Facts, judgement: Judgement) -> Plan | None:
+    """A restore displaces no source of which it cannot keep a copy."""
+    if why := unreadable_source(facts):
+        return stop(judgement, Outcome.REFUSED, why)
+    return source_to_come(facts, judgement)
 
 
 def too_young(facts: Facts, judgement: Judgement, options: Options) -> Plan | None:

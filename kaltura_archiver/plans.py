@@ -28,6 +28,7 @@ from kaltura_archiver.planning import (
     go,
     keep_settings,
     no_video,
+    not_to_be_kept,
     runs_anyway,
     stop,
     thaw,
@@ -274,8 +275,8 @@ def _bring_back(facts: Facts, judgement: Judgement, options: Options) -> Plan:
         return stop(judgement, Outcome.REFUSED, NO_IMPORT)
     if stored.crowded:
         return stop(judgement, Outcome.REFUSED, CROWDED)
-    if coming := [f.id for f in facts.sources_to_come]:
-        return stop(judgement, Outcome.WAITING, f"Kaltura is still making {', '.join(coming)}, a further source flavor")
+    if plan := not_to_be_kept(facts, judgement):
+        return plan
     steps = [*keep_settings(facts), Step.PUT_ORIGINAL]
     if not facts.entry.archived:
         steps.append(Step.ADD_ARCHIVED)

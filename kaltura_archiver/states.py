@@ -227,8 +227,9 @@ def foreign(original: FlavorAsset, facts: Facts) -> bool:
 
 def not_in_s3(facts: Facts) -> str:
     """What there is beside the original that was uploaded, too, and that S3 does not have, in words; or empty."""
-    saved = [flavor.id for flavor in facts.further_sources if facts.is_saved_upload(flavor)]
-    others = [flavor.id for flavor in facts.further_sources if flavor.id not in saved]
+    sources = {f: f.id if f.status.ready else f"{f.id} ({f.status.name})" for f in facts.further_sources}
+    saved = [name for flavor, name in sources.items() if facts.is_saved_upload(flavor)]
+    others = [name for name in sources.values() if name not in saved]
     told = [f"{', '.join(others)}: a further source flavor"] if others else []
     if saved:
         told.append(
@@ -236,6 +237,17 @@ def not_in_s3(facts: Facts) -> str:
             "to what is the original now"
         )
     return f"S3 does not have {'; nor '.join(told)}" if told else ""
+
+
+def unreadable_source(facts: Facts) -> str:
+    """Why a further source cannot be read, and so not be kept, in words; empty where each can."""
+    broken = [f"{f.id} ({f.status.name})" for f in facts.further_sources if not f.status.ready]
+    if not broken:
+        return ""
+    return (
+        f"{', '.join(broken)}: a further source flavor that cannot be read, so it would not be kept: have it converted "
+        "again, or, if nobody needs it, delete it in Kaltura"
+    )
 
 
 def _without_original(facts: Facts) -> Finding | None:

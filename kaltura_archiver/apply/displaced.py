@@ -12,7 +12,7 @@ from kaltura_archiver.apply.versions import MAX_COPIES
 from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import holds_placeholder, newer_flavors
 from kaltura_archiver.model import DISPLACED_PREFIX, NO_EXPIRATION, FlavorAsset, Identity, StoredObject
-from kaltura_archiver.states import foreign
+from kaltura_archiver.states import foreign, unreadable_source
 from kaltura_archiver.transfer.streams import fingerprint
 
 
@@ -24,6 +24,8 @@ def keep_displaced(tools: Tools, work: InHand) -> None:
     made of; and with any, further sources.
     """
     facts, original = work.facts, work.facts.original
+    if why := unreadable_source(facts):
+        raise Refused(f"{why}, and then run restore")
     # Looked at by their ids: which of several is the original is not said.
     going = {flavor.id: replace(flavor, is_original=False) for flavor in facts.further_sources}
     if original is not None and original.status.ready:

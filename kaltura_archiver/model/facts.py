@@ -71,9 +71,9 @@ class Facts:
 
     @property
     def further_sources(self) -> tuple[FlavorAsset, ...]:
-        """READY source flavors beside `original`: a second one, or an earlier one after flavorAsset.setAsSource, which
-        only moves isOriginal (FlavorAssetService.php)."""
-        return tuple(flavor for flavor in self.other_sources if flavor.status.ready)
+        """Source flavors beside `original`: a second one, or an earlier one after flavorAsset.setAsSource, which only
+        moves isOriginal (FlavorAssetService.php). Of one in error Kaltura has the file: its conversion failed."""
+        return tuple(flavor for flavor in self.other_sources if not flavor.status.in_progress)
 
     @property
     def sources_to_come(self) -> tuple[FlavorAsset, ...]:

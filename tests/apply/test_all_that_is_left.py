@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import Run
-from looking import act, assets_of, content_id, displaced, do_not_wait, original_of, shown, state_of, tags_of
+from looking import act, assets_of, content_id, displaced, do_not_wait, original_of, shown, state_of, tags_of, writes
 
 from kaltura_archiver import survey
 from kaltura_archiver.model import ARCHIVED_TAG, REPLACED_TAG, THIN_TAG, State
@@ -152,6 +152,44 @@ def test_a_further_source_that_is_still_being_made_is_waited_for(sandbox: Sandbo
     second = source_beside(sandbox, entry_id, status=status)
     assert act(run, "replace_video", entry_id).outcomes == {entry_id: "waiting"}
     assert second.status == status
+
+
+@pytest.mark.parametrize("arguments", [("replace_video",), ("thin",), ("thin", "--derived-only")], ids=" ".join)
+def test_a_further_source_in_error_does_not_go(sandbox: Sandbox, run: Run, arguments: tuple[str, ...]) -> None:
+    """Somebody has added a source, and its conversion failed: Kaltura has its file, and S3 has not."""
+    command, *options = arguments
+    entry_id = lecture(sandbox)
+    second = source_beside(sandbox, entry_id, status=-1)
+    ran = act(run, command, entry_id, *options)
+    assert ran.outcomes == {entry_id: "refused"}
+    assert f"S3 does not have {second.id} (ERROR): a further source flavor" in ran.out
+    assert not writes(sandbox)
+    second.status = 3
+    assert act(run, "replace_video", entry_id).outcomes == {entry_id: "done"}
+
+
+def test_a_further_source_in_error_is_not_displaced(sandbox: Sandbox, run: Run) -> None:
+    entry_id = lecture(sandbox, State.PLACEHOLDER)
+    second = source_beside(sandbox, entry_id, status=-1)
+    for ran in (run("restore", "--id", entry_id), act(run, "restore", entry_id)):
+        assert ran.outcomes == {entry_id: "refused"}
+        assert f"{second.id} (ERROR): a further source flavor that cannot be read" in ran.out
+    assert not writes(sandbox)
+    second.status = 3
+    assert act(run, "restore", entry_id).outcomes == {entry_id: "done"}
+
+
+def test_a_source_that_fails_at_the_last_moment_stops_a_swap(sandbox: Sandbox, run: Run) -> None:
+    entry_id = lecture(sandbox)
+    came: list[Asset] = []
+    sandbox.control.add_fault(
+        "uploadToken.add", after=lambda _: came.append(source_beside(sandbox, entry_id, status=-1)), subject=""
+    )
+    ran = act(run, "replace_video", entry_id)
+    assert ran.outcomes == {entry_id: "failed"}
+    assert "has a further source flavor" in ran.out
+    assert came[0].status == -1
+    assert shown(sandbox, entry_id) == VIDEO
 
 
 def test_derived_only_takes_no_original_away_where_thin_was_cut(sandbox: Sandbox, run: Run) -> None:

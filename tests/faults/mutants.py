@@ -1173,7 +1173,7 @@ MUTANTS = (
     Mutant(
         "restore over a source that is on its way",
         (
-            ("plans.py", "if coming := [f.id for f in facts.sources_to_come]:", "if coming := []:"),
+            ("plans.py", "if plan := not_to_be_kept(facts, judgement):", "if plan := None:"),
             ("apply/guards.py", "_other_sources(Facts(entry, flavors)) - _other_sources(work.facts):", "set[str]():"),
         ),
         _test("apply/test_what_is_coming.py", "on_its_way or set_anew"),
@@ -1202,6 +1202,17 @@ MUTANTS = (
         "take the original away by --derived-only where thin was cut",
         (("plans_of_thin.py", "if options.derived_only and original is not None:", "if False:"),),
         _test("apply/test_all_that_is_left.py", "derived_only"),
+    ),
+    Mutant(
+        "let a source go that is in error",
+        (
+            (
+                "model/facts.py",
+                "for flavor in self.other_sources if not flavor.status.in_progress)",
+                "for flavor in self.other_sources if flavor.status.ready)",
+            ),
+        ),
+        _test("apply/test_all_that_is_left.py", "in_error"),
     ),
     Mutant(
         "replace a source that Kaltura is still making",

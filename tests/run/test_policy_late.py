@@ -211,7 +211,8 @@ def test_nothing_vouches_for_a_recording_of_which_a_stream_has_no_copy(
     assert [entry_id for entry_id, row in listed().items() if row["evidence"]] == [whole]
 
 
-@pytest.mark.parametrize(("status", "tags"), [(2, ""), (1, ""), (2, "save_source")], ids=["ready", "made", "saved"])
+# READY, still being made, in error; or an upload that Kaltura saved.
+@pytest.mark.parametrize(("status", "tags"), [(2, ""), (1, ""), (-1, ""), (2, "save_source")])
 @pytest.mark.parametrize("state", [State.ARCHIVED, State.PLACEHOLDER, State.THIN])
 def test_nothing_vouches_for_a_second_source_that_s3_does_not_have(
     sandbox: Sandbox, run: Run, policy: Path, state: State, status: int, tags: str
