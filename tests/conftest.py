@@ -19,6 +19,7 @@ from shared_work import shared_work
 from kaltura_archiver.cli import cli
 from kaltura_archiver.people import directory, mailer
 from kaltura_archiver.sandbox.world import Sandbox
+from kaltura_archiver.store.bucket import Bucket
 from kaltura_archiver.transfer.deadlines import tls_context
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would all processes that the tests start.
@@ -60,8 +61,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    """Kaltura and S3 on loopback, empty; contents are cheap look-alikes of videos. Glacier takes AWS's hours."""
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Kaltura and S3 on loopback, empty; contents are cheap look-alikes of videos. Glacier takes AWS's hours.
+
+    It stands for AWS, though its host has another name.
+    """
+    monkeypatch.setattr(Bucket, "at_aws", True)
     folder = tmp_path / "sandbox"
     folder.mkdir()
     with Sandbox(folder, conversion_seconds=0.02, real_videos=False) as running:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from kaltura_archiver.apply.displaced import keep_displaced
-from kaltura_archiver.apply.guards import frozen_again, require_current, require_sound, require_way
+from kaltura_archiver.apply.guards import require_current, require_sound, require_way
 from kaltura_archiver.apply.marks import placeholder_tag
 from kaltura_archiver.apply.pictures import note_picture
 from kaltura_archiver.apply.proof import compare_own
@@ -18,7 +18,7 @@ from kaltura_archiver.apply.swap import require_not_undone, settled_original, sw
 from kaltura_archiver.apply.thaw import keep_thawed
 from kaltura_archiver.apply.tools import MAX_URL_SECONDS, MIN_URL_SECONDS, InHand, Tools, warn
 from kaltura_archiver.apply.upload import begin_conversion, proven, upload_content
-from kaltura_archiver.errors import EntryFailed, StoreError
+from kaltura_archiver.errors import EntryFailed, StoreError, Waiting
 from kaltura_archiver.model import REPLACED_TAG, Evidence, FlavorAsset, Identity, Proof, StoredObject, iso_time
 from kaltura_archiver.steps import Command, Step
 from kaltura_archiver.transfer.streams import fingerprint
@@ -48,7 +48,7 @@ def put_original(tools: Tools, work: InHand) -> None:
                 work.token = upload_content(tools, name, stored.size_bytes, chunks)
         except StoreError as error:
             if error.code == "InvalidObjectState":
-                raise frozen_again(stored) from error
+                raise _asked_for_again(tools, stored) from error
             raise
         work.bytes_moved += stored.size_bytes
         found = taken.result()
@@ -78,6 +78,19 @@ def put_original(tools: Tools, work: InHand) -> None:
     record_copy(tools, work, new, found, proof, **put(restored_at=iso_time(time.time())))
     work.notes.append(f"original back in Kaltura ({new.content_id}), {stored.size_bytes} bytes, sha256 {found.sha256}")
     set_settings_again(tools, work)
+
+
+def _asked_for_again(tools: Tools, stored: StoredObject) -> Waiting:
+    """What there is to wait for where S3 showed a copy as readable, and gives no byte of it.
+
+    It is asked for there and then: the next look may show the same (StorageGRID, where some parts have moved only).
+    """
+    again = f"the stored copy is frozen again ({stored.frozen_in})"
+    try:
+        tools.store.request_thaw(stored, tier=tools.options.tier, days=tools.options.days)
+    except StoreError as error:
+        return Waiting(f"{again}, and its restore cannot be requested: {error}")
+    return Waiting(f"{again}: its restore was requested, run restore once more when it is readable")
 
 
 def _other_size(tools: Tools, work: InHand, new: FlavorAsset, *, fetched: bool) -> EntryFailed:

@@ -108,6 +108,7 @@ class Bucket:
         # What is learnt of the service as it answers.
         self._algorithm = "CRC64NVME"
         self._shows_checksums = self._is_amazon = self._needs_md5 = False
+        self._freezing: set[str] = set()  # storage classes
         # An address of one's own rarely has a name per bucket.
         self._style: dict[str, Any] = {"addressing_style": "path"} if settings.endpoint_url else {}
         self._config = Config(
@@ -196,6 +197,11 @@ class Bucket:
     def is_amazon(self) -> bool:
         """Whether the service says that it is Amazon's, as far as it has answered yet."""
         return self._is_amazon
+
+    @property
+    def at_aws(self) -> bool:
+        """Whether it is AWS by the name of its host: services elsewhere call themselves AmazonS3, too."""
+        return (urlsplit(self._s3.meta.endpoint_url).hostname or "").endswith(_OF_AWS)
 
     def _without_tls(self) -> bool:
         """Whether others on the way to S3 can listen. ConfigError where a secret would be among what they hear.

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
+from typing import Any
 from urllib.parse import parse_qs
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from kaltura_archiver.errors import Changed, ConfigError, Refused, Stopped, StoreError
-from kaltura_archiver.model import SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
+from kaltura_archiver.model import FROZEN_CLASSES, SUSPECT_PREFIX, Availability, StoredObject, entry_of_key, same_id
 from kaltura_archiver.store.answers import availability_of, expiry_of, full_checksum
 from kaltura_archiver.store.checksums import NEXT_ALGORITHM, checksum_parameters
 from kaltura_archiver.store.direct import Direct
@@ -99,8 +101,9 @@ class Copies(MarkedBucket):
                 "somebody has put it there; nothing is done about it"
             )
         availability, until = availability_of(head)
-        if availability is Availability.UNKNOWN:
-            availability = self._tried(key)
+        storage_class = head.get("StorageClass", "STANDARD")
+        if availability is Availability.UNKNOWN or (availability is Availability.FROZEN and self._is_label(head)):
+            availability = self._tried(key, storage_class)
         etag, encryption = head["ETag"].strip('"'), head.get("ServerSideEncryption", "")
         checksums_shown = {name: full_checksum(head, name) for name in NEXT_ALGORITHM}
         if any(checksums_shown.values()) and not self._checks:
@@ -110,7 +113,7 @@ class Copies(MarkedBucket):
             key=key,
             size_bytes=head["ContentLength"],
             etag=etag,
-            storage_class=head.get("StorageClass", "STANDARD"),
+            storage_class=storage_class,
             availability=availability,
             thawed_until=until,
             archive_tier=head.get("ArchiveStatus", ""),
@@ -130,18 +133,27 @@ class Copies(MarkedBucket):
             expires=expiry_of(head),
         )
 
-    def _tried(self, key: str) -> Availability:
+    def _is_label(self, head: Mapping[str, Any]) -> bool:
+        """Whether a class by which AWS freezes may be no more than a word: others keep what they are told (Scality), or
+        name classes as they like (Ceph), and know no RestoreObject. One that was seen to freeze is asked no more."""
+        return not self.at_aws and not head.get("ArchiveStatus") and head.get("StorageClass") not in self._freezing
+
+    def _tried(self, key: str, storage_class: str) -> Availability:
         """Whether an object of a class that nobody knows can be read: by reading its first byte."""
         try:
             self._s3.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code")
             if code == "InvalidObjectState":
+                self._freezing.add(storage_class)
                 return Availability.FROZEN
-            return Availability.READABLE if code == "InvalidRange" else Availability.UNKNOWN  # empty; or not allowed
+            if code == "InvalidRange":  # it is empty
+                return Availability.READABLE
         except BotoCoreError:
-            return Availability.UNKNOWN
-        return Availability.READABLE
+            pass
+        else:
+            return Availability.READABLE
+        return Availability.FROZEN if storage_class in FROZEN_CLASSES else Availability.UNKNOWN  # or not allowed
 
     def _tags(self, key: str) -> dict[str, str]:
         try:

@@ -55,6 +55,7 @@ Serve = Callable[[Habits], OddS3]
 @pytest.fixture
 def serve(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Have the tool use a service of these habits, and a sandbox's Kaltura."""
+    monkeypatch.setattr(Store, "at_aws", False)
     running: list[OddS3] = []
 
     def begin(habits: Habits) -> OddS3:
@@ -110,6 +111,19 @@ def test_the_cycle_ends_well_and_the_evidence_is_recorded(
     assert run("repair", "--id", entry_id, "--no-dry-run").outcomes == {entry_id: "already"}
     assert run("replace_video", "--id", entry_id).outcomes == {entry_id: "would"}
     assert odd.uploads == {}
+
+
+@pytest.mark.parametrize("service", ["like-aws", "nothing-shown"])
+def test_a_class_that_is_only_a_label_freezes_nothing(sandbox: Sandbox, run: Run, serve: Serve, service: str) -> None:
+    """Such a service knows no RestoreObject: a copy taken for frozen would never come back."""
+    odd = serve(SERVICES[service][0])
+    entry_id, video = lecture(sandbox)
+    assert run("s3copy", "--id", entry_id, "--storage-class", "GLACIER", "--no-dry-run").outcomes == {entry_id: "done"}
+    assert odd.objects[entry_id].headers["x-amz-storage-class"] == "GLACIER"
+    for command in ("replace_video", "verify", "restore"):
+        ran = run(command, "--id", entry_id, "--no-dry-run")
+        assert ran.outcomes == {entry_id: "done"}, ran.err
+    assert shown(sandbox, entry_id) == video
 
 
 @pytest.mark.parametrize(("service", "parted"), IN_TURNS, indirect=["parted"])

@@ -97,6 +97,48 @@ def test_a_class_that_nobody_knows_is_tried(sandbox: Sandbox, run: Run, store: S
     assert shown(sandbox, entry_id) == video
 
 
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+def test_a_service_that_was_seen_to_freeze_is_tried_once(
+    sandbox: Sandbox, store: Store, storage_class: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None but AWS, which is known by the name of its host: there nothing is tried."""
+    monkeypatch.setattr(Store, "at_aws", False)
+    for key in ("0_x", "0_y"):
+        sandbox.s3.put(key, b"video", storage_class=storage_class)
+        assert found(store, key).availability is Availability.FROZEN
+    assert [r.subject for r in sandbox.control.requests("s3.GetObject")] == ["0_x"]
+
+
+def test_a_frozen_copy_that_may_not_be_read_is_frozen(
+    sandbox: Sandbox, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "at_aws", False)
+    sandbox.s3.put("0_x", b"video", storage_class="GLACIER")
+    sandbox.s3.settings.deny.add("s3.GetObject")
+    assert found(store, "0_x").availability is Availability.FROZEN
+
+
+def test_at_aws_nothing_is_tried(sandbox: Sandbox, store: Store) -> None:
+    sandbox.s3.put("0_x", b"video", storage_class="GLACIER")
+    assert found(store, "0_x").availability is Availability.FROZEN
+    assert not sandbox.control.requests("s3.GetObject")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "at_aws"),
+    [
+        ("https://s3.eu-central-1.amazonaws.com", True),
+        ("https://bucket.vpce-1.s3.cn-north-1.vpce.amazonaws.com.cn", True),
+        ("https://s3.example.org", False),
+    ],
+)
+def test_aws_is_known_by_the_name_of_its_host(endpoint: str, at_aws: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_BUCKET", "archive")
+    assert Store(read_settings(), read_only=True).at_aws == at_aws
+
+
 def test_an_empty_object_of_such_a_class_is_readable(sandbox: Sandbox, store: Store) -> None:
     sandbox.s3.put("0_x", b"", storage_class="GLACIER_OF_2031")
     assert found(store, "0_x").availability is Availability.READABLE
@@ -266,6 +308,8 @@ def test_a_copy_that_is_frozen_on_the_way_is_waited_for_and_no_obstacle_to_a_rep
     assert (ran.code, ran.outcomes) == (3, {entry_id: "waiting"})
     assert "is frozen again" in ran.out
     assert shown(sandbox, entry_id) == sandbox.placeholder
+    # Where it was not to be read, it is asked for at once: the next look may show it as readable again.
+    assert restores(sandbox) == (via == "upload")
     assert run(*command).outcomes == {entry_id: "waiting"}
     sandbox.s3.thaw(entry_id)
     assert run(*command).outcomes == {entry_id: "done"}
