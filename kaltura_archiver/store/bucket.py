@@ -29,6 +29,7 @@ from kaltura_archiver.store.answers import ListedObject, listed_object, parse_ti
 from kaltura_archiver.store.errors import (
     BAD_CREDENTIALS,
     NO_CREDENTIALS,
+    NO_DEFAULT_RETENTION,
     POLICY,
     RATE_LIMITS,
     RETRYABLE,
@@ -246,6 +247,8 @@ class Bucket:
             if status == "403" and code in ("403", "AccessDenied"):
                 # AWS names what it misses: s3:PutObjectTagging, kms:GenerateDataKey, whose policy says no.
                 message = f"access denied: {message}" if message else f"access denied; {POLICY}"
+            if "object lock parameters" in message.lower() and self._object_lock is None:
+                message = f"{message}: {NO_DEFAULT_RETENTION}"
             retryable = code in RETRYABLE or status in ("429", "500", "502", "503", "504")
             return StoreError(f"{what}: S3 says {message or 'no reason'} ({code})", code=code, retryable=retryable)
         if isinstance(error, NO_CREDENTIALS):

@@ -31,6 +31,11 @@ RETRYABLE = RATE_LIMITS | frozenset(
      "OperationAborted", "ConditionalRequestConflict", "500", "502", "503", "504"}
 )  # fmt: skip
 POLICY = "the policy must allow it (and s3:ListBucket, to tell absent from forbidden)"
+# Of what it would hold, S3 takes nothing without a checksum; and each version of a lock or log would stay for years.
+NO_DEFAULT_RETENTION = (
+    "the bucket has a default retention, with which S3 refuses the locks, logs and marks of this tool, or keeps each "
+    "for years: take it away, and set OBJECT_LOCK, which holds copies only (docs/aws/protection.md)"
+)
 # What S3 says of the credentials themselves, and what to do.
 BAD_CREDENTIALS = {
     "ExpiredToken": "the temporary AWS credentials have expired: get new ones",

@@ -53,10 +53,14 @@ def dangers(bucket: Bucket) -> tuple[list[str], list[str]]:
     return found, unseen
 
 
-def has_object_lock(bucket: Bucket) -> bool:
-    """Whether the bucket can hold copies by Object Lock: else S3 refuses each that is written so. Raises StoreError."""
+def object_lock(bucket: Bucket) -> tuple[bool, str]:
+    """Whether the bucket can hold copies by Object Lock, else S3 refuses each that is written so; and by what retention
+    it holds whatever is written, in words, empty for none. Raises StoreError."""
     answer = bucket.own("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError")
-    return bool(answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled")
+    told = answer.get("ObjectLockConfiguration", {})
+    usual = told.get("Rule", {}).get("DefaultRetention", {})
+    lasts = ", ".join(f"{usual[unit]} {unit.lower()}" for unit in ("Days", "Years") if usual.get(unit))
+    return told.get("ObjectLockEnabled") == "Enabled", f"{usual.get('Mode', '')} {lasts}".strip()
 
 
 def _of_versioning(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from conftest import Run
 
 from kaltura_archiver.config import read_settings
@@ -238,7 +239,6 @@ def test_a_bucket_that_cannot_hold_what_object_lock_asks_for_is_told(
 ) -> None:
     """Else every copy would fail at S3."""
     assert run("config").code == 0
-    assert not sandbox.control.requests("s3.GetObjectLockConfiguration")
     monkeypatch.setenv("OBJECT_LOCK", "GOVERNANCE:7")
     ran = run("config")
     assert (ran.code, f"the bucket {sandbox.s3.bucket} has no Object Lock" in ran.err) == (2, True), ran.err
@@ -248,6 +248,32 @@ def test_a_bucket_that_cannot_hold_what_object_lock_asks_for_is_told(
     sandbox.s3.settings.deny.add("GetObjectLockConfiguration")
     ran = run("config")
     assert (ran.code, "whether the bucket has Object Lock is not known: " in ran.err) == (0, True), ran.err
+
+
+def test_a_default_retention_is_told_and_so_is_what_it_does(
+    sandbox: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS takes nothing without a checksum into such a bucket, so no lock, and every command that acts ends there."""
+    bucket = sandbox.s3._backend.buckets[sandbox.s3.bucket]
+    bucket.object_lock_enabled = True
+    bucket.default_lock_mode, bucket.default_lock_days = "GOVERNANCE", 30
+    [line] = [line for line in run("config").err.splitlines() if "the bucket has a default retention" in line]
+    assert "WARNING" in line
+    assert line.endswith("(here: GOVERNANCE 30 days)")
+    monkeypatch.setattr(acting, "_lock", LOCK)
+    said = {"Code": "InvalidRequest", "Message": "Content-MD5 OR x-amz-checksum- HTTP header is required for Put "
+            "Object requests with Object Lock parameters"}  # fmt: skip
+    really = BaseClient._make_api_call
+
+    def call(self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        if operation == "PutObject":
+            raise ClientError(cast(Any, {"Error": said, "ResponseMetadata": {"HTTPStatusCode": 400}}), operation)
+        return really(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    ran = run("s3copy", "--id", sandbox.add(State.INITIAL), "--no-dry-run")
+    assert ran.code == 1
+    assert "take it away, and set OBJECT_LOCK, which holds copies only" in ran.err
 
 
 def test_without_the_setting_nothing_is_held(sandbox: Sandbox, run: Run) -> None:

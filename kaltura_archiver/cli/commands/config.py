@@ -91,22 +91,27 @@ def _check_bucket(app: App) -> str:
     found, unseen = dangers(store)
     for line in (*found, *unseen):
         log.warning("s3: %s", line)
-    if app.settings.object_lock:
-        _check_object_lock(store)
+    _check_object_lock(store, wanted=app.settings.object_lock is not None)
     return f"bucket {app.settings.bucket}; {_tried(app)}; bytes are moved by {libraries()}"
 
 
-def _check_object_lock(store: Store) -> None:
-    from kaltura_archiver.store.rules import has_object_lock
+def _check_object_lock(store: Store, *, wanted: bool) -> None:
+    from kaltura_archiver.store.errors import NO_DEFAULT_RETENTION
+    from kaltura_archiver.store.rules import object_lock
 
     try:
-        if not has_object_lock(store):
-            raise ConfigError(
-                f"OBJECT_LOCK is set, and the bucket {store.bucket} has no Object Lock, so that S3 would refuse every "
-                "copy: switch it on for the bucket, or do without OBJECT_LOCK"
-            )
+        there, held = object_lock(store)
     except StoreError as error:
-        log.warning("s3: OBJECT_LOCK is set; whether the bucket has Object Lock is not known: %s", error)
+        if wanted:
+            log.warning("s3: OBJECT_LOCK is set; whether the bucket has Object Lock is not known: %s", error)
+        return
+    if wanted and not there:
+        raise ConfigError(
+            f"OBJECT_LOCK is set, and the bucket {store.bucket} has no Object Lock, so that S3 would refuse every "
+            "copy: switch it on for the bucket, or do without OBJECT_LOCK"
+        )
+    if held:
+        log.warning("s3: %s (here: %s)", NO_DEFAULT_RETENTION, held)
 
 
 def _check_placeholders(app: App) -> str:
