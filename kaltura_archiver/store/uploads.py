@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import threading
@@ -114,12 +115,20 @@ class Uploads(Copies):
         if mode := new.get("ObjectLockMode"):
             until = new["ObjectLockRetainUntilDate"].strftime("%Y-%m-%dT%H:%M:%SZ")
             headers |= {"x-amz-object-lock-mode": mode, "x-amz-object-lock-retain-until-date": until}
-            # Or Content-MD5: S3 takes no object that is to be held without the one or the other.
             headers |= {"x-amz-sdk-checksum-algorithm": algorithm} if algorithm else {}
             new = {**new, "ChecksumAlgorithm": algorithm} if algorithm else new
-        if self._put(new["Key"], body, headers | checksum_header(algorithm, checksum)):
+        md5 = self._md5_instead(body, algorithm)
+        if self._put(new["Key"], body, headers | checksum_header(algorithm, checksum) | _md5_header(md5)):
             return
-        self._s3.put_object(**new, Body=cast(Any, body), IfNoneMatch="*", **checksum_parameters(algorithm, checksum))
+        self._s3.put_object(
+            **new, Body=cast(Any, body), IfNoneMatch="*", **checksum_parameters(algorithm, checksum), **md5
+        )
+
+    def _md5_instead(self, body: Chunk, algorithm: str) -> dict[str, Any]:
+        """What goes with a body that is to be held, of which no checksum is sent: S3 takes none without either."""
+        if self._object_lock is None or algorithm:
+            return {}
+        return {"ContentMD5": base64.b64encode(body.md5()).decode()}
 
     def _without(self, algorithm: str, error: Exception) -> bool:
         """Whether S3 refused a call because it does not know this checksum; the next calls make do with less."""
@@ -131,8 +140,10 @@ class Uploads(Copies):
         if status not in (400, 501) or said.get("Code") not in UNKNOWN_HEADER or not about_it:
             return False
         if self._algorithm == algorithm:
-            self._algorithm = NEXT_ALGORITHM[algorithm]
-            log.info("S3 does not know the checksum %s: %s", algorithm, self._algorithm or "none is sent")
+            # What asks for Content-MD5, as of what is to be held, knows no checksum of any kind.
+            self._algorithm = "" if "content-md5" in message else NEXT_ALGORITHM[algorithm]
+            without = "none is sent" if self._object_lock is None else "Content-MD5 is sent"
+            log.info("S3 does not know the checksum %s: %s", algorithm, self._algorithm or without)
         return True
 
     def _write_parts(
@@ -193,14 +204,17 @@ class Uploads(Copies):
         algorithm = upload.algorithm
         while True:
             checksum = sum_of(chunk, algorithm)
+            instead = self._md5_instead(chunk, algorithm)
+            headers = checksum_header(algorithm, checksum) | _md5_header(instead)
             try:
                 etag = (
-                    self._put(upload.names["Key"], chunk, checksum_header(algorithm, checksum), **where)
+                    self._put(upload.names["Key"], chunk, headers, **where)
                     or self._s3.upload_part(
                         **upload.names,
                         PartNumber=number,
                         Body=cast(Any, chunk),
                         **checksum_parameters(algorithm, checksum),
+                        **instead,
                     )["ETag"]
                 )
                 return SentPart(number, len(chunk), etag, crc, crc32, checksum, md5)
@@ -263,3 +277,7 @@ class Uploads(Copies):
         except (ClientError, BotoCoreError) as error:
             raise self._failure("look for interrupted uploads", error) from error
         return aborted, left
+
+
+def _md5_header(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {"content-md5": parameters["ContentMD5"]} if parameters else {}

@@ -113,6 +113,20 @@ def test_the_cycle_ends_well_and_the_evidence_is_recorded(
     assert odd.uploads == {}
 
 
+@pytest.mark.parametrize("service", ["checksums-ignored", "checksums-unknown"])
+def test_copies_are_held_where_only_content_md5_will_do(
+    sandbox: Sandbox, run: Run, serve: Serve, parted: bool, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that knows no checksums, and takes nothing that is to be held without one."""
+    odd = serve(replace(SERVICES[service][0], held_by_md5=True))
+    entry_id, video = lecture(sandbox)
+    monkeypatch.setenv("OBJECT_LOCK", "GOVERNANCE:7")
+    ran = run("-v", "s3copy", "--id", entry_id, "--no-dry-run")
+    assert ran.outcomes == {entry_id: "done"}, ran.err
+    assert odd.objects[entry_id].body == video
+    assert "Content-MD5 is sent" in ran.err
+
+
 @pytest.mark.parametrize("service", ["like-aws", "nothing-shown"])
 def test_a_class_that_is_only_a_label_freezes_nothing(sandbox: Sandbox, run: Run, serve: Serve, service: str) -> None:
     """Such a service knows no RestoreObject: a copy taken for frozen would never come back."""

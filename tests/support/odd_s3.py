@@ -49,6 +49,7 @@ class Habits:
     tags: bool = True
     no_tag_set: bool = False  # of an object without tags it says that there are none, by an error
     part_numbers: bool = True
+    held_by_md5: bool = False  # what is to be held (Object Lock) it takes with Content-MD5 only; here: all videos
     flips: int = 0
     late: bool = False
     server: str = "OddS3"
@@ -175,6 +176,13 @@ class OddS3:
         for name in headers:
             if name.startswith("x-amz-checksum-") and name[15:] not in habits.known | {"type", "algorithm"}:
                 raise _RefusedError(400, "InvalidArgument", f"Unsupported header '{name}' received for this API call.")
+        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        if habits.held_by_md5 and headers.get("content-md5") != md5:
+            raise _RefusedError(
+                400,
+                "InvalidRequest",
+                "Content-MD5 HTTP header is required for Put Object requests with Object Lock parameters",
+            )
         flips = habits.flips > 0
         habits.flips -= flips
         if flips and not habits.late:
