@@ -108,7 +108,8 @@ def read_policy(
         if name in names[:number]:
             source.fail("another rule has this name: the history of a rule goes by it", number, name, "name")
     _require_heard(source, told, made)
-    _require_found_again(source, made)
+    if keeps:
+        _require_found_again(source, made)
     return Policy(made, hashlib.sha256(text.encode()).hexdigest(), desk)
 
 

@@ -136,6 +136,8 @@ def test_a_list_due_of_what_an_earlier_rule_has_replaced_and_does_not_find_again
     told = _refused(tmp_path, LONG + due)
     assert told.startswith("FILE, line 9: rule 'rest', due: what is replaced has the placeholder's length, so that the")
     assert "the rule 'long' does not find it again, and this one does: put that rule behind it" in told
+    # What viewers ask for comes back all the same.
+    assert len(read_policy(str(tmp_path / "policy.toml"), read_settings(None), NOW, keeps=False).rules) == 2
     assert [rule.name for rule in _read(tmp_path, due + LONG).rules] == ["rest", "long"]
     assert _read(tmp_path, LONG.replace("replace = {}\n", "") + due).rules
     assert _read(tmp_path, LONG + due.replace("due = { created_before = 4 }", "archive = {}")).rules
