@@ -151,7 +151,7 @@ def newer_flavors(facts: Facts) -> tuple[FlavorAsset, ...]:
     never kept, as a conversion profile may have it."""
     if facts.stored is None or facts.kept or _plays_its_original(facts):
         return ()
-    return tuple(flavor for flavor in facts.derived if _may_be_newer(flavor, facts))
+    return tuple(flavor for flavor in facts.derived if _unexplained(facts) or _may_be_newer(flavor, facts))
 
 
 def lost_source(facts: Facts) -> bool:
@@ -159,7 +159,8 @@ def lost_source(facts: Facts) -> bool:
     (kaltura-api 4.3): its conversion failed."""
     if facts.stored is None or facts.derived or _plays_its_original(facts):
         return False
-    return any(flavor.status is FlavorStatus.TEMP and _may_be_newer(flavor, facts) for flavor in facts.flavors)
+    left = (flavor for flavor in facts.flavors if flavor.status is FlavorStatus.TEMP)
+    return any(_unexplained(facts) or _may_be_newer(flavor, facts) for flavor in left)
 
 
 def coming_content(facts: Facts) -> str:
@@ -177,6 +178,13 @@ def coming_content(facts: Facts) -> str:
 
 def _plays_its_original(facts: Facts) -> bool:
     return facts.original is not None and facts.original.status.ready
+
+
+def _unexplained(facts: Facts) -> bool:
+    """Whether something is left where the placeholder is to be, and nothing tells that it is older than the copy: that
+    one's age was not recorded (StoredObject.age_recorded)."""
+    undated = facts.stored is not None and not facts.stored.age_recorded
+    return undated and facts.entry.replaced and not known_placeholder(facts)
 
 
 def _may_be_newer(flavor: FlavorAsset, facts: Facts) -> bool:

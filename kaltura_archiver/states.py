@@ -71,7 +71,7 @@ def needs_tags(facts: Facts) -> bool:
     """
     original, stored = facts.original, facts.stored
     if original is None and stored is not None:
-        return bool(facts.derived)  # whether that is on purpose
+        return bool(facts.derived) or lost_source(facts)  # whether that is on purpose; and when it was stored
     if original is None or stored is None:
         return False
     if identify(original, stored)[0] is Identity.LIKELY:
@@ -82,7 +82,8 @@ def needs_tags(facts: Facts) -> bool:
         # Another size than the placeholder's is a newer video, unless a tag says that it is a placeholder; and what has
         # a placeholder's size is read, unless a mark beside the copy, or a tag, names that very version.
         needed = not known_placeholder(facts)
-    return needed and classify(facts).state not in (State.BUSY, State.NO_ORIGINAL)
+    # Of an original that does not play they tell of what does: only there is when the copy was stored.
+    return (needed or not original.status.ready) and classify(facts).state not in (State.BUSY, State.NO_ORIGINAL)
 
 
 def heals_from_source(facts: Facts) -> bool:
@@ -260,7 +261,9 @@ def _without_original(facts: Facts) -> Finding | None:
     if facts.stored is None:
         return Finding(State.EMPTY, f"{why}, and no copy in S3", "a person has to look: nothing here can be archived")
     if newer_flavors(facts):
-        why += ", and what plays was made after the copy was stored: perhaps of a newer video"
+        undated = not facts.stored.age_recorded and facts.entry.replaced
+        made = "is not known to be older than the copy" if undated else "was made after the copy was stored"
+        why += f", and what plays {made}: perhaps of a newer video"
         return Finding(State.DIVERGED, why, to_decide(facts.entry.id))
     if lost_source(facts):
         why += ", but Kaltura has a source that it does not keep: perhaps of a newer video, to be converted again"

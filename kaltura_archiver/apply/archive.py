@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 from kaltura_archiver import __version__
@@ -13,6 +12,7 @@ from kaltura_archiver.apply.prove import proof_of_copy, record_copy
 from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.upload import checked, proven
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError
+from kaltura_archiver.model import iso_time
 from kaltura_archiver.states import not_in_s3
 from kaltura_archiver.steps import Command
 from kaltura_archiver.transfer.chunks import Chunk
@@ -38,7 +38,8 @@ def copied_original(tools: Tools, work: InHand, key: str) -> Fingerprint:
             "file-ext": original.file_ext,
             "source-bytes": str(content.size_bytes),
             "source-name": quote(entry.name[:100].strip(" "), safe=" "),
-            "archived-at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            # By Kaltura's clock, whose times of flavors and clones it is held against: this machine's may be wrong.
+            "archived-at": iso_time(tools.kaltura.now()),
             "tool": f"kaltura-archiver {__version__}",
         }
         return tools.store.write(

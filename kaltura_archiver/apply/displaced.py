@@ -44,8 +44,11 @@ def keep_displaced(tools: Tools, work: InHand) -> None:
 
 
 def _has_it_all(stored: StoredObject) -> bool:
-    """Whether S3 is proven to have what was archived, and that was never found to be another video."""
-    return stored.proven and not stored.spoiled and not stored.marked_differing and "differs" not in stored.tags
+    """Whether S3 is proven to have what was archived, and that was never found to be another video; and it is recorded
+    when that was, so that what plays is known to be no newer one.
+    """
+    known = stored.proven and stored.age_recorded
+    return known and not stored.spoiled and not stored.marked_differing and "differs" not in stored.tags
 
 
 def _keep(tools: Tools, work: InHand, displaced: FlavorAsset) -> None:

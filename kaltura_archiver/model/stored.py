@@ -209,6 +209,12 @@ class StoredObject(Recorded):
         return int(self.last_modified.timestamp()) if recorded is None and self.last_modified else recorded
 
     @property
+    def age_recorded(self) -> bool:
+        """Whether that was recorded then. Else (by the old tool) there is only S3's word of the object as it is, which
+        is younger than the copy wherever that was moved, or put back from an older version."""
+        return unix_time(self.metadata.get("archived-at", "")) is not None
+
+    @property
     def thaw_ends_at(self) -> float | None:
         """When what is readable now will be frozen again, in unix seconds; None if that is not known, or never."""
         with suppress(ValueError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from awscrt import checksums
 
-from kaltura_archiver.model import ARCHIVED_TAG, PLACEHOLDER_PREFIX, REPLACED_TAG, THIN_TAG, State
+from kaltura_archiver.model import ARCHIVED_TAG, PLACEHOLDER_PREFIX, REPLACED_TAG, THIN_TAG, State, iso_time
 from kaltura_archiver.sandbox.control import Control
 from kaltura_archiver.sandbox.kaltura.server import KalturaServer
 from kaltura_archiver.sandbox.media import make_mp4
@@ -201,6 +201,7 @@ class Sandbox:
                 self.s3.put(f"{PLACEHOLDER_PREFIX}{entry_id}/{here}/{size}", b"")
         tags |= more
         metadata = {"entry-id": entry_id, "file-ext": "mp4", "source-bytes": str(len(video)), "tool": "sandbox"}
+        metadata["archived-at"] = iso_time(self.control.clock.now())
         self.s3.put(entry_id, video, storage_class=storage_class, metadata=metadata, tags=tags)
 
     def fill_more(self, entries: int) -> None:

@@ -69,7 +69,7 @@ def test_no_placeholder_takes_the_place_of_the_last_flavors(sandbox: Sandbox, ru
     sandbox.kaltura.edit(entry_id, tags=f"{ARCHIVED_TAG}, {REPLACED_TAG}")  # replace_video was killed before its swap
     sandbox.take_original_away(entry_id)  # and a person deletes the source
     if bad == "unproven":
-        sandbox.s3.put(entry_id, OTHER)
+        sandbox.s3.put(entry_id, OTHER, metadata=sandbox.s3.metadata(entry_id))
         sandbox.control.clock.advance(DAY)
     else:
         body = b"" if bad == "empty" else VIDEO[:-1] + b"?"

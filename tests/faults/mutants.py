@@ -674,7 +674,7 @@ MUTANTS = (
     ),
     Mutant(
         "put something over a video whose source is gone",
-        (("states.py", "    if newer_flavors(facts):\n        why", "    if False:\n        why"),),
+        (("states.py", "    if newer_flavors(facts):\n        undated", "    if False:\n        undated"),),
         _test("apply/test_displaced.py", "a_persons_to_decide"),
     ),
     Mutant(
@@ -1159,6 +1159,11 @@ MUTANTS = (
             ("apply/guards.py", "if work.facts.derived or original is not None:", "if work.facts.derived:"),
         ),
         _test("apply/test_what_is_coming.py", "unless_its_copy_is_proven"),
+    ),
+    Mutant(
+        "take the time of a moved copy for its age",
+        (("identity.py", "    return undated and facts.entry.replaced", "    return False and facts.entry.replaced"),),
+        _test("apply/test_moved_copies.py", "what_nothing_explains"),
     ),
     Mutant(
         "take what Kaltura is making of an upload for nothing",

@@ -131,6 +131,10 @@ def _cells(known: Facts) -> tuple[str, ...]:
         newer = any(_since_the_copy(f, copy) for f in playing)
         # An upload whose source was not kept, and could not be converted.
         newer |= not playing and any(f.status.name == "TEMP" and _since_the_copy(f, copy) for f in known.flavors)
+        # Of a copy of the old tool nothing tells how old it is, where the placeholder is to be and something else is.
+        left = bool(playing) or any(f.status.name == "TEMP" for f in known.flavors)
+        undated = not copy.metadata.get("archived-at") and "flavors_deleted" in entry.tags
+        newer |= left and undated and not (flavor and copy.tags.get("placeholder") == f"{flavor.id}@{flavor.version}")
         if flavor is None and recorded in derived:
             plays = "kept"
         elif (newer and recorded not in derived) or (flavor and _foreign(known, flavor, copy)):

@@ -60,7 +60,10 @@ def stored(
 ) -> StoredObject:
     given = {"sha256": sha256, "flavor": flavor, "placeholder": placeholder, "proof": proof, "thin": thin}
     tags = {name: value for name, value in given.items() if value}
-    return StoredObject(ID, size_bytes, etag, storage_class, availability, tags=tags, crc64nvme=crc64nvme)
+    metadata = {"archived-at": "2020-01-01T00:00:00Z"}
+    return StoredObject(
+        ID, size_bytes, etag, storage_class, availability, tags=tags, crc64nvme=crc64nvme, metadata=metadata
+    )
 
 
 def facts(
@@ -76,7 +79,9 @@ def facts(
     fields.setdefault("created_at", 1_400_000_000)
     fields.setdefault("duration_seconds", 3600)
     entry = Entry(ID, "Lecture", tags=tags_of(archived=archived, replaced=replaced, thin=thin), **fields)
-    derived = FlavorAsset(DERIVED, ID, "2", FlavorStatus.READY, size_bytes=1000, size_kb=1, tags="mbr,web")
+    derived = FlavorAsset(
+        DERIVED, ID, "2", FlavorStatus.READY, size_bytes=1000, size_kb=1, tags="mbr,web", updated_at=1_500_000_000
+    )
     return Facts(entry, (derived, flavor) if flavor else (derived,), copy, placeholder_bytes)
 
 
