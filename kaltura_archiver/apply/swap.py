@@ -31,15 +31,7 @@ from kaltura_archiver.errors import (
 )
 from kaltura_archiver.identity import holds_placeholder, identify, may_have
 from kaltura_archiver.kaltura.errors import ALREADY_REPLACED, FEATURE_FORBIDDEN, NOT_ACTED
-from kaltura_archiver.model import (
-    NO_EXPIRATION,
-    Entry,
-    EntryStatus,
-    Facts,
-    FlavorAsset,
-    Identity,
-    ReplacementStatus,
-)
+from kaltura_archiver.model import Entry, EntryStatus, Facts, FlavorAsset, Identity, ReplacementStatus
 from kaltura_archiver.reasons import not_asked, promise_pending
 
 log = logging.getLogger(__name__)
@@ -398,7 +390,7 @@ def _must_not_come(facts: Facts) -> str:
     if stored is None:
         return "S3 has no copy of it"
     if stored.ending:
-        return f"{stored.ending}: {NO_EXPIRATION}"
+        return stored.ending
     if original is None or not original.status.ready:
         return stored.spoiled
     identity, why = identify(original, stored)
