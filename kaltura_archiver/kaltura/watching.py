@@ -37,7 +37,7 @@ class Watching(Library):
         The flavors are read after the entries: the server changes the entry last (kaltura-api 5.3).
         """
         main = [entry_id for entry_id, _ in wanted]
-        ids = [entry_id for pair in wanted for entry_id in pair if entry_id]
+        ids = list(dict.fromkeys(entry_id for pair in wanted for entry_id in pair if entry_id))
         # Together: of a temporary entry that is over by then the list tells nothing, and goes on (kaltura-api 4.4).
         batches = [ids[start : start + FLAVOR_BATCH] for start in range(0, len(ids), FLAVOR_BATCH)]
 

@@ -23,8 +23,8 @@ _KNOWN = (SUSPECT_PREFIX, SETTINGS_PREFIX)
 _KNOWN_CLASSES = READABLE_CLASSES.union(FROZEN_CLASSES, {TIERED_CLASS})
 # What services other than AWS answer to a question that they do not know. (AWS says MethodNotAllowed to who is of
 # another account than the bucket.)
-_NOT_IMPLEMENTED = ("NotImplemented", "XNotImplemented", "501")
-_UNKNOWN = (*_NOT_IMPLEMENTED, "MethodNotAllowed", "NotSupported", "405")
+NOT_IMPLEMENTED = ("NotImplemented", "XNotImplemented", "501")
+_UNKNOWN = (*NOT_IMPLEMENTED, "MethodNotAllowed", "NotSupported", "405")
 # The key that AWS makes by itself, which nobody can delete.
 _KEY_OF_AWS = "alias/aws/s3"
 _DELETIONS = ("s3:DeleteObject", "s3:DeleteObjectVersion")
@@ -44,7 +44,7 @@ def dangers(bucket: Bucket) -> tuple[list[str], list[str]]:
         try:
             found += judge(bucket.own(operation, absent), bucket.bucket)
         except StoreError as error:
-            if what == "versioning" and error.code in _NOT_IMPLEMENTED:
+            if what == "versioning" and error.code in NOT_IMPLEMENTED:
                 found += judge({}, bucket.bucket)  # what cannot be asked for cannot be on
             elif bucket.is_amazon or error.code not in _UNKNOWN or what not in ("policy", "encryption"):
                 unseen.append(f"the bucket's {what} cannot be looked at: {error}")

@@ -97,13 +97,15 @@ def _check_bucket(app: App) -> str:
 
 def _check_object_lock(store: Store, *, wanted: bool) -> None:
     from kaltura_archiver.store.errors import NO_DEFAULT_RETENTION
-    from kaltura_archiver.store.rules import object_lock
+    from kaltura_archiver.store.rules import NOT_IMPLEMENTED, object_lock
 
     try:
         there, held = object_lock(store)
     except StoreError as error:
         if wanted:
             log.warning("s3: OBJECT_LOCK is set; whether the bucket has Object Lock is not known: %s", error)
+        elif error.code not in NOT_IMPLEMENTED:
+            log.warning("s3: whether the bucket has a default retention is not known: %s", error)
         return
     if wanted and not there:
         raise ConfigError(

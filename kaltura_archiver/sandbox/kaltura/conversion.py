@@ -123,7 +123,7 @@ class Converting(Switching):
         asset = Asset(
             new_id(),
             entry.id,
-            number + 1,
+            number + 1 + (number + 1 >= SAVED_UPLOAD_PARAMS),  # no conversion makes that one
             version=0,
             status=status,
             file_ext="mp4" if file_ext == "noex" else file_ext,
