@@ -19,7 +19,7 @@ SCREEN = "screen"
 # Rows are held until so many are known, where the widths of their columns are not known beforehand.
 ROWS_HELD = 200
 # What health calls entries that are wrong in a state that is not.
-DAMAGED, EXPIRING, IN_ERROR = "damaged copy", "expiring copy", "in error"
+DAMAGED, EXPIRING, IN_ERROR = "damaged copy", "expiring", "in error"
 _LEAST_CELLS = 12  # of a text that takes what the other columns leave
 _NAME_CELLS = 32  # of a name that has a note beside it
 _LEAST_NOTE = 24  # of a note in the same line: less than that tells nothing

@@ -73,7 +73,7 @@ def test_what_is_gone_for_such_a_copy_is_told_and_comes_back(sandbox: Sandbox, r
     ran = run("health", "--id", entry_id)
     assert ran.code == 1
     assert said(sandbox, entry_id) in ran.err
-    assert "1 of 1 needs attention: 1 expiring copy" in ran.err
+    assert "1 of 1 needs attention: 1 expiring" in ran.err
     told = json.loads(run("explain", entry_id, "--format", "json").out)
     assert told["state"]["why"] == said(sandbox, entry_id)
     assert told["state"]["next"].startswith("have that rule leave stored copies out")

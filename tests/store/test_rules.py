@@ -94,7 +94,7 @@ def test_what_endangers_copies_is_told_by_config_and_health(
     for words in (("config",), ("health", "--id", entry_id)):
         ran = run(*words)
         # Of the entry's own copy S3 says it, too: then that is what health finds.
-        assert ran.code == ("needs attention: 1 expiring copy" in ran.err), ran.err
+        assert ran.code == ("needs attention: 1 expiring" in ran.err), ran.err
         [line] = [line for line in ran.err.splitlines() if said in line]
         assert "WARNING" in line
 
