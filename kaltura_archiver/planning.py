@@ -5,7 +5,6 @@ from __future__ import annotations
 from kaltura_archiver.filters import YEAR_SECONDS
 from kaltura_archiver.flavors import settings_of
 from kaltura_archiver.model import (
-    NO_EXPIRATION,
     RETRIEVAL_TIERS,
     TIERED_CLASS,
     Availability,
@@ -57,7 +56,7 @@ def ending(facts: Facts, judgement: Judgement) -> Plan | None:
     """No original goes for a copy that S3 says it will delete."""
     if facts.stored is None or not facts.stored.ending:
         return None
-    return stop(judgement, Outcome.REFUSED, f"{facts.stored.ending}: {NO_EXPIRATION}")
+    return stop(judgement, Outcome.REFUSED, facts.stored.ending_told)
 
 
 def unproven(facts: Facts, judgement: Judgement) -> Plan | None:

@@ -228,8 +228,8 @@ class Selection:
             size = original.known_bytes if original else None
             return query.mismatch(entry, placings.get(entry.id, ()), size, metadata.get(entry.id), stored)
 
-        first = {only_in_s3: query.but_for_copies(sizes=only_in_s3) for only_in_s3 in (False, True)}
-        left = [e.id for e in entries if self._by_its_copy(e) and not reason(first[e.only_in_s3], e)]
+        looked_at = (entry for entry in entries if self._by_its_copy(entry))
+        left = [e.id for e in looked_at if not reason(query.but_for_copies(sizes=e.only_in_s3), e)]
         copies = self._copies(left) if left else {}
         yield from ((entry, reason(query, entry, copies.get(entry.id))) for entry in entries)
 

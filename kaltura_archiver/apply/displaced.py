@@ -11,7 +11,7 @@ from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.apply.versions import MAX_COPIES
 from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import holds_placeholder, newer_flavors
-from kaltura_archiver.model import DISPLACED_PREFIX, NO_EXPIRATION, FlavorAsset, Identity, StoredObject
+from kaltura_archiver.model import DISPLACED_PREFIX, FlavorAsset, Identity, StoredObject
 from kaltura_archiver.states import foreign, unreadable_source
 from kaltura_archiver.transfer.streams import fingerprint
 
@@ -63,7 +63,7 @@ def _keep(tools: Tools, work: InHand, displaced: FlavorAsset) -> None:
         if kept is None:
             raise EntryFailed(f"S3 does not show {key} as it was written; nothing was replaced")
         if kept.ending:  # it may be all that there is of a video
-            raise Refused(f"what is in its place cannot be kept as {key}: {kept.ending}: {NO_EXPIRATION}")
+            raise Refused(f"what is in its place cannot be kept as {key}: {kept.ending_told}")
         with tools.transfers:
             found = fingerprint(tools.kaltura.content(displaced), tools.store.fingerprinter(kept))
         require_current(tools, displaced)

@@ -12,7 +12,6 @@ from kaltura_archiver.apply.tools import InHand, Tools
 from kaltura_archiver.errors import Changed, EntryFailed, Refused, StoreError, Waiting
 from kaltura_archiver.identity import identify, may_have, placeholder_in_place
 from kaltura_archiver.model import (
-    NO_EXPIRATION,
     Announced,
     Availability,
     Entry,
@@ -100,7 +99,7 @@ def require_proven(stored: StoredObject) -> None:
 def require_lasting(stored: StoredObject) -> None:
     """Raise Refused where S3 says that it is going to delete the copy by itself: nothing goes on the strength of it."""
     if stored.ending:
-        raise Refused(f"{stored.ending}: {NO_EXPIRATION}")
+        raise Refused(stored.ending_told)
 
 
 def check_copy(tools: Tools, work: InHand) -> None:

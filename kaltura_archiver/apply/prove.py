@@ -14,7 +14,6 @@ from kaltura_archiver.errors import EntryFailed, Refused
 from kaltura_archiver.identity import placeholder_in_place
 from kaltura_archiver.model import (
     DISPLACED_PREFIX,
-    NO_EXPIRATION,
     Availability,
     Cause,
     Evidence,
@@ -137,7 +136,7 @@ def proof_of_copy(tools: Tools, work: InHand, key: str, sent: Fingerprint) -> tu
 def _tell_ending(tools: Tools, work: InHand, stored: StoredObject | None) -> None:
     """Say that a copy does not stay: nothing is lost by it yet, and no original goes for it."""
     if stored is not None and stored.ending:
-        say_once(tools, f"{stored.ending}: {NO_EXPIRATION}; until then no original is replaced for it")
+        say_once(tools, f"{stored.ending_told}; until then no original is replaced for it")
         work.notes.append(stored.ending)
 
 

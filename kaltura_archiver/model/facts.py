@@ -91,8 +91,12 @@ class Facts:
         """Whether this is what was uploaded, of which `original` is a re-encode: some uploads Kaltura converts within
         the original's own asset, and saves before as a flavor that is no original (kBusinessPreConvertDL
         saveOriginalSource). Told by its tag, or by that of its flavor parameters."""
+        if flavor.is_original:
+            return False
         usual = (self.usual_tags or {}).get(flavor.flavor_params_id or -1, frozenset())
-        return not flavor.is_original and SAVED_UPLOAD_TAG in usual.union(map(lowered, split_tags(flavor.tags)))
+        # Whole tags are compared only where that can matter: this is asked of each flavor of each entry.
+        its_own = SAVED_UPLOAD_TAG in flavor.tags.lower() and SAVED_UPLOAD_TAG in map(lowered, split_tags(flavor.tags))
+        return its_own or SAVED_UPLOAD_TAG in usual
 
     @property
     def derived(self) -> tuple[FlavorAsset, ...]:

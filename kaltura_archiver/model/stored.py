@@ -16,6 +16,7 @@ from kaltura_archiver.model.words import (
     LAST_SECOND,
     MAX_OBJECT_TAGS,
     NEWER_TAG,
+    NO_EXPIRATION,
     RETRIEVAL_TIERS,
     TAGS_GIVING_WAY,
     TAGS_NEEDED,
@@ -275,6 +276,11 @@ class StoredObject(Recorded):
         Also where the bucket keeps versions: what a rule has hidden behind a delete marker no command finds any more.
         """
         return f"S3 will delete the stored copy by itself {self.expires}" if self.expires else ""
+
+    @property
+    def ending_told(self) -> str:
+        """That, and what to do about it; empty if it names no end."""
+        return f"{self.ending}: {NO_EXPIRATION}" if self.expires else ""
 
     @property
     def damaged_at(self) -> str:

@@ -71,6 +71,10 @@ def _at_its_region(context: dict[str, Any], **_: Any) -> None:
     context.pop("use_global_endpoint", None)
 
 
+def _is_aws(address: str) -> bool:
+    return (urlsplit(address).hostname or "").endswith(_OF_AWS)
+
+
 def s3_service() -> str:
     """The address of the S3 service, whichever variable or profile names it; empty for AWS itself. Raises ConfigError.
 
@@ -84,7 +88,7 @@ def s3_service() -> str:
     except (BotoCoreError, ValueError) as error:
         raise ConfigError(f"cannot set up S3: {redact(str(error))}; check the AWS variables") from error
     address: str = client.meta.endpoint_url.rstrip("/")
-    return "" if (urlsplit(address).hostname or "").endswith(_OF_AWS) else address
+    return "" if _is_aws(address) else address
 
 
 class Bucket:
@@ -202,7 +206,7 @@ class Bucket:
     @property
     def at_aws(self) -> bool:
         """Whether it is AWS by the name of its host: services elsewhere call themselves AmazonS3, too."""
-        return (urlsplit(self._s3.meta.endpoint_url).hostname or "").endswith(_OF_AWS)
+        return _is_aws(self._s3.meta.endpoint_url)
 
     def _without_tls(self) -> bool:
         """Whether others on the way to S3 can listen. ConfigError where a secret would be among what they hear.

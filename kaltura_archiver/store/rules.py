@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from kaltura_archiver.errors import StoreError
@@ -15,6 +16,7 @@ from kaltura_archiver.model import (
     SETTINGS_PREFIX,
     SUSPECT_PREFIX,
     TIERED_CLASS,
+    so_many,
 )
 from kaltura_archiver.store.bucket import Bucket
 
@@ -27,6 +29,7 @@ NOT_IMPLEMENTED = ("NotImplemented", "XNotImplemented", "501")
 _UNKNOWN = (*NOT_IMPLEMENTED, "MethodNotAllowed", "NotSupported", "405")
 # The key that AWS makes by itself, which nobody can delete.
 _KEY_OF_AWS = "alias/aws/s3"
+_days = partial(so_many, what="day", several="days")
 _DELETIONS = ("s3:DeleteObject", "s3:DeleteObjectVersion")
 
 
@@ -100,10 +103,6 @@ def _of_lifecycle(answer: Mapping[str, Any], _bucket: str) -> Iterator[str]:
 def _may_be_of_copies(prefix: str) -> bool:
     """Whether the key of a stored copy, which has no slash, or of what was displaced, may begin so."""
     return "/" not in prefix or prefix.startswith(DISPLACED_PREFIX)
-
-
-def _days(number: int) -> str:
-    return f"{number} day{'' if number == 1 else 's'}"
 
 
 def _prefix(rule: Mapping[str, Any]) -> str:
